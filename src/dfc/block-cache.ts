@@ -1,0 +1,51 @@
+/**
+ * The blocks of pieces that were read lately, checked already. They are kept in chunks of as many
+ * blocks as one answer of a server may carry, and a chunk leaves as a whole: the blocks of one answer
+ * are views of one buffer, so that a chunk never holds more memory than it is charged for.
+ */
+import { LRUCache } from 'lru-cache'
+import { limits } from '../limits.js'
+
+export const chunkBytes = limits.framePayloadBytesMax
+const blocksPerChunk = chunkBytes / limits.blockBytes
+
+/** What a chunk costs beyond its bytes: its key, its list and the views. */
+const overheadBytes = 4096
+
+/** For each block of the chunk: its bytes, when they are known. */
+export type Chunk = readonly (Buffer | undefined)[]
+
+const emptyChunk: Chunk = Array.from({ length: blocksPerChunk }, () => undefined)
+
+export class BlockCache {
+  readonly #chunks: LRUCache<string, Chunk>
+
+  constructor(bytesMax: number = limits.blockCacheBytesMax) {
+    this.#chunks = new LRUCache({ maxSize: bytesMax, sizeCalculation: bytesOf })
+  }
+
+  /** Bytes charged now. */
+  get bytes(): number {
+    return this.#chunks.calculatedSize
+  }
+
+  /** The chunk of this name, with holes for blocks that are not known. */
+  get(key: string): Chunk {
+    return this.#chunks.get(key) ?? emptyChunk
+  }
+
+  /** Adds blocks that follow each other, from block `first` of the chunk on. */
+  add(key: string, first: number, bytes: Buffer): void {
+    const chunk = [...(this.#chunks.peek(key) ?? emptyChunk)]
+    for (let at = 0, block = first; at < bytes.length; at += limits.blockBytes, block += 1) {
+      chunk[block] ??= bytes.subarray(at, at + limits.blockBytes)
+    }
+    this.#chunks.set(key, chunk)
+  }
+}
+
+function bytesOf(chunk: Chunk): number {
+  let bytes = overheadBytes
+  for (const block of chunk) bytes += block?.length ?? 0
+  return bytes
+}

@@ -1,0 +1,112 @@
+/**
+ * The client library put together: the four servers, the quorum, the namespace and the content. Two
+ * programs stand on it: the command line (main.ts) and the mount (src/fuse).
+ */
+import { DfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import type { Reply } from '../wire/messages.js'
+import { Cluster, type ClusterOptions } from './cluster.js'
+import { ContentStore } from './content.js'
+import { Namespace } from './namespace.js'
+import type { Content } from './node.js'
+import { Recovery } from './recovery.js'
+import { Registers } from './registers.js'
+import { Keeper } from './repair/keeper.js'
+import { type VerifyEvents, type VerifyReport, verify } from './repair/verify.js'
+import { Settlement } from './settlement.js'
+import { Transactions } from './transaction.js'
+
+const syncedServersMin = 3
+
+export class Client {
+  readonly cluster: Cluster
+  readonly content: ContentStore
+  readonly namespace: Namespace
+  /** Repair: on demand, and in the background for programs that stay. */
+  readonly keeper: Keeper
+  readonly #settlement: Settlement
+
+  private constructor(cluster: Cluster) {
+    this.cluster = cluster
+    this.content = new ContentStore(cluster, (server, segment, piece) =>
+      this.keeper.noteBadCopy(server, segment, piece),
+    )
+    this.#settlement = new Settlement(cluster)
+    const recovery = new Recovery(
+      cluster,
+      () => cluster.voters,
+      () => this.keeper.soon(),
+    )
+    const registers = new Registers(cluster, recovery, this.#settlement)
+    const { writer } = this.content
+    const transactions = new Transactions(cluster, registers, recovery, this.#settlement, writer)
+    this.namespace = new Namespace(cluster, registers, transactions)
+    const mover = { cluster, writer, reader: this.content.reader }
+    this.keeper = new Keeper(mover, recovery, () => this.#settlement.settled())
+  }
+
+  /**
+   * Connects to the servers that are up. Throws `authentication`, `wrongServer`; a new account needs
+   * all four servers once, to begin.
+   */
+  static async open(options: ClusterOptions): Promise<Client> {
+    const cluster = await Cluster.open(options)
+    const client = new Client(cluster)
+    try {
+      if (cluster.voters.length >= syncedServersMin) await client.namespace.makeRoot()
+      return client
+    } catch (error) {
+      cluster.close()
+      throw error
+    }
+  }
+
+  /**
+   * fsync(2): resolves when at least three servers have on their disks all that was committed, and
+   * the pieces of `content`.
+   */
+  async sync(content?: Content): Promise<void> {
+    this.#settlement.flush()
+    const segments = (content?.segments ?? []).map(({ id }) => id)
+    const synced = new Set<number>()
+    for (let at = 0; at === 0 || at < segments.length; at += limits.segmentsPerRequestMax) {
+      const some = segments.slice(at, at + limits.segmentsPerRequestMax)
+      const outcomes = await this.cluster.ask(this.cluster.voters, 'sync', () => ({
+        segments: some,
+      }))
+      synced.clear()
+      for (const { index, error } of outcomes) if (error === undefined) synced.add(index)
+      if (synced.size < syncedServersMin) {
+        throw outcomes.find(({ error }) => error)?.error ?? new DfsError('readOnly')
+      }
+    }
+  }
+
+  /** Checks everything on all four servers, this client's own latest changes included. */
+  async verify(events: VerifyEvents): Promise<VerifyReport> {
+    await this.#settlement.settled()
+    return await verify(this.cluster, events)
+  }
+
+  /** Bytes of user data: what there is room for, and how much of that is free. */
+  async space(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
+    const outcomes = await this.cluster.ask(this.cluster.up, 'status', () => ({}))
+    const disks = outcomes.flatMap(({ answer }) => (answer === undefined ? [] : [answer.reply]))
+    if (disks.length === 0) throw new DfsError('down', 'no server answers')
+    const sharers = (disk: string): number => disks.filter((other) => other.disk === disk).length
+    // A file takes half its size on each server, so the one with the least room sets the end.
+    const least = (bytesOf: (status: Reply<'status'>) => number): number =>
+      2 * Math.min(...disks.map((status) => Math.floor(bytesOf(status) / sharers(status.disk))))
+    return {
+      totalBytes: least(({ diskBytes }) => diskBytes),
+      freeBytes: least(({ diskFreeBytes }) => diskFreeBytes),
+    }
+  }
+
+  /** Sends what is still to be sent, then closes the connections. */
+  async close(): Promise<void> {
+    await this.keeper.stop()
+    await this.#settlement.settled()
+    this.cluster.close()
+  }
+}

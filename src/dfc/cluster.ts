@@ -1,0 +1,262 @@
+/**
+ * The four servers as one: keeps a link to each, checks that each is who the config says, founds a
+ * cluster and an account that are new, and sends one request to several servers at once. What the
+ * answers mean together is the business of the quorum (transaction.ts, registers.ts).
+ */
+import { createHash } from 'node:crypto'
+import type { Clock, Random } from '../clock.js'
+import type { ClientConfig } from '../config.js'
+import { asDfsError, DfsError, isError } from '../errors.js'
+import { limits } from '../limits.js'
+import { debugDfc, notice } from '../log.js'
+import type { Network } from '../network.js'
+import type { Reply, Request, Verb } from '../wire/messages.js'
+import { ScramCredentials } from '../wire/scram.js'
+import { HybridClock } from '../wire/version.js'
+import type { Answer, Channel } from './channel.js'
+import { type Identity, Link } from './link.js'
+
+export interface ClusterOptions {
+  readonly config: ClientConfig
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+}
+
+/** What one server said: its answer, or why there is none. */
+export type Outcome<V extends Verb> =
+  | { readonly index: number; readonly answer: Answer<V>; readonly error?: undefined }
+  | { readonly index: number; readonly answer?: undefined; readonly error: DfsError }
+
+export class Cluster {
+  readonly config: ClientConfig
+  readonly clock: Clock
+  readonly random: Random
+  /** The clock that stamps this client's transactions. */
+  readonly versions: HybridClock
+  readonly links: readonly Link[]
+  /** The highest epoch any server has shown. */
+  epoch = 0
+  readonly #listeners = new Set<(link: Link) => void>()
+  readonly #identities: (Identity | undefined)[] = []
+  readonly #incarnations: number[] = []
+  readonly #states: Reply<'status'>['state'][] = []
+  #founding: Promise<void> | undefined
+
+  private constructor(options: ClusterOptions) {
+    this.config = options.config
+    this.clock = options.clock
+    this.random = options.random
+    this.versions = new HybridClock(options.clock, options.random.bytes(4).toString('hex'))
+    const credentials = new ScramCredentials(options.config.user, options.config.password)
+    this.links = options.config.servers.map(
+      (server, index) =>
+        new Link({
+          ...options,
+          server,
+          index,
+          credentials,
+          timeoutMs: options.config.timeoutMs,
+          admit: (link, channel, identity) => this.#admit(link, channel, identity),
+          onChange: (link) => this.#changed(link),
+        }),
+    )
+  }
+
+  /**
+   * Resolves when each of the four servers is up or known to be down. Throws `authentication` when
+   * one refuses the user and `wrongServer` when one is not who the config says: nothing proceeds then.
+   */
+  static async open(options: ClusterOptions): Promise<Cluster> {
+    const cluster = new Cluster(options)
+    try {
+      await Promise.all(cluster.links.map((link) => link.start()))
+      cluster.assertAdmitted()
+      await cluster.#foundIfNew()
+      return cluster
+    } catch (error) {
+      cluster.close()
+      throw error
+    }
+  }
+
+  /** Servers that are up, blank ones included, as positions in the config. */
+  get up(): readonly number[] {
+    return this.links.filter((link) => link.isUp).map((link) => link.index)
+  }
+
+  /** Servers that are up and take part in votes and reads. */
+  get voters(): readonly number[] {
+    return this.links.filter((link) => link.isUp && !link.blank).map((link) => link.index)
+  }
+
+  /** Calls `listener` whenever a server goes up or down. Returns how to stop that. */
+  onChange(listener: (link: Link) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** What the account on that server said of itself when it was last connected to or filled. */
+  stateOf(index: number): Reply<'status'>['state'] | undefined {
+    return this.#states[index]
+  }
+
+  /** The account on that server was founded or filled: it votes from now on. */
+  becameVoter(index: number): void {
+    this.#states[index] = 'voting'
+    this.link(index).blank = false
+  }
+
+  /** Another client may have founded or filled an account that this one still takes for blank. */
+  async refreshBlank(): Promise<void> {
+    for (const link of this.links.filter(({ isUp, blank }) => isUp && blank)) {
+      try {
+        const { reply } = await link.request('status', {})
+        this.#states[link.index] = reply.state
+        this.#incarnations[link.index] = reply.stamp.incarnation
+        if (reply.state === 'voting') this.becameVoter(link.index)
+      } catch (error) {
+        debugDfc('status of %s: %o', link.name, error)
+      }
+    }
+  }
+
+  /** Throws what a user must know before anything is done: refused, or a wrong server. */
+  assertAdmitted(): void {
+    for (const code of ['authentication', 'wrongServer', 'version'] as const) {
+      const refused = this.links.find((link) => isError(link.failure, code))
+      if (refused?.failure !== undefined) throw refused.failure
+    }
+  }
+
+  /** The server at `index`, which every caller took from 0 .. 3. */
+  link(index: number): Link {
+    const link = this.links[index]
+    if (link === undefined) throw new RangeError(`no server ${index}`)
+    return link
+  }
+
+  /** Sends one request to one server. */
+  async request<V extends Verb>(
+    index: number,
+    verb: V,
+    fields: Request<V>,
+    payload?: readonly Uint8Array[],
+  ): Promise<Answer<V>> {
+    const answer = await this.link(index).request(verb, fields, payload)
+    this.#see(answer.reply)
+    return answer
+  }
+
+  /** Sends a request to each of `indices` at once and collects every outcome; never throws. */
+  ask<V extends Verb>(
+    indices: readonly number[],
+    verb: V,
+    fieldsOf: (index: number) => Request<V>,
+    payloadOf?: (index: number) => readonly Uint8Array[],
+  ): Promise<Outcome<V>[]> {
+    return Promise.all(
+      indices.map(async (index): Promise<Outcome<V>> => {
+        try {
+          return {
+            index,
+            answer: await this.request(index, verb, fieldsOf(index), payloadOf?.(index)),
+          }
+        } catch (thrown) {
+          const error = asDfsError(thrown)
+          if (error.code === 'blank') this.link(index).blank = true
+          return { index, error }
+        }
+      }),
+    )
+  }
+
+  close(): void {
+    this.#listeners.clear()
+    for (const link of this.links) link.close()
+  }
+
+  #see(reply: Reply<Verb>): void {
+    const stamp = 'stamp' in reply ? reply.stamp : undefined
+    if (stamp === undefined) return
+    if (stamp.epoch > this.epoch) this.epoch = stamp.epoch
+    this.versions.see(stamp.fence)
+  }
+
+  #changed(link: Link): void {
+    if (link.isUp) {
+      this.#foundIfNew().catch((error: unknown) => debugDfc('found: %o', error))
+    }
+    for (const listener of this.#listeners) listener(link)
+  }
+
+  /** Checks a server that has authenticated: right cluster, right position, and is it blank? */
+  async #admit(link: Link, channel: Channel, identity: Identity): Promise<void> {
+    const { index } = link
+    this.#identities[index] = identity
+    const cluster = this.#clusterId()
+    if (identity.cluster !== null) {
+      if (identity.position !== index) {
+        throw new DfsError(
+          'wrongServer',
+          `${link.name} in the config is server ${identity.position + 1} of the cluster, not ${index + 1}: the servers are listed in another order`,
+        )
+      }
+      if (cluster !== identity.cluster) {
+        throw new DfsError('wrongServer', `${link.name} belongs to another cluster`)
+      }
+    } else if (cluster !== undefined) {
+      await channel.request('claim', { cluster, position: index })
+      notice(`${link.name} is new and joins the cluster`)
+    }
+    const { reply } = await channel.request('status', {})
+    link.blank = reply.state !== 'voting'
+    this.#incarnations[index] = reply.stamp.incarnation
+    this.#states[index] = reply.state
+    this.#see(reply)
+  }
+
+  /** The cluster that the servers seen so far belong to. */
+  #clusterId(): string | undefined {
+    const known = this.#identities.find((identity) => identity && identity.cluster !== null)
+    return known?.cluster ?? undefined
+  }
+
+  /**
+   * A cluster or an account that is new begins when all four servers are there and blank: each is
+   * told the incarnations of all four, so that it can only ever mean this very beginning. A server
+   * that hears of it late has voted on nothing before, which is the same as having missed messages.
+   */
+  #foundIfNew(): Promise<void> {
+    this.#founding ??= this.#found().finally(() => {
+      this.#founding = undefined
+    })
+    return this.#founding
+  }
+
+  async #found(): Promise<void> {
+    await this.refreshBlank()
+    const blank = this.links.filter(({ isUp, index }) => isUp && this.#states[index] === 'blank')
+    if (blank.length < limits.serverCount) return
+    if (this.#clusterId() === undefined) {
+      const servers = this.#identities.map((identity) => identity?.server ?? '')
+      if (new Set(servers).size < limits.serverCount) {
+        throw new DfsError('wrongServer', 'two servers of the config are the same server')
+      }
+      const cluster = createHash('md5').update(servers.join()).digest('hex')
+      await this.#forAll('claim', (position) => ({ cluster, position }))
+      for (const [index, identity] of this.#identities.entries()) {
+        if (identity) this.#identities[index] = { ...identity, cluster, position: index }
+      }
+      debugDfc('founded cluster %s', cluster)
+    }
+    const incarnations = [...this.#incarnations]
+    await this.#forAll('found', () => ({ incarnations }))
+    for (const { index } of blank) this.becameVoter(index)
+    debugDfc('founded account %s', this.config.user)
+  }
+
+  async #forAll<V extends Verb>(verb: V, fieldsOf: (index: number) => Request<V>): Promise<void> {
+    for (const { error } of await this.ask([0, 1, 2, 3], verb, fieldsOf)) if (error) throw error
+  }
+}

@@ -1,0 +1,52 @@
+/** HEAL: repairs now what a mount would repair by itself, and says what was done. */
+import type { HealPhase, HealProgress, HealReport } from '../repair/heal.js'
+import { StatusLine } from '../terminal/status-line.js'
+import type { Command } from './command.js'
+
+const phases: Readonly<Record<HealPhase, string>> = {
+  fill: 'filling a blank server: registers',
+  undecided: 'finishing interrupted changes',
+  registers: 'copying registers',
+  pieces: 'moving pieces',
+  sweep: 'sweeping',
+}
+
+export const heal: Command = {
+  name: 'heal',
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  summary: 'bring servers that were away up to date',
+  details: 'Exits with 0 when all four servers agree and hold their pieces, else with 1.',
+  options: [],
+  completes: [],
+
+  async run({ client, output }) {
+    const line = new StatusLine(output)
+    try {
+      const report = await client.keeper.heal({ progress: (step) => line.show(describe(step)) })
+      line.stop()
+      const nameOf = (server: number): string => client.cluster.link(server).name
+      for (const sentence of summaryOf(report, nameOf)) output.print(sentence)
+      return report.left === 0 ? 0 : 1
+    } finally {
+      line.stop()
+    }
+  },
+}
+
+function describe({ phase, done, total }: HealProgress): string {
+  return `${phases[phase]} ${done}${total === undefined ? '' : ` of ${total}`}`
+}
+
+function summaryOf(report: HealReport, nameOf: (server: number) => string): string[] {
+  const { filledServers, registersCopied, piecesCopied, piecesDropped, lost, left } = report
+  const lines = filledServers.map((server) => `${nameOf(server)} was filled`)
+  lines.push(
+    `${registersCopied} registers and ${piecesCopied} pieces copied, ${piecesDropped} pieces dropped`,
+  )
+  if (lost.length > 0) lines.push(`${lost.length} segments have lost a piece for good`)
+  if (report.failure !== undefined) lines.push(`not all could be done: ${report.failure.message}`)
+  lines.push(left === 0 ? 'All four servers agree: 0 left' : `${left} left`)
+  return lines
+}

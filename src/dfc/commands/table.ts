@@ -1,0 +1,25 @@
+/** Every operation of the client, for the prompt and for the command line alike. */
+import type { Command } from './command.js'
+import { get } from './get.js'
+import { heal } from './heal.js'
+import { info } from './info.js'
+import { list } from './list.js'
+import { mkdir } from './mkdir.js'
+import { mv } from './mv.js'
+import { put } from './put.js'
+import { rm } from './rm.js'
+import { status } from './status.js'
+import { verify } from './verify.js'
+
+export const commands: readonly Command[] = [
+  list,
+  get,
+  put,
+  mkdir,
+  rm,
+  mv,
+  info,
+  status,
+  heal,
+  verify,
+]

@@ -1,0 +1,75 @@
+/** VERIFY: checks everything on all four servers, and has what is rotten rewritten. */
+import { damageOf } from '../repair/damage.js'
+import type { VerifyReport } from '../repair/verify.js'
+import { escapeName, sizeText } from '../terminal/format.js'
+import { StatusLine } from '../terminal/status-line.js'
+import type { Command, Session } from './command.js'
+
+export const verify: Command = {
+  name: 'verify',
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  summary: 'check every register, piece and digest on all four servers',
+  details: 'Rotten copies are rewritten from the good ones. Exits with 0 when nothing was wrong.',
+  options: [],
+  completes: [],
+
+  async run(session) {
+    const { client, output } = session
+    const line = new StatusLine(output)
+    try {
+      const report = await client.verify({
+        progress(done, bytes) {
+          session.interrupted.throwIfAborted()
+          line.show(`${done} segments, ${sizeText(bytes)} of pieces`)
+        },
+        badCopy: (server, segment, piece) => client.keeper.noteBadCopy(server, segment, piece),
+      })
+      line.stop()
+      for (const sentence of sentencesOf(report)) output.print(sentence)
+      if (isClean(report)) return 0
+      await nameDamage(session, report)
+      const healed = await client.keeper.heal()
+      // A lost piece is where it belongs on both servers, and rotten on both.
+      const left = healed.left + report.lost.length
+      output.print(left === 0 ? 'Repaired: 0 left' : `Repaired as far as possible: ${left} left`)
+      return 1
+    } finally {
+      line.stop()
+    }
+  },
+}
+
+/** Copies too many are not wrong: they are garbage that the servers have not collected yet. */
+function isClean(report: VerifyReport): boolean {
+  const { differences, undecided, missing, bad, mismatched, lost } = report
+  return (
+    differences + undecided + missing + bad === 0 && mismatched.length === 0 && lost.length === 0
+  )
+}
+
+function sentencesOf(report: VerifyReport): string[] {
+  const { differences, undecided, missing, extra, bad, mismatched, lost } = report
+  const counts = [
+    [differences, 'registers differ'],
+    [undecided, 'changes are undecided'],
+    [missing, 'pieces are missing from where they belong'],
+    [extra, 'pieces are to be collected or moved'],
+    [bad, 'copies of pieces are rotten or gone'],
+    [mismatched.length, 'segments do not match their MD5'],
+    [lost.length, 'pieces are lost: no server has a good copy'],
+  ] as const
+  const wrong = counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
+  return [
+    `${report.segments} segments verified, ${sizeText(report.pieceBytes)} of pieces`,
+    ...(wrong.length === 0 ? ['Everything is as it should be'] : wrong),
+  ]
+}
+
+async function nameDamage({ client, output }: Session, { lost }: VerifyReport): Promise<void> {
+  if (lost.length === 0) return
+  for await (const { path, from, to } of damageOf(client.namespace, lost)) {
+    output.print(`lost: ${escapeName(path)}: bytes ${from} to ${to - 1}`)
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * The lasting relation to one of the four servers: connects, connects again when the connection is
+ * lost, and knows whether the server is up. The wait for a dead server happens here, in the
+ * background, once: a request to a server that is down fails at once.
+ */
+import type { Timer } from '../clock.js'
+import type { ServerAddress } from '../config.js'
+import { asDfsError, DfsError, isError } from '../errors.js'
+import { limits } from '../limits.js'
+import { notice } from '../log.js'
+import type { Reply, Request, Verb } from '../wire/messages.js'
+import { type Answer, Channel, type ChannelOptions } from './channel.js'
+
+export type Identity = Reply<'authenticate'>
+
+export interface LinkOptions extends Omit<ChannelOptions, 'address' | 'onClosed'> {
+  readonly server: ServerAddress
+  /** 0 .. 3: the server's position in the config. */
+  readonly index: number
+  /** Says whether a server that has just authenticated may be used; throws if not. */
+  readonly admit: (link: Link, channel: Channel, identity: Identity) => Promise<void>
+  /** The server went up or down. */
+  readonly onChange: (link: Link) => void
+}
+
+export class Link {
+  readonly index: number
+  readonly name: string
+  readonly server: ServerAddress
+  /** True while the account on that server is blank: it stores pieces but neither votes nor counts. */
+  blank = false
+  readonly #options: LinkOptions
+  #channel: Channel | undefined
+  #failure: DfsError | undefined
+  #retry: Timer | undefined
+  #attempts = 0
+  #closed = false
+  #settled: Promise<void> | undefined
+
+  constructor(options: LinkOptions) {
+    this.#options = options
+    this.index = options.index
+    this.name = options.server.name
+    this.server = options.server
+  }
+
+  /** Makes the first attempt; resolves when the server is up or known to be down. */
+  start(): Promise<void> {
+    this.#settled ??= this.#connect()
+    return this.#settled
+  }
+
+  get isUp(): boolean {
+    return this.#channel?.isOpen === true
+  }
+
+  /** Why the server is not up, if it is not. */
+  get failure(): DfsError | undefined {
+    return this.isUp ? undefined : this.#failure
+  }
+
+  /** Throws `down` at once when the server is not up. */
+  request<V extends Verb>(
+    verb: V,
+    fields: Request<V>,
+    payload?: readonly Uint8Array[],
+  ): Promise<Answer<V>> {
+    if (this.#channel === undefined) {
+      return Promise.reject(this.#failure ?? new DfsError('down', `${this.name} is down`))
+    }
+    return this.#channel.request(verb, fields, payload)
+  }
+
+  /** Resolves once little is queued towards the server. */
+  async writable(): Promise<void> {
+    await this.#channel?.writable()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#retry?.cancel()
+    this.#channel?.close()
+  }
+
+  async #connect(): Promise<void> {
+    const { address } = this.#options.server
+    try {
+      const { channel, identity } = await Channel.open({
+        ...this.#options,
+        address,
+        onClosed: (reason) => this.#onLost(reason),
+      })
+      try {
+        await this.#options.admit(this, channel, identity)
+      } catch (error) {
+        channel.close()
+        throw error
+      }
+      if (this.#closed) channel.close()
+      if (!channel.isOpen) throw new DfsError('down', 'connection closed')
+      const wasDown = this.#failure !== undefined
+      this.#channel = channel
+      this.#failure = undefined
+      this.#attempts = 0
+      if (wasDown) notice(`${this.name} is up`)
+      this.#options.onChange(this)
+    } catch (thrown) {
+      const first = this.#failure === undefined
+      this.#failure = asDfsError(thrown)
+      if (first && !isError(thrown, 'authentication')) {
+        notice(`${this.name} is down: ${this.#failure.message}`)
+      }
+      this.#connectLater()
+    }
+  }
+
+  #onLost(reason: DfsError): void {
+    if (this.#channel === undefined || this.#closed) return
+    this.#channel = undefined
+    this.#failure = reason
+    notice(`${this.name} is down: ${reason.message}`)
+    this.#options.onChange(this)
+    this.#connectLater()
+  }
+
+  /** Soon at first, so that a restarted server is missed briefly; then twice a second. */
+  #connectLater(): void {
+    if (this.#closed) return
+    this.#retry?.cancel()
+    this.#attempts += 1
+    const delayMs = Math.min(limits.reconnectDelayMs, 50 * this.#attempts)
+    this.#retry = this.#options.clock.after(delayMs, () => void this.#connect())
+  }
+}

@@ -1,0 +1,792 @@
+/**
+ * The names and attributes of a user's files: POSIX over registers. Every change is one transaction
+ * with preconditions on what it was derived from, tried again with fresh values when another client
+ * was faster. Everything is by inode number; paths are the affair of the caller.
+ */
+import { compareTimes, type Time } from '../clock.js'
+import { DfsError, isError } from '../errors.js'
+import { limits } from '../limits.js'
+import {
+  decodeEntry,
+  decodeInode,
+  encodeEntry,
+  encodeInode,
+  entryKey,
+  fileType,
+  type Inode,
+  inodeKey,
+  isEntryName,
+  type Key,
+  type Precondition,
+  rootIno,
+  type Segment,
+  type Transaction,
+  typeOf,
+} from '../wire/records.js'
+import { noVersion, type Version } from '../wire/version.js'
+import type { Cluster } from './cluster.js'
+import { KeyLocks } from './key-locks.js'
+import { type Content, emptyContent, type ListedName, type Node } from './node.js'
+import { type EntryView, NodeCache } from './node-cache.js'
+import { coversEverything, isReadableFrom } from './placement.js'
+import type { PreparedSegment } from './prepared-segment.js'
+import type { QuorumEntry, QuorumRegister, Registers } from './registers.js'
+import { nodeOf, summaryAfter } from './summary.js'
+import type { Transactions } from './transaction.js'
+
+export interface NewAttributes {
+  /** With the file type bits. */
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+  readonly rdev?: number
+  /** Of a symbolic link. */
+  readonly target?: string
+  readonly content?: Content
+  /** The content's only segment when it is small: it rides inside the commit. */
+  readonly inline?: PreparedSegment
+  /** Now when absent. */
+  readonly mtime?: Time
+  readonly attributes?: Inode['attributes']
+}
+
+export type RenameHow = 'replace' | 'noReplace' | 'exchange'
+/** Whether the inode of a file whose last link goes is still in use here, and must stay for now. */
+export type Keep = (ino: number) => boolean
+
+/** One attempt of a change: what to commit, and what is true once it is committed. */
+interface Plan<T> {
+  readonly body: Transaction
+  readonly inline?: PreparedSegment | undefined
+  /** Brings the cache up to date and gives the result. */
+  readonly done: (id: Version) => T
+}
+
+interface FoundEntry extends EntryView {
+  readonly ino: number
+}
+
+const attemptsMax = 12
+const never: Keep = () => false
+
+export class Namespace {
+  readonly #cluster: Cluster
+  readonly #registers: Registers
+  readonly #transactions: Transactions
+  readonly #cache: NodeCache
+  readonly #locks = new KeyLocks()
+
+  constructor(cluster: Cluster, registers: Registers, transactions: Transactions) {
+    this.#cluster = cluster
+    this.#registers = registers
+    this.#transactions = transactions
+    this.#cache = new NodeCache(cluster.clock)
+  }
+
+  // -- reading -----------------------------------------------------------------------------------
+
+  /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */
+  async lookup(parent: number, name: string): Promise<Node> {
+    assertName(name)
+    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+      const [step] = await this.#registers.lookup(parent, [name])
+      const node = step && this.#noteStep(parent, name, step.entry, step.inode)
+      if (node !== undefined) return node
+      // An entry without its inode was read while the name was taken from one and given to another.
+      if (step === undefined || step.entry.value === null) break
+    }
+    throw new DfsError('notFound')
+  }
+
+  /** The node at the end of `names` from the root, symbolic links not followed. */
+  async walk(names: readonly string[]): Promise<Node> {
+    for (const name of names) assertName(name)
+    if (names.length === 0) return this.node(rootIno, true)
+    const nodes: Node[] = []
+    for (let at = 0; at < names.length; at += limits.lookupNamesMax) {
+      const parent = nodes.at(-1)?.ino ?? rootIno
+      const some = names.slice(at, at + limits.lookupNamesMax)
+      for (const [depth, step] of (await this.#registers.lookup(parent, some)).entries()) {
+        const folder = nodes.at(-1)?.ino ?? rootIno
+        const node = this.#noteStep(folder, some[depth] ?? '', step.entry, step.inode)
+        if (node === undefined) throw new DfsError('notFound')
+        nodes.push(node)
+      }
+      if (nodes.length < Math.min(at + some.length, names.length)) break
+    }
+    const last = nodes.at(-1)
+    if (last === undefined) throw new DfsError('notFound')
+    if (nodes.length < names.length) throw new DfsError('notDirectory')
+    return last
+  }
+
+  /** The inode: from the cache for up to `cacheLifeMs`, unless `fresh`. Throws `stale` when gone. */
+  async node(ino: number, fresh = false): Promise<Node> {
+    const cached = fresh ? undefined : this.#cache.node(ino)
+    if (cached !== undefined) return cached
+    const [register] = await this.#registers.read([inodeKey(ino)])
+    const node = register && this.#noteNode(ino, register)
+    if (node === undefined) throw new DfsError('stale')
+    return node
+  }
+
+  /** The node if it is in the cache and within its time to live. */
+  cached(ino: number): Node | undefined {
+    return this.#cache.node(ino)
+  }
+
+  /** The inode number a name had within the time to live of the cache. */
+  cachedEntry(parent: number, name: string): { readonly ino: number } | undefined {
+    const entry = this.#cache.entry(parent, name)
+    return entry === undefined || entry.ino === null ? undefined : { ino: entry.ino }
+  }
+
+  /** A page of a folder behind the name `after`, in the byte order of the names. */
+  async list(
+    folder: number,
+    after: string,
+  ): Promise<{ readonly entries: readonly ListedName[]; readonly more: boolean }> {
+    const whole = coversEverything(new Set(this.#cluster.voters))
+    let page = await this.#registers.list(folder, after, !whole)
+    // A page of nothing but removed names says nothing, and is not the end.
+    while (page.entries.length === 0 && page.more) {
+      page = await this.#registers.list(folder, page.end, !whole)
+    }
+    const self = this.#noteNode(folder, page.folder)
+    if (self === undefined) throw new DfsError('notFound')
+    if (typeOf(self.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
+    const entries = page.entries.map((listed) => this.#noteListed(folder, listed, whole))
+    const changing = entries.filter((_, index) => page.entries[index]?.inode?.value === null)
+    if (changing.length === 0) return { entries, more: page.more }
+    const again = await Promise.all(changing.map((listed) => this.#listedAgain(folder, listed)))
+    const isGone = new Set(changing.filter((_, index) => again[index] === undefined))
+    const left = entries
+      .filter((listed) => !isGone.has(listed))
+      .map((listed) => again[changing.indexOf(listed)] ?? listed)
+    return left.length === 0 && page.more
+      ? this.list(folder, page.end)
+      : { entries: left, more: page.more }
+  }
+
+  /** A name whose inode went while the folder was read: as it is now, undefined when it is gone. */
+  async #listedAgain(folder: number, { name }: ListedName): Promise<ListedName | undefined> {
+    try {
+      const node = await this.lookup(folder, name)
+      const type = node.inode.mode >> 12
+      return { name, ino: node.ino, type, node, incomplete: false }
+    } catch (error) {
+      if (error instanceof DfsError && error.code === 'notFound') return undefined
+      throw error
+    }
+  }
+
+  // -- changing ----------------------------------------------------------------------------------
+
+  /** Makes a file, folder, link or node. Throws `exists`, `notFound` when the folder is gone. */
+  create(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
+    assertName(name)
+    const entry = entryKey(parent, name)
+    return this.#change([entry], [inodeKey(parent)], async (fresh) => {
+      const ino = this.#newIno()
+      const folder = await this.#folder(parent, fresh)
+      const place = await this.#entryForCreate(parent, name, fresh)
+      if (place.ino !== null) throw new DfsError('exists')
+      const inode = newInode(attributes, parent, this.#cluster.clock.time())
+      return {
+        inline: attributes.inline,
+        body: {
+          writes: [
+            { key: entry, value: encodeEntry({ ino, type: attributes.mode >> 12 }) },
+            { key: inodeKey(ino), value: encodeInode(inode) },
+          ],
+          preconditions: [
+            { key: entry, absent: true, version: place.version },
+            { key: inodeKey(ino), absent: true, version: noVersion },
+            exactly(folder),
+          ],
+          emptyFolders: [],
+        },
+        done: (id) => {
+          this.#writeEntry(parent, name, id, ino, attributes.mode >> 12)
+          return this.#writeNode(ino, id, inode)
+        },
+      }
+    })
+  }
+
+  /** PUT of a whole file: makes it, or replaces the content of the file that has the name. */
+  async replace(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
+    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+      try {
+        const { ino, inode } = await this.lookup(parent, name)
+        if (typeOf(inode.mode) === fileType.folder) throw new DfsError('isDirectory')
+        if (typeOf(inode.mode) !== fileType.file) throw new DfsError('exists')
+        return await this.#rewrite(
+          ino,
+          (old, now) => ({
+            ...old,
+            ...(attributes.content ?? emptyContent),
+            mode: attributes.mode,
+            mtime: attributes.mtime ?? now,
+            ctime: now,
+          }),
+          attributes.inline,
+        )
+      } catch (error) {
+        if (!isGone(error)) throw error
+      }
+      try {
+        return await this.create(parent, name, attributes)
+      } catch (error) {
+        if (!(error instanceof DfsError && error.code === 'exists')) throw error
+      }
+    }
+    throw new DfsError('busy', 'the name changes faster than it can be replaced')
+  }
+
+  /**
+   * Removes a name. The inode goes with its last name, unless `keep` says that it is in use: then it
+   * stays with nlink 0 until `forget`. Returns the inode as it is afterwards.
+   */
+  unlink(parent: number, name: string, keep: Keep = never): Promise<Node> {
+    assertName(name)
+    const entry = entryKey(parent, name)
+    return this.#change([entry], [], async (fresh) => {
+      const found = await this.#existing(parent, name, fresh)
+      const node = await this.#nodeForChange(found.ino, fresh)
+      if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
+      const change = this.#droppedLink(node, keep)
+      return {
+        body: {
+          writes: [{ key: entry, value: null }, change.write],
+          preconditions: [{ key: entry, absent: false, version: found.version }, exactly(node)],
+          emptyFolders: [],
+        },
+        done: (id) => {
+          this.#writeEntry(parent, name, id, null, 0)
+          return change.done(id)
+        },
+      }
+    })
+  }
+
+  /** Deletes an inode that no name refers to any more. */
+  async forget(ino: number): Promise<void> {
+    await this.#change([inodeKey(ino)], [], async (fresh) => {
+      const node = await this.#nodeForChange(ino, fresh)
+      if (node.inode.nlink > 0) return undefined
+      return {
+        body: {
+          writes: [{ key: inodeKey(ino), value: null }],
+          preconditions: [exactly(node)],
+          emptyFolders: [],
+        },
+        done: () => this.#cache.dropNode(ino),
+      }
+    }).catch((error: unknown) => {
+      if (!isGone(error)) throw error
+    })
+  }
+
+  /** Throws `notEmpty`, `notDirectory`. */
+  rmdir(parent: number, name: string): Promise<void> {
+    assertName(name)
+    const entry = entryKey(parent, name)
+    return this.#change([entry], [], async (fresh) => {
+      const found = await this.#existing(parent, name, fresh)
+      const node = await this.#nodeForChange(found.ino, fresh)
+      if (typeOf(node.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
+      return {
+        body: {
+          writes: [
+            { key: entry, value: null },
+            { key: inodeKey(node.ino), value: null },
+          ],
+          preconditions: [{ key: entry, absent: false, version: found.version }, exactly(node)],
+          emptyFolders: [node.ino],
+        },
+        done: (id) => {
+          this.#writeEntry(parent, name, id, null, 0)
+          this.#cache.dropNode(node.ino)
+        },
+      }
+    })
+  }
+
+  /** Gives a file another name. Throws `exists`, `notPermitted` for a folder, `tooManyLinks`. */
+  link(ino: number, parent: number, name: string): Promise<Node> {
+    assertName(name)
+    const entry = entryKey(parent, name)
+    return this.#change([entry, inodeKey(ino)], [inodeKey(parent)], async (fresh) => {
+      const folder = await this.#folder(parent, fresh)
+      const place = await this.#entryForCreate(parent, name, fresh)
+      if (place.ino !== null) throw new DfsError('exists')
+      const node = await this.#nodeForChange(ino, fresh)
+      if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('notPermitted')
+      if (node.inode.nlink === 0) throw new DfsError('notFound')
+      if (node.inode.nlink >= limits.linksMax) throw new DfsError('tooManyLinks')
+      const inode = {
+        ...node.inode,
+        nlink: node.inode.nlink + 1,
+        ctime: this.#cluster.clock.time(),
+      }
+      return {
+        body: {
+          writes: [
+            { key: entry, value: encodeEntry({ ino, type: inode.mode >> 12 }) },
+            { key: inodeKey(ino), value: encodeInode(inode) },
+          ],
+          preconditions: [
+            { key: entry, absent: true, version: place.version },
+            exactly(node),
+            exactly(folder),
+          ],
+          emptyFolders: [],
+        },
+        done: (id) => {
+          this.#writeEntry(parent, name, id, ino, inode.mode >> 12)
+          return this.#writeNode(ino, id, inode)
+        },
+      }
+    })
+  }
+
+  /** rename(2) and renameat2(2). Returns the inode that lost its name, if one did. */
+  rename(
+    fromParent: number,
+    fromName: string,
+    toParent: number,
+    toName: string,
+    how: RenameHow,
+    keep: Keep = never,
+  ): Promise<{ readonly replaced: Node | undefined }> {
+    assertName(fromName)
+    assertName(toName)
+    const from = entryKey(fromParent, fromName)
+    const to = entryKey(toParent, toName)
+    const folders = [inodeKey(fromParent), inodeKey(toParent)]
+    return this.#change([from, to], folders, async (fresh) => {
+      const source = await this.#existing(fromParent, fromName, fresh)
+      const place = await this.#entryForCreate(toParent, toName, fresh)
+      if (how === 'noReplace' && place.ino !== null) throw new DfsError('exists')
+      if (how === 'exchange' && place.ino === null) throw new DfsError('notFound')
+      if (place.ino === source.ino) {
+        // Two names of one file: POSIX has rename do nothing.
+        return { body: undefined, result: { replaced: undefined } }
+      }
+      const moved = await this.#nodeForChange(source.ino, fresh)
+      const target = place.ino === null ? undefined : await this.#nodeForChange(place.ino, fresh)
+      const ancestors = await this.#assertMovable(moved, target, fromParent, toParent, how)
+      const now = this.#cluster.clock.time()
+      const writes = new Map<Key, Buffer | null>()
+      const preconditions = new Map<Key, Precondition>()
+      const effects: ((id: Version) => void)[] = []
+      const require = (precondition: Precondition): void => {
+        preconditions.set(precondition.key, precondition)
+      }
+      const relocate = (node: Node, parent: number): void => {
+        const isFolder = typeOf(node.inode.mode) === fileType.folder
+        const inode = { ...node.inode, ctime: now, parent: isFolder ? parent : 0 }
+        require(exactly(node))
+        writes.set(inodeKey(node.ino), encodeInode(inode))
+        effects.push((id) => this.#writeNode(node.ino, id, inode, node.folder))
+      }
+      require({ key: from, absent: false, version: source.version })
+      require({ key: to, absent: place.ino === null, version: place.version })
+      require(exactly(await this.#folder(toParent, fresh)))
+      for (const ancestor of ancestors) require(exactly(ancestor))
+      writes.set(to, encodeEntry({ ino: source.ino, type: source.type }))
+      relocate(moved, toParent)
+      let replaced: Node | undefined
+      const emptyFolders: number[] = []
+      if (how === 'exchange' && target !== undefined && place.ino !== null) {
+        require(exactly(await this.#folder(fromParent, fresh)))
+        writes.set(from, encodeEntry({ ino: place.ino, type: place.type }))
+        relocate(target, fromParent)
+      } else {
+        writes.set(from, null)
+        if (target !== undefined) {
+          require(exactly(target))
+          if (typeOf(target.inode.mode) === fileType.folder) {
+            emptyFolders.push(target.ino)
+            writes.set(inodeKey(target.ino), null)
+            effects.push(() => this.#cache.dropNode(target.ino))
+          } else {
+            const change = this.#droppedLink(target, keep)
+            writes.set(change.write.key, change.write.value)
+            effects.push((id) => {
+              replaced = change.done(id)
+            })
+          }
+        }
+      }
+      return {
+        body: {
+          writes: [...writes].map(([key, value]) => ({ key, value })),
+          preconditions: [...preconditions.values()],
+          emptyFolders,
+        },
+        done: (id) => {
+          for (const effect of effects) effect(id)
+          const swapped = how === 'exchange' ? place.ino : null
+          this.#writeEntry(fromParent, fromName, id, swapped, swapped === null ? 0 : place.type)
+          this.#writeEntry(toParent, toName, id, source.ino, source.type)
+          return { replaced }
+        },
+      }
+    })
+  }
+
+  /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */
+  update(ino: number, change: (inode: Inode, now: Time) => Inode): Promise<Node> {
+    return this.#rewrite(ino, change)
+  }
+
+  /**
+   * The commit at close: replaces the content that was read as `base` by `content`. Attributes that
+   * others changed meanwhile are kept, and so is an mtime that was set since `base` was read; the
+   * last close wins. Throws `stale` when the file is gone.
+   */
+  writeContent(
+    ino: number,
+    base: Node,
+    content: Content,
+    times: { readonly mtime: Time; readonly ctime: Time },
+    inline?: PreparedSegment,
+  ): Promise<Node> {
+    return this.#rewrite(
+      ino,
+      (inode) => ({
+        ...inode,
+        size: content.size,
+        segments: content.segments,
+        extents: content.extents,
+        mtime:
+          compareTimes(inode.mtime, base.inode.mtime) === 0 ||
+          compareTimes(inode.mtime, times.mtime) < 0
+            ? times.mtime
+            : inode.mtime,
+        ctime: times.ctime,
+      }),
+      inline,
+      (node) => this.#assertStored(node, content, inline),
+    )
+  }
+
+  /** Makes the root folder of a new account. */
+  async makeRoot(): Promise<void> {
+    const [register] = await this.#registers.read([inodeKey(rootIno)])
+    if (register === undefined || register.value !== null) return
+    const inode = newInode(
+      { mode: fileType.folder | 0o755, uid: processId('uid'), gid: processId('gid') },
+      rootIno,
+      this.#cluster.clock.time(),
+    )
+    const key = inodeKey(rootIno)
+    // Another client may do the same at this moment: then there is a root, which is all we want.
+    await this.#transactions.commit({
+      writes: [{ key, value: encodeInode(inode) }],
+      preconditions: [{ key, absent: true, version: register.version }],
+      emptyFolders: [],
+    })
+  }
+
+  // -- the loop of every change ------------------------------------------------------------------
+
+  /**
+   * Plans, commits, and when somebody else was faster plans again from fresh values. A plan without a
+   * body has nothing to do.
+   */
+  #change<T>(
+    exclusive: readonly Key[],
+    shared: readonly Key[],
+    plan: (fresh: boolean) => Promise<Plan<T> | { body: undefined; result: T } | undefined>,
+  ): Promise<T> {
+    return this.#locks.hold(exclusive, shared, async () => {
+      const startedMs = this.#cluster.clock.monotonic()
+      for (let attempt = 0; ; attempt += 1) {
+        this.#transactions.assertWritable()
+        const planned = await this.#planned(plan, attempt > 0).catch((error: unknown) => {
+          // What fewer servers say may be old, and must not be the reason for a refusal.
+          this.#transactions.assertWritable()
+          // The name was there and its file was gone a moment later: somebody removed both.
+          const isEntry = exclusive[0]?.startsWith('e') === true
+          throw isEntry && isError(error, 'stale') ? new DfsError('notFound') : error
+        })
+        if (planned === undefined) return undefined as T
+        if (planned.body === undefined) return planned.result
+        const outcome = await this.#transactions.commit(planned.body, planned.inline)
+        if (outcome.committed) return planned.done(outcome.id)
+        if (outcome.why === 'notEmpty') throw new DfsError('notEmpty')
+        const elapsedMs = this.#cluster.clock.monotonic() - startedMs
+        if (attempt >= attemptsMax || elapsedMs > limits.transactionPatienceMs) {
+          throw new DfsError('busy', 'others change the same names all the time')
+        }
+      }
+    })
+  }
+
+  /** What a plan refuses from cached values it must refuse from fresh ones too. */
+  async #planned<P>(plan: (fresh: boolean) => Promise<P>, fresh: boolean): Promise<P> {
+    try {
+      return await plan(fresh)
+    } catch (error) {
+      if (fresh || !(error instanceof DfsError)) throw error
+      return await plan(true)
+    }
+  }
+
+  #rewrite(
+    ino: number,
+    change: (inode: Inode, now: Time) => Inode,
+    inline?: PreparedSegment,
+    check: (node: Node) => Promise<void> = async () => {},
+  ): Promise<Node> {
+    return this.#change([inodeKey(ino)], [], async (fresh) => {
+      const node = await this.#nodeForChange(ino, fresh)
+      await check(node)
+      const inode = change(node.inode, this.#cluster.clock.time())
+      return {
+        inline,
+        body: {
+          writes: [{ key: inodeKey(ino), value: encodeInode(inode) }],
+          preconditions: [exactly(node)],
+          emptyFolders: [],
+        },
+        done: (id) => this.#writeNode(ino, id, inode, node.folder),
+      }
+    })
+  }
+
+  /**
+   * A commit must not refer to what is gone: when another client replaced the content that ours
+   * builds upon, the servers may have collected it. Throws `stale` then. What the file refers to now
+   * and what travels inside the commit need not be asked for.
+   */
+  async #assertStored(
+    node: Node,
+    content: Content,
+    inline: PreparedSegment | undefined,
+  ): Promise<void> {
+    const current = new Set(node.inode.segments.map(({ id }) => id))
+    const asked = content.segments.filter(({ id }) => !current.has(id) && id !== inline?.segment.id)
+    if (asked.length === 0) return
+    const segments = asked.map(({ id }) => id)
+    const outcomes = await this.#cluster.ask(this.#cluster.up, 'held', () => ({ segments }))
+    const held = outcomes.flatMap(({ answer }) => answer?.reply ?? [])
+    // Of what is on two servers, three that answer have something; fewer prove nothing.
+    if (held.length < limits.serverCount - 1) throw new DfsError('readOnly')
+    const isThere = (segment: Segment, index: number): boolean =>
+      isReadableFrom(
+        segment,
+        held.map((reply) => reply.held[index]?.pieces ?? 0),
+      )
+    if (!asked.every(isThere)) {
+      throw new DfsError('stale', 'another client replaced the file that was written to')
+    }
+  }
+
+  /** The write that takes one name away from a file. */
+  #droppedLink(
+    node: Node,
+    keep: Keep,
+  ): { write: { key: Key; value: Buffer | null }; done: (id: Version) => Node } {
+    const nlink = Math.max(0, node.inode.nlink - 1)
+    const inode = { ...node.inode, nlink, ctime: this.#cluster.clock.time() }
+    const key = inodeKey(node.ino)
+    if (nlink === 0 && !keep(node.ino)) {
+      return {
+        write: { key, value: null },
+        done: (id) => {
+          this.#cache.dropNode(node.ino)
+          return { ino: node.ino, version: id, inode, folder: null }
+        },
+      }
+    }
+    return {
+      write: { key, value: encodeInode(inode) },
+      done: (id) => this.#writeNode(node.ino, id, inode),
+    }
+  }
+
+  /**
+   * The rules of rename(2) about kinds and loops. A folder that changes its parent must not move
+   * into itself: the chain of folders above the target, which the commit depends on, is returned.
+   */
+  async #assertMovable(
+    moved: Node,
+    target: Node | undefined,
+    fromParent: number,
+    toParent: number,
+    how: RenameHow,
+  ): Promise<Node[]> {
+    const movesFolder = typeOf(moved.inode.mode) === fileType.folder
+    const meetsFolder = target !== undefined && typeOf(target.inode.mode) === fileType.folder
+    if (target !== undefined && how === 'replace') {
+      if (movesFolder && !meetsFolder) throw new DfsError('notDirectory')
+      if (!movesFolder && meetsFolder) throw new DfsError('isDirectory')
+    }
+    if (fromParent === toParent) return []
+    const ancestors = movesFolder ? await this.#ancestors(toParent, moved.ino) : []
+    if (how !== 'exchange' || !meetsFolder || target === undefined) return ancestors
+    return [...ancestors, ...(await this.#ancestors(fromParent, target.ino))]
+  }
+
+  /** The folders from `folder` up to the root; throws `invalid` when `not` is among them. */
+  async #ancestors(folder: number, not: number): Promise<Node[]> {
+    const chain: Node[] = []
+    for (let ino = folder; ; ) {
+      if (ino === not) throw new DfsError('invalid')
+      const node = await this.#nodeForChange(ino, true)
+      chain.push(node)
+      if (ino === rootIno || chain.length >= limits.transactionPreconditionsMax / 2) return chain
+      ino = node.inode.parent
+    }
+  }
+
+  // -- what a change starts from -----------------------------------------------------------------
+
+  async #nodeForChange(ino: number, fresh: boolean): Promise<Node> {
+    return (fresh ? undefined : this.#cache.anyNode(ino)) ?? this.node(ino, true)
+  }
+
+  async #folder(ino: number, fresh: boolean): Promise<Node> {
+    try {
+      const node = await this.#nodeForChange(ino, fresh)
+      if (typeOf(node.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
+      return node
+    } catch (error) {
+      if (error instanceof DfsError && error.code === 'stale') throw new DfsError('notFound')
+      throw error
+    }
+  }
+
+  async #entryForCreate(parent: number, name: string, fresh: boolean): Promise<EntryView> {
+    const cached = fresh ? undefined : this.#cache.anyEntry(parent, name)
+    if (cached !== undefined) return cached
+    const [step] = await this.#registers.lookup(parent, [name])
+    if (step === undefined) return { version: noVersion, ino: null, type: 0 }
+    this.#noteStep(parent, name, step.entry, step.inode)
+    return viewOf(step.entry)
+  }
+
+  async #existing(parent: number, name: string, fresh: boolean): Promise<FoundEntry> {
+    const entry = await this.#entryForCreate(parent, name, fresh)
+    if (entry.ino === null) throw new DfsError('notFound')
+    return { ...entry, ino: entry.ino }
+  }
+
+  /**
+   * 53 bits: the time in steps of 64 ms, which comes round after six days, and 30 random ones. Files
+   * made together are then neighbours in the servers' indexes, which spares them many pages.
+   */
+  #newIno(): number {
+    const step = Math.floor(this.#cluster.clock.now() / 64) % 2 ** 23
+    const chance = this.#cluster.random.bytes(4).readUInt32BE(0) % 2 ** 30
+    return Math.max(rootIno + 1, step * 2 ** 30 + chance)
+  }
+
+  // -- keeping the cache -------------------------------------------------------------------------
+
+  #noteStep(
+    parent: number,
+    name: string,
+    entry: QuorumRegister,
+    inode: QuorumRegister | undefined,
+  ): Node | undefined {
+    const view = viewOf(entry)
+    this.#cache.setEntry(parent, name, view)
+    if (view.ino === null || inode === undefined) return undefined
+    return this.#noteNode(view.ino, inode)
+  }
+
+  #noteNode(ino: number, register: QuorumRegister): Node | undefined {
+    if (register.value === null) {
+      this.#cache.dropNode(ino)
+      return undefined
+    }
+    const node = nodeOf(ino, register.version, decodeInode(register.value), register.folder)
+    this.#cache.setNode(node)
+    return node
+  }
+
+  #noteListed(
+    folder: number,
+    { name, entry, inode, held }: QuorumEntry,
+    whole: boolean,
+  ): ListedName {
+    const view = viewOf(entry)
+    this.#cache.setEntry(folder, name, view)
+    const ino = view.ino ?? 0
+    const node = inode === undefined ? undefined : this.#noteNode(ino, inode)
+    const incomplete =
+      node === undefined ||
+      (!whole && node.inode.segments.some((s, i) => !isReadableFrom(s, [held[i] ?? 0])))
+    return { name, ino, type: view.type, node, incomplete }
+  }
+
+  /** After an own commit: what was just written is what is there. */
+  #writeEntry(parent: number, name: string, id: Version, ino: number | null, type: number): void {
+    const before = this.#cache.anyEntry(parent, name)
+    this.#cache.setEntry(parent, name, { version: id, ino, type })
+    const folder = this.#cache.anyNode(parent)
+    if (folder?.folder) {
+      const summary = summaryAfter(folder.folder, id, before, { ino, type })
+      this.#cache.setNode(nodeOf(parent, folder.version, folder.inode, summary))
+    }
+  }
+
+  #writeNode(ino: number, id: Version, inode: Inode, folder: Node['folder'] = null): Node {
+    const isFolder = typeOf(inode.mode) === fileType.folder
+    const summary = isFolder ? (folder ?? { touched: noVersion, live: 0, subfolders: 0 }) : null
+    const node: Node = { ino, version: id, inode, folder: summary }
+    this.#cache.setNode(node)
+    return node
+  }
+}
+
+function viewOf(entry: QuorumRegister): EntryView {
+  if (entry.value === null) return { version: entry.version, ino: null, type: 0 }
+  return { version: entry.version, ...decodeEntry(entry.value) }
+}
+
+function exactly(node: Node): Precondition {
+  return { key: inodeKey(node.ino), absent: false, version: node.version }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof DfsError && (error.code === 'notFound' || error.code === 'stale')
+}
+
+function assertName(name: string): void {
+  if (Buffer.byteLength(name) > limits.nameBytesMax) throw new DfsError('nameTooLong')
+  if (!isEntryName(name)) throw new DfsError('invalid', `"${name}" cannot be a name`)
+  if (!name.isWellFormed()) throw new DfsError('illegalName')
+}
+
+function newInode(attributes: NewAttributes, parent: number, now: Time): Inode {
+  const isFolder = typeOf(attributes.mode) === fileType.folder
+  const target = attributes.target ?? ''
+  const content = attributes.content ?? emptyContent
+  return {
+    mode: attributes.mode,
+    uid: attributes.uid,
+    gid: attributes.gid,
+    nlink: 1,
+    size: target === '' ? content.size : Buffer.byteLength(target),
+    rdev: attributes.rdev ?? 0,
+    parent: isFolder ? parent : 0,
+    atime: attributes.mtime ?? now,
+    mtime: attributes.mtime ?? now,
+    ctime: now,
+    btime: now,
+    target,
+    attributes: attributes.attributes ?? [],
+    segments: content.segments,
+    extents: content.extents,
+  }
+}
+
+function processId(kind: 'uid' | 'gid'): number {
+  return (kind === 'uid' ? process.getuid?.() : process.getgid?.()) ?? 0
+}

@@ -1,0 +1,158 @@
+/**
+ * Reads blocks of one piece from whichever server has them: first from the less busy of the two
+ * holders, then from the other, then from anybody, for copies made while a server was away may be
+ * anywhere. A server that is slow to answer is not waited for alone. The first good answer wins, and
+ * only what matches its checksums is good.
+ */
+import { asDfsError, DfsError, isError } from '../errors.js'
+import { limits } from '../limits.js'
+import { debugDfc } from '../log.js'
+import { matchesChecksums } from '../wire/checksum.js'
+import type { Segment } from '../wire/records.js'
+import type { Cluster } from './cluster.js'
+import { holdersOf, serverIndexes } from './placement.js'
+import { Slots } from './slots.js'
+
+/** A server that takes so many times as long as usual is not waited for alone. */
+const typicalTimes = 3
+/** How much one answer changes what counts as usual. */
+const typicalWeight = 0.1
+
+/** Whole blocks of a piece. */
+export interface PieceBlocks {
+  readonly segment: Segment
+  readonly rotation: number
+  readonly piece: number
+  readonly pieceLength: number
+  /** In bytes, a multiple of the block size. */
+  readonly offset: number
+  /** In bytes: a multiple of the block size, or up to the end of the piece. */
+  readonly length: number
+}
+
+/** Somebody who wants to know of a copy that has rotted or is not where it should be. */
+export type BadCopyListener = (server: number, segment: Segment, piece: number) => void
+
+export class PieceFetcher {
+  readonly #cluster: Cluster
+  readonly #onBadCopy: BadCopyListener
+  readonly #slots = new Slots(limits.fetchesInFlightMax)
+  /** How long an answer takes lately. A slow network is no reason to ask for everything twice. */
+  #typicalMs = 0
+  /** Reads that each server has not answered yet. */
+  readonly #unanswered = serverIndexes.map(() => 0)
+
+  constructor(cluster: Cluster, onBadCopy: BadCopyListener) {
+    this.#cluster = cluster
+    this.#onBadCopy = onBadCopy
+  }
+
+  /** True when another fetch would have to wait: no time for reading ahead. */
+  get isBusy(): boolean {
+    return this.#slots.waiting > 0
+  }
+
+  /**
+   * Throws `incomplete` when no server that is up has the blocks, and `corrupt` when all four were
+   * asked and what they have is rotten.
+   */
+  fetch(blocks: PieceBlocks): Promise<Buffer> {
+    return this.#slots.run(() => this.#fetch(blocks))
+  }
+
+  #fetch(blocks: PieceBlocks): Promise<Buffer> {
+    const servers = this.#inOrder(blocks)
+    const failures: DfsError[] = []
+    const { clock } = this.#cluster
+    const patienceMs = Math.max(limits.fetchHedgeMs, this.#typicalMs * typicalTimes)
+    return new Promise((resolve, reject) => {
+      let asked = 0
+      let isDone = false
+      const end = (): void => {
+        isDone = true
+        hedge.cancel()
+      }
+      const askNext = (): void => {
+        hedge.cancel()
+        const server = servers[asked]
+        if (isDone || server === undefined) return
+        asked += 1
+        if (asked < servers.length) hedge = clock.after(patienceMs, askNext)
+        this.#ask(server, blocks).then(
+          (bytes) => {
+            end()
+            resolve(bytes)
+          },
+          (thrown: unknown) => {
+            failures.push(asDfsError(thrown))
+            if (failures.length < servers.length) return askNext()
+            end()
+            reject(verdict(blocks, failures))
+          },
+        )
+      }
+      let hedge = { cancel: (): void => {} }
+      if (servers.length === 0) reject(verdict(blocks, failures))
+      askNext()
+    })
+  }
+
+  /** The servers that are up: the holders first, and of two alike the less busy one. */
+  #inOrder({ piece, rotation, offset }: PieceBlocks): readonly number[] {
+    const [first, second] = holdersOf(piece, rotation)
+    const turn = Math.floor(offset / limits.framePayloadBytesMax) % 2
+    const rank = (server: number): number => {
+      if (server !== first && server !== second) return 1e6
+      const isPreferred = server === (turn === 0 ? first : second)
+      const blank = this.#cluster.link(server).blank ? 1e3 : 0
+      return blank + (this.#unanswered[server] ?? 0) * 2 + (isPreferred ? 0 : 1)
+    }
+    return this.#cluster.up.toSorted((a, b) => rank(a) - rank(b))
+  }
+
+  async #ask(server: number, blocks: PieceBlocks): Promise<Buffer> {
+    const { segment, piece, pieceLength, offset, length } = blocks
+    const { clock } = this.#cluster
+    const askedMs = clock.monotonic()
+    this.#count(server, 1)
+    try {
+      const fields = { segment: segment.id, piece, offset, length }
+      const { reply, payload } = await this.#cluster.request(server, 'getPiece', fields)
+      const isWanted = reply.pieceLength === pieceLength && reply.offset === offset
+      if (!isWanted || payload.length !== length || !matchesChecksums(payload, reply.checksums)) {
+        throw new DfsError('corrupt')
+      }
+      this.#typicalMs += (clock.monotonic() - askedMs - this.#typicalMs) * typicalWeight
+      return ownBytes(payload)
+    } catch (thrown) {
+      debugDfc('read %s.%d from server %d: %o', segment.id, piece, server, thrown)
+      if (isBadCopy(server, blocks, thrown)) this.#onBadCopy(server, segment, piece)
+      throw thrown
+    } finally {
+      this.#count(server, -1)
+    }
+  }
+
+  #count(server: number, change: number): void {
+    this.#unanswered[server] = (this.#unanswered[server] ?? 0) + change
+  }
+}
+
+function isBadCopy(server: number, { piece, rotation }: PieceBlocks, thrown: unknown): boolean {
+  const shouldHold = holdersOf(piece, rotation).includes(server)
+  return isError(thrown, 'corrupt') || (shouldHold && isError(thrown, 'noPiece'))
+}
+
+/** A small answer may be a view of a large receive buffer, which must not stay for its sake. */
+function ownBytes(payload: Buffer): Buffer {
+  const isMostOfIt = payload.length * 2 >= payload.buffer.byteLength
+  return isMostOfIt ? payload : Buffer.from(payload)
+}
+
+function verdict({ segment, piece }: PieceBlocks, failures: readonly DfsError[]): DfsError {
+  const rotten = failures.filter((error) => error.code === 'corrupt')
+  const answered = failures.filter((error) => error.code === 'corrupt' || error.code === 'noPiece')
+  const isCorrupt = rotten.length > 0 && answered.length === limits.serverCount
+  const cause = new AggregateError(failures, `piece ${piece} of segment ${segment.id}`)
+  return new DfsError(isCorrupt ? 'corrupt' : 'incomplete', undefined, { cause })
+}

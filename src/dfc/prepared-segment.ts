@@ -1,0 +1,118 @@
+/**
+ * A segment ready to be stored: named, digested, cut into its four pieces with the checksums that
+ * travel and rest with them. Nothing is copied: the pieces are views of the caller's bytes, which
+ * must not change until the segment is stored.
+ */
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
+import type { Random } from '../clock.js'
+import { limits } from '../limits.js'
+import type { InlinePiece } from '../wire/messages.js'
+import type { Segment } from '../wire/records.js'
+import { lengthOfParts, sliceParts } from './parts.js'
+import { pieceNumbers, pieceRange, piecesFor, rotationOf, spareOf } from './placement.js'
+
+export interface PreparedPiece {
+  /** 1 .. 4 */
+  readonly piece: number
+  /** In bytes, at least 1. */
+  readonly length: number
+  readonly parts: readonly Buffer[]
+  /** CRC-32 of each 64 KiB block of the piece. */
+  readonly checksums: readonly number[]
+}
+
+export interface PreparedSegment {
+  readonly segment: Segment
+  /** MD5 mod 4. */
+  readonly rotation: number
+  /** The pieces that are not empty, by their number. */
+  readonly pieces: readonly PreparedPiece[]
+}
+
+/** What travels inside a commit to one server: headers, and the payload in their order. */
+export interface InlineContent {
+  readonly headers: InlinePiece[]
+  readonly payload: Buffer[]
+}
+
+/**
+ * `content` is 1 .. segmentBytesMax bytes. `md5` (32 hexadecimal digits) spares the digest when it was
+ * made while the bytes arrived.
+ */
+export function prepare(
+  content: Buffer | readonly Buffer[],
+  random: Random,
+  md5?: string,
+): PreparedSegment {
+  const parts = Buffer.isBuffer(content) ? [content] : content
+  const length = lengthOfParts(parts)
+  assert(length > 0 && length <= limits.segmentBytesMax, `a segment of ${length} bytes`)
+  const segment = { id: random.bytes(16).toString('hex'), length, md5: md5 ?? md5Of(parts) }
+  const pieces = pieceNumbers
+    .map((piece) => {
+      const range = pieceRange(length, piece)
+      return preparePiece(piece, sliceParts(parts, range.start, range.length))
+    })
+    .filter((piece) => piece.length > 0)
+  return { segment, rotation: rotationOf(segment.md5), pieces }
+}
+
+/** A piece from its bytes. */
+export function preparePiece(piece: number, parts: readonly Buffer[]): PreparedPiece {
+  return { piece, length: lengthOfParts(parts), parts, checksums: checksumsOfParts(parts) }
+}
+
+/**
+ * The pieces that `server` takes along with the commit, while the servers in `absent` cannot. With
+ * all four there each takes a spare one besides its pair: a transaction whose client dies may be
+ * committed by two votes and what is not known of a third server, and any two must then be enough.
+ * With one absent the pieces that its neighbours take for it do the same.
+ */
+export function inlinePieces(
+  { segment, rotation, pieces }: PreparedSegment,
+  server: number,
+  absent: ReadonlySet<number>,
+): InlineContent {
+  const taken = new Set(piecesFor(server, rotation, absent))
+  if (absent.size === 0) taken.add(spareOf(server, rotation))
+  const own = pieces.filter(({ piece }) => taken.has(piece))
+  return {
+    headers: own.map(({ piece, length, checksums }) => ({
+      segment: segment.id,
+      piece,
+      length,
+      checksums,
+    })),
+    payload: own.flatMap(({ parts }) => parts),
+  }
+}
+
+function md5Of(parts: readonly Buffer[]): string {
+  const hash = createHash('md5')
+  for (const part of parts) hash.update(part)
+  return hash.digest('hex')
+}
+
+/** As `checksumsOf` of the concatenation, without concatenating. */
+function checksumsOfParts(parts: readonly Buffer[]): number[] {
+  const checksums: number[] = []
+  let checksum = 0
+  let filled = 0
+  for (const part of parts) {
+    for (let at = 0; at < part.length; ) {
+      const length = Math.min(part.length - at, limits.blockBytes - filled)
+      checksum = crc32(part.subarray(at, at + length), checksum)
+      at += length
+      filled += length
+      if (filled === limits.blockBytes) {
+        checksums.push(checksum)
+        checksum = 0
+        filled = 0
+      }
+    }
+  }
+  if (filled > 0) checksums.push(checksum)
+  return checksums
+}

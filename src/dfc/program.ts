@@ -1,0 +1,95 @@
+/**
+ * The grammar of an operation, made of the table of commands: the same for a line of the prompt and
+ * for the arguments of the program.
+ */
+import { type CommanderError, Command as Grammar, type HelpConfiguration } from 'commander'
+import { DfsError } from '../errors.js'
+import type { Command, Options } from './commands/command.js'
+import { commands } from './commands/table.js'
+
+/** What was asked for. */
+export interface Operation {
+  readonly command: Command
+  readonly operands: readonly string[]
+  readonly options: Options
+}
+
+type Found = (operation: Operation) => void
+
+/**
+ * The parser for the arguments of the program. It throws CommanderError instead of ending the
+ * process, prints nothing but help, and tells `found` the operation, if there is one.
+ */
+export function argumentGrammar(found: Found): Grammar {
+  const program = grammarOfAll('dfc', found, { subcommandTerm: termOf })
+    .description('The client of the distributed file system. Without an operation: the prompt.')
+    .usage('[--config FILE] [OPERATION ...]')
+    .option('--config <file>', 'the configuration (or DFC_CONFIG in the environment)')
+  return refuseUnknown(program, 'see dfc --help')
+}
+
+/** The same for a line of the prompt. EXIT is in its help only: the prompt itself understands it. */
+export function promptGrammar(found: Found): Grammar {
+  const program = grammarOfAll('OPERATION', found, {
+    subcommandTerm: (grammar) => termOf(grammar).replace(/^\w+/, (name) => name.toUpperCase()),
+    commandUsage: (grammar) => `${grammar.name().toUpperCase()} ${grammar.usage()}`,
+    visibleOptions: (grammar) => [...grammar.options],
+  }).usage('[...]')
+  program.command('exit').summary('leave (so does the end of the input)')
+  return refuseUnknown(program, 'try HELP')
+}
+
+/** Operations may be typed in capitals, as the classic client shows them. */
+export function lowerCaseOperation(word: string): string {
+  const lower = word.toLowerCase()
+  const known = lower === 'help' || commands.some(({ name }) => name === lower)
+  return known && word === word.toUpperCase() ? lower : word
+}
+
+/** A mistake in the words of an operation, in one line. */
+export function usageFault(error: CommanderError): DfsError {
+  // Commander answers help about an unknown operation with the whole help, which is not printed then.
+  if (error.code === 'commander.help') return new DfsError('invalid', 'no such operation')
+  const sentence = error.message.replace(/^error: /, '').replaceAll('\n', ' ')
+  return new DfsError('invalid', sentence, { cause: error })
+}
+
+function grammarOfAll(name: string, found: Found, help: HelpConfiguration): Grammar {
+  const program = new Grammar(name)
+    .exitOverride()
+    .configureOutput({ writeErr: () => undefined })
+    .configureHelp(help)
+    .helpCommand('help [operation]', 'show help')
+  for (const command of commands) program.addCommand(grammarOf(command, program, found))
+  return program
+}
+
+function grammarOf(command: Command, program: Grammar, found: Found): Grammar {
+  const { name, operands, operandsMin, operandsMax, summary, details } = command
+  const grammar = new Grammar(name)
+    .copyInheritedSettings(program)
+    .summary(summary)
+    .description(details === undefined ? summary : `${summary}\n\n${details}`)
+    .argument('[operands...]')
+    .usage(command.options.length === 0 ? operands : `[options] ${operands}`)
+  for (const [flags, description] of command.options) grammar.option(flags, description)
+  return grammar.action((given: string[]) => {
+    if (given.length < operandsMin || given.length > operandsMax) {
+      const fault = given.length < operandsMin ? 'too few operands' : 'too many operands'
+      grammar.error(`${fault}: ${name} takes ${operands || 'none'}`)
+    }
+    found({ command, operands: given, options: grammar.opts() })
+  })
+}
+
+function refuseUnknown(program: Grammar, hint: string): Grammar {
+  return program.argument('[operation...]').action(([unknown]: string[]) => {
+    if (unknown !== undefined) program.error(`unknown operation '${unknown}': ${hint}`)
+  })
+}
+
+function termOf(grammar: Grammar): string {
+  const command = commands.find(({ name }) => name === grammar.name())
+  const operands = command?.operands ?? (grammar.name() === 'help' ? '[operation]' : '')
+  return `${grammar.name()} ${operands}`.trimEnd()
+}

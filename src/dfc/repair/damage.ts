@@ -1,0 +1,52 @@
+/** Names what is lost: which bytes of which files a piece was that nobody has any more. */
+import type { Segment } from '../../wire/records.js'
+import { fileType, rootIno } from '../../wire/records.js'
+import type { Namespace } from '../namespace.js'
+import { pieceRange } from '../placement.js'
+
+export interface LostPiece {
+  readonly segment: Segment
+  /** 1 .. 4 */
+  readonly piece: number
+}
+
+export interface Damage {
+  readonly path: string
+  /** The bytes `from` .. `to` of the file, `to` not included. */
+  readonly from: number
+  readonly to: number
+}
+
+const folderType = fileType.folder >> 12
+
+/** Walks all of the user's folders; a file with several names is told by each. */
+export async function* damageOf(
+  namespace: Namespace,
+  lost: readonly LostPiece[],
+): AsyncGenerator<Damage> {
+  const bySegment = new Map<string, LostPiece[]>()
+  for (const piece of lost) {
+    bySegment.set(piece.segment.id, [...(bySegment.get(piece.segment.id) ?? []), piece])
+  }
+  const folders = [{ ino: rootIno, path: '' }]
+  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+    for (let after = '', more = true; more; ) {
+      const page = await namespace.list(folder.ino, after)
+      for (const { name, ino, type, node } of page.entries) {
+        const path = `${folder.path}/${name}`
+        if (type === folderType) folders.push({ ino, path })
+        for (const { at, segment, offset, length } of node?.inode.extents ?? []) {
+          const id = node?.inode.segments[segment]?.id ?? ''
+          for (const piece of bySegment.get(id) ?? []) {
+            const range = pieceRange(piece.segment.length, piece.piece)
+            const first = Math.max(range.start, offset)
+            const end = Math.min(range.start + range.length, offset + length)
+            if (first < end) yield { path, from: at + first - offset, to: at + end - offset }
+          }
+        }
+      }
+      after = page.entries.at(-1)?.name ?? after
+      more = page.more
+    }
+  }
+}

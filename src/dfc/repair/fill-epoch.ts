@@ -1,0 +1,10 @@
+/** Epochs order the fills of all clients: 2^32 * counter + client id. */
+import type { Cluster } from '../cluster.js'
+
+const epochUnit = 2 ** 32
+
+/** Greater than every epoch seen, and no other client's. */
+export function nextEpoch(cluster: Cluster): number {
+  const counter = Math.floor(cluster.epoch / epochUnit) + 1
+  return counter * epochUnit + Number.parseInt(cluster.versions.client, 16)
+}

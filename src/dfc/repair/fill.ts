@@ -1,0 +1,101 @@
+/**
+ * Fills the account of a server that is blank (its disk was replaced) or unsure (its machine stopped
+ * without notice), so that it may vote and count again: docs/decisions/0001, "Fill of a blank server".
+ */
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { laterOf, noVersion, type Version } from '../../wire/version.js'
+import type { Cluster } from '../cluster.js'
+import type { Recovery } from '../recovery.js'
+import { askEach, askOne } from './ask-voters.js'
+import { nextEpoch } from './fill-epoch.js'
+import { batches } from './install.js'
+import { finishUndecided } from './undecided.js'
+
+const donorsMin = 3
+
+/**
+ * Returns how many registers were copied. Throws when fewer than three others vote, when something
+ * undecided cannot be decided now, or when another fill has taken over: then it is tried again later.
+ */
+export async function fillServer(
+  cluster: Cluster,
+  recovery: Recovery,
+  server: number,
+  progress: (copied: number) => void,
+): Promise<number> {
+  const donors = cluster.voters.filter((index) => index !== server)
+  if (donors.length < donorsMin) throw new DfsError('readOnly')
+  const { stamp } = await askOne(cluster, server, 'status', {})
+  const epoch = nextEpoch(cluster)
+  const { started } = await askOne(cluster, server, 'fillStart', {
+    epoch,
+    incarnation: stamp.incarnation,
+  })
+  if (!started) throw new DfsError('busy', 'another fill of this server is going on')
+  // From here on commits of an older epoch, which may have counted on the old votes, are refused.
+  await askEach(cluster, donors, 'epoch', () => ({ epoch }))
+  const open = await finishUndecided(cluster, recovery, donors, 0)
+  if (open.length > 0) throw new DfsError('undecided')
+  let floor = noVersion
+  let fence = noVersion
+  let copied = 0
+  for (const donor of donors) {
+    const copy = await copyFrom(cluster, donor, server, epoch, (count) => progress(copied + count))
+    copied += copy.registers
+    floor = laterOf(floor, copy.floor)
+    fence = laterOf(fence, copy.fence)
+  }
+  await askOne(cluster, server, 'fillEnd', { epoch, floor, fence })
+  cluster.becameVoter(server)
+  return copied
+}
+
+/** Copies all registers and decisions of one donor; the highest version of each key stays. */
+async function copyFrom(
+  cluster: Cluster,
+  donor: number,
+  server: number,
+  epoch: number,
+  progress: (copied: number) => void,
+): Promise<{ registers: number; floor: Version; fence: Version }> {
+  const decisions: { id: Version; commit: boolean }[] = []
+  let floor = noVersion
+  let fence = noVersion
+  for (let after = noVersion, more = true; more; ) {
+    const page = await askOne(cluster, donor, 'records', {
+      after,
+      undecidedOnly: false,
+      limit: limits.surveyEntriesMax,
+    })
+    floor = laterOf(floor, page.floor)
+    fence = laterOf(fence, page.stamp.fence)
+    for (const { id, state } of page.records) {
+      // What was begun after the epoch was raised has its votes from the donors alone.
+      if (state !== 'undecided') decisions.push({ id, commit: state === 'committed' })
+    }
+    after = page.records.at(-1)?.id ?? after
+    more = page.more
+  }
+  let registers = 0
+  for (let last = { version: noVersion, key: '' }, more = true; more; ) {
+    const page = await askOne(cluster, donor, 'changes', {
+      afterVersion: last.version,
+      afterKey: last.key,
+      withValues: true,
+      limit: limits.surveyEntriesMax,
+    })
+    for (const batch of batches(page.registers)) {
+      await askOne(cluster, server, 'fill', { epoch, registers: batch, decisions: [] })
+    }
+    registers += page.registers.length
+    progress(registers)
+    last = page.registers.at(-1) ?? last
+    more = page.more
+  }
+  for (let at = 0; at < decisions.length; at += limits.surveyEntriesMax) {
+    const some = decisions.slice(at, at + limits.surveyEntriesMax)
+    await askOne(cluster, server, 'fill', { epoch, registers: [], decisions: some })
+  }
+  return { registers, floor, fence }
+}

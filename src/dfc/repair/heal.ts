@@ -1,0 +1,104 @@
+/**
+ * One repair from end to end: fills servers that do not vote, finishes what was left undecided, copies
+ * the registers and then the pieces that a server lacks, and sweeps. Everything is found by asking the
+ * servers, so a repair that was interrupted goes on where it was when it is begun again.
+ */
+import { asDfsError, DfsError } from '../../errors.js'
+import type { Segment } from '../../wire/records.js'
+import type { Cluster } from '../cluster.js'
+import type { Recovery } from '../recovery.js'
+import { askEach } from './ask-voters.js'
+import { differences } from './differences.js'
+import { fillServer } from './fill.js'
+import { installDifferences } from './install.js'
+import { misplacedSegments, type PieceMover, placePieces } from './pieces.js'
+import { reunite } from './reunite.js'
+import { sweep } from './sweep.js'
+import { finishUndecided } from './undecided.js'
+
+export type HealPhase = 'fill' | 'undecided' | 'registers' | 'pieces' | 'sweep'
+
+export interface HealProgress {
+  readonly phase: HealPhase
+  readonly done: number
+  /** Unknown while a server is filled. */
+  readonly total: number | undefined
+}
+
+export interface HealReport {
+  readonly filledServers: readonly number[]
+  readonly registersCopied: number
+  readonly piecesCopied: number
+  readonly piecesDropped: number
+  /** Segments of which a piece is nowhere to be had. */
+  readonly lost: readonly Segment[]
+  /** What could not be put right now; 0 when all servers agree and have their pieces. */
+  readonly left: number
+  /** Why something was left, if it was. */
+  readonly failure: DfsError | undefined
+  /** All four agree and what remembered the way there was dropped. */
+  readonly swept: boolean
+}
+
+export interface HealOptions {
+  /** Younger transactions are most likely just being decided. */
+  readonly patienceMs: number
+  /** How far the floor stays behind: readers of replaced content have so long to finish. */
+  readonly sweepAgeMs: number
+  readonly progress?: (progress: HealProgress) => void
+}
+
+export async function heal(
+  mover: PieceMover,
+  recovery: Recovery,
+  { patienceMs, sweepAgeMs, progress = () => {} }: HealOptions,
+): Promise<HealReport> {
+  const { cluster } = mover
+  const filledServers: number[] = []
+  let failure: DfsError | undefined
+  let left = 0
+  if (await reunite(cluster)) filledServers.push(...cluster.voters)
+  for (const server of blankServers(cluster)) {
+    try {
+      await fillServer(cluster, recovery, server, (done) =>
+        progress({ phase: 'fill', done, total: undefined }),
+      )
+      filledServers.push(server)
+    } catch (thrown) {
+      failure ??= asDfsError(thrown)
+      left += 1
+    }
+  }
+  const servers = cluster.voters
+  if (servers.length === 0) throw failure ?? new DfsError('down', 'no server answers')
+  left += (await finishUndecided(cluster, recovery, servers, patienceMs)).length
+  const statuses = await askEach(cluster, servers, 'status', () => ({}))
+  const floor = statuses.map((status) => status.floor).reduce((a, b) => (a < b ? a : b))
+  const found = await differences(cluster, servers, floor)
+  const registersCopied = await installDifferences(cluster, servers, found, (done) =>
+    progress({ phase: 'registers', done, total: found.length }),
+  )
+  const misplaced = await misplacedSegments(cluster, servers)
+  const placed = await placePieces(mover, misplaced, (done) =>
+    progress({ phase: 'pieces', done, total: misplaced.length }),
+  )
+  progress({ phase: 'sweep', done: 0, total: 1 })
+  const swept = await sweep(cluster, recovery, sweepAgeMs).catch((thrown: unknown) => {
+    failure ??= asDfsError(thrown)
+    return false
+  })
+  return {
+    filledServers,
+    registersCopied,
+    piecesCopied: placed.copied,
+    piecesDropped: placed.dropped,
+    lost: placed.lost,
+    left: left + placed.left + placed.lost.length + (4 - cluster.voters.length),
+    failure,
+    swept,
+  }
+}
+
+function blankServers({ links }: Cluster): number[] {
+  return links.filter((link) => link.isUp && link.blank).map(({ index }) => index)
+}

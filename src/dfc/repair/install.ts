@@ -1,0 +1,71 @@
+/** Copies decided registers to the servers that lack them, many to a request. */
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import type { Register } from '../../wire/records.js'
+import type { Cluster } from '../cluster.js'
+import { askEach, askOne } from './ask-voters.js'
+import type { Difference } from './differences.js'
+
+/** Installs the latest of each difference wherever it is missing; returns how many were copied. */
+export async function installDifferences(
+  cluster: Cluster,
+  servers: readonly number[],
+  found: readonly Difference[],
+  progress: (copied: number) => void,
+): Promise<number> {
+  let copied = 0
+  for (const [holder, group] of byHolder(found)) {
+    for (let at = 0; at < group.length; at += limits.readKeysMax) {
+      const some = group.slice(at, at + limits.readKeysMax)
+      const keys = some.map(({ key }) => key)
+      const { registers: seen } = await askOne(cluster, holder, 'read', { keys })
+      const registers = some.map(({ key, version }, index): Register => {
+        const register = seen[index]?.register
+        if (register === undefined || register.version < version) {
+          throw new DfsError('protocol', 'a server has an older value than it said')
+        }
+        return { key, version: register.version, value: register.value }
+      })
+      const targets = servers.filter((server) =>
+        some.some(({ holders }) => !holders.includes(server)),
+      )
+      for (const batch of batches(registers)) {
+        await askEach(cluster, targets, 'install', () => ({ registers: batch }))
+      }
+      copied += some.length
+      progress(copied)
+    }
+  }
+  return copied
+}
+
+function byHolder(found: readonly Difference[]): Map<number, Difference[]> {
+  const groups = new Map<number, Difference[]>()
+  for (const difference of found) {
+    const holder = difference.holders[0] ?? 0
+    const group = groups.get(holder)
+    if (group === undefined) groups.set(holder, [difference])
+    else group.push(difference)
+  }
+  return groups
+}
+
+/** Registers in groups that fit a frame. */
+export function* batches(registers: readonly Register[]): Iterable<Register[]> {
+  let batch: Register[] = []
+  let bytes = 0
+  for (const register of registers) {
+    const size = (register.value?.length ?? 0) + limits.keyBytesMax
+    if (
+      batch.length > 0 &&
+      (bytes + size > limits.listBytesMax || batch.length >= limits.readKeysMax)
+    ) {
+      yield batch
+      batch = []
+      bytes = 0
+    }
+    batch.push(register)
+    bytes += size
+  }
+  if (batch.length > 0) yield batch
+}

@@ -1,0 +1,128 @@
+/**
+ * Keeps the servers in agreement without being asked: repairs soon after a server comes back, looks
+ * again from time to time, and puts right what readers found rotten. One line when a repair that has
+ * something to do begins to matter, and one when it ends.
+ */
+import { randomBelow, type Timer } from '../../clock.js'
+import { asDfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugDfc, notice } from '../../log.js'
+import type { Segment } from '../../wire/records.js'
+import type { Recovery } from '../recovery.js'
+import { type HealOptions, type HealReport, heal } from './heal.js'
+import { type PieceMover, replacePiece } from './pieces.js'
+
+interface BadCopy {
+  readonly server: number
+  readonly segment: Segment
+  readonly piece: number
+}
+
+export class Keeper {
+  readonly #mover: PieceMover
+  readonly #recovery: Recovery
+  readonly #settled: () => Promise<void>
+  readonly #badCopies = new Map<string, BadCopy>()
+  #running: Promise<HealReport> | undefined
+  #timer: Timer | undefined
+  #unsubscribe: (() => void) | undefined
+
+  /** `settled` resolves when the servers know what this client itself has decided. */
+  constructor(mover: PieceMover, recovery: Recovery, settled: () => Promise<void>) {
+    this.#mover = mover
+    this.#recovery = recovery
+    this.#settled = settled
+  }
+
+  /** Begins to watch: for programs that stay, as the mount does. */
+  start(): void {
+    const { cluster } = this.#mover
+    this.#unsubscribe ??= cluster.onChange((link) => {
+      if (link.isUp) this.#schedule(limits.repairDelayMs)
+    })
+    this.#schedule(limits.repairDelayMs)
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe?.()
+    this.#unsubscribe = undefined
+    this.#timer?.cancel()
+    this.#timer = undefined
+    await this.#running?.catch(() => undefined)
+  }
+
+  /** A reader found that a server's copy is rotten or gone. */
+  noteBadCopy(server: number, segment: Segment, piece: number): void {
+    if (this.#badCopies.size >= limits.badCopiesMax) return
+    this.#badCopies.set(`${server} ${segment.id} ${piece}`, { server, segment, piece })
+    this.soon()
+  }
+
+  /** Something was changed that repair may have to finish. */
+  soon(): void {
+    if (this.#unsubscribe !== undefined) this.#schedule(limits.repairDelayMs)
+  }
+
+  /** Repairs now; one repair at a time, a second call joins the one that runs. */
+  heal(options: Partial<HealOptions> = {}): Promise<HealReport> {
+    this.#running ??= this.#heal(options).finally(() => {
+      this.#running = undefined
+    })
+    return this.#running
+  }
+
+  async #heal(options: Partial<HealOptions>): Promise<HealReport> {
+    await this.#settled()
+    await this.#mover.cluster.refreshBlank()
+    await this.#replaceBadCopies()
+    return await heal(this.#mover, this.#recovery, {
+      patienceMs: limits.undecidedPatienceMs,
+      sweepAgeMs: limits.sweepAgeMs,
+      ...options,
+    })
+  }
+
+  #schedule(delayMs: number): void {
+    const { clock, random } = this.#mover.cluster
+    this.#timer?.cancel()
+    // Several mounts see a server come back at the same moment: they need not all begin at once.
+    const jitterMs = randomBelow(random, Math.max(1, Math.floor(delayMs / 2)))
+    this.#timer = clock.after(delayMs + jitterMs, () => void this.#round())
+  }
+
+  async #round(): Promise<void> {
+    try {
+      const report = await this.heal()
+      this.#tell(report)
+      // A server that is away says so itself when it comes back.
+      const isWhole = this.#mover.cluster.voters.length === limits.serverCount
+      const retry = report.left > 0 && isWhole
+      this.#schedule(retry ? limits.repairRetryMs : limits.repairIntervalMs)
+    } catch (error) {
+      debugDfc('repair: %o', error)
+      this.#schedule(limits.repairRetryMs)
+    }
+  }
+
+  #tell(report: HealReport): void {
+    const { cluster } = this.#mover
+    for (const server of report.filledServers) notice(`${cluster.link(server).name} was filled`)
+    const { registersCopied, piecesCopied, lost, left } = report
+    if (registersCopied > 0 || piecesCopied > 0) {
+      notice(`repair: ${registersCopied} registers and ${piecesCopied} pieces copied, ${left} left`)
+    }
+    if (lost.length > 0) notice(`repair: ${lost.length} segments have lost a piece for good`)
+  }
+
+  async #replaceBadCopies(): Promise<void> {
+    for (const [key, { server, segment, piece }] of [...this.#badCopies]) {
+      try {
+        await replacePiece(this.#mover, segment, piece, server)
+        notice(`repair: piece ${piece} of ${segment.id} on server ${server + 1} was replaced`)
+      } catch (thrown) {
+        debugDfc('bad copy %s: %s', key, asDfsError(thrown).message)
+      }
+      this.#badCopies.delete(key)
+    }
+  }
+}

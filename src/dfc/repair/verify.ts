@@ -1,0 +1,184 @@
+/**
+ * Checks that the four servers hold exactly the same registers, exactly the pieces that the placement
+ * says and nothing else, every piece against its checksums and every segment against its MD5. It
+ * changes nothing; rotten copies are handed to the caller.
+ */
+import { createHash } from 'node:crypto'
+import { DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import type { Segment } from '../../wire/records.js'
+import { noVersion } from '../../wire/version.js'
+import type { Cluster } from '../cluster.js'
+import { Lanes } from '../lanes.js'
+import { holdersOf, maskOf, pairOf, pieceNumbers, rotationOf, wholeMask } from '../placement.js'
+import { askEach, askOne } from './ask-voters.js'
+import type { LostPiece } from './damage.js'
+import { differences } from './differences.js'
+import { readCopy } from './pieces.js'
+
+export interface VerifyReport {
+  /** Registers on which the servers do not agree. */
+  readonly differences: number
+  readonly undecided: number
+  readonly segments: number
+  readonly pieceBytes: number
+  /** Copies that should be on a server and are not known there. */
+  readonly missing: number
+  /** Copies where the placement has none, or of segments that nothing refers to. */
+  readonly extra: number
+  /** Copies that do not match their checksums, or whose file is gone. */
+  readonly bad: number
+  /** Segments whose pieces are as they were sent, yet not what the digest says. */
+  readonly mismatched: readonly Segment[]
+  /** Pieces that have no good copy anywhere. */
+  readonly lost: readonly LostPiece[]
+}
+
+export interface VerifyEvents {
+  progress(done: number, bytes: number): void
+  badCopy(server: number, segment: Segment, piece: number): void
+}
+
+const lanesMax = 2
+
+interface Known {
+  segment: Segment
+  referred: boolean
+  readonly masks: Map<number, number>
+}
+
+/** Needs all four servers; throws `down` otherwise, and what a server failed with. */
+export async function verify(cluster: Cluster, events: VerifyEvents): Promise<VerifyReport> {
+  const servers = cluster.voters
+  if (servers.length < limits.serverCount) {
+    throw new DfsError('down', 'verify compares all four servers, and not all of them are up')
+  }
+  const statuses = await askEach(cluster, servers, 'status', () => ({}))
+  const found = await differences(cluster, servers, noVersion)
+  const counts = { segments: 0, pieceBytes: 0, missing: 0, extra: 0, bad: 0 }
+  const mismatched: Segment[] = []
+  const lost: LostPiece[] = []
+  const lanes = new Lanes(lanesMax)
+  let failure: unknown
+  for await (const known of allSegments(cluster, servers)) {
+    if (failure !== undefined) break
+    countPlaces(known, servers, counts)
+    if (!known.referred) continue
+    await lanes.start(async () => {
+      try {
+        const checked = await checkSegment(cluster, known, events)
+        counts.segments += 1
+        counts.pieceBytes += checked.bytes
+        counts.bad += checked.bad
+        lost.push(...checked.lost)
+        if (checked.lost.length === 0 && !checked.isMatch) mismatched.push(known.segment)
+        events.progress(counts.segments, counts.pieceBytes)
+      } catch (error) {
+        failure ??= error
+      }
+    })
+  }
+  await lanes.finish()
+  if (failure !== undefined) throw failure
+  return {
+    ...counts,
+    differences: found.length,
+    undecided: statuses.reduce((most, status) => Math.max(most, status.undecided), 0),
+    mismatched,
+    lost,
+  }
+}
+
+function countPlaces(
+  { segment, referred, masks }: Known,
+  servers: readonly number[],
+  counts: { missing: number; extra: number },
+): void {
+  const whole = wholeMask(segment.length)
+  for (const server of servers) {
+    const held = masks.get(server) ?? 0
+    const placed = referred ? maskOf(pairOf(server, rotationOf(segment.md5))) & whole : 0
+    counts.missing += bitsOf(placed & ~held)
+    counts.extra += bitsOf(held & ~placed)
+  }
+}
+
+/** Every copy of every piece is read where it is; the first good one of each makes the digest. */
+async function checkSegment(
+  cluster: Cluster,
+  { segment, masks }: Known,
+  events: VerifyEvents,
+): Promise<{ bytes: number; bad: number; lost: LostPiece[]; isMatch: boolean }> {
+  const hash = createHash('md5')
+  const rotation = rotationOf(segment.md5)
+  let bytes = 0
+  let bad = 0
+  const lost: LostPiece[] = []
+  for (const piece of pieceNumbers.slice(0, Math.min(segment.length, limits.pieceCount))) {
+    let isHashed = false
+    const homes = holdersOf(piece, rotation)
+    const others = [...masks.keys()].filter((server) => !homes.includes(server))
+    for (const server of [...homes, ...others]) {
+      if (((masks.get(server) ?? 0) & (1 << (piece - 1))) === 0) continue
+      try {
+        const parts = await readCopy(cluster, segment, piece, server)
+        for (const part of parts) {
+          bytes += part.length
+          if (!isHashed) hash.update(part)
+        }
+        isHashed = true
+      } catch (error) {
+        if (!isError(error, 'corrupt', 'noPiece')) throw error
+        bad += 1
+        events.badCopy(server, segment, piece)
+      }
+    }
+    if (!isHashed) lost.push({ segment, piece })
+  }
+  return { bytes, bad, lost, isMatch: hash.digest('hex') === segment.md5 }
+}
+
+/** The segments of all servers by their ids, each with who holds what. */
+async function* allSegments(cluster: Cluster, servers: readonly number[]): AsyncIterable<Known> {
+  const pages = new Map<number, Known[]>()
+  const after = new Map(servers.map((server) => [server, '']))
+  const more = new Map(servers.map((server) => [server, true]))
+  for (;;) {
+    for (const server of servers) {
+      if ((pages.get(server)?.length ?? 0) > 0 || !more.get(server)) continue
+      const page = await askOne(cluster, server, 'segments', {
+        after: after.get(server) ?? '',
+        misplacedOnly: false,
+        limit: limits.surveyEntriesMax,
+      })
+      pages.set(
+        server,
+        page.segments.map(({ segment, referred, pieces }) => ({
+          segment,
+          referred,
+          masks: new Map([[server, pieces]]),
+        })),
+      )
+      after.set(server, page.segments.at(-1)?.segment.id ?? '')
+      more.set(server, page.more)
+    }
+    const heads = servers.flatMap((server) => pages.get(server)?.[0] ?? [])
+    const least = heads.map(({ segment }) => segment.id).sort()[0]
+    if (least === undefined) return
+    yield servers
+      .flatMap((server) =>
+        pages.get(server)?.[0]?.segment.id === least ? (pages.get(server)?.shift() ?? []) : [],
+      )
+      .reduce((all, one) => ({
+        segment: one.referred ? one.segment : all.segment,
+        referred: all.referred || one.referred,
+        masks: new Map([...all.masks, ...one.masks]),
+      }))
+  }
+}
+
+function bitsOf(mask: number): number {
+  let bits = 0
+  for (let rest = mask; rest !== 0; rest >>= 1) bits += rest & 1
+  return bits
+}

@@ -1,0 +1,203 @@
+/**
+ * Reads ranges of segments: finds the blocks of the pieces that cover a range, takes them from the
+ * cache or from a fetch that is on its way already, and fetches the rest, neighbours together. Nothing
+ * is copied: the answer is a list of views.
+ */
+import { DfsError, isError } from '../errors.js'
+import { limits } from '../limits.js'
+import { debugDfc } from '../log.js'
+import type { Segment } from '../wire/records.js'
+import { BlockCache, chunkBytes } from './block-cache.js'
+import type { Cluster } from './cluster.js'
+import { appendPart } from './parts.js'
+import { type BadCopyListener, PieceFetcher } from './piece-fetcher.js'
+import { pieceNumbers, pieceRange, rotationOf } from './placement.js'
+
+const { blockBytes } = limits
+
+/** A range within one chunk of one piece: all that one request can bring. In bytes of the piece. */
+interface ChunkRange {
+  readonly key: string
+  readonly segment: Segment
+  readonly piece: number
+  readonly pieceLength: number
+  /** Where the chunk begins. */
+  readonly chunkAt: number
+  readonly start: number
+  readonly end: number
+}
+
+/** Blocks on their way: `first` .. `end` of a chunk. */
+interface Fetch {
+  readonly first: number
+  readonly end: number
+  readonly bytes: Promise<Buffer>
+}
+
+/** Where blocks of a chunk come from: bytes at hand, or a fetch. */
+type Source =
+  | { readonly block: number; readonly bytes: Buffer }
+  | { readonly block: number; readonly fetch: Fetch }
+
+export class SegmentReader {
+  readonly #cache: BlockCache
+  readonly #fetcher: PieceFetcher
+  /** By the chunk's key. */
+  readonly #fetches = new Map<string, Fetch[]>()
+
+  constructor(
+    cluster: Cluster,
+    onBadCopy: BadCopyListener = () => {},
+    cache: BlockCache = new BlockCache(),
+  ) {
+    this.#fetcher = new PieceFetcher(cluster, onBadCopy)
+    this.#cache = cache
+  }
+
+  /**
+   * The bytes `offset` .. `offset + length` of the segment, as views that nobody may write to. Throws
+   * `incomplete` or `corrupt` when a block of the range, and nothing but the range, cannot be had.
+   */
+  async read(segment: Segment, offset: number, length: number): Promise<readonly Buffer[]> {
+    const parts: Buffer[] = []
+    const ranges = chunkRanges(segment, offset, length)
+    const plans = ranges.map((range) => ({ range, sources: this.#sources(range) }))
+    for (const { range, sources } of plans) {
+      for (const source of sources) await this.#append(parts, range, source)
+    }
+    return parts
+  }
+
+  /**
+   * Begins to fetch what a read of this range would have to wait for, as far as there is capacity.
+   * Failures are left to that read.
+   */
+  prefetch(segment: Segment, offset: number, length: number): void {
+    for (const range of chunkRanges(segment, offset, length)) {
+      if (this.#fetcher.isBusy) return
+      this.#sources(range)
+    }
+  }
+
+  /** For each block of the range its source; what is missing is being fetched afterwards. */
+  #sources(range: ChunkRange): Source[] {
+    const chunk = this.#cache.get(range.key)
+    const first = blockOf(range, range.start)
+    const end = blockOf(range, range.end - 1) + 1
+    const sources: Source[] = []
+    for (let block = first; block < end; block += 1) {
+      const bytes = chunk[block]
+      if (bytes !== undefined) {
+        sources.push({ block, bytes })
+        continue
+      }
+      let missingEnd = block + 1
+      const running = this.#runningFetch(range.key, block)
+      if (running === undefined) {
+        while (
+          missingEnd < end &&
+          chunk[missingEnd] === undefined &&
+          this.#runningFetch(range.key, missingEnd) === undefined
+        ) {
+          missingEnd += 1
+        }
+      }
+      const fetch = running ?? this.#fetch(range, block, missingEnd)
+      sources.push({ block, fetch })
+      block = Math.min(fetch.end, end) - 1
+    }
+    return sources
+  }
+
+  #runningFetch(key: string, block: number): Fetch | undefined {
+    return this.#fetches.get(key)?.find(({ first, end }) => first <= block && block < end)
+  }
+
+  #fetch(range: ChunkRange, first: number, end: number): Fetch {
+    const { key, segment, piece, pieceLength, chunkAt } = range
+    const offset = chunkAt + first * blockBytes
+    const length = Math.min(chunkAt + end * blockBytes, pieceLength) - offset
+    const bytes = this.#fetcher.fetch({
+      segment,
+      rotation: rotationOf(segment.md5),
+      piece,
+      pieceLength,
+      offset,
+      length,
+    })
+    const fetch = { first, end, bytes }
+    this.#fetches.set(key, [...(this.#fetches.get(key) ?? []), fetch])
+    bytes
+      .then((fetched) => this.#cache.add(key, first, fetched))
+      .catch((error: unknown) => debugDfc('fetch %s: %o', key, error))
+      .finally(() => this.#forget(key, fetch))
+    return fetch
+  }
+
+  #forget(key: string, fetch: Fetch): void {
+    const others = this.#fetches.get(key)?.filter((other) => other !== fetch) ?? []
+    if (others.length > 0) this.#fetches.set(key, others)
+    else this.#fetches.delete(key)
+  }
+
+  /** Appends what `source` has of the range. */
+  async #append(parts: Buffer[], range: ChunkRange, source: Source): Promise<void> {
+    if ('bytes' in source) {
+      appendPart(parts, cut(range, source.block, source.bytes))
+      return
+    }
+    const { fetch, block } = source
+    try {
+      const at = (block - fetch.first) * blockBytes
+      appendPart(parts, cut(range, block, (await fetch.bytes).subarray(at)))
+    } catch (thrown) {
+      if (!isError(thrown, 'incomplete', 'corrupt') || fetch.end - fetch.first === 1) throw thrown
+      const end = Math.min(fetch.end, blockOf(range, range.end - 1) + 1)
+      await this.#appendOneByOne(parts, range, block, end)
+    }
+  }
+
+  /** A fetch of many blocks fails for one that is bad, which may be none of those wanted here. */
+  async #appendOneByOne(
+    parts: Buffer[],
+    range: ChunkRange,
+    first: number,
+    end: number,
+  ): Promise<void> {
+    for (let block = first; block < end; block += 1) {
+      const bytes = this.#cache.get(range.key)[block]
+      const fetch = bytes ?? (await this.#fetch(range, block, block + 1).bytes)
+      appendPart(parts, cut(range, block, fetch))
+    }
+  }
+}
+
+/** The block of the chunk that byte `at` of the piece is in. */
+function blockOf({ chunkAt }: ChunkRange, at: number): number {
+  return Math.floor((at - chunkAt) / blockBytes)
+}
+
+/** What belongs to the range of `bytes`, which begin with a block of the chunk. */
+function cut({ chunkAt, start, end }: ChunkRange, block: number, bytes: Buffer): Buffer {
+  const at = chunkAt + block * blockBytes
+  return bytes.subarray(Math.max(start - at, 0), Math.max(end - at, 0))
+}
+
+function chunkRanges(segment: Segment, offset: number, length: number): ChunkRange[] {
+  const end = offset + length
+  if (end > segment.length) throw new DfsError('corrupt', 'An extent goes beyond its segment')
+  const ranges: ChunkRange[] = []
+  for (const piece of pieceNumbers) {
+    const { start: pieceAt, length: pieceLength } = pieceRange(segment.length, piece)
+    let from = Math.max(offset - pieceAt, 0)
+    const to = Math.min(end - pieceAt, pieceLength)
+    while (from < to) {
+      const chunkAt = from - (from % chunkBytes)
+      const chunkEnd = Math.min(chunkAt + chunkBytes, to)
+      const key = `${segment.id}.${piece}.${chunkAt}`
+      ranges.push({ key, segment, piece, pieceLength, chunkAt, start: from, end: chunkEnd })
+      from = chunkEnd
+    }
+  }
+  return ranges
+}

@@ -1,0 +1,115 @@
+/** How names, modes, times, sizes and tables are shown to people. Pure. */
+import type { Time } from '../../clock.js'
+import { fileType, typeOf } from '../../wire/records.js'
+
+/** C0, DEL, C1, the line separators, and what turns the direction of text around. */
+const unsafe = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
+
+const shortEscapes: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
+
+/** `name` with every character that could act on a terminal shown as an escape. */
+export function escapeName(name: string): string {
+  return name.replace(unsafe, (character) => shortEscapes[character] ?? numericEscape(character))
+}
+
+function numericEscape(character: string): string {
+  const code = character.codePointAt(0) ?? 0
+  const digits = code.toString(16)
+  return code < 0x100 ? `\\x${digits.padStart(2, '0')}` : `\\u${digits.padStart(4, '0')}`
+}
+
+const typeLetters: Readonly<Record<number, string>> = {
+  [fileType.file]: '-',
+  [fileType.folder]: 'd',
+  [fileType.symlink]: 'l',
+  [fileType.fifo]: 'p',
+  [fileType.socket]: 's',
+  [fileType.characterDevice]: 'c',
+  [fileType.blockDevice]: 'b',
+}
+
+const typeWords: Readonly<Record<number, string>> = {
+  [fileType.file]: 'file',
+  [fileType.folder]: 'folder',
+  [fileType.symlink]: 'symlink',
+  [fileType.fifo]: 'fifo',
+  [fileType.socket]: 'socket',
+  [fileType.characterDevice]: 'character device',
+  [fileType.blockDevice]: 'block device',
+}
+
+export function typeWord(mode: number): string {
+  return typeWords[typeOf(mode)] ?? 'unknown'
+}
+
+/** As the first column of ls -l: `drwxr-sr-t`. */
+export function modeText(mode: number): string {
+  const bits = (shift: number, special: number, letter: string): string => {
+    const execute = (mode >> shift) & 1
+    const mark = execute ? letter : letter.toUpperCase()
+    return [
+      (mode >> shift) & 4 ? 'r' : '-',
+      (mode >> shift) & 2 ? 'w' : '-',
+      mode & special ? mark : execute ? 'x' : '-',
+    ].join('')
+  }
+  const type = typeLetters[typeOf(mode)] ?? '?'
+  return type + bits(6, 0o4000, 's') + bits(3, 0o2000, 's') + bits(0, 0o1000, 't')
+}
+
+const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+const halfYearSeconds = 31_556_952 / 2
+
+/** As ls -l in the C locale: the time of day for the last half year, the year for all else. */
+export function listTime(time: Time, nowMs: number): string {
+  const date = new Date(time.seconds * 1000)
+  const ageSeconds = nowMs / 1000 - time.seconds
+  const recent = ageSeconds >= 0 && ageSeconds < halfYearSeconds
+  const two = (number: number): string => String(number).padStart(2, '0')
+  const last = recent
+    ? `${two(date.getHours())}:${two(date.getMinutes())}`
+    : String(date.getFullYear()).padStart(5)
+  return `${months[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${last}`
+}
+
+/** ISO 8601 in UTC with all nine digits of the fraction. */
+export function isoTime(time: Time): string {
+  const date = new Date(time.seconds * 1000)
+  if (Number.isNaN(date.getTime())) return `@${time.seconds}`
+  return date.toISOString().replace('000Z', `${String(time.nanoseconds).padStart(9, '0')}Z`)
+}
+
+const units = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB']
+
+/** `1023 B`, `1.5 KiB`, `12 GiB`. */
+export function sizeText(bytes: number): string {
+  let value = bytes
+  let unit = 'B'
+  for (const larger of units) {
+    if (value < 1000) break
+    value /= 1024
+    unit = larger
+  }
+  return `${unit === 'B' || value >= 10 ? Math.round(value) : value.toFixed(1)} ${unit}`
+}
+
+export type Alignment = 'left' | 'right'
+
+/** The rows with their columns padded to equal widths; the last column is left as it is. */
+export function alignColumns(
+  rows: readonly (readonly string[])[],
+  alignments: readonly Alignment[],
+): string[] {
+  const widths = alignments.map((_, column) =>
+    rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0),
+  )
+  return rows.map((row) =>
+    row
+      .map((cell, column) => {
+        const width = widths[column] ?? 0
+        if (alignments[column] === 'right') return cell.padStart(width)
+        return column === row.length - 1 ? cell : cell.padEnd(width)
+      })
+      .join(' '),
+  )
+}

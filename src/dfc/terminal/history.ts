@@ -1,0 +1,48 @@
+/**
+ * The lines typed at the prompt, kept from one session to the next in the user's state folder (XDG
+ * Base Directory Specification). Lines are appended, so two sessions at once lose nothing.
+ */
+import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, isAbsolute, join } from 'node:path'
+import { debugDfc } from '../../log.js'
+
+export const historyLinesMax = 1000
+
+/** `${XDG_STATE_HOME:-~/.local/state}/dfs/history`; a relative XDG_STATE_HOME counts as unset. */
+export function historyFile(environment: Readonly<Record<string, string | undefined>>): string {
+  const state = environment.XDG_STATE_HOME
+  const folder = state && isAbsolute(state) ? state : join(homedir(), '.local', 'state')
+  return join(folder, 'dfs', 'history')
+}
+
+export class History {
+  readonly #file: string
+
+  constructor(file: string) {
+    this.#file = file
+  }
+
+  /** The newest first, as readline wants them; empty when there is none or it cannot be read. */
+  load(): string[] {
+    try {
+      const lines = readFileSync(this.#file, 'utf8').split('\n').filter(Boolean)
+      const kept = lines.slice(-historyLinesMax)
+      if (lines.length > 2 * historyLinesMax) writeFileSync(this.#file, `${kept.join('\n')}\n`)
+      return kept.reverse()
+    } catch (error) {
+      debugDfc('history: %o', error)
+      return []
+    }
+  }
+
+  /** Keeps a line. A history that cannot be written is no reason to fail an operation. */
+  append(line: string): void {
+    try {
+      mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 })
+      appendFileSync(this.#file, `${line}\n`, { mode: 0o600 })
+    } catch (error) {
+      debugDfc('history: %o', error)
+    }
+  }
+}

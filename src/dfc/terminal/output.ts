@@ -1,0 +1,79 @@
+/**
+ * What the client writes for people: results to one stream, problems to another. Whatever occupies the
+ * last line of the terminal, a progress bar or the prompt, gives way while a line is written.
+ */
+import { escapeName } from './format.js'
+
+/** Something that is drawn on the terminal's last line. */
+export interface Occupant {
+  erase(): void
+  draw(): void
+  /** The program ends: puts the terminal back as it was. */
+  end(): void
+}
+
+export interface OutputOptions {
+  readonly results: NodeJS.WriteStream
+  readonly problems: NodeJS.WriteStream
+  /** Stands in front of every problem. */
+  readonly prefix: string
+}
+
+export class Output {
+  readonly #results: NodeJS.WriteStream
+  readonly #problems: NodeJS.WriteStream
+  readonly #prefix: string
+  readonly #occupants: Occupant[] = []
+
+  constructor(options: OutputOptions) {
+    this.#results = options.results
+    this.#problems = options.problems
+    this.#prefix = options.prefix
+  }
+
+  /** Where a progress bar may be drawn, if there is a terminal for it. */
+  get bars(): NodeJS.WriteStream | undefined {
+    return process.stderr.isTTY ? process.stderr : undefined
+  }
+
+  /** A name as it may be shown: on a terminal its control characters must not act. */
+  name(name: string): string {
+    return this.#results.isTTY ? escapeName(name) : name
+  }
+
+  /** Writes one line of results. Names in it have gone through `name`. */
+  print(line: string): void {
+    this.#write(this.#results, line)
+  }
+
+  /** Writes what went wrong, always as exactly one line. */
+  problem(line: string): void {
+    this.say(`${this.#prefix}${line}`)
+  }
+
+  /** Writes a problem as it is, with nothing in front. */
+  say(line: string): void {
+    this.#write(this.#problems, escapeName(line))
+  }
+
+  /** Lends the last line to `occupant`, until the returned function is called. */
+  occupy(occupant: Occupant): () => void {
+    this.#occupants.push(occupant)
+    return () => {
+      const at = this.#occupants.indexOf(occupant)
+      if (at !== -1) this.#occupants.splice(at, 1)
+    }
+  }
+
+  /** Frees the last line, because the program ends. */
+  end(): void {
+    for (const occupant of this.#occupants.splice(0)) occupant.end()
+  }
+
+  #write(stream: NodeJS.WriteStream, line: string): void {
+    const occupant = this.#occupants.at(-1)
+    occupant?.erase()
+    stream.write(`${line}\n`)
+    occupant?.draw()
+  }
+}

@@ -1,0 +1,35 @@
+/** One line on the terminal that says what goes on and is replaced by the next; nothing elsewhere. */
+import { clearLine, cursorTo } from 'node:readline'
+import type { Output } from './output.js'
+
+export class StatusLine {
+  readonly #stream: NodeJS.WriteStream | undefined
+  readonly #release: () => void
+  #text = ''
+
+  constructor(output: Output) {
+    this.#stream = output.bars
+    this.#release = output.occupy({
+      erase: () => this.#erase(),
+      draw: () => this.show(this.#text),
+      end: () => this.#erase(),
+    })
+  }
+
+  show(text: string): void {
+    this.#erase()
+    this.#text = text
+    this.#stream?.write(text.slice(0, this.#stream.columns - 1))
+  }
+
+  stop(): void {
+    this.#erase()
+    this.#release()
+  }
+
+  #erase(): void {
+    if (this.#stream === undefined) return
+    cursorTo(this.#stream, 0)
+    clearLine(this.#stream, 0)
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * Committing: one round trip to all servers that are up, three yeses, done. Everything after the
+ * first round is for the rare cases, as docs/decisions says: a lock in the way, a server that missed
+ * something, and in doubt recovery by ballot, which alone may say that a transaction failed.
+ */
+import { randomBelow, sleep } from '../clock.js'
+import { DfsError, isError } from '../errors.js'
+import { debugDfc } from '../log.js'
+import type { Decision, Reply } from '../wire/messages.js'
+import type { Key, Transaction } from '../wire/records.js'
+import type { Version } from '../wire/version.js'
+import type { Cluster, Outcome } from './cluster.js'
+import { serverIndexes, spareOf } from './placement.js'
+import { inlinePieces, type PreparedSegment } from './prepared-segment.js'
+import type { Recovery } from './recovery.js'
+import type { Registers } from './registers.js'
+import type { SegmentWriter } from './segment-writer.js'
+import type { Settlement } from './settlement.js'
+
+/** What became of a transaction that is known to have been decided. */
+export type Committed =
+  | { readonly committed: true; readonly id: Version }
+  /** `conflict`: read again and try again. `notEmpty`: a folder has the entry `key`. */
+  | { readonly committed: false; readonly why: 'conflict' | 'notEmpty'; readonly key: Key }
+
+const quorum = 3
+const roundsMax = 5
+const timeoutsMax = 4
+const lockPatienceMs = 30
+
+interface Attempt {
+  readonly id: Version
+  readonly body: Transaction
+  readonly yes: Set<number>
+  /** Servers that may have recorded a vote that we did not hear of. */
+  readonly unheard: Set<number>
+  /** Servers that were away from the start: their pieces went to the others with the votes. */
+  readonly absent: ReadonlySet<number>
+  key: Key
+  why: 'conflict' | 'notEmpty'
+  failure: DfsError | undefined
+}
+
+export class Transactions {
+  readonly #cluster: Cluster
+  readonly #registers: Registers
+  readonly #recovery: Recovery
+  readonly #settlement: Settlement
+  readonly #writer: SegmentWriter
+
+  constructor(
+    cluster: Cluster,
+    registers: Registers,
+    recovery: Recovery,
+    settlement: Settlement,
+    writer: SegmentWriter,
+  ) {
+    this.#cluster = cluster
+    this.#registers = registers
+    this.#recovery = recovery
+    this.#settlement = settlement
+    this.#writer = writer
+  }
+
+  /**
+   * Commits `body`, with the content of a small new segment riding along. Throws `readOnly` when
+   * fewer than three servers are up (nothing was sent), `unknownOutcome` when too few answered to
+   * know, and what a server said (`noSpace`) when that is why it failed.
+   */
+  async commit(body: Transaction, inline?: PreparedSegment): Promise<Committed> {
+    this.assertWritable()
+    for (const { version } of body.preconditions) this.#cluster.versions.see(version)
+    const id = this.#cluster.versions.next()
+    const attempt: Attempt = {
+      id,
+      body,
+      yes: new Set(),
+      unheard: new Set(),
+      absent: new Set(serverIndexes.filter((index) => !this.#cluster.voters.includes(index))),
+      key: body.preconditions[0]?.key ?? '',
+      why: 'conflict',
+      failure: undefined,
+    }
+    if (await this.#vote(attempt, inline)) {
+      this.#settlement.add({ id, body, yes: attempt.yes, spareOf: sparesAfter(attempt, inline) })
+      return { committed: true, id }
+    }
+    // Everyone asked has said no, and a no is not recorded: there is nothing to recover.
+    if (attempt.yes.size === 0 && attempt.unheard.size === 0) return this.#failed(attempt)
+    const fate = await this.#recovery.recover(id, body)
+    if (fate === 'committed') {
+      if (inline !== undefined) await this.#ensureCopies(attempt, inline)
+      return { committed: true, id }
+    }
+    if (fate === 'aborted') return this.#failed(attempt)
+    throw new DfsError('unknownOutcome', undefined, { cause: attempt.failure })
+  }
+
+  /** Throws `readOnly` when fewer than three servers vote. */
+  assertWritable(): void {
+    this.#cluster.assertAdmitted()
+    if (this.#cluster.voters.length < quorum) throw new DfsError('readOnly')
+  }
+
+  #failed({ why, key, failure }: Attempt): Committed {
+    if (failure !== undefined && !isError(failure, 'down')) throw failure
+    debugDfc('transaction failed: %s %s', why, key)
+    return { committed: false, why, key }
+  }
+
+  /** True: three different yeses. False: recovery has to say. */
+  async #vote(attempt: Attempt, inline: PreparedSegment | undefined): Promise<boolean> {
+    const { id, body, yes, absent } = attempt
+    let timeouts = 0
+    for (let round = 0; round < roundsMax && timeouts < timeoutsMax; round += 1) {
+      const settles = this.#settlement.take()
+      const targets = this.#cluster.voters.filter((index) => !yes.has(index))
+      const epoch = this.#cluster.epoch
+      const inlineFor = new Map(
+        inline && targets.map((i) => [i, inlinePieces(inline, i, absent)] as const),
+      )
+      const outcomes = await this.#cluster.ask(
+        targets,
+        'commit',
+        (index) => ({
+          id,
+          epoch,
+          settles: settles(index),
+          body,
+          pieces: inlineFor.get(index)?.headers ?? [],
+        }),
+        (index) => inlineFor.get(index)?.payload ?? [],
+      )
+      const refusals = this.#count(attempt, outcomes)
+      if (refusals === 'committed') return true
+      if (yes.size >= quorum) {
+        if (inline !== undefined) await this.#ensureCopies(attempt, inline)
+        return true
+      }
+      if (refusals === 'final') return false
+      if (refusals.length === 0) {
+        timeouts += 1
+        if (round > 0 || this.#cluster.voters.length < quorum) return false
+        continue
+      }
+      for (const { index, reply } of refusals) {
+        if (!(await this.#help(attempt, index, reply))) return false
+      }
+    }
+    return false
+  }
+
+  /** Notes the votes; returns the refusals that can be helped, or that there is no more to do. */
+  #count(
+    attempt: Attempt,
+    outcomes: readonly Outcome<'commit'>[],
+  ): 'committed' | 'final' | { index: number; reply: Reply<'commit'> }[] {
+    const refusals: { index: number; reply: Reply<'commit'> }[] = []
+    let final = false
+    for (const { index, answer, error } of outcomes) {
+      if (answer === undefined) {
+        if (isError(error, 'down')) attempt.unheard.add(index)
+        attempt.failure = isError(attempt.failure, 'noSpace') ? attempt.failure : error
+        continue
+      }
+      const { reply } = answer
+      attempt.unheard.delete(index)
+      this.#cluster.versions.see(reply.hint)
+      if (reply.outcome === 'yes') attempt.yes.add(index)
+      else if (reply.outcome === 'committed') return 'committed'
+      else if (['locked', 'stale', 'notEmpty'].includes(reply.outcome)) {
+        refusals.push({ index, reply })
+      } else {
+        final = true
+        if (reply.key !== '') attempt.key = reply.key
+      }
+    }
+    return final ? 'final' : refusals
+  }
+
+  /** Removes what made a server refuse; false when it was right to refuse. */
+  async #help(attempt: Attempt, index: number, reply: Reply<'commit'>): Promise<boolean> {
+    if (reply.outcome === 'locked') {
+      // Most likely it is just being decided: politeness, not safety.
+      await sleep(this.#cluster.clock, randomBelow(this.#cluster.random, lockPatienceMs))
+      await this.#recovery.recover(reply.by)
+      return true
+    }
+    if (reply.outcome === 'notEmpty') {
+      const [entry] = await this.#registers.read([reply.key])
+      if (entry !== undefined && entry.value !== null) {
+        attempt.why = 'notEmpty'
+        attempt.key = reply.key
+        return false
+      }
+    }
+    await this.#registers.installLatest(reply.key, index)
+    return true
+  }
+
+  /**
+   * Who answered has stored its pieces, whatever it voted, and the spare ones among them are second
+   * copies of what one server did not take. Without spares, because a server was away from the start,
+   * the pieces of another that did not answer go to its neighbours. Where even that fails two servers
+   * are away: the content is committed and readable, and its second copies are left to repair.
+   */
+  async #ensureCopies({ unheard, absent }: Attempt, inline: PreparedSegment): Promise<void> {
+    if (unheard.size === 0 || absent.size === 0) return
+    try {
+      await this.#writer.ensureCopies(inline, [...unheard])
+    } catch (error) {
+      debugDfc('copies of %s: %o', inline.segment.id, error)
+    }
+  }
+}
+
+/** Once all four have their pairs nobody needs the spare pieces; otherwise repair moves them. */
+function sparesAfter(
+  { yes, absent }: Attempt,
+  inline: PreparedSegment | undefined,
+): ((server: number) => Decision['spares']) | undefined {
+  if (inline === undefined || absent.size > 0 || yes.size < serverIndexes.length) return undefined
+  const { segment, rotation } = inline
+  return (server) => [{ segment: segment.id, piece: spareOf(server, rotation) }]
+}

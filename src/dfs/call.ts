@@ -1,0 +1,114 @@
+/**
+ * One request from its frame to the frame of its answer. A handler's failure is answered as a
+ * failure; what cannot be understood is thrown, because then the connection cannot go on; a failed
+ * assertion stops the program.
+ */
+import { AssertionError } from 'node:assert'
+import { asDfsError, DfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import { debugDfs, notice } from '../log.js'
+import type { Codec } from '../wire/codec.js'
+import { type Frame, frame, frameKind } from '../wire/frame.js'
+import { failureCodec, messages, type Request, type Verb, verbOfNumber } from '../wire/messages.js'
+import {
+  type Context,
+  handlers,
+  isLaterVerb,
+  isNowVerb,
+  type LaterHandler,
+  type LaterVerb,
+  type NowHandler,
+  type NowVerb,
+  WithPayload,
+} from './handlers.js'
+
+export type Parts = readonly Uint8Array[]
+
+interface Call<V extends Verb> {
+  readonly id: number
+  readonly verb: V
+  readonly request: Request<V>
+  readonly payload: Buffer
+}
+
+export type NowCall = Call<NowVerb> & { readonly kind: 'now' }
+/** `bytes`: what it holds in memory, the request's payload and the reply's. */
+export type LaterCall = Call<LaterVerb> & { readonly kind: 'later'; readonly bytes: number }
+
+/** Throws `protocol` when the frame is no request that may come after the handshake. */
+export function parseCall({ kind, id, reader }: Frame): NowCall | LaterCall {
+  const verb = verbOfNumber(kind)
+  if (verb === undefined) throw new DfsError('protocol', `unexpected message ${kind}`)
+  const request = (messages[verb].request as Codec<unknown>).read(reader) as never
+  const payload = reader.rest()
+  if (payload.length > 0 && messages[verb].payload !== 'request') {
+    throw new DfsError('protocol', `${payload.length} bytes too many in ${verb}`)
+  }
+  if (payload.length > limits.framePayloadBytesMax) {
+    throw new DfsError('protocol', `payload of ${payload.length} bytes`)
+  }
+  if (isNowVerb(verb)) return { kind: 'now', id, verb, request, payload }
+  if (!isLaterVerb(verb)) throw new DfsError('protocol', `unexpected ${verb}`)
+  const replyBytes = messages[verb].payload === 'reply' ? limits.framePayloadBytesMax : 0
+  return { kind: 'later', id, verb, request, payload, bytes: payload.length + replyBytes }
+}
+
+/** Runs a synchronous request, inside a group of the index. Throws what the handler throws. */
+export function runNow(context: Context, { id, verb, request, payload }: NowCall): Parts {
+  const handler = handlers.now[verb] as NowHandler<Verb>
+  return answer(verb, id, handler(context, request as never, payload))
+}
+
+/** Runs a request that takes its time. Rejects only when an assertion failed. */
+export async function runLater(context: Context, call: LaterCall): Promise<Parts> {
+  const { id, verb, request, payload } = call
+  const handler = handlers.later[verb] as LaterHandler<Verb>
+  try {
+    const result = await handler(context, request as never, payload)
+    const parts =
+      result instanceof WithPayload
+        ? answer(verb, id, result.reply, [result.payload])
+        : answer(verb, id, result)
+    logCall(context, call, 'ok')
+    return parts
+  } catch (thrown) {
+    return failedCall(context, call, thrown)
+  }
+}
+
+/** The failure frame for what a handler threw. */
+export function failedCall(context: Context, call: NowCall | LaterCall, thrown: unknown): Parts {
+  if (thrown instanceof AssertionError) throw thrown
+  const error = asDfsError(thrown)
+  if (error !== thrown && error.code === 'io') {
+    const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
+    notice(`${context.account.user}: ${call.verb} failed: ${text}`)
+  }
+  logCall(context, call, error.code)
+  return failure(call.id, error)
+}
+
+export function failure(id: number, error: DfsError): Parts {
+  const fields = { code: error.wireNumber, message: fitting(error.message) }
+  return frame(frameKind.failure, id, failureCodec, fields)
+}
+
+/** One line per operation, with its outcome. */
+export function logCall(context: Context, call: NowCall | LaterCall, outcome: string): void {
+  if (debugDfs.enabled) debugDfs('%s #%d %s: %s', context.account.user, call.id, call.verb, outcome)
+}
+
+export function answer<V extends Verb>(
+  verb: V,
+  id: number,
+  reply: unknown,
+  payload?: Parts,
+): Parts {
+  const { number, reply: codec } = messages[verb]
+  return frame(number + frameKind.reply, id, codec as Codec<unknown>, reply, payload)
+}
+
+/** The failure's codec takes 4096 bytes, a character of UTF-8 at most 4 of them. */
+function fitting(message: string): string {
+  return message.slice(0, 1024)
+}

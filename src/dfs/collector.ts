@@ -1,0 +1,52 @@
+/**
+ * Collects garbage: segments that no register refers to any more, and uploads that were never
+ * committed. It begins when a floor was raised, because only then do all four servers agree on what
+ * is referred to, and works in small steps between the requests.
+ */
+import type { Clock, Timer } from '../clock.js'
+import { limits } from '../limits.js'
+import { debugDfs } from '../log.js'
+import type { Version } from '../wire/version.js'
+import type { AccountIndex } from './index.js'
+
+const segmentsPerStep = 64
+const stepPauseMs = 5
+
+export class Collector {
+  readonly #index: AccountIndex
+  readonly #clock: Clock
+  readonly #removePieces: (segment: string) => void
+  #timer: Timer | undefined
+
+  constructor(index: AccountIndex, clock: Clock, removePieces: (segment: string) => void) {
+    this.#index = index
+    this.#clock = clock
+    this.#removePieces = removePieces
+  }
+
+  /** Removes what was released by a version up to `floor`, or was abandoned long ago. */
+  collect(floor: Version): void {
+    this.#timer?.cancel()
+    this.#timer = this.#clock.after(stepPauseMs, () => this.#step(floor))
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+  }
+
+  #step(floor: Version): void {
+    this.#timer = undefined
+    const abandonedMs = this.#clock.now() - limits.abandonedPieceGraceMs
+    const dead = this.#index.deadSegments(floor, abandonedMs, segmentsPerStep)
+    if (dead.length === 0) return
+    this.#index.group(() => {
+      for (const segment of dead) {
+        this.#removePieces(segment)
+        this.#index.forgetSegment(segment)
+      }
+    })
+    debugDfs('collected %d segments', dead.length)
+    this.collect(floor)
+  }
+}

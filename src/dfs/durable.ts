@@ -1,0 +1,57 @@
+/**
+ * Small files that must be whole or absent after a power cut: written beside their place, synced,
+ * renamed over it, and the folder synced, because a rename is only an entry in the folder.
+ */
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname } from 'node:path'
+
+/** Replaces `file` by `content`. On failure the old content is left as it was. */
+export function writeDurably(file: string, content: string, mode: number): void {
+  const temporary = `${file}.${process.pid}.tmp`
+  try {
+    const descriptor = openSync(temporary, 'w', mode)
+    try {
+      // The mode given to open is cut by the umask.
+      fchmodSync(descriptor, mode)
+      writeFileSync(descriptor, content)
+      fsyncSync(descriptor)
+    } finally {
+      closeSync(descriptor)
+    }
+    renameSync(temporary, file)
+  } catch (thrown) {
+    rmSync(temporary, { force: true })
+    throw thrown
+  }
+  syncFolder(dirname(file))
+}
+
+/**
+ * Makes `folder` and those above it, for its owner only; harmless when it is there. Node's recursive
+ * mkdir would try for ever where a file system answers ENOENT to every mkdir, as /proc does.
+ */
+export function makeFolder(folder: string): void {
+  if (existsSync(folder)) return
+  makeFolder(dirname(folder))
+  mkdirSync(folder, { mode: 0o700 })
+}
+
+/** Makes the entries of `folder` survive a power cut. */
+export function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, 'r')
+  try {
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
+}

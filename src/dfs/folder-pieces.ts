@@ -1,0 +1,147 @@
+/**
+ * Pieces as files of the local disk, raw bytes and nothing else: `pieces/ab/<segment>.<n>`, where ab
+ * are the first two digits of the segment's id. What is still being written is in `uploads/`, which
+ * is emptied when the store opens, and is renamed when whole.
+ */
+import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { open, readdir, stat, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { asDfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import { bootId } from './boot.js'
+import { FileWriter } from './file-writer.js'
+import type { DiskSpace, PieceName, PieceStore, PieceWriter, StoredPiece } from './piece-store.js'
+import { readAt } from './read-at.js'
+
+export class FolderPieces implements PieceStore {
+  readonly #pieces: string
+  readonly #uploads: string
+  readonly #folders = new Set<string>()
+  #uploadCount = 0
+
+  /** `folder` is the account's; it must exist. */
+  constructor(folder: string) {
+    this.#pieces = join(folder, 'pieces')
+    this.#uploads = join(folder, 'uploads')
+    rmSync(this.#uploads, { recursive: true, force: true })
+    mkdirSync(this.#uploads, { mode: 0o700 })
+    mkdirSync(this.#pieces, { recursive: true, mode: 0o700 })
+  }
+
+  /**
+   * Written in place, without the rename, which would cost more than the rest together: a crash in
+   * the middle leaves a stump that no index knows and that the next put of the piece replaces.
+   */
+  put(name: PieceName, bytes: Uint8Array): void {
+    if (bytes.length === 0) return
+    const file = this.#place(name)
+    try {
+      writeNew(file, bytes)
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw asDfsError(thrown)
+      this.#replace(file, bytes)
+    }
+  }
+
+  writer(name: PieceName): PieceWriter {
+    return new FileWriter(this.#upload(), this.#place(name))
+  }
+
+  read(name: PieceName, offset: number, length: number): Promise<Buffer> {
+    return readAt(this.#file(name), offset, length)
+  }
+
+  remove(name: PieceName): void {
+    rmSync(this.#file(name), { force: true })
+  }
+
+  async sync(names: readonly PieceName[]): Promise<void> {
+    const folders = new Set(names.map(({ segment }) => join(this.#pieces, folderOf(segment))))
+    const paths = [...names.map((name) => this.#file(name)), ...folders, this.#pieces]
+    const next = paths.values()
+    const worker = async (): Promise<void> => {
+      for (const path of next) await syncPath(path)
+    }
+    await Promise.all(Array.from({ length: limits.syncsInFlightMax }, worker))
+  }
+
+  async *list(): AsyncIterable<StoredPiece> {
+    for (const folder of await readdir(this.#pieces)) {
+      for (const file of await readdir(join(this.#pieces, folder))) {
+        const [, segment, piece] = /^([0-9a-f]{32})\.([1-4])$/.exec(file) ?? []
+        if (segment === undefined) continue
+        const status = await stat(join(this.#pieces, folder, file)).catch(() => undefined)
+        // Removed since the folder was read.
+        if (status === undefined) continue
+        yield { segment, piece: Number(piece), bytes: status.size, storedMs: status.mtimeMs }
+      }
+    }
+  }
+
+  async space(): Promise<DiskSpace> {
+    const { blocks, bavail, bsize } = await statfs(this.#pieces)
+    const { dev } = await stat(this.#pieces)
+    return { bytes: blocks * bsize, freeBytes: bavail * bsize, disk: `${bootId()} ${dev}` }
+  }
+
+  #file({ segment, piece }: PieceName): string {
+    return join(this.#pieces, folderOf(segment), `${segment}.${piece}`)
+  }
+
+  /** The file's path, in a folder that exists. */
+  #place(name: PieceName): string {
+    const folder = folderOf(name.segment)
+    if (!this.#folders.has(folder)) {
+      mkdirSync(join(this.#pieces, folder), { recursive: true, mode: 0o700 })
+      this.#folders.add(folder)
+    }
+    return this.#file(name)
+  }
+
+  #upload(): string {
+    this.#uploadCount += 1
+    return join(this.#uploads, String(this.#uploadCount))
+  }
+
+  #replace(file: string, bytes: Uint8Array): void {
+    const upload = this.#upload()
+    try {
+      writeNew(upload, bytes)
+      renameSync(upload, file)
+    } catch (thrown) {
+      rmSync(upload, { force: true })
+      throw asDfsError(thrown)
+    }
+  }
+}
+
+function folderOf(segment: string): string {
+  return segment.slice(0, 2)
+}
+
+/** Writes all of `bytes` to a file that must not exist; on failure there is none. */
+function writeNew(file: string, bytes: Uint8Array): void {
+  const descriptor = openSync(file, 'wx', 0o600)
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at)
+  } catch (thrown) {
+    rmSync(file, { force: true })
+    throw thrown
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r').catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === 'ENOENT') return undefined
+    throw asDfsError(thrown)
+  })
+  try {
+    await handle?.sync()
+  } catch (thrown) {
+    throw asDfsError(thrown)
+  } finally {
+    await handle?.close()
+  }
+}

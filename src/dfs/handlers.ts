@@ -1,0 +1,100 @@
+/**
+ * What the server can do once somebody has logged in, as two tables. Those in `now` are synchronous
+ * and read or change the index: all that arrive together share one transaction. Those in `later`
+ * wait for the disk and are answered when they are done, in any order.
+ */
+import type { Reply, Request, Verb } from '../wire/messages.js'
+import type { Account } from './account.js'
+import type { Identity } from './identity.js'
+import type { Uploads } from './uploads.js'
+
+/** What a handler may use: the account of the user, and what belongs to the connection. */
+export interface Context {
+  readonly account: Account
+  readonly uploads: Uploads
+  readonly identity: Identity
+}
+
+/** A reply with raw bytes behind it. */
+export class WithPayload<R> {
+  readonly reply: R
+  readonly payload: Buffer
+
+  constructor(reply: R, payload: Buffer) {
+    this.reply = reply
+    this.payload = payload
+  }
+}
+
+export type LaterVerb = 'status' | 'putPiece' | 'getPiece' | 'sync'
+/** `hello` and `authenticate` belong to the handshake. */
+export type NowVerb = Exclude<Verb, LaterVerb | 'hello' | 'authenticate'>
+
+export type NowHandler<V extends Verb> = (
+  context: Context,
+  request: Request<V>,
+  payload: Buffer,
+) => Reply<V>
+
+export type LaterHandler<V extends Verb> = (
+  context: Context,
+  request: Request<V>,
+  payload: Buffer,
+) => Promise<Reply<V> | WithPayload<Reply<V>>>
+
+export interface Handlers {
+  readonly now: { readonly [V in NowVerb]: NowHandler<V> }
+  readonly later: { readonly [V in LaterVerb]: LaterHandler<V> }
+}
+
+export const handlers = {
+  now: {
+    claim({ identity }, { cluster, position }) {
+      identity.claim(cluster, position)
+      return {}
+    },
+    ping: () => ({}),
+    found: ({ account }, request) => account.acceptor.found(request),
+    lookup: ({ account }, request) => account.acceptor.lookup(request),
+    list: ({ account }, request) => account.acceptor.list(request),
+    read: ({ account }, request) => account.acceptor.read(request),
+    commit({ account }, { pieces, ...transaction }, payload) {
+      // A blank account refuses the transaction: nothing of it may be left behind.
+      if (account.acceptor.state === 'voting') account.putInline(pieces, payload)
+      return account.acceptor.commit(transaction)
+    },
+    prepare: ({ account }, request) => account.acceptor.prepare(request),
+    accept: ({ account }, request) => account.acceptor.accept(request),
+    decide: ({ account }, request) => account.acceptor.decide(request),
+    install: ({ account }, request) => account.acceptor.install(request),
+    held: ({ account }, request) => account.held(request),
+    segments: ({ account }, request) => account.segments(request),
+    dropPieces: ({ account }, request) => account.dropPieces(request),
+    epoch: ({ account }, request) => account.acceptor.epoch(request),
+    fence: ({ account }, request) => account.acceptor.fence(request),
+    floor: ({ account }, request) => account.raiseFloor(request),
+    records: ({ account }, request) => account.acceptor.records(request),
+    changes: ({ account }, request) => account.acceptor.changes(request),
+    mark: ({ account }, request) => account.acceptor.mark(request),
+    fillStart: ({ account }, request) => account.acceptor.fillStart(request),
+    fill: ({ account }, request) => account.acceptor.fill(request),
+    fillEnd: ({ account }, request) => account.acceptor.fillEnd(request),
+  },
+  later: {
+    status: ({ account }) => account.status(),
+    putPiece: ({ uploads }, request, payload) => uploads.put(request, payload),
+    async getPiece({ account }, request) {
+      const { reply, payload } = await account.getPiece(request)
+      return new WithPayload(reply, payload)
+    },
+    sync: ({ account }, request) => account.sync(request),
+  },
+} satisfies Handlers
+
+export function isNowVerb(verb: Verb): verb is NowVerb {
+  return Object.hasOwn(handlers.now, verb)
+}
+
+export function isLaterVerb(verb: Verb): verb is LaterVerb {
+  return Object.hasOwn(handlers.later, verb)
+}

@@ -1,0 +1,681 @@
+/**
+ * What one account knows on one server, in SQLite: registers, transaction records, the pieces held
+ * and the references to their segments. Synchronous and deterministic. It stores and finds; what may
+ * be stored is decided by the acceptor. The tables are described in docs/storage.md.
+ */
+import { closeSync, fsyncSync, fsync as fsyncWithCallback, openSync } from 'node:fs'
+import { promisify } from 'node:util'
+import Database from 'better-sqlite3'
+import { DfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import { debugDfs } from '../log.js'
+import {
+  decodeEntry,
+  decodeInode,
+  encodeEntry,
+  entryKey,
+  fileType,
+  inodeKey,
+  type Key,
+  parseKey,
+  type Register,
+  type Segment,
+} from '../wire/records.js'
+import { noVersion, type Version } from '../wire/version.js'
+
+const fsync = promisify(fsyncWithCallback)
+const folderType = fileType.folder >> 12
+
+/** Raised with every change of the tables that an older program could not read. */
+const schemaVersion = 1
+
+const schema = `
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inodes (ino INTEGER PRIMARY KEY, version TEXT NOT NULL, value BLOB);
+CREATE INDEX IF NOT EXISTS inodes_version ON inodes (version);
+CREATE TABLE IF NOT EXISTS entries (
+  parent INTEGER NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL,
+  ino INTEGER, type INTEGER, PRIMARY KEY (parent, name)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entries_version ON entries (version);
+CREATE TABLE IF NOT EXISTS folders (
+  ino INTEGER PRIMARY KEY, touched TEXT NOT NULL, live INTEGER NOT NULL, subfolders INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS records (
+  id TEXT PRIMARY KEY, body BLOB, yes INTEGER NOT NULL DEFAULT 0, promised INTEGER NOT NULL DEFAULT 0,
+  accepted INTEGER NOT NULL DEFAULT 0, accepted_commit INTEGER NOT NULL DEFAULT 0,
+  ever_commit INTEGER NOT NULL DEFAULT 0, decision INTEGER) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS records_undecided ON records (id) WHERE decision IS NULL;
+CREATE INDEX IF NOT EXISTS inodes_dead ON inodes (version) WHERE value IS NULL;
+CREATE INDEX IF NOT EXISTS entries_dead ON entries (version) WHERE ino IS NULL;
+CREATE TABLE IF NOT EXISTS segments (
+  segment TEXT PRIMARY KEY, refs INTEGER NOT NULL, held INTEGER NOT NULL, length INTEGER NOT NULL,
+  md5 TEXT NOT NULL, released TEXT NOT NULL, met INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS segments_dead ON segments (released, met) WHERE refs = 0;
+CREATE INDEX IF NOT EXISTS segments_misplaced ON segments (segment)
+  WHERE refs > 0 AND (held <> 2 OR length < 4);
+CREATE TABLE IF NOT EXISTS pieces (
+  segment TEXT NOT NULL, piece INTEGER NOT NULL, length INTEGER NOT NULL, checksums BLOB NOT NULL,
+  content INTEGER, PRIMARY KEY (segment, piece)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS contents (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
+`
+
+/** A register as stored: `value` null is a tombstone; a version of `noVersion` was never written. */
+export interface StoredRegister {
+  readonly version: Version
+  readonly value: Buffer | null
+}
+
+export interface StoredFolder {
+  readonly touched: Version
+  readonly live: number
+  readonly subfolders: number
+}
+
+export interface StoredEntry {
+  readonly name: string
+  readonly version: Version
+  /** null for a tombstone. */
+  readonly ino: number | null
+  readonly type: number
+  readonly inode: StoredRegister
+}
+
+export interface StoredRecord {
+  readonly id: Version
+  readonly body: Buffer | null
+  readonly yes: boolean
+  readonly promised: number
+  readonly accepted: number
+  readonly acceptedCommit: boolean
+  readonly everCommit: boolean
+  /** null while undecided. */
+  readonly commit: boolean | null
+}
+
+interface ListedRow {
+  readonly name: string
+  readonly version: Version
+  readonly ino: number | null
+  readonly type: number
+  readonly inodeVersion: Version | null
+  readonly inodeValue: Buffer | null
+}
+
+interface RecordRow {
+  readonly id: Version
+  readonly body: Buffer | null
+  readonly yes: number
+  readonly promised: number
+  readonly accepted: number
+  readonly accepted_commit: number
+  readonly ever_commit: number
+  readonly decision: number | null
+}
+
+interface ChangedInode {
+  readonly ino: number
+  readonly version: Version
+  readonly value: Buffer | null
+}
+
+interface ChangedEntry {
+  readonly parent: number
+  readonly name: string
+  readonly version: Version
+  readonly ino: number | null
+  readonly type: number
+}
+
+interface SegmentRow {
+  readonly segment: string
+  readonly length: number
+  readonly md5: string
+  readonly refs: number
+}
+
+interface Totals {
+  pieces: number
+  bytes: number
+  /** Live inodes and entries. */
+  registers: number
+}
+
+export interface StoredPieceRow {
+  /** In bytes. */
+  readonly length: number
+  readonly checksums: readonly number[]
+  /** Where the bytes of a small piece are; null when they are in a file. */
+  readonly content: number | null
+}
+
+const never: StoredRegister = { version: noVersion, value: null }
+const none = Buffer.alloc(0)
+const noDigest = '0'.repeat(32)
+const emptyFolder: StoredFolder = { touched: noVersion, live: 0, subfolders: 0 }
+
+export class AccountIndex {
+  readonly #db: Database.Database
+  readonly #walFile: number | undefined
+  readonly #now: () => number
+  readonly #statements
+  readonly #onRollback: (() => void)[] = []
+  /** Counted when the index opens and kept with every change. */
+  #totals: Totals
+  #depth = 0
+  #syncBeforeReply = false
+  #failure: unknown
+  #closed = false
+  #boot: string | undefined
+
+  private constructor(path: string, now: () => number) {
+    this.#now = now
+    this.#db = new Database(path)
+    // One process has a server's folder; without sharing, SQLite needs no locks of its own.
+    this.#db.pragma('locking_mode = EXCLUSIVE')
+    this.#db.pragma('journal_mode = WAL')
+    this.#db.pragma('synchronous = NORMAL')
+    this.#db.pragma('wal_autocheckpoint = 10000')
+    this.#db.pragma('cache_size = -8000')
+    assertSchema(this.#db, path)
+    this.#db.exec(schema)
+    this.#walFile = path === ':memory:' ? undefined : openSync(`${path}-wal`, 'r+')
+    this.#statements = prepare(this.#db)
+    this.#totals = this.#countTotals()
+  }
+
+  /** Opens or creates the index at `path` (':memory:' for a simulation). `now` in ms since 1970. */
+  static open(path: string, now: () => number = Date.now): AccountIndex {
+    return new AccountIndex(path, now)
+  }
+
+  /**
+   * Runs `work` in one SQLite transaction; inside another group it joins that one. When anything in
+   * it could not be stored, all of the outermost group is undone, its owners are told through
+   * `onRollback`, and the failure is thrown: `noSpace` on a full disk.
+   */
+  group<T>(work: () => T): T {
+    if (this.#depth > 0) return work()
+    this.#failure = undefined
+    this.#syncBeforeReply = false
+    this.#depth = 1
+    const totals = { ...this.#totals }
+    try {
+      this.#statements.begin.run()
+      const result = work()
+      if (this.#failure !== undefined) throw this.#failure
+      this.#statements.commit.run()
+      if (this.#syncBeforeReply && this.#walFile !== undefined) fsyncSync(this.#walFile)
+      return result
+    } catch (thrown) {
+      if (this.#db.inTransaction) this.#statements.rollback.run()
+      this.#totals = totals
+      for (const undo of this.#onRollback) undo()
+      throw storageError(this.#failure ?? thrown)
+    } finally {
+      this.#depth = 0
+    }
+  }
+
+  /** Calls `undo` whenever a group was rolled back: what was derived from it must be read again. */
+  onRollback(undo: () => void): void {
+    this.#onRollback.push(undo)
+  }
+
+  /** The group that is running is on the disk before it returns. */
+  syncBeforeReply(): void {
+    this.#syncBeforeReply = true
+  }
+
+  /**
+   * Whether the machine was started anew since this index was open last and was not closed, so that
+   * what was answered last may be missing. From now on it counts as open in this `boot`.
+   */
+  openedUnclean(boot: string): boolean {
+    const before = this.state('open')
+    this.group(() => {
+      this.setState('open', boot)
+      this.syncBeforeReply()
+    })
+    this.#boot = boot
+    return before !== undefined && before !== '' && before !== boot
+  }
+
+  // -- state -------------------------------------------------------------------------------------
+
+  state(name: string): string | number | undefined {
+    const row = this.#statements.getState.get(name) as { value: string | number } | undefined
+    return row?.value
+  }
+
+  setState(name: string, value: string | number): void {
+    this.#write(() => this.#statements.setState.run(name, value))
+  }
+
+  // -- registers ---------------------------------------------------------------------------------
+
+  register(key: Key): StoredRegister {
+    const parsed = parseKey(key)
+    return parsed.kind === 'inode' ? this.inode(parsed.ino) : this.entry(parsed.parent, parsed.name)
+  }
+
+  inode(ino: number): StoredRegister {
+    return (this.#statements.getInode.get(ino) as StoredRegister | undefined) ?? never
+  }
+
+  entry(parent: number, name: string): StoredRegister {
+    const row = this.#statements.getEntry.get(parent, name) as
+      | { version: Version; ino: number | null; type: number }
+      | undefined
+    if (row === undefined) return never
+    return { version: row.version, value: entryValue(row.ino, row.type) }
+  }
+
+  folder(ino: number): StoredFolder {
+    return (this.#statements.getFolder.get(ino) as StoredFolder | undefined) ?? emptyFolder
+  }
+
+  /** Up to `limit` entries of a folder behind the name `after`, in byte order, with their inodes. */
+  entries(parent: number, after: string, limit: number): StoredEntry[] {
+    const rows = this.#statements.listEntries.all(parent, after, limit) as ListedRow[]
+    return rows.map(({ name, version, ino, type, inodeVersion, inodeValue }) => ({
+      name,
+      version,
+      ino,
+      type,
+      inode: inodeVersion === null ? never : { version: inodeVersion, value: inodeValue },
+    }))
+  }
+
+  /** A name in the folder with a live entry, if there is one. */
+  someLiveName(parent: number): string | undefined {
+    return (this.#statements.liveName.get(parent) as { name: string } | undefined)?.name
+  }
+
+  /**
+   * Stores a decided value, whatever was there, and keeps what is derived from it: the folder's
+   * summary for an entry, the references to segments for an inode.
+   */
+  setRegister(key: Key, version: Version, value: Buffer | null): void {
+    const parsed = parseKey(key)
+    this.#write(() => {
+      if (parsed.kind === 'inode') this.#setInode(parsed.ino, version, value)
+      else this.#setEntry(parsed.parent, parsed.name, version, value)
+    })
+  }
+
+  #setInode(ino: number, version: Version, value: Buffer | null): void {
+    const { putInode, dropFolder } = this.#statements
+    const before = this.inode(ino)
+    this.#countReferences(before.value, value, version)
+    putInode.run(ino, version, value)
+    if (value === null) dropFolder.run(ino)
+    this.#totals.registers += Number(value !== null) - Number(before.value !== null)
+  }
+
+  #setEntry(parent: number, name: string, version: Version, value: Buffer | null): void {
+    const { getEntry, putEntry, touchFolder } = this.#statements
+    const before = getEntry.get(parent, name) as { ino: number | null; type: number } | undefined
+    const wasLive = before !== undefined && before.ino !== null
+    const entry = value === null ? undefined : decodeEntry(value)
+    putEntry.run(parent, name, version, entry?.ino ?? null, entry?.type ?? 0)
+    const live = Number(entry !== undefined) - Number(wasLive)
+    const subfolders =
+      Number(entry?.type === folderType) - Number(wasLive && before.type === folderType)
+    touchFolder.run(parent, version, live, subfolders)
+    this.#totals.registers += live
+  }
+
+  #countReferences(before: Buffer | null, after: Buffer | null, version: Version): void {
+    const old = new Set(before === null ? [] : decodeInode(before).segments.map(({ id }) => id))
+    const now = Math.floor(this.#now())
+    if (after !== null) {
+      for (const { id, length, md5 } of decodeInode(after).segments) {
+        if (!old.delete(id)) this.#statements.refer.run(id, length, md5, now)
+      }
+    }
+    for (const id of old) this.#statements.unrefer.run(version, id)
+  }
+
+  // -- records -----------------------------------------------------------------------------------
+
+  record(id: Version): StoredRecord | undefined {
+    const row = this.#statements.getRecord.get(id) as RecordRow | undefined
+    return row && recordOf(row)
+  }
+
+  undecidedRecords(): StoredRecord[] {
+    return (this.#statements.undecided.all() as RecordRow[]).map(recordOf)
+  }
+
+  putRecord(record: StoredRecord): void {
+    const { id, body, yes, promised, accepted, acceptedCommit, everCommit, commit } = record
+    this.#write(() =>
+      this.#statements.putRecord.run(
+        id,
+        body,
+        Number(yes),
+        promised,
+        accepted,
+        Number(acceptedCommit),
+        Number(everCommit),
+        commit === null ? null : Number(commit),
+      ),
+    )
+  }
+
+  /** Records behind `after` in the order of their ids; `commit` is null for an undecided one. */
+  recordsAfter(
+    after: Version,
+    undecidedOnly: boolean,
+    limit: number,
+  ): { readonly id: Version; readonly commit: boolean | null }[] {
+    const { undecidedAfter, records } = this.#statements
+    const rows = (undecidedOnly ? undecidedAfter : records).all(after, limit)
+    return (rows as Pick<RecordRow, 'id' | 'decision'>[]).map(({ id, decision }) => ({
+      id,
+      commit: decision === null ? null : decision === 1,
+    }))
+  }
+
+  /** Registers behind (version, key) in that order. */
+  changes(afterVersion: Version, afterKey: Key, limit: number): Register[] {
+    // All writes of one transaction have one version: as many rows may have to be passed over, and
+    // as many more may belong to the last version of the page.
+    const some = limit + 2 * limits.transactionWritesMax
+    const inodes = this.#statements.changedInodes.all(afterVersion, some) as ChangedInode[]
+    const entries = this.#statements.changedEntries.all(afterVersion, some) as ChangedEntry[]
+    const registers: Register[] = [
+      ...inodes.map(({ ino, version, value }) => ({ key: inodeKey(ino), version, value })),
+      ...entries.map(({ parent, name, version, ino, type }) => ({
+        key: entryKey(parent, name),
+        version,
+        value: entryValue(ino, type),
+      })),
+    ]
+    return registers
+      .filter(({ version, key }) => version > afterVersion || key > afterKey)
+      .sort((a, b) =>
+        a.version === b.version ? (a.key < b.key ? -1 : 1) : a.version < b.version ? -1 : 1,
+      )
+      .slice(0, limit)
+  }
+
+  /** Drops tombstones and records up to a version that all four servers agree on. */
+  dropUpTo(floor: Version): void {
+    const { dropDeadInodes, dropDeadEntries, dropRecords } = this.#statements
+    this.#write(() => {
+      dropDeadInodes.run(floor)
+      dropDeadEntries.run(floor)
+      dropRecords.run(floor)
+    })
+  }
+
+  // -- pieces ------------------------------------------------------------------------------------
+
+  /**
+   * Takes note of a piece that has been stored, in place of what was known of it. A small one brings
+   * its `bytes` along: they rest here and not in a file.
+   */
+  addPiece(
+    segment: string,
+    piece: number,
+    length: number,
+    checksums: readonly number[],
+    bytes?: Buffer,
+  ): void {
+    const { putPiece, putContent, dropContent, holdPiece } = this.#statements
+    const packed = Buffer.alloc(checksums.length * 4)
+    for (const [index, checksum] of checksums.entries()) packed.writeUInt32BE(checksum, index * 4)
+    this.#write(() => {
+      const before = this.pieceOf(segment, piece)
+      if (before?.content != null) dropContent.run(before.content)
+      const content = bytes === undefined ? null : putContent.run(bytes).lastInsertRowid
+      putPiece.run(segment, piece, length, packed, content)
+      if (before === undefined) holdPiece.run(segment, Math.floor(this.#now()))
+      this.#totals.pieces += before ? 0 : 1
+      this.#totals.bytes += length - (before?.length ?? 0)
+    })
+  }
+
+  pieceOf(segment: string, piece: number): StoredPieceRow | undefined {
+    const row = this.#statements.getPiece.get(segment, piece) as
+      | { length: number; checksums: Buffer; content: number | null }
+      | undefined
+    if (row === undefined) return undefined
+    const checksums: number[] = []
+    for (let at = 0; at < row.checksums.length; at += 4) {
+      checksums.push(row.checksums.readUInt32BE(at))
+    }
+    return { length: row.length, checksums, content: row.content }
+  }
+
+  /** The bytes of a small piece, by what `pieceOf` says of it. */
+  contentOf(content: number): Buffer {
+    return (
+      (this.#statements.getContent.get(content) as { bytes: Buffer } | undefined)?.bytes ?? none
+    )
+  }
+
+  /** A bit for every piece of the segment that is here: 1 << (piece - 1). */
+  heldPieces(segment: string): number {
+    let mask = 0
+    for (const { piece } of this.#statements.heldPieces.all(segment) as { piece: number }[]) {
+      mask |= 1 << (piece - 1)
+    }
+    return mask
+  }
+
+  removePiece(segment: string, piece: number): void {
+    const before = this.pieceOf(segment, piece)
+    if (before === undefined) return
+    this.#write(() => {
+      this.#statements.dropPiece.run(segment, piece)
+      this.#statements.dropHeld.run(segment)
+      if (before.content !== null) this.#statements.dropContent.run(before.content)
+      this.#totals.pieces -= 1
+      this.#totals.bytes -= before.length
+    })
+  }
+
+  pieceTotals(): { readonly pieces: number; readonly bytes: number } {
+    return this.#totals
+  }
+
+  /** Live registers: inodes and entries. */
+  registerTotal(): number {
+    return this.#totals.registers
+  }
+
+  #countTotals(): Totals {
+    return this.#statements.totals.get() as Totals
+  }
+
+  /**
+   * Segments behind the id `after`, in order: all, or only those referred to of which not exactly two
+   * pieces are here, or which are so short that the number does not tell.
+   */
+  segments(
+    after: string,
+    misplacedOnly: boolean,
+    limit: number,
+  ): { readonly segment: Segment; readonly referred: boolean }[] {
+    const { misplaced, segments } = this.#statements
+    const rows = (misplacedOnly ? misplaced : segments).all(after, limit) as SegmentRow[]
+    return rows.map(({ segment, length, md5, refs }) => ({
+      segment: { id: segment, length, md5: md5 === '' ? noDigest : md5 },
+      referred: refs > 0,
+    }))
+  }
+
+  /** How many are misplaced, not counting segments so short that some of their pieces are empty. */
+  misplacedTotal(): number {
+    return (this.#statements.misplacedCount.get() as { count: number }).count
+  }
+
+  /**
+   * Segments that nothing refers to: those whose last reference went by a version up to `released`,
+   * and those never referred to that came before `abandonedMs` (since 1970).
+   */
+  deadSegments(released: Version, abandonedMs: number, limit: number): string[] {
+    const { released: gone, abandoned } = this.#statements
+    const rows = [...gone.all(released, limit), ...abandoned.all(Math.floor(abandonedMs), limit)]
+    return (rows as { segment: string }[]).map(({ segment }) => segment)
+  }
+
+  /** Forgets a dead segment; its pieces must have been removed. */
+  forgetSegment(segment: string): void {
+    this.#write(() => this.#statements.forgetSegment.run(segment))
+  }
+
+  // -- life --------------------------------------------------------------------------------------
+
+  /** Resolves when every group that has returned is on the disk. */
+  async sync(): Promise<void> {
+    if (this.#walFile !== undefined) await fsync(this.#walFile)
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    if (this.#boot !== undefined) this.#closeClean()
+    if (this.#walFile !== undefined) closeSync(this.#walFile)
+    this.#db.close()
+  }
+
+  /** A full disk may keep this from being noted: then the next boot is careful for nothing. */
+  #closeClean(): void {
+    try {
+      this.group(() => {
+        this.setState('open', '')
+        this.syncBeforeReply()
+      })
+    } catch (error) {
+      debugDfs('%s: not closed cleanly: %o', this.#db.name, error)
+    }
+  }
+
+  /** Runs a change and remembers its failure, so that nobody can overlook it. */
+  #write(change: () => void): void {
+    try {
+      if (this.#depth > 0) change()
+      else this.group(change)
+    } catch (thrown) {
+      this.#failure ??= thrown
+      throw storageError(thrown)
+    }
+  }
+}
+
+/** An index of another version of the program is left alone. */
+function assertSchema(db: Database.Database, path: string): void {
+  const version = db.pragma('user_version', { simple: true })
+  const isNew = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0
+  if (isNew) db.pragma(`user_version = ${schemaVersion}`)
+  else if (version !== schemaVersion) {
+    throw new DfsError(
+      'configuration',
+      `${path}: expected an index of version ${schemaVersion}, got version ${version}`,
+    )
+  }
+}
+
+function prepare(db: Database.Database) {
+  return {
+    begin: db.prepare('BEGIN'),
+    commit: db.prepare('COMMIT'),
+    rollback: db.prepare('ROLLBACK'),
+    getState: db.prepare('SELECT value FROM state WHERE name = ?'),
+    setState: db.prepare('INSERT OR REPLACE INTO state VALUES (?, ?)'),
+    getInode: db.prepare('SELECT version, value FROM inodes WHERE ino = ?'),
+    putInode: db.prepare('INSERT OR REPLACE INTO inodes VALUES (?, ?, ?)'),
+    getEntry: db.prepare('SELECT version, ino, type FROM entries WHERE parent = ? AND name = ?'),
+    putEntry: db.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)'),
+    listEntries: db.prepare(`
+      SELECT e.name, e.version, e.ino, e.type, i.version AS inodeVersion, i.value AS inodeValue
+      FROM entries e LEFT JOIN inodes i ON i.ino = e.ino
+      WHERE e.parent = ? AND e.name > ? ORDER BY e.name LIMIT ?`),
+    liveName: db.prepare('SELECT name FROM entries WHERE parent = ? AND ino IS NOT NULL LIMIT 1'),
+    getFolder: db.prepare('SELECT touched, live, subfolders FROM folders WHERE ino = ?'),
+    dropFolder: db.prepare('DELETE FROM folders WHERE ino = ?'),
+    touchFolder: db.prepare(`
+      INSERT INTO folders VALUES (?, ?, ?, ?) ON CONFLICT (ino) DO UPDATE SET
+        touched = max(touched, excluded.touched), live = live + excluded.live,
+        subfolders = subfolders + excluded.subfolders`),
+    getRecord: db.prepare('SELECT * FROM records WHERE id = ?'),
+    undecided: db.prepare('SELECT * FROM records WHERE decision IS NULL'),
+    putRecord: db.prepare('INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
+    refer: db.prepare(`
+      INSERT INTO segments VALUES (?, 1, 0, ?, ?, '${noVersion}', ?) ON CONFLICT (segment) DO UPDATE SET
+        refs = refs + 1, length = excluded.length, md5 = excluded.md5`),
+    unrefer: db.prepare('UPDATE segments SET refs = refs - 1, released = ? WHERE segment = ?'),
+    holdPiece: db.prepare(`
+      INSERT INTO segments VALUES (?, 0, 1, 0, '', '${noVersion}', ?)
+      ON CONFLICT (segment) DO UPDATE SET held = held + 1`),
+    dropHeld: db.prepare('UPDATE segments SET held = held - 1 WHERE segment = ?'),
+    segments: db.prepare(`
+      SELECT segment, length, md5, refs FROM segments WHERE segment > ? ORDER BY segment LIMIT ?`),
+    misplaced: db.prepare(`
+      SELECT segment, length, md5, refs FROM segments
+      WHERE refs > 0 AND (held <> 2 OR length < 4) AND segment > ? ORDER BY segment LIMIT ?`),
+    misplacedCount: db.prepare(`
+      SELECT count(*) AS count FROM segments WHERE refs > 0 AND held <> 2 AND length >= 4`),
+    released: db.prepare(`
+      SELECT segment FROM segments
+      WHERE refs = 0 AND released > '${noVersion}' AND released <= ? LIMIT ?`),
+    abandoned: db.prepare(`
+      SELECT segment FROM segments
+      WHERE refs = 0 AND released = '${noVersion}' AND met < ? LIMIT ?`),
+    forgetSegment: db.prepare('DELETE FROM segments WHERE segment = ? AND refs = 0'),
+    dropDeadInodes: db.prepare('DELETE FROM inodes WHERE value IS NULL AND version <= ?'),
+    dropDeadEntries: db.prepare('DELETE FROM entries WHERE ino IS NULL AND version <= ?'),
+    dropRecords: db.prepare('DELETE FROM records WHERE id <= ?'),
+    records: db.prepare('SELECT id, decision FROM records WHERE id > ? ORDER BY id LIMIT ?'),
+    undecidedAfter: db.prepare(`
+      SELECT id, decision FROM records WHERE decision IS NULL AND id > ? ORDER BY id LIMIT ?`),
+    changedInodes: db.prepare(`
+      SELECT ino, version, value FROM inodes WHERE version >= ? ORDER BY version LIMIT ?`),
+    changedEntries: db.prepare(`
+      SELECT parent, name, version, ino, type FROM entries
+      WHERE version >= ? ORDER BY version LIMIT ?`),
+    getPiece: db.prepare(
+      'SELECT length, checksums, content FROM pieces WHERE segment = ? AND piece = ?',
+    ),
+    heldPieces: db.prepare('SELECT piece FROM pieces WHERE segment = ?'),
+    putPiece: db.prepare('INSERT OR REPLACE INTO pieces VALUES (?, ?, ?, ?, ?)'),
+    dropPiece: db.prepare('DELETE FROM pieces WHERE segment = ? AND piece = ?'),
+    getContent: db.prepare('SELECT bytes FROM contents WHERE id = ?'),
+    putContent: db.prepare('INSERT INTO contents (bytes) VALUES (?)'),
+    dropContent: db.prepare('DELETE FROM contents WHERE id = ?'),
+    totals: db.prepare(`
+      SELECT
+        (SELECT count(*) FROM pieces) AS pieces,
+        (SELECT coalesce(sum(length), 0) FROM pieces) AS bytes,
+        (SELECT count(*) FROM inodes WHERE value IS NOT NULL) +
+          (SELECT count(*) FROM entries WHERE ino IS NOT NULL) AS registers`),
+  }
+}
+
+function entryValue(ino: number | null, type: number): Buffer | null {
+  return ino === null ? null : encodeEntry({ ino, type })
+}
+
+function recordOf(row: RecordRow): StoredRecord {
+  return {
+    id: row.id,
+    body: row.body,
+    yes: row.yes === 1,
+    promised: row.promised,
+    accepted: row.accepted,
+    acceptedCommit: row.accepted_commit === 1,
+    everCommit: row.ever_commit === 1,
+    commit: row.decision === null ? null : row.decision === 1,
+  }
+}
+
+/** A full disk has several names in SQLite; everything else that is not ours is a fault. */
+function storageError(thrown: unknown): unknown {
+  const code = (thrown as { code?: unknown }).code
+  if (code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_WRITE' || code === 'ENOSPC') {
+    return new DfsError('noSpace', undefined, { cause: thrown })
+  }
+  return thrown
+}

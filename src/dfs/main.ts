@@ -1,0 +1,109 @@
+/**
+ * `dfs-server <folder> <port>` runs one of the four servers in the foreground until it gets SIGTERM or
+ * SIGINT; `dfs-server user ...` edits who may log in.
+ */
+import { basename, join, resolve } from 'node:path'
+import { Command } from 'commander'
+import { systemClock, systemRandom } from '../clock.js'
+import { asDfsError, DfsError } from '../errors.js'
+import { notice } from '../log.js'
+import { tcpNetwork } from '../network.js'
+import { Server } from './server.js'
+import { folderStorage } from './storage.js'
+import { type UserCommand, userCommands } from './user-commands.js'
+import { UsersFile } from './users.js'
+
+/** This file runs as <project>/dist/src/dfs/main.js. */
+const project = resolve(import.meta.dirname, '../../..')
+const defaultConfig = join(project, 'config', 'dfs.conf')
+
+const reasons: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'the port is already in use',
+  EACCES: 'the port is not allowed to this user',
+  EADDRNOTAVAIL: 'this machine has no such address',
+  ENOTFOUND: 'there is no such host',
+}
+
+interface ConfigOption {
+  readonly config: string
+}
+
+interface ServeOptions extends ConfigOption {
+  readonly host: string
+}
+
+const program = new Command('dfs-server')
+  .description('One of the four servers that keep the pieces.')
+  .enablePositionalOptions()
+  .argument('<folder>', 'where the server keeps everything; made if it is not there')
+  .argument('<port>', 'TCP port, 1 to 65535; 0 takes any free one')
+  .option('--host <address>', 'address to listen on', '127.0.0.1')
+  .option('--config <file>', 'who may log in', defaultConfig)
+  .action(serve)
+
+const user = program.command('user').description('Change who may log in.')
+
+for (const [name, command] of Object.entries<UserCommand>(userCommands)) {
+  user
+    .command(command.takesName ? `${name} <name>` : name)
+    .description(command.description)
+    .option('--config <file>', 'the file to edit', defaultConfig)
+    .action(async (...given: readonly unknown[]) => {
+      const [target, options] = command.takesName ? given : ['', given[0]]
+      const said = await command.run((options as ConfigOption).config, target as string)
+      if (said !== '') process.stdout.write(`${said}\n`)
+    })
+}
+
+try {
+  await program.parseAsync()
+} catch (thrown) {
+  // A fault of the program shows its stack; what the system or a person did wrong is one line.
+  if (!(thrown instanceof DfsError) && !(thrown instanceof Error && 'syscall' in thrown))
+    throw thrown
+  process.stderr.write(`dfs-server: ${asDfsError(thrown).message}\n`)
+  process.exit(1)
+}
+
+/** Resolves when the server listens; the process then lives until a signal. */
+async function serve(folder: string, portText: string, options: ServeOptions): Promise<void> {
+  const port = /^\d{1,5}$/.test(portText) ? Number(portText) : Number.NaN
+  if (!(port <= 65_535)) {
+    throw new DfsError('invalid', `"${portText}" is not a port: expected a number from 0 to 65535`)
+  }
+  const address = { host: options.host, port }
+  const users = new UsersFile(options.config, systemRandom)
+  const storage = folderStorage(folder, systemRandom)
+  const server = await Server.start({
+    address,
+    users,
+    storage,
+    network: tcpNetwork,
+    clock: systemClock,
+    random: systemRandom,
+  }).catch((thrown: unknown) => {
+    throw cannotListen(address.host, port, thrown)
+  })
+  stopOnSignals(server)
+  const where = options.host.includes(':') ? `[${options.host}]` : options.host
+  notice(`${basename(resolve(folder))} listens on ${where}:${server.port}`)
+  users.warnOfPlainPasswords()
+  process.send?.({ listening: server.port })
+}
+
+/** The first signal drains, the second does not wait. */
+function stopOnSignals(server: Server): void {
+  let stopping = false
+  const stop = (): void => {
+    if (stopping) process.exit(1)
+    stopping = true
+    void server.stop().then(() => process.exit(0))
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop)
+}
+
+function cannotListen(host: string, port: number, thrown: unknown): DfsError {
+  const code = (thrown as NodeJS.ErrnoException).code ?? ''
+  const why = reasons[code] ?? asDfsError(thrown).message
+  return new DfsError('io', `cannot listen on ${host}:${port}: ${why}`, { cause: thrown })
+}

@@ -1,0 +1,70 @@
+/** Pieces in memory, for simulations and tests: the same contract as on a disk, and no disk. */
+import { DfsError } from '../errors.js'
+import type { DiskSpace, PieceName, PieceStore, PieceWriter, StoredPiece } from './piece-store.js'
+
+interface Held extends PieceName {
+  readonly bytes: Buffer
+  readonly storedMs: number
+}
+
+export class MemoryPieces implements PieceStore {
+  readonly #now: () => number
+  readonly #capacityBytes: number
+  readonly #held = new Map<string, Held>()
+  #usedBytes = 0
+
+  /** `now` in milliseconds since 1970. What does not fit `capacityBytes` is `noSpace`. */
+  constructor(now: () => number, capacityBytes = Number.MAX_SAFE_INTEGER) {
+    this.#now = now
+    this.#capacityBytes = capacityBytes
+  }
+
+  put({ segment, piece }: PieceName, bytes: Uint8Array): void {
+    if (bytes.length === 0) return
+    const key = `${segment}.${piece}`
+    const used = this.#usedBytes - (this.#held.get(key)?.bytes.length ?? 0) + bytes.length
+    if (used > this.#capacityBytes) throw new DfsError('noSpace')
+    this.#held.set(key, { segment, piece, bytes: Buffer.from(bytes), storedMs: this.#now() })
+    this.#usedBytes = used
+  }
+
+  writer(name: PieceName): PieceWriter {
+    let parts: Buffer[] | undefined = []
+    return {
+      append: async (bytes) => void parts?.push(Buffer.from(bytes)),
+      finish: async () => {
+        if (parts === undefined) throw new DfsError('io', 'The upload was abandoned')
+        this.put(name, Buffer.concat(parts))
+      },
+      abandon: () => {
+        parts = undefined
+      },
+    }
+  }
+
+  async read({ segment, piece }: PieceName, offset: number, length: number): Promise<Buffer> {
+    const held = this.#held.get(`${segment}.${piece}`)
+    if (held === undefined) throw new DfsError('noPiece')
+    if (offset + length > held.bytes.length) throw new DfsError('corrupt')
+    return Buffer.from(held.bytes.subarray(offset, offset + length))
+  }
+
+  remove({ segment, piece }: PieceName): void {
+    const key = `${segment}.${piece}`
+    this.#usedBytes -= this.#held.get(key)?.bytes.length ?? 0
+    this.#held.delete(key)
+  }
+
+  async sync(): Promise<void> {}
+
+  async *list(): AsyncIterable<StoredPiece> {
+    for (const { segment, piece, bytes, storedMs } of this.#held.values()) {
+      yield { segment, piece, bytes: bytes.length, storedMs }
+    }
+  }
+
+  async space(): Promise<DiskSpace> {
+    const bytes = this.#capacityBytes
+    return { bytes, freeBytes: bytes - this.#usedBytes, disk: 'memory' }
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Where the bytes of pieces rest. The local folder is one place, memory (for simulations) another,
+ * an object store may be a third; test/fixtures/piece-store-contract.ts holds them all to this.
+ * Checksums, lengths and who may see what are the affair of the account above.
+ */
+
+/** Names a piece: the segment's id as 32 hexadecimal digits, and 1 .. 4. */
+export interface PieceName {
+  readonly segment: string
+  readonly piece: number
+}
+
+export interface StoredPiece extends PieceName {
+  readonly bytes: number
+  /** When it was stored, in milliseconds since 1970. */
+  readonly storedMs: number
+}
+
+export interface DiskSpace {
+  readonly bytes: number
+  readonly freeBytes: number
+  /** The same for all servers whose folders share these bytes. */
+  readonly disk: string
+}
+
+/** A piece on its way in: invisible until `finish`. After a failure only `abandon` may be called. */
+export interface PieceWriter {
+  /** One call at a time; `bytes` must not change until it has resolved. */
+  append(bytes: Buffer): Promise<void>
+  /** The piece is there, in place of one of the same name, if there was one. */
+  finish(): Promise<void>
+  /** Forgets what was appended. Harmless at any time, also after `finish`. */
+  abandon(): void
+}
+
+/** A full disk is `noSpace` everywhere and leaves nothing behind. Empty pieces are not stored. */
+export interface PieceStore {
+  /** Stores a whole small piece at once; one of the same name is replaced. */
+  put(name: PieceName, bytes: Uint8Array): void
+  writer(name: PieceName): PieceWriter
+  /** Exactly these bytes; `noPiece` when there is none, `corrupt` when it ends before. */
+  read(name: PieceName, offset: number, length: number): Promise<Buffer>
+  /** Harmless when there is none. */
+  remove(name: PieceName): void
+  /** Resolves when these pieces survive a power cut. Those that are not there are passed over. */
+  sync(names: readonly PieceName[]): Promise<void>
+  /** Every finished piece, in no order. */
+  list(): AsyncIterable<StoredPiece>
+  space(): Promise<DiskSpace>
+}

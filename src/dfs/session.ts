@@ -1,0 +1,172 @@
+/**
+ * One connection, from its first byte to its last: the handshake with little memory and little time,
+ * then the requests of a user. Whatever the peer does wrong ends this connection and no other.
+ */
+import type { Clock, Random, Timer } from '../clock.js'
+import { asDfsError, DfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import { debugDfs, notice } from '../log.js'
+import type { Connection, ConnectionEvents } from '../network.js'
+import { type Frame, FrameParser } from '../wire/frame.js'
+import type { Account } from './account.js'
+import type { Accounts } from './accounts.js'
+import { failure } from './call.js'
+import { Handshake } from './handshake.js'
+import type { Identity } from './identity.js'
+import { Requests } from './requests.js'
+import { Uploads } from './uploads.js'
+import type { Users } from './users.js'
+
+/** What the server lends to each of its sessions. */
+export interface SessionHost {
+  readonly users: Users
+  readonly identity: Identity
+  readonly accounts: Accounts
+  readonly clock: Clock
+  readonly random: Random
+  /** The session will never be heard of again. */
+  closed(session: Session): void
+}
+
+interface Opened {
+  readonly account: Account
+  readonly requests: Requests
+  readonly uploads: Uploads
+}
+
+export class Session implements ConnectionEvents {
+  readonly #connection: Connection
+  readonly #host: SessionHost
+  readonly #handshake: Handshake
+  #parser = this.#newParser(limits.handshakeFrameBytesMax)
+  #frames: Frame[] = []
+  #opened: Opened | undefined
+  #phase: 'handshake' | 'open' | 'draining' | 'closing' | 'closed' = 'handshake'
+  #deadline: Timer | undefined
+
+  constructor(connection: Connection, host: SessionHost) {
+    this.#connection = connection
+    this.#host = host
+    this.#handshake = new Handshake(host.users, host.identity, host.random)
+    this.#limit(limits.handshakeTimeoutMs, 'no authentication in time')
+  }
+
+  get isAuthenticated(): boolean {
+    return this.#opened !== undefined
+  }
+
+  data(bytes: Buffer): void {
+    if (this.#phase !== 'handshake' && this.#phase !== 'open') return
+    let error: DfsError | undefined
+    try {
+      this.#parser.feed(bytes)
+    } catch (thrown) {
+      error = asDfsError(thrown)
+    }
+    const frames = this.#frames
+    this.#frames = []
+    if (this.#opened === undefined) this.#authenticate(frames, error)
+    else this.#opened.requests.add(frames, error)
+  }
+
+  drained(): void {
+    this.#opened?.requests.drained()
+  }
+
+  closed(reason: Error | undefined): void {
+    this.#phase = 'closed'
+    this.#deadline?.cancel()
+    debugDfs('%s: closed %s', this.#connection.remote, reason?.message ?? '')
+    this.#opened?.requests.stop()
+    this.#opened?.uploads.abandon()
+    this.#leaveIfIdle()
+  }
+
+  /** Takes no more requests, answers those in progress, and closes. */
+  drain(): void {
+    if (this.#phase === 'handshake') this.#connection.destroy()
+    if (this.#phase !== 'open') return
+    this.#phase = 'draining'
+    this.#leaveIfIdle()
+  }
+
+  #newParser(bytesMax: number): FrameParser {
+    return new FrameParser((frame) => this.#frames.push(frame), bytesMax)
+  }
+
+  /** The peer has to wait for every answer, so that more than one frame at once is out of order. */
+  #authenticate(frames: readonly Frame[], error: DfsError | undefined): void {
+    const [frame, second] = frames
+    if (error !== undefined || second !== undefined) {
+      this.#refuse(0, error ?? new DfsError('protocol', 'a message out of order'))
+      return
+    }
+    if (frame === undefined) return
+    try {
+      const { reply, user } = this.#handshake.step(frame)
+      if (user !== undefined) this.#open(user)
+      this.#connection.send(reply)
+    } catch (thrown) {
+      this.#refuse(frame.id, asDfsError(thrown))
+    }
+  }
+
+  #open(user: string): void {
+    const { accounts, identity, clock } = this.#host
+    const account = accounts.acquire(user)
+    const uploads = new Uploads(account, clock)
+    const requests = new Requests(this.#connection, { account, uploads, identity }, clock, {
+      broken: (id, error) => this.#refuse(id, error),
+      stalled: () => {
+        notice(`${user} at ${this.#connection.remote} does not read its replies: cut off`)
+        this.#connection.destroy()
+      },
+      idle: () => this.#leaveIfIdle(),
+    })
+    this.#opened = { account, requests, uploads }
+    this.#phase = 'open'
+    this.#parser = this.#newParser(limits.frameBytesMax)
+    this.#deadline?.cancel()
+    debugDfs('%s: %s logged in', this.#connection.remote, user)
+  }
+
+  /** Says why, and closes; a wrong name or password learns it late, so that guessing takes long. */
+  #refuse(id: number, error: DfsError): void {
+    this.#phase = 'closing'
+    this.#opened?.requests.stop()
+    const who = JSON.stringify(this.#opened?.account.user ?? this.#handshake.claimedUser)
+    notice(`${who} at ${this.#connection.remote} refused: ${error.message}`)
+    const close = (): void => {
+      this.#connection.send(failure(id, error))
+      this.#close()
+    }
+    const delayMs = error.code === 'authentication' ? limits.authenticationFailureDelayMs : 0
+    this.#deadline?.cancel()
+    if (delayMs === 0) close()
+    else this.#deadline = this.#host.clock.after(delayMs, close)
+  }
+
+  #close(): void {
+    this.#phase = 'closing'
+    this.#connection.end()
+    this.#limit(limits.connectionCloseMs, 'the last replies were not taken')
+  }
+
+  #limit(delayMs: number, why: string): void {
+    this.#deadline?.cancel()
+    this.#deadline = this.#host.clock.after(delayMs, () => {
+      debugDfs('%s: cut off: %s', this.#connection.remote, why)
+      this.#connection.destroy()
+    })
+  }
+
+  /** What is in progress keeps the account open, also when the connection is gone. */
+  #leaveIfIdle(): void {
+    if (this.#opened?.requests.isIdle === false) return
+    if (this.#phase === 'draining') this.#close()
+    if (this.#phase !== 'closed') return
+    if (this.#opened !== undefined) this.#host.accounts.release(this.#opened.account)
+    this.#opened = undefined
+    this.#host.closed(this)
+  }
+}

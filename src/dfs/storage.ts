@@ -1,0 +1,87 @@
+/**
+ * Where a server keeps everything: a folder of the disk, or memory in a simulation. The folder holds
+ * the server's identity, its lock, and one folder per user.
+ */
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { Clock, Random } from '../clock.js'
+import { asDfsError, DfsError } from '../errors.js'
+import { bootId } from './boot.js'
+import { makeFolder, syncFolder } from './durable.js'
+import { type FolderLock, lockFolder } from './folder-lock.js'
+import { FolderPieces } from './folder-pieces.js'
+import { Identity } from './identity.js'
+import { AccountIndex } from './index.js'
+import { MemoryPieces } from './memory-pieces.js'
+import type { PieceStore } from './piece-store.js'
+
+export interface AccountStorage {
+  readonly index: AccountIndex
+  readonly pieces: PieceStore
+  /** The start of the machine that this was opened in. */
+  readonly boot: string
+  close(): void
+}
+
+export interface Storage {
+  readonly identity: Identity
+  /** The user's part, made on first use. Its owner closes it before it is opened again. */
+  openAccount(user: string): AccountStorage
+  close(): void
+}
+
+/** Throws `configuration` when the folder cannot be made or used, `busy` when it is in use. */
+export function folderStorage(folder: string, random: Random): Storage {
+  const lock = lockOf(folder)
+  try {
+    const identity = Identity.open(folder, random)
+    return { identity, openAccount: (user) => openFolder(folder, user), close: lock.release }
+  } catch (thrown) {
+    lock.release()
+    throw thrown
+  }
+}
+
+/** Survives the server that uses it, as a disk does: open accounts with another server to restart. */
+export function memoryStorage(random: Random, clock: Clock): Storage {
+  const accounts = new Map<string, AccountStorage>()
+  return {
+    identity: Identity.inMemory(random),
+    openAccount(user) {
+      const known = accounts.get(user)
+      if (known !== undefined) return known
+      const index = AccountIndex.open(':memory:', () => clock.now())
+      const pieces = new MemoryPieces(() => clock.now())
+      const account = { index, pieces, boot: 'memory', close: () => {} }
+      accounts.set(user, account)
+      return account
+    },
+    close: () => {},
+  }
+}
+
+function lockOf(folder: string): FolderLock {
+  try {
+    makeFolder(resolve(folder))
+    return lockFolder(folder)
+  } catch (thrown) {
+    if (thrown instanceof DfsError) throw thrown
+    const why = asDfsError(thrown).message
+    throw new DfsError('configuration', `${folder}: cannot be a server's folder: ${why}`, {
+      cause: thrown,
+    })
+  }
+}
+
+function openFolder(folder: string, user: string): AccountStorage {
+  const own = join(folder, user)
+  const isNew = !existsSync(own)
+  makeFolder(own)
+  const pieces = new FolderPieces(own)
+  const index = AccountIndex.open(join(own, 'index.db'))
+  if (isNew) {
+    syncFolder(own)
+    syncFolder(folder)
+  }
+  return { index, pieces, boot: bootId(), close: () => index.close() }
+}

@@ -1,0 +1,110 @@
+/**
+ * Every failure the system can name: one table with the code used in the program, the number on the
+ * wire, the errno a program in the mount sees, and a sentence for people. Nothing else in the
+ * project invents an errno, and nothing matches on the text of a message.
+ */
+import { constants } from 'node:os'
+
+/** The rows: wire number, errno name (errno(3)), sentence. Numbers are part of the protocol. */
+const table = {
+  io: [1, 'EIO', 'Input/output error'],
+  incomplete: [2, 'EIO', 'File is incomplete'],
+  corrupt: [3, 'EIO', 'Stored bytes do not match their checksum'],
+  unknownOutcome: [
+    4,
+    'EIO',
+    'Whether the change was stored is not known: too few servers answered',
+  ],
+  undecided: [5, 'EIO', 'An interrupted change cannot be decided while two servers are away'],
+  readOnly: [6, 'EROFS', 'Read-only until a third server is back'],
+  noSpace: [7, 'ENOSPC', 'No space left on a server'],
+  quota: [8, 'EDQUOT', 'Quota exceeded'],
+  notFound: [9, 'ENOENT', 'No such file or directory'],
+  exists: [10, 'EEXIST', 'File exists'],
+  notDirectory: [11, 'ENOTDIR', 'Not a directory'],
+  isDirectory: [12, 'EISDIR', 'Is a directory'],
+  notEmpty: [13, 'ENOTEMPTY', 'Directory not empty'],
+  nameTooLong: [14, 'ENAMETOOLONG', 'File name too long'],
+  illegalName: [15, 'EILSEQ', 'A name must be valid UTF-8'],
+  invalid: [16, 'EINVAL', 'Invalid argument'],
+  notPermitted: [17, 'EPERM', 'Operation not permitted'],
+  access: [18, 'EACCES', 'Permission denied'],
+  loop: [19, 'ELOOP', 'Too many levels of symbolic links'],
+  tooManyLinks: [20, 'EMLINK', 'Too many links'],
+  tooLarge: [21, 'EFBIG', 'File too large'],
+  stale: [22, 'ESTALE', 'The file was replaced or removed'],
+  timedOut: [23, 'ETIMEDOUT', 'Timed out'],
+  noAttribute: [24, 'ENODATA', 'No such attribute'],
+  range: [25, 'ERANGE', 'Result too large'],
+  attributeTooLarge: [26, 'E2BIG', 'Attribute too large'],
+  unsupported: [27, 'EOPNOTSUPP', 'Operation not supported'],
+  badHandle: [28, 'EBADF', 'Bad file handle'],
+  busy: [29, 'EBUSY', 'Resource busy'],
+  noSuchOffset: [30, 'ENXIO', 'No such offset'],
+  tooManyOpen: [31, 'ENFILE', 'Too many open files'],
+  protocol: [32, 'EIO', 'The peer broke the protocol'],
+  authentication: [33, 'EACCES', 'Invalid Username/Password. Please try again.'],
+  down: [34, 'EIO', 'The server is down'],
+  blank: [35, 'EIO', 'The server has no data yet'],
+  noPiece: [36, 'EIO', 'The server does not hold this piece'],
+  wrongServer: [37, 'EIO', 'The server belongs to another cluster or position'],
+  overloaded: [38, 'EAGAIN', 'The server is overloaded'],
+  configuration: [39, 'EINVAL', 'Configuration error'],
+  version: [40, 'EPROTO', 'The peer speaks another version of the protocol'],
+  tooManyExtents: [41, 'EFBIG', 'File has too many extents'],
+  crossDevice: [42, 'EXDEV', 'Invalid cross-device link'],
+} as const satisfies Record<string, readonly [number, keyof typeof constants.errno, string]>
+
+export type ErrorCode = keyof typeof table
+
+const codes = new Map(
+  (Object.keys(table) as ErrorCode[]).map((code) => [table[code][0] as number, code] as const),
+)
+
+/** A failure with a code from the table. `message` defaults to the table's sentence. */
+export class DfsError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message?: string, options?: { cause?: unknown }) {
+    super(message ?? table[code][2], options)
+    this.name = 'DfsError'
+    this.code = code
+  }
+
+  /** The positive errno of Linux for this failure. */
+  get errno(): number {
+    return constants.errno[table[this.code][1]]
+  }
+
+  /** The number that stands for the code on the wire. */
+  get wireNumber(): number {
+    return table[this.code][0]
+  }
+}
+
+/** The code for a number read from the wire; an unknown number is an `io` failure. */
+export function codeOfWireNumber(number: number): ErrorCode {
+  return codes.get(number) ?? 'io'
+}
+
+const systemCodes: Readonly<Record<string, ErrorCode>> = {
+  ENOSPC: 'noSpace',
+  EDQUOT: 'quota',
+  EROFS: 'noSpace',
+  EMFILE: 'tooManyOpen',
+  ENFILE: 'tooManyOpen',
+}
+
+/** Any thrown value as a DfsError: ours unchanged, a full disk recognised, all else `io`. */
+export function asDfsError(thrown: unknown): DfsError {
+  if (thrown instanceof DfsError) return thrown
+  const system = (thrown as { code?: unknown } | null)?.code
+  const code = (typeof system === 'string' && systemCodes[system]) || 'io'
+  const message = thrown instanceof Error ? thrown.message : String(thrown)
+  return new DfsError(code, message, { cause: thrown })
+}
+
+/** True when `thrown` is a DfsError with one of `codes`. */
+export function isError(thrown: unknown, ...wanted: readonly ErrorCode[]): thrown is DfsError {
+  return thrown instanceof DfsError && wanted.includes(thrown.code)
+}

@@ -1,0 +1,130 @@
+/**
+ * What stat(2) says about a file, and the rules for the attributes of new and changed ones, as on
+ * ext4 mounted with noatime: reading a file never changes its atime. Pure.
+ */
+import type { Time } from '../clock.js'
+import type { Content, Node } from '../dfc/node.js'
+import { limits } from '../limits.js'
+import { fileType, type Inode, typeOf } from '../wire/records.js'
+
+/** Who asks, as in struct fuse_context. The kernel has applied the umask already. */
+export interface Caller {
+  readonly uid: number
+  readonly gid: number
+  /** The thread that made the system call; 0 when it cannot be seen from here. */
+  readonly pid: number
+}
+
+/** struct stat. */
+export interface Attributes {
+  readonly ino: number
+  readonly mode: number
+  readonly nlink: number
+  readonly uid: number
+  readonly gid: number
+  readonly rdev: number
+  /** In bytes. */
+  readonly size: number
+  /** In units of 512 bytes: what is not a hole. */
+  readonly blocks: number
+  /** The size of reads and writes that programs should prefer, in bytes. */
+  readonly blksize: number
+  readonly atime: Time
+  readonly mtime: Time
+  readonly ctime: Time
+}
+
+export const setUserId = 0o4000
+export const setGroupId = 0o2000
+const groupExecute = 0o0010
+const permissionsMask = 0o7777
+const folderBytes = 4096
+const blockBytes = 512
+
+/**
+ * `content` is what the kernel shall know of, `written` when it was written to if that is not
+ * committed yet.
+ */
+export function attributesOf(
+  { ino, inode, folder }: Node,
+  content: Pick<Content, 'size'> = inode,
+  written?: Time,
+): Attributes {
+  const isFolder = typeOf(inode.mode) === fileType.folder
+  const size = isFolder ? folderBytes : content.size
+  return {
+    ino,
+    mode: inode.mode,
+    nlink: isFolder ? 2 + (folder?.subfolders ?? 0) : inode.nlink,
+    uid: inode.uid,
+    gid: inode.gid,
+    rdev: inode.rdev,
+    size,
+    blocks: Math.ceil((written === undefined ? storedBytes(inode, size) : size) / blockBytes),
+    blksize: limits.draftChunkBytes,
+    atime: inode.atime,
+    mtime: written ?? inode.mtime,
+    ctime: written ?? inode.ctime,
+  }
+}
+
+function storedBytes(inode: Inode, size: number): number {
+  if (inode.extents.length === 0) return typeOf(inode.mode) === fileType.folder ? size : 0
+  return inode.extents.reduce((sum, { length }) => sum + length, 0)
+}
+
+/** Owner and mode of something made in `folder`: a set-group-ID folder passes its group on. */
+export function newOwner(
+  folder: Inode,
+  mode: number,
+  caller: Caller,
+): { mode: number; uid: number; gid: number } {
+  const inherits = (folder.mode & setGroupId) !== 0
+  const isFolder = typeOf(mode) === fileType.folder
+  return {
+    mode: (mode & (fileType.mask | permissionsMask)) | (inherits && isFolder ? setGroupId : 0),
+    uid: caller.uid,
+    gid: inherits ? folder.gid : caller.gid,
+  }
+}
+
+/** chmod(2). */
+export function withMode(inode: Inode, mode: number, now: Time): Inode {
+  return { ...inode, mode: typeOf(inode.mode) | (mode & permissionsMask), ctime: now }
+}
+
+/** chown(2): -1, as an unsigned number, leaves an id as it is. A file loses its special bits. */
+export function withOwner(inode: Inode, uid: number, gid: number, now: Time): Inode {
+  const unchanged = 0xffff_ffff
+  const mode = typeOf(inode.mode) === fileType.folder ? inode.mode : withoutPrivileges(inode.mode)
+  return {
+    ...inode,
+    mode,
+    uid: uid === unchanged ? inode.uid : uid,
+    gid: gid === unchanged ? inode.gid : gid,
+    ctime: now,
+  }
+}
+
+/** The mode after a write or chown(2): without set-user-ID and, for programs, set-group-ID. */
+export function withoutPrivileges(mode: number): number {
+  const lost = (mode & groupExecute) === 0 ? setUserId : setUserId | setGroupId
+  return mode & ~lost
+}
+
+/** utimensat(2): undefined leaves a time as it is. */
+export function withTimes(
+  inode: Inode,
+  atime: Time | 'now' | undefined,
+  mtime: Time | 'now' | undefined,
+  now: Time,
+): Inode {
+  const chosen = (time: Time | 'now' | undefined, old: Time): Time =>
+    time === undefined ? old : time === 'now' ? now : time
+  return {
+    ...inode,
+    atime: chosen(atime, inode.atime),
+    mtime: chosen(mtime, inode.mtime),
+    ctime: now,
+  }
+}

@@ -1,0 +1,47 @@
+/** xattr(7) on inodes: bounds, and which names there are. Pure. */
+import type { Time } from '../clock.js'
+import { DfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import type { Inode } from '../wire/records.js'
+
+/** setxattr(2): XATTR_CREATE and XATTR_REPLACE. */
+const createFlag = 1
+const replaceFlag = 2
+
+/** Access control lists in system.* would be stored but not enforced, so they are refused. */
+const namespaces = /^(?:user|trusted|security)\../
+
+/** The value, or null: the kernel asks for one that is hardly ever there at every write. */
+export function attributeOf({ attributes }: Inode, name: string): Buffer | null {
+  const found = attributes.find((attribute) => attribute.name === name)
+  if (found === undefined && !namespaces.test(name)) throw new DfsError('unsupported')
+  return found?.value ?? null
+}
+
+/** Throws `exists`, `noAttribute`, `range`, `attributeTooLarge`, `noSpace`, `unsupported`. */
+export function withAttribute(
+  inode: Inode,
+  name: string,
+  value: Buffer,
+  flags: number,
+  now: Time,
+): Inode {
+  if (!namespaces.test(name)) throw new DfsError('unsupported')
+  if (Buffer.byteLength(name) > limits.attributeNameBytesMax) throw new DfsError('range')
+  if (value.length > limits.attributeValueBytesMax) throw new DfsError('attributeTooLarge')
+  const exists = inode.attributes.some((attribute) => attribute.name === name)
+  if (exists && (flags & createFlag) !== 0) throw new DfsError('exists')
+  if (!exists && (flags & replaceFlag) !== 0) throw new DfsError('noAttribute')
+  const others = inode.attributes.filter((attribute) => attribute.name !== name)
+  const attributes = [...others, { name, value }]
+  const bytes = attributes.reduce((sum, a) => sum + Buffer.byteLength(a.name) + a.value.length, 0)
+  if (bytes > limits.attributesBytesMax) throw new DfsError('noSpace')
+  return { ...inode, attributes, ctime: now }
+}
+
+/** Throws `noAttribute`. */
+export function withoutAttribute(inode: Inode, name: string, now: Time): Inode {
+  if (attributeOf(inode, name) === null) throw new DfsError('noAttribute')
+  const attributes = inode.attributes.filter((attribute) => attribute.name !== name)
+  return { ...inode, attributes, ctime: now }
+}

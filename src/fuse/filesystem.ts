@@ -1,0 +1,357 @@
+/**
+ * The file system as a kernel sees it: everything by inode number, promises in and out, POSIX errors
+ * as DfsError. It knows neither paths nor FUSE. Permissions are checked by the kernel
+ * (default_permissions); here it is decided what a change does.
+ */
+import { constants } from 'node:fs'
+import type { Clock, Random, Time } from '../clock.js'
+import type { Client } from '../dfc/client.js'
+import type { Namespace, RenameHow } from '../dfc/namespace.js'
+import type { Content, Node } from '../dfc/node.js'
+import { Slots } from '../dfc/slots.js'
+import { DfsError, isError } from '../errors.js'
+import { limits } from '../limits.js'
+import { fileType, type Inode, typeOf } from '../wire/records.js'
+import {
+  type Attributes,
+  attributesOf,
+  type Caller,
+  newOwner,
+  setGroupId,
+  setUserId,
+  withMode,
+  withOwner,
+  withoutPrivileges,
+  withTimes,
+} from './attributes.js'
+import { ChunkPool } from './chunk-pool.js'
+import { DraftMemory } from './draft-memory.js'
+import { attributeOf, withAttribute, withoutAttribute } from './extended-attributes.js'
+import { KernelView } from './kernel-view.js'
+import type { Handle } from './open-file.js'
+import { type Opened, OpenFiles } from './open-files.js'
+import { OpenFolder } from './open-folder.js'
+import { RecoveryFolder } from './recovery-folder.js'
+import { SpillSpace } from './spill-file.js'
+
+export interface FilesystemOptions {
+  readonly client: Pick<Client, 'cluster' | 'content' | 'namespace' | 'space' | 'sync'>
+  readonly clock: Clock
+  readonly random: Random
+  readonly readOnly: boolean
+  /** A local folder for what does not fit into memory. */
+  readonly spillFolder: string
+  /** A local folder for what could not be stored. */
+  readonly recoveryFolder: string
+}
+
+/** statvfs(3), in bytes. */
+export interface Space {
+  readonly totalBytes: number
+  readonly freeBytes: number
+}
+
+/** fallocate(2). */
+const keepSize = 1
+const punchHole = 2
+const zeroRange = 16
+
+/** Every change needs so many servers. */
+const serversMin = limits.serverCount - 1
+
+const incompleteSuffix = ' [incomplete]'
+
+export class Filesystem {
+  readonly files: OpenFiles
+  readonly kernel: KernelView
+  readonly #client: FilesystemOptions['client']
+  readonly #namespace: Namespace
+  readonly #readOnly: boolean
+
+  constructor({ client, clock, random, ...options }: FilesystemOptions) {
+    this.#client = client
+    this.#namespace = client.namespace
+    this.#readOnly = options.readOnly
+    this.kernel = new KernelView(clock)
+    const tools = {
+      content: client.content,
+      namespace: client.namespace,
+      kernel: this.kernel,
+      clock,
+      random,
+      pool: new ChunkPool(),
+      spill: new SpillSpace(options.spillFolder, random),
+      uploads: new Slots(limits.uploadsInFlightMax),
+      memory: new DraftMemory(),
+    }
+    this.files = new OpenFiles(client, tools, new RecoveryFolder(options.recoveryFolder, clock))
+  }
+
+  // -- names and attributes ----------------------------------------------------------------------
+
+  /**
+   * What `name` is now. A name with the suffix of incomplete files that does not exist literally is
+   * the file without it. Throws `notFound`.
+   */
+  async lookup(parent: number, name: string): Promise<Node> {
+    try {
+      return await this.#namespace.lookup(parent, name)
+    } catch (error) {
+      const plain = plainName(name)
+      if (plain === undefined || !isError(error, 'notFound', 'nameTooLong')) throw error
+      return this.#namespace.lookup(parent, plain)
+    }
+  }
+
+  /** The attributes of an open file. */
+  async getattr({ file, path }: Handle): Promise<Attributes> {
+    const orphan = file.orphaned ? file.node : undefined
+    return this.attributes(orphan ?? (await this.#namespace.node(file.ino)), path)
+  }
+
+  /** The attributes of `node`, of which the kernel is about to be told under the name of `path`. */
+  attributes(node: Node, path: string): Attributes {
+    const file = this.files.get(node.ino)
+    if (file?.isDirty) return attributesOf(node, file, file.draftTime)
+    const content = file?.told(node.inode) ?? node.inode
+    if (typeOf(node.inode.mode) === fileType.file) this.kernel.tell(path, node.ino, content)
+    return attributesOf(node, content)
+  }
+
+  async setMode(ino: number, mode: number): Promise<void> {
+    await this.#update(ino, (inode, now) => withMode(inode, mode, now))
+  }
+
+  async setOwner(ino: number, uid: number, gid: number): Promise<void> {
+    await this.#update(ino, (inode, now) => withOwner(inode, uid, gid, now))
+  }
+
+  async setTimes(
+    ino: number,
+    atime: Time | 'now' | undefined,
+    mtime: Time | 'now' | undefined,
+  ): Promise<void> {
+    const { inode } = await this.#update(ino, (old, now) => withTimes(old, atime, mtime, now))
+    if (mtime !== undefined) this.files.get(ino)?.setTime(inode.mtime)
+  }
+
+  /** truncate(2), for which the file need not be open. */
+  async truncate(ino: number, size: number): Promise<void> {
+    this.#assertWritable()
+    const node = this.files.get(ino)?.node ?? (await this.#namespace.node(ino, true))
+    if (typeOf(node.inode.mode) !== fileType.file) throw new DfsError('invalid')
+    await this.files.truncateNode(node, String(ino), size)
+  }
+
+  // -- making and removing -----------------------------------------------------------------------
+
+  /** mkdir(2), mknod(2), symlink(2), and the making part of open(2). `mode` has the type bits. */
+  async make(
+    parent: number,
+    name: string,
+    mode: number,
+    caller: Caller,
+    special: { readonly rdev?: number; readonly target?: string } = {},
+  ): Promise<Node> {
+    this.#assertWritable()
+    if (Buffer.byteLength(special.target ?? '') > limits.symlinkBytesMax) {
+      throw new DfsError('nameTooLong')
+    }
+    const folder = await this.#namespace.node(parent)
+    const owner = newOwner(folder.inode, mode, caller)
+    return this.#namespace.create(parent, name, { ...owner, ...special })
+  }
+
+  async readlink(ino: number): Promise<string> {
+    const { inode } = await this.#namespace.node(ino)
+    if (typeOf(inode.mode) !== fileType.symlink) throw new DfsError('invalid')
+    return inode.target
+  }
+
+  async link(ino: number, parent: number, name: string): Promise<void> {
+    this.#assertWritable()
+    const node = await this.#namespace.link(ino, parent, name)
+    this.files.get(ino)?.noteNode(node)
+  }
+
+  async unlink(parent: number, name: string): Promise<void> {
+    this.#assertWritable()
+    const real = await this.#realName(parent, name)
+    await this.#lostName(await this.#namespace.unlink(parent, real, (ino) => this.files.has(ino)))
+  }
+
+  async rmdir(parent: number, name: string): Promise<void> {
+    this.#assertWritable()
+    await this.#namespace.rmdir(parent, name)
+  }
+
+  async rename(
+    fromParent: number,
+    fromName: string,
+    toParent: number,
+    toName: string,
+    how: RenameHow,
+  ): Promise<void> {
+    this.#assertWritable()
+    const from = await this.#realName(fromParent, fromName)
+    const isOpen = (ino: number): boolean => this.files.has(ino)
+    const { replaced } = await this.#namespace.rename(
+      fromParent,
+      from,
+      toParent,
+      toName,
+      how,
+      isOpen,
+    )
+    if (replaced !== undefined) await this.#lostName(replaced)
+  }
+
+  // -- open files and folders --------------------------------------------------------------------
+
+  /** `path` is by what the kernel knows it, `name` what people call it. */
+  async open(
+    node: Node,
+    path: string,
+    name: string,
+    flags: number,
+    caller: Caller,
+  ): Promise<Opened> {
+    const writes = (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) !== 0
+    if (writes) this.#assertWritable()
+    return this.files.open(node, path, name, flags, caller)
+  }
+
+  openFolder(ino: number): OpenFolder {
+    return new OpenFolder(this.#namespace, ino)
+  }
+
+  /** The name under which a listing shows a file of which some part cannot be reached. */
+  shownName(name: string, incomplete: boolean): string {
+    const shown = name + incompleteSuffix
+    return incomplete && Buffer.byteLength(shown) <= limits.nameBytesMax ? shown : name
+  }
+
+  async write(handle: Handle, at: number, bytes: Buffer, caller: Caller): Promise<number> {
+    if (!handle.file.isDirty) this.#assertWritable()
+    const { mode } = handle.file.node.inode
+    if ((mode & (setUserId | setGroupId)) !== 0 && caller.uid !== 0) {
+      await this.#update(handle.file.ino, (inode) => ({
+        ...inode,
+        mode: withoutPrivileges(inode.mode),
+      }))
+    }
+    return this.files.write(handle, at, bytes)
+  }
+
+  /** fallocate(2). Space is not reserved: the servers have it or do not when it is written. */
+  async allocate(
+    { file, canWrite }: Handle,
+    mode: number,
+    at: number,
+    length: number,
+  ): Promise<void> {
+    if (!canWrite) throw new DfsError('badHandle')
+    if (!file.isDirty) this.#assertWritable()
+    if ((mode & ~(keepSize | punchHole | zeroRange)) !== 0) throw new DfsError('unsupported')
+    if (at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
+    if ((mode & (punchHole | zeroRange)) !== 0) await file.punch(at, length)
+    if ((mode & keepSize) === 0 && at + length > file.size) await file.extend(at + length)
+  }
+
+  /** lseek(2) with SEEK_DATA or SEEK_HOLE. Throws `noSuchOffset`. */
+  seek({ file, pinned }: Handle, at: number, wanted: 'data' | 'hole'): number {
+    const { size, ranges } = dataOf(pinned, file)
+    if (at >= size || at < 0) throw new DfsError('noSuchOffset')
+    for (const { at: from, end } of ranges) {
+      if (end <= at) continue
+      if (wanted === 'data') return Math.max(at, from)
+      if (from > at) return at
+      at = end
+    }
+    if (wanted === 'hole') return Math.min(at, size)
+    throw new DfsError('noSuchOffset')
+  }
+
+  // -- the whole ---------------------------------------------------------------------------------
+
+  space(): Promise<Space> {
+    return this.#client.space()
+  }
+
+  /** fsync(2) of a folder: every change so far is on the disks of three servers. */
+  async syncFolders(): Promise<void> {
+    await this.#client.sync()
+  }
+
+  // -- extended attributes -----------------------------------------------------------------------
+
+  /** null when there is none of that name. */
+  async getAttribute(ino: number, name: string): Promise<Buffer | null> {
+    return attributeOf((await this.#nodeAsOpen(ino)).inode, name)
+  }
+
+  async listAttributes(ino: number): Promise<string[]> {
+    return (await this.#nodeAsOpen(ino)).inode.attributes.map(({ name }) => name)
+  }
+
+  async setAttribute(ino: number, name: string, value: Buffer, flags: number): Promise<void> {
+    await this.#update(ino, (inode, now) => withAttribute(inode, name, value, flags, now))
+  }
+
+  async removeAttribute(ino: number, name: string): Promise<void> {
+    await this.#update(ino, (inode, now) => withoutAttribute(inode, name, now))
+  }
+
+  // ------------------------------------------------------------------------------------------------
+
+  async #update(ino: number, change: (inode: Inode, now: Time) => Inode): Promise<Node> {
+    this.#assertWritable()
+    const node = await this.#namespace.update(ino, change)
+    this.files.get(ino)?.noteNode(node)
+    return node
+  }
+
+  /** While a file is being written its attributes are asked for at every write: from memory then. */
+  async #nodeAsOpen(ino: number): Promise<Node> {
+    const file = this.files.get(ino)
+    const open = file?.isDirty === true || file?.orphaned === true ? file.node : undefined
+    return this.#namespace.cached(ino) ?? open ?? (await this.#namespace.node(ino))
+  }
+
+  async #lostName(node: Node): Promise<void> {
+    const isFolder = typeOf(node.inode.mode) === fileType.folder
+    if (node.inode.nlink === 0 && !isFolder) await this.files.orphan(node)
+  }
+
+  /** The name that a change given `name` is about: without the suffix if only that exists. */
+  async #realName(parent: number, name: string): Promise<string> {
+    const plain = plainName(name)
+    if (plain === undefined || this.#namespace.cachedEntry(parent, name) !== undefined) return name
+    try {
+      await this.#namespace.lookup(parent, name)
+      return name
+    } catch (error) {
+      if (!isError(error, 'notFound', 'nameTooLong')) throw error
+      return plain
+    }
+  }
+
+  /** Throws `readOnly` at once, and not only when what was written is to be stored. */
+  #assertWritable(): void {
+    if (this.#readOnly) throw new DfsError('readOnly', 'This mount is read-only')
+    if (this.#client.cluster.voters.length < serversMin) throw new DfsError('readOnly')
+  }
+}
+
+function plainName(name: string): string | undefined {
+  return name.endsWith(incompleteSuffix) ? name.slice(0, -incompleteSuffix.length) : undefined
+}
+
+function dataOf(
+  pinned: Content | undefined,
+  { draft, content }: Handle['file'],
+): { size: number; ranges: readonly { at: number; end: number }[] } {
+  if (pinned === undefined && draft !== undefined) return { size: draft.size, ranges: draft.data }
+  const { size, extents } = pinned ?? content
+  return { size, ranges: extents.map(({ at, length }) => ({ at, end: at + length })) }
+}

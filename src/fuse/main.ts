@@ -1,0 +1,210 @@
+/**
+ * The program dfs-mount: mounts in the background or the foreground, with servers of its own (--local)
+ * or those of a configuration, and unmounts. Exit status: 0 done, 1 failed, 2 not understood.
+ */
+import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Command, CommanderError } from 'commander'
+import { systemRandom } from '../clock.js'
+import { type ClientConfig, loadClientConfig } from '../config.js'
+import { sentenceOf } from '../dfc/problem.js'
+import { DfsError, isError } from '../errors.js'
+import { debugFuse, notice } from '../log.js'
+import { askDaemon } from './control.js'
+import { Daemon } from './daemon.js'
+import { launch, report } from './launch.js'
+import { localAccount } from './local-accounts.js'
+import { isAlive } from './local-server.js'
+import { LocalServers, serverFolders } from './local-servers.js'
+import { parseMountOptions } from './mount-options.js'
+import { mountedAt } from './mount-table.js'
+import { absoluteMountpoint, unmount } from './mountpoint.js'
+import { dataHome, type StateFolder, stateFolderOf } from './state-folder.js'
+
+/** This file runs as <project>/dist/src/fuse/main.js. */
+const project = resolve(import.meta.dirname, '../../..')
+const defaultConfig = process.env.DFC_CONFIG || join(project, 'config', 'dfc.conf')
+const defaultPort = 10_001
+const portMax = 65_535 - 3
+const endTimeoutMs = 30_000
+const endPollMs = 20
+
+interface Options {
+  readonly config: string
+  readonly local?: true | readonly string[]
+  readonly port: string
+  readonly foreground?: true
+  readonly unmount?: true
+  readonly option?: readonly string[]
+}
+
+/** What is behind a mount: the account, and the servers if they are our own. */
+interface Backing {
+  readonly config: ClientConfig
+  readonly clientFile: string
+  readonly servers: LocalServers | undefined
+}
+
+const program = new Command('dfs-mount')
+  .description('Mounts the files on the four servers as a folder.')
+  .argument('<mountpoint>', 'an empty folder')
+  .option('--config <file>', 'user, password and the four servers (or DFC_CONFIG)', defaultConfig)
+  .option('--local [folder...]', 'run the four servers on this machine, in one folder or four')
+  .option('--port <first>', 'with --local: the first of four ports', String(defaultPort))
+  .option('--foreground', 'stay; the mount ends with Ctrl-C')
+  .option('--unmount', 'store everything and take the mount off')
+  .option('-o, --option <words>', 'ro, allow_other, fsname=NAME ...', collect)
+  .exitOverride()
+
+try {
+  program.parse()
+  const [mountpoint = ''] = program.args
+  await run(await absoluteMountpoint(mountpoint), program.opts<Options>())
+} catch (thrown) {
+  if (thrown instanceof CommanderError) process.exit(thrown.exitCode === 0 ? 0 : 2)
+  debugFuse('%o', thrown)
+  if (!(thrown instanceof DfsError)) debugFuse('a bug? %o', thrown)
+  const sentence = sentenceOf(thrown)
+  report({ failed: sentence })
+  process.stderr.write(`dfs-mount: ${sentence}\n`)
+  process.exitCode = 1
+}
+
+async function run(mountpoint: string, options: Options): Promise<void> {
+  const state = stateFolderOf(mountpoint)
+  if (options.unmount) await unmountAt(mountpoint, state)
+  else if (options.foreground) await serve(mountpoint, options, state)
+  else await mountInBackground(mountpoint, options, state)
+}
+
+async function mountInBackground(
+  mountpoint: string,
+  options: Options,
+  state: StateFolder,
+): Promise<void> {
+  // What can be found wrong here is said here, and paths mean the same in the daemon.
+  parseMountOptions(options.option ?? [])
+  const local = typeof options.local === 'object' ? options.local.map((f) => resolve(f)) : []
+  await launch(state, [
+    '--foreground',
+    ...(options.local === undefined ? [] : ['--port', options.port]),
+    ...['--config', resolve(options.config)],
+    ...(options.option ?? []).flatMap((words) => ['-o', words]),
+    ...(options.local === undefined ? [] : ['--local', ...local]),
+    '--',
+    mountpoint,
+  ])
+}
+
+/** Asks the daemon; without one, what it left behind is taken off. */
+async function unmountAt(mountpoint: string, state: StateFolder): Promise<void> {
+  try {
+    const pid = await askDaemon(state.path, 'unmount')
+    // It still has servers to stop.
+    await processEnd(pid)
+  } catch (error) {
+    if (!isError(error, 'notFound')) throw error
+    if ((await mountedAt(mountpoint)) === undefined) {
+      throw new DfsError('configuration', `${mountpoint} is not mounted`)
+    }
+    await unmount(mountpoint)
+  }
+}
+
+async function processEnd(pid: number): Promise<void> {
+  const deadlineMs = performance.now() + endTimeoutMs
+  while (isAlive(pid) && performance.now() < deadlineMs) await sleep(endPollMs)
+}
+
+async function serve(mountpoint: string, options: Options, state: StateFolder): Promise<void> {
+  const words = parseMountOptions(options.option ?? [])
+  let ending: (() => void) | undefined
+  const early = new AbortController()
+  onSignals(() => (ending === undefined ? early.abort() : ending()))
+  const backing = await backingOf(options)
+  let daemon: Daemon
+  try {
+    daemon = await Daemon.start({ mountpoint, words, state, config: backing.config })
+  } catch (error) {
+    await backing.servers?.stop()
+    throw error
+  }
+  onBugs(daemon)
+  ending = () => void daemon.stop()
+  if (early.signal.aborted) ending()
+  report({ ready: true })
+  notice(`${mountpoint} is mounted`)
+  if (process.stdout.isTTY || options.local !== undefined) welcome(mountpoint, backing)
+  await daemon.ended
+  await backing.servers?.stop()
+  await daemon.answered()
+  process.exit(0)
+}
+
+async function backingOf({ local, config, port }: Options): Promise<Backing> {
+  if (local === undefined) {
+    return { config: loadClientConfig(config), clientFile: config, servers: undefined }
+  }
+  const firstPort = /^\d{1,5}$/.test(port) ? Number(port) : Number.NaN
+  if (!(firstPort >= 1 && firstPort <= portMax)) {
+    throw new DfsError('configuration', `--port ${port}: expected a number from 1 to ${portMax}`)
+  }
+  const given = local === true || local.length === 0 ? [dataHome()] : local.map((f) => resolve(f))
+  const folders = serverFolders(given)
+  const home =
+    given.length === 1 ? (given[0] ?? dataHome()) : stateFolderOf(given.join(), dataHome()).path
+  const account = await localAccount(home, firstPort, systemRandom)
+  const servers = await LocalServers.start({
+    folders,
+    firstPort,
+    runFolder: join(home, 'run'),
+    serverFile: account.serverFile,
+  })
+  return { config: account.config, clientFile: account.clientFile, servers }
+}
+
+/** The first signal ends the mount in order; another one does not wait. */
+function onSignals(end: () => void): void {
+  let ending = false
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (ending) process.exit(1)
+      ending = true
+      notice(`${signal}: storing everything`)
+      end()
+    })
+  }
+}
+
+/** After a bug nothing here can be trusted: what can be stored is, and no dead mount is left. */
+function onBugs(daemon: Daemon): void {
+  let dying = false
+  for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+    process.on(event, (error: unknown) => {
+      process.stderr.write(`dfs-mount: ${error instanceof Error ? error.stack : String(error)}\n`)
+      if (dying) return
+      dying = true
+      void daemon.giveUp().then(() => process.exit(1))
+    })
+  }
+}
+
+function welcome(mountpoint: string, { clientFile, servers }: Backing): void {
+  const kill =
+    servers === undefined
+      ? []
+      : [`  kill ${servers.firstPid}; ls -l ${mountpoint}    # one server dies: nothing changes`]
+  const lines = [
+    `Your files are in ${mountpoint}. Try, in another terminal:`,
+    `  cp /etc/services ${mountpoint}/`,
+    `  ls -l ${mountpoint}`,
+    `  cat ${mountpoint}/services | head`,
+    ...kill,
+    `  ${join(project, 'bin', 'dfc')} --config ${clientFile} list`,
+  ]
+  process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+function collect(word: string, words: readonly string[] = []): readonly string[] {
+  return [...words, word]
+}

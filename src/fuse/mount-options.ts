@@ -1,0 +1,53 @@
+/** The words behind -o, as mount(8) has them. */
+import { DfsError } from '../errors.js'
+
+export interface MountWords {
+  readonly readOnly: boolean
+  readonly allowOther: boolean
+  readonly fsname: string | undefined
+}
+
+interface Chosen {
+  readOnly: boolean
+  allowOther: boolean
+  fsname: string | undefined
+}
+
+/** What each word does. Permissions are always checked by the kernel, and atimes never kept. */
+const words: Readonly<Record<string, (chosen: Chosen, value: string) => void>> = {
+  ro: (chosen) => {
+    chosen.readOnly = true
+  },
+  rw: (chosen) => {
+    chosen.readOnly = false
+  },
+  allow_other: (chosen) => {
+    chosen.allowOther = true
+  },
+  default_permissions: () => undefined,
+  noatime: () => undefined,
+  fsname: (chosen, value) => {
+    if (!/^[^\0,\\\r\n]+$/.test(value)) throw complaint('fsname needs a value: fsname=NAME')
+    chosen.fsname = value
+  },
+}
+
+/** Reads "ro,fsname=x". Throws `configuration` for a word that is not known. */
+export function parseMountOptions(texts: readonly string[]): MountWords {
+  const chosen: Chosen = { readOnly: false, allowOther: false, fsname: undefined }
+  for (const text of texts.flatMap((list) => list.split(','))) {
+    if (text === '') continue
+    const [word = '', value] = text.split(/=(.*)/s)
+    const choose = Object.hasOwn(words, word) ? words[word] : undefined
+    if (choose === undefined) {
+      throw complaint(`-o ${word}: not known; there is ${Object.keys(words).join(', ')}`)
+    }
+    if (value !== undefined && word !== 'fsname') throw complaint(`-o ${word} takes no value`)
+    choose(chosen, value ?? '')
+  }
+  return chosen
+}
+
+function complaint(message: string): DfsError {
+  return new DfsError('configuration', message)
+}

@@ -1,0 +1,70 @@
+/**
+ * What is mounted where, from /proc: without ever touching a mountpoint, which would ask the very
+ * daemon that is asking.
+ */
+import { readdir, readFile, readlink } from 'node:fs/promises'
+
+export interface MountEntry {
+  /** As in st_dev, "major:minor". */
+  readonly device: string
+  readonly mountpoint: string
+  /** Such as "fuse.dfs". */
+  readonly type: string
+}
+
+/** A process with something open below a mountpoint. */
+export interface MountUser {
+  readonly pid: number
+  readonly command: string
+}
+
+/** What is mounted on exactly this absolute path, the last mount on top; undefined for nothing. */
+export async function mountedAt(path: string): Promise<MountEntry | undefined> {
+  const entries = parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'))
+  return entries.findLast(({ mountpoint }) => mountpoint === path)
+}
+
+/** proc(5), /proc/pid/mountinfo. Pure. */
+export function parseMountInfo(text: string): MountEntry[] {
+  return text.split('\n').flatMap((line) => {
+    const [left, right] = line.split(' - ')
+    const [, , device, , mountpoint] = left?.split(' ') ?? []
+    const type = right?.split(' ')[0]
+    if (device === undefined || mountpoint === undefined || type === undefined) return []
+    return [{ device, mountpoint: decodeOctal(mountpoint), type }]
+  })
+}
+
+/** Space, tab, newline and backslash stand there as three octal digits; the rest is UTF-8. */
+function decodeOctal(field: string): string {
+  return field.replaceAll(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 8)),
+  )
+}
+
+/** The processes that are in or have something open below `mountpoint`, as far as we may look. */
+export async function usersOf(mountpoint: string): Promise<MountUser[]> {
+  const users: MountUser[] = []
+  for (const name of await readdir('/proc')) {
+    const pid = Number(name)
+    if (!Number.isInteger(pid) || pid === process.pid) continue
+    if (await isUsing(pid, mountpoint)) users.push({ pid, command: await commandOf(pid) })
+  }
+  return users
+}
+
+async function isUsing(pid: number, mountpoint: string): Promise<boolean> {
+  const files = await readdir(`/proc/${pid}/fd`).catch(() => [])
+  const links = ['cwd', 'root', 'exe', ...files.map((fd) => `fd/${fd}`)]
+  for (const link of links) {
+    const target = await readlink(`/proc/${pid}/${link}`).catch(() => '')
+    if (target === mountpoint || target.startsWith(`${mountpoint}/`)) return true
+  }
+  const maps = await readFile(`/proc/${pid}/maps`, 'utf8').catch(() => '')
+  return maps.includes(` ${mountpoint}/`)
+}
+
+async function commandOf(pid: number): Promise<string> {
+  const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '?')
+  return name.trim()
+}

@@ -1,0 +1,322 @@
+/**
+ * One file that is open in this mount, however many handles it has: its latest committed content, and
+ * the draft of what was written since. All handles see what is written here at once; what another
+ * mount commits is seen by whoever opens the file afterwards, while a reader that was there before
+ * goes on in the version it began with.
+ */
+import { type Clock, sleep, type Time } from '../clock.js'
+import { copyRange } from '../dfc/extents.js'
+import type { Namespace } from '../dfc/namespace.js'
+import { type Content, emptyContent, type Node } from '../dfc/node.js'
+import type { ReadAhead } from '../dfc/read-ahead.js'
+import { Slots } from '../dfc/slots.js'
+import { DfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import { isPrefix, sameContent } from './content-equality.js'
+import { Draft, type DraftTools } from './draft.js'
+import type { DraftMemory, Holder } from './draft-memory.js'
+import type { KernelView } from './kernel-view.js'
+
+export interface OpenFileTools extends DraftTools {
+  readonly clock: Clock
+  readonly namespace: Pick<Namespace, 'cached' | 'writeContent'>
+  readonly memory: DraftMemory
+  readonly kernel: KernelView
+}
+
+/** One open(2) of a file. */
+export interface Handle {
+  readonly file: OpenFile
+  /** Under which the kernel knows the file. */
+  readonly path: string
+  /** It neither uses nor fills the kernel's pages. */
+  readonly direct: boolean
+  readonly canWrite: boolean
+  readonly appends: boolean
+  readonly readAhead: ReadAhead
+  /** The older version that this handle goes on reading. */
+  pinned: Content | undefined
+  /** On the monotonic clock; and how many reads have not been answered yet. */
+  lastReadMs: number
+  readsUnderWay: number
+}
+
+/** A reader that was heard of so lately is still reading. */
+const readingMs = 500
+/** For so long an open waits for those who read an older version. */
+const patienceMs = 5000
+const pollMs = 10
+
+export class OpenFile implements Holder {
+  readonly ino: number
+  /** For people. */
+  name: string
+  readonly handles = new Set<Handle>()
+  /** The latest that this mount knows. */
+  node: Node
+  /** No name refers to it any more: it goes when the last handle does. */
+  orphaned = false
+  readonly #tools: OpenFileTools
+  readonly #lock = new Slots(1)
+  /** What was committed, as far as open handles have seen it. */
+  #content: Content
+  #draft: Draft | undefined
+  /** On the monotonic clock. */
+  #draftSinceMs = 0
+
+  constructor(tools: OpenFileTools, node: Node, name: string) {
+    this.#tools = tools
+    this.ino = node.ino
+    this.node = node
+    this.name = name
+    this.#content = contentOf(node)
+  }
+
+  get isDirty(): boolean {
+    return this.#draft !== undefined
+  }
+
+  /** Written to for a long time, in a way that can be shown to others before it is finished. */
+  get isDue(): boolean {
+    const ageMs = this.#tools.clock.monotonic() - this.#draftSinceMs
+    return this.#draft?.onlyAppends === true && ageMs > limits.draftAgeMsMax
+  }
+
+  /** In bytes, as programs of this mount see it. */
+  get size(): number {
+    return this.#draft?.size ?? this.#content.size
+  }
+
+  /** When it was last written to, if that is not committed yet. */
+  get draftTime(): Time | undefined {
+    return this.#draft?.mtime
+  }
+
+  /**
+   * What the kernel is to be told of the file's size, `latest` being on the servers. It knows one size
+   * for all who have the file open, so a reader gets its own version's until it is through.
+   */
+  told(latest: Content): Content {
+    return this.isBeingRead ? this.#content : latest
+  }
+
+  /** Somebody is in the middle of reading the content through the kernel's pages. */
+  get isBeingRead(): boolean {
+    const since = this.#tools.clock.monotonic() - readingMs
+    for (const { pinned, direct, lastReadMs, readsUnderWay } of this.handles) {
+      const isReading = readsUnderWay > 0 || lastReadMs > since
+      if (pinned === undefined && !direct && isReading) return true
+    }
+    return false
+  }
+
+  get content(): Content {
+    return this.#content
+  }
+
+  /** Some handle fills the kernel's pages with an older version. */
+  get hasOldPages(): boolean {
+    for (const { pinned, direct } of this.handles) if (pinned !== undefined && !direct) return true
+    return false
+  }
+
+  get draft(): Draft | undefined {
+    return this.#draft
+  }
+
+  // -- what others do ----------------------------------------------------------------------------
+
+  /** Resolves when nobody is in the middle of reading any more, at the latest after a while. */
+  async quiet(): Promise<void> {
+    const { clock } = this.#tools
+    const deadlineMs = clock.monotonic() + patienceMs
+    while (this.isBeingRead && clock.monotonic() < deadlineMs) await sleep(clock, pollMs)
+  }
+
+  /** Whether `node` has other content than what handles see here. */
+  differsFrom({ inode }: Node): boolean {
+    return this.#draft === undefined && !sameContent(inode, this.#content)
+  }
+
+  /** At an open: `node` is what the servers have now. Readers of a version that is gone keep it. */
+  revalidate(node: Node): void {
+    this.noteNode(node)
+    if (!this.differsFrom(node)) return
+    const content = contentOf(node)
+    if (!isPrefix(this.#content, content)) {
+      for (const handle of this.handles) handle.pinned ??= this.#content
+    }
+    this.#content = content
+  }
+
+  /** Newer attributes of the file. */
+  noteNode(node: Node): void {
+    if (node.version >= this.node.version) this.node = node
+  }
+
+  // -- reading -----------------------------------------------------------------------------------
+
+  /**
+   * The bytes `at` .. `at + length`, fewer at the end of the file. Nobody may write to them. Throws
+   * `stale` where the kernel would mix the reader's old version with a newer and longer one.
+   */
+  async read(handle: Handle, at: number, length: number): Promise<Buffer> {
+    handle.readsUnderWay += 1
+    try {
+      return await this.#read(handle, at, length)
+    } finally {
+      handle.readsUnderWay -= 1
+      handle.lastReadMs = this.#tools.clock.monotonic()
+    }
+  }
+
+  #read(handle: Handle, at: number, length: number): Promise<Buffer> {
+    const { pinned, direct } = handle
+    if (pinned === undefined) {
+      if (this.#draft !== undefined) return this.#draft.read(at, length)
+      if (at + length > this.#content.size) this.#followAppends()
+    } else if (!direct && at + length > pinned.size && this.#content.size > pinned.size) {
+      throw new DfsError('stale')
+    }
+    const content = pinned ?? this.#content
+    handle.readAhead.note(content, at, length)
+    return this.#tools.content.read(content, at, length)
+  }
+
+  /** Who reads on at the end, such as tail -f, sees what others have appended meanwhile. */
+  #followAppends(): void {
+    const latest = this.#tools.namespace.cached(this.ino)
+    if (latest !== undefined && isPrefix(this.#content, latest.inode)) this.revalidate(latest)
+  }
+
+  // -- writing -----------------------------------------------------------------------------------
+
+  /** Returns where the bytes went: an appending handle writes at the end, whatever `at` says. */
+  async write(handle: Handle, at: number, bytes: Buffer): Promise<void> {
+    await this.#tools.memory.room()
+    await this.#change(async (draft) => {
+      handle.pinned = undefined
+      await draft.write(handle.appends ? draft.size : at, bytes)
+    })
+  }
+
+  truncate(size: number): Promise<void> {
+    return this.#change((draft) => draft.truncate(size))
+  }
+
+  /** fallocate(2): makes the file at least `size` long. */
+  extend(size: number): Promise<void> {
+    return this.#change((draft) => draft.truncate(Math.max(size, draft.size)))
+  }
+
+  punch(at: number, length: number): Promise<void> {
+    return this.#change((draft) => draft.punch(at, length))
+  }
+
+  /** Puts a range of `source`, which must be stored, to `at`. */
+  paste(source: Content, from: number, length: number, at: number): Promise<void> {
+    return this.#change((draft) => draft.paste(source, from, length, at))
+  }
+
+  /** The bytes `at` .. `at + length` as content of its own that is stored. */
+  async stored(at: number, length: number): Promise<Content> {
+    const whole = await this.#lock.run(async () => (await this.#draft?.flatten()) ?? this.#content)
+    const end = Math.min(at + length, whole.size)
+    if (at >= end) return emptyContent
+    return copyRange(whole, at, end - at, emptyContent, 0)
+  }
+
+  /** The mtime was set by a program: what is committed later must not change it. */
+  setTime(mtime: Time): void {
+    if (this.#draft !== undefined) this.#draft.mtime = mtime
+  }
+
+  // -- committing --------------------------------------------------------------------------------
+
+  /**
+   * Commits what was written. When it throws nothing is lost: the draft stays, and a later call
+   * tries again. A file without a name has nobody to commit for.
+   */
+  commit(): Promise<void> {
+    return this.#lock.run(async () => {
+      const draft = this.#draft
+      if (draft === undefined || this.orphaned) return
+      const mtime = draft.mtime
+      try {
+        const { content, inline } = await draft.store()
+        const times = { mtime, ctime: this.#tools.clock.time() }
+        const node = await this.#tools.namespace.writeContent(
+          this.ino,
+          this.node,
+          content,
+          times,
+          inline,
+        )
+        this.node = node
+        this.#content = contentOf(node)
+      } finally {
+        this.#account()
+      }
+      this.#forget(draft)
+      const { kernel } = this.#tools
+      for (const { path, direct, pinned } of this.handles) {
+        kernel.tell(path, this.ino, this.#content)
+        if (!direct && pinned === undefined) kernel.setPages(path, this.ino, this.#content)
+      }
+    })
+  }
+
+  /** Gives up what is not committed. */
+  discard(): void {
+    if (this.#draft !== undefined) this.#forget(this.#draft)
+  }
+
+  // -- memory ------------------------------------------------------------------------------------
+
+  get spillableBytes(): number {
+    return this.#draft?.spillableBytes ?? 0
+  }
+
+  get uploading(): Promise<void> | undefined {
+    return this.#draft?.uploading
+  }
+
+  spill(): Promise<void> {
+    return this.#lock.run(async () => {
+      try {
+        await this.#draft?.spill()
+      } finally {
+        this.#account()
+      }
+    })
+  }
+
+  /** Runs a change of the draft, alone, and makes it the file's last modification. */
+  #change(action: (draft: Draft) => Promise<void>): Promise<void> {
+    return this.#lock.run(async () => {
+      const now = this.#tools.clock.time()
+      const draft = this.#draft ?? new Draft(this.#tools, this.#content, now)
+      await action(draft).finally(() => {
+        if (this.#draft !== undefined) this.#account()
+      })
+      draft.mtime = now
+      if (this.#draft === undefined) this.#draftSinceMs = this.#tools.clock.monotonic()
+      this.#draft = draft
+      this.#account()
+    })
+  }
+
+  #forget(draft: Draft): void {
+    draft.release()
+    this.#draft = undefined
+    this.#tools.memory.note(this, 0)
+  }
+
+  #account(): void {
+    if (this.#draft !== undefined) this.#tools.memory.note(this, this.#draft.memoryBytes)
+  }
+}
+
+export function contentOf({ inode }: Node): Content {
+  return { size: inode.size, segments: inode.segments, extents: inode.extents }
+}

@@ -1,0 +1,275 @@
+/**
+ * The files that are open in this mount, by inode, and what programs do with the bytes in them. An
+ * open file stays here until its last handle is closed and what was written is stored, or kept in the
+ * recovery folder.
+ */
+import { constants } from 'node:fs'
+import type { Client } from '../dfc/client.js'
+import type { Node } from '../dfc/node.js'
+import { asDfsError, DfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import { debugFuse, notice } from '../log.js'
+import { fileType, typeOf } from '../wire/records.js'
+import type { Caller } from './attributes.js'
+import { type Handle, OpenFile, type OpenFileTools } from './open-file.js'
+import type { RecoveryFolder } from './recovery-folder.js'
+
+const { O_APPEND, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
+const accessMode = O_RDONLY | O_WRONLY | O_RDWR
+
+/** How the kernel is to treat a file that has been opened. */
+export interface Opened {
+  readonly handle: Handle
+  /** Its pages must not be used: other names or versions of the file are in use. */
+  readonly direct: boolean
+  /** Its pages are still right. */
+  readonly keep: boolean
+}
+
+export class OpenFiles {
+  readonly #client: Pick<Client, 'content' | 'namespace' | 'sync'>
+  readonly #tools: OpenFileTools
+  readonly #recovery: RecoveryFolder
+  readonly #files = new Map<number, OpenFile>()
+  /** Segments that fsync has not asked the servers to sync yet, by inode. */
+  readonly #synced = new WeakMap<OpenFile, ReadonlySet<string>>()
+
+  constructor(
+    client: Pick<Client, 'content' | 'namespace' | 'sync'>,
+    tools: OpenFileTools,
+    recovery: RecoveryFolder,
+  ) {
+    this.#client = client
+    this.#tools = tools
+    this.#recovery = recovery
+  }
+
+  get(ino: number): OpenFile | undefined {
+    return this.#files.get(ino)
+  }
+
+  /** Whether some program has the file open. */
+  has(ino: number): boolean {
+    return this.#files.has(ino)
+  }
+
+  /** Files with something that is not committed. */
+  get dirty(): readonly OpenFile[] {
+    return [...this.#files.values()].filter(({ isDirty }) => isDirty)
+  }
+
+  // -- opening and closing -----------------------------------------------------------------------
+
+  /**
+   * Opens a file of which `found` has just been read from the servers. `path` is the name by which the
+   * kernel knows it. Throws `stale` once when the kernel must forget its attributes first.
+   */
+  async open(
+    found: Node,
+    path: string,
+    name: string,
+    flags: number,
+    caller: Caller,
+  ): Promise<Opened> {
+    if (typeOf(found.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
+    const { node, known } = await this.#settled(found)
+    const { kernel } = this.#tools
+    const knowledge = known?.isDirty
+      ? 'right'
+      : kernel.atOpen(path, node.ino, node.inode, caller.pid)
+    if (knowledge === 'wrong') throw new DfsError('stale')
+    const file = known ?? this.#add(node, name)
+    file.revalidate(node)
+    file.name = name
+    const direct = node.inode.nlink > 1 || file.hasOldPages || knowledge === 'overtaken'
+    const handle: Handle = {
+      file,
+      path,
+      direct,
+      canWrite: (flags & accessMode) !== O_RDONLY,
+      appends: (flags & O_APPEND) !== 0,
+      readAhead: this.#client.content.readAhead(),
+      pinned: undefined,
+      lastReadMs: this.#tools.clock.monotonic(),
+      readsUnderWay: 0,
+    }
+    file.handles.add(handle)
+    try {
+      if ((flags & O_TRUNC) !== 0 && handle.canWrite) await file.truncate(0)
+    } catch (error) {
+      await this.close(handle)
+      throw error
+    }
+    const keep = !direct && kernel.hasPagesOf(path, file.ino, file.content)
+    if (!direct) kernel.setPages(path, file.ino, file.content)
+    return { handle, direct, keep }
+  }
+
+  /** The last of the handles takes what is not stored yet with it: to the servers or to recovery. */
+  async close(handle: Handle): Promise<void> {
+    const { file } = handle
+    handle.readAhead.close()
+    if (handle.canWrite && file.isDirty) await this.#commitQuietly(file)
+    file.handles.delete(handle)
+    await this.#dropUnused(file)
+  }
+
+  /** Commits what has been appended to files that stay open, such as logs; to be called now and then. */
+  async commitDue(): Promise<void> {
+    for (const file of this.dirty) if (file.isDue) await this.#commitQuietly(file)
+  }
+
+  /** Commits everything; returns what could not be. */
+  async commitAll(): Promise<readonly OpenFile[]> {
+    await Promise.all(this.dirty.map((file) => this.#commitQuietly(file)))
+    return this.dirty.filter(({ orphaned }) => !orphaned)
+  }
+
+  /** The end of the mount: what is not stored now goes to the recovery folder. */
+  async abandonAll(): Promise<void> {
+    await this.commitAll()
+    for (const file of this.#files.values()) file.handles.clear()
+    for (const file of [...this.#files.values()]) await this.#dropUnused(file)
+  }
+
+  /** The last name of a file is gone: `node` is what is left of it. */
+  async orphan(node: Node): Promise<void> {
+    const file = this.#files.get(node.ino)
+    if (file === undefined) return
+    file.noteNode(node)
+    file.orphaned = true
+    await this.#dropUnused(file)
+  }
+
+  // -- bytes -------------------------------------------------------------------------------------
+
+  read(handle: Handle, at: number, length: number): Promise<Buffer> {
+    return handle.file.read(handle, at, length)
+  }
+
+  async write(handle: Handle, at: number, bytes: Buffer): Promise<number> {
+    if (!handle.canWrite) throw new DfsError('badHandle')
+    await handle.file.write(handle, at, bytes)
+    return bytes.length
+  }
+
+  /** At each close(2): reports what fails. A reader's close does not publish a half-written file. */
+  async flush(handle: Handle): Promise<void> {
+    if (handle.canWrite) await handle.file.commit()
+  }
+
+  /** fsync(2): what was written is on the disks of three servers when it resolves. */
+  async sync({ file }: Handle): Promise<void> {
+    await file.commit()
+    const { content } = file
+    const synced = this.#synced.get(file)
+    const segments = content.segments.filter(({ id }) => synced?.has(id) !== true)
+    await this.#client.sync({ ...content, segments })
+    this.#synced.set(file, new Set(content.segments.map(({ id }) => id)))
+  }
+
+  /** ftruncate(2). */
+  async truncate({ file, canWrite }: Handle, size: number): Promise<void> {
+    if (!canWrite) throw new DfsError('invalid')
+    await file.truncate(size)
+  }
+
+  /** truncate(2): committed at once, unless the file is being written to anyway. */
+  async truncateNode(node: Node, name: string, size: number): Promise<void> {
+    const known = this.#files.get(node.ino)
+    if (known?.isDirty) return known.truncate(size)
+    const file = known ?? this.#add(node, name)
+    file.revalidate(node)
+    try {
+      await file.truncate(size)
+      await file.commit()
+    } catch (error) {
+      if (file.handles.size === 0) file.discard()
+      throw error
+    } finally {
+      await this.#dropUnused(file)
+    }
+  }
+
+  /** copy_file_range(2) without moving a byte. Returns how many bytes there were to copy. */
+  async copyRange(
+    source: Handle,
+    from: number,
+    target: Handle,
+    at: number,
+    length: number,
+  ): Promise<number> {
+    if (!target.canWrite || target.appends) throw new DfsError('badHandle')
+    const range = await source.file.stored(from, length)
+    if (range.size > 0) await target.file.paste(range, 0, range.size, at)
+    return range.size
+  }
+
+  /** Lets those who read an older version come to its end, and says what there is then. */
+  async #settled(found: Node): Promise<{ node: Node; known: OpenFile | undefined }> {
+    const file = this.#files.get(found.ino)
+    if (file === undefined || !file.differsFrom(found) || !file.isBeingRead) {
+      return { node: found, known: file }
+    }
+    await file.quiet()
+    const node = await this.#client.namespace.node(found.ino, true)
+    return { node, known: this.#files.get(found.ino) }
+  }
+
+  // -- the table itself --------------------------------------------------------------------------
+
+  #add(node: Node, name: string): OpenFile {
+    if (this.#files.size >= limits.handlesMax) throw new DfsError('tooManyOpen')
+    const file = new OpenFile(this.#tools, node, name)
+    this.#files.set(node.ino, file)
+    return file
+  }
+
+  async #commitQuietly(file: OpenFile): Promise<void> {
+    try {
+      await file.commit()
+    } catch (error) {
+      debugFuse('commit of %s: %o', file.name, error)
+    }
+  }
+
+  async #dropUnused(file: OpenFile): Promise<void> {
+    if (file.handles.size > 0) return
+    if (file.orphaned) {
+      file.discard()
+      this.#files.delete(file.ino)
+      await this.#forget(file)
+      return
+    }
+    if (file.isDirty) await this.#storeOrKeep(file)
+    if (file.handles.size > 0 || file.isDirty) return
+    if (this.#files.get(file.ino) === file) this.#files.delete(file.ino)
+  }
+
+  async #forget(file: OpenFile): Promise<void> {
+    try {
+      await this.#client.namespace.forget(file.ino)
+    } catch (error) {
+      debugFuse('forget of %d: %o', file.ino, error)
+    }
+  }
+
+  /** When even the recovery folder does not take it, the file stays here, to be tried again. */
+  async #storeOrKeep(file: OpenFile): Promise<void> {
+    try {
+      await file.commit()
+    } catch (why) {
+      const { draft } = file
+      if (draft === undefined || file.handles.size > 0) return
+      try {
+        await this.#recovery.keep(file, draft, why)
+        file.discard()
+      } catch (thrown) {
+        notice(
+          `"${file.name}" could neither be stored (${asDfsError(why).message}) ` +
+            `nor kept in ${this.#recovery.path}: ${asDfsError(thrown).message}`,
+        )
+      }
+    }
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * One open(2) of a folder: lists it page by page. A position is the number of the next name, so that
+ * the kernel can go on where its buffer was full, and a program can go back; only the current page and
+ * where the others begin is remembered.
+ */
+import type { Namespace } from '../dfc/namespace.js'
+import type { ListedName } from '../dfc/node.js'
+import { limits } from '../limits.js'
+
+interface Page {
+  /** The number of its first name. */
+  readonly first: number
+  readonly names: readonly ListedName[]
+  readonly more: boolean
+}
+
+export class OpenFolder {
+  readonly ino: number
+  readonly #namespace: Pick<Namespace, 'list'>
+  #page: Page | undefined
+  /** For each page: the number of its first name, and the name before that. */
+  #starts: { readonly first: number; readonly after: string }[] = [{ first: 0, after: '' }]
+
+  constructor(namespace: Pick<Namespace, 'list'>, ino: number) {
+    this.#namespace = namespace
+    this.ino = ino
+  }
+
+  /**
+   * Names from the number `from` on, at least one unless there are no more. From 0 on the folder is
+   * read anew.
+   */
+  async read(from: number): Promise<readonly ListedName[]> {
+    if (from === 0) {
+      this.#page = undefined
+      this.#starts = [{ first: 0, after: '' }]
+    }
+    let page = this.#page
+    if (page === undefined || from < page.first) page = await this.#load(this.#startOf(from))
+    while (from >= page.first + page.names.length) {
+      const last = page.names.at(-1)
+      if (!page.more || last === undefined) return []
+      page = await this.#load({ first: page.first + page.names.length, after: last.name })
+    }
+    return page.names.slice(from - page.first)
+  }
+
+  #startOf(from: number): { readonly first: number; readonly after: string } {
+    return this.#starts.findLast(({ first }) => first <= from) ?? { first: 0, after: '' }
+  }
+
+  async #load(start: { readonly first: number; readonly after: string }): Promise<Page> {
+    const { entries, more } = await this.#namespace.list(this.ino, start.after)
+    this.#page = { first: start.first, names: entries, more }
+    if ((this.#starts.at(-1)?.first ?? 0) < start.first) this.#starts.push(start)
+    return this.#page
+  }
+}
+
+/** As many of `names` as a readdir reply can hold. */
+export function replyOf(names: readonly ListedName[]): readonly ListedName[] {
+  const entryBytes = 24
+  let bytes = 0
+  const count = names.findIndex(({ name }) => {
+    bytes += entryBytes + Buffer.byteLength(name)
+    return bytes > limits.readdirBytesMax
+  })
+  return count === -1 ? names : names.slice(0, Math.max(1, count))
+}

@@ -1,0 +1,103 @@
+/**
+ * Decides which ranges of a file are stored when it is committed: what was written, and, when the
+ * file would come to consist of too many extents, the small ones around it as well. Extents are merged
+ * by size, smallest first, so that appending n times rewrites O(n log n) bytes. Pure.
+ */
+import { dataSlices, type Run } from '../dfc/extents.js'
+import type { Content } from '../dfc/node.js'
+import { limits } from '../limits.js'
+import { join, type Range } from './dirty-ranges.js'
+
+interface Piece extends Range {
+  readonly isDirty: boolean
+}
+
+const smallestBytes = 4096
+
+/** `dirty` is ordered and its ranges do not touch; the result covers it and is ordered, too. */
+export function rangesToStore(content: Content, dirty: readonly Range[]): readonly Range[] {
+  const pieces = piecesOf(content, dirty)
+  const size = Math.max(content.size, dirty.at(-1)?.end ?? 0)
+  const allowed = extentsAllowed(size)
+  if (pieces.length <= allowed) return dirty
+  let small = smallestBytes
+  for (; small < limits.segmentBytesMax; small *= 2) {
+    const groups = groupSmall(pieces, small)
+    if (countAfter(groups) <= allowed / 2) break
+  }
+  return groupSmall(pieces, small)
+    .filter((group) => group.some(({ isDirty }) => isDirty) || group.length > 1)
+    .map((group) => ({ at: group[0]?.at ?? 0, end: group.at(-1)?.end ?? 0 }))
+}
+
+/** Cuts ranges into groups that each fill a segment, in order. */
+export function segmentsOf(ranges: readonly Range[]): Run[][] {
+  const segments: Run[][] = []
+  let room = 0
+  for (const { at, end } of ranges) {
+    for (let from = at; from < end; ) {
+      if (room === 0) {
+        segments.push([])
+        room = limits.segmentBytesMax
+      }
+      const length = Math.min(end - from, room)
+      segments.at(-1)?.push({ at: from, length })
+      from += length
+      room -= length
+    }
+  }
+  return segments
+}
+
+/** How many extents a file of this size may have before they are merged. */
+export function extentsAllowed(size: number): number {
+  const segments = Math.max(1, Math.ceil(size / limits.segmentBytesMax))
+  return Math.min(limits.extentsMax, limits.extentsMergeAt * segments)
+}
+
+/** The content as it will be: what is stored and stays, and what was written, in order. */
+function piecesOf(content: Content, dirty: readonly Range[]): Piece[] {
+  const pieces: Piece[] = []
+  let from = 0
+  const keep = (end: number): void => {
+    for (const { at, length } of dataSlices(content, from, Math.max(0, end - from))) {
+      pieces.push({ at, end: at + length, isDirty: false })
+    }
+  }
+  for (const range of dirty) {
+    keep(range.at)
+    pieces.push({ ...range, isDirty: true })
+    from = range.end
+  }
+  keep(content.size)
+  return pieces
+}
+
+/** Neighbours that are small or written anyway, with no more than a small gap between them. */
+function groupSmall(pieces: readonly Piece[], small: number): Piece[][] {
+  const groups: Piece[][] = []
+  let open = false
+  for (const piece of pieces) {
+    const joins = piece.isDirty || piece.end - piece.at <= small
+    const last = groups.at(-1)
+    const gap = piece.at - (last?.at(-1)?.end ?? Number.NEGATIVE_INFINITY)
+    if (open && joins && last !== undefined && gap <= small) last.push(piece)
+    else groups.push([piece])
+    open = joins
+  }
+  return groups
+}
+
+function countAfter(groups: readonly (readonly Piece[])[]): number {
+  let count = 0
+  for (const group of groups) {
+    const bytes = (group.at(-1)?.end ?? 0) - (group[0]?.at ?? 0)
+    count += Math.ceil(bytes / limits.segmentBytesMax)
+  }
+  return count
+}
+
+/** The ranges of `content` that hold data and those of `dirty`, joined. */
+export function dataRanges(content: Content, dirty: readonly Range[]): Range[] {
+  return join(piecesOf(content, dirty))
+}

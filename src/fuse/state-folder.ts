@@ -1,0 +1,41 @@
+/** Where a mount keeps what is its own on this machine: one folder for each mountpoint. */
+import { createHash } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { basename, join } from 'node:path'
+
+export interface StateFolder {
+  readonly path: string
+  /** Notices, when the daemon runs in the background. */
+  readonly log: string
+  readonly spill: string
+  readonly recovery: string
+}
+
+/** XDG Base Directory Specification: state, else data, both per user. */
+export function stateHome(environment = process.env): string {
+  return join(environment.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'dfs')
+}
+
+export function dataHome(environment = process.env): string {
+  return join(environment.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'dfs')
+}
+
+/** `mountpoint` is absolute. */
+export function stateFolderOf(mountpoint: string, home = stateHome()): StateFolder {
+  const digest = createHash('sha256').update(mountpoint).digest('hex').slice(0, 12)
+  const name = basename(mountpoint)
+    .replaceAll(/[^A-Za-z0-9._-]/g, '_')
+    .slice(0, 40)
+  const path = join(home, `${name}-${digest}`)
+  return {
+    path,
+    log: join(path, 'log'),
+    spill: join(path, 'spill'),
+    recovery: join(path, 'recovery'),
+  }
+}
+
+export async function makeStateFolder(folder: StateFolder): Promise<void> {
+  await mkdir(folder.path, { recursive: true, mode: 0o700 })
+}

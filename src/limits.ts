@@ -1,0 +1,165 @@
+/**
+ * Every bound of the system in one place, with units in the names. Their relations are asserted
+ * when this module loads, so that a change of one that breaks another stops the program at once.
+ */
+import assert from 'node:assert/strict'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+
+export const limits = {
+  // Placement and content.
+  serverCount: 4,
+  pieceCount: 4,
+  segmentBytesMax: 32 * MiB,
+  /** Granularity of the CRC-32 checks, in memory, on the wire and on disk. */
+  blockBytes: 64 * KiB,
+  extentsMax: 8192,
+  fileBytesMax: 256 * 1024 * MiB,
+  /** Content up to this size travels inside the commit itself. */
+  inlineContentBytesMax: 64 * KiB,
+  /** A file with more extents than this is merged when it is closed. */
+  extentsMergeAt: 64,
+
+  // Names and attributes (POSIX <limits.h>, Linux xattr(7)).
+  nameBytesMax: 255,
+  symlinkBytesMax: 4095,
+  linksMax: 65_000,
+  attributeNameBytesMax: 255,
+  attributeValueBytesMax: 64 * KiB,
+  attributesBytesMax: 64 * KiB,
+
+  // Wire.
+  framePayloadBytesMax: 1 * MiB,
+  frameHeaderBytesMax: 1 * MiB,
+  frameBytesMax: 2 * MiB,
+  userNameBytesMax: 64,
+  keyBytesMax: 300,
+  registerValueBytesMax: 768 * KiB,
+  transactionWritesMax: 16,
+  transactionPreconditionsMax: 4096,
+  settlesMax: 256,
+  lookupNamesMax: 64,
+  readKeysMax: 256,
+  listEntriesMax: 2048,
+  listBytesMax: 512 * KiB,
+  surveyEntriesMax: 4096,
+  segmentsPerRequestMax: 8192,
+
+  // Time, in milliseconds.
+  requestTimeoutMs: 2_000,
+  reconnectDelayMs: 500,
+  authenticationFailureDelayMs: 400,
+  handshakeTimeoutMs: 5_000,
+  syncTimeoutMs: 60_000,
+  undecidedPatienceMs: 200,
+  transactionPatienceMs: 10_000,
+  idleConnectionMs: 10 * 60_000,
+
+  // Repair: how soon after a server came back, after a failure, and when nothing happens.
+  repairDelayMs: 1_000,
+  repairRetryMs: 5_000,
+  repairIntervalMs: 60_000,
+  /** Records, tombstones and replaced content are kept at least so long. */
+  sweepAgeMs: 60_000,
+  badCopiesMax: 10_000,
+
+  // Client memory and parallelism.
+  requestsInFlightMax: 256,
+  /** Files that one `dfc put -r` or `get -r` transfers at once. */
+  filesInFlightMax: 4,
+  /** Segments on their way to the servers; others wait. */
+  segmentPutsInFlightMax: 8,
+  /** Frames of pieces that one server has not answered yet. */
+  putFramesInFlightMax: 4,
+  /** Reads of pieces, each of at most framePayloadBytesMax. */
+  fetchesInFlightMax: 16,
+  /** A server that has not answered a read for so long is no longer the only one asked. */
+  fetchHedgeMs: 300,
+  blockCacheBytesMax: 64 * MiB,
+  registerCacheEntriesMax: 100_000,
+  cacheLifeMs: 1_000,
+  readAheadBytesMin: 256 * KiB,
+  /** For one sequential reader. */
+  readAheadBytesMax: 8 * MiB,
+  /** For all of them together: what is read ahead must not drive itself out of the cache. */
+  readAheadTotalBytesMax: 32 * MiB,
+  decisionsPendingMax: 64,
+  /** How long a decision waits for a commit to ride on; who meets its lock meanwhile waits as long. */
+  decisionDelayMs: 15,
+
+  // Mount.
+  /** FUSE requests that are worked on at once, each of them held by a thread of the binding. */
+  mountRequestsMax: 32,
+  /** Above all our own deadlines: the binding then answers ETIMEDOUT in our place. */
+  mountOperationTimeoutMs: 150_000,
+  /** How long the kernel may answer from the names and attributes it was told. */
+  kernelCacheMs: 1_000,
+  /** What the mount remembers of what it told the kernel: files. */
+  kernelCacheEntriesMax: 20_000,
+  handlesMax: 65_536,
+  /** Written and not stored, in memory, of all files together: beyond it writers wait or spill. */
+  draftBytesMax: 128 * MiB,
+  /** What was only appended is committed after so long, even if the file stays open. */
+  draftAgeMsMax: 30_000,
+  /** Separate dirty ranges of one file in memory; beyond it they go to the spill file. */
+  draftRunsMax: 4096,
+  /** In spill files, of all files together; beyond it a write gets ENOSPC. */
+  spillBytesMax: 4 * 1024 * MiB,
+  /** Unit in which drafts take memory. */
+  draftChunkBytes: 1 * MiB,
+  /** Segments on their way to the servers while their file is still being written. */
+  uploadsInFlightMax: 2,
+  /** Of a readdir reply; the kernel asks for less. */
+  readdirBytesMax: 32 * KiB,
+
+  // Server.
+  connectionsMax: 1024,
+  handshakesMax: 256,
+  connectionRequestsMax: 256,
+  connectionBytesMax: 8 * MiB,
+  connectionReplyBytesMax: 16 * MiB,
+  undecidedRecordsMax: 20_000,
+  /** Pieces up to this size rest in the account's index: a file costs far more than its bytes. */
+  smallPieceBytesMax: 16 * KiB,
+  abandonedPieceGraceMs: 24 * 3600_000,
+  /** A frame before authentication. */
+  handshakeFrameBytesMax: 4 * KiB,
+  /** A peer that does not read its replies for so long is cut off. */
+  replyStallMs: 30_000,
+  /** A closing connection gets so long to take its last replies. */
+  connectionCloseMs: 5_000,
+  /** Pieces that one connection may be sending part by part. */
+  uploadsMax: 64,
+  /** An unfinished piece that got no part for so long makes room for others. */
+  uploadIdleMs: 60_000,
+  /** An account stays open so long after its last connection. */
+  accountLingerMs: 60_000,
+  syncsInFlightMax: 4,
+  stopDrainMs: 5_000,
+} as const
+
+assert(limits.segmentBytesMax % (limits.pieceCount * limits.blockBytes) === 0)
+assert(limits.framePayloadBytesMax % limits.blockBytes === 0)
+assert(limits.readAheadTotalBytesMax <= limits.blockCacheBytesMax / 2)
+assert(limits.segmentPutsInFlightMax * 2 <= limits.uploadsMax)
+assert(
+  limits.framePayloadBytesMax + limits.frameHeaderBytesMax <= limits.frameBytesMax,
+  'a payload and its header must fit a frame',
+)
+assert(limits.framePayloadBytesMax <= limits.connectionBytesMax)
+assert(limits.frameBytesMax <= limits.connectionReplyBytesMax)
+assert(limits.inlineContentBytesMax <= limits.framePayloadBytesMax)
+assert(
+  limits.inlineContentBytesMax <= limits.smallPieceBytesMax * limits.pieceCount,
+  'pieces inside a commit rest in the index, where a decision can drop the spare one',
+)
+assert(limits.registerValueBytesMax + limits.keyBytesMax < limits.frameHeaderBytesMax)
+assert(limits.extentsMax * 64 + limits.attributesBytesMax <= limits.registerValueBytesMax)
+assert(limits.nameBytesMax + 32 <= limits.keyBytesMax)
+assert(limits.listBytesMax < limits.frameHeaderBytesMax)
+assert(limits.segmentBytesMax % limits.draftChunkBytes === 0)
+assert(
+  limits.segmentBytesMax * (limits.uploadsInFlightMax + 1) < limits.draftBytesMax,
+  'a file that streams in must not spill',
+)

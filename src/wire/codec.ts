@@ -1,0 +1,269 @@
+/**
+ * The binary encoding, as values that know both directions: a `Codec<T>` writes and reads one shape,
+ * and a message lists its fields once for both sides. Integers are big-endian. A 64-bit number is a
+ * safe integer or an error; every length is checked against its bound before memory is taken.
+ */
+import { DfsError } from '../errors.js'
+
+const broken = (what: string): DfsError => new DfsError('protocol', what)
+
+/** Appends to a buffer that grows as needed. */
+export class Writer {
+  #bytes: Buffer
+  #at = 0
+
+  constructor(capacity = 256) {
+    this.#bytes = Buffer.allocUnsafe(capacity)
+  }
+
+  /** Reserves `length` bytes and returns where they begin. */
+  take(length: number): number {
+    const at = this.#at
+    this.#at += length
+    if (this.#at > this.#bytes.length) {
+      const larger = Buffer.allocUnsafe(Math.max(this.#at, this.#bytes.length * 2))
+      this.#bytes.copy(larger, 0, 0, at)
+      this.#bytes = larger
+    }
+    return at
+  }
+
+  get buffer(): Buffer {
+    return this.#bytes
+  }
+
+  /** What was written so far; the writer must not be used afterwards. */
+  finish(): Buffer {
+    return this.#bytes.subarray(0, this.#at)
+  }
+}
+
+/** Walks over received bytes; running out of them is a `protocol` error. */
+export class Reader {
+  readonly bytes: Buffer
+  #at: number
+
+  constructor(bytes: Buffer, at = 0) {
+    this.bytes = bytes
+    this.#at = at
+  }
+
+  /** Steps over `length` bytes and returns where they begin. */
+  take(length: number): number {
+    const at = this.#at
+    if (at + length > this.bytes.length) throw broken('message is truncated')
+    this.#at += length
+    return at
+  }
+
+  /** Everything not read yet, without copying. */
+  rest(): Buffer {
+    return this.bytes.subarray(this.#at)
+  }
+
+  get remaining(): number {
+    return this.bytes.length - this.#at
+  }
+}
+
+export interface Codec<T> {
+  write(writer: Writer, value: T): void
+  read(reader: Reader): T
+}
+
+export type Value<C> = C extends Codec<infer T> ? T : never
+
+function unsigned(length: 1 | 2 | 4, max: number): Codec<number> {
+  return {
+    write(writer, value) {
+      if (!Number.isInteger(value) || value < 0 || value > max) {
+        throw broken(`${value} does not fit ${length * 8} bits`)
+      }
+      const at = writer.take(length)
+      writer.buffer.writeUIntBE(value, at, length)
+    },
+    read: (reader) => reader.bytes.readUIntBE(reader.take(length), length),
+  }
+}
+
+export const u8 = unsigned(1, 0xff)
+export const u16 = unsigned(2, 0xffff)
+export const u32 = unsigned(4, 0xffff_ffff)
+
+/** 0 .. 2^53 - 1 in eight bytes. */
+export const u64: Codec<number> = {
+  write(writer, value) {
+    if (!Number.isSafeInteger(value) || value < 0) throw broken(`${value} is not a safe integer`)
+    const at = writer.take(8)
+    writer.buffer.writeUInt32BE(Math.floor(value / 2 ** 32), at)
+    writer.buffer.writeUInt32BE(value % 2 ** 32, at + 4)
+  },
+  read(reader) {
+    const at = reader.take(8)
+    const value = reader.bytes.readUInt32BE(at) * 2 ** 32 + reader.bytes.readUInt32BE(at + 4)
+    if (!Number.isSafeInteger(value)) throw broken('a 64-bit number is out of range')
+    return value
+  },
+}
+
+/** -(2^53 - 1) .. 2^53 - 1 in eight bytes, two's complement. */
+export const i64: Codec<number> = {
+  write(writer, value) {
+    if (!Number.isSafeInteger(value)) throw broken(`${value} is not a safe integer`)
+    const at = writer.take(8)
+    writer.buffer.writeInt32BE(Math.floor(value / 2 ** 32), at)
+    writer.buffer.writeUInt32BE(value - Math.floor(value / 2 ** 32) * 2 ** 32, at + 4)
+  },
+  read(reader) {
+    const at = reader.take(8)
+    const value = reader.bytes.readInt32BE(at) * 2 ** 32 + reader.bytes.readUInt32BE(at + 4)
+    if (!Number.isSafeInteger(value)) throw broken('a 64-bit number is out of range')
+    return value
+  },
+}
+
+export const boolean: Codec<boolean> = {
+  write: (writer, value) => u8.write(writer, value ? 1 : 0),
+  read(reader) {
+    const value = u8.read(reader)
+    if (value > 1) throw broken('a boolean is neither 0 nor 1')
+    return value === 1
+  },
+}
+
+/** One of `names`, as its position in the list. */
+export function oneOf<const N extends readonly string[]>(...names: N): Codec<N[number]> {
+  return {
+    write: (writer, value) => u8.write(writer, names.indexOf(value)),
+    read(reader) {
+      const name = names[u8.read(reader)]
+      if (name === undefined) throw broken(`not one of ${names.join(', ')}`)
+      return name
+    },
+  }
+}
+
+/** At most `lengthMax` bytes behind their u32 length. Reading copies nothing: it is a view. */
+export function bytes(lengthMax: number): Codec<Buffer> {
+  return {
+    write(writer, value) {
+      if (value.length > lengthMax) throw broken(`${value.length} bytes exceed ${lengthMax}`)
+      u32.write(writer, value.length)
+      const at = writer.take(value.length)
+      value.copy(writer.buffer, at)
+    },
+    read(reader) {
+      const length = u32.read(reader)
+      if (length > lengthMax) throw broken(`${length} bytes exceed ${lengthMax}`)
+      const at = reader.take(length)
+      return reader.bytes.subarray(at, at + length)
+    },
+  }
+}
+
+/** Exactly `length` bytes as 2 * length lower-case hexadecimal digits. */
+export function hex(length: number): Codec<string> {
+  return {
+    write(writer, value) {
+      const at = writer.take(length)
+      const written = writer.buffer.write(value, at, length, 'hex')
+      if (written !== length || value.length !== length * 2) throw broken(`not ${length} hex bytes`)
+    },
+    read(reader) {
+      const at = reader.take(length)
+      return reader.bytes.toString('hex', at, at + length)
+    },
+  }
+}
+
+/** UTF-8 text of at most `bytesMax` bytes behind its u16 length; anything else is refused. */
+export function text(bytesMax: number): Codec<string> {
+  return {
+    write(writer, value) {
+      const length = Buffer.byteLength(value)
+      if (length > bytesMax) throw broken(`text of ${length} bytes exceeds ${bytesMax}`)
+      u16.write(writer, length)
+      const at = writer.take(length)
+      writer.buffer.write(value, at, length, 'utf8')
+    },
+    read(reader) {
+      const length = u16.read(reader)
+      if (length > bytesMax) throw broken(`text of ${length} bytes exceeds ${bytesMax}`)
+      const at = reader.take(length)
+      const value = reader.bytes.toString('utf8', at, at + length)
+      // Invalid UTF-8 turns into U+FFFD: only then is the exact comparison worth its time.
+      if (
+        value.includes('\ufffd') &&
+        Buffer.compare(Buffer.from(value), reader.bytes.subarray(at, at + length)) !== 0
+      ) {
+        throw broken('text is not UTF-8')
+      }
+      return value
+    },
+  }
+}
+
+/** At most `countMax` items behind their u32 count. */
+export function list<T>(item: Codec<T>, countMax: number): Codec<readonly T[]> {
+  return {
+    write(writer, value) {
+      if (value.length > countMax) throw broken(`${value.length} items exceed ${countMax}`)
+      u32.write(writer, value.length)
+      for (const element of value) item.write(writer, element)
+    },
+    read(reader) {
+      const count = u32.read(reader)
+      // An item takes at least one byte, so a count beyond the rest is a lie told before memory is taken.
+      if (count > countMax || count > reader.remaining) throw broken(`${count} items exceed bounds`)
+      const items: T[] = []
+      for (let index = 0; index < count; index += 1) items.push(item.read(reader))
+      return items
+    },
+  }
+}
+
+/** A value that may be absent (`null`). */
+export function optional<T>(inner: Codec<T>): Codec<T | null> {
+  return {
+    write(writer, value) {
+      boolean.write(writer, value !== null)
+      if (value !== null) inner.write(writer, value)
+    },
+    read: (reader) => (boolean.read(reader) ? inner.read(reader) : null),
+  }
+}
+
+type Fields = Readonly<Record<string, Codec<never>>>
+type StructOf<F> = { readonly [K in keyof F]: Value<F[K]> }
+
+/** Fields in the order in which they are named, on the wire as in the source. */
+export function struct<F extends { readonly [K in keyof F]: F[K] }>(fields: F): Codec<StructOf<F>> {
+  const entries = Object.entries(fields as unknown as Fields)
+  return {
+    write(writer, value) {
+      for (const [name, codec] of entries) {
+        codec.write(writer, (value as Record<string, never>)[name] as never)
+      }
+    },
+    read(reader) {
+      const value: Record<string, unknown> = {}
+      for (const [name, codec] of entries) value[name] = codec.read(reader)
+      return value as StructOf<F>
+    },
+  }
+}
+
+/** `value` as bytes of its own. */
+export function encode<T>(codec: Codec<T>, value: T): Buffer {
+  const writer = new Writer()
+  codec.write(writer, value)
+  return writer.finish()
+}
+
+/** The value that `bytes` hold, all of them: left-over bytes are a `protocol` error. */
+export function decode<T>(codec: Codec<T>, encoded: Buffer): T {
+  const reader = new Reader(encoded)
+  const value = codec.read(reader)
+  if (reader.remaining !== 0) throw broken(`${reader.remaining} bytes too many`)
+  return value
+}

@@ -1,0 +1,211 @@
+/**
+ * What the servers keep, as both sides understand it: register keys, the values of inodes and
+ * directory entries, and transactions. A server looks into a value only to join a listing and to
+ * count the references to segments; what the fields mean is the client's affair.
+ */
+import type { Time } from '../clock.js'
+import { DfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import {
+  boolean,
+  bytes,
+  type Codec,
+  decode,
+  encode,
+  hex,
+  i64,
+  list,
+  optional,
+  Reader,
+  struct,
+  text,
+  u8,
+  u32,
+  u64,
+  type Value,
+} from './codec.js'
+import { versionCodec } from './version.js'
+
+// ---- keys ---------------------------------------------------------------------------------------
+
+/** The name of a register: `i<ino>` for an inode, `e<parent ino>/<name>` for a directory entry. */
+export type Key = string
+
+export type ParsedKey =
+  | { readonly kind: 'inode'; readonly ino: number }
+  | { readonly kind: 'entry'; readonly parent: number; readonly name: string }
+
+export const rootIno = 1
+
+export function inodeKey(ino: number): Key {
+  return `i${ino}`
+}
+
+export function entryKey(parent: number, name: string): Key {
+  return `e${parent}/${name}`
+}
+
+/** Throws `protocol`. Every register of every transaction comes by here: no regular expressions. */
+export function parseKey(key: Key): ParsedKey {
+  const slash = key.indexOf('/')
+  const end = slash === -1 ? key.length : slash
+  let ino = end > 1 && end <= 17 && key.charCodeAt(1) !== digitZero ? 0 : Number.NaN
+  for (let at = 1; at < end; at += 1) {
+    const digit = key.charCodeAt(at) - digitZero
+    ino = digit >= 0 && digit <= 9 ? ino * 10 + digit : Number.NaN
+  }
+  if (Number.isSafeInteger(ino)) {
+    if (slash === -1 && key.startsWith('i')) return { kind: 'inode', ino }
+    if (slash !== -1 && key.startsWith('e')) {
+      const name = key.slice(slash + 1)
+      if (isEntryName(name)) return { kind: 'entry', parent: ino, name }
+    }
+  }
+  throw new DfsError('protocol', 'malformed register key')
+}
+
+const digitZero = 0x30
+
+/** Whether a directory entry may have this name: POSIX filename, 1 to 255 bytes, not "." or "..". */
+export function isEntryName(name: string): boolean {
+  return (
+    name !== '' &&
+    name !== '.' &&
+    name !== '..' &&
+    !name.includes('/') &&
+    !name.includes('\0') &&
+    (name.length * 3 <= limits.nameBytesMax || Buffer.byteLength(name) <= limits.nameBytesMax)
+  )
+}
+
+const keyCodec = text(limits.keyBytesMax)
+
+// ---- inodes and entries -------------------------------------------------------------------------
+
+/** File types as in <sys/stat.h>, the bits of `mode` above the permissions. */
+export const fileType = {
+  mask: 0o170000,
+  fifo: 0o010000,
+  characterDevice: 0o020000,
+  folder: 0o040000,
+  blockDevice: 0o060000,
+  file: 0o100000,
+  symlink: 0o120000,
+  socket: 0o140000,
+} as const
+
+export const timeCodec: Codec<Time> = struct({ seconds: i64, nanoseconds: u32 })
+
+/** 16 random bytes that name a segment, as hexadecimal digits. */
+export const segmentIdCodec = hex(16)
+
+export const segmentCodec = struct({
+  id: segmentIdCodec,
+  /** In bytes, 1 .. segmentBytesMax. */
+  length: u32,
+  /** Digest of the whole segment; MD5 mod 4 is its rotation over the servers. */
+  md5: hex(16),
+})
+export type Segment = Value<typeof segmentCodec>
+
+const extent = struct({
+  /** Where in the file the slice stands, in bytes. */
+  at: u64,
+  /** Position in the inode's list of segments. */
+  segment: u32,
+  /** Where in the segment the slice begins, in bytes. */
+  offset: u32,
+  /** In bytes, at least 1. */
+  length: u32,
+})
+
+const attribute = struct({
+  name: text(limits.attributeNameBytesMax),
+  value: bytes(limits.attributeValueBytesMax),
+})
+
+export const inodeCodec = struct({
+  /** File type and permissions, as st_mode. */
+  mode: u32,
+  uid: u32,
+  gid: u32,
+  /** Directory entries that name it. A folder's st_nlink is 2 + its subfolders instead. */
+  nlink: u32,
+  /** Content length in bytes. */
+  size: u64,
+  /** Device number of a device node, else 0. */
+  rdev: u32,
+  /** For a folder: the folder it is in (itself for the root). Else 0. */
+  parent: u64,
+  atime: timeCodec,
+  mtime: timeCodec,
+  ctime: timeCodec,
+  btime: timeCodec,
+  /** Target of a symbolic link, else empty. */
+  target: text(limits.symlinkBytesMax),
+  attributes: list(attribute, 1024),
+  segments: list(segmentCodec, limits.extentsMax),
+  /** Ordered by `at`, not overlapping; what none covers is a hole of zeros. */
+  extents: list(extent, limits.extentsMax),
+})
+export type Inode = Value<typeof inodeCodec>
+export type Extent = Value<typeof extent>
+
+export const entryCodec = struct({
+  ino: u64,
+  /** The type bits of the inode's mode, shifted right by 12 (d_type of readdir(3)). */
+  type: u8,
+})
+export type Entry = Value<typeof entryCodec>
+
+export const encodeInode = (inode: Inode): Buffer => encode(inodeCodec, inode)
+export const decodeInode = (value: Buffer): Inode => decode(inodeCodec, value)
+export const encodeEntry = (entry: Entry): Buffer => encode(entryCodec, entry)
+export const decodeEntry = (value: Buffer): Entry => decode(entryCodec, value)
+
+/** The mode in an encoded inode, its first field, without decoding the rest. */
+export function modeOfInode(value: Buffer): number {
+  return u32.read(new Reader(value))
+}
+
+export function typeOf(mode: number): number {
+  return mode & fileType.mask
+}
+
+// ---- transactions -------------------------------------------------------------------------------
+
+const registerValue = bytes(limits.registerValueBytesMax)
+
+const write = struct({
+  key: keyCodec,
+  /** null deletes: a tombstone. */
+  value: optional(registerValue),
+})
+
+const precondition = struct({
+  key: keyCodec,
+  /** True: no live value. False: exactly this version. */
+  absent: boolean,
+  /** The version that the client read (of the tombstone, or none, when absent). */
+  version: versionCodec,
+})
+export type Precondition = Value<typeof precondition>
+
+export const transactionCodec = struct({
+  writes: list(write, limits.transactionWritesMax),
+  preconditions: list(precondition, limits.transactionPreconditionsMax),
+  /** Folders that must have no live entry. Their inodes must be among the writes. */
+  emptyFolders: list(u64, limits.transactionWritesMax),
+})
+export type Transaction = Value<typeof transactionCodec>
+export type RegisterWrite = Value<typeof write>
+
+/** A decided value as it is copied between servers: install, survey, fill. */
+export const registerCodec = struct({
+  key: keyCodec,
+  version: versionCodec,
+  value: optional(registerValue),
+})
+export type Register = Value<typeof registerCodec>
+
+export { keyCodec, registerValue as registerValueCodec }

@@ -1,0 +1,215 @@
+/**
+ * Four servers and a mount of our own, made for one run: each a process that can be killed, frozen
+ * and started again, on free ports and in a temporary folder.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { undoLater } from './clean-up.js'
+import { run } from './programs.js'
+
+const serverNames = ['DFS1', 'DFS2', 'DFS3', 'DFS4']
+const startDeadlineMs = 20_000
+const stopDeadlineMs = 40_000
+
+/** This file runs as dist/bench/cluster.js, beside dist/src. */
+const programs = join(import.meta.dirname, '..', 'src')
+const serverProgram = join(programs, 'dfs', 'main.js')
+const mountProgram = join(programs, 'fuse', 'main.js')
+export const clientProgram = join(programs, 'dfc', 'main.js')
+
+export interface ClusterOptions {
+  /** An empty folder for everything. */
+  readonly home: string
+  /** Where to put CPU profiles of the servers and the mount. */
+  readonly profiles: string | undefined
+}
+
+export class Cluster {
+  readonly mountpoint: string
+  readonly clientConfig: string
+  readonly #options: ClusterOptions
+  readonly #serverConfig: string
+  readonly #servers: (ChildProcess | undefined)[] = []
+  readonly #ports: number[] = [0, 0, 0, 0]
+  #mount: ChildProcess | undefined
+
+  private constructor(options: ClusterOptions) {
+    this.#options = options
+    this.mountpoint = join(options.home, 'mnt')
+    this.clientConfig = join(options.home, 'dfc.conf')
+    this.#serverConfig = join(options.home, 'dfs.conf')
+  }
+
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const cluster = new Cluster(options)
+    undoLater(() => cluster.#remove())
+    mkdirSync(cluster.mountpoint, { recursive: true })
+    const password = randomBytes(12).toString('hex')
+    writeFileSync(cluster.#serverConfig, `[users.bench]\npassword = "${password}"\n`, {
+      mode: 0o600,
+    })
+    await Promise.all(serverNames.map((_, index) => cluster.startServer(index)))
+    writeFileSync(cluster.clientConfig, cluster.#clientText(password), { mode: 0o600 })
+    await cluster.mount()
+    return cluster
+  }
+
+  // -- servers -----------------------------------------------------------------------------------
+
+  /** Starts it, again on the port and in the folder that it had before. */
+  async startServer(index: number): Promise<void> {
+    const folder = join(this.#options.home, serverNames[index] ?? '')
+    mkdirSync(folder, { recursive: true })
+    const args = [folder, String(this.#ports[index]), '--config', this.#serverConfig]
+    const server = this.#fork(serverProgram, args)
+    this.#servers[index] = server
+    const said = (await saidFirst(server)) as { readonly listening: number }
+    this.#ports[index] = said.listening
+  }
+
+  /** SIGKILL, SIGSTOP and SIGCONT. */
+  async signalServer(index: number, signal: NodeJS.Signals): Promise<void> {
+    const server = this.#servers[index]
+    if (server === undefined) return
+    if (signal === 'SIGKILL') {
+      await killed(server)
+      this.#servers[index] = undefined
+    } else server.kill(signal)
+  }
+
+  /** A new disk for a server that does not run. */
+  async wipeServer(index: number): Promise<void> {
+    const folder = join(this.#options.home, serverNames[index] ?? '')
+    await rm(folder, { recursive: true, force: true })
+  }
+
+  // -- the mount ---------------------------------------------------------------------------------
+
+  async mount(): Promise<void> {
+    const args = ['--config', this.clientConfig, '--foreground', this.mountpoint]
+    this.#mount = this.#fork(mountProgram, args)
+    await saidFirst(this.#mount)
+  }
+
+  /** In order: what was written is stored. Takes it off by force when that does not end. */
+  async unmount(): Promise<void> {
+    const mount = this.#mount
+    this.#mount = undefined
+    if (mount === undefined || mount.exitCode !== null) return
+    const ended = once(mount, 'exit')
+    mount.kill('SIGTERM')
+    const late = setTimeout(() => mount.kill('SIGKILL'), stopDeadlineMs)
+    await ended
+    clearTimeout(late)
+  }
+
+  /** All processes anew, with nothing in their memory. */
+  async restart(): Promise<void> {
+    await this.unmount()
+    await Promise.all(
+      this.#servers.map(async (server, index) => {
+        if (server !== undefined) await ended(server)
+        await this.startServer(index)
+      }),
+    )
+    await this.mount()
+  }
+
+  /** The most memory that each process had so far, in MiB: VmHWM of proc(5). */
+  async memoryPeaks(): Promise<{ readonly mount: number; readonly servers: readonly number[] }> {
+    const servers = await Promise.all(this.#servers.map((server) => memoryPeak(server)))
+    return { mount: await memoryPeak(this.#mount), servers }
+  }
+
+  // ----------------------------------------------------------------------------------------------
+
+  async #remove(): Promise<void> {
+    await this.unmount()
+    await run('fusermount3', ['-u', '-z', this.mountpoint]).catch(() => undefined)
+    const { profiles } = this.#options
+    await Promise.all(
+      this.#servers.map((server) => server && (profiles ? ended(server) : killed(server))),
+    )
+  }
+
+  /** In a group of its own: Ctrl-C is for us, and we end it in order. */
+  #fork(program: string, args: readonly string[]): ChildProcess {
+    const { profiles, home } = this.#options
+    const child = fork(program, args, {
+      cwd: '/',
+      detached: true,
+      env: {
+        ...process.env,
+        XDG_STATE_HOME: join(home, 'state'),
+        XDG_DATA_HOME: join(home, 'data'),
+      },
+      execArgv: profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`],
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    })
+    // The last lines, for when it does not start.
+    const lines: string[] = []
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      lines.push(text)
+      if (lines.length > 20) lines.shift()
+      if (process.env.BENCH_VERBOSE) process.stderr.write(text)
+    })
+    lastLines.set(child, lines)
+    return child
+  }
+
+  #clientText(password: string): string {
+    const servers = serverNames.map(
+      (name, index) =>
+        `\n[[server]]\nname = "${name}"\naddress = "127.0.0.1:${this.#ports[index]}"\n`,
+    )
+    return `user = "bench"\npassword = "${password}"\ntimeout = "2s"\n${servers.join('')}`
+  }
+}
+
+const lastLines = new WeakMap<ChildProcess, readonly string[]>()
+
+/** The message by which a program tells that it is ready. */
+async function saidFirst(child: ChildProcess): Promise<unknown> {
+  const late = AbortSignal.timeout(startDeadlineMs)
+  const settled = new AbortController()
+  const signal = AbortSignal.any([late, settled.signal])
+  try {
+    const [message] = (await Promise.race([
+      once(child, 'message', { signal }),
+      once(child, 'exit', { signal }).then(() => {
+        throw new Error(`ended early: ${lastLines.get(child)?.join('') ?? ''}`)
+      }),
+    ])) as [unknown]
+    return message
+  } finally {
+    settled.abort()
+  }
+}
+
+async function killed(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exit = once(child, 'exit')
+  child.kill('SIGKILL')
+  await exit
+}
+
+/** In order, by SIGTERM. */
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const exit = once(child, 'exit')
+  child.kill('SIGCONT')
+  child.kill('SIGTERM')
+  const late = setTimeout(() => child.kill('SIGKILL'), stopDeadlineMs)
+  await exit
+  clearTimeout(late)
+}
+
+async function memoryPeak(child: ChildProcess | undefined): Promise<number> {
+  if (child?.pid === undefined) return Number.NaN
+  const text = await readFile(`/proc/${child.pid}/status`, 'utf8')
+  return Number(/^VmHWM:\s*(\d+) kB/m.exec(text)?.[1]) / 1024
+}

@@ -1,0 +1,20 @@
+/** The command-line client, for what only it does. */
+import { type Cluster, clientProgram } from './cluster.js'
+import { type Ended, run } from './programs.js'
+
+const deadlineMs = 120_000
+
+export function dfc(cluster: Cluster, ...args: readonly string[]): Promise<Ended> {
+  const all = [clientProgram, '--config', cluster.clientConfig, ...args]
+  return run(process.execPath, all, { deadlineMs, keepOutput: true })
+}
+
+/** Resolves when all four servers agree again. */
+export async function heal(cluster: Cluster): Promise<void> {
+  await dfc(cluster, 'heal')
+}
+
+export async function hasOperation(cluster: Cluster, name: string): Promise<boolean> {
+  const { output } = await dfc(cluster, '--help')
+  return new RegExp(`^\\s+${name}\\b`, 'm').test(output)
+}

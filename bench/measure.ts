@@ -1,0 +1,115 @@
+/**
+ * Measures one work: ours and theirs in turn at every step of every round, so that both meet the same
+ * noise of the machine.
+ */
+import { join } from 'node:path'
+import type { Place } from './place.js'
+import { run, time } from './programs.js'
+import type { Scale } from './scale.js'
+import type { Sources } from './sources.js'
+import type { Site, Step, Unit, Work } from './work.js'
+
+/** What was measured in one place: values in the unit of the row, one for each round. */
+export interface Column {
+  readonly values: readonly number[]
+  /** Why there is no value, or no further one. */
+  readonly failure: string | undefined
+}
+
+export interface Row {
+  readonly work: string
+  readonly title: string
+  readonly unit: Unit
+  /** In the order of the places. */
+  readonly columns: readonly Column[]
+}
+
+export interface MeasureOptions {
+  readonly places: readonly Place[]
+  readonly sources: Sources
+  readonly scale: Scale
+}
+
+/** What a work leaves in one place while it goes on. */
+interface Progress {
+  readonly place: Place
+  readonly values: Map<Step, number[]>
+  readonly failures: Map<Step, string>
+}
+
+const removalDeadlineMs = 120_000
+
+export async function measure(work: Work, options: MeasureOptions): Promise<Row[]> {
+  const places = options.places.filter(({ cluster }) => cluster !== undefined || !work.oursOnly)
+  for (const place of places) if ((await work.isPossible?.(place)) === false) return []
+  const all = places.map((place): Progress => ({ place, values: new Map(), failures: new Map() }))
+  const startMs = performance.now()
+  for (const progress of all) await prepare(work, progress, options)
+  for (let round = 0; round < work.rounds; round += 1) {
+    await measureRound(work, all, round, options)
+    const usedMs = performance.now() - startMs
+    if ((usedMs / (round + 1)) * (round + 2) > work.secondsMax * 1000) break
+  }
+  for (const { place } of all) await remove(join(place.folder, work.name))
+  return work.steps.map((step) => ({
+    work: work.name,
+    title: step.title,
+    unit: step.unit,
+    columns: all.map(({ values, failures }) => ({
+      values: values.get(step) ?? [],
+      failure: failures.get(step),
+    })),
+  }))
+}
+
+async function prepare(work: Work, progress: Progress, options: MeasureOptions): Promise<void> {
+  const site = siteOf(work, progress.place, 'shared', options)
+  await time('mkdir', '-p', site.shared)
+  try {
+    await work.prepare?.(site)
+  } catch (error) {
+    for (const step of work.steps) progress.failures.set(step, messageOf(error))
+  }
+}
+
+/** A step that fails takes the later ones of this round with it: they need what it was to leave. */
+async function measureRound(
+  work: Work,
+  all: readonly Progress[],
+  round: number,
+  options: MeasureOptions,
+): Promise<void> {
+  const sites = all.map(({ place }) => siteOf(work, place, `round-${round}`, options))
+  for (const { folder } of sites) await time('mkdir', folder)
+  const given = new Set(all.filter(({ failures }) => failures.size > 0))
+  for (const step of work.steps) {
+    for (const [index, progress] of all.entries()) {
+      const site = sites[index]
+      if (site === undefined || given.has(progress)) continue
+      try {
+        if (step.cold) await site.place.makeCold()
+        const values = progress.values.get(step) ?? []
+        progress.values.set(step, [...values, await step.run(site)])
+      } catch (error) {
+        progress.failures.set(step, messageOf(error))
+        given.add(progress)
+      }
+    }
+  }
+  for (const { folder } of sites) await remove(folder)
+}
+
+function siteOf(work: Work, place: Place, folder: string, options: MeasureOptions): Site {
+  const own = join(place.folder, work.name)
+  const { sources, scale } = options
+  return { place, folder: join(own, folder), shared: join(own, 'shared'), sources, scale }
+}
+
+/** What cannot be removed is in nobody's way: everything goes at the end of the run. */
+async function remove(folder: string): Promise<void> {
+  await run('rm', ['-rf', folder], { deadlineMs: removalDeadlineMs }).catch(() => undefined)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

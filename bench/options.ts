@@ -1,0 +1,53 @@
+/** What the command line asks for. */
+import { resolve } from 'node:path'
+import { Command, InvalidArgumentError } from 'commander'
+import type { Extra } from './work.js'
+import { works } from './works/table.js'
+
+export interface Options {
+  readonly against?: string
+  readonly only?: readonly string[]
+  readonly quick?: true
+  readonly growth?: true
+  readonly huge?: true
+  readonly folder?: string
+  readonly json?: string
+  readonly profile?: string
+}
+
+export function parseOptions(args: readonly string[]): Options {
+  return new Command('npm run bench --')
+    .description('Measures our mount with ordinary work, beside another folder if one is given.')
+    .option('--against <dir>', 'do the same work in this folder, in turn', asPath)
+    .option('--only <names>', `some works: ${Object.keys(works).join(', ')}`, asNames)
+    .option('--quick', 'less of everything, in less than a minute')
+    .option('--growth', 'also how it grows with the number of files: some minutes more')
+    .option('--huge', 'also a copy of 10 GiB: needs 30 GiB of disk')
+    .option('--folder <dir>', 'where our servers keep their data', asPath)
+    .option('--json <file>', 'write the numbers', asPath)
+    .option('--profile <dir>', 'write CPU profiles of our mount and servers', asPath)
+    .parse(args, { from: 'user' })
+    .opts<Options>()
+}
+
+/** The works that are asked for, by name. */
+export function chosenWorks(options: Options): readonly string[] {
+  const wanted = (extra: Extra | undefined): boolean =>
+    extra === undefined || options[extra] === true
+  return (
+    options.only ??
+    Object.entries(works).flatMap(([name, { extra }]) => (wanted(extra) ? [name] : []))
+  )
+}
+
+function asNames(text: string): readonly string[] {
+  const names = text.split(',')
+  for (const name of names) {
+    if (!Object.hasOwn(works, name)) throw new InvalidArgumentError(`There is no work "${name}".`)
+  }
+  return names
+}
+
+function asPath(text: string): string {
+  return resolve(process.env.INIT_CWD ?? '.', text)
+}

@@ -1,0 +1,37 @@
+/** How much work is done: the usual run, and the quick one. */
+export interface Scale {
+  readonly copyMiB: number
+  readonly bigMiB: number
+  readonly files: number
+  readonly entries: number
+  readonly missedFiles: number
+  readonly operations: number
+  readonly syncs: number
+  readonly rounds: number
+  /** No further work begins after so long, unless it was asked for by name. */
+  readonly secondsMax: number
+}
+
+export const usual: Scale = {
+  copyMiB: 256,
+  bigMiB: 1024,
+  files: 500,
+  entries: 10_000,
+  missedFiles: 1_000,
+  operations: 200,
+  syncs: 50,
+  rounds: 3,
+  secondsMax: 200,
+}
+
+export const quick: Scale = {
+  copyMiB: 64,
+  bigMiB: 256,
+  files: 100,
+  entries: 1_000,
+  missedFiles: 200,
+  operations: 50,
+  syncs: 10,
+  rounds: 1,
+  secondsMax: 45,
+}

@@ -1,0 +1,39 @@
+/** A big file goes in, and comes out again. */
+import { join } from 'node:path'
+import { time } from '../programs.js'
+import type { Scale } from '../scale.js'
+import { milliseconds, type Site, type Work } from '../work.js'
+
+const fileIn = ({ folder }: Site): string => join(folder, 'file')
+
+export function copy({ copyMiB, rounds }: Scale): Work {
+  return {
+    name: 'copy',
+    rounds,
+    secondsMax: 25,
+    steps: [
+      {
+        title: `copy ${copyMiB} MiB in (cp, close included)`,
+        unit: 'MiB/s',
+        run: async (site) =>
+          copyMiB / (await time('cp', '--reflink=never', site.sources.file, fileIn(site))),
+      },
+      {
+        title: 'sync it',
+        unit: 'ms',
+        run: async (site) => milliseconds(await time('sync', fileIn(site))),
+      },
+      {
+        title: `read ${copyMiB} MiB cold (cat)`,
+        unit: 'MiB/s',
+        cold: true,
+        run: async (site) => copyMiB / (await time('cat', fileIn(site))),
+      },
+      {
+        title: 'read it again',
+        unit: 'MiB/s',
+        run: async (site) => copyMiB / (await time('cat', fileIn(site))),
+      },
+    ],
+  }
+}

@@ -1,0 +1,45 @@
+/** Reads and writes of a few bytes in a file. */
+import { join } from 'node:path'
+import { msEach } from '../order.js'
+import { time } from '../programs.js'
+import type { Scale } from '../scale.js'
+import type { Site, Work } from '../work.js'
+
+const MiB = 1024 * 1024
+
+const fileIn = ({ shared }: Site): string => join(shared, 'file')
+
+export function inside({ copyMiB, operations, syncs, rounds }: Scale): Work {
+  const anywhere = { count: operations, bytes: copyMiB * MiB }
+  return {
+    name: 'inside',
+    rounds,
+    secondsMax: 15,
+    prepare: (site) => time('cp', '--reflink=never', site.sources.file, fileIn(site)),
+    steps: [
+      {
+        title: `${operations} random reads of 4 KiB in ${copyMiB} MiB, cold`,
+        unit: 'ms each',
+        cold: true,
+        run: (site) => msEach({ ...anywhere, task: 'randomRead', path: fileIn(site) }),
+      },
+      {
+        title: `${operations} random overwrites of 4 KiB, then close`,
+        unit: 'ms each',
+        run: (site) => msEach({ ...anywhere, task: 'randomWrite', path: fileIn(site) }),
+      },
+      {
+        title: 'open, append a line, close',
+        unit: 'ms each',
+        run: ({ folder }) =>
+          msEach({ task: 'append', path: join(folder, 'log'), count: operations }),
+      },
+      {
+        title: 'write 4 KiB, fsync',
+        unit: 'ms each',
+        run: ({ folder }) =>
+          msEach({ task: 'writeSync', path: join(folder, 'journal'), count: syncs }),
+      },
+    ],
+  }
+}

@@ -1,0 +1,50 @@
+/** Many small files. */
+import { msEach } from '../order.js'
+import { time } from '../programs.js'
+import type { Scale } from '../scale.js'
+import { milliseconds, type Work } from '../work.js'
+
+const fileBytes = 4096
+
+export function small({ files, rounds }: Scale): Work {
+  const each = { count: files, bytes: fileBytes }
+  return {
+    name: 'small',
+    rounds,
+    secondsMax: 25,
+    steps: [
+      {
+        title: `create ${files} files of 4 KiB`,
+        unit: 'ms each',
+        run: ({ folder }) => msEach({ ...each, task: 'create', path: folder }),
+      },
+      {
+        title: `ls -l of ${files} files, cold`,
+        unit: 'ms',
+        cold: true,
+        run: async ({ folder }) => milliseconds(await time('ls', '-l', folder)),
+      },
+      {
+        title: `read ${files} files of 4 KiB, cold`,
+        unit: 'ms each',
+        cold: true,
+        run: ({ folder }) => msEach({ ...each, task: 'read', path: folder }),
+      },
+      {
+        title: 'stat them, warm',
+        unit: 'ms each',
+        run: ({ folder }) => msEach({ ...each, task: 'stat', path: folder }),
+      },
+      {
+        title: 'rename them',
+        unit: 'ms each',
+        run: ({ folder }) => msEach({ ...each, task: 'rename', path: folder }),
+      },
+      {
+        title: 'unlink them',
+        unit: 'ms each',
+        run: ({ folder }) => msEach({ ...each, task: 'unlink', path: folder }),
+      },
+    ],
+  }
+}

@@ -1,0 +1,29 @@
+/** All works, in the order in which they are done. */
+import type { WorkEntry } from '../work.js'
+import { copy } from './copy.js'
+import { growth } from './growth.js'
+import { huge } from './huge.js'
+import { inside } from './inside.js'
+import { listing } from './listing.js'
+import { memory } from './memory.js'
+import { outage } from './outage.js'
+import { parallel } from './parallel.js'
+import { programs } from './programs.js'
+import { repair } from './repair.js'
+import { small } from './small.js'
+import { verify } from './verify.js'
+
+export const works: Readonly<Record<string, WorkEntry>> = {
+  copy: { make: copy },
+  small: { make: small },
+  inside: { make: inside },
+  programs: { make: programs },
+  listing: { make: listing },
+  outage: { make: outage },
+  memory: { make: memory },
+  repair: { make: repair },
+  verify: { make: verify },
+  growth: { make: growth, extra: 'growth' },
+  parallel: { make: parallel, extra: 'growth' },
+  huge: { make: huge, extra: 'huge' },
+}

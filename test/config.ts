@@ -1,0 +1,272 @@
+import { resolve } from 'node:path'
+import t from 'tap'
+import {
+  isUserName,
+  loadClientConfig,
+  parseAddress,
+  parseClientConfig,
+  parseUsersConfig,
+  readConfig,
+} from '../src/config.js'
+import { limits } from '../src/limits.js'
+import { formatVerifier, makeVerifier, parseVerifier } from '../src/wire/scram.js'
+
+const project = resolve(import.meta.dirname, '../..')
+
+const good = `# who
+user = "alice"
+password = "secret"
+timeout = "500ms"
+
+[[server]]
+name = "DFS1"
+address = "127.0.0.1:10001"
+
+[[server]]
+name = "DFS2"
+address = "[::1]:10002"
+
+[[server]]
+name = "DFS3"
+address = "three.example:10003"
+
+[[server]]
+name = "DFS4"
+address = "127.0.0.1:10004"
+`
+
+const parse = (text: string, environment = {}) => parseClientConfig(text, 'dfc.conf', environment)
+
+/** A mistake made by replacing one text of the good file, and what must be said about it. */
+interface Mistake {
+  readonly from: string
+  readonly to: string
+  readonly message: string
+}
+
+const mistakes: readonly Mistake[] = [
+  {
+    from: '"127.0.0.1:10001"',
+    to: '"localhost"',
+    message: 'dfc.conf:8: address: expected "host:port", got "localhost"',
+  },
+  {
+    from: '"three.example:10003"',
+    to: '"three.example:0"',
+    message: 'dfc.conf:16: address: expected "host:port", got "three.example:0"',
+  },
+  {
+    from: 'address = "127.0.0.1:10004"\n',
+    to: '',
+    message: 'dfc.conf:18: address: expected "host:port", got nothing',
+  },
+  {
+    from: '"127.0.0.1:10004"',
+    to: '10004',
+    message: 'dfc.conf:20: address: expected "host:port", got 10004',
+  },
+  {
+    from: '127.0.0.1:10004',
+    to: '127.0.0.1:10001',
+    message:
+      'dfc.conf:20: address: expected an address that no other server has, got "127.0.0.1:10001"',
+  },
+  {
+    from: 'DFS4',
+    to: 'DFS2',
+    message: 'dfc.conf:19: name: expected a name that no other server has, got "DFS2"',
+  },
+  {
+    from: '"DFS3"',
+    to: '""',
+    message: 'dfc.conf:15: name: expected a name such as "DFS1", got ""',
+  },
+  {
+    from: '\n[[server]]\nname = "DFS4"\naddress = "127.0.0.1:10004"\n',
+    to: '',
+    message: 'dfc.conf:1: expected exactly 4 [[server]], got 3',
+  },
+  {
+    from: 'timeout',
+    to: 'timeuot',
+    message:
+      'dfc.conf:4: unknown key "timeuot": expected one of user, password, timeout, recovery, server',
+  },
+  {
+    from: 'name = "DFS2"',
+    to: 'name = "DFS2"\nweight = 1',
+    message: 'dfc.conf:12: unknown key "weight": expected one of name, address',
+  },
+  {
+    from: '"500ms"',
+    to: '"soon"',
+    message:
+      'dfc.conf:4: timeout: expected a duration from "10ms" to "60s", such as "2s", got "soon"',
+  },
+  {
+    from: '"500ms"',
+    to: '2',
+    message: 'dfc.conf:4: timeout: expected a duration from "10ms" to "60s", such as "2s", got 2',
+  },
+  {
+    from: '"alice"',
+    to: '"../alice"',
+    message:
+      'dfc.conf:2: user: expected a name of 1 to 64 of A-Z a-z 0-9 . _ - (no dot in front), got "../alice"',
+  },
+  {
+    from: '"secret"',
+    to: '1234',
+    message: 'dfc.conf:3: password: expected a text, got a number',
+  },
+  {
+    from: 'password = "secret"\n',
+    to: '',
+    message:
+      "dfc.conf:1: password: expected a text here or in the environment's DFC_PASSWORD, got nothing",
+  },
+]
+
+t.test('reads a good file of the client', async (t) => {
+  t.same(parse(good), {
+    user: 'alice',
+    password: 'secret',
+    timeoutMs: 500,
+    servers: [
+      { name: 'DFS1', address: { host: '127.0.0.1', port: 10_001 } },
+      { name: 'DFS2', address: { host: '::1', port: 10_002 } },
+      { name: 'DFS3', address: { host: 'three.example', port: 10_003 } },
+      { name: 'DFS4', address: { host: '127.0.0.1', port: 10_004 } },
+    ],
+    recovery: undefined,
+  })
+})
+
+for (const { from, to, message } of mistakes) {
+  t.test(`says ${message}`, async (t) => {
+    const text = good.replace(from, to)
+    t.not(text, good)
+    t.throws(() => parse(text), { name: 'DfsError', code: 'configuration', message })
+  })
+}
+
+t.test('says where the syntax is broken', async (t) => {
+  t.throws(() => parse(good.replace('"secret"', '"secret')), {
+    code: 'configuration',
+    message: /^dfc\.conf:3: .+/,
+  })
+})
+
+t.test('never shows a password', async (t) => {
+  const text = '[users.alice]\npassword = "hush"\nverifier = "hush"\n'
+  try {
+    parseUsersConfig(text, 'dfs.conf', parseVerifier)
+    t.fail('accepted')
+  } catch (thrown) {
+    t.notMatch(String(thrown), /hush/)
+  }
+  t.throws(() => parse(good.replace('"secret"', '"hush" x')), { message: /^((?!hush).)*$/s })
+})
+
+t.test('takes the password from the environment first', async (t) => {
+  const without = good.replace('password = "secret"\n', '')
+  t.equal(parse(good, { DFC_PASSWORD: 'other' }).password, 'other')
+  t.equal(parse(without, { DFC_PASSWORD: 'other' }).password, 'other')
+  t.equal(parse(good, { DFC_PASSWORD: '' }).password, 'secret')
+})
+
+t.test('waits two seconds when nothing else is said, and takes s and ms', async (t) => {
+  t.equal(parse(good.replace('timeout = "500ms"', '')).timeoutMs, limits.requestTimeoutMs)
+  t.equal(parse(good.replace('500ms', '1.5s')).timeoutMs, 1500)
+  for (const wrong of ['0s', '9ms', '61s', '-1s', '2m', '2 s', '']) {
+    t.throws(() => parse(good.replace('500ms', wrong)), { code: 'configuration' }, wrong)
+  }
+})
+
+t.test('looks for the recovery folder beside the file', async (t) => {
+  const text = `recovery = "kept"\n${good}`
+  t.equal(parseClientConfig(text, '/etc/dfs/dfc.conf', {}).recovery, '/etc/dfs/kept')
+  const absolute = text.replace('"kept"', '"/var/kept"')
+  t.equal(parseClientConfig(absolute, '/etc/dfs/dfc.conf', {}).recovery, '/var/kept')
+})
+
+t.test('knows addresses by host and port', async (t) => {
+  t.same(parseAddress('a-b.c:1'), { host: 'a-b.c', port: 1 })
+  t.same(parseAddress('[fe80::1%eth0]:65535'), { host: 'fe80::1%eth0', port: 65_535 })
+  for (const wrong of ['', ':1', 'a', 'a:', 'a:0', 'a:65536', 'a:1x', '::1:80', 'a b:1', '[::1]']) {
+    t.equal(parseAddress(wrong), undefined, wrong)
+  }
+})
+
+t.test('takes names for users that are safe as names of folders', async (t) => {
+  for (const name of ['a', 'alice', 'A.b_c-9', '_', '-x', 'x'.repeat(64)]) t.ok(isUserName(name))
+  for (const name of ['', '.', '..', '.a', 'a/b', 'a b', 'ä', 'a\n', 'x'.repeat(65)]) {
+    t.notOk(isUserName(name), name)
+  }
+  t.notOk(isUserName('identity.json'), 'a file of the server')
+  t.notOk(isUserName('lock.db-journal'), 'a file of the server')
+})
+
+t.test('reads the users with what they have', async (t) => {
+  const text = formatVerifier(makeVerifier('x', Buffer.alloc(16), 4096))
+  const users = parseUsersConfig(
+    `[users.alice]\npassword = "secret"\n[users."b.c"]\nverifier = "${text}"\n`,
+    'dfs.conf',
+    parseVerifier,
+  )
+  t.same([...users.keys()], ['alice', 'b.c'])
+  t.same(users.get('alice'), { kind: 'password', password: 'secret' })
+  t.same(users.get('b.c'), { kind: 'verifier', verifier: parseVerifier(text) })
+})
+
+t.test('says what is wrong with a user', async (t) => {
+  const wrong: readonly (readonly [string, string])[] = [
+    ['[users.alice]\n', 'dfs.conf:1: user "alice": expected exactly one of password and verifier'],
+    [
+      '\n[users.alice]\npassword = ""',
+      'dfs.conf:3: password: expected at least one character, got another text',
+    ],
+    [
+      '[users.alice]\nverifier = "x"',
+      'dfs.conf:2: verifier: expected a SCRAM-SHA-256 verifier, got another text',
+    ],
+    [
+      '[users.alice]\nadmin = true',
+      'dfs.conf:2: unknown key "admin": expected one of password, verifier',
+    ],
+    [
+      '[users]\nalice = "secret"',
+      'dfs.conf:2: alice: expected a table with a password or a verifier, got "secret"',
+    ],
+    ['[user.alice]\npassword = "x"', 'dfs.conf:1: unknown key "user": expected one of users'],
+    [
+      '[users.".hidden"]\npassword = "x"',
+      'dfs.conf:1: user ".hidden": expected a name of 1 to 64 of A-Z a-z 0-9 . _ - (no dot in front)',
+    ],
+  ]
+  for (const [text, message] of wrong) {
+    const read = (): unknown => parseUsersConfig(text, 'dfs.conf', parseVerifier)
+    t.throws(read, { code: 'configuration', message })
+  }
+})
+
+t.test('names a file that is not there or cannot be read', async (t) => {
+  const missing = `${t.testdir({})}/dfc.conf`
+  const message = `${missing}: cannot read the configuration: there is no such file`
+  t.throws(() => loadClientConfig(missing, {}), { code: 'configuration', message })
+  t.throws(() => readConfig(project), {
+    code: 'configuration',
+    message: new RegExp(`^${project}: `),
+  })
+})
+
+t.test('ships samples that work together', async (t) => {
+  const client = loadClientConfig(resolve(project, 'config/dfc.conf'), {})
+  const file = resolve(project, 'config/dfs.conf')
+  const user = parseUsersConfig(readConfig(file), file, parseVerifier).get(client.user)
+  t.same(user, { kind: 'password', password: client.password })
+  t.same(
+    client.servers.map(({ name, address }) => `${name} ${address.port}`),
+    ['DFS1 10001', 'DFS2 10002', 'DFS3 10003', 'DFS4 10004'],
+  )
+})

@@ -1,0 +1,117 @@
+import t, { type Test } from 'tap'
+import type { Cluster } from '../../src/dfc/cluster.js'
+import { ContentStore } from '../../src/dfc/content.js'
+import { build, wholeSlice } from '../../src/dfc/extents.js'
+import type { Content } from '../../src/dfc/node.js'
+import { prepare } from '../../src/dfc/prepared-segment.js'
+import { limits } from '../../src/limits.js'
+import { type Network, tcpNetwork } from '../../src/network.js'
+import { Seeded } from '../fixtures/seeded.js'
+import { startServers } from '../fixtures/servers.js'
+
+const MiB = 1024 * 1024
+const { blockBytes } = limits
+
+interface Stored {
+  readonly cluster: Cluster
+  readonly content: Content
+  readonly bytes: Buffer
+  /** Bytes that servers have sent to this client, without the little around them. */
+  received(): number
+}
+
+/** One segment on four servers, and a client that counts what it receives. */
+async function stored(t: Test, length: number): Promise<Stored> {
+  const servers = await startServers(t)
+  let received = 0
+  const counting: Network = {
+    ...tcpNetwork,
+    connect: (address, timeoutMs, events) =>
+      tcpNetwork.connect(address, timeoutMs, {
+        ...events,
+        data(bytes) {
+          received += bytes.length
+          events.data(bytes)
+        },
+      }),
+  }
+  const cluster = await servers.connect(t, servers.config(), counting)
+  const bytes = new Seeded(length).bytes(length)
+  const prepared = prepare(bytes, new Seeded(1))
+  await new ContentStore(cluster).writer.put(prepared)
+  const content = build(length, [wholeSlice(prepared.segment)])
+  received = 0
+  return { cluster, content, bytes, received: () => received }
+}
+
+t.test('fetches one block for a small read, and nothing when it is read again', async (t) => {
+  const { cluster, content, bytes, received } = await stored(t, 16 * MiB)
+  const store = new ContentStore(cluster)
+  const at = 5 * MiB + 3 * blockBytes + 100
+  for (const from of [at, at, at + 4096, at - 100]) {
+    t.ok((await store.read(content, from, 4096)).equals(bytes.subarray(from, from + 4096)))
+  }
+  t.ok(received() < blockBytes + 4096, `${received()} bytes`)
+})
+
+t.test('fetches a range once for many readers at the same time', async (t) => {
+  const { cluster, content, bytes, received } = await stored(t, 16 * MiB)
+  const store = new ContentStore(cluster)
+  const random = new Seeded(2)
+  const [from, length] = [3 * MiB, 3 * MiB]
+  const reads = Array.from({ length: 100 }, async () => {
+    const at = from + random.below(length - 200_000)
+    return (await store.read(content, at, 200_000)).equals(bytes.subarray(at, at + 200_000))
+  })
+  t.ok((await Promise.all(reads)).every((same) => same))
+  t.ok(received() <= length + blockBytes, `${received()} bytes`)
+})
+
+t.test('lets a read join what was fetched ahead of it', async (t) => {
+  const { cluster, content, bytes, received } = await stored(t, 32 * MiB)
+  const store = new ContentStore(cluster)
+  const readAhead = store.readAhead()
+  const step = 128 * 1024
+  let same = true
+  for (let at = 0; at < bytes.length; at += step) {
+    readAhead.note(content, at, step)
+    const read = await store.read(content, at, step)
+    same &&= read.equals(bytes.subarray(at, at + step))
+  }
+  readAhead.close()
+  t.ok(same)
+  // On a busy machine a slow answer is hedged now and then; nothing joined would be twice as much.
+  t.ok(received() < bytes.length * 1.5, `${received()} bytes`)
+})
+
+t.test('asks both holders of a piece for their share', async (t) => {
+  const { cluster, content } = await stored(t, 32 * MiB)
+  const asked = [0, 0, 0, 0]
+  for (const link of cluster.links) {
+    const request = link.request.bind(link)
+    link.request = (verb, ...rest) => {
+      if (verb === 'getPiece') asked[link.index] = (asked[link.index] ?? 0) + 1
+      return request(verb, ...rest)
+    }
+  }
+  const store = new ContentStore(cluster)
+  // Only the first piece, which two servers have.
+  for (let at = 0; at < 8 * MiB; at += MiB) await store.read(content, at, MiB)
+  t.same(asked.toSorted(), [0, 0, 4, 4])
+})
+
+t.test('returns views that stay as they are while the cache moves on', async (t) => {
+  const { cluster, content, bytes } = await stored(t, 32 * MiB)
+  const store = new ContentStore(cluster)
+  const early = await store.readParts(content, 1000, 5 * MiB)
+  await store.read(content, 0, bytes.length)
+  t.ok(Buffer.concat(early).equals(bytes.subarray(1000, 1000 + 5 * MiB)))
+  t.ok(early.length < 12, `${early.length} views: neighbours in memory are one`)
+})
+
+t.test('refuses a range beyond the segment', async (t) => {
+  const { cluster, content } = await stored(t, 1000)
+  const [segment] = content.segments
+  if (segment === undefined) throw new Error('one segment')
+  await t.rejects(new ContentStore(cluster).reader.read(segment, 500, 501), { code: 'corrupt' })
+})

@@ -1,0 +1,259 @@
+import t from 'tap'
+import { systemRandom } from '../../src/clock.js'
+import { Acceptor } from '../../src/dfs/acceptor.js'
+import { AccountIndex } from '../../src/dfs/index.js'
+import {
+  encodeEntry,
+  entryKey,
+  fileType,
+  inodeKey,
+  type Precondition,
+  type RegisterWrite,
+  type Transaction,
+} from '../../src/wire/records.js'
+import { noVersion, versionOf } from '../../src/wire/version.js'
+import { sampleInode } from '../fixtures/inodes.js'
+
+const at = (ms: number): string => versionOf(ms, 0, '00000001')
+const file = encodeEntry({ ino: 7, type: fileType.file >> 12 })
+
+function voting(): { acceptor: Acceptor; index: AccountIndex } {
+  const index = AccountIndex.open(':memory:')
+  const acceptor = new Acceptor(index, systemRandom)
+  const { incarnation } = acceptor.stamp()
+  acceptor.found({ incarnations: [incarnation, 1, 2, 3] })
+  return { acceptor, index }
+}
+
+function body(
+  writes: readonly RegisterWrite[],
+  preconditions: readonly Precondition[] = [],
+  emptyFolders: readonly number[] = [],
+): Transaction {
+  const written = writes.map(({ key }) => ({ key, absent: true, version: noVersion }))
+  const named = new Set(preconditions.map(({ key }) => key))
+  return {
+    writes,
+    preconditions: [...preconditions, ...written.filter(({ key }) => !named.has(key))],
+    emptyFolders,
+  }
+}
+
+const create = (name: string): Transaction => body([{ key: entryKey(1, name), value: file }])
+
+function vote(acceptor: Acceptor, id: string, transaction: Transaction, epoch = 0) {
+  return acceptor.commit({ id, epoch, settles: [], body: transaction })
+}
+
+function decide(acceptor: Acceptor, id: string, commit: boolean, sent: Transaction | null = null) {
+  return acceptor.decide({ decisions: [{ id, commit, body: sent, spares: [] }] }).known[0]
+}
+
+const shown = (acceptor: Acceptor, key: string) =>
+  acceptor.read({ keys: [key] }).registers[0]?.register
+
+t.test('a blank account votes on nothing and answers no read', async (t) => {
+  const acceptor = new Acceptor(AccountIndex.open(':memory:'), systemRandom)
+  t.throws(() => vote(acceptor, at(1), create('a')), { code: 'blank' })
+  t.throws(() => acceptor.read({ keys: ['i1'] }), { code: 'blank' })
+  t.throws(() => acceptor.prepare({ id: at(1), ballot: 1 }), { code: 'blank' })
+  t.throws(() => acceptor.found({ incarnations: [1, 2, 3, 4] }), { code: 'blank' })
+})
+
+t.test('a yes holds its lock until it is decided, and only then shows its value', async (t) => {
+  const { acceptor } = voting()
+  const key = entryKey(1, 'a')
+  t.equal(vote(acceptor, at(10), create('a')).outcome, 'yes')
+  t.match(shown(acceptor, key), { version: noVersion, value: null, lock: at(10) })
+  t.match(vote(acceptor, at(11), create('a')), { outcome: 'locked', by: at(10) })
+  t.equal(vote(acceptor, at(10), create('a')).outcome, 'yes', 'the same again is the same yes')
+  t.equal(decide(acceptor, at(10), true), true)
+  t.match(shown(acceptor, key), { version: at(10), value: file, lock: null })
+  t.equal(vote(acceptor, at(10), create('a')).outcome, 'committed')
+})
+
+t.test('preconditions tell a stale server from a conflict', async (t) => {
+  const { acceptor } = voting()
+  const key = entryKey(1, 'a')
+  decide(acceptor, at(10), true, create('a'))
+  const change = (version: string, absent = false) =>
+    body([{ key, value: null }], [{ key, absent, version }])
+  t.match(vote(acceptor, at(30), change(at(20))), { outcome: 'stale', key })
+  t.match(vote(acceptor, at(30), change(at(5))), { outcome: 'conflict', key, hint: at(10) })
+  t.match(vote(acceptor, at(9), change(at(10))), { outcome: 'conflict' }, 'ids only grow')
+  t.match(vote(acceptor, at(30), change(noVersion, true)), { outcome: 'conflict' })
+  t.match(vote(acceptor, at(30), change(at(20), true)), { outcome: 'stale' })
+  t.equal(vote(acceptor, at(30), change(at(10))).outcome, 'yes')
+})
+
+t.test('absent means no tombstone newer than the one that was read', async (t) => {
+  const { acceptor } = voting()
+  const key = entryKey(1, 'a')
+  decide(acceptor, at(10), true, create('a'))
+  decide(acceptor, at(20), true, body([{ key, value: null }]))
+  t.match(vote(acceptor, at(30), create('a')), { outcome: 'conflict', hint: at(20) })
+  const again = body([{ key, value: file }], [{ key, absent: true, version: at(20) }])
+  t.equal(vote(acceptor, at(30), again).outcome, 'yes')
+})
+
+t.test('a shared lock of a create keeps rmdir out, and the other way round', async (t) => {
+  const { acceptor } = voting()
+  const folder = inodeKey(5)
+  const inode = sampleInode({ mode: fileType.folder | 0o755 })
+  decide(acceptor, at(1), true, body([{ key: folder, value: inode }]))
+  const pre = { key: folder, absent: false, version: at(1) }
+  const make = body([{ key: entryKey(5, 'x'), value: file }], [pre])
+  const rmdir = body([{ key: folder, value: null }], [pre], [5])
+  t.equal(vote(acceptor, at(10), make).outcome, 'yes')
+  t.match(vote(acceptor, at(11), rmdir), { outcome: 'locked', by: at(10) })
+  const other = body([{ key: entryKey(5, 'y'), value: file }], [pre])
+  t.equal(vote(acceptor, at(12), other).outcome, 'yes', 'two creates share the folder')
+  decide(acceptor, at(10), true)
+  decide(acceptor, at(12), false)
+  t.match(vote(acceptor, at(20), rmdir), { outcome: 'notEmpty', key: entryKey(5, 'x') })
+  const remove = body(
+    [{ key: entryKey(5, 'x'), value: null }],
+    [{ key: entryKey(5, 'x'), absent: false, version: at(10) }],
+  )
+  decide(acceptor, at(21), true, remove)
+  t.equal(vote(acceptor, at(22), rmdir).outcome, 'yes')
+  t.match(vote(acceptor, at(23), make), { outcome: 'locked', by: at(22) })
+})
+
+t.test('a promise keeps a late commit out', async (t) => {
+  const { acceptor } = voting()
+  t.match(acceptor.prepare({ id: at(10), ballot: 5 }), { outcome: 'promised', yes: false })
+  t.equal(vote(acceptor, at(10), create('a')).outcome, 'promised')
+  t.match(acceptor.prepare({ id: at(10), ballot: 5 }), { outcome: 'refused', ballot: 5 })
+  t.match(acceptor.prepare({ id: at(10), ballot: 6 }), { outcome: 'promised' })
+  t.match(acceptor.accept({ id: at(10), ballot: 5, commit: false, body: null }), {
+    outcome: 'refused',
+  })
+  t.match(acceptor.accept({ id: at(10), ballot: 6, commit: false, body: null }), {
+    outcome: 'accepted',
+  })
+})
+
+t.test('accepting a commit respects the locks of others and takes its own', async (t) => {
+  const { acceptor } = voting()
+  vote(acceptor, at(10), create('a'))
+  const accept = { id: at(11), ballot: 1, commit: true, body: create('a') }
+  t.match(acceptor.accept(accept), { outcome: 'locked', by: at(10) })
+  decide(acceptor, at(10), false)
+  t.match(acceptor.accept(accept), { outcome: 'accepted' })
+  t.match(vote(acceptor, at(12), create('a')), { outcome: 'locked', by: at(11) })
+  t.match(acceptor.prepare({ id: at(11), ballot: 2 }), {
+    outcome: 'promised',
+    everAcceptedCommit: true,
+    acceptedBallot: 1,
+    acceptedCommit: true,
+  })
+})
+
+t.test('the first decision wins and a different one is refused', async (t) => {
+  const { acceptor } = voting()
+  vote(acceptor, at(10), create('a'))
+  decide(acceptor, at(10), false)
+  t.throws(() => decide(acceptor, at(10), true, create('a')), { code: 'protocol' })
+  t.match(shown(acceptor, entryKey(1, 'a')), { value: null })
+})
+
+t.test('a commit that nobody sent the body of is not known, and applies nothing', async (t) => {
+  const { acceptor } = voting()
+  t.equal(decide(acceptor, at(10), true), false)
+  t.equal(vote(acceptor, at(10), create('a')).outcome, 'yes')
+})
+
+t.test('an older write never replaces a newer one', async (t) => {
+  const { acceptor } = voting()
+  const key = entryKey(1, 'a')
+  acceptor.install({ registers: [{ key, version: at(20), value: null }] })
+  decide(acceptor, at(10), true, create('a'))
+  t.match(shown(acceptor, key), { version: at(20), value: null })
+})
+
+t.test('epoch and fence refuse what is older', async (t) => {
+  const { acceptor } = voting()
+  acceptor.epoch({ epoch: 2 ** 32 + 1 })
+  t.match(vote(acceptor, at(10), create('a'), 7), { outcome: 'epoch' })
+  acceptor.fence({ fence: at(50) })
+  t.match(vote(acceptor, at(50), create('a'), 2 ** 32 + 1), { outcome: 'fence', hint: at(50) })
+  t.equal(vote(acceptor, at(51), create('a'), 2 ** 32 + 1).outcome, 'yes')
+})
+
+t.test('below the floor nothing comes back and everything is forgotten', async (t) => {
+  const { acceptor, index } = voting()
+  const key = entryKey(1, 'a')
+  decide(acceptor, at(10), true, create('a'))
+  decide(acceptor, at(20), true, body([{ key, value: null }]))
+  const { incarnation } = acceptor.stamp()
+  t.equal(acceptor.raiseFloor({ floor: at(30), incarnation: incarnation + 1 }).raised, false)
+  t.equal(acceptor.raiseFloor({ floor: at(30), incarnation }).raised, true)
+  t.equal(index.register(key).version, noVersion, 'the tombstone is dropped')
+  acceptor.install({ registers: [{ key, version: at(10), value: file }] })
+  t.match(shown(acceptor, key), { value: null })
+  t.match(acceptor.prepare({ id: at(10), ballot: 9 }), { outcome: 'forgotten' })
+  t.equal(decide(acceptor, at(10), true, create('a')), true)
+  t.match(shown(acceptor, key), { value: null })
+})
+
+t.test('the floor is not raised over a vote that is open', async (t) => {
+  const { acceptor } = voting()
+  const { incarnation } = acceptor.stamp()
+  vote(acceptor, at(10), create('a'))
+  t.equal(acceptor.raiseFloor({ floor: at(30), incarnation }).raised, false)
+})
+
+t.test('a restart finds the votes, promises and locks again', async (t) => {
+  const index = AccountIndex.open(':memory:')
+  const before = new Acceptor(index, systemRandom)
+  before.found({ incarnations: [before.stamp().incarnation, 1, 2, 3] })
+  vote(before, at(10), create('a'))
+  before.prepare({ id: at(11), ballot: 3 })
+  const after = new Acceptor(index, systemRandom)
+  t.match(vote(after, at(12), create('a')), { outcome: 'locked', by: at(10) })
+  t.equal(vote(after, at(11), create('b')).outcome, 'promised')
+})
+
+t.test('what cannot be stored is undone in memory too', async (t) => {
+  const { acceptor, index } = voting()
+  t.throws(() =>
+    index.group(() => {
+      vote(acceptor, at(10), create('a'))
+      throw new Error('the disk is full')
+    }),
+  )
+  t.match(shown(acceptor, entryKey(1, 'a')), { lock: null })
+  t.equal(vote(acceptor, at(11), create('a')).outcome, 'yes')
+})
+
+t.test('a malformed transaction is refused before it leaves a trace', async (t) => {
+  const { acceptor } = voting()
+  const naked = { ...create('a'), preconditions: [] }
+  t.throws(() => vote(acceptor, at(10), naked), { code: 'protocol' })
+  const nonsense = body([{ key: entryKey(1, 'a'), value: Buffer.from('nonsense') }])
+  t.throws(() => vote(acceptor, at(10), nonsense), { code: 'protocol' })
+  t.match(shown(acceptor, entryKey(1, 'a')), { lock: null })
+})
+
+t.test('a listing counts, orders by bytes, and shows names that are being made', async (t) => {
+  const { acceptor } = voting()
+  for (const [index, name] of ['b', 'a', '\u{1F600}', '\uff5e'].entries()) {
+    decide(acceptor, at(10 + index), true, create(name))
+  }
+  vote(acceptor, at(20), create('aa'))
+  const ask = { folder: 1, after: '', entriesMax: 100, withHeldPieces: false }
+  const { entries, more } = acceptor.list(ask)
+  t.same(
+    entries.map(({ name }) => name),
+    ['a', 'aa', 'b', '\uff5e', '\u{1F600}'],
+  )
+  t.equal(entries[1]?.entry.lock, at(20))
+  t.equal(more, false)
+  const page = acceptor.list({ ...ask, entriesMax: 2 })
+  t.equal(page.more, true)
+  t.same(
+    acceptor.list({ ...ask, after: page.entries.at(-1)?.name ?? '' }).entries.map((e) => e.name),
+    entries.map(({ name }) => name).filter((name) => !page.entries.some((e) => e.name === name)),
+  )
+})

@@ -1,0 +1,305 @@
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { limits } from '../../src/limits.js'
+import { checksumsOf } from '../../src/wire/checksum.js'
+import type { Request } from '../../src/wire/messages.js'
+import { emptyTransaction, hurriedClock, startServer } from '../fixtures/one-server.js'
+import { RawClient } from '../fixtures/raw-client.js'
+import { Seeded } from '../fixtures/seeded.js'
+import { until } from '../fixtures/servers.js'
+
+const { blockBytes, framePayloadBytesMax } = limits
+const random = new Seeded(23)
+const newSegment = () => random.bytes(16).toString('hex')
+
+interface Part {
+  readonly fields: Request<'putPiece'>
+  readonly payload: Buffer
+}
+
+/** A piece as the parts in which it travels, 256 KiB each. */
+function partsOf(
+  segment: string,
+  piece: number,
+  bytes: Buffer,
+  partBytes = 4 * blockBytes,
+): Part[] {
+  const parts: Part[] = []
+  for (let offset = 0; offset === 0 || offset < bytes.length; offset += partBytes) {
+    const payload = bytes.subarray(offset, offset + partBytes)
+    const checksums = checksumsOf(payload)
+    const pieceLength = bytes.length
+    parts.push({ fields: { segment, piece, pieceLength, offset, checksums }, payload })
+  }
+  return parts
+}
+
+function put(client: RawClient, parts: readonly Part[]): Promise<unknown> {
+  return Promise.all(parts.map(({ fields, payload }) => client.call('putPiece', fields, payload)))
+}
+
+async function heldOf(client: RawClient, segment: string): Promise<number | undefined> {
+  return (await client.call('held', { segments: [segment] })).held[0]?.pieces
+}
+
+/** A server on a folder with a client of alice. */
+async function open(t: Test) {
+  const folder = t.testdir({})
+  const one = await startServer(t, { folder })
+  const client = await RawClient.open(one.port)
+  const own = join(folder, 'alice')
+  const file = (segment: string, piece: number) =>
+    join(own, 'pieces', segment.slice(0, 2), `${segment}.${piece}`)
+  return { ...one, client, own, file }
+}
+
+t.test('keeps a piece that came in parts as one file of just its bytes', async (t) => {
+  const { client, file, own } = await open(t)
+  for (const length of [
+    16_385,
+    blockBytes,
+    4 * blockBytes,
+    4 * blockBytes + 1,
+    20 * blockBytes - 5,
+  ]) {
+    const [segment, bytes] = [newSegment(), random.bytes(length)]
+    await put(client, partsOf(segment, 2, bytes))
+    t.ok(readFileSync(file(segment, 2)).equals(bytes), `${length} bytes`)
+    t.equal(await heldOf(client, segment), 0b0010)
+  }
+  t.same(readdirSync(join(own, 'uploads')), [])
+})
+
+t.test('shows a piece only when its last part has come', async (t) => {
+  const { client, file } = await open(t)
+  const [segment, bytes] = [newSegment(), random.bytes(10 * blockBytes)]
+  const parts = partsOf(segment, 1, bytes)
+  await put(client, parts.slice(0, -1))
+  t.equal(await heldOf(client, segment), 0)
+  t.notOk(existsSync(file(segment, 1)))
+  await put(client, parts.slice(-1))
+  t.equal(await heldOf(client, segment), 1)
+})
+
+t.test('holds an empty piece without a file', async (t) => {
+  const { client, file } = await open(t)
+  const segment = newSegment()
+  await put(client, partsOf(segment, 4, Buffer.alloc(0)))
+  t.equal(await heldOf(client, segment), 0b1000)
+  t.notOk(existsSync(file(segment, 4)))
+  const got = await client.ask('getPiece', { segment, piece: 4, offset: 0, length: 10 })
+  t.same(got.reply, { pieceLength: 0, offset: 0, checksums: [] })
+  t.equal(got.payload.length, 0)
+})
+
+t.test('gives whole blocks around the wanted bytes, with their checksums', async (t) => {
+  const { client } = await open(t)
+  const [segment, bytes] = [newSegment(), random.bytes(40 * blockBytes + 100)]
+  await put(client, partsOf(segment, 3, bytes))
+  const ranges: readonly (readonly [number, number, number, number])[] = [
+    [0, 1, 0, blockBytes],
+    [blockBytes - 1, 2, 0, 2 * blockBytes],
+    [3 * blockBytes, blockBytes, 3 * blockBytes, 4 * blockBytes],
+    [40 * blockBytes + 5, 1, 40 * blockBytes, bytes.length],
+    [39 * blockBytes, 0xffff_ffff, 39 * blockBytes, bytes.length],
+    [100, framePayloadBytesMax, 0, framePayloadBytesMax],
+    [bytes.length, 10, 40 * blockBytes, bytes.length],
+  ]
+  for (const [offset, length, from, to] of ranges) {
+    const { reply, payload } = await client.ask('getPiece', { segment, piece: 3, offset, length })
+    const wanted = bytes.subarray(from, to)
+    t.equal(reply.offset, from)
+    t.equal(reply.pieceLength, bytes.length)
+    t.same(reply.checksums, checksumsOf(wanted))
+    t.ok(payload.equals(wanted), `${length} bytes at ${offset}`)
+  }
+})
+
+t.test('refuses parts that are not what they should be, and stays well', async (t) => {
+  const { client, own } = await open(t)
+  const [segment, bytes] = [newSegment(), random.bytes(10 * blockBytes)]
+  const parts = partsOf(segment, 1, bytes)
+  const [first, second, third] = parts
+  if (!first || !second || !third) throw new Error('three parts')
+  const wrong: readonly (readonly [string, string, Part])[] = [
+    ['in the middle', 'invalid', second],
+    ['piece 0', 'invalid', { ...first, fields: { ...first.fields, piece: 0 } }],
+    ['piece 5', 'invalid', { ...first, fields: { ...first.fields, piece: 5 } }],
+    ['not at a block', 'invalid', { ...third, fields: { ...third.fields, offset: 1 } }],
+    ['cut block', 'invalid', { ...first, payload: first.payload.subarray(1) }],
+    ['empty part', 'invalid', { ...first, payload: Buffer.alloc(0) }],
+    ['beyond its end', 'invalid', { ...first, fields: { ...first.fields, pieceLength: 10 } }],
+    ['too long', 'invalid', { ...first, fields: { ...first.fields, pieceLength: 2 ** 31 } }],
+    ['damaged', 'corrupt', { ...first, payload: Buffer.from(first.payload).fill(0, 9, 10) }],
+    ['without checksums', 'corrupt', { ...first, fields: { ...first.fields, checksums: [] } }],
+  ]
+  for (const [name, code, part] of wrong) await t.rejects(put(client, [part]), { code }, name)
+  await put(client, [first])
+  await t.rejects(put(client, [third]), { code: 'invalid' }, 'a part was left out')
+  await t.rejects(put(client, [second]), { code: 'invalid' }, 'which ended the upload')
+  t.equal(await heldOf(client, segment), 0)
+  t.same(readdirSync(join(own, 'uploads')), [])
+  await put(client, parts)
+  t.equal(await heldOf(client, segment), 1)
+})
+
+t.test('lets a client begin a piece anew and put it again', async (t) => {
+  const { client, file } = await open(t)
+  const [segment, bytes] = [newSegment(), random.bytes(10 * blockBytes)]
+  const parts = partsOf(segment, 1, bytes)
+  await put(client, parts.slice(0, 1))
+  await put(client, parts)
+  await put(client, parts)
+  t.ok(readFileSync(file(segment, 1)).equals(bytes))
+  const other = partsOf(segment, 1, random.bytes(10 * blockBytes))
+  await t.rejects(put(client, other), { code: 'invalid', message: /pieces never change/ })
+  t.ok(readFileSync(file(segment, 1)).equals(bytes))
+})
+
+t.test('takes the same piece from two clients at once', async (t) => {
+  const { client, file, port } = await open(t)
+  const second = await RawClient.open(port)
+  const [segment, bytes] = [newSegment(), random.bytes(30 * blockBytes)]
+  const parts = partsOf(segment, 1, bytes)
+  await Promise.all([put(client, parts), put(second, parts)])
+  t.ok(readFileSync(file(segment, 1)).equals(bytes))
+  const { pieces, pieceBytes } = await client.call('status', {})
+  t.same([pieces, pieceBytes], [1, bytes.length])
+})
+
+t.test('forgets the unfinished pieces of a lost connection', async (t) => {
+  const { client, own, port } = await open(t)
+  const parts = partsOf(newSegment(), 1, random.bytes(10 * blockBytes))
+  await put(client, parts.slice(0, 2))
+  t.equal(readdirSync(join(own, 'uploads')).length, 1)
+  client.close()
+  await until(() => readdirSync(join(own, 'uploads')).length === 0)
+  const again = await RawClient.open(port)
+  await t.rejects(put(again, parts.slice(2)), { code: 'invalid' })
+})
+
+t.test('bounds the pieces that one connection may leave unfinished', async (t) => {
+  const { client, own } = await open(t)
+  const begin = () =>
+    put(client, partsOf(newSegment(), 1, random.bytes(2 * blockBytes), blockBytes).slice(0, 1))
+  for (let count = 0; count < limits.uploadsMax; count += 1) await begin()
+  await t.rejects(begin(), { code: 'overloaded' })
+  t.equal(readdirSync(join(own, 'uploads')).length, limits.uploadsMax)
+})
+
+t.test('notices rot, says so, and takes the good piece again', async (t) => {
+  const { client, file, notices } = await open(t)
+  const [segment, bytes] = [newSegment(), random.bytes(3 * blockBytes)]
+  const parts = partsOf(segment, 2, bytes)
+  await put(client, parts)
+  const rotten = Buffer.from(bytes)
+  rotten.writeUInt8(rotten.readUInt8(blockBytes + 7) ^ 4, blockBytes + 7)
+  writeFileSync(file(segment, 2), rotten)
+  const get = { segment, piece: 2, offset: 0, length: bytes.length }
+  await t.rejects(client.call('getPiece', get), { code: 'corrupt' })
+  t.match(notices.at(-1), `alice: piece 2 of ${segment} has rotted on the disk`)
+  t.ok(await client.call('getPiece', { ...get, length: 1 }), 'the other blocks are still good')
+  writeFileSync(file(segment, 2), bytes.subarray(0, 100))
+  await t.rejects(client.call('getPiece', get), { code: 'corrupt' }, 'a piece that was cut')
+  await put(client, parts)
+  t.ok((await client.ask('getPiece', get)).payload.equals(bytes))
+})
+
+t.test('keeps a small piece in its index: no file, the same answers', async (t) => {
+  const { client, file } = await open(t)
+  for (const length of [1, 1000, 16_384]) {
+    const [segment, bytes] = [newSegment(), random.bytes(length)]
+    await put(client, partsOf(segment, 3, bytes))
+    t.equal(existsSync(file(segment, 3)), false)
+    t.equal(await heldOf(client, segment), 0b0100)
+    const { payload } = await client.ask('getPiece', { segment, piece: 3, offset: 0, length })
+    t.ok(payload.equals(bytes), `${length} bytes`)
+    await client.call('dropPieces', { segment, pieces: 0b0100 })
+    t.equal(await heldOf(client, segment), 0)
+  }
+})
+
+t.test('no longer claims to hold a piece whose file is gone', async (t) => {
+  const { client, file, notices } = await open(t)
+  const [segment, bytes] = [newSegment(), random.bytes(20_000)]
+  await put(client, partsOf(segment, 2, bytes))
+  rmSync(file(segment, 2))
+  const get = { segment, piece: 2, offset: 0, length: bytes.length }
+  await t.rejects(client.call('getPiece', get), { code: 'noPiece' })
+  t.match(notices.at(-1), `alice: piece 2 of ${segment} has vanished from the disk`)
+  t.equal(await heldOf(client, segment), 0)
+  await t.rejects(client.call('getPiece', get), { code: 'noPiece' })
+})
+
+t.test('stores the pieces inside a commit before it votes', async (t) => {
+  const { client, file } = await open(t)
+  const { stamp } = await client.call('status', {})
+  const incarnations = [stamp.incarnation, 1, 2, 3]
+  const [segment, bytes] = [newSegment(), random.bytes(100_000)]
+  const payload = Buffer.concat([bytes, bytes.subarray(0, 10)])
+  const pieces = [
+    { segment, piece: 1, length: bytes.length, checksums: checksumsOf(bytes) },
+    { segment, piece: 2, length: 10, checksums: checksumsOf(bytes.subarray(0, 10)) },
+  ]
+  const commit = emptyTransaction(pieces)
+  await t.rejects(client.call('commit', commit, payload), { code: 'blank' })
+  t.equal(await heldOf(client, segment), 0, 'a blank account keeps nothing of it')
+
+  await client.call('found', { incarnations })
+  const damaged = Buffer.from(payload).fill(0, 50, 60)
+  await t.rejects(client.call('commit', commit, damaged), { code: 'corrupt' })
+  await t.rejects(client.call('commit', commit, payload.subarray(0, -1)), { code: 'protocol' })
+  await t.rejects(client.call('commit', commit, Buffer.concat([payload, payload])), {
+    code: 'protocol',
+  })
+  t.match(await client.call('commit', commit, payload), { outcome: 'yes' })
+  t.equal(await heldOf(client, segment), 0b0011)
+  t.ok(readFileSync(file(segment, 1)).equals(bytes))
+  t.match(await client.call('commit', commit, payload), { outcome: 'yes' }, 'sent again')
+})
+
+t.test('syncs the pieces of any segments, also of those it does not have', async (t) => {
+  const { client } = await open(t)
+  const [segment, bytes] = [newSegment(), random.bytes(3 * blockBytes)]
+  await put(client, partsOf(segment, 2, bytes))
+  const { stamp } = await client.call('sync', { segments: [segment, newSegment()] })
+  t.ok(stamp.incarnation > 0)
+})
+
+t.test('tells how much there is', async (t) => {
+  const { client } = await open(t)
+  t.match(await client.call('status', {}), { pieces: 0, pieceBytes: 0, registers: 0 })
+  await put(client, partsOf(newSegment(), 2, random.bytes(1000)))
+  await put(client, partsOf(newSegment(), 1, random.bytes(500)))
+  const { pieces, pieceBytes, diskBytes, diskFreeBytes } = await client.call('status', {})
+  t.same([pieces, pieceBytes], [2, 1500])
+  t.ok(diskFreeBytes > 0 && diskFreeBytes < diskBytes)
+})
+
+t.test('finds everything again in the folder after a restart', async (t) => {
+  const { client, server, own } = await open(t)
+  const [segment, bytes] = [newSegment(), random.bytes(5 * blockBytes)]
+  await put(client, partsOf(segment, 2, bytes))
+  const before = await client.call('status', {})
+  await server.stop()
+  const again = await startServer(t, { folder: join(own, '..') })
+  const reader = await RawClient.open(again.port)
+  t.same((await reader.call('status', {})).stamp, before.stamp)
+  const get = { segment, piece: 2, offset: 0, length: bytes.length }
+  t.ok((await reader.ask('getPiece', get)).payload.equals(bytes))
+})
+
+t.test('closes an account some time after its last connection, and opens it again', async (t) => {
+  const folder = t.testdir({})
+  const { port } = await startServer(t, { folder, clock: hurriedClock(1000) })
+  const [segment, bytes] = [newSegment(), random.bytes(1000)]
+  const isOpen = () => existsSync(join(folder, 'alice', 'index.db-wal'))
+  const client = await RawClient.open(port)
+  await put(client, partsOf(segment, 2, bytes))
+  t.ok(isOpen())
+  client.close()
+  await until(() => !isOpen())
+  const again = await RawClient.open(port)
+  t.equal(await heldOf(again, segment), 0b0010)
+})

@@ -1,0 +1,153 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { basename, join, resolve } from 'node:path'
+import t, { type Test } from 'tap'
+import { RawClient } from '../fixtures/raw-client.js'
+
+const program = resolve(import.meta.dirname, '../../src/dfs/main.js')
+
+interface Process {
+  readonly child: ChildProcess
+  /** What it has said on standard error so far. */
+  readonly said: () => string
+  /** Resolves with the exit code, or the signal that ended it. */
+  readonly ended: Promise<number | string>
+}
+
+function run(t: Test, ...words: readonly string[]): Process {
+  const child = spawn(process.execPath, [program, ...words], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
+  let text = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (bytes: Buffer) => {
+      text += bytes.toString()
+    })
+  }
+  const ended = once(child, 'close').then(([code, signal]) => code ?? signal)
+  return { child, said: () => text, ended }
+}
+
+/** The port that it says to listen on. */
+async function portOf({ said, ended }: Process): Promise<number> {
+  for (;;) {
+    const match = /listens on 127\.0\.0\.1:(\d+)\n/.exec(said())
+    if (match !== null) return Number(match[1])
+    const code = await Promise.race([ended, new Promise((done) => setTimeout(done, 10))])
+    if (code !== undefined) throw new Error(said())
+  }
+}
+
+/** A folder to work in, with the users alice and bob in a config file. */
+function prepare(t: Test): { folder: string; config: string } {
+  const folder = t.testdir({})
+  const config = join(folder, 'dfs.conf')
+  writeFileSync(config, '[users.alice]\npassword = "secret"\n')
+  return { folder: join(folder, 'DFS1'), config }
+}
+
+/** Ends with code 1 and says one line. */
+async function fails(t: Test, message: RegExp, ...words: readonly string[]): Promise<void> {
+  const { ended, said } = run(t, ...words)
+  t.equal(await ended, 1, words.join(' '))
+  t.match(said(), message)
+  t.equal(said().trimEnd().split('\n').length, 1, 'one line')
+  t.notMatch(said(), /^ +at /m, 'no stack')
+}
+
+t.test('makes its folder, says one line when it is ready, and serves', async (t) => {
+  const { folder, config } = prepare(t)
+  const deep = join(folder, 'not', 'there', 'DFS1')
+  const server = run(t, deep, '0', '--config', config)
+  const port = await portOf(server)
+  t.match(server.said(), new RegExp(`^\\S+ ${basename(deep)} listens on 127\\.0\\.0\\.1:${port}\n`))
+  const client = await RawClient.open(port)
+  t.same(await client.call('ping', {}), {})
+  t.match(server.said(), /password in clear: alice/)
+  t.ok(existsSync(join(deep, 'alice', 'index.db')))
+})
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  t.test(`ends with code 0 at ${signal}, also with a client connected`, async (t) => {
+    const { folder, config } = prepare(t)
+    const server = run(t, folder, '0', '--config', config)
+    const client = await RawClient.open(await portOf(server))
+    server.child.kill(signal)
+    t.equal(await server.ended, 0)
+    await client.closed
+  })
+}
+
+t.test('uses the config of the project when none is named', async (t) => {
+  const server = run(t, prepare(t).folder, '0')
+  t.ok(await RawClient.open(await portOf(server), 'alice', 'secret'))
+})
+
+t.test('refuses a folder that another process serves, until that is gone', async (t) => {
+  const { folder, config } = prepare(t)
+  const first = run(t, folder, '0', '--config', config)
+  await portOf(first)
+  const inUse = /^dfs-server: .*DFS1 is in use by another server\n$/
+  await fails(t, inUse, folder, '0', '--config', config)
+  first.child.kill('SIGKILL')
+  await first.ended
+  t.ok(await portOf(run(t, folder, '0', '--config', config)), 'the lock went with the process')
+})
+
+t.test('says what is wrong in one line', async (t) => {
+  const { folder, config } = prepare(t)
+  const taken = createServer().listen(0, '127.0.0.1')
+  t.teardown(() => taken.close())
+  await once(taken, 'listening')
+  const { port } = taken.address() as { port: number }
+  const withConfig = ['--config', config]
+  await fails(
+    t,
+    /^dfs-server: cannot listen on 127\.0\.0\.1:\d+: the port is already in use\n$/,
+    folder,
+    `${port}`,
+    ...withConfig,
+  )
+  await fails(
+    t,
+    /^dfs-server: cannot listen on 192\.0\.2\.1:0: this machine has no such address/,
+    folder,
+    '0',
+    '--host',
+    '192.0.2.1',
+    ...withConfig,
+  )
+  for (const bad of ['65536', 'http', '-1x', '', '1.5']) {
+    await fails(
+      t,
+      /is not a port: expected a number from 0 to 65535\n$|unknown option/,
+      folder,
+      bad,
+      ...withConfig,
+    )
+  }
+  await fails(t, /cannot be a server's folder: /, '/proc/nowhere/DFS1', '0', ...withConfig)
+  await fails(t, /cannot be a server's folder: /, join(config, 'DFS1'), '0', ...withConfig)
+  await fails(
+    t,
+    /nowhere\.conf: cannot read the configuration: there is no such file\n$/,
+    folder,
+    '0',
+    '--config',
+    '/nowhere.conf',
+  )
+  writeFileSync(config, '[users.alice]\n')
+  await fails(t, /dfs\.conf:1: user "alice": expected exactly one of/, folder, '0', ...withConfig)
+})
+
+t.test('leaves nothing in its folder but what is documented', async (t) => {
+  const { folder, config } = prepare(t)
+  const server = run(t, folder, '0', '--config', config)
+  const client = await RawClient.open(await portOf(server))
+  await client.call('status', {})
+  server.child.kill('SIGTERM')
+  await server.ended
+  t.same(readdirSync(folder).sort(), ['alice', 'identity.json', 'lock.db'])
+  t.same(readdirSync(join(folder, 'alice')).sort(), ['index.db', 'pieces', 'uploads'])
+})

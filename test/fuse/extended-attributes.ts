@@ -1,0 +1,55 @@
+import t from 'tap'
+import { attributeOf, withAttribute, withoutAttribute } from '../../src/fuse/extended-attributes.js'
+import type { Inode } from '../../src/wire/records.js'
+
+const now = { seconds: 9, nanoseconds: 0 }
+const nowhere = { seconds: 0, nanoseconds: 0 }
+const value = Buffer.from('value')
+const bare: Inode = {
+  mode: 0,
+  uid: 0,
+  gid: 0,
+  nlink: 1,
+  size: 0,
+  rdev: 0,
+  parent: 0,
+  atime: nowhere,
+  mtime: nowhere,
+  ctime: nowhere,
+  btime: nowhere,
+  target: '',
+  attributes: [],
+  segments: [],
+  extents: [],
+}
+const one = withAttribute(bare, 'user.a', value, 0, now)
+
+t.test('an attribute is there until it is removed', async (t) => {
+  t.same(attributeOf(one, 'user.a'), value)
+  t.equal(one.ctime, now)
+  t.equal(attributeOf(one, 'user.b'), null)
+  t.same(withoutAttribute(one, 'user.a', now).attributes, [])
+  t.throws(() => withoutAttribute(bare, 'user.a', now), { code: 'noAttribute' })
+})
+
+t.test('XATTR_CREATE and XATTR_REPLACE are respected', async (t) => {
+  t.throws(() => withAttribute(one, 'user.a', value, 1, now), { code: 'exists' })
+  t.throws(() => withAttribute(one, 'user.b', value, 2, now), { code: 'noAttribute' })
+  const other = Buffer.from('other')
+  t.same(attributeOf(withAttribute(one, 'user.a', other, 2, now), 'user.a'), other)
+})
+
+t.test('access control lists and unknown namespaces are refused', async (t) => {
+  for (const name of ['system.posix_acl_access', 'nonsense', 'user.']) {
+    t.throws(() => withAttribute(bare, name, value, 0, now), { code: 'unsupported' }, name)
+    t.throws(() => attributeOf(bare, name), { code: 'unsupported' }, name)
+  }
+})
+
+t.test('names, values and their sum are bounded', async (t) => {
+  const big = Buffer.alloc(65_537)
+  t.throws(() => withAttribute(bare, 'user.a', big, 0, now), { code: 'attributeTooLarge' })
+  const half = withAttribute(bare, 'user.a', Buffer.alloc(40_000), 0, now)
+  t.throws(() => withAttribute(half, 'user.b', Buffer.alloc(40_000), 0, now), { code: 'noSpace' })
+  t.throws(() => withAttribute(bare, `user.${'a'.repeat(255)}`, value, 0, now), { code: 'range' })
+})

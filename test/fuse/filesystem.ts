@@ -1,0 +1,227 @@
+import { constants } from 'node:fs'
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { systemClock, systemRandom } from '../../src/clock.js'
+import { isError } from '../../src/errors.js'
+import { Filesystem } from '../../src/fuse/filesystem.js'
+import type { Handle } from '../../src/fuse/open-file.js'
+import { fileType, rootIno } from '../../src/wire/records.js'
+import { filesystemOf, openClient } from '../fixtures/drafts.js'
+import { startServers, until } from '../fixtures/servers.js'
+
+t.setTimeout(120_000)
+const { O_APPEND, O_RDONLY, O_RDWR, O_TRUNC } = constants
+const caller = { uid: 1000, gid: 1000, pid: 0 }
+const servers = await startServers(t)
+const client = await openClient(t, servers)
+const filesystem = filesystemOf(client, servers)
+const elsewhere = filesystemOf(await openClient(t, servers), servers)
+
+async function make(name: string, mode = fileType.file | 0o644): Promise<number> {
+  return (await filesystem.make(rootIno, name, mode, caller)).ino
+}
+
+/** Opens as the mount does: fresh, and again when the kernel is sent back. */
+async function open(on: Filesystem, name: string, flags: number): Promise<Handle> {
+  const once = async (): Promise<Handle> => {
+    const node = await on.lookup(rootIno, name)
+    return (await on.open(node, `/${name}`, name, flags, caller)).handle
+  }
+  return once().catch((error: unknown) => {
+    if (!isError(error, 'stale')) throw error
+    return once()
+  })
+}
+
+async function close(on: Filesystem, handle: Handle): Promise<void> {
+  await on.files.flush(handle)
+  await on.files.close(handle)
+}
+
+async function write(on: Filesystem, name: string, text: string, flags = O_RDWR): Promise<void> {
+  const handle = await open(on, name, flags)
+  await on.write(handle, 0, Buffer.from(text), caller)
+  await close(on, handle)
+}
+
+async function read(on: Filesystem, name: string): Promise<string> {
+  const handle = await open(on, name, O_RDONLY)
+  const bytes = await on.files.read(handle, 0, 1_000_000)
+  await on.files.close(handle)
+  return bytes.toString()
+}
+
+t.test('what is closed here is seen by an open elsewhere', async (t) => {
+  await make('one')
+  await write(filesystem, 'one', 'first')
+  t.equal(await read(elsewhere, 'one'), 'first')
+  await write(elsewhere, 'one', 'second')
+  t.equal(await read(filesystem, 'one'), 'second')
+})
+
+t.test('what is written here is seen here at once, and elsewhere after the close', async (t) => {
+  await make('two')
+  const writer = await open(filesystem, 'two', O_RDWR)
+  await filesystem.write(writer, 0, Buffer.from('words'), caller)
+  t.equal(await read(filesystem, 'two'), 'words')
+  t.equal(await read(elsewhere, 'two'), '')
+  await close(filesystem, writer)
+  t.equal(await read(elsewhere, 'two'), 'words')
+})
+
+t.test('a reader goes on in the version that it began with', async (t) => {
+  await make('three')
+  await write(filesystem, 'three', 'a'.repeat(1000))
+  const reader = await open(filesystem, 'three', O_RDONLY)
+  t.equal((await filesystem.files.read(reader, 0, 500)).toString(), 'a'.repeat(500))
+  await write(elsewhere, 'three', 'b'.repeat(1000), O_RDWR | O_TRUNC)
+  t.equal(await read(filesystem, 'three'), 'b'.repeat(1000), 'a new open sees the new version')
+  t.equal((await filesystem.files.read(reader, 500, 500)).toString(), 'a'.repeat(500))
+  await filesystem.files.close(reader)
+})
+
+t.test('a reader at the end goes on in what was appended elsewhere', async (t) => {
+  await make('log')
+  await write(filesystem, 'log', 'one\n')
+  const reader = await open(filesystem, 'log', O_RDONLY)
+  t.equal((await filesystem.files.read(reader, 0, 100)).toString(), 'one\n')
+  await write(elsewhere, 'log', 'two\n', O_RDWR | O_APPEND)
+  await read(filesystem, 'log')
+  t.equal((await filesystem.files.read(reader, 4, 100)).toString(), 'two\n')
+  await filesystem.files.close(reader)
+})
+
+t.test('appends go to the end, whatever position is given', async (t) => {
+  await make('four')
+  await write(filesystem, 'four', 'abc')
+  await write(filesystem, 'four', 'def', O_RDWR | O_APPEND)
+  t.equal(await read(elsewhere, 'four'), 'abcdef')
+})
+
+t.test('a file that loses its name while it is open lives until it is closed', async (t) => {
+  const ino = await make('five')
+  await write(filesystem, 'five', 'kept')
+  const handle = await open(filesystem, 'five', O_RDWR)
+  await filesystem.unlink(rootIno, 'five')
+  await t.rejects(elsewhere.lookup(rootIno, 'five'), { code: 'notFound' })
+  await filesystem.write(handle, 4, Buffer.from(' on'), caller)
+  t.equal((await filesystem.files.read(handle, 0, 100)).toString(), 'kept on')
+  t.match(await filesystem.getattr(handle), { nlink: 0, size: 7 })
+  await close(filesystem, handle)
+  await t.rejects(client.namespace.node(ino, true), { code: 'stale' }, 'then its inode goes')
+})
+
+t.test('a time that was set is not changed by the close', async (t) => {
+  const ino = await make('six')
+  const handle = await open(filesystem, 'six', O_RDWR)
+  await filesystem.write(handle, 0, Buffer.from('x'), caller)
+  const long = { seconds: 1_000_000, nanoseconds: 5 }
+  await filesystem.setTimes(ino, undefined, long)
+  await close(filesystem, handle)
+  t.same((await elsewhere.lookup(rootIno, 'six')).inode.mtime, long)
+})
+
+t.test('attributes set elsewhere survive a close here', async (t) => {
+  const ino = await make('seven')
+  const handle = await open(filesystem, 'seven', O_RDWR)
+  await filesystem.write(handle, 0, Buffer.from('x'), caller)
+  await elsewhere.setMode(ino, 0o600)
+  await close(filesystem, handle)
+  t.match((await elsewhere.lookup(rootIno, 'seven')).inode, {
+    mode: fileType.file | 0o600,
+    size: 1,
+  })
+})
+
+t.test('a write by somebody else than root takes the special bits', async (t) => {
+  await make('eight', fileType.file | 0o4755)
+  await write(filesystem, 'eight', 'x')
+  t.equal((await elsewhere.lookup(rootIno, 'eight')).inode.mode, fileType.file | 0o755)
+})
+
+t.test('copies a range without moving bytes', async (t) => {
+  await make('source')
+  await make('target')
+  await write(filesystem, 'source', '0123456789')
+  const source = await open(filesystem, 'source', O_RDONLY)
+  const target = await open(filesystem, 'target', O_RDWR)
+  t.equal(await filesystem.files.copyRange(source, 2, target, 1, 100), 8, 'as much as there is')
+  t.equal(await filesystem.files.copyRange(source, 10, target, 0, 1), 0, 'nothing at the end')
+  await close(filesystem, source)
+  await close(filesystem, target)
+  t.equal(await read(elsewhere, 'target'), '\x0023456789')
+  const nodes = await Promise.all(['source', 'target'].map((n) => elsewhere.lookup(rootIno, n)))
+  const [one, two] = nodes.map(({ inode }) => inode.segments[0]?.id)
+  t.equal(one, two, 'they share the segment')
+})
+
+t.test('knows data from holes, and makes holes', async (t) => {
+  await make('sparse')
+  const handle = await open(filesystem, 'sparse', O_RDWR)
+  await filesystem.write(handle, 1000, Buffer.alloc(1000, 1), caller)
+  const seek = (at: number, what: 'data' | 'hole') => filesystem.seek(handle, at, what)
+  const expect = (t: Test, when: string): void => {
+    t.equal(seek(0, 'data'), 1000, when)
+    t.equal(seek(0, 'hole'), 0)
+    t.equal(seek(1500, 'hole'), 2000)
+    t.equal(seek(1500, 'data'), 1500)
+    t.throws(() => seek(2000, 'data'), { code: 'noSuchOffset' })
+  }
+  expect(t, 'before the commit')
+  await filesystem.files.flush(handle)
+  expect(t, 'and after it')
+  await filesystem.allocate(handle, 3, 1200, 300)
+  t.equal(seek(1200, 'data'), 1500)
+  await filesystem.allocate(handle, 0, 0, 5000)
+  t.equal((await filesystem.getattr(handle)).size, 5000)
+  await filesystem.allocate(handle, 1, 0, 9000)
+  t.equal((await filesystem.getattr(handle)).size, 5000, 'FALLOC_FL_KEEP_SIZE')
+  await t.rejects(filesystem.allocate(handle, 8, 0, 1), { code: 'unsupported' })
+  await close(filesystem, handle)
+})
+
+t.test('lists a folder page by page, also backwards', async (t) => {
+  const { ino } = await filesystem.make(rootIno, 'folder', fileType.folder | 0o755, caller)
+  const names = Array.from({ length: 300 }, (_, index) => `n${String(index).padStart(4, '0')}`)
+  await Promise.all(names.map((n) => filesystem.make(ino, n, fileType.file | 0o644, caller)))
+  const folder = filesystem.openFolder(ino)
+  const from = async (at: number) => (await folder.read(at)).map(({ name }) => name)
+  t.same(await from(0), names)
+  t.same((await from(290)).length, 10)
+  t.same(await from(300), [])
+  t.same((await from(5))[0], 'n0005')
+})
+
+t.test('a close reports what could not be stored, and the last one keeps it', async (t) => {
+  await make('lost')
+  const handle = await open(filesystem, 'lost', O_RDWR)
+  await filesystem.write(handle, 0, Buffer.from('typed'), caller)
+  await servers.kill(1, 3)
+  await until(() => client.cluster.voters.length === 2)
+  await t.rejects(filesystem.files.flush(handle), { code: 'readOnly' })
+  await t.rejects(filesystem.files.flush(handle), { code: 'readOnly' }, 'each close says so')
+  await filesystem.files.close(handle)
+  const recovery = join(servers.folders[0] ?? '', '..', 'recovery')
+  const [file] = await readdir(recovery)
+  t.match(file, /^lost\./)
+  t.equal(await readFile(join(recovery, file ?? ''), 'utf8'), 'typed')
+  await Promise.all([servers.start(1), servers.start(3)])
+  await until(() => client.cluster.voters.length === 4)
+})
+
+t.test('a read-only mount changes nothing', async (t) => {
+  const folder = t.testdir()
+  const frozen = new Filesystem({
+    client,
+    clock: systemClock,
+    random: systemRandom,
+    readOnly: true,
+    spillFolder: folder,
+    recoveryFolder: folder,
+  })
+  t.equal(await read(frozen, 'one'), 'second')
+  await t.rejects(open(frozen, 'one', O_RDWR), { code: 'readOnly' })
+  await t.rejects(frozen.unlink(rootIno, 'one'), { code: 'readOnly' })
+  await t.rejects(frozen.make(rootIno, 'x', fileType.file, caller), { code: 'readOnly' })
+})

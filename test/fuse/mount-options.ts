@@ -1,0 +1,19 @@
+import t from 'tap'
+import { parseMountOptions } from '../../src/fuse/mount-options.js'
+
+t.test('reads the words behind -o, in one list or several', async (t) => {
+  t.same(parseMountOptions([]), { readOnly: false, allowOther: false, fsname: undefined })
+  t.same(parseMountOptions(['ro,allow_other', 'noatime,default_permissions,fsname=a=b']), {
+    readOnly: true,
+    allowOther: true,
+    fsname: 'a=b',
+  })
+  t.equal(parseMountOptions(['ro,rw']).readOnly, false, 'the last word wins')
+})
+
+t.test('refuses a word that it does not know, and says which there are', async (t) => {
+  for (const word of ['nosuchword', 'toString', 'ro=1', 'fsname', 'fsname=']) {
+    t.throws(() => parseMountOptions([word]), { code: 'configuration' }, word)
+  }
+  t.throws(() => parseMountOptions(['x']), { message: /not known; there is ro, rw/ })
+})

@@ -1,0 +1,84 @@
+/** Servers that die, freeze and come back under a mount in use. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { TestMounts } from '../fixtures/mount.js'
+import { startServerProcesses, until } from '../fixtures/servers.js'
+
+t.setTimeout(240_000)
+const servers = await startServerProcesses(t)
+const mounts = new TestMounts(t, servers.config())
+const mount = await mounts.start('mnt')
+
+/** Runs `action` while these servers do not answer. */
+async function without(indexes: readonly number[], action: () => Promise<void>): Promise<void> {
+  for (const index of indexes) servers.signal(index, 'SIGSTOP')
+  try {
+    await action()
+  } finally {
+    for (const index of indexes) servers.signal(index, 'SIGCONT')
+    await mount.out('until touch probe 2>/dev/null; do sleep 0.1; done')
+    // They come back one by one: all of them are there when a listing has no suffix.
+    await mount.out('while ls | grep -q "incomplete]$"; do sleep 0.1; done')
+  }
+}
+
+async function fails(t: Test, script: string, with_: RegExp): Promise<void> {
+  const { status, problems } = await mount.sh(script)
+  t.not(status, 0, script)
+  t.match(problems, with_)
+}
+
+t.test('one dead server changes nothing', async (t) => {
+  await mount.out(`head -c 40M /dev/urandom > ${mounts.path('big')}; echo before > f`)
+  const copying = mount.out(`cp ${mounts.path('big')} big`)
+  await sleep(100)
+  await servers.kill(1)
+  await copying
+  const script = `cmp big ${mounts.path('big')}; cat f; echo after >> f; mkdir d; mv f d; cat d/f; rm -r d; ls`
+  t.equal(await mount.out(script), 'before\nbefore\nafter\nbig')
+  await servers.start(1)
+  await until(() => mount.said.join('').includes('DFS2 is up'))
+})
+
+t.test('with two opposite servers away everything can be read and nothing written', async (t) => {
+  await mount.out('echo content > f')
+  await without([0, 2], async () => {
+    await fails(t, 'echo x > g', /Read-only file system/)
+    t.equal(await mount.out('cat f; ls'), 'content\nbig\nf')
+    await fails(t, 'mv f g', /Read-only file system/)
+    await fails(t, 'rm f', /Read-only file system/)
+    await fails(t, 'echo x >> f', /Read-only file system/)
+  })
+  t.equal(await mount.out('echo more >> f; cat f'), 'content\nmore')
+})
+
+t.test('with two neighbours away files are incomplete, and say so', async (t) => {
+  await mount.out('echo content > f; mkdir d; echo 3 > /proc/sys/vm/drop_caches')
+  await without([0, 1], async () => {
+    await mount.sh('until ls | grep -q incomplete; do sleep 0.1; done')
+    t.equal(await mount.out('ls | grep -c "f .incomplete]$"; ls -d d'), '1\nd')
+    t.equal(await mount.out('stat -c %s "f [incomplete]"; stat -c %s f'), '8\n8')
+  })
+  t.equal(await mount.out('ls -d f; cat f'), 'f\ncontent')
+})
+
+t.test('a close says that the data was not stored, and it is kept as a file', async (t) => {
+  const script = `exec 3> lost; touch ${mounts.path('opened')}
+    while [ ! -e ${mounts.path('frozen')} ]; do sleep 0.05; done; echo typed >&3; sync lost`
+  const writing = mount.sh(script)
+  await mount.out(`while [ ! -e ${mounts.path('opened')} ]; do sleep 0.05; done`)
+  const states = mounts.path('state/dfs')
+  const recovery = join(states, readdirSync(states)[0] ?? '', 'recovery')
+  const lost = (): string | undefined => readdirSync(recovery).find((n) => /^lost.*Z$/.test(n))
+  await without([1, 3], async () => {
+    await mount.out(`touch ${mounts.path('frozen')}`)
+    const { status, problems } = await writing
+    t.not(status, 0)
+    t.match(problems, /error|Read-only/)
+    await until(() => existsSync(recovery) && lost() !== undefined)
+  })
+  t.equal(readFileSync(join(recovery, lost() ?? ''), 'utf8'), 'typed\n')
+  t.match(mount.said.join(''), `is kept in ${recovery}`)
+})

@@ -1,0 +1,144 @@
+/** The life of a mount from its command line: beginning, refusing to begin, and every kind of end. */
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { detach, isMounted, shell, TestMounts } from '../fixtures/mount.js'
+import { startServerProcesses, until } from '../fixtures/servers.js'
+
+t.setTimeout(240_000)
+const servers = await startServerProcesses(t)
+const mounts = new TestMounts(t, servers.config())
+const done = { status: 0, out: '', problems: '' }
+const failed = (problem: string) => ({ status: 1, out: '', problems: `dfs-mount: ${problem}\n` })
+
+t.test('mounts in the background and unmounts when everything is stored', async (t) => {
+  const mnt = mounts.folder('background')
+  t.teardown(() => detach(mnt))
+  t.same(await mounts.run(mnt), done)
+  t.match(await shell('echo stored > f', mnt), done)
+  t.same(await mounts.run(mnt), failed(`${mnt} is already mounted (fuse.dfs)`))
+  t.same(await mounts.run('--unmount', mnt), done)
+  t.notOk(isMounted(mnt))
+  t.same(await mounts.run('--unmount', mnt), failed(`${mnt} is not mounted`))
+  t.same(await mounts.run('-o', 'ro', mnt), done)
+  t.match(await shell('cat f; echo x > g', mnt), { out: /^stored\n/, problems: /Read-only/ })
+  t.same(await mounts.run('--unmount', mnt), done)
+})
+
+t.test('says in one line why it does not mount', async (t) => {
+  const file = mounts.path('file')
+  writeFileSync(file, '')
+  const full = mounts.folder('full')
+  writeFileSync(join(full, 'x'), '')
+  const missing = mounts.path('missing')
+  t.same(await mounts.run(missing), failed(`${missing} does not exist: mkdir it first`))
+  t.same(await mounts.run(file), failed(`${file} is not a folder`))
+  t.same(await mounts.run(full), failed(`${full} is not empty: what is in it would be hidden`))
+  const mnt = mounts.folder('mnt')
+  t.match(await mounts.run('-o', 'nosuch', mnt), { status: 1, problems: /-o nosuch: not known/ })
+  t.match(await mounts.run('--config', '/nosuch', mnt), { status: 1, problems: /no such file/ })
+  t.match(await mounts.run(), { status: 2, problems: /mountpoint/ })
+  const wrong = mounts.path('wrong.conf')
+  const right = readFileSync(mounts.path('dfc.conf'), 'utf8')
+  writeFileSync(wrong, right.replace('"secret"', '"wrong"'))
+  t.same(
+    await mounts.run('--config', wrong, mnt),
+    failed('Invalid Username/Password. Please try again.'),
+  )
+})
+
+t.test('is not unmounted while somebody uses it, and says who', async (t) => {
+  const mount = await mounts.start('busy')
+  const using = mount.sh('sleep 4')
+  await sleep(300)
+  const { status, problems } = await mounts.run('--unmount', mount.mountpoint)
+  t.equal(status, 1)
+  t.match(problems, /is in use by .*(sh|sleep) \(process \d+\)/)
+  t.ok(isMounted(mount.mountpoint))
+  await using
+})
+
+t.test('somebody else may take it off', async (t) => {
+  const mount = await mounts.start('foreign')
+  await mount.out('echo x > f')
+  execFileSync('fusermount3', ['-u', mount.mountpoint])
+  await until(() => !mount.isRunning)
+  t.equal(mount.process.exitCode, 0)
+})
+
+t.test('a signal stores what is open', async (t) => {
+  const mount = await mounts.start('signal')
+  const writing = mount.sh('exec 3> open; echo typed >&3; sleep 2')
+  await sleep(500)
+  t.equal(await mount.end('SIGINT'), 0)
+  await writing
+  const again = await mounts.start('signal')
+  t.equal(await again.out('cat open'), 'typed')
+})
+
+t.test('a killed daemon leaves no dead mount', async (t) => {
+  const mount = await mounts.start('killed')
+  await mount.out('echo x > f')
+  mount.process.kill('SIGKILL')
+  await until(() => !isMounted(mount.mountpoint))
+  const again = await mounts.start('killed')
+  t.equal(await again.out('cat f'), 'x')
+})
+
+t.test('a dead mount that is left all the same is replaced', async (t) => {
+  const mount = await mounts.start('dead')
+  execFileSync('pkill', ['-KILL', '-f', `sh ${mount.mountpoint}`])
+  mount.process.kill('SIGKILL')
+  await sleep(1500)
+  t.ok(isMounted(mount.mountpoint), 'nobody has taken it off')
+  const again = await mounts.start('dead')
+  t.equal(await again.out('echo x > f; cat f'), 'x')
+})
+
+t.test('--local brings servers of its own, and stops them at the end', async (t) => {
+  const ports = 20_000 + Math.floor(Math.random() * 20_000)
+  const folder = mounts.path('local')
+  const local = ['--local', folder, '--port', String(ports)]
+  const mount = await mounts.start('with-servers', ...local)
+  await until(() => /Try, in another terminal:/.test(mount.said.join('')))
+  t.equal(await mount.out('echo x > f; cat f'), 'x')
+  const pid = Number(readFileSync(join(folder, 'run/DFS2.pid'), 'utf8'))
+  process.kill(pid, 'SIGKILL')
+  t.equal(await mount.out('echo y >> f; cat f'), 'x\ny', 'one that dies is not missed')
+  await until(() => readFileSync(join(folder, 'run/DFS2.pid'), 'utf8') !== String(pid))
+  t.equal(await mount.end(), 0)
+  t.same(
+    readdirSync(join(folder, 'run')).filter((name) => name.endsWith('.pid')),
+    [],
+    'all are stopped',
+  )
+
+  const other = await mounts.start('with-servers', ...local)
+  t.equal(await other.out('cat f'), 'x\ny', 'what they keep is still there')
+  other.process.kill('SIGKILL')
+  await until(() => !isMounted(other.mountpoint))
+  t.ok(existsSync(join(folder, 'run/DFS1.pid')), 'they outlive a mount that is killed')
+  const third = await mounts.start('with-servers', ...local)
+  t.equal(await third.out('cat f'), 'x\ny')
+  t.equal(await third.end(), 0)
+})
+
+t.test('--local says when a port is taken', async (t) => {
+  const taken = createServer().listen(0, '127.0.0.1')
+  await until(() => taken.address() !== null)
+  t.teardown(() => taken.close())
+  const { port } = taken.address() as { port: number }
+  const mnt = mounts.folder('taken')
+  const { status, problems } = await mounts.run(
+    '--local',
+    mounts.path('t'),
+    '--port',
+    `${port}`,
+    mnt,
+  )
+  t.equal(status, 1)
+  t.match(problems, `port ${port}, for DFS1, is taken by another program`)
+})

@@ -1,0 +1,31 @@
+import { execFileSync } from 'node:child_process'
+import { resolve } from 'node:path'
+import t from 'tap'
+
+const model = resolve(import.meta.dirname, '../../test/model/quorum-model.cjs')
+
+interface Verdict {
+  readonly seeds: number
+  readonly bad: number
+}
+
+function run(...args: readonly string[]): Verdict {
+  const said = execFileSync(process.execPath, [model, ...args], { encoding: 'utf8' })
+  return JSON.parse(said.split('\n')[0] ?? '') as Verdict
+}
+
+t.test('the model of the replication rules shows no violation', async (t) => {
+  t.match(run('7000', '80'), { seeds: 80, bad: 0 })
+  t.match(run('8000', '80', 'dir=1', 'empty=1'), { seeds: 80, bad: 0 })
+})
+
+t.test('the model finds a violation when a rule is switched off', async (t) => {
+  for (const [rule, ...args] of [
+    ['-ballot'],
+    ['-block'],
+    ['-installfirst'],
+    ['-empty', 'dir=1', 'empty=1'],
+  ] as const) {
+    t.ok(run('0', '150', rule, ...args).bad > 0, rule)
+  }
+})

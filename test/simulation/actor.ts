@@ -1,0 +1,448 @@
+/**
+ * One user of a client: does operations one after the other, and remembers what it came across, so
+ * that later ones are about files that exist, or did a moment ago.
+ */
+import type { Client } from '../../src/dfc/client.js'
+import { overlay, truncate, wholeSlice } from '../../src/dfc/extents.js'
+import type { RenameHow } from '../../src/dfc/namespace.js'
+import type { Content, Node } from '../../src/dfc/node.js'
+import type { PreparedSegment } from '../../src/dfc/prepared-segment.js'
+import { DfsError } from '../../src/errors.js'
+import { entryKey, fileType, inodeKey, rootIno, typeOf } from '../../src/wire/records.js'
+import type { Seeded } from '../fixtures/seeded.js'
+import { chance, pick, weighted } from './chance.js'
+import type { Contents } from './contents.js'
+import type { History, Operation, Subject } from './history.js'
+import { currentOperation } from './tap.js'
+
+/** Since when, if at all, a client can reach only one server, and until when it last could not. */
+export interface Company {
+  isAlone: boolean
+  aloneUntilMs: number
+}
+
+export interface ActorOptions {
+  /** How old is what a repair sweeps; absent: it asks for no repairs. */
+  readonly sweepAgeMs: number | undefined
+  readonly nameCount: number
+  readonly company: Company
+  readonly name: string
+  readonly client: Client
+  readonly random: Seeded
+  readonly history: History
+  readonly contents: Contents
+}
+
+export const names = ['a', 'b', 'c', 'd', 'e'] as const
+const knownMax = 4
+/** Folders can be moved into each other, but seldom so deep. */
+const depthMax = 8
+
+interface Staged {
+  readonly content: Content
+  readonly inline?: PreparedSegment
+}
+
+export class Actor {
+  readonly #options: ActorOptions
+  readonly #client: Client
+  readonly #random: Seeded
+  readonly #files: number[] = []
+  readonly #folders: number[] = []
+  readonly #removed: number[] = []
+
+  constructor(options: ActorOptions) {
+    this.#options = options
+    this.#client = options.client
+    this.#random = options.random
+  }
+
+  /** One operation by chance. Resolves when it has ended, however. */
+  async act(): Promise<void> {
+    const weights = {
+      lookup: 6,
+      list: 5,
+      getattr: 4,
+      create: 14,
+      mkdir: 7,
+      symlink: 2,
+      unlink: 7,
+      rmdir: 5,
+      link: 5,
+      rename: 12,
+      chmod: 6,
+      write: 12,
+      replace: 8,
+      read: 14,
+      orphan: 3,
+      heal: this.#options.sweepAgeMs === undefined ? 0 : 3,
+    } as const
+    const actions: { readonly [K in keyof typeof weights]: () => Promise<unknown> } = {
+      lookup: () => this.#lookup(this.#folder(), this.#name()),
+      list: () => this.#list(this.#folder()),
+      getattr: () => this.#getattr(this.#file()),
+      create: () => this.#create(),
+      mkdir: () => this.#make('mkdir', fileType.folder | 0o755),
+      symlink: () => this.#make('symlink', fileType.symlink | 0o777),
+      unlink: () => this.#unlink(false),
+      rmdir: () => this.#rmdir(),
+      link: () => this.#link(),
+      rename: () => this.#rename(),
+      chmod: () => this.#chmod(),
+      write: () => this.#write(),
+      replace: () => this.#replace(),
+      read: () => this.#read(),
+      orphan: () => this.#orphan(),
+      heal: () => this.heal(this.#options.sweepAgeMs ?? 0),
+    }
+    await actions[weighted(this.#random, weights)]()
+  }
+
+  /** Everything there is, from the root down: names, inodes and contents. */
+  async audit(folder: number = rootIno, depth = 0): Promise<void> {
+    for (const node of (await this.#list(folder)) ?? []) {
+      const type = typeOf(node.inode.mode)
+      if (type === fileType.file) await this.#readContent(node)
+      if (type === fileType.folder && depth < depthMax) await this.audit(node.ino, depth + 1)
+    }
+  }
+
+  /** Repairs now. Returns how much could not be repaired, but for what is `lost` for good. */
+  async heal(sweepAgeMs: number, lost: Set<string> = new Set()): Promise<number | undefined> {
+    return this.#do('heal', { about: `${sweepAgeMs}` }, async () => {
+      const report = await this.#client.keeper.heal({ patienceMs: 50, sweepAgeMs })
+      for (const { id } of report.lost) lost.add(id)
+      const troubles = Number(!report.swept) + Number(report.failure !== undefined)
+      return report.left - report.lost.length + troubles
+    })
+  }
+
+  #list(folder: number): Promise<readonly Node[] | undefined> {
+    const subject = { about: `${folder}`, inodes: [folder] }
+    return this.#do('list', subject, async (operation) => {
+      const { entries, more } = await this.#client.namespace.list(folder, '')
+      if (more) throw new RangeError('a folder of five names has more than one page')
+      for (const name of names) {
+        const ino = entries.find((entry) => entry.name === name)?.ino ?? null
+        operation.saw.push({ key: entryKey(folder, name), ino })
+      }
+      return entries.flatMap(({ node }) =>
+        node === undefined ? [] : [this.#note(operation, node)],
+      )
+    })
+  }
+
+  // -- operations --------------------------------------------------------------------------------
+
+  #lookup(folder: number, name: string): Promise<Node | undefined> {
+    const key = entryKey(folder, name)
+    const subject = { about: key, entries: [key] }
+    return this.#do('lookup', subject, async (operation) => {
+      const node = await this.#client.namespace.lookup(folder, name)
+      operation.saw.push({ key, ino: node.ino })
+      return this.#note(operation, node)
+    })
+  }
+
+  #getattr(ino: number): Promise<Node | undefined> {
+    return this.#do('getattr', { about: `${ino}`, inodes: [ino] }, async (operation) =>
+      this.#note(operation, await this.#client.namespace.node(ino, true)),
+    )
+  }
+
+  async #create(): Promise<void> {
+    const folder = this.#folder()
+    const name = this.#name()
+    const key = entryKey(folder, name)
+    const subject = {
+      about: key,
+      entries: [key],
+      inodes: [folder],
+      makes: [{ key, isLive: true }],
+      isChange: true,
+    }
+    await this.#do('create', subject, async (operation) => {
+      const staged = await this.#stage(this.#options.contents.make(this.#random))
+      const attributes = { mode: fileType.file | 0o644, uid: operation.number, gid: 0 }
+      return this.#remember(
+        await this.#client.namespace.create(folder, name, { ...attributes, ...staged }),
+      )
+    })
+  }
+
+  async #make(verb: string, mode: number): Promise<void> {
+    const folder = this.#folder()
+    const name = pick(this.#random, ['c', 'd', 'e'])
+    const key = entryKey(folder, name)
+    const subject = {
+      about: key,
+      entries: [key],
+      inodes: [folder],
+      makes: [{ key, isLive: true }],
+      isChange: true,
+    }
+    await this.#do(verb, subject, async (operation) => {
+      const target = verb === 'symlink' ? { target: 'somewhere' } : {}
+      const attributes = { mode, uid: operation.number, gid: 0, ...target }
+      return this.#remember(await this.#client.namespace.create(folder, name, attributes))
+    })
+  }
+
+  async #unlink(keep: boolean): Promise<Node | undefined> {
+    const folder = this.#folder()
+    const name = this.#name()
+    const key = entryKey(folder, name)
+    const subject = {
+      about: key,
+      entries: [key],
+      makes: [{ key, isLive: false }],
+      isChange: true,
+    }
+    return this.#do('unlink', subject, () =>
+      this.#client.namespace.unlink(folder, name, () => keep),
+    )
+  }
+
+  /** A file that is removed while it is open: it is still written and read, and then forgotten. */
+  async #orphan(): Promise<void> {
+    const node = await this.#unlink(true)
+    if (node !== undefined && node.inode.nlink === 0) this.#removed.push(node.ino)
+    const ino = this.#removed[0]
+    if (ino === undefined) return
+    await this.#overwrite(ino)
+    if (chance(this.#random, 0.3)) return
+    this.#removed.shift()
+    await this.#do('forget', { about: `${ino}`, inodes: [ino] }, () =>
+      this.#client.namespace.forget(ino),
+    )
+  }
+
+  async #rmdir(): Promise<void> {
+    const folder = this.#folder()
+    const name = pick(this.#random, ['c', 'd', 'e'])
+    const key = entryKey(folder, name)
+    const subject = {
+      about: key,
+      entries: [key],
+      makes: [{ key, isLive: false }],
+      isChange: true,
+    }
+    await this.#do('rmdir', subject, () => this.#client.namespace.rmdir(folder, name))
+  }
+
+  async #link(): Promise<void> {
+    const ino = this.#file()
+    const folder = this.#folder()
+    const name = this.#name()
+    const key = entryKey(folder, name)
+    const subject = {
+      about: `${ino} as ${key}`,
+      entries: [key],
+      inodes: [ino, folder],
+      makes: [{ key, isLive: true }],
+      isChange: true,
+    }
+    await this.#do('link', subject, () => this.#client.namespace.link(ino, folder, name))
+  }
+
+  async #rename(): Promise<void> {
+    const how = weighted<RenameHow>(this.#random, { replace: 5, noReplace: 2, exchange: 3 })
+    const fromFolder = this.#folder()
+    const toFolder = chance(this.#random, 0.5) ? fromFolder : this.#folder()
+    const [fromName, toName] = [this.#name(), this.#name()]
+    const from = entryKey(fromFolder, fromName)
+    const to = entryKey(toFolder, toName)
+    const subject = {
+      about: `${how} ${from} ${to}`,
+      entries: [from, to],
+      inodes: [fromFolder, toFolder],
+    }
+    await this.#do(`rename`, subject, () =>
+      this.#client.namespace.rename(fromFolder, fromName, toFolder, toName, how),
+    )
+  }
+
+  async #chmod(): Promise<void> {
+    const ino = chance(this.#random, 0.3) ? this.#folder() : this.#file()
+    const bits = this.#random.below(0o1000)
+    const subject = { about: `${ino}`, inodes: [ino], isChange: true }
+    await this.#do('chmod', subject, () =>
+      this.#client.namespace.update(ino, (inode, ctime) => ({
+        ...inode,
+        mode: typeOf(inode.mode) | bits,
+        ctime,
+      })),
+    )
+  }
+
+  async #write(): Promise<void> {
+    await this.#overwrite(this.#file())
+  }
+
+  /** Opens a file, changes all or some of its content, and closes it. */
+  async #overwrite(ino: number): Promise<void> {
+    const base = await this.#getattr(ino)
+    if (base === undefined || typeOf(base.inode.mode) !== fileType.file) return
+    const subject = { about: `${ino}`, inodes: [ino], isChange: true }
+    const time = { seconds: 1_700_000_000, nanoseconds: 0 }
+    await this.#do('write', subject, async () => {
+      const { content, inline } = await this.#changed(base)
+      const times = { mtime: time, ctime: time }
+      const { namespace } = this.#client
+      return namespace.writeContent(ino, base, content, times, inline)
+    })
+  }
+
+  async #replace(): Promise<void> {
+    const folder = this.#folder()
+    const name = this.#name()
+    const key = entryKey(folder, name)
+    const subject = {
+      about: key,
+      entries: [key],
+      inodes: [folder],
+      isChange: true,
+    }
+    await this.#do('replace', subject, async (operation) => {
+      const staged = await this.#stage(this.#options.contents.make(this.#random))
+      const attributes = { mode: fileType.file | 0o600, uid: operation.number, gid: 0 }
+      return this.#remember(
+        await this.#client.namespace.replace(folder, name, { ...attributes, ...staged }),
+      )
+    })
+  }
+
+  async #read(): Promise<void> {
+    const node = await this.#lookup(this.#folder(), this.#name())
+    if (node !== undefined && typeOf(node.inode.mode) === fileType.file) {
+      await this.#readContent(node)
+    }
+  }
+
+  async #readContent({ ino, inode }: Node): Promise<void> {
+    const segments = inode.segments.map(({ id }) => id)
+    await this.#do('read', { about: `${ino}`, segments }, async () => {
+      const expected = this.#options.contents.of(inode)
+      if (expected === undefined) throw new RangeError(`${ino} has a content that nobody wrote`)
+      const bytes = chance(this.#random, 0.5)
+        ? await this.#client.content.read(inode, 0, inode.size)
+        : await collected(this.#client.content.stream(inode))
+      if (!bytes.equals(expected)) throw new RangeError(`${ino} has the wrong bytes`)
+    })
+  }
+
+  // -- contents ----------------------------------------------------------------------------------
+
+  /** Uploads `bytes`, or leaves them to the commit when they are few. */
+  async #stage(bytes: Buffer): Promise<Staged> {
+    const { contents } = this.#options
+    const source = (async function* () {
+      yield bytes
+    })()
+    if (chance(this.#random, 0.4)) {
+      const content = await this.#client.content.upload(source)
+      contents.expect(content, bytes)
+      return { content }
+    }
+    const { content, inline } = await this.#client.content.stage(source)
+    contents.expect(content, bytes)
+    return inline === undefined ? { content } : { content, inline }
+  }
+
+  /** A new content for an open file: another one, or the old one with a part replaced or cut off. */
+  async #changed({ inode }: Node): Promise<Staged> {
+    const { contents } = this.#options
+    const before = contents.of(inode)
+    if (before === undefined) throw new RangeError('a content that nobody wrote')
+    const how = weighted(this.#random, { all: 5, part: 4, cut: 1 })
+    if (how === 'cut') {
+      const size = this.#random.below(before.length + 20)
+      const after = Buffer.alloc(size)
+      before.copy(after)
+      const content = truncate(inode, size)
+      contents.expect(content, after)
+      return { content }
+    }
+    const bytes = contents.make(this.#random)
+    const staged = await this.#stage(bytes)
+    const [segment] = staged.content.segments
+    if (how === 'all' || segment === undefined || staged.content.segments.length > 1) return staged
+    const at = this.#random.below(before.length + 10)
+    const after = Buffer.alloc(Math.max(before.length, at + bytes.length))
+    before.copy(after)
+    bytes.copy(after, at)
+    const content = overlay(inode, [wholeSlice(segment, at)])
+    contents.expect(content, after)
+    return { ...staged, content }
+  }
+
+  // -- around an operation -----------------------------------------------------------------------
+
+  async #do<T>(
+    verb: string,
+    subject: Subject,
+    work: (operation: Operation) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { history, name } = this.#options
+    const operation = history.begin(name, verb, subject)
+    const noteCompany = (): void => {
+      const { isAlone, aloneUntilMs } = this.#options.company
+      const isAloneNow = isAlone || this.#client.cluster.voters.length < 2
+      operation.wasAlone = isAloneNow || aloneUntilMs >= operation.startMs
+    }
+    try {
+      const result = await currentOperation.run(operation, () => work(operation))
+      noteCompany()
+      history.end(operation, 'ok', summaryOf(result))
+      return result
+    } catch (thrown) {
+      noteCompany()
+      if (thrown instanceof DfsError) {
+        history.end(operation, thrown.code, thrown.message)
+        return undefined
+      }
+      history.end(operation, 'io')
+      const what = thrown instanceof RangeError ? thrown.message : (thrown as Error).stack
+      history.violation(`${name} ${verb} ${subject.about}: ${what}`)
+      return undefined
+    }
+  }
+
+  #note(operation: Operation, node: Node): Node {
+    operation.saw.push({ key: inodeKey(node.ino), version: node.version })
+    return this.#remember(node)
+  }
+
+  #remember(node: Node): Node {
+    const list = typeOf(node.inode.mode) === fileType.folder ? this.#folders : this.#files
+    if (!list.includes(node.ino) && node.ino !== rootIno) list.unshift(node.ino)
+    list.length = Math.min(list.length, knownMax)
+    return node
+  }
+
+  #folder(): number {
+    if (this.#folders.length === 0 || chance(this.#random, 0.5)) return rootIno
+    return pick(this.#random, this.#folders)
+  }
+
+  #file(): number {
+    return this.#files.length === 0 ? rootIno : pick(this.#random, this.#files)
+  }
+
+  #name(): string {
+    // From the end: folders have the last names.
+    return pick(this.#random, names.slice(-this.#options.nameCount))
+  }
+}
+
+async function collected(stream: AsyncIterable<Buffer>): Promise<Buffer> {
+  const parts: Buffer[] = []
+  for await (const part of stream) parts.push(part)
+  return Buffer.concat(parts)
+}
+
+function summaryOf(result: unknown): string {
+  if (typeof result === 'string' || typeof result === 'number') return `${result}`
+  const node = result as Partial<Node> | undefined
+  return node?.ino === undefined ? '' : `${node.ino} ${node.version}`
+}

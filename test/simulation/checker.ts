@@ -1,0 +1,491 @@
+/**
+ * Judges a run by its history: that the committed transactions can have happened one after the other
+ * and in the order in which clients saw them happen, that every operation did what it said, that
+ * nobody saw something old or something that never was, that no refusal was without a cause, and
+ * that the servers keep what they must.
+ */
+
+import { wholeMask } from '../../src/dfc/placement.js'
+import type { AccountIndex } from '../../src/dfs/index.js'
+import {
+  decodeEntry,
+  decodeInode,
+  fileType,
+  inodeKey,
+  type Key,
+  parseKey,
+  rootIno,
+  typeOf,
+} from '../../src/wire/records.js'
+import { noVersion, type Version } from '../../src/wire/version.js'
+import { type History, nameOf, type Operation, type Sighting } from './history.js'
+import type { Seen } from './tap.js'
+
+export interface Evidence {
+  readonly history: History
+  readonly transactions: ReadonlyMap<Version, Seen>
+  readonly indexes: readonly AccountIndex[]
+  /** How many servers were in trouble for a client at some time between the two. */
+  readonly impairedServers: (client: string, fromMs: number, toMs: number) => number
+  /** Repair has run: the servers must be equal. */
+  readonly isHealed: boolean
+  readonly hadWipes: boolean
+  /** Segments of which repair found some piece nowhere. */
+  readonly lost: readonly string[]
+}
+
+/** One committed value of a register. */
+interface Link {
+  readonly id: Version
+  readonly value: Buffer | null
+  /** It can have been seen from then on. */
+  readonly sentMs: number
+  /** It must be seen from then on. */
+  readonly decidedMs: number
+}
+
+type Chains = ReadonlyMap<Key, readonly Link[]>
+type Report = (text: string) => void
+
+const never: Link = { id: noVersion, value: null, sentMs: -1, decidedMs: -1 }
+
+export function check(evidence: Evidence): void {
+  const report: Report = (text) => evidence.history.violation(text)
+  const committed = [...evidence.transactions.values()]
+    .filter(({ isCommitted }) => isCommitted)
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+  const chains = chainsOf(committed, report)
+  checkChains(committed, chains, report)
+  checkOrder(committed, chains, report)
+  for (const operation of evidence.history.operations) {
+    checkOutcome(operation, evidence, chains, report)
+  }
+  for (const segment of evidence.lost) {
+    if (!isExcusedLoss(segment, evidence, chains)) report(`segment ${segment} is lost`)
+  }
+  checkSightings(evidence.history.operations, chains, report)
+  checkTree(chains, report)
+  checkServers(evidence, chains, report)
+  checkCopies(evidence, chains, report)
+}
+
+// -- transactions ---------------------------------------------------------------------------------
+
+function chainsOf(committed: readonly Seen[], report: Report): Chains {
+  const chains = new Map<Key, Link[]>()
+  for (const { id, body, firstSentMs, decidedMs } of committed) {
+    if (body === undefined) {
+      report(`${id} was committed and nobody ever sent it`)
+      continue
+    }
+    for (const { key, value } of body.writes) {
+      const link = { id, value, sentMs: firstSentMs, decidedMs }
+      const chain = chains.get(key)
+      if (chain === undefined) chains.set(key, [never, link])
+      else chain.push(link)
+    }
+  }
+  return chains
+}
+
+/** Each committed write followed just what its transaction had seen. */
+function checkChains(committed: readonly Seen[], chains: Chains, report: Report): void {
+  for (const { id, body } of committed) {
+    const written = new Set(body?.writes.map(({ key }) => key))
+    for (const { key, absent, version } of body?.preconditions ?? []) {
+      if (!written.has(key)) continue
+      const chain = chains.get(key) ?? []
+      const before = chain[chain.findIndex((link) => link.id === id) - 1]
+      const fits = absent ? before?.value === null : before?.id === version
+      if (!fits) {
+        const wants = absent ? 'nothing' : version
+        report(`chain of ${key}: ${id} wants ${wants} but follows ${before?.id}`)
+      }
+    }
+  }
+}
+
+/**
+ * Whether the committed transactions can be put in one order in which each finds what it has seen,
+ * and which no client could tell from the order of the real events.
+ */
+function checkOrder(committed: readonly Seen[], chains: Chains, report: Report): void {
+  const after = new Map<Version, Set<Version>>()
+  for (const { id } of committed) after.set(id, new Set())
+  const add = (first: Version | undefined, second: Version | undefined): void => {
+    if (first !== undefined && second !== undefined && first !== second) {
+      after.get(first)?.add(second)
+    }
+  }
+  for (const chain of chains.values()) {
+    for (let at = 1; at + 1 < chain.length; at += 1) add(chain[at]?.id, chain[at + 1]?.id)
+  }
+  for (const a of committed) {
+    for (const b of committed) if (a.decidedMs < b.firstSentMs) add(a.id, b.id)
+    const written = new Set(a.body?.writes.map(({ key }) => key))
+    for (const { key, absent, version } of a.body?.preconditions ?? []) {
+      if (written.has(key) || absent) continue
+      const chain = chains.get(key) ?? []
+      const at = chain.findIndex((link) => link.id === version)
+      if (at === -1) report(`${a.id} depends on ${key} at ${version}, which was never committed`)
+      else {
+        add(chain[at]?.id, a.id)
+        add(a.id, chain[at + 1]?.id)
+      }
+    }
+    // Whoever wrote an entry of a folder did so before the folder was removed as empty.
+    for (const folder of a.body?.emptyFolders ?? []) {
+      for (const [key, chain] of chains) {
+        const parsed = parseKey(key)
+        if (parsed.kind !== 'entry' || parsed.parent !== folder) continue
+        for (const { id } of chain.slice(1)) add(id, a.id)
+        const last = chain.at(-1)
+        if (last?.value) report(`${a.id} removed folder ${folder}, but ${last.id} left ${key}`)
+      }
+    }
+  }
+  const cycle = cycleIn(after)
+  if (cycle.length > 0) report(`no order is possible for ${cycle.slice(0, 6).join(', ')}`)
+}
+
+/** The nodes that cannot be put in an order, but for those that merely follow them. */
+function cycleIn(after: ReadonlyMap<Version, ReadonlySet<Version>>): Version[] {
+  const before = new Map<Version, number>()
+  for (const id of after.keys()) before.set(id, 0)
+  for (const targets of after.values()) {
+    for (const id of targets) before.set(id, (before.get(id) ?? 0) + 1)
+  }
+  const ready = [...after.keys()].filter((id) => before.get(id) === 0)
+  for (let id = ready.pop(); id !== undefined; id = ready.pop()) {
+    before.delete(id)
+    for (const target of after.get(id) ?? []) {
+      const left = (before.get(target) ?? 0) - 1
+      before.set(target, left)
+      if (left === 0) ready.push(target)
+    }
+  }
+  return [...before.keys()]
+}
+
+// -- operations -----------------------------------------------------------------------------------
+
+/** Codes that say what was wrong with the files, not with the servers; nothing was changed then. */
+const refusals = [
+  'notFound',
+  'exists',
+  'notEmpty',
+  'stale',
+  'isDirectory',
+  'notDirectory',
+  'notPermitted',
+  'invalid',
+  'tooManyExtents',
+  'busy',
+  'readOnly',
+]
+
+function checkOutcome(
+  operation: Operation,
+  evidence: Evidence,
+  chains: Chains,
+  report: Report,
+): void {
+  const { outcome, transactions, makes, isChange, startMs, endMs } = operation
+  const name = nameOf(operation)
+  const seen = transactions.map((id) => evidence.transactions.get(id))
+  const committed = seen.filter((one) => one?.isCommitted)
+  if (outcome === 'open') report(`${name} never ends`)
+  if (outcome === 'ok') {
+    const last = seen.at(-1)
+    if (last !== undefined && !last.isCommitted && !mayHaveNothingToDo(operation, chains)) {
+      report(`${name} succeeded, but ${last.id} did not`)
+    }
+    if (last === undefined && isChange) report(`${name} succeeded without a transaction`)
+    if (committed.length > 1) report(`${name} was done ${committed.length} times`)
+    for (const { key, isLive } of makes) {
+      const write = last?.body?.writes.find((one) => one.key === key)
+      if (write === undefined || (write.value !== null) !== isLive) {
+        report(`${name} succeeded and left ${key} as it was`)
+      }
+    }
+    return
+  }
+  if (outcome === 'open' || outcome === 'lost') return
+  if (refusals.includes(outcome) && committed.length > 0) {
+    report(`${name} failed with ${outcome}, but ${committed[0]?.id} was committed`)
+  }
+  const client = operation.client.split('.')[0] ?? ''
+  // A repair wants all servers that are up, and is simply begun again.
+  const serversMax = operation.verb === 'heal' ? 0 : 1
+  const mayFail = (): boolean => evidence.impairedServers(client, startMs, endMs) > serversMax
+  const isLost = operation.segments.some((id) => isExcusedLoss(id, evidence, chains))
+  if (!(outcome === 'incomplete' && isLost) && !isCaused(operation, chains, mayFail)) {
+    report(
+      `${name} of ${operation.client} failed without a cause: ${outcome} (${startMs}..${endMs})`,
+    )
+  }
+}
+
+/** Another client was faster, and then there was nothing left to do. */
+function mayHaveNothingToDo(operation: Operation, chains: Chains): boolean {
+  if (operation.verb === 'forget') return true
+  const [from, to] = operation.entries.map((key) =>
+    candidates(chains, key, operation).flatMap(({ value }) =>
+      value === null ? [] : [decodeEntry(value).ino],
+    ),
+  )
+  return operation.verb === 'rename' && from?.some((ino) => to?.includes(ino)) === true
+}
+
+function isCaused(operation: Operation, chains: Chains, mayFail: () => boolean): boolean {
+  const { entries, inodes, outcome } = operation
+  const values = entries.flatMap((key) => candidates(chains, key, operation))
+  const named = values.flatMap(({ value }) => (value === null ? [] : [decodeEntry(value).ino]))
+  const isGone = (ino: number): boolean =>
+    candidates(chains, inodeKey(ino), operation).some(({ value }) => value === null)
+  switch (outcome) {
+    case 'notFound':
+    case 'stale':
+      if (operation.wasAlone) return true
+      if (values.some(({ value }) => value === null)) return true
+      if ([...inodes, ...named].some(isGone)) return true
+      return operation.verb === 'rename' && mayLoseAncestor(chains, operation)
+    case 'exists':
+      return named.length > 0
+    case 'notEmpty':
+      return [...chains.keys()].some((key) => {
+        const parsed = parseKey(key)
+        return (
+          parsed.kind === 'entry' &&
+          named.includes(parsed.parent) &&
+          candidates(chains, key, operation).some(({ value }) => value !== null)
+        )
+      })
+    case 'isDirectory':
+    case 'notDirectory':
+    case 'notPermitted':
+    case 'invalid':
+    case 'tooManyExtents':
+    case 'busy':
+      return true
+    case 'incomplete':
+      return mayFail() || operation.segments.some((id) => mayBeSwept(chains, id, operation.endMs))
+    default:
+      return mayFail()
+  }
+}
+
+/** Whether a file had the segment and then did not have it: what nothing refers to is swept. */
+function mayBeSwept(chains: Chains, segment: string, untilMs: number): boolean {
+  for (const [key, chain] of chains) {
+    if (parseKey(key).kind !== 'inode') continue
+    let had = false
+    for (const { value, sentMs } of chain) {
+      const has = value !== null && decodeInode(value).segments.some(({ id }) => id === segment)
+      if (had && !has && sentMs <= untilMs) return true
+      had = has
+    }
+  }
+  return false
+}
+
+function mayLoseAncestor(chains: Chains, operation: Operation): boolean {
+  return [...chains.keys()].some(
+    (key) =>
+      parseKey(key).kind === 'inode' &&
+      candidates(chains, key, operation).some(
+        ({ id, value }) => id !== noVersion && value === null,
+      ),
+  )
+}
+
+/** The values that a register can have shown at some time during the operation. */
+function candidates(
+  chains: Chains,
+  key: Key,
+  { startMs, endMs }: Pick<Operation, 'startMs' | 'endMs'>,
+): Link[] {
+  const chain = chains.get(key) ?? [never]
+  return chain.filter((link, at) => {
+    const next = chain[at + 1]
+    return link.sentMs <= endMs && (next === undefined || next.decidedMs >= startMs)
+  })
+}
+
+// -- what was seen --------------------------------------------------------------------------------
+
+interface Place {
+  readonly operation: Operation
+  /** Positions in the chain that fit what was seen. */
+  readonly least: number
+  readonly most: number
+}
+
+/** What was seen had been written, was not overwritten, and never went back. */
+function checkSightings(operations: readonly Operation[], chains: Chains, report: Report): void {
+  const placesOf = new Map<Key, Place[]>()
+  for (const operation of operations) {
+    if (operation.outcome !== 'ok' || operation.wasAlone) continue
+    for (const sighting of operation.saw) {
+      const place = placeOf(operation, sighting, chains)
+      if (place === undefined) {
+        report(`${nameOf(operation)} saw ${describeSighting(sighting)}, which could not be`)
+        continue
+      }
+      const places = placesOf.get(sighting.key)
+      if (places === undefined) placesOf.set(sighting.key, [place])
+      else places.push(place)
+    }
+  }
+  for (const [key, places] of placesOf) checkForward(key, places, report)
+}
+
+function placeOf(operation: Operation, sighting: Sighting, chains: Chains): Place | undefined {
+  const chain = chains.get(sighting.key) ?? [never]
+  const fits = candidates(chains, sighting.key, operation).filter((link) =>
+    'ino' in sighting
+      ? (link.value === null ? null : decodeEntry(link.value).ino) === sighting.ino
+      : link.id === sighting.version,
+  )
+  const [first] = fits
+  const last = fits.at(-1)
+  if (first === undefined || last === undefined) return undefined
+  return { operation, least: chain.indexOf(first), most: chain.indexOf(last) }
+}
+
+function checkForward(key: Key, places: readonly Place[], report: Report): void {
+  const byEnd = places.toSorted((a, b) => a.operation.endMs - b.operation.endMs)
+  const byStart = places.toSorted((a, b) => a.operation.startMs - b.operation.startMs)
+  let ended = 0
+  let latest: Place | undefined
+  for (const place of byStart) {
+    for (
+      let one = byEnd[ended];
+      one !== undefined && one.operation.endMs < place.operation.startMs;
+      one = byEnd[ended]
+    ) {
+      if (latest === undefined || one.least > latest.least) latest = one
+      ended += 1
+    }
+    if (latest !== undefined && place.most < latest.least) {
+      report(`${nameOf(place.operation)} saw ${key} older than ${nameOf(latest.operation)} did`)
+    }
+  }
+}
+
+function describeSighting(sighting: Sighting): string {
+  return 'ino' in sighting
+    ? `${sighting.key} = ${sighting.ino}`
+    : `${sighting.key} at ${sighting.version}`
+}
+
+// -- the files in the end -------------------------------------------------------------------------
+
+/** What fsck(8) would look at: links counted right, folders where they say, nothing without a name. */
+function checkTree(chains: Chains, report: Report): void {
+  const namesOf = new Map<number, { key: Key; parent: number; type: number }[]>()
+  for (const [key, chain] of chains) {
+    const parsed = parseKey(key)
+    const value = chain.at(-1)?.value
+    if (parsed.kind !== 'entry' || !value) continue
+    const { ino, type } = decodeEntry(value)
+    const { parent } = parsed
+    namesOf.set(ino, [...(namesOf.get(ino) ?? []), { key, parent, type }])
+    if (!chains.get(inodeKey(ino))?.at(-1)?.value) report(`${key} names ${ino}, which is gone`)
+    if (!chains.get(inodeKey(parent))?.at(-1)?.value) report(`${key} is in a folder that is gone`)
+  }
+  for (const [key, chain] of chains) {
+    const parsed = parseKey(key)
+    const value = chain.at(-1)?.value
+    if (parsed.kind !== 'inode' || !value || parsed.ino === rootIno) continue
+    const inode = decodeInode(value)
+    const names = namesOf.get(parsed.ino) ?? []
+    const isFolder = typeOf(inode.mode) === fileType.folder
+    const links = isFolder ? 1 : inode.nlink
+    if (names.length !== links) report(`${key} has ${names.length} names and counts ${links}`)
+    for (const { key: name, parent, type } of names) {
+      if (type !== inode.mode >> 12) report(`${name} has another type than ${key}`)
+      if (isFolder && parent !== inode.parent) report(`${key} says to be in ${inode.parent}`)
+    }
+  }
+}
+
+// -- the servers in the end -----------------------------------------------------------------------
+
+function checkServers({ indexes, isHealed }: Evidence, chains: Chains, report: Report): void {
+  for (const [server, index] of indexes.entries()) {
+    for (const [key, chain] of chains) {
+      const { version, value } = index.register(key)
+      const link = chain.find(({ id }) => id === version)
+      if (link === undefined) {
+        report(`server ${server + 1} has ${key} at ${version}, which was never committed`)
+      } else if (!isSame(link.value, value)) {
+        report(`server ${server + 1} has another value of ${key} at ${version}`)
+      }
+      const last = chain.at(-1) ?? never
+      if (!isHealed || version === last.id || (value === null && last.value === null)) continue
+      report(`server ${server + 1} has ${key} at ${version} instead of ${last.id}`)
+    }
+    const undecided = isHealed ? index.undecidedRecords() : []
+    for (const { id } of undecided) report(`server ${server + 1} has not decided ${id}`)
+  }
+}
+
+function isSame(a: Buffer | null, b: Buffer | null): boolean {
+  return a === null || b === null ? a === b : a.equals(b)
+}
+
+/** Every piece of every file is on two servers, unless it was written while two were in trouble. */
+function checkCopies(evidence: Evidence, chains: Chains, report: Report): void {
+  if (evidence.hadWipes && !evidence.isHealed) return
+  for (const [key, chain] of chains) {
+    const last = chain.at(-1)
+    if (parseKey(key).kind !== 'inode' || !last?.value) continue
+    for (const { id, length } of decodeInode(last.value).segments) {
+      const masks = evidence.indexes.map((index) => index.heldPieces(id))
+      for (let piece = 1; piece <= 4; piece += 1) {
+        const bit = 1 << (piece - 1)
+        if ((wholeMask(length) & bit) === 0) continue
+        const copies = masks.filter((mask) => (mask & bit) !== 0).length
+        if (copies === 2 || (copies > 2 && !evidence.isHealed)) continue
+        if (mayBeSwept(chains, id, Number.POSITIVE_INFINITY)) continue
+        const operation = writerOf(id, chain, evidence)
+        const isExcused = operation === undefined || mayLack(operation, evidence)
+        if (isExcused && (copies === 1 ? !evidence.isHealed : evidence.hadWipes)) continue
+        report(`${key}: piece ${piece} of ${id} is on ${copies} servers [${masks}] `)
+      }
+    }
+  }
+}
+
+/** The operation that brought the segment into the file. */
+function writerOf(
+  segment: string,
+  chain: readonly Link[],
+  { history }: Evidence,
+): Operation | undefined {
+  const first = chain.find(
+    ({ value }) => value !== null && decodeInode(value).segments.some(({ id }) => id === segment),
+  )
+  return history.operations.find(({ transactions }) => first && transactions.includes(first.id))
+}
+
+/**
+ * A write whose client died, or that two servers missed parts of, may have a single copy until it is
+ * repaired: it goes with a disk.
+ */
+function isExcusedLoss(segment: string, evidence: Evidence, chains: Chains): boolean {
+  if (mayBeSwept(chains, segment, Number.POSITIVE_INFINITY)) return true
+  if (!evidence.hadWipes) return false
+  for (const [key, chain] of chains) {
+    if (parseKey(key).kind !== 'inode') continue
+    const operation = writerOf(segment, chain, evidence)
+    if (operation !== undefined) return mayLack(operation, evidence)
+  }
+  return false
+}
+
+function mayLack({ client, outcome, startMs, endMs }: Operation, evidence: Evidence): boolean {
+  if (outcome !== 'ok') return true
+  return evidence.impairedServers(client.split('.')[0] ?? '', startMs, endMs) > 1
+}

@@ -1,0 +1,267 @@
+/**
+ * The deliberate bugs: first one for every row of "Why each rule is there" in the decision record,
+ * then others that a programmer could make. `from` and `to` are of the compiled program.
+ */
+
+export interface Edit {
+  /** Below dist/src. */
+  readonly file: string
+  readonly from: string
+  readonly to: string
+}
+
+export interface Mutant {
+  readonly name: string
+  readonly edits: readonly Edit[]
+}
+
+const acceptor = 'dfs/acceptor.js'
+const transaction = 'dfc/transaction.js'
+const recovery = 'dfc/recovery.js'
+const registers = 'dfc/registers.js'
+const namespace = 'dfc/namespace.js'
+
+function mutant(name: string, file: string, from: string, to: string): Mutant {
+  return { name, edits: [{ file, from, to }] }
+}
+
+export const mutants: readonly Mutant[] = [
+  // -- the rows of the table ---------------------------------------------------------------------
+  mutant(
+    'ballots: the owner aborts without one',
+    transaction,
+    'const fate = await this.#recovery.recover(id, body);',
+    `await this.#cluster.ask(this.#cluster.voters, 'decide', () => ({ decisions: [{ id, commit: false, body }] }));
+     const fate = 'aborted';`,
+  ),
+  mutant(
+    'ballots: a promise does not keep a late vote out',
+    acceptor,
+    "return refuse(known.yes ? 'yes' : 'promised');",
+    "if (known.yes) return refuse('yes');",
+  ),
+  {
+    name: 'ballots: an older ballot is accepted',
+    edits: [
+      { file: acceptor, from: 'if (ballot < record.promised)', to: 'if (false)' },
+      { file: acceptor, from: 'if (ballot <= record.promised)', to: 'if (false)' },
+    ],
+  },
+  mutant('locked(by) in accept: not looked at', acceptor, "return answer('locked', { by });", ';'),
+  mutant(
+    'holders rule: after the highest accepted value',
+    recovery,
+    'if (holders + (4 - promised.length) < quorum)',
+    'if (promised.every((reply) => reply.acceptedBallot === 0) && holders + (4 - promised.length) < quorum)',
+  ),
+  mutant('epoch: an older one is let in', acceptor, 'if (epoch < this.#epoch)', 'if (false)'),
+  mutant(
+    'epoch: not raised before a fill',
+    'dfc/repair/fill.js',
+    "await askEach(cluster, donors, 'epoch', () => ({ epoch }));",
+    '',
+  ),
+  {
+    name: 'fence and floor: neither is looked at',
+    edits: [
+      { file: acceptor, from: 'if (id <= this.#fence)', to: 'if (false)' },
+      { file: acceptor, from: '(exists || version > this.#floor)', to: 'true' },
+    ],
+  },
+  mutant(
+    'floor: a late write brings back what was dropped',
+    acceptor,
+    '(exists || version > this.#floor)',
+    'true',
+  ),
+  mutant(
+    'fence: not raised before the survey',
+    'dfc/repair/sweep.js',
+    "await askEach(cluster, serverIndexes, 'fence', () => ({ fence: floor }));",
+    '',
+  ),
+  {
+    name: 'id > version: a slow clock may write',
+    edits: [
+      { file: acceptor, from: 'if (id <= register.version)', to: 'if (false)' },
+      { file: transaction, from: 'this.#cluster.versions.see(version);', to: ';' },
+    ],
+  },
+  mutant('shared locks: not taken', 'dfs/locks.js', 'addTo(this.#shared, key, id);', ';'),
+
+  // -- others ------------------------------------------------------------------------------------
+  mutant('two votes are enough', transaction, 'const quorum = 3;', 'const quorum = 2;'),
+  mutant('two promises are enough', recovery, 'const quorum = 3;', 'const quorum = 2;'),
+  {
+    name: 'a read asks one server',
+    edits: [
+      { file: registers, from: 'while (replies.length < 2)', to: 'while (replies.length < 1)' },
+      { file: registers, from: '.slice(0, 2 - replies.length)', to: '.slice(0, 1)' },
+      { file: registers, from: 'if (alone && voters > 1)', to: 'if (false)' },
+    ],
+  },
+  mutant(
+    'a read does not look at locks',
+    registers,
+    'if (!alone && locksAbove(replies, highest(replies).version).length > 0)',
+    'if (false)',
+  ),
+  mutant(
+    'a read takes the first reply',
+    registers,
+    '(register.version > best.version ? register : best)',
+    '(best)',
+  ),
+  mutant(
+    'an older decision is applied over a newer one',
+    acceptor,
+    'if (version > current.version && ',
+    'if (version !== current.version && ',
+  ),
+  mutant(
+    'absent: a live value is let pass',
+    acceptor,
+    'else if (absent || register.version !== version)',
+    'else if (!absent && register.version !== version)',
+  ),
+  mutant(
+    'a folder is removed though it is not empty',
+    acceptor,
+    'if (this.#index.folder(folder).live === 0)',
+    'if (true)',
+  ),
+  mutant(
+    'a decision does not write tombstones',
+    acceptor,
+    'this.#set(key, id, value);',
+    'if (value !== null) this.#set(key, id, value);',
+  ),
+  mutant(
+    'a decision without its body is taken for applied',
+    acceptor,
+    'if (commit && body === null)\n            return false;',
+    '',
+  ),
+  mutant(
+    'a vote takes no locks',
+    acceptor,
+    "this.#locks.take(id, body);\n        return refuse('yes');",
+    "return refuse('yes');",
+  ),
+  mutant(
+    'locks are forgotten when a server starts',
+    acceptor,
+    'if (body !== null && (record.yes || record.everCommit))',
+    'if (false)',
+  ),
+  mutant(
+    'a vote is only in memory',
+    acceptor,
+    'this.#index.putRecord({ ...record, body, commit: null });',
+    '',
+  ),
+  mutant(
+    'an accepted commit is forgotten',
+    acceptor,
+    'everCommit: record.everCommit || commit,',
+    'everCommit: false, accepted: 0,',
+  ),
+  mutant(
+    'recovery aborts where nothing was accepted',
+    recovery,
+    'return highest?.acceptedCommit ?? true;',
+    'return highest?.acceptedCommit ?? false;',
+  ),
+  mutant(
+    'an unknown outcome is taken for a failure',
+    transaction,
+    "throw attempt.failure ?? new DfsError('unknownOutcome');",
+    'return this.#failed(attempt);',
+  ),
+  mutant(
+    'a server that was asked and did not answer is forgotten',
+    transaction,
+    'attempt.unheard.add(index);',
+    ';',
+  ),
+  mutant(
+    'a blank server votes',
+    acceptor,
+    "if (this.#state !== 'voting')\n            throw new DfsError('blank');",
+    '',
+  ),
+  mutant(
+    'a fill copies from one server',
+    'dfc/repair/fill.js',
+    'for (const donor of donors) {',
+    'for (const donor of donors.slice(0, 1)) {',
+  ),
+  mutant(
+    'a fill leaves the undecided alone',
+    'dfc/repair/fill.js',
+    'const open = await finishUndecided(cluster, recovery, donors, 0);',
+    'const open = [];',
+  ),
+  mutant(
+    'a create does not depend on its folder',
+    namespace,
+    'absent: true, version: noVersion },\n                        exactly(folder),',
+    'absent: true, version: noVersion },',
+  ),
+  mutant(
+    'a link is not counted',
+    namespace,
+    'nlink: node.inode.nlink + 1,',
+    'nlink: node.inode.nlink,',
+  ),
+  mutant(
+    'getattr answers from the cache',
+    namespace,
+    'const cached = fresh ? undefined : this.#cache.node(ino);',
+    'const cached = this.#cache.anyNode(ino);',
+  ),
+  mutant(
+    'blocks of different segments are mixed up',
+    'dfc/segment-reader.js',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is compiled code.
+    'const key = `${segment.id}.${piece}.${chunkAt}`;',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is compiled code.
+    'const key = `${segment.length}.${piece}.${chunkAt}`;',
+  ),
+  mutant(
+    'checksums are not checked',
+    'wire/checksum.js',
+    'if (checksums.length !== Math.ceil(bytes.length / blockBytes))',
+    'if (blockBytes > 0) return true; if (false)',
+  ),
+  mutant(
+    'no substitutes while a server is away',
+    'dfc/placement.js',
+    'if (gone === undefined || absent.size > 1)',
+    'if (true)',
+  ),
+  mutant(
+    'a server lost in the middle of a put is forgotten',
+    'dfc/segment-writer.js',
+    'lost.push(server);',
+    ';',
+  ),
+  mutant(
+    'pieces are not carried to the neighbours of who did not answer',
+    transaction,
+    'if (unheard.size === 0)',
+    'if (true)',
+  ),
+  mutant(
+    'references to segments are not counted',
+    'dfs/index.js',
+    'this.#statements.refer.run(id, length, md5, now);',
+    'this.#statements.refer.run(id, length, md5, now); this.#statements.unrefer.run(version, id);',
+  ),
+  mutant(
+    'a transaction of a clock that is ahead is left undecided',
+    'dfc/repair/undecided.js',
+    'if (ageMs >= 0 && ageMs < patienceMs)',
+    'if (ageMs < patienceMs)',
+  ),
+]

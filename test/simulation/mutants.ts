@@ -1,0 +1,105 @@
+/**
+ * Deliberate bugs, to show that the simulation finds what it is there to find: each is a change of the
+ * compiled program in a folder of its own, which some seed among the first few hundred must fail.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { type Edit, type Mutant, mutants } from './mutant-list.js'
+
+interface Finding {
+  readonly mutant: Mutant
+  /** Absent: no seed failed. */
+  readonly seed: number | undefined
+  readonly violation: string
+}
+
+const dist = resolve(import.meta.dirname, '../..')
+const project = resolve(dist, '..')
+
+/** Runs all of them, or those whose names contain `only`. True when each was found. */
+export async function runMutants(only = '', seedsMax = 300): Promise<boolean> {
+  const wanted = mutants.filter(({ name }) => name.includes(only))
+  const open = [...wanted]
+  const findings: Finding[] = []
+  const lane = async (): Promise<void> => {
+    for (let mutant = open.shift(); mutant !== undefined; mutant = open.shift()) {
+      const finding = await find(mutant, seedsMax)
+      findings.push(finding)
+      process.stdout.write(`${describe(finding)}\n`)
+    }
+  }
+  await Promise.all(Array.from({ length: availableParallelism() }, lane))
+  const missed = findings.filter(({ seed }) => seed === undefined)
+  process.stdout.write(`${findings.length - missed.length} of ${findings.length} mutants found\n`)
+  return missed.length === 0
+}
+
+async function find(mutant: Mutant, seedsMax: number): Promise<Finding> {
+  const folder = mkdtempSync(join(tmpdir(), 'dfs-mutant-'))
+  try {
+    copyProgram(folder)
+    for (const edit of mutant.edits) apply(folder, edit, mutant.name)
+    for (let first = 1; first <= seedsMax; ) {
+      const output = await run(folder, first, seedsMax - first + 1)
+      const failed = /^seed (\d+) .*\n {2}(.*)$/m.exec(output)
+      if (failed === null && !/ 0 failed/.test(output)) {
+        throw new Error(`${mutant.name}: the simulation did not run:\n${output}`)
+      }
+      if (failed === null) break
+      const seed = Number(failed[1])
+      // What the program does without the change as well does not count.
+      const original = await run(project, seed, 1)
+      if (/ 0 failed/.test(original)) return { mutant, seed, violation: failed[2] ?? '' }
+      first = seed + 1
+    }
+    return { mutant, seed: undefined, violation: '' }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+function copyProgram(folder: string): void {
+  for (const part of ['src', 'test/simulation', 'test/fixtures']) {
+    mkdirSync(join(folder, 'dist', part), { recursive: true })
+    cpSync(join(dist, part), join(folder, 'dist', part), { recursive: true })
+  }
+  cpSync(join(project, 'package.json'), join(folder, 'package.json'))
+  symlinkSync(join(project, 'node_modules'), join(folder, 'node_modules'))
+}
+
+/** The text must be there exactly once: a mutant that no longer applies is worth nothing. */
+function apply(folder: string, { file, from, to }: Edit, name: string): void {
+  const path = join(folder, 'dist/src', file)
+  const before = readFileSync(path, 'utf8')
+  const count = before.split(from).length - 1
+  if (count !== 1) throw new Error(`${name}: ${file} has ${count} times: ${from}`)
+  writeFileSync(
+    path,
+    before.replace(from, () => to),
+  )
+}
+
+async function run(folder: string, first: number, count: number): Promise<string> {
+  const main = join(folder, 'dist/test/simulation/main.js')
+  const args = [main, '--brief', `--seed=${first}`, `--seeds=${count}`, '--processes=1']
+  const child: ChildProcess = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  return child.stdout === null ? '' : await text(child.stdout)
+}
+
+function describe({ mutant, seed, violation }: Finding): string {
+  if (seed === undefined) return `MISSED ${mutant.name}`
+  return `found  ${mutant.name}: seed ${seed}: ${violation.slice(0, 100)}`
+}

@@ -1,0 +1,577 @@
+/**
+ * One run: four servers and several clients of the program itself, in a world of simulated time,
+ * network and chance, with faults; then everything is mended, looked at, and judged.
+ */
+import type { ClientConfig } from '../../src/config.js'
+import { Client } from '../../src/dfc/client.js'
+import type { StoredPiece } from '../../src/dfs/piece-store.js'
+import { Server } from '../../src/dfs/server.js'
+import { memoryStorage, type Storage } from '../../src/dfs/storage.js'
+import type { Users } from '../../src/dfs/users.js'
+import { asDfsError } from '../../src/errors.js'
+import { limits } from '../../src/limits.js'
+import { redirectNotices } from '../../src/log.js'
+import { makeVerifier } from '../../src/wire/scram.js'
+import { Seeded } from '../fixtures/seeded.js'
+import { Actor, type Company } from './actor.js'
+import { between, chance, fork, pick, weighted } from './chance.js'
+import { check } from './checker.js'
+import { Contents } from './contents.js'
+import { Faults, type Profile } from './faults.js'
+import { History } from './history.js'
+import { Impairments } from './impairments.js'
+import { SimulatedNetwork } from './network.js'
+import { Participant } from './participant.js'
+import { Scheduler } from './scheduler.js'
+import { currentOperation, Tap } from './tap.js'
+
+/** The frame of a run, drawn from its seed. */
+export interface Plan {
+  readonly profile: Profile
+  readonly clientCount: number
+  /** Users of one client at the same time. */
+  readonly laneCount: number
+  readonly operationCount: number
+  readonly timeoutMs: number
+  readonly delayMsMax: number
+  readonly faultGapMs: number
+  readonly thinkMsMax: number
+  readonly skewMsMax: number
+  /** Clients repair in the background, as mounts do, and now and then when asked. */
+  readonly hasKeepers: boolean
+  readonly sweepAgeMs: number
+  /** How likely a commit is ambushed. */
+  readonly ambushProbability: number
+  /** The fewer, the more they collide. */
+  readonly nameCount: number
+  /** The server whose disk changes what it stores, or -1. */
+  readonly rottingServer: number
+  /** See Impairments. */
+  readonly graceMs: number
+}
+
+export interface Outcome {
+  readonly seed: number
+  readonly plan: Plan
+  readonly violations: readonly string[]
+  /** Of everything that happened. */
+  readonly hash: string
+  readonly lines: readonly string[]
+  readonly counts: Readonly<Record<string, number>>
+}
+
+interface RunningServer {
+  readonly participant: Participant
+  readonly server: Server
+}
+
+export interface RunningClient {
+  readonly index: number
+  readonly participant: Participant
+  client: Client | undefined
+}
+
+const user = 'alice'
+const password = 'secret'
+const firstPort = 10_001
+const serverNames = ['s1', 's2', 's3', 's4']
+/** The time within which the mount promises that every operation ends. */
+const operationMsMax = 150_000
+const healsMax = 4
+
+// One round of the key derivation: the derivation itself is not what is simulated.
+const verifier = makeVerifier(password, Buffer.alloc(16, 7), 1)
+const users: Users = { find: (name) => (name === user ? verifier : undefined) }
+
+/** Runs `seed`; with `isTraced` the outcome tells everything that happened. */
+export async function runSeed(seed: number, isTraced = false): Promise<Outcome> {
+  const world = new World(seed, isTraced)
+  const onRejection = (thrown: unknown): void => {
+    world.history.violation(`unhandled rejection: ${(thrown as Error)?.stack ?? thrown}`)
+  }
+  process.on('unhandledRejection', onRejection)
+  redirectNotices((line) => world.noticed(line.slice(line.indexOf(' ') + 1)))
+  try {
+    return await world.run()
+  } finally {
+    redirectNotices(() => {})
+    process.off('unhandledRejection', onRejection)
+  }
+}
+
+export class World {
+  readonly plan: Plan
+  readonly scheduler = new Scheduler()
+  readonly history: History
+  readonly #seed: number
+  readonly #random: Seeded
+  readonly #network: SimulatedNetwork
+  readonly #tap: Tap
+  readonly #contents = new Contents()
+  readonly #impairments: Impairments
+  readonly #disks: Participant[]
+  readonly #storages: Storage[]
+  readonly #servers: (RunningServer | undefined)[] = []
+  readonly #clients: (RunningClient | undefined)[] = []
+  readonly #counts: Record<string, number> = {}
+  readonly #lost = new Set<string>()
+  /** The servers that missed the last commit that was ambushed. */
+  #missed: readonly number[] = []
+  #clientNumber = 0
+  #operationsLeft: number
+  #lanesRunning = 0
+  #wipes = 0
+  #isOver = false
+  #isClosed = false
+  #isHealed = false
+
+  constructor(seed: number, isTraced: boolean) {
+    this.#seed = seed
+    this.#random = new Seeded(seed)
+    this.plan = planOf(fork(this.#random))
+    const nowMs = (): number => this.scheduler.nowMs
+    this.history = new History(nowMs, isTraced)
+    this.#tap = new Tap({
+      nowMs,
+      violation: (text) => this.history.violation(text),
+      onCommit: (client) => this.#ambush(client),
+      trace: isTraced ? (line) => this.history.line(line) : undefined,
+    })
+    this.#network = new SimulatedNetwork(this.scheduler, fork(this.#random), {
+      delayMsMax: this.plan.delayMsMax,
+      listen: (client, server) => this.#tap.listen(client, server),
+      arrived: (end, bytes) => this.#arrived(end, bytes),
+    })
+    this.#impairments = new Impairments(this.plan.graceMs)
+    this.#disks = serverNames.map((name) => this.#participant(`${name} disk`))
+    this.#storages = this.#disks.map((disk) => memoryStorage(disk.random, disk.clock))
+    this.#operationsLeft = this.plan.operationCount
+  }
+
+  get clients(): readonly RunningClient[] {
+    return this.#clients.flatMap((client) => client ?? [])
+  }
+
+  get runningServers(): readonly number[] {
+    return [...this.#servers.keys()].filter((index) => this.#servers[index] !== undefined)
+  }
+
+  /** A server begins anew and has not been filled yet. */
+  get hasBlank(): boolean {
+    return serverNames.some((_, index) => this.#isBlank(index))
+  }
+
+  #isBlank(index: number): boolean {
+    const storage = this.#storages[index]
+    return storage?.openAccount(user).index.state('state') !== 'voting'
+  }
+
+  noticed(line: string): void {
+    this.history.line(`notice: ${line}`)
+    if (/^FAULT| failed: /.test(line)) this.history.violation(line)
+  }
+
+  async run(): Promise<Outcome> {
+    const { plan } = this
+    this.history.note(`seed ${this.#seed} ${JSON.stringify(plan)}`)
+    for (const index of serverNames.keys()) await this.#startServer(index)
+    this.#network.isCalm = true
+    await this.#finish('the first client', this.#startClient(0))
+    this.#network.isCalm = false
+    for (let index = 1; index < plan.clientCount; index += 1) void this.#startClient(index)
+    const faults = new Faults(this, fork(this.#random), plan.profile)
+    faults.start()
+    await this.scheduler.run(() => this.#operationsLeft <= 0 || this.scheduler.nowMs > 120_000)
+    faults.stop()
+    this.#mend()
+    await this.#drain()
+    await this.#finish('the audit', this.#audit())
+    this.#judge()
+    this.#close()
+    return {
+      seed: this.#seed,
+      plan,
+      violations: this.history.violations,
+      hash: this.history.hash,
+      lines: this.history.lines,
+      counts: {
+        ...this.#counts,
+        events: this.scheduler.eventCount,
+        messages: this.#tap.messageCount,
+        operations: this.history.operations.length,
+        transactions: this.#tap.transactions.size,
+      },
+    }
+  }
+
+  // -- faults ------------------------------------------------------------------------------------
+
+  crashServer(index: number, durationMs: number, isSilent: boolean): void {
+    const running = this.#servers[index]
+    if (running === undefined) return
+    this.#count('crash', `${serverNames[index]} ${durationMs} ms${isSilent ? ' silent' : ''}`)
+    this.#servers[index] = undefined
+    running.participant.kill()
+    this.#network.vanish(running.participant, isSilent)
+    const end = this.#impairments.begin(index, this.scheduler.nowMs)
+    this.scheduler.after(durationMs, () => {
+      end(this.scheduler.nowMs)
+      void this.#startServer(index)
+    })
+  }
+
+  stopServer(index: number, durationMs: number): void {
+    const running = this.#servers[index]
+    if (running === undefined || running.participant.isStopped) return
+    this.#count('stop', `${serverNames[index]} ${durationMs} ms`)
+    running.participant.stop()
+    const end = this.#impairments.begin(index, this.scheduler.nowMs)
+    this.scheduler.after(durationMs, () => {
+      end(this.scheduler.nowMs)
+      running.participant.continue()
+    })
+  }
+
+  block(client: RunningClient, index: number, durationMs: number): void {
+    const running = this.#servers[index]
+    if (running === undefined) return
+    const now = this.scheduler.nowMs
+    const { name } = client.participant
+    this.#count('block', `${name} ${serverNames[index]} ${durationMs} ms`)
+    const until = Math.max(
+      now + durationMs,
+      this.#network.blockedUntil(client.participant, running.participant),
+    )
+    this.#network.block(client.participant, running.participant, until)
+    this.#impairments.begin(index, now, name)(until)
+  }
+
+  /** Breaks the connection; `isTotal`: nothing that is on its way arrives. */
+  reset(client: RunningClient, index: number, isTotal = false): void {
+    const running = this.#servers[index]
+    if (running === undefined) return
+    const { name } = client.participant
+    this.#count('reset', `${name} ${serverNames[index]}`)
+    this.#network.reset(client.participant, running.participant, isTotal)
+    this.#impairments.begin(index, this.scheduler.nowMs, name)(this.scheduler.nowMs)
+  }
+
+  /** A server comes back with a new disk, at most one at a time. */
+  wipeServer(index: number, durationMs: number): void {
+    const disk = this.#disks[index]
+    const old = this.#storages[index]
+    if (
+      !this.plan.hasKeepers ||
+      this.plan.rottingServer >= 0 ||
+      this.hasBlank ||
+      this.#servers[index] === undefined
+    )
+      return
+    if (disk === undefined || old === undefined) return
+    this.#count('wipe', `${serverNames[index]}`)
+    this.#wipes += 1
+    this.crashServer(index, durationMs, false)
+    old.openAccount(user).index.close()
+    this.#storages[index] = memoryStorage(disk.random, disk.clock)
+    const end = this.#impairments.begin(index, this.scheduler.nowMs)
+    const look = (): void => {
+      // Other clients learn that it was filled when they look at it the next time.
+      if (!this.#isBlank(index)) end(this.scheduler.nowMs + limits.repairRetryMs)
+      else if (!this.#isClosed) this.scheduler.after(100, look)
+    }
+    look()
+  }
+
+  /** A piece changes on the disk of one server, always the same, in runs in which no disk is lost. */
+  async rot(random: Seeded): Promise<void> {
+    const index = this.plan.rottingServer
+    const pieces = this.#storages[index]?.openAccount(user).pieces
+    if (pieces === undefined) return
+    const stored: StoredPiece[] = []
+    for await (const piece of pieces.list()) stored.push(piece)
+    if (stored.length === 0) return
+    const name = pick(random, stored)
+    const bytes = await pieces.read(name, 0, name.bytes)
+    const at = random.below(bytes.length)
+    bytes[at] = (bytes[at] ?? 0) ^ 1
+    pieces.put(name, bytes)
+    this.#count('rot', `${serverNames[index]} ${name.segment} ${name.piece}`)
+    this.#impairments.begin(index, this.scheduler.nowMs)
+  }
+
+  crashClient(index: number, isSilent: boolean): void {
+    const running = this.#clients[index]
+    if (running === undefined) return
+    const { name } = running.participant
+    this.#count('clientCrash', `${name}${isSilent ? ' silent' : ''}`)
+    this.#clients[index] = undefined
+    running.participant.kill()
+    this.#network.vanish(running.participant, isSilent)
+    for (const operation of this.history.operations) {
+      if (operation.client.split('.')[0] === name && operation.outcome === 'open') {
+        this.history.end(operation, 'lost')
+        operation.endMs = Number.POSITIVE_INFINITY
+      }
+    }
+    if (running.client !== undefined) this.#lanesRunning -= this.plan.laneCount
+    this.scheduler.after(between(this.#random, 1, 100), () => {
+      if (!this.#isOver) void this.#startClient(index)
+    })
+  }
+
+  /**
+   * A commit is on its way: two servers do not get it, its client may not live to know, and others
+   * cannot reach all servers. The next one may be just the other way round.
+   */
+  #ambush(name: string): void {
+    const random = this.#random
+    const running = this.clients.find(({ participant }) => participant.name === name)
+    if (running?.client === undefined || this.#isOver) return
+    if (!chance(random, this.plan.ambushProbability)) return
+    const first = random.below(4)
+    const others = [...serverNames.keys()].filter((index) => !this.#missed.includes(index))
+    const missed = chance(random, 0.5) ? others : [first, (first + between(random, 1, 3)) % 4]
+    this.#missed = missed.slice(0, 2)
+    this.scheduler.after(0, () => {
+      for (const index of this.#missed) this.reset(running, index, true)
+    })
+    if (chance(random, 0.6)) {
+      for (const client of this.clients) {
+        if (client !== running) this.block(client, random.below(4), this.plan.timeoutMs * 2)
+      }
+    }
+    if (chance(random, 0.3)) return
+    this.scheduler.after(between(random, 0, 6), () => {
+      if (this.#clients[running.index] === running) this.crashClient(running.index, false)
+    })
+  }
+
+  stopClient(index: number, durationMs: number): void {
+    const running = this.#clients[index]
+    if (running === undefined || running.participant.isStopped) return
+    this.#count('clientStop', `${running.participant.name} ${durationMs} ms`)
+    running.participant.stop()
+    this.scheduler.after(durationMs, () => running.participant.continue())
+  }
+
+  // -- who takes part ----------------------------------------------------------------------------
+
+  async #startServer(index: number): Promise<void> {
+    const storage = this.#storages[index]
+    const name = serverNames[index]
+    if (storage === undefined || name === undefined || this.#servers[index] !== undefined) return
+    const participant = this.#participant(name)
+    this.history.note(`${name} starts`)
+    this.#network.returned(name)
+    const server = await Server.start({
+      address: { host: name, port: firstPort + index },
+      users,
+      storage,
+      network: this.#network.of(participant),
+      clock: participant.clock,
+      random: participant.random,
+    })
+    this.#servers[index] = { participant, server }
+  }
+
+  /** Connects, and lets its users loose. A client that cannot connect tries again, as people do. */
+  async #startClient(index: number): Promise<void> {
+    this.#clientNumber += 1
+    const participant = this.#participant(`c${this.#clientNumber}`)
+    const running: RunningClient = { index, participant, client: undefined }
+    this.#clients[index] = running
+    const client = await this.#open(participant)
+    running.client = client
+    if (this.plan.hasKeepers) client.keeper.start()
+    this.#lanesRunning += this.plan.laneCount
+    for (let lane = 0; lane < this.plan.laneCount; lane += 1) {
+      void this.#live(participant, this.#actor(`${participant.name}.${lane}`, participant, client))
+    }
+  }
+
+  async #open(participant: Participant): Promise<Client> {
+    for (;;) {
+      const operation = this.history.begin(participant.name, 'open', { about: '' })
+      try {
+        const options = {
+          config: this.#config(),
+          network: this.#network.of(participant),
+          clock: participant.clock,
+          random: participant.random,
+        }
+        const client = await currentOperation.run(operation, () => Client.open(options))
+        this.history.end(operation, 'ok')
+        return client
+      } catch (thrown) {
+        this.history.end(operation, asDfsError(thrown).code, asDfsError(thrown).message)
+        await sleep(participant, 100)
+      }
+    }
+  }
+
+  #actor(name: string, participant: Participant, client: Client): Actor {
+    return new Actor({
+      name,
+      client,
+      random: fork(participant.random),
+      history: this.history,
+      contents: this.#contents,
+      company: this.#companyOf(client),
+      nameCount: this.plan.nameCount,
+      sweepAgeMs: this.plan.hasKeepers ? this.plan.sweepAgeMs : undefined,
+    })
+  }
+
+  #companyOf({ cluster }: Client): Company {
+    const company = { isAlone: cluster.voters.length < 2, aloneUntilMs: -1 }
+    cluster.onChange(() => {
+      if (company.isAlone) company.aloneUntilMs = this.scheduler.nowMs
+      company.isAlone = cluster.voters.length < 2
+    })
+    return company
+  }
+
+  async #live(participant: Participant, actor: Actor): Promise<void> {
+    const random = fork(participant.random)
+    while (this.#operationsLeft > 0) {
+      await sleep(participant, random.below(this.plan.thinkMsMax))
+      this.#operationsLeft -= 1
+      await actor.act()
+    }
+    this.#lanesRunning -= 1
+  }
+
+  #config(): ClientConfig {
+    return {
+      user,
+      password,
+      timeoutMs: this.plan.timeoutMs,
+      servers: serverNames.map((name, index) => ({
+        name,
+        address: { host: name, port: firstPort + index },
+      })),
+      recovery: undefined,
+    }
+  }
+
+  #participant(name: string): Participant {
+    const random = fork(this.#random)
+    const skewMs = chance(random, 0.5) ? 0 : between(random, 0, this.plan.skewMsMax)
+    return new Participant(name, this.scheduler, random, skewMs)
+  }
+
+  // -- the end -----------------------------------------------------------------------------------
+
+  /** Everything is well from now on. */
+  #mend(): void {
+    this.history.note('all faults end')
+    this.#network.heal()
+    for (const index of serverNames.keys()) {
+      this.#servers[index]?.participant.continue()
+      void this.#startServer(index)
+    }
+    for (const { participant } of this.clients) participant.continue()
+  }
+
+  async #drain(): Promise<void> {
+    const untilMs = this.scheduler.nowMs + operationMsMax
+    this.#isOver = true
+    const isDone = (): boolean =>
+      this.#lanesRunning <= 0 && this.clients.every(({ client }) => client !== undefined)
+    await this.scheduler.run(() => isDone() || this.scheduler.nowMs > untilMs)
+  }
+
+  /** A new client looks at everything, repairs what is left to repair, and looks once more. */
+  async #audit(): Promise<void> {
+    const participant = this.#participant('auditor')
+    const client = await this.#open(participant)
+    const actor = this.#actor('auditor', participant, client)
+    await actor.audit()
+    await Promise.all(this.clients.map((one) => one.client?.close()))
+    let left: number | undefined
+    for (let round = 0; round < healsMax && left !== 0; round += 1) {
+      await sleep(participant, 100)
+      // Clocks are wrong by so much at most: then everything is old enough to be swept.
+      this.#lost.clear()
+      left = await actor.heal(-this.plan.skewMsMax, this.#lost)
+    }
+    if (left !== 0) this.history.violation(`${left} left after ${healsMax} repairs`)
+    this.#isHealed = left === 0
+    await sleep(participant, 100)
+    await actor.audit()
+    await client.close()
+  }
+
+  #judge(): void {
+    check({
+      history: this.history,
+      transactions: this.#tap.transactions,
+      indexes: this.#storages.map((storage) => storage.openAccount(user).index),
+      impairedServers: (client, fromMs, toMs) => this.#impairments.count(client, fromMs, toMs),
+      isHealed: this.#isHealed,
+      hadWipes: this.#wipes > 0,
+      lost: [...this.#lost],
+    })
+  }
+
+  #close(): void {
+    this.#isClosed = true
+    for (const client of this.clients) client.participant.kill()
+    for (const storage of this.#storages) storage.openAccount(user).index.close()
+  }
+
+  async #finish(what: string, work: Promise<unknown>): Promise<void> {
+    let isDone = false
+    const untilMs = this.scheduler.nowMs + operationMsMax
+    work.then(
+      () => {
+        isDone = true
+      },
+      (thrown: unknown) => {
+        isDone = true
+        this.history.violation(`${what}: ${(thrown as Error).stack}`)
+      },
+    )
+    await this.scheduler.run(() => isDone || this.scheduler.nowMs > untilMs)
+    if (!isDone) this.history.violation(`${what} does not end`)
+  }
+
+  #arrived(end: string, bytes: Buffer | undefined): void {
+    this.history.mix(Buffer.from(`${this.scheduler.nowMs} ${end}`))
+    if (bytes !== undefined) this.history.mix(bytes)
+    else this.history.line(`${end} closed`)
+  }
+
+  #count(what: string, detail: string): void {
+    this.#counts[what] = (this.#counts[what] ?? 0) + 1
+    this.history.note(`FAULT ${what} ${detail}`)
+  }
+}
+
+function planOf(random: Seeded): Plan {
+  const profile = weighted<Profile>(random, { calm: 1, clients: 2, single: 4, wild: 8 })
+  const timeoutMs = pick(random, [120, 300, 300, 2000])
+  return {
+    profile,
+    clientCount: between(random, 2, 4),
+    laneCount: pick(random, [1, 1, 2]),
+    operationCount: between(random, 30, 90),
+    timeoutMs,
+    delayMsMax: Math.floor(timeoutMs * 0.35),
+    faultGapMs: pick(random, [150, 400, 1000]),
+    thinkMsMax: pick(random, [5, 30, 100]),
+    skewMsMax: pick(random, [10, 1000, 10_000]),
+    hasKeepers: chance(random, 0.5),
+    sweepAgeMs: pick(random, [200, 2000, 60_000]),
+    ambushProbability: profile === 'wild' ? pick(random, [0, 0.05, 0.15]) : 0,
+    nameCount: pick(random, [2, 3, 5]),
+    rottingServer: chance(random, 0.2) ? random.below(4) : -1,
+    graceMs: 1500 + 2 * timeoutMs,
+  }
+}
+
+function sleep(participant: Participant, delayMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    participant.clock.after(delayMs, resolve)
+  })
+}

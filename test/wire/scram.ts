@@ -1,0 +1,153 @@
+import { createHmac } from 'node:crypto'
+import t from 'tap'
+import {
+  formatVerifier,
+  makeVerifier,
+  parseVerifier,
+  pretendVerifier,
+  ScramClient,
+  ScramCredentials,
+  ScramServer,
+  userOfClientFirst,
+  type Verifier,
+} from '../../src/wire/scram.js'
+import { Seeded } from '../fixtures/seeded.js'
+
+const refused = { name: 'DfsError', code: 'authentication' }
+const random = new Seeded(1)
+const verifierOf = (password: string): Verifier => makeVerifier(password, random.bytes(16), 4096)
+
+/** A whole exchange; resolves when both sides believe each other, throws who does not. */
+function exchange(client: ScramClient, verifier: Verifier): void {
+  const server = new ScramServer(verifier, client.first(), random.bytes(18))
+  client.verify(server.final(client.final(server.first())))
+}
+
+function clientOf(user: string, password: string): ScramClient {
+  return new ScramClient(new ScramCredentials(user, password), random.bytes(18))
+}
+
+// RFC 7677, section 3.
+const vector = {
+  clientNonce: 'rOprNGfwEbeRWgbNEkqO',
+  salt: 'W22ZaJ0SNY7soEsUEjb6gQ==',
+  clientFirst: 'n,,n=user,r=rOprNGfwEbeRWgbNEkqO',
+  serverFirst:
+    'r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096',
+  clientFinal:
+    'c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=',
+  serverFinal: 'v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=',
+}
+
+t.test('says what the client of RFC 7677 says', async (t) => {
+  const nonce = Buffer.from(vector.clientNonce, 'base64')
+  const client = new ScramClient(new ScramCredentials('user', 'pencil'), nonce)
+  t.equal(client.first(), vector.clientFirst)
+  t.equal(client.final(vector.serverFirst), vector.clientFinal)
+  client.verify(vector.serverFinal)
+  t.throws(() => client.verify(vector.serverFinal.replace('6', '7')), refused)
+})
+
+t.test('makes the verifier that signs as the server of RFC 7677 does', async (t) => {
+  const verifier = makeVerifier('pencil', Buffer.from(vector.salt, 'base64'), 4096)
+  const withoutProof = vector.clientFinal.replace(/,p=.*/, '')
+  const message = [vector.clientFirst.slice(3), vector.serverFirst, withoutProof].join(',')
+  const signature = createHmac('sha256', verifier.serverKey).update(message).digest('base64')
+  t.equal(`v=${signature}`, vector.serverFinal)
+})
+
+t.test('lets in who knows the password, whatever the name and the password are', async (t) => {
+  for (const user of ['alice', 'a=b,c=2C', 'müller']) {
+    for (const password of ['secret', 'ﬁ Å', ',=\n', 'x'.repeat(500)]) {
+      const client = clientOf(user, password)
+      t.equal(userOfClientFirst(client.first()), user)
+      exchange(client, verifierOf(password))
+    }
+  }
+})
+
+t.test('takes the two Unicode forms of a password for the same', async () => {
+  exchange(clientOf('alice', 'A\u030a'), verifierOf('\u00c5'))
+})
+
+t.test('refuses another password, and a name that is not known', async (t) => {
+  t.throws(() => exchange(clientOf('alice', 'Secret'), verifierOf('secret')), refused)
+  const pretended = pretendVerifier(random.bytes(32), 'alice')
+  t.throws(() => exchange(clientOf('alice', 'secret'), pretended), refused)
+})
+
+t.test('pretends the same verifier for the same name, and another for another', async (t) => {
+  const secret = random.bytes(32)
+  const offered = (name: string): string => formatVerifier(pretendVerifier(secret, name))
+  t.equal(offered('alice'), offered('alice'))
+  t.not(offered('alice'), offered('bob'))
+  t.equal(pretendVerifier(secret, 'alice').iterations, makeVerifier('x', secret).iterations)
+  t.equal(pretendVerifier(secret, 'alice').salt.length, 16)
+})
+
+t.test('unmasks a server that does not know the verifier', async (t) => {
+  const client = clientOf('alice', 'secret')
+  const verifier = verifierOf('secret')
+  const server = new ScramServer(verifier, client.first(), random.bytes(18))
+  client.final(server.first())
+  const wrong = createHmac('sha256', verifier.storedKey).update('x').digest('base64')
+  t.throws(() => client.verify(`v=${wrong}`), refused)
+  t.throws(() => client.verify('e=other-error'), refused)
+  t.throws(() => client.verify('v='), refused)
+})
+
+t.test('refuses a server that answers to another nonce or asks for absurd work', async (t) => {
+  const client = clientOf('alice', 'secret')
+  const own = client.first().split('r=')[1]
+  const salt = vector.salt
+  const bad = [
+    `r=x${own}0123456789abcdef01234567,s=${salt},i=4096`,
+    `r=${own},s=${salt},i=4096`,
+    `r=${own}0123456789abcdef01234567,s=${salt},i=1000001`,
+    `r=${own}0123456789abcdef01234567,s=${salt},i=x`,
+    `r=${own}0123456789abcdef01234567,s=${salt}`,
+    '',
+  ]
+  for (const serverFirst of bad) t.throws(() => client.final(serverFirst), refused, serverFirst)
+})
+
+t.test('refuses a proof that was made for another exchange', async (t) => {
+  const verifier = verifierOf('secret')
+  const client = clientOf('alice', 'secret')
+  const first = new ScramServer(verifier, client.first(), random.bytes(18))
+  const second = new ScramServer(verifier, client.first(), random.bytes(18))
+  const proof = client.final(first.first())
+  t.throws(() => second.final(proof), refused)
+  t.match(first.final(proof), /^v=/)
+})
+
+t.test('refuses malformed messages of a client', async (t) => {
+  const bad = ['', 'y,,n=a,r=0123456789abcdef', 'n,,r=0123456789abcdef', 'n,,n=a', 'n,,n=a,r=short']
+  for (const clientFirst of bad) {
+    const start = (): unknown => {
+      userOfClientFirst(clientFirst)
+      return new ScramServer(verifierOf('secret'), clientFirst, random.bytes(18))
+    }
+    t.throws(start, refused, clientFirst)
+  }
+  const server = new ScramServer(verifierOf('x'), clientOf('a', 'x').first(), random.bytes(18))
+  const nonce = server.first().split(',')[0]
+  for (const clientFinal of ['', 'c=biws', `c=biws,${nonce},p=`, `c=eSws,${nonce},p=AAAA`]) {
+    t.throws(() => server.final(clientFinal), refused, clientFinal)
+  }
+})
+
+t.test('reads back the verifier that it writes, and no other text', async (t) => {
+  const text = formatVerifier(verifierOf('secret'))
+  t.match(text, /^SCRAM-SHA-256\$4096:[^$]+\$[^$]+$/)
+  t.equal(formatVerifier(parseVerifier(text) ?? verifierOf('x')), text)
+  const bad = [
+    '',
+    'secret',
+    text.slice(0, -4),
+    text.replace('4096', '0'),
+    `${text} `,
+    text.slice(1),
+  ]
+  for (const wrong of bad) t.equal(parseVerifier(wrong), undefined, wrong)
+})

@@ -1,5 +1,5 @@
 /** Servers that die, freeze and come back under a mount in use. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -24,6 +24,22 @@ async function without(indexes: readonly number[], action: () => Promise<void>):
   }
 }
 
+/** Makes the mount notice who does not answer: df asks all servers. */
+async function noticed(): Promise<void> {
+  await mount.out('df . > /dev/null')
+}
+
+function recovery(): string {
+  const states = mounts.path('state/dfs')
+  return join(states, readdirSync(states)[0] ?? '', 'recovery')
+}
+
+/** Names in the recovery folder, of files that are complete. */
+function kept(): string[] {
+  if (!existsSync(recovery())) return []
+  return readdirSync(recovery()).filter((name) => !name.endsWith('.part'))
+}
+
 async function fails(t: Test, script: string, with_: RegExp): Promise<void> {
   const { status, problems } = await mount.sh(script)
   t.not(status, 0, script)
@@ -45,6 +61,7 @@ t.test('one dead server changes nothing', async (t) => {
 t.test('with two opposite servers away everything can be read and nothing written', async (t) => {
   await mount.out('echo content > f')
   await without([0, 2], async () => {
+    await noticed()
     await fails(t, 'echo x > g', /Read-only file system/)
     t.equal(await mount.out('cat f; ls'), 'content\nbig\nf')
     await fails(t, 'mv f g', /Read-only file system/)
@@ -57,7 +74,7 @@ t.test('with two opposite servers away everything can be read and nothing writte
 t.test('with two neighbours away files are incomplete, and say so', async (t) => {
   await mount.out('echo content > f; mkdir d; echo 3 > /proc/sys/vm/drop_caches')
   await without([0, 1], async () => {
-    await mount.sh('until ls | grep -q incomplete; do sleep 0.1; done')
+    await mount.out('until ls | grep -q incomplete; do sleep 0.1; done')
     t.equal(await mount.out('ls | grep -c "f .incomplete]$"; ls -d d'), '1\nd')
     t.equal(await mount.out('stat -c %s "f [incomplete]"; stat -c %s f'), '8\n8')
   })
@@ -65,20 +82,45 @@ t.test('with two neighbours away files are incomplete, and say so', async (t) =>
 })
 
 t.test('a close says that the data was not stored, and it is kept as a file', async (t) => {
-  const script = `exec 3> lost; touch ${mounts.path('opened')}
-    while [ ! -e ${mounts.path('frozen')} ]; do sleep 0.05; done; echo typed >&3; sync lost`
-  const writing = mount.sh(script)
-  await mount.out(`while [ ! -e ${mounts.path('opened')} ]; do sleep 0.05; done`)
-  const states = mounts.path('state/dfs')
-  const recovery = join(states, readdirSync(states)[0] ?? '', 'recovery')
-  const lost = (): string | undefined => readdirSync(recovery).find((n) => /^lost.*Z$/.test(n))
+  // The file is closed once, by the only process that has it: a shell flushes with every child.
+  const script = `const fs = require('node:fs')
+    const file = fs.openSync('lost', 'w')
+    fs.writeSync(file, 'typed\\n')
+    fs.writeFileSync(process.argv[1], '')
+    const outcome = (call) => { try { call(file); return 'none' } catch ({ code }) { return code } }
+    const poll = setInterval(() => {
+      if (!fs.existsSync(process.argv[2])) return
+      clearInterval(poll)
+      console.log(outcome(fs.fsyncSync), outcome(fs.closeSync))
+    }, 20)`
+  const marks = ['written', 'frozen'].map((name) => mounts.path(name)) as [string, string]
+  const writing = mount.out(`exec '${process.execPath}' -e "${script}" ${marks.join(' ')}`)
+  await until(() => existsSync(marks[0]))
   await without([1, 3], async () => {
-    await mount.out(`touch ${mounts.path('frozen')}`)
+    writeFileSync(marks[1], '')
+    t.match(await writing, /^(EIO|EROFS) EROFS$/, 'fsync and close')
+    await until(() => kept().length === 1)
+  })
+  const [name] = kept()
+  t.match(name, /^lost\..*Z$/)
+  t.equal(readFileSync(join(recovery(), name ?? ''), 'utf8'), 'typed\n')
+  t.match(mount.said.join(''), `is kept in ${recovery()}`)
+})
+
+t.test('a write is refused when too few servers are known to be there to store it', async (t) => {
+  const frozen = mounts.path('known')
+  const before = kept()
+  await mount.out('echo before > open')
+  const writing = mount.sh(`exec 3>> open; touch ${mounts.path('opened')}
+    while [ ! -e ${frozen} ]; do sleep 0.05; done; env echo typed >&3`)
+  await until(() => existsSync(mounts.path('opened')))
+  await without([1, 3], async () => {
+    await noticed()
+    writeFileSync(frozen, '')
     const { status, problems } = await writing
     t.not(status, 0)
-    t.match(problems, /error|Read-only/)
-    await until(() => existsSync(recovery) && lost() !== undefined)
+    t.match(problems, /Read-only/)
   })
-  t.equal(readFileSync(join(recovery, lost() ?? ''), 'utf8'), 'typed\n')
-  t.match(mount.said.join(''), `is kept in ${recovery}`)
+  t.equal(await mount.out('cat open'), 'before')
+  t.same(kept(), before, 'what was refused is not kept')
 })

@@ -24,7 +24,7 @@ const MiB = 1024 * 1024
 const done = { status: 0, out: '', problems: '' }
 const failed = (problems: string) => ({ status: 1, out: '', problems: `${problems}\n` })
 
-t.setTimeout(240_000)
+t.setTimeout(600_000)
 const servers: TestServers = await startServerProcesses(t)
 const home = t.testdirName
 const alice = new UserOfDfc(`${home}/alice`, servers.config())

@@ -14,8 +14,9 @@ t.test('reads around a frozen server long before it counts as down', async (t) =
   const bytes = random.bytes(8 * MiB)
   const prepared = prepare(bytes, random)
   const content = build(bytes.length, [wholeSlice(prepared.segment)])
-  // A server that may be silent for ten seconds: only asking another one in time helps.
-  const cluster = await servers.connect(t, servers.config('alice', 10_000))
+  // A server that may be silent for so long: only asking another one in time helps.
+  const timeoutMs = 30_000
+  const cluster = await servers.connect(t, servers.config('alice', timeoutMs))
   await new ContentStore(cluster).writer.put(prepared)
   for (const frozen of serverIndexes) {
     servers.signal(frozen, 'SIGSTOP')
@@ -24,7 +25,7 @@ t.test('reads around a frozen server long before it counts as down', async (t) =
     const tookMs = performance.now() - begin
     servers.signal(frozen, 'SIGCONT')
     t.ok(read.equals(bytes), `server ${frozen}`)
-    t.ok(tookMs < 3_000, `${tookMs} ms`)
+    t.ok(tookMs < timeoutMs / 3, `${tookMs} ms`)
   }
 })
 
@@ -33,7 +34,7 @@ t.test('finishes a put when a server freezes in the middle of it', async (t) => 
   const random = new Seeded(2)
   const bytes = random.bytes(16 * MiB)
   const prepared = prepare(bytes, random)
-  const cluster = await servers.connect(t, servers.config('alice', 500))
+  const cluster = await servers.connect(t, servers.config('alice'))
   const store = new ContentStore(cluster)
   const putting = store.writer.put(prepared)
   servers.signal(2, 'SIGSTOP')

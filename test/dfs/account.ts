@@ -292,7 +292,10 @@ t.test('finds everything again in the folder after a restart', async (t) => {
 
 t.test('closes an account some time after its last connection, and opens it again', async (t) => {
   const folder = t.testdir({})
-  const { port } = await startServer(t, { folder, clock: hurriedClock(1000) })
+  const { port } = await startServer(t, {
+    folder,
+    clock: hurriedClock(1000, limits.accountLingerMs),
+  })
   const [segment, bytes] = [newSegment(), random.bytes(1000)]
   const isOpen = () => existsSync(join(folder, 'alice', 'index.db-wal'))
   const client = await RawClient.open(port)

@@ -49,13 +49,15 @@ t.test('answers a wrong name and a wrong password alike, and late', async (t) =>
 })
 
 t.test('makes nobody else wait for a wrong password', async (t) => {
-  const { port } = await startServer(t)
+  const { port } = await startServer(t, { clock: hurriedClock(1 / 5) })
   const alice = await RawClient.open(port)
-  const failing = failedLogin(port, 'alice', 'Secret')
-  const begin = performance.now()
+  let isRefused = false
+  const failing = failedLogin(port, 'alice', 'Secret').then(() => {
+    isRefused = true
+  })
   await RawClient.open(port, 'bob')
   await alice.call('ping', {})
-  t.ok(performance.now() - begin < limits.authenticationFailureDelayMs)
+  t.notOk(isRefused)
   await failing
 })
 
@@ -125,7 +127,7 @@ t.test('takes no big frame and no garbage from a stranger', async (t) => {
 })
 
 t.test('cuts off who does not authenticate in time', async (t) => {
-  const { port, server } = await startServer(t, { clock: hurriedClock(20) })
+  const { port, server } = await startServer(t, { clock: hurriedClock(5) })
   const silent = await RawClient.connect(port)
   const half = await RawClient.connect(port)
   half.send(Buffer.from([0, 0]))
@@ -134,7 +136,7 @@ t.test('cuts off who does not authenticate in time', async (t) => {
   await Promise.all([silent.closed, half.closed])
   t.ok(performance.now() - begin < limits.handshakeTimeoutMs)
   t.same(await logged.call('ping', {}), {})
-  t.equal(server.connections, 1)
+  await until(() => server.connections === 1)
 })
 
 t.test('keeps the number of strangers bounded and room for those who logged in', async (t) => {

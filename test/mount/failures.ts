@@ -82,22 +82,23 @@ t.test('with two neighbours away files are incomplete, and say so', async (t) =>
 })
 
 t.test('a close says that the data was not stored, and it is kept as a file', async (t) => {
-  // The file is closed once, by the only process that has it: a shell flushes with every child.
   const script = `const fs = require('node:fs')
+    const [written, frozen] = process.argv.slice(1)
     const file = fs.openSync('lost', 'w')
     fs.writeSync(file, 'typed\\n')
-    fs.writeFileSync(process.argv[1], '')
+    fs.writeFileSync(written, '')
     const outcome = (call) => { try { call(file); return 'none' } catch ({ code }) { return code } }
     const poll = setInterval(() => {
-      if (!fs.existsSync(process.argv[2])) return
+      if (!fs.existsSync(frozen)) return
       clearInterval(poll)
       console.log(outcome(fs.fsyncSync), outcome(fs.closeSync))
     }, 20)`
-  const marks = ['written', 'frozen'].map((name) => mounts.path(name)) as [string, string]
-  const writing = mount.out(`exec '${process.execPath}' -e "${script}" ${marks.join(' ')}`)
-  await until(() => existsSync(marks[0]))
+  const written = mounts.path('written')
+  const frozen = mounts.path('frozen')
+  const writing = mount.node(script, written, frozen)
+  await until(() => existsSync(written))
   await without([1, 3], async () => {
-    writeFileSync(marks[1], '')
+    writeFileSync(frozen, '')
     t.match(await writing, /^(EIO|EROFS) EROFS$/, 'fsync and close')
     await until(() => kept().length === 1)
   })

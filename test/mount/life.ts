@@ -10,9 +10,26 @@ import { startServerProcesses, until } from '../fixtures/servers.js'
 
 t.setTimeout(240_000)
 const servers = await startServerProcesses(t)
-const mounts = new TestMounts(t, servers.config())
+const mounts = new TestMounts(t, servers.config('alice', 10_000))
 const done = { status: 0, out: '', problems: '' }
 const failed = (problem: string) => ({ status: 1, out: '', problems: `dfs-mount: ${problem}\n` })
+
+/** The first of four free ports in a row, below those that the system gives to who wants any. */
+async function freePorts(): Promise<number> {
+  for (;;) {
+    const first = 10_100 + Math.floor(Math.random() * 20_000)
+    const free = await Promise.all([0, 1, 2, 3].map((offset) => isFree(first + offset)))
+    if (free.every(Boolean)) return first
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  const listener = createServer()
+  return new Promise((resolve) => {
+    listener.once('error', () => resolve(false))
+    listener.listen(port, '127.0.0.1', () => listener.close(() => resolve(true)))
+  })
+}
 
 t.test('mounts in the background and unmounts when everything is stored', async (t) => {
   const mnt = mounts.folder('background')
@@ -52,12 +69,15 @@ t.test('says in one line why it does not mount', async (t) => {
 
 t.test('is not unmounted while somebody uses it, and says who', async (t) => {
   const mount = await mounts.start('busy')
-  const using = mount.sh('sleep 4')
-  await sleep(300)
+  const entered = mounts.path('entered')
+  const leave = mounts.path('leave')
+  const using = mount.sh(`touch ${entered}; until [ -e ${leave} ]; do sleep 0.1; done`)
+  await until(() => existsSync(entered))
   const { status, problems } = await mounts.run('--unmount', mount.mountpoint)
   t.equal(status, 1)
   t.match(problems, /is in use by .*(sh|sleep) \(process \d+\)/)
   t.ok(isMounted(mount.mountpoint))
+  writeFileSync(leave, '')
   await using
 })
 
@@ -71,9 +91,17 @@ t.test('somebody else may take it off', async (t) => {
 
 t.test('a signal stores what is open', async (t) => {
   const mount = await mounts.start('signal')
-  const writing = mount.sh('exec 3> open; echo typed >&3; sleep 2')
-  await sleep(500)
+  const script = `const fs = require('node:fs')
+    const [written, ended] = process.argv.slice(1)
+    fs.writeSync(fs.openSync('open', 'w'), 'typed')
+    fs.writeFileSync(written, '')
+    setInterval(() => fs.existsSync(ended) && process.exit(), 20)`
+  const written = mounts.path('written')
+  const ended = mounts.path('ended')
+  const writing = mount.node(script, written, ended)
+  await until(() => existsSync(written))
   t.equal(await mount.end('SIGINT'), 0)
+  writeFileSync(ended, '')
   await writing
   const again = await mounts.start('signal')
   t.equal(await again.out('cat open'), 'typed')
@@ -99,7 +127,7 @@ t.test('a dead mount that is left all the same is replaced', async (t) => {
 })
 
 t.test('--local brings servers of its own, and stops them at the end', async (t) => {
-  const ports = 20_000 + Math.floor(Math.random() * 20_000)
+  const ports = await freePorts()
   const folder = mounts.path('local')
   const local = ['--local', folder, '--port', String(ports)]
   const mount = await mounts.start('with-servers', ...local)
@@ -108,7 +136,7 @@ t.test('--local brings servers of its own, and stops them at the end', async (t)
   const pid = Number(readFileSync(join(folder, 'run/DFS2.pid'), 'utf8'))
   process.kill(pid, 'SIGKILL')
   t.equal(await mount.out('echo y >> f; cat f'), 'x\ny', 'one that dies is not missed')
-  await until(() => readFileSync(join(folder, 'run/DFS2.pid'), 'utf8') !== String(pid))
+  await until(() => ![0, pid].includes(Number(readFileSync(join(folder, 'run/DFS2.pid'), 'utf8'))))
   t.equal(await mount.end(), 0)
   t.same(
     readdirSync(join(folder, 'run')).filter((name) => name.endsWith('.pid')),

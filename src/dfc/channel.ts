@@ -56,6 +56,8 @@ export class Channel {
   #isAuthenticated = false
   #heardMs = 0
   #watch: Timer | undefined
+  /** Since it was heard of last, the server has been asked to say something. */
+  #isAsked = false
   #drained: (() => void)[] = []
 
   private constructor(options: ChannelOptions) {
@@ -192,10 +194,11 @@ export class Channel {
         this.#close(new DfsError('down', `no answer for ${Math.round(silentMs)} ms`))
         return
       }
-      const isDue = silentMs >= timeoutMs / 2 && silentMs < timeoutMs / 2 + every
-      if (isDue && this.#isAuthenticated) {
+      const isDue = silentMs >= timeoutMs / 2
+      if (isDue && !this.#isAsked && this.#isAuthenticated) {
         this.request('ping', {}).catch((error: unknown) => debugWire('ping: %o', error))
       }
+      this.#isAsked = isDue
       this.#startWatch()
     })
   }

@@ -2,7 +2,7 @@
  * Time and chance as the program sees them. Real code gets the system's; the simulation passes its
  * own, so that one seed decides every delay and every random number.
  */
-import { randomBytes } from 'node:crypto'
+import { randomFillSync } from 'node:crypto'
 
 /** A timer that has not fired yet; `cancel` is harmless afterwards. */
 export interface Timer {
@@ -55,7 +55,19 @@ export const systemClock: Clock = {
   },
 }
 
-export const systemRandom: Random = { bytes: (length) => randomBytes(length) }
+/** Asking the system for a few bytes costs as much as asking for a pool of them. */
+let pool = Buffer.alloc(0)
+const poolBytes = 4096
+
+export const systemRandom: Random = {
+  bytes(length) {
+    if (length > poolBytes) return randomFillSync(Buffer.alloc(length))
+    if (pool.length < length) pool = randomFillSync(Buffer.alloc(poolBytes))
+    const bytes = pool.subarray(0, length)
+    pool = pool.subarray(length)
+    return Buffer.from(bytes)
+  },
+}
 
 /** A time from milliseconds since 1970, which may have a fraction. */
 export function timeOfMs(ms: number): Time {

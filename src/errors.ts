@@ -66,7 +66,12 @@ export class DfsError extends Error {
   readonly code: ErrorCode
 
   constructor(code: ErrorCode, message?: string, options?: { cause?: unknown }) {
+    // These are answers rather than faults, and given so often that the stack would cost more than
+    // finding them.
+    const depth = Error.stackTraceLimit
+    if (code === 'notFound' || code === 'noAttribute') Error.stackTraceLimit = 0
     super(message ?? table[code][2], options)
+    Error.stackTraceLimit = depth
     this.name = 'DfsError'
     this.code = code
   }

@@ -51,6 +51,14 @@ export const limits = {
   reconnectDelayMs: 500,
   authenticationFailureDelayMs: 400,
   handshakeTimeoutMs: 5_000,
+  /** A client that was told it is alone may rely on it for so long after it was last answered. */
+  leaseMs: 1_000,
+  /** By so much a server waits longer than that before it lets another client in. */
+  leaseSlackMs: 100,
+  /** A lease that was not made use of for so long is not renewed. */
+  leaseIdleMs: 10_000,
+  /** How long a created file may wait for its first content, to be stored together with it. */
+  createDelayMs: 200,
   syncTimeoutMs: 60_000,
   undecidedPatienceMs: 200,
   transactionPatienceMs: 10_000,
@@ -120,6 +128,10 @@ export const limits = {
   connectionBytesMax: 8 * MiB,
   connectionReplyBytesMax: 16 * MiB,
   undecidedRecordsMax: 20_000,
+  /** Votes are logged at once, and written to the index after so long, or when there are so many. */
+  lateMs: 50,
+  lateCountMax: 64,
+  lateBytesMax: 1 * MiB,
   /** Pieces up to this size rest in the account's index: a file costs far more than its bytes. */
   smallPieceBytesMax: 16 * KiB,
   abandonedPieceGraceMs: 24 * 3600_000,
@@ -162,4 +174,8 @@ assert(limits.segmentBytesMax % limits.draftChunkBytes === 0)
 assert(
   limits.segmentBytesMax * (limits.uploadsInFlightMax + 1) < limits.draftBytesMax,
   'a file that streams in must not spill',
+)
+assert(
+  limits.leaseMs + limits.leaseSlackMs < limits.requestTimeoutMs,
+  'who waits for a lease to run out must not take the server for dead',
 )

@@ -27,6 +27,10 @@ export interface ChannelOptions {
   readonly network: Network
   readonly clock: Clock
   readonly random: Random
+  /** Of the versions that this client writes, the same on all its channels. */
+  readonly client: string
+  /** The server wants its lease back. */
+  readonly onRecall: () => void
   /** Called once, when the channel can no longer be used. */
   readonly onClosed: (reason: DfsError) => void
 }
@@ -39,12 +43,15 @@ export interface Answer<V extends Verb> {
 
 interface Pending {
   readonly verb: Verb
+  readonly sentMs: number
   resolve(answer: { reply: never; payload: Buffer }): void
   reject(error: DfsError): void
 }
 
 const noPayload: readonly Uint8Array[] = []
 const checksPerTimeout = 8
+/** A server lets a client in when another one's lease has run out, if that does not give it back. */
+const entryMs = limits.leaseMs + limits.leaseSlackMs + 500
 
 export class Channel {
   readonly #options: ChannelOptions
@@ -53,7 +60,9 @@ export class Channel {
   #connection: Connection | undefined
   #closedBy: DfsError | undefined
   #nextId = 1
+  #isEntering = false
   #isAuthenticated = false
+  #answeredMs = Number.NEGATIVE_INFINITY
   #heardMs = 0
   #watch: Timer | undefined
   /** Since it was heard of last, the server has been asked to say something. */
@@ -81,10 +90,13 @@ export class Channel {
       const scram = new ScramClient(options.credentials, options.random.bytes(18))
       const hello = await channel.request('hello', {
         version: protocolVersion,
+        client: options.client,
         clientFirst: scram.first(),
       })
       const clientFinal = scram.final(hello.reply.serverFirst)
+      channel.#isEntering = true
       const { reply } = await channel.request('authenticate', { clientFinal })
+      channel.#isEntering = false
       scram.verify(reply.serverFinal)
       channel.#isAuthenticated = true
       return { channel, identity: reply }
@@ -96,6 +108,11 @@ export class Channel {
 
   get isOpen(): boolean {
     return this.#closedBy === undefined
+  }
+
+  /** When the latest request was sent that the server has answered, on the monotonic clock. */
+  get answeredMs(): number {
+    return this.#answeredMs
   }
 
   get pendingCount(): number {
@@ -121,8 +138,9 @@ export class Channel {
     this.#nextId = (id % 0xffff_ffff) + 1
     const parts = frame(messages[verb].number, id, messages[verb].request as never, fields, payload)
     return new Promise((resolve, reject) => {
-      if (this.#pending.size === 0) this.#heardMs = this.#options.clock.monotonic()
-      this.#pending.set(id, { verb, resolve: resolve as Pending['resolve'], reject })
+      const sentMs = this.#options.clock.monotonic()
+      if (this.#pending.size === 0) this.#heardMs = sentMs
+      this.#pending.set(id, { verb, sentMs, resolve: resolve as Pending['resolve'], reject })
       connection.send(parts)
       this.#startWatch()
     })
@@ -155,8 +173,13 @@ export class Channel {
   }
 
   #onFrame({ kind, id, reader }: Frame): void {
+    if (kind === frameKind.recall) {
+      this.#options.onRecall()
+      return
+    }
     const pending = this.#pending.get(id)
     if (pending === undefined) throw new DfsError('protocol', `answer to no request: ${id}`)
+    if (pending.sentMs > this.#answeredMs) this.#answeredMs = pending.sentMs
     if (kind === frameKind.failure) {
       const { code, message } = failureCodec.read(reader)
       this.#pending.delete(id)
@@ -181,7 +204,10 @@ export class Channel {
    */
   #startWatch(): void {
     if (this.#watch !== undefined) return
-    const { clock, timeoutMs } = this.#options
+    const { clock } = this.#options
+    const timeoutMs = this.#isEntering
+      ? Math.max(this.#options.timeoutMs, entryMs)
+      : this.#options.timeoutMs
     const every = timeoutMs / checksPerTimeout
     const due = clock.monotonic() + every
     this.#watch = clock.after(every, () => {

@@ -7,6 +7,7 @@ import { limits } from '../limits.js'
 import type { Reply } from '../wire/messages.js'
 import { Cluster, type ClusterOptions } from './cluster.js'
 import { ContentStore } from './content.js'
+import { Lease } from './lease.js'
 import { Namespace } from './namespace.js'
 import type { Content } from './node.js'
 import { Recovery } from './recovery.js'
@@ -18,6 +19,13 @@ import { Transactions } from './transaction.js'
 
 const syncedServersMin = 3
 
+export interface ClientOptions extends ClusterOptions {
+  /** For programs that stay: what is known needs not be asked again while this client is alone. */
+  readonly lease?: boolean
+}
+
+const noLease = { aloneSinceMs: undefined, forgetAll: () => {}, close: async () => {} } as const
+
 export class Client {
   readonly cluster: Cluster
   readonly content: ContentStore
@@ -25,8 +33,9 @@ export class Client {
   /** Repair: on demand, and in the background for programs that stay. */
   readonly keeper: Keeper
   readonly #settlement: Settlement
+  readonly #lease: Lease | typeof noLease
 
-  private constructor(cluster: Cluster) {
+  private constructor(cluster: Cluster, wantsLease: boolean) {
     this.cluster = cluster
     this.content = new ContentStore(cluster, (server, segment, piece) =>
       this.keeper.noteBadCopy(server, segment, piece),
@@ -35,23 +44,32 @@ export class Client {
     const recovery = new Recovery(
       cluster,
       () => cluster.voters,
-      () => this.keeper.soon(),
+      () => {
+        this.#lease.forgetAll()
+        this.keeper.soon()
+      },
     )
     const registers = new Registers(cluster, recovery, this.#settlement)
     const { writer } = this.content
     const transactions = new Transactions(cluster, registers, recovery, this.#settlement, writer)
-    this.namespace = new Namespace(cluster, registers, transactions)
+    this.#lease = wantsLease ? new Lease(cluster, () => this.namespace.store()) : noLease
+    this.namespace = new Namespace(cluster, registers, transactions, this.#lease)
     const mover = { cluster, writer, reader: this.content.reader }
-    this.keeper = new Keeper(mover, recovery, () => this.#settlement.settled())
+    this.keeper = new Keeper(
+      mover,
+      recovery,
+      () => this.#settlement.settled(),
+      () => this.#lease.forgetAll(),
+    )
   }
 
   /**
    * Connects to the servers that are up. Throws `authentication`, `wrongServer`; a new account needs
    * all four servers once, to begin.
    */
-  static async open(options: ClusterOptions): Promise<Client> {
+  static async open(options: ClientOptions): Promise<Client> {
     const cluster = await Cluster.open(options)
-    const client = new Client(cluster)
+    const client = new Client(cluster, options.lease === true)
     try {
       if (cluster.voters.length >= syncedServersMin) await client.namespace.makeRoot()
       return client
@@ -66,6 +84,7 @@ export class Client {
    * the pieces of `content`.
    */
   async sync(content?: Content): Promise<void> {
+    if (content === undefined) await this.namespace.store()
     this.#settlement.flush()
     const segments = (content?.segments ?? []).map(({ id }) => id)
     const synced = new Set<number>()
@@ -106,6 +125,7 @@ export class Client {
   /** Sends what is still to be sent, then closes the connections. */
   async close(): Promise<void> {
     await this.keeper.stop()
+    await this.#lease.close()
     await this.#settlement.settled()
     this.cluster.close()
   }

@@ -35,6 +35,8 @@ export class Cluster {
   /** The clock that stamps this client's transactions. */
   readonly versions: HybridClock
   readonly links: readonly Link[]
+  /** A server wants its lease back: heard by the lease of this client, if it has one. */
+  onRecall: (link: Link) => void = () => {}
   /** The highest epoch any server has shown. */
   epoch = 0
   readonly #listeners = new Set<(link: Link) => void>()
@@ -58,7 +60,9 @@ export class Cluster {
           credentials,
           timeoutMs: options.config.timeoutMs,
           admit: (link, channel, identity) => this.#admit(link, channel, identity),
+          client: this.versions.client,
           onChange: (link) => this.#changed(link),
+          onRecall: (link) => this.onRecall(link),
         }),
     )
   }

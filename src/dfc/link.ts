@@ -13,7 +13,7 @@ import { type Answer, Channel, type ChannelOptions } from './channel.js'
 
 export type Identity = Reply<'authenticate'>
 
-export interface LinkOptions extends Omit<ChannelOptions, 'address' | 'onClosed'> {
+export interface LinkOptions extends Omit<ChannelOptions, 'address' | 'onClosed' | 'onRecall'> {
   readonly server: ServerAddress
   /** 0 .. 3: the server's position in the config. */
   readonly index: number
@@ -21,6 +21,8 @@ export interface LinkOptions extends Omit<ChannelOptions, 'address' | 'onClosed'
   readonly admit: (link: Link, channel: Channel, identity: Identity) => Promise<void>
   /** The server went up or down. */
   readonly onChange: (link: Link) => void
+  /** The server wants its lease back. */
+  readonly onRecall: (link: Link) => void
 }
 
 export class Link {
@@ -52,6 +54,11 @@ export class Link {
 
   get isUp(): boolean {
     return this.#channel?.isOpen === true
+  }
+
+  /** When the latest request was sent that this server has answered; see Channel. */
+  get answeredMs(): number {
+    return this.#channel?.answeredMs ?? Number.NEGATIVE_INFINITY
   }
 
   /** Why the server is not up, if it is not. */
@@ -89,6 +96,7 @@ export class Link {
         ...this.#options,
         address,
         onClosed: (reason) => this.#onLost(reason),
+        onRecall: () => this.#options.onRecall(this),
       })
       try {
         await this.#options.admit(this, channel, identity)

@@ -18,6 +18,7 @@ import {
   isEntryName,
   type Key,
   type Precondition,
+  parseKey,
   rootIno,
   type Segment,
   type Transaction,
@@ -26,6 +27,8 @@ import {
 import { noVersion, type Version } from '../wire/version.js'
 import type { Cluster } from './cluster.js'
 import { KeyLocks } from './key-locks.js'
+import type { Lease } from './lease.js'
+import { Newborn, type NewbornFile } from './newborn.js'
 import { type Content, emptyContent, type ListedName, type Node } from './node.js'
 import { type EntryView, NodeCache } from './node-cache.js'
 import { coversEverything, isReadableFrom } from './placement.js'
@@ -62,10 +65,21 @@ interface Plan<T> {
   readonly done: (id: Version) => T
 }
 
+type Planned<T> = Plan<T> | { readonly body: undefined; readonly result: T } | undefined
+
 interface FoundEntry extends EntryView {
   readonly ino: number
 }
 
+/** What `create` is about to make. */
+interface NewFile {
+  readonly parent: number
+  readonly name: string
+  readonly ino: number
+  readonly inode: Inode
+}
+
+const absentEntry: EntryView = { version: noVersion, ino: null, type: 0 }
 const attemptsMax = 12
 const never: Keep = () => false
 
@@ -73,14 +87,23 @@ export class Namespace {
   readonly #cluster: Cluster
   readonly #registers: Registers
   readonly #transactions: Transactions
+  readonly #lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>
   readonly #cache: NodeCache
+  readonly #newborn: Newborn
   readonly #locks = new KeyLocks()
 
-  constructor(cluster: Cluster, registers: Registers, transactions: Transactions) {
+  constructor(
+    cluster: Cluster,
+    registers: Registers,
+    transactions: Transactions,
+    lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>,
+  ) {
     this.#cluster = cluster
     this.#registers = registers
     this.#transactions = transactions
-    this.#cache = new NodeCache(cluster.clock)
+    this.#lease = lease
+    this.#cache = new NodeCache(cluster.clock, () => lease.aloneSinceMs)
+    this.#newborn = new Newborn(cluster.clock, (ino) => this.#bear(ino))
   }
 
   // -- reading -----------------------------------------------------------------------------------
@@ -88,9 +111,14 @@ export class Namespace {
   /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */
   async lookup(parent: number, name: string): Promise<Node> {
     assertName(name)
+    const certain = this.#certain(parent, name)
+    if (certain === null) throw new DfsError('notFound')
+    if (certain !== undefined) return certain
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
-      const [step] = await this.#registers.lookup(parent, [name])
-      const node = step && this.#noteStep(parent, name, step.entry, step.inode)
+      const [askedMs, [step]] = await this.#asked(() => this.#registers.lookup(parent, [name]))
+      const node =
+        step &&
+        this.#cache.asOf(askedMs, () => this.#noteStep(parent, name, step.entry, step.inode))
       if (node !== undefined) return node
       // An entry without its inode was read while the name was taken from one and given to another.
       if (step === undefined || step.entry.value === null) break
@@ -102,13 +130,17 @@ export class Namespace {
   async walk(names: readonly string[]): Promise<Node> {
     for (const name of names) assertName(name)
     if (names.length === 0) return this.node(rootIno, true)
+    await this.#newborn.settle()
     const nodes: Node[] = []
     for (let at = 0; at < names.length; at += limits.lookupNamesMax) {
       const parent = nodes.at(-1)?.ino ?? rootIno
       const some = names.slice(at, at + limits.lookupNamesMax)
-      for (const [depth, step] of (await this.#registers.lookup(parent, some)).entries()) {
+      const [askedMs, steps] = await this.#asked(() => this.#registers.lookup(parent, some))
+      for (const [depth, step] of steps.entries()) {
         const folder = nodes.at(-1)?.ino ?? rootIno
-        const node = this.#noteStep(folder, some[depth] ?? '', step.entry, step.inode)
+        const node = this.#cache.asOf(askedMs, () =>
+          this.#noteStep(folder, some[depth] ?? '', step.entry, step.inode),
+        )
         if (node === undefined) throw new DfsError('notFound')
         nodes.push(node)
       }
@@ -120,23 +152,33 @@ export class Namespace {
     return last
   }
 
-  /** The inode: from the cache for up to `cacheLifeMs`, unless `fresh`. Throws `stale` when gone. */
+  /**
+   * The inode: from the cache for up to `cacheLifeMs`, with `fresh` only where it cannot have changed.
+   * Throws `stale` when gone.
+   */
   async node(ino: number, fresh = false): Promise<Node> {
-    const cached = fresh ? undefined : this.#cache.node(ino)
-    if (cached !== undefined) return cached
-    const [register] = await this.#registers.read([inodeKey(ino)])
-    const node = register && this.#noteNode(ino, register)
+    const newborn = this.#newborn.get(ino)
+    if (newborn !== undefined) return newborn.node
+    const cached = fresh ? this.#cache.certainNode(ino) : this.#cache.node(ino)
+    return cached ?? (await this.#askForNode(ino))
+  }
+
+  async #askForNode(ino: number): Promise<Node> {
+    const [askedMs, [register]] = await this.#asked(() => this.#registers.read([inodeKey(ino)]))
+    const node = register && this.#cache.asOf(askedMs, () => this.#noteNode(ino, register))
     if (node === undefined) throw new DfsError('stale')
     return node
   }
 
   /** The node if it is in the cache and within its time to live. */
   cached(ino: number): Node | undefined {
-    return this.#cache.node(ino)
+    return this.#newborn.get(ino)?.node ?? this.#cache.node(ino)
   }
 
   /** The inode number a name had within the time to live of the cache. */
   cachedEntry(parent: number, name: string): { readonly ino: number } | undefined {
+    const newborn = this.#newborn.at(parent, name)
+    if (newborn !== undefined) return newborn.node
     const entry = this.#cache.entry(parent, name)
     return entry === undefined || entry.ino === null ? undefined : { ino: entry.ino }
   }
@@ -146,16 +188,23 @@ export class Namespace {
     folder: number,
     after: string,
   ): Promise<{ readonly entries: readonly ListedName[]; readonly more: boolean }> {
+    // What cannot be stored now is tried again by whoever waits for it.
+    await this.#newborn.settle(folder).catch(() => undefined)
     const whole = coversEverything(new Set(this.#cluster.voters))
-    let page = await this.#registers.list(folder, after, !whole)
-    // A page of nothing but removed names says nothing, and is not the end.
-    while (page.entries.length === 0 && page.more) {
-      page = await this.#registers.list(folder, page.end, !whole)
+    const ask = async (behind: string) => {
+      const [askedMs, page] = await this.#asked(() => this.#registers.list(folder, behind, !whole))
+      return this.#cache.asOf(askedMs, () => {
+        const self = this.#noteNode(folder, page.folder)
+        const entries = page.entries.map((listed) => this.#noteListed(folder, listed, whole))
+        this.#cache.setListed(folder, behind, page.end, page.more)
+        return { page, self, entries }
+      })
     }
-    const self = this.#noteNode(folder, page.folder)
+    let { page, self, entries } = await ask(after)
+    // A page of nothing but removed names says nothing, and is not the end.
+    while (page.entries.length === 0 && page.more) ({ page, self, entries } = await ask(page.end))
     if (self === undefined) throw new DfsError('notFound')
     if (typeOf(self.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
-    const entries = page.entries.map((listed) => this.#noteListed(folder, listed, whole))
     const changing = entries.filter((_, index) => page.entries[index]?.inode?.value === null)
     if (changing.length === 0) return { entries, more: page.more }
     const again = await Promise.all(changing.map((listed) => this.#listedAgain(folder, listed)))
@@ -185,33 +234,74 @@ export class Namespace {
   /** Makes a file, folder, link or node. Throws `exists`, `notFound` when the folder is gone. */
   create(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
     assertName(name)
-    const entry = entryKey(parent, name)
-    return this.#change([entry], [inodeKey(parent)], async (fresh) => {
-      const ino = this.#newIno()
-      const folder = await this.#folder(parent, fresh)
-      const place = await this.#entryForCreate(parent, name, fresh)
-      if (place.ino !== null) throw new DfsError('exists')
+    return this.#change([entryKey(parent, name)], [inodeKey(parent)], async (fresh) => {
       const inode = newInode(attributes, parent, this.#cluster.clock.time())
-      return {
-        inline: attributes.inline,
-        body: {
-          writes: [
-            { key: entry, value: encodeEntry({ ino, type: attributes.mode >> 12 }) },
-            { key: inodeKey(ino), value: encodeInode(inode) },
-          ],
-          preconditions: [
-            { key: entry, absent: true, version: place.version },
-            { key: inodeKey(ino), absent: true, version: noVersion },
-            exactly(folder),
-          ],
-          emptyFolders: [],
-        },
-        done: (id) => {
-          this.#writeEntry(parent, name, id, ino, attributes.mode >> 12)
-          return this.#writeNode(ino, id, inode)
-        },
-      }
+      return this.#creation({ parent, name, ino: this.#newIno(), inode }, attributes.inline, fresh)
     })
+  }
+
+  /**
+   * As `create`, for a file that is about to be written to. Where this client is alone, the file is
+   * stored together with its first content, or a moment later: `store` waits for that. Until then
+   * only this client knows of it, and it is gone with this client.
+   */
+  async createSoon(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
+    assertName(name)
+    if (this.#lease.aloneSinceMs === undefined) return this.create(parent, name, attributes)
+    const node = await this.#locks.hold([entryKey(parent, name)], [inodeKey(parent)], async () => {
+      this.#transactions.assertWritable()
+      const folder = await this.#folder(parent, false)
+      const place = this.#certain(parent, name)
+      if (place !== undefined && place !== null) throw new DfsError('exists')
+      // Nobody else can make the name now; what they made before would be known here.
+      if (place === undefined || this.#cache.certainNode(folder.ino) === undefined) return undefined
+      const inode = newInode(attributes, parent, this.#cluster.clock.time())
+      const id = this.#cluster.versions.next()
+      const born = { ino: this.#newIno(), version: id, inode, folder: null }
+      this.#newborn.add({ parent, name, node: born })
+      this.#touch(parent, id, undefined, { ino: born.ino, type: attributes.mode >> 12 })
+      return born
+    })
+    return node ?? (await this.create(parent, name, attributes))
+  }
+
+  /** Resolves when what `createSoon` made (one file, or all of them) is stored. */
+  async store(ino?: number): Promise<void> {
+    if (ino === undefined) await this.#newborn.settle()
+    else if (this.#newborn.get(ino) !== undefined) await this.#bear(ino)
+  }
+
+  /** What makes a name and its inode. Throws `exists`. */
+  async #creation(
+    { parent, name, ino, inode }: NewFile,
+    inline: PreparedSegment | undefined,
+    fresh: boolean,
+  ): Promise<Plan<Node>> {
+    const entry = entryKey(parent, name)
+    const type = inode.mode >> 12
+    const folder = await this.#folder(parent, fresh)
+    const place = await this.#entryForCreate(parent, name, fresh)
+    if (place.ino !== null) throw new DfsError('exists')
+    return {
+      inline,
+      body: {
+        writes: [
+          { key: entry, value: encodeEntry({ ino, type }) },
+          { key: inodeKey(ino), value: encodeInode(inode) },
+        ],
+        preconditions: [
+          { key: entry, absent: true, version: place.version },
+          { key: inodeKey(ino), absent: true, version: noVersion },
+          exactly(folder),
+        ],
+        emptyFolders: [],
+      },
+      done: (id) => {
+        this.#writeEntry(parent, name, id, ino, type)
+        if (typeOf(inode.mode) === fileType.folder) this.#cache.setEmpty(ino)
+        return this.#writeNode(ino, id, inode)
+      },
+    }
   }
 
   /** PUT of a whole file: makes it, or replaces the content of the file that has the name. */
@@ -251,7 +341,7 @@ export class Namespace {
   unlink(parent: number, name: string, keep: Keep = never): Promise<Node> {
     assertName(name)
     const entry = entryKey(parent, name)
-    return this.#change([entry], [], async (fresh) => {
+    return this.#changeStored([[parent, name]], [entry], [], async (fresh) => {
       const found = await this.#existing(parent, name, fresh)
       const node = await this.#nodeForChange(found.ino, fresh)
       if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
@@ -289,9 +379,10 @@ export class Namespace {
   }
 
   /** Throws `notEmpty`, `notDirectory`. */
-  rmdir(parent: number, name: string): Promise<void> {
+  async rmdir(parent: number, name: string): Promise<void> {
     assertName(name)
     const entry = entryKey(parent, name)
+    await this.#newborn.settle()
     return this.#change([entry], [], async (fresh) => {
       const found = await this.#existing(parent, name, fresh)
       const node = await this.#nodeForChange(found.ino, fresh)
@@ -314,41 +405,47 @@ export class Namespace {
   }
 
   /** Gives a file another name. Throws `exists`, `notPermitted` for a folder, `tooManyLinks`. */
-  link(ino: number, parent: number, name: string): Promise<Node> {
+  async link(ino: number, parent: number, name: string): Promise<Node> {
     assertName(name)
     const entry = entryKey(parent, name)
-    return this.#change([entry, inodeKey(ino)], [inodeKey(parent)], async (fresh) => {
-      const folder = await this.#folder(parent, fresh)
-      const place = await this.#entryForCreate(parent, name, fresh)
-      if (place.ino !== null) throw new DfsError('exists')
-      const node = await this.#nodeForChange(ino, fresh)
-      if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('notPermitted')
-      if (node.inode.nlink === 0) throw new DfsError('notFound')
-      if (node.inode.nlink >= limits.linksMax) throw new DfsError('tooManyLinks')
-      const inode = {
-        ...node.inode,
-        nlink: node.inode.nlink + 1,
-        ctime: this.#cluster.clock.time(),
-      }
-      return {
-        body: {
-          writes: [
-            { key: entry, value: encodeEntry({ ino, type: inode.mode >> 12 }) },
-            { key: inodeKey(ino), value: encodeInode(inode) },
-          ],
-          preconditions: [
-            { key: entry, absent: true, version: place.version },
-            exactly(node),
-            exactly(folder),
-          ],
-          emptyFolders: [],
-        },
-        done: (id) => {
-          this.#writeEntry(parent, name, id, ino, inode.mode >> 12)
-          return this.#writeNode(ino, id, inode)
-        },
-      }
-    })
+    await this.store(ino)
+    return this.#changeStored(
+      [[parent, name]],
+      [entry, inodeKey(ino)],
+      [inodeKey(parent)],
+      async (fresh) => {
+        const folder = await this.#folder(parent, fresh)
+        const place = await this.#entryForCreate(parent, name, fresh)
+        if (place.ino !== null) throw new DfsError('exists')
+        const node = await this.#nodeForChange(ino, fresh)
+        if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('notPermitted')
+        if (node.inode.nlink === 0) throw new DfsError('notFound')
+        if (node.inode.nlink >= limits.linksMax) throw new DfsError('tooManyLinks')
+        const inode = {
+          ...node.inode,
+          nlink: node.inode.nlink + 1,
+          ctime: this.#cluster.clock.time(),
+        }
+        return {
+          body: {
+            writes: [
+              { key: entry, value: encodeEntry({ ino, type: inode.mode >> 12 }) },
+              { key: inodeKey(ino), value: encodeInode(inode) },
+            ],
+            preconditions: [
+              { key: entry, absent: true, version: place.version },
+              exactly(node),
+              exactly(folder),
+            ],
+            emptyFolders: [],
+          },
+          done: (id) => {
+            this.#writeEntry(parent, name, id, ino, inode.mode >> 12)
+            return this.#writeNode(ino, id, inode)
+          },
+        }
+      },
+    )
   }
 
   /** rename(2) and renameat2(2). Returns the inode that lost its name, if one did. */
@@ -365,7 +462,8 @@ export class Namespace {
     const from = entryKey(fromParent, fromName)
     const to = entryKey(toParent, toName)
     const folders = [inodeKey(fromParent), inodeKey(toParent)]
-    return this.#change([from, to], folders, async (fresh) => {
+    const places = [[fromParent, fromName] as const, [toParent, toName] as const]
+    return this.#changeStored(places, [from, to], folders, async (fresh) => {
       const source = await this.#existing(fromParent, fromName, fresh)
       const place = await this.#entryForCreate(toParent, toName, fresh)
       if (how === 'noReplace' && place.ino !== null) throw new DfsError('exists')
@@ -438,8 +536,12 @@ export class Namespace {
   }
 
   /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */
-  update(ino: number, change: (inode: Inode, now: Time) => Inode): Promise<Node> {
-    return this.#rewrite(ino, change)
+  async update(ino: number, change: (inode: Inode, now: Time) => Inode): Promise<Node> {
+    const newborn = this.#newborn.get(ino)
+    if (newborn === undefined || newborn.isOnItsWay) return this.#rewrite(ino, change)
+    const inode = change(newborn.node.inode, this.#cluster.clock.time())
+    newborn.node = { ...newborn.node, inode }
+    return newborn.node
   }
 
   /**
@@ -491,6 +593,42 @@ export class Namespace {
     })
   }
 
+  // -- what is stored a moment later -------------------------------------------------------------
+
+  /** Stores a file that `createSoon` made, unless somebody else has done it meanwhile. */
+  async #bear(ino: number): Promise<void> {
+    await this.#rewrite(ino, (inode) => inode, undefined, undefined, true)
+  }
+
+  /** As `#change`, once what these names stand for is stored. */
+  async #changeStored<T>(
+    places: readonly (readonly [parent: number, name: string])[],
+    exclusive: readonly Key[],
+    shared: readonly Key[],
+    plan: (fresh: boolean) => Promise<Planned<T>>,
+  ): Promise<T> {
+    for (const [parent, name] of places) {
+      const newborn = this.#newborn.at(parent, name)
+      if (newborn !== undefined) await this.#bear(newborn.node.ino)
+    }
+    return this.#change(exclusive, shared, plan)
+  }
+
+  /** What is certain of a name: its node, null when there is none, undefined when nothing is. */
+  #certain(parent: number, name: string): Node | null | undefined {
+    const newborn = this.#newborn.at(parent, name)
+    if (newborn !== undefined) return newborn.node
+    const entry = this.#cache.certainEntry(parent, name)
+    if (entry === undefined) return undefined
+    return entry.ino === null ? null : this.#cache.certainNode(entry.ino)
+  }
+
+  /** The answer, and when it was asked for. */
+  async #asked<T>(ask: () => Promise<T>): Promise<readonly [askedMs: number, answer: T]> {
+    const askedMs = this.#cluster.clock.monotonic()
+    return [askedMs, await ask()]
+  }
+
   // -- the loop of every change ------------------------------------------------------------------
 
   /**
@@ -500,7 +638,7 @@ export class Namespace {
   #change<T>(
     exclusive: readonly Key[],
     shared: readonly Key[],
-    plan: (fresh: boolean) => Promise<Plan<T> | { body: undefined; result: T } | undefined>,
+    plan: (fresh: boolean) => Promise<Planned<T>>,
   ): Promise<T> {
     return this.#locks.hold(exclusive, shared, async () => {
       const startedMs = this.#cluster.clock.monotonic()
@@ -515,15 +653,31 @@ export class Namespace {
         })
         if (planned === undefined) return undefined as T
         if (planned.body === undefined) return planned.result
-        const outcome = await this.#transactions.commit(planned.body, planned.inline)
-        if (outcome.committed) return planned.done(outcome.id)
+        const { body, inline } = planned
+        const [askedMs, outcome] = await this.#asked(() => this.#transactions.commit(body, inline))
+        if (outcome.committed) {
+          return this.#cache.asOf(askedMs, () => planned.done(outcome.id))
+        }
         if (outcome.why === 'notEmpty') throw new DfsError('notEmpty')
+        this.#doubt(outcome.key)
         const elapsedMs = this.#cluster.clock.monotonic() - startedMs
         if (attempt >= attemptsMax || elapsedMs > limits.transactionPatienceMs) {
           throw new DfsError('busy', 'others change the same names all the time')
         }
       }
     })
+  }
+
+  /**
+   * What was known of `key` was wrong, which cannot be as long as we are alone: but a transaction that
+   * a dead client left undecided may have been decided. A name that was not there may have been
+   * removed before our time, and is no reason to doubt the rest.
+   */
+  #doubt(key: Key): void {
+    const parsed = parseKey(key)
+    const isAbsence =
+      parsed.kind === 'entry' && this.#cache.anyEntry(parsed.parent, parsed.name)?.ino == null
+    if (!isAbsence) this.#lease.forgetAll()
   }
 
   /** What a plan refuses from cached values it must refuse from fresh ones too. */
@@ -541,9 +695,19 @@ export class Namespace {
     change: (inode: Inode, now: Time) => Inode,
     inline?: PreparedSegment,
     check: (node: Node) => Promise<void> = async () => {},
+    onlyNewborn = false,
   ): Promise<Node> {
-    return this.#change([inodeKey(ino)], [], async (fresh) => {
+    const place = this.#newborn.get(ino)
+    const exclusive = place === undefined ? [] : [entryKey(place.parent, place.name)]
+    const shared = place === undefined ? [] : [inodeKey(place.parent)]
+    const done = this.#change([...exclusive, inodeKey(ino)], shared, async (fresh) => {
+      const newborn = this.#newborn.get(ino)
+      if (newborn !== undefined) {
+        await check(newborn.node)
+        return this.#birth(newborn, change, inline, fresh)
+      }
       const node = await this.#nodeForChange(ino, fresh)
+      if (onlyNewborn) return { body: undefined, result: node }
       await check(node)
       const inode = change(node.inode, this.#cluster.clock.time())
       return {
@@ -556,6 +720,35 @@ export class Namespace {
         done: (id) => this.#writeNode(ino, id, inode, node.folder),
       }
     })
+    return done.finally(() => {
+      if (place !== undefined) place.isOnItsWay = false
+    })
+  }
+
+  /** A file that was made here is stored, with what it has got since. */
+  async #birth(
+    newborn: NewbornFile,
+    change: (inode: Inode, now: Time) => Inode,
+    inline: PreparedSegment | undefined,
+    fresh: boolean,
+  ): Promise<Plan<Node>> {
+    const { parent, name, node } = newborn
+    newborn.isOnItsWay = true
+    const inode = change(node.inode, this.#cluster.clock.time())
+    try {
+      const plan = await this.#creation({ parent, name, ino: node.ino, inode }, inline, fresh)
+      return {
+        ...plan,
+        done: (id) => {
+          this.#newborn.delete(node.ino)
+          return plan.done(id)
+        },
+      }
+    } catch (error) {
+      // Another client was let in before it could be stored: the name is theirs.
+      if (fresh && isError(error, 'exists', 'notFound')) this.#newborn.delete(node.ino)
+      throw error
+    }
   }
 
   /**
@@ -647,7 +840,7 @@ export class Namespace {
   // -- what a change starts from -----------------------------------------------------------------
 
   async #nodeForChange(ino: number, fresh: boolean): Promise<Node> {
-    return (fresh ? undefined : this.#cache.anyNode(ino)) ?? this.node(ino, true)
+    return (fresh ? undefined : this.#cache.anyNode(ino)) ?? this.#askForNode(ino)
   }
 
   async #folder(ino: number, fresh: boolean): Promise<Node> {
@@ -664,9 +857,10 @@ export class Namespace {
   async #entryForCreate(parent: number, name: string, fresh: boolean): Promise<EntryView> {
     const cached = fresh ? undefined : this.#cache.anyEntry(parent, name)
     if (cached !== undefined) return cached
-    const [step] = await this.#registers.lookup(parent, [name])
-    if (step === undefined) return { version: noVersion, ino: null, type: 0 }
-    this.#noteStep(parent, name, step.entry, step.inode)
+    if (!fresh && this.#cache.certainEntry(parent, name) !== undefined) return absentEntry
+    const [askedMs, [step]] = await this.#asked(() => this.#registers.lookup(parent, [name]))
+    if (step === undefined) return absentEntry
+    this.#cache.asOf(askedMs, () => this.#noteStep(parent, name, step.entry, step.inode))
     return viewOf(step.entry)
   }
 
@@ -729,10 +923,20 @@ export class Namespace {
   #writeEntry(parent: number, name: string, id: Version, ino: number | null, type: number): void {
     const before = this.#cache.anyEntry(parent, name)
     this.#cache.setEntry(parent, name, { version: id, ino, type })
+    this.#touch(parent, id, before, { ino, type })
+  }
+
+  /** A folder's entry has become `after`. */
+  #touch(
+    parent: number,
+    id: Version,
+    before: Pick<EntryView, 'ino' | 'type'> | undefined,
+    after: Pick<EntryView, 'ino' | 'type'>,
+  ): void {
     const folder = this.#cache.anyNode(parent)
     if (folder?.folder) {
-      const summary = summaryAfter(folder.folder, id, before, { ino, type })
-      this.#cache.setNode(nodeOf(parent, folder.version, folder.inode, summary))
+      const summary = summaryAfter(folder.folder, id, before, after)
+      this.#cache.replaceNode(nodeOf(parent, folder.version, folder.inode, summary))
     }
   }
 

@@ -1,13 +1,14 @@
 /**
  * What this client has recently read or written of the namespace: nodes by inode number, entries by
- * folder and name. Within its time to live a cached value answers a look-up; after that it only
- * serves as a guess for a commit's preconditions, which the servers check.
+ * folder and name. Within its time to live a cached value answers a look-up, and for as long as this
+ * client is known to be alone; after that it only serves as a guess for a commit's preconditions,
+ * which the servers check.
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.js'
 import { limits } from '../limits.js'
-import { entryKey, type Key } from '../wire/records.js'
-import type { Version } from '../wire/version.js'
+import { entryKey, type Key, parseKey } from '../wire/records.js'
+import { noVersion, type Version } from '../wire/version.js'
 import type { Node } from './node.js'
 
 /** A directory entry as last seen; `ino` is null where no live entry is. */
@@ -19,24 +20,59 @@ export interface EntryView {
 
 interface Timed<T> {
   readonly value: T
+  /** When the servers were asked for it, on the monotonic clock. */
+  readonly atMs: number
+}
+
+/** How far a folder has been listed without a gap. */
+interface Listing {
+  readonly end: string
   readonly atMs: number
 }
 
 /** Given as `max` the bound would take all of its memory at once: 30 ms in every command. */
 const bound = { maxSize: limits.registerCacheEntriesMax, sizeCalculation: () => 1 }
+const listingsMax = 256
 
 export class NodeCache {
   readonly #clock: Clock
+  readonly #aloneSinceMs: () => number | undefined
   readonly #nodes = new LRUCache<number, Timed<Node>>(bound)
-  readonly #entries = new LRUCache<Key, Timed<EntryView>>(bound)
+  readonly #entries = new LRUCache<Key, Timed<EntryView>>({
+    ...bound,
+    dispose: (_, key, reason) => {
+      if (reason === 'evict') this.#noteGap(key)
+    },
+  })
+  /** Folders of which every live name is in the cache: since when. */
+  readonly #complete = new LRUCache<number, number>(bound)
+  readonly #listings = new LRUCache<number, Listing>({ max: listingsMax })
+  #askedMs: number | undefined
 
-  constructor(clock: Clock) {
+  /** `aloneSinceMs`: since when only this client can have changed anything; see lease.ts. */
+  constructor(clock: Clock, aloneSinceMs: () => number | undefined) {
     this.#clock = clock
+    this.#aloneSinceMs = aloneSinceMs
   }
 
-  /** The node if it was seen within the time to live. */
+  /** What `work` puts here is what the servers were asked for, or told, at `askedMs`. */
+  asOf<T>(askedMs: number, work: () => T): T {
+    this.#askedMs = askedMs
+    try {
+      return work()
+    } finally {
+      this.#askedMs = undefined
+    }
+  }
+
+  /** The node if it was seen within the time to live, or cannot have changed since. */
   node(ino: number): Node | undefined {
     return this.#fresh(this.#nodes.get(ino))
+  }
+
+  /** The node if it cannot have changed since it was seen. */
+  certainNode(ino: number): Node | undefined {
+    return this.#certain(this.#nodes.get(ino))?.value
   }
 
   /** The node however long ago it was seen. */
@@ -48,6 +84,16 @@ export class NodeCache {
     return this.#fresh(this.#entries.get(entryKey(parent, name)))
   }
 
+  /** As `certainNode`. A name that is not in a folder known in full has no live entry. */
+  certainEntry(parent: number, name: string): EntryView | undefined {
+    const timed = this.#entries.get(entryKey(parent, name))
+    if (timed !== undefined) return this.#certain(timed)?.value
+    const completeMs = this.#complete.get(parent)
+    const sinceMs = completeMs === undefined ? undefined : this.#aloneSinceMs()
+    if (completeMs === undefined || sinceMs === undefined || completeMs < sinceMs) return undefined
+    return { version: noVersion, ino: null, type: 0 }
+  }
+
   anyEntry(parent: number, name: string): EntryView | undefined {
     return this.#entries.get(entryKey(parent, name))?.value
   }
@@ -56,32 +102,65 @@ export class NodeCache {
   setNode(node: Node): void {
     const known = this.#nodes.get(node.ino)
     if (known !== undefined && isOlder(node, known.value)) return
-    this.#nodes.set(node.ino, { value: node, atMs: this.#clock.monotonic() })
+    const isSame = known !== undefined && known.value.version === node.version
+    this.#nodes.set(node.ino, { value: node, atMs: this.#atMs(isSame ? known : undefined) })
+  }
+
+  /** The same node with what followed from a change of its own; how old it is does not change. */
+  replaceNode(node: Node): void {
+    const known = this.#nodes.get(node.ino)
+    if (known !== undefined) this.#nodes.set(node.ino, { value: node, atMs: known.atMs })
   }
 
   setEntry(parent: number, name: string, entry: EntryView): void {
     const key = entryKey(parent, name)
     const known = this.#entries.get(key)
     if (known !== undefined && known.value.version > entry.version) return
-    this.#entries.set(key, { value: entry, atMs: this.#clock.monotonic() })
+    const isSame = known?.value.version === entry.version
+    this.#entries.set(key, { value: entry, atMs: this.#atMs(isSame ? known : undefined) })
+  }
+
+  /** A folder that was just made is empty. */
+  setEmpty(folder: number): void {
+    this.#complete.set(folder, this.#atMs())
+  }
+
+  /** A page of a folder, behind `after` up to `end`, is in the cache, and then all, unless `more`. */
+  setListed(folder: number, after: string, end: string, more: boolean): void {
+    const before = this.#listings.get(folder)
+    this.#listings.delete(folder)
+    if (after !== '' && before?.end !== after) return
+    const atMs = after === '' || before === undefined ? this.#atMs() : before.atMs
+    if (more) this.#listings.set(folder, { end, atMs })
+    else this.#complete.set(folder, atMs)
   }
 
   dropNode(ino: number): void {
     this.#nodes.delete(ino)
+    this.#complete.delete(ino)
   }
 
-  dropEntry(parent: number, name: string): void {
-    this.#entries.delete(entryKey(parent, name))
+  #atMs(known?: Timed<unknown>): number {
+    const atMs = this.#askedMs ?? this.#clock.monotonic()
+    return known === undefined ? atMs : Math.max(atMs, known.atMs)
   }
 
-  clear(): void {
-    this.#nodes.clear()
-    this.#entries.clear()
+  #noteGap(key: Key): void {
+    const parsed = parseKey(key)
+    if (parsed.kind !== 'entry') return
+    this.#complete.delete(parsed.parent)
+    this.#listings.delete(parsed.parent)
   }
 
   #fresh<T>(timed: Timed<T> | undefined): T | undefined {
     if (timed === undefined) return undefined
-    return this.#clock.monotonic() - timed.atMs <= limits.cacheLifeMs ? timed.value : undefined
+    if (this.#clock.monotonic() - timed.atMs <= limits.cacheLifeMs) return timed.value
+    return this.#certain(timed)?.value
+  }
+
+  #certain<T>(timed: Timed<T> | undefined): Timed<T> | undefined {
+    const sinceMs = timed === undefined ? undefined : this.#aloneSinceMs()
+    return timed !== undefined && sinceMs !== undefined && timed.atMs >= sinceMs ? timed : undefined
   }
 }
 

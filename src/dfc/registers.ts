@@ -7,7 +7,7 @@
  * names can still be listed.
  */
 import { sleep } from '../clock.js'
-import { DfsError } from '../errors.js'
+import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { FolderSummary, Listed, Reply, SeenInode } from '../wire/messages.js'
 import { decodeEntry, entryKey, inodeKey, type Key, type Register } from '../wire/records.js'
@@ -102,7 +102,10 @@ export class Registers {
     return steps
   }
 
-  /** A page of a folder's live entries behind `after`, merged from two servers. */
+  /**
+   * A page of a folder's live entries behind `after`, merged from two servers. What cannot be decided
+   * while two servers are away is listed as it was decided last: it must not hide all the rest.
+   */
   async list(
     folder: number,
     after: string,
@@ -124,6 +127,7 @@ export class Registers {
         replies: seen.map((one) =>
           one === undefined ? absent : { register: one.entry, folder: null },
         ),
+        isListed: true,
       })),
     )
     const live = entries.flatMap((entry, index) => {
@@ -139,6 +143,7 @@ export class Registers {
           one?.inode && one.entry.version === entry.version ? [one.inode] : [],
         ),
         expected: replies.length,
+        isListed: true,
       })),
     )
     return {
@@ -189,10 +194,17 @@ export class Registers {
 
   /** As `#resolve` for many at once; only those that need it cost more round trips. */
   #resolveMany(
-    wanted: readonly { key: Key; replies: Replies; expected?: number }[],
+    wanted: readonly { key: Key; replies: Replies; expected?: number; isListed?: boolean }[],
   ): Promise<QuorumRegister[]> {
     return Promise.all(
-      wanted.map(({ key, replies, expected }) => this.#resolve(key, replies, expected)),
+      wanted.map(async ({ key, replies, expected, isListed }) => {
+        try {
+          return await this.#resolve(key, replies, expected)
+        } catch (error) {
+          if (isListed !== true || !isError(error, 'undecided')) throw error
+          return merged(key, replies.length === 0 ? [absent] : replies)
+        }
+      }),
     )
   }
 

@@ -26,12 +26,27 @@ import {
 import { laterOf, noVersion, type Version } from '../wire/version.js'
 import type { AccountIndex, StoredRecord, StoredRegister } from './index.js'
 import { Locks } from './locks.js'
+import { MemoryVoteLog, type VoteLog } from './vote-log.js'
 
 export type AccountState = Reply<'status'>['state']
 
 /** An undecided transaction; once decided only its id and decision remain, in the index. */
 interface Undecided extends Omit<StoredRecord, 'body' | 'commit'> {
   readonly body: Transaction | null
+}
+
+/** What a vote needs to be logged now and written to the index later. */
+export interface LateVote {
+  /** The request, for the log. */
+  readonly entry: Buffer
+  /** Writes the pieces that came with it to the index. */
+  readonly store: () => void
+}
+
+interface Vote extends LateVote {
+  readonly id: Version
+  readonly body: Transaction
+  readonly isLogged: boolean
 }
 
 type CommitReply = Reply<'commit'>
@@ -43,6 +58,14 @@ export class Acceptor {
   readonly #index: AccountIndex
   readonly #locks = new Locks()
   readonly #undecided = new Map<Version, Undecided>()
+  readonly #log: VoteLog
+  /** Votes that are in the log and not in the index yet, and those that the running group gave. */
+  #votes: Vote[] = []
+  #newVotes: Vote[] = []
+  /** Decisions that came with commits and are not applied yet; their transactions keep their locks. */
+  #decisions: Decision[] = []
+  /** What the running group has written to the index, in case it is undone. */
+  #applied: { readonly votes: Vote[]; readonly decisions: Decision[] } | undefined
   #state: AccountState = 'blank'
   #epoch = 0
   /** The epoch of the fill that may go on. */
@@ -51,9 +74,11 @@ export class Acceptor {
   #fence = noVersion
   #floor = noVersion
 
-  constructor(index: AccountIndex, random: Random) {
+  constructor(index: AccountIndex, random: Random, log: VoteLog = new MemoryVoteLog()) {
     this.#index = index
-    index.onRollback(() => this.#load())
+    this.#log = log
+    index.onRollback(() => this.#undo())
+    index.onCommit(() => this.#logVotes())
     if (index.state('incarnation') === undefined) {
       index.group(() => {
         index.setState('incarnation', random.bytes(6).readUIntBE(0, 6))
@@ -158,10 +183,83 @@ export class Acceptor {
 
   // -- transactions ------------------------------------------------------------------------------
 
-  /** The vote. A yes is recorded with its locks; a no leaves nothing behind. */
-  commit({ id, epoch, settles, body }: Omit<Request<'commit'>, 'pieces'>): CommitReply {
-    this.#assertFilled()
+  /** How much waits for `applyLate`. */
+  get lateCount(): number {
+    return this.#votes.length + this.#decisions.length
+  }
+
+  /**
+   * Writes to the index what was only logged, and applies the decisions that came with commits: a
+   * moment after the votes that clients wait for, and many at once. To be called, inside a group,
+   * before anything that could tell the difference.
+   */
+  applyLate(): void {
+    if (this.#newVotes.length > 0 || this.lateCount > 0) this.#apply()
+  }
+
+  #apply(): void {
+    const votes = [...this.#votes, ...this.#newVotes]
+    const decisions = this.#decisions
+    this.#votes = []
+    this.#newVotes = []
+    this.#decisions = []
+    this.#applied ??= { votes: [], decisions: [] }
+    this.#applied.votes.push(...votes)
+    this.#applied.decisions.push(...decisions)
+    const decided = new Set(decisions.map(({ id }) => id))
+    for (const { id, store } of votes) {
+      store()
+      const record = this.#undecided.get(id)
+      if (record !== undefined && !decided.has(id)) this.#put(record)
+    }
+    for (const decision of decisions) this.#decide(decision)
+  }
+
+  /** The running group is stored. */
+  #logVotes(): void {
+    if (this.#applied !== undefined) {
+      this.#applied = undefined
+      this.#log.clear()
+    }
+    if (this.#newVotes.length === 0) return
+    this.#log.append(this.#newVotes.map(({ entry }) => entry))
+    for (const vote of this.#newVotes) this.#votes.push({ ...vote, isLogged: true })
+    this.#newVotes = []
+  }
+
+  /** The running group is undone: what was logged before is as it was. */
+  #undo(): void {
+    const { votes, decisions } = this.#applied ?? { votes: [], decisions: [] }
+    this.#votes = [...votes.filter(({ isLogged }) => isLogged), ...this.#votes]
+    this.#decisions = [...decisions, ...this.#decisions]
+    this.#newVotes = []
+    this.#applied = undefined
+    this.#load()
+    for (const { id, body } of this.#votes) this.#hold({ ...unknown, id, body, yes: true })
+  }
+
+  /** A vote from the log of a process that was ended before it could write it to the index. */
+  restore({ id, settles, body }: Pick<Request<'commit'>, 'id' | 'settles' | 'body'>): void {
+    if (!this.#undecided.has(id) && this.#decisionOf(id) === undefined && id > this.#floor) {
+      this.#keep({ ...unknown, id, body, yes: true })
+      this.#locks.take(id, body)
+    }
     for (const decision of settles) this.#decide(decision)
+  }
+
+  /**
+   * The vote. A yes is recorded with its locks; a no leaves nothing behind. With `late` a yes is only
+   * logged, and written to the index by `applyLate`.
+   */
+  commit(
+    { id, epoch, settles, body }: Omit<Request<'commit'>, 'pieces'>,
+    late?: LateVote,
+  ): CommitReply {
+    this.#assertFilled()
+    for (const decision of settles) {
+      if (late !== undefined && this.#isProtected(decision)) this.#decisions.push(decision)
+      else this.#decide(decision)
+    }
     const refuse = (outcome: CommitReply['outcome'], why: Refusal = {}): CommitReply => ({
       stamp: this.stamp(),
       outcome,
@@ -180,7 +278,11 @@ export class Acceptor {
     assertWellFormed(body)
     if (epoch < this.#epoch) return refuse('epoch')
     if (id <= this.#fence) return refuse('fence', { hint: this.#fence })
-    const by = this.#locks.blocker(id, body)
+    let by = this.#locks.blocker(id, body)
+    if (by !== undefined && this.#decisions.length > 0) {
+      this.applyLate()
+      by = this.#locks.blocker(id, body)
+    }
     if (by !== undefined) return refuse('locked', { by })
     for (const { key, absent, version } of body.preconditions) {
       const register = this.#index.register(key)
@@ -202,8 +304,14 @@ export class Acceptor {
     if (this.#undecided.size >= limits.undecidedRecordsMax) {
       throw new DfsError('overloaded', 'too many undecided transactions')
     }
-    this.#keep({ ...unknown, id, body, yes: true })
-    this.#locks.take(id, body)
+    const record = { ...unknown, id, body, yes: true }
+    if (late === undefined) {
+      this.#keep(record)
+      this.#locks.take(id, body)
+    } else {
+      this.#hold(record)
+      this.#newVotes.push({ ...late, id, body, isLogged: false })
+    }
     return refuse('yes')
   }
 
@@ -462,13 +570,29 @@ export class Acceptor {
   }
 
   #keep(record: Undecided): void {
+    this.#put(record)
+    this.#undecided.set(record.id, { ...record, body: record.body && ownCopy(record.body) })
+  }
+
+  #put(record: Undecided): void {
     const body = record.body === null ? null : encode(transactionCodec, record.body)
     this.#index.putRecord({ ...record, body, commit: null })
-    this.#undecided.set(record.id, { ...record, body: record.body && ownCopy(record.body) })
+  }
+
+  /** As `#keep` for a vote that the index does not know yet. */
+  #hold(record: Undecided & { readonly body: Transaction }): void {
+    this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) })
+    this.#locks.take(record.id, record.body)
   }
 
   #decisionOf(id: Version): boolean | undefined {
     return this.#index.record(id)?.commit ?? undefined
+  }
+
+  /** Until it is applied, locks keep others from what the decision is about. */
+  #isProtected({ id, commit }: Decision): boolean {
+    const record = this.#undecided.get(id)
+    return commit && record?.body != null && (record.yes || record.everCommit)
   }
 
   /** Returns whether the decision is known here afterwards. The first decision wins. */

@@ -2,19 +2,22 @@
  * One user on this server: the index with its registers, the acceptor that rules them, and the
  * pieces. Here are the verbs about pieces that need all three; connections of the user share it.
  */
-import type { Clock, Random } from '../clock.js'
-import { DfsError } from '../errors.js'
+import type { Clock, Random, Timer } from '../clock.js'
+import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
 import { matchesChecksums } from '../wire/checksum.js'
-import type { InlinePiece, Reply, Request } from '../wire/messages.js'
+import { Reader } from '../wire/codec.js'
+import { type InlinePiece, messages, type Reply, type Request } from '../wire/messages.js'
 import { Acceptor } from './acceptor.js'
 import { Collector } from './collector.js'
 import type { AccountIndex } from './index.js'
+import { Lease } from './lease.js'
 import type { PieceName, PieceStore } from './piece-store.js'
 import type { AccountStorage } from './storage.js'
+import type { VoteLog } from './vote-log.js'
 
-const { blockBytes, framePayloadBytesMax, pieceCount } = limits
+const { blockBytes, framePayloadBytesMax, pieceCount, smallPieceBytesMax } = limits
 
 export interface PieceAnswer {
   readonly reply: Reply<'getPiece'>
@@ -26,15 +29,22 @@ export class Account {
   readonly index: AccountIndex
   readonly acceptor: Acceptor
   readonly pieces: PieceStore
+  readonly lease: Lease
+  readonly #clock: Clock
   readonly #close: () => void
   readonly #collector: Collector
+  #late: Timer | undefined
+  #lateBytes = 0
 
   constructor(user: string, storage: AccountStorage, random: Random, clock: Clock) {
     this.user = user
     this.index = storage.index
     this.pieces = storage.pieces
+    this.#clock = clock
     this.#close = () => storage.close()
-    this.acceptor = new Acceptor(storage.index, random)
+    this.acceptor = new Acceptor(storage.index, random, storage.votes)
+    this.#restoreVotes(storage.votes)
+    this.lease = new Lease(storage.index, clock, random)
     if (storage.index.openedUnclean(storage.boot)) {
       this.acceptor.becomeUnsure(random)
       notice(`${user}: the machine stopped without notice: repair has to confirm what is here`)
@@ -44,27 +54,90 @@ export class Account {
     })
   }
 
-  /**
-   * Stores the pieces that travel inside a commit, before the commit is looked at: a yes says that
-   * they are here. Throws `corrupt` when one does not match its checksums.
-   */
-  putInline(inline: readonly InlinePiece[], payload: Buffer): void {
-    let at = 0
-    for (const { segment, piece, length, checksums } of inline) {
-      const bytes = payload.subarray(at, at + length)
-      at += length
-      if (bytes.length !== length) throw new DfsError('protocol', 'inline pieces are truncated')
-      checkPiece(piece, length)
-      if (!matchesChecksums(bytes, checksums)) throw new DfsError('corrupt')
-      if (this.isHeld({ segment, piece }, length, checksums)) continue
-      if (length <= limits.smallPieceBytesMax) {
-        this.index.addPiece(segment, piece, length, checksums, bytes)
-        continue
+  /** Votes that only the log has, because the process that gave them was killed. */
+  #restoreVotes(log: VoteLog): void {
+    const entries = log.read()
+    this.index.group(() => {
+      for (const entry of entries) {
+        const reader = new Reader(entry)
+        const request = messages.commit.request.read(reader)
+        this.#putInline(request.pieces, reader.rest())
+        this.acceptor.restore(request)
       }
-      this.pieces.put({ segment, piece }, bytes)
-      this.index.addPiece(segment, piece, length, checksums)
+    })
+    log.clear()
+    if (entries.length > 0) debugDfs('%s: %d votes restored', this.user, entries.length)
+  }
+
+  /**
+   * Votes on a transaction, and stores the pieces that travel with it, whatever the vote: a yes says
+   * that they are here. `entry` is the request as it came, for the log of votes. Throws `corrupt` when
+   * a piece does not match its checksums.
+   */
+  commit(request: Request<'commit'>, payload: Buffer, entry: Buffer): Reply<'commit'> {
+    const { pieces, ...transaction } = request
+    // A blank account refuses the transaction: nothing of it may be left behind.
+    if (this.acceptor.state !== 'voting') return this.acceptor.commit(transaction)
+    checkInline(pieces, payload)
+    if (pieces.some(({ segment }) => this.index.knowsSegment(segment))) {
+      this.acceptor.applyLate()
+      this.#putInline(pieces, payload)
+      return this.acceptor.commit(transaction)
     }
-    if (at !== payload.length) throw new DfsError('protocol', 'bytes of no inline piece')
+    let isStored = false
+    const store = (): void => {
+      if (!isStored) this.#putInline(pieces, payload)
+      isStored = true
+    }
+    const reply = this.acceptor.commit(transaction, { entry, store })
+    if (reply.outcome !== 'yes') store()
+    this.#lateBytes += entry.length
+    const isMuch =
+      this.#lateBytes > limits.lateBytesMax || this.acceptor.lateCount > limits.lateCountMax
+    if (isMuch) this.acceptor.applyLate()
+    else this.#applyLateSoon()
+    if (isMuch) this.#lateBytes = 0
+    return reply
+  }
+
+  #applyLateSoon(): void {
+    this.#late ??= this.#clock.after(limits.lateMs, () => {
+      this.#late = undefined
+      this.#lateBytes = 0
+      this.#applyLate()
+    })
+  }
+
+  /** What cannot be written now is tried again. */
+  #applyLate(): void {
+    try {
+      this.index.group(() => this.acceptor.applyLate())
+    } catch (thrown) {
+      notice(`${this.user}: votes could not be written: ${asDfsError(thrown).message}`)
+    }
+  }
+
+  #putInline(inline: readonly InlinePiece[], payload: Buffer): void {
+    const pieces = inlineBytes(inline, payload)
+    const [first] = pieces
+    if (first === undefined) return
+    const { segment } = first
+    const areNew =
+      pieces.every((one) => one.segment === segment && one.bytes.length <= smallPieceBytesMax) &&
+      !this.index.knowsSegment(segment)
+    if (areNew) this.index.addPieces(segment, pieces)
+    else for (const piece of pieces) this.#putInlinePiece(piece)
+  }
+
+  #putInlinePiece({ segment, piece, checksums, bytes }: InlineBytes): void {
+    const { length } = bytes
+    if (this.isHeld({ segment, piece }, length, checksums)) return
+    if (length <= smallPieceBytesMax) {
+      this.index.addPiece(segment, piece, length, checksums, bytes)
+      return
+    }
+    this.pieces.put({ segment, piece }, bytes)
+    this.index.addPiece(segment, piece, length, checksums)
   }
 
   /** Whether just this piece is here already. Throws `invalid` when it is another of this name. */
@@ -78,6 +151,7 @@ export class Account {
 
   /** Whole blocks around the wanted bytes, at most framePayloadBytesMax of them. */
   async getPiece({ segment, piece, ...wanted }: Request<'getPiece'>): Promise<PieceAnswer> {
+    if (!this.index.knowsSegment(segment)) this.#applyLate()
     const known = this.index.pieceOf(segment, piece)
     if (known === undefined) throw new DfsError('noPiece')
     const first = Math.floor(Math.min(wanted.offset, known.length) / blockBytes)
@@ -129,12 +203,14 @@ export class Account {
 
   /** Resolves when these segments' pieces, and then all that the index says, are on the disk. */
   async sync({ segments }: Request<'sync'>): Promise<Reply<'sync'>> {
+    this.index.group(() => this.acceptor.applyLate())
     await this.pieces.sync(segments.flatMap((segment) => this.#filesOf(segment)))
     await this.index.sync()
     return { stamp: this.acceptor.stamp() }
   }
 
   async status(): Promise<Reply<'status'>> {
+    this.#applyLate()
     const space = await this.pieces.space()
     const { registers, undecided } = this.acceptor.counts()
     const totals = this.index.pieceTotals()
@@ -155,6 +231,9 @@ export class Account {
 
   close(): void {
     this.#collector.stop()
+    this.lease.close()
+    this.#late?.cancel()
+    this.#applyLate()
     this.#close()
     debugDfs('%s: account closed', this.user)
   }
@@ -190,6 +269,33 @@ export class Account {
       }
       throw thrown
     }
+  }
+}
+
+interface InlineBytes {
+  readonly segment: string
+  readonly piece: number
+  readonly checksums: readonly number[]
+  readonly bytes: Buffer
+}
+
+/** The pieces with their bytes. Throws `protocol` when there are too few or too many of these. */
+function inlineBytes(inline: readonly InlinePiece[], payload: Buffer): InlineBytes[] {
+  let at = 0
+  const pieces = inline.map(({ segment, piece, length, checksums }) => {
+    const bytes = payload.subarray(at, at + length)
+    at += length
+    if (bytes.length !== length) throw new DfsError('protocol', 'inline pieces are truncated')
+    return { segment, piece, checksums, bytes }
+  })
+  if (at !== payload.length) throw new DfsError('protocol', 'bytes of no inline piece')
+  return pieces
+}
+
+function checkInline(inline: readonly InlinePiece[], payload: Buffer): void {
+  for (const { piece, checksums, bytes } of inlineBytes(inline, payload)) {
+    checkPiece(piece, bytes.length)
+    if (!matchesChecksums(bytes, checksums)) throw new DfsError('corrupt')
   }
 }
 

@@ -31,7 +31,8 @@ interface Call<V extends Verb> {
   readonly payload: Buffer
 }
 
-export type NowCall = Call<NowVerb> & { readonly kind: 'now' }
+/** `entry`: the fields and the payload as they came. */
+export type NowCall = Call<NowVerb> & { readonly kind: 'now'; readonly entry: Buffer }
 /** `bytes`: what it holds in memory, the request's payload and the reply's. */
 export type LaterCall = Call<LaterVerb> & { readonly kind: 'later'; readonly bytes: number }
 
@@ -39,6 +40,7 @@ export type LaterCall = Call<LaterVerb> & { readonly kind: 'later'; readonly byt
 export function parseCall({ kind, id, reader }: Frame): NowCall | LaterCall {
   const verb = verbOfNumber(kind)
   if (verb === undefined) throw new DfsError('protocol', `unexpected message ${kind}`)
+  const entry = reader.rest()
   const request = (messages[verb].request as Codec<unknown>).read(reader) as never
   const payload = reader.rest()
   if (payload.length > 0 && messages[verb].payload !== 'request') {
@@ -47,16 +49,18 @@ export function parseCall({ kind, id, reader }: Frame): NowCall | LaterCall {
   if (payload.length > limits.framePayloadBytesMax) {
     throw new DfsError('protocol', `payload of ${payload.length} bytes`)
   }
-  if (isNowVerb(verb)) return { kind: 'now', id, verb, request, payload }
+  if (isNowVerb(verb)) return { kind: 'now', id, verb, request, payload, entry }
   if (!isLaterVerb(verb)) throw new DfsError('protocol', `unexpected ${verb}`)
   const replyBytes = messages[verb].payload === 'reply' ? limits.framePayloadBytesMax : 0
   return { kind: 'later', id, verb, request, payload, bytes: payload.length + replyBytes }
 }
 
 /** Runs a synchronous request, inside a group of the index. Throws what the handler throws. */
-export function runNow(context: Context, { id, verb, request, payload }: NowCall): Parts {
+export function runNow(context: Context, call: NowCall): Parts {
+  const { id, verb, request, payload, entry } = call
   const handler = handlers.now[verb] as NowHandler<Verb>
-  return answer(verb, id, handler(context, request as never, payload))
+  if (verb !== 'commit') context.account.acceptor.applyLate()
+  return answer(verb, id, handler(context, request as never, payload, entry))
 }
 
 /** Runs a request that takes its time. Rejects only when an assertion failed. */

@@ -6,6 +6,7 @@
 import type { Reply, Request, Verb } from '../wire/messages.js'
 import type { Account } from './account.js'
 import type { Identity } from './identity.js'
+import type { Lessee } from './lease.js'
 import type { Uploads } from './uploads.js'
 
 /** What a handler may use: the account of the user, and what belongs to the connection. */
@@ -13,6 +14,8 @@ export interface Context {
   readonly account: Account
   readonly uploads: Uploads
   readonly identity: Identity
+  /** The connection, where the account counts who is there. */
+  readonly lessee: Lessee
 }
 
 /** A reply with raw bytes behind it. */
@@ -30,10 +33,12 @@ export type LaterVerb = 'status' | 'putPiece' | 'getPiece' | 'sync'
 /** `hello` and `authenticate` belong to the handshake. */
 export type NowVerb = Exclude<Verb, LaterVerb | 'hello' | 'authenticate'>
 
+/** `entry`: the fields and the payload as they came. */
 export type NowHandler<V extends Verb> = (
   context: Context,
   request: Request<V>,
   payload: Buffer,
+  entry: Buffer,
 ) => Reply<V>
 
 export type LaterHandler<V extends Verb> = (
@@ -54,15 +59,13 @@ export const handlers = {
       return {}
     },
     ping: () => ({}),
+    lease: ({ account, lessee }, { wanted }) =>
+      wanted ? account.lease.ask(lessee) : account.lease.giveBack(lessee),
     found: ({ account }, request) => account.acceptor.found(request),
     lookup: ({ account }, request) => account.acceptor.lookup(request),
     list: ({ account }, request) => account.acceptor.list(request),
     read: ({ account }, request) => account.acceptor.read(request),
-    commit({ account }, { pieces, ...transaction }, payload) {
-      // A blank account refuses the transaction: nothing of it may be left behind.
-      if (account.acceptor.state === 'voting') account.putInline(pieces, payload)
-      return account.acceptor.commit(transaction)
-    },
+    commit: ({ account }, request, payload, entry) => account.commit(request, payload, entry),
     prepare: ({ account }, request) => account.acceptor.prepare(request),
     accept: ({ account }, request) => account.acceptor.accept(request),
     decide: ({ account }, request) => account.acceptor.decide(request),

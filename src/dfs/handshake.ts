@@ -16,6 +16,8 @@ export interface Step {
   readonly reply: Parts
   /** Who has shown to know the password, after the last step. */
   readonly user: string | undefined
+  /** Which of the user's clients it is. */
+  readonly client: string
 }
 
 export class Handshake {
@@ -23,7 +25,12 @@ export class Handshake {
   readonly #identity: Identity
   readonly #random: Random
   #greeted:
-    | { readonly user: string; readonly isKnown: boolean; readonly scram: ScramServer }
+    | {
+        readonly user: string
+        readonly client: string
+        readonly isKnown: boolean
+        readonly scram: ScramServer
+      }
     | undefined
 
   constructor(users: Users, identity: Identity, random: Random) {
@@ -40,14 +47,14 @@ export class Handshake {
   /** Throws `version`, `protocol` or `authentication`; the connection must then be closed. */
   step(frame: Frame): Step {
     if (this.#greeted === undefined) return this.#greet(frame)
-    const { user, isKnown, scram } = this.#greeted
+    const { user, client, isKnown, scram } = this.#greeted
     const { clientFinal } = fieldsOf(frame, messages.authenticate)
     const serverFinal = scram.final(clientFinal)
     // Nobody can know the password of a pretended verifier; should someone, it is of no use.
     if (!isKnown) throw new DfsError('authentication')
     const { server, cluster, position } = this.#identity
     const reply = { serverFinal, server, cluster, position: position ?? 0 }
-    return { reply: answer('authenticate', frame.id, reply), user }
+    return { reply: answer('authenticate', frame.id, reply), user, client }
   }
 
   #greet(frame: Frame): Step {
@@ -57,14 +64,14 @@ export class Handshake {
       const both = `this server speaks version ${protocolVersion}, the client ${version}`
       throw new DfsError('version', `The versions do not match: ${both}`)
     }
-    const { clientFirst } = fieldsOf(frame, messages.hello)
+    const { client, clientFirst } = fieldsOf(frame, messages.hello)
     const user = userOfClientFirst(clientFirst)
     const known = this.#users.find(user)
     const verifier = known ?? pretendVerifier(this.#identity.secret, user)
     const scram = new ScramServer(verifier, clientFirst, this.#random.bytes(18))
-    this.#greeted = { user, isKnown: known !== undefined, scram }
+    this.#greeted = { user, client, isKnown: known !== undefined, scram }
     const reply = { version: protocolVersion, serverFirst: scram.first() }
-    return { reply: answer('hello', frame.id, reply), user: undefined }
+    return { reply: answer('hello', frame.id, reply), user: undefined, client }
   }
 }
 

@@ -158,6 +158,7 @@ export class AccountIndex {
   readonly #now: () => number
   readonly #statements
   readonly #onRollback: (() => void)[] = []
+  readonly #onCommit: (() => void)[] = []
   /** Counted when the index opens and kept with every change. */
   #totals: Totals
   #depth = 0
@@ -197,13 +198,14 @@ export class AccountIndex {
     this.#failure = undefined
     this.#syncBeforeReply = false
     this.#depth = 1
-    const totals = { ...this.#totals }
+    let totals = { ...this.#totals }
     try {
-      this.#statements.begin.run()
       const result = work()
       if (this.#failure !== undefined) throw this.#failure
-      this.#statements.commit.run()
+      if (this.#db.inTransaction) this.#statements.commit.run()
       if (this.#syncBeforeReply && this.#walFile !== undefined) fsyncSync(this.#walFile)
+      totals = { ...this.#totals }
+      for (const note of this.#onCommit) note()
       return result
     } catch (thrown) {
       if (this.#db.inTransaction) this.#statements.rollback.run()
@@ -218,6 +220,11 @@ export class AccountIndex {
   /** Calls `undo` whenever a group was rolled back: what was derived from it must be read again. */
   onRollback(undo: () => void): void {
     this.#onRollback.push(undo)
+  }
+
+  /** Calls `note` whenever a group was stored. */
+  onCommit(note: () => void): void {
+    this.#onCommit.push(note)
   }
 
   /** The group that is running is on the disk before it returns. */
@@ -422,18 +429,38 @@ export class AccountIndex {
     checksums: readonly number[],
     bytes?: Buffer,
   ): void {
-    const { putPiece, putContent, dropContent, holdPiece } = this.#statements
-    const packed = Buffer.alloc(checksums.length * 4)
-    for (const [index, checksum] of checksums.entries()) packed.writeUInt32BE(checksum, index * 4)
+    const { putPiece, putContent, dropContent, holdPieces } = this.#statements
     this.#write(() => {
       const before = this.pieceOf(segment, piece)
       if (before?.content != null) dropContent.run(before.content)
       const content = bytes === undefined ? null : putContent.run(bytes).lastInsertRowid
-      putPiece.run(segment, piece, length, packed, content)
-      if (before === undefined) holdPiece.run(segment, Math.floor(this.#now()))
+      putPiece.run(segment, piece, length, packed(checksums), content)
+      if (before === undefined) holdPieces.run(segment, 1, Math.floor(this.#now()))
       this.#totals.pieces += before ? 0 : 1
       this.#totals.bytes += length - (before?.length ?? 0)
     })
+  }
+
+  /** As `addPiece` for small pieces of a segment of which nothing is known here. */
+  addPieces(
+    segment: string,
+    pieces: readonly { piece: number; checksums: readonly number[]; bytes: Buffer }[],
+  ): void {
+    const { putPiece, putContent, holdPieces } = this.#statements
+    this.#write(() => {
+      for (const { piece, checksums, bytes } of pieces) {
+        const { lastInsertRowid } = putContent.run(bytes)
+        putPiece.run(segment, piece, bytes.length, packed(checksums), lastInsertRowid)
+        this.#totals.bytes += bytes.length
+      }
+      holdPieces.run(segment, pieces.length, Math.floor(this.#now()))
+      this.#totals.pieces += pieces.length
+    })
+  }
+
+  /** Whether a piece of it is here, or a register refers to it. */
+  knowsSegment(segment: string): boolean {
+    return this.#statements.segment.get(segment) !== undefined
   }
 
   pieceOf(segment: string, piece: number): StoredPieceRow | undefined {
@@ -556,8 +583,11 @@ export class AccountIndex {
   /** Runs a change and remembers its failure, so that nobody can overlook it. */
   #write(change: () => void): void {
     try {
-      if (this.#depth > 0) change()
-      else this.group(change)
+      if (this.#depth > 0) {
+        // A group that only reads and votes needs no transaction.
+        if (!this.#db.inTransaction) this.#statements.begin.run()
+        change()
+      } else this.group(() => this.#write(change))
     } catch (thrown) {
       this.#failure ??= thrown
       throw storageError(thrown)
@@ -607,9 +637,10 @@ function prepare(db: Database.Database) {
       INSERT INTO segments VALUES (?, 1, 0, ?, ?, '${noVersion}', ?) ON CONFLICT (segment) DO UPDATE SET
         refs = refs + 1, length = excluded.length, md5 = excluded.md5`),
     unrefer: db.prepare('UPDATE segments SET refs = refs - 1, released = ? WHERE segment = ?'),
-    holdPiece: db.prepare(`
-      INSERT INTO segments VALUES (?, 0, 1, 0, '', '${noVersion}', ?)
-      ON CONFLICT (segment) DO UPDATE SET held = held + 1`),
+    segment: db.prepare('SELECT 1 FROM segments WHERE segment = ?').pluck(),
+    holdPieces: db.prepare(`
+      INSERT INTO segments VALUES (?, 0, ?, 0, '', '${noVersion}', ?)
+      ON CONFLICT (segment) DO UPDATE SET held = held + excluded.held`),
     dropHeld: db.prepare('UPDATE segments SET held = held - 1 WHERE segment = ?'),
     segments: db.prepare(`
       SELECT segment, length, md5, refs FROM segments WHERE segment > ? ORDER BY segment LIMIT ?`),
@@ -652,6 +683,12 @@ function prepare(db: Database.Database) {
         (SELECT count(*) FROM inodes WHERE value IS NOT NULL) +
           (SELECT count(*) FROM entries WHERE ino IS NOT NULL) AS registers`),
   }
+}
+
+function packed(checksums: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(checksums.length * 4)
+  for (const [index, checksum] of checksums.entries()) bytes.writeUInt32BE(checksum, index * 4)
+  return bytes
 }
 
 function entryValue(ino: number | null, type: number): Buffer | null {

@@ -7,12 +7,13 @@ import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
 import type { Connection, ConnectionEvents } from '../network.js'
-import { type Frame, FrameParser } from '../wire/frame.js'
+import { type Frame, FrameParser, recallFrame } from '../wire/frame.js'
 import type { Account } from './account.js'
 import type { Accounts } from './accounts.js'
-import { failure } from './call.js'
+import { failure, type Parts } from './call.js'
 import { Handshake } from './handshake.js'
 import type { Identity } from './identity.js'
+import type { Lessee } from './lease.js'
 import { Requests } from './requests.js'
 import { Uploads } from './uploads.js'
 import type { Users } from './users.js'
@@ -32,6 +33,13 @@ interface Opened {
   readonly account: Account
   readonly requests: Requests
   readonly uploads: Uploads
+  readonly lessee: Lessee
+}
+
+/** Logged in, and waiting for another client that counts on being alone. */
+interface Entering {
+  readonly account: Account
+  readonly lessee: Lessee
 }
 
 export class Session implements ConnectionEvents {
@@ -40,8 +48,9 @@ export class Session implements ConnectionEvents {
   readonly #handshake: Handshake
   #parser = this.#newParser(limits.handshakeFrameBytesMax)
   #frames: Frame[] = []
+  #entering: Entering | undefined
   #opened: Opened | undefined
-  #phase: 'handshake' | 'open' | 'draining' | 'closing' | 'closed' = 'handshake'
+  #phase: 'handshake' | 'entering' | 'open' | 'draining' | 'closing' | 'closed' = 'handshake'
   #deadline: Timer | undefined
 
   constructor(connection: Connection, host: SessionHost) {
@@ -56,6 +65,10 @@ export class Session implements ConnectionEvents {
   }
 
   data(bytes: Buffer): void {
+    if (this.#phase === 'entering') {
+      this.#refuse(0, new DfsError('protocol', 'a message out of order'))
+      return
+    }
     if (this.#phase !== 'handshake' && this.#phase !== 'open') return
     let error: DfsError | undefined
     try {
@@ -66,7 +79,10 @@ export class Session implements ConnectionEvents {
     const frames = this.#frames
     this.#frames = []
     if (this.#opened === undefined) this.#authenticate(frames, error)
-    else this.#opened.requests.add(frames, error)
+    else {
+      this.#opened.account.lease.heard(this.#opened.lessee)
+      this.#opened.requests.add(frames, error)
+    }
   }
 
   drained(): void {
@@ -77,6 +93,8 @@ export class Session implements ConnectionEvents {
     this.#phase = 'closed'
     this.#deadline?.cancel()
     debugDfs('%s: closed %s', this.#connection.remote, reason?.message ?? '')
+    this.#leaveEntrance()
+    this.#opened?.account.lease.leave(this.#opened.lessee)
     this.#opened?.requests.stop()
     this.#opened?.uploads.abandon()
     this.#leaveIfIdle()
@@ -84,7 +102,7 @@ export class Session implements ConnectionEvents {
 
   /** Takes no more requests, answers those in progress, and closes. */
   drain(): void {
-    if (this.#phase === 'handshake') this.#connection.destroy()
+    if (this.#phase === 'handshake' || this.#phase === 'entering') this.#connection.destroy()
     if (this.#phase !== 'open') return
     this.#phase = 'draining'
     this.#leaveIfIdle()
@@ -103,19 +121,41 @@ export class Session implements ConnectionEvents {
     }
     if (frame === undefined) return
     try {
-      const { reply, user } = this.#handshake.step(frame)
-      if (user !== undefined) this.#open(user)
-      this.#connection.send(reply)
+      const { reply, user, client } = this.#handshake.step(frame)
+      if (user === undefined) this.#connection.send(reply)
+      else this.#enter(user, client, reply)
     } catch (thrown) {
       this.#refuse(frame.id, asDfsError(thrown))
     }
   }
 
-  #open(user: string): void {
-    const { accounts, identity, clock } = this.#host
-    const account = accounts.acquire(user)
+  /** Another client of the user may have to be told first; `welcome` is sent when it was. */
+  #enter(user: string, client: string, welcome: Parts): void {
+    const account = this.#host.accounts.acquire(user)
+    const recall = (): void => this.#connection.send(recallFrame())
+    const lessee: Lessee = { client, recall }
+    this.#entering = { account, lessee }
+    this.#phase = 'entering'
+    account.lease.admit(lessee, () => {
+      this.#entering = undefined
+      this.#open(account, lessee)
+      this.#connection.send(welcome)
+    })
+  }
+
+  #leaveEntrance(): void {
+    if (this.#entering === undefined) return
+    this.#entering.account.lease.leave(this.#entering.lessee)
+    this.#host.accounts.release(this.#entering.account)
+    this.#entering = undefined
+  }
+
+  #open(account: Account, lessee: Lessee): void {
+    const { identity, clock } = this.#host
+    const { user } = account
     const uploads = new Uploads(account, clock)
-    const requests = new Requests(this.#connection, { account, uploads, identity }, clock, {
+    const context = { account, uploads, identity, lessee }
+    const requests = new Requests(this.#connection, context, clock, {
       broken: (id, error) => this.#refuse(id, error),
       stalled: () => {
         notice(`${user} at ${this.#connection.remote} does not read its replies: cut off`)
@@ -123,7 +163,7 @@ export class Session implements ConnectionEvents {
       },
       idle: () => this.#leaveIfIdle(),
     })
-    this.#opened = { account, requests, uploads }
+    this.#opened = { account, requests, uploads, lessee }
     this.#phase = 'open'
     this.#parser = this.#newParser(limits.frameBytesMax)
     this.#deadline?.cancel()
@@ -133,6 +173,7 @@ export class Session implements ConnectionEvents {
   /** Says why, and closes; a wrong name or password learns it late, so that guessing takes long. */
   #refuse(id: number, error: DfsError): void {
     this.#phase = 'closing'
+    this.#leaveEntrance()
     this.#opened?.requests.stop()
     const who = JSON.stringify(this.#opened?.account.user ?? this.#handshake.claimedUser)
     notice(`${who} at ${this.#connection.remote} refused: ${error.message}`)

@@ -14,10 +14,12 @@ import { Identity } from './identity.js'
 import { AccountIndex } from './index.js'
 import { MemoryPieces } from './memory-pieces.js'
 import type { PieceStore } from './piece-store.js'
+import { FileVoteLog, MemoryVoteLog, type VoteLog } from './vote-log.js'
 
 export interface AccountStorage {
   readonly index: AccountIndex
   readonly pieces: PieceStore
+  readonly votes: VoteLog
   /** The start of the machine that this was opened in. */
   readonly boot: string
   close(): void
@@ -52,7 +54,8 @@ export function memoryStorage(random: Random, clock: Clock): Storage {
       if (known !== undefined) return known
       const index = AccountIndex.open(':memory:', () => clock.now())
       const pieces = new MemoryPieces(() => clock.now())
-      const account = { index, pieces, boot: 'memory', close: () => {} }
+      const votes = new MemoryVoteLog()
+      const account = { index, pieces, votes, boot: 'memory', close: () => {} }
       accounts.set(user, account)
       return account
     },
@@ -79,9 +82,14 @@ function openFolder(folder: string, user: string): AccountStorage {
   makeFolder(own)
   const pieces = new FolderPieces(own)
   const index = AccountIndex.open(join(own, 'index.db'))
+  const votes = new FileVoteLog(join(own, 'votes'))
   if (isNew) {
     syncFolder(own)
     syncFolder(folder)
   }
-  return { index, pieces, boot: bootId(), close: () => index.close() }
+  const close = (): void => {
+    index.close()
+    votes.close()
+  }
+  return { index, pieces, votes, boot: bootId(), close }
 }

@@ -60,6 +60,7 @@ export class Daemon {
       network: tcpNetwork,
       clock: systemClock,
       random: systemRandom,
+      lease: true,
     })
     const daemon = new Daemon(options, client)
     try {

@@ -145,7 +145,7 @@ export class Filesystem {
 
   // -- making and removing -----------------------------------------------------------------------
 
-  /** mkdir(2), mknod(2), symlink(2), and the making part of open(2). `mode` has the type bits. */
+  /** mkdir(2), mknod(2), symlink(2). `mode` has the type bits. */
   async make(
     parent: number,
     name: string,
@@ -160,6 +160,13 @@ export class Filesystem {
     const folder = await this.#namespace.node(parent)
     const owner = newOwner(folder.inode, mode, caller)
     return this.#namespace.create(parent, name, { ...owner, ...special })
+  }
+
+  /** The making part of open(2): the file is stored when it is closed, or a moment later. */
+  async makeFile(parent: number, name: string, mode: number, caller: Caller): Promise<Node> {
+    this.#assertWritable()
+    const folder = await this.#namespace.node(parent)
+    return this.#namespace.createSoon(parent, name, newOwner(folder.inode, mode, caller))
   }
 
   async readlink(ino: number): Promise<string> {

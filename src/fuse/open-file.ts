@@ -19,7 +19,7 @@ import type { KernelView } from './kernel-view.js'
 
 export interface OpenFileTools extends DraftTools {
   readonly clock: Clock
-  readonly namespace: Pick<Namespace, 'cached' | 'writeContent'>
+  readonly namespace: Pick<Namespace, 'cached' | 'store' | 'writeContent'>
   readonly memory: DraftMemory
   readonly kernel: KernelView
 }
@@ -240,7 +240,8 @@ export class OpenFile implements Holder {
   commit(): Promise<void> {
     return this.#lock.run(async () => {
       const draft = this.#draft
-      if (draft === undefined || this.orphaned) return
+      if (this.orphaned) return
+      if (draft === undefined) return this.#tools.namespace.store(this.ino)
       const mtime = draft.mtime
       try {
         const { content, inline } = await draft.store()

@@ -169,13 +169,15 @@ export function operationsOf({ filesystem, paths, context, isRenaming }: Operati
       mode: number,
       flags: number,
     ): Promise<OpenedFile> => {
-      const node = await make(path, fileType.file | (mode & ~fileType.mask), caller).catch(
-        (error: unknown) => {
+      if (paths.isHidden(path)) throw new DfsError('notPermitted')
+      const typed = fileType.file | (mode & ~fileType.mask)
+      const node = await paths
+        .at(path, ({ parent, name }) => filesystem.makeFile(parent, name, typed, caller))
+        .catch((error: unknown) => {
           const mayExist = (flags & constants.O_EXCL) === 0
           if (!mayExist || !isError(error, 'exists')) throw error
           return paths.fresh(path)
-        },
-      )
+        })
       filesystem.kernel.forget(path)
       return opened(await filesystem.open(node, path, lastName(path), flags, caller))
     },

@@ -73,22 +73,36 @@ export interface Codec<T> {
 
 export type Value<C> = C extends Codec<infer T> ? T : never
 
-function unsigned(length: 1 | 2 | 4, max: number): Codec<number> {
-  return {
-    write(writer, value) {
-      if (!Number.isInteger(value) || value < 0 || value > max) {
-        throw broken(`${value} does not fit ${length * 8} bits`)
-      }
-      const at = writer.take(length)
-      writer.buffer.writeUIntBE(value, at, length)
-    },
-    read: (reader) => reader.bytes.readUIntBE(reader.take(length), length),
-  }
+function assertUnsigned(value: number, max: number): void {
+  if (!Number.isInteger(value) || value < 0 || value > max) throw broken(`${value} exceeds ${max}`)
 }
 
-export const u8 = unsigned(1, 0xff)
-export const u16 = unsigned(2, 0xffff)
-export const u32 = unsigned(4, 0xffff_ffff)
+export const u8: Codec<number> = {
+  write(writer, value) {
+    assertUnsigned(value, 0xff)
+    const at = writer.take(1)
+    writer.buffer[at] = value
+  },
+  read: (reader) => reader.bytes.readUInt8(reader.take(1)),
+}
+
+export const u16: Codec<number> = {
+  write(writer, value) {
+    assertUnsigned(value, 0xffff)
+    const at = writer.take(2)
+    writer.buffer.writeUInt16BE(value, at)
+  },
+  read: (reader) => reader.bytes.readUInt16BE(reader.take(2)),
+}
+
+export const u32: Codec<number> = {
+  write(writer, value) {
+    assertUnsigned(value, 0xffff_ffff)
+    const at = writer.take(4)
+    writer.buffer.writeUInt32BE(value, at)
+  },
+  read: (reader) => reader.bytes.readUInt32BE(reader.take(4)),
+}
 
 /** 0 .. 2^53 - 1 in eight bytes. */
 export const u64: Codec<number> = {
@@ -236,21 +250,28 @@ export function optional<T>(inner: Codec<T>): Codec<T | null> {
 type Fields = Readonly<Record<string, Codec<never>>>
 type StructOf<F> = { readonly [K in keyof F]: Value<F[K]> }
 
-/** Fields in the order in which they are named, on the wire as in the source. */
+const fieldName = /^[a-zA-Z][a-zA-Z0-9]*$/
+
+/**
+ * Fields in the order in which they are named, on the wire as in the source. The two functions are
+ * made from the names, as if they had been written out by hand: a loop over the names costs a server
+ * a tenth of its time, since it never knows which object it is making.
+ */
 export function struct<F extends { readonly [K in keyof F]: F[K] }>(fields: F): Codec<StructOf<F>> {
-  const entries = Object.entries(fields as unknown as Fields)
-  return {
-    write(writer, value) {
-      for (const [name, codec] of entries) {
-        codec.write(writer, (value as Record<string, never>)[name] as never)
-      }
-    },
-    read(reader) {
-      const value: Record<string, unknown> = {}
-      for (const [name, codec] of entries) value[name] = codec.read(reader)
-      return value as StructOf<F>
-    },
-  }
+  const names = Object.keys(fields)
+  for (const name of names) if (!fieldName.test(name)) throw new RangeError(`field "${name}"`)
+  const codecs = names.map((name) => (fields as unknown as Fields)[name])
+  const given = names.map((_, index) => `c${index}`)
+  const writes = names.map((name, index) => `c${index}.write(writer, value.${name});`)
+  const reads = names.map((name, index) => `${name}: c${index}.read(reader),`)
+  const make = new Function(
+    ...given,
+    `return {
+      write(writer, value) { ${writes.join(' ')} },
+      read(reader) { return { ${reads.join(' ')} } },
+    }`,
+  )
+  return make(...codecs) as Codec<StructOf<F>>
 }
 
 /** `value` as bytes of its own. */

@@ -7,7 +7,8 @@ import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { type Codec, Reader, u8, u32, Writer } from './codec.js'
 
-export const frameKind = { request: 0, reply: 0x80, failure: 0xff } as const
+/** `recall` is the only frame that a server sends without being asked: see the verb `lease`. */
+export const frameKind = { request: 0, recall: 0x7f, reply: 0x80, failure: 0xff } as const
 
 const prefixBytes = 4
 const headBytes = 5
@@ -39,6 +40,14 @@ export function frame<T>(
   if (length > limits.frameBytesMax) throw new DfsError('protocol', `frame of ${length} bytes`)
   head.writeUInt32BE(length, 0)
   return [head, ...payload]
+}
+
+/** A server wants its lease back: a frame of the head alone, with the id 0, which no request has. */
+export function recallFrame(): readonly Uint8Array[] {
+  const bytes = Buffer.alloc(prefixBytes + headBytes)
+  bytes.writeUInt32BE(headBytes, 0)
+  bytes.writeUInt8(frameKind.recall, prefixBytes)
+  return [bytes]
 }
 
 /** Turns arriving bytes into frames. After an error it must not be fed again. */

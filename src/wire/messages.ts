@@ -31,7 +31,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 1
+export const protocolVersion = 2
 
 interface Message<Q, A> {
   readonly number: number
@@ -53,6 +53,7 @@ function message<Q, A>(
 const nothing = struct({})
 const serverId = hex(16)
 const clusterId = hex(16)
+const clientId = hex(4)
 const scramText = text(1024)
 
 /** The state of the user's account on the server: every reply about registers carries it. */
@@ -137,7 +138,8 @@ export const messages = {
   // -- connection: RFC 5802 messages, then who the server is ---------------------------------------
   hello: message(
     1,
-    struct({ version: u16, clientFirst: scramText }),
+    /** `client`: that of the versions which this client writes. */
+    struct({ version: u16, client: clientId, clientFirst: scramText }),
     struct({ version: u16, serverFirst: scramText }),
   ),
   authenticate: message(
@@ -154,6 +156,12 @@ export const messages = {
   /** Makes a server that belongs to no cluster one of this cluster, for good. */
   claim: message(3, struct({ cluster: clusterId, position: u8 }), nothing),
   ping: message(4, nothing, nothing),
+  /**
+   * Asks to be told before another client of this user is let in, or (wanted: false) gives that up.
+   * Granted, it holds for `leaseMs` from each later message of this client, until a `recall` arrives.
+   * Nobody else was let in while the generation stays the same.
+   */
+  lease: message(5, struct({ wanted: boolean }), struct({ granted: boolean, generation: u64 })),
 
   // -- the account -----------------------------------------------------------------------------------
   status: message(

@@ -59,6 +59,8 @@ async function open(t: Test, clock: Clock, network: Network) {
     network,
     clock,
     random: systemRandom,
+    client: '00000001',
+    onRecall: () => {},
     onClosed: (reason) => closed.push(reason),
   })
   t.teardown(() => channel.close())

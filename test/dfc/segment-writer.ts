@@ -7,6 +7,7 @@ import { AccountIndex } from '../../src/dfs/index.js'
 import { MemoryPieces } from '../../src/dfs/memory-pieces.js'
 import { Server } from '../../src/dfs/server.js'
 import { UsersFile } from '../../src/dfs/users.js'
+import { MemoryVoteLog } from '../../src/dfs/vote-log.js'
 import { tcpNetwork } from '../../src/network.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { TestServers } from '../fixtures/servers.js'
@@ -20,12 +21,13 @@ t.test(
       const capacityBytes = folder.endsWith('DFS3') ? 3 * MiB : 100 * MiB
       const index = AccountIndex.open(':memory:')
       const pieces = new MemoryPieces(() => systemClock.now(), capacityBytes)
+      const votes = new MemoryVoteLog()
       const server = await Server.start({
         address: { host: '127.0.0.1', port },
         users: new UsersFile(users, systemRandom),
         storage: {
           identity: Identity.inMemory(systemRandom),
-          openAccount: () => ({ index, pieces, boot: 'test', close: () => {} }),
+          openAccount: () => ({ index, pieces, votes, boot: 'test', close: () => {} }),
           close: () => {},
         },
         network: tcpNetwork,

@@ -75,7 +75,11 @@ t.test('gives no folder to a user who did not get in', async (t) => {
 t.test('parts from a client of another version with a reason', async (t) => {
   const { port } = await startServer(t)
   const client = await RawClient.connect(port)
-  const hello = client.call('hello', { version: protocolVersion + 1, clientFirst: '?' })
+  const hello = client.call('hello', {
+    version: protocolVersion + 1,
+    client: '00000000',
+    clientFirst: '?',
+  })
   await t.rejects(hello, { code: 'version', message: /speaks version \d+, the client \d+/ })
   await client.closed
 })
@@ -95,7 +99,7 @@ t.test('understands nothing before authentication', async (t) => {
 t.test('takes no second hello, and nothing sent ahead', async (t) => {
   const { port } = await startServer(t)
   const scram = new ScramClient(new ScramCredentials('alice', 'secret'), systemRandom.bytes(18))
-  const hello = { version: protocolVersion, clientFirst: scram.first() }
+  const hello = { version: protocolVersion, client: '00000000', clientFirst: scram.first() }
   const twice = await RawClient.connect(port)
   await twice.call('hello', hello)
   await t.rejects(twice.call('hello', hello), { code: 'protocol' })

@@ -162,8 +162,14 @@ export class Actor {
       isChange: true,
     }
     await this.#do('create', subject, async (operation) => {
-      const staged = await this.#stage(this.#options.contents.make(this.#random))
       const attributes = { mode: fileType.file | 0o644, uid: operation.number, gid: 0 }
+      if (chance(this.#random, 0.3)) {
+        const { namespace } = this.#client
+        const node = await namespace.createSoon(folder, name, attributes)
+        await namespace.store(node.ino)
+        return this.#remember(namespace.cached(node.ino) ?? node)
+      }
+      const staged = await this.#stage(this.#options.contents.make(this.#random))
       return this.#remember(
         await this.#client.namespace.create(folder, name, { ...attributes, ...staged }),
       )

@@ -398,6 +398,7 @@ export class World {
           network: this.#network.of(participant),
           clock: participant.clock,
           random: participant.random,
+          lease: participant.random.below(2) === 1,
         }
         const client = await currentOperation.run(operation, () => Client.open(options))
         this.history.end(operation, 'ok')

@@ -22,16 +22,26 @@ export class Keeper {
   readonly #mover: PieceMover
   readonly #recovery: Recovery
   readonly #settled: () => Promise<void>
+  readonly #changed: () => void
   readonly #badCopies = new Map<string, BadCopy>()
   #running: Promise<HealReport> | undefined
   #timer: Timer | undefined
   #unsubscribe: (() => void) | undefined
 
-  /** `settled` resolves when the servers know what this client itself has decided. */
-  constructor(mover: PieceMover, recovery: Recovery, settled: () => Promise<void>) {
+  /**
+   * `settled` resolves when the servers know what this client itself has decided; `changed` hears of
+   * repairs that changed what servers hold.
+   */
+  constructor(
+    mover: PieceMover,
+    recovery: Recovery,
+    settled: () => Promise<void>,
+    changed: () => void,
+  ) {
     this.#mover = mover
     this.#recovery = recovery
     this.#settled = settled
+    this.#changed = changed
   }
 
   /** Begins to watch: for programs that stay, as the mount does. */
@@ -75,11 +85,13 @@ export class Keeper {
     await this.#settled()
     await this.#mover.cluster.refreshBlank()
     await this.#replaceBadCopies()
-    return await heal(this.#mover, this.#recovery, {
+    const report = await heal(this.#mover, this.#recovery, {
       patienceMs: limits.undecidedPatienceMs,
       sweepAgeMs: limits.sweepAgeMs,
       ...options,
     })
+    if (report.registersCopied > 0 || report.filledServers.length > 0) this.#changed()
+    return report
   }
 
   #schedule(delayMs: number): void {

@@ -1,0 +1,82 @@
+/**
+ * Files that this client has made and not stored yet, because their first content is likely to come
+ * in a moment and can be stored together with them: one round trip for a small file instead of two.
+ * Only where this client is alone, so that nobody misses them.
+ */
+import type { Clock, Timer } from '../clock.js'
+import { limits } from '../limits.js'
+import { debugDfc } from '../log.js'
+import { entryKey, type Key } from '../wire/records.js'
+import type { Node } from './node.js'
+
+export interface NewbornFile {
+  readonly parent: number
+  readonly name: string
+  /** Its version is none that a register will ever have. */
+  node: Node
+  /** Being stored: what changes now must wait for that. */
+  isOnItsWay: boolean
+  readonly sinceMs: number
+}
+
+export class Newborn {
+  readonly #clock: Clock
+  readonly #store: (ino: number) => Promise<void>
+  readonly #files = new Map<number, NewbornFile>()
+  readonly #byPlace = new Map<Key, NewbornFile>()
+  #timer: Timer | undefined
+
+  /** `store` stores one of them, and deletes it here. */
+  constructor(clock: Clock, store: (ino: number) => Promise<void>) {
+    this.#clock = clock
+    this.#store = store
+  }
+
+  get(ino: number): NewbornFile | undefined {
+    return this.#files.get(ino)
+  }
+
+  at(parent: number, name: string): NewbornFile | undefined {
+    return this.#byPlace.size === 0 ? undefined : this.#byPlace.get(entryKey(parent, name))
+  }
+
+  /** It is stored after `createDelayMs`, if not before. */
+  add({ parent, name, node }: Pick<NewbornFile, 'parent' | 'name' | 'node'>): void {
+    const file = { parent, name, node, isOnItsWay: false, sinceMs: this.#clock.monotonic() }
+    this.#files.set(node.ino, file)
+    this.#byPlace.set(entryKey(parent, name), file)
+    this.#timer ??= this.#clock.after(limits.createDelayMs, () => void this.#storeDue())
+  }
+
+  delete(ino: number): void {
+    const file = this.#files.get(ino)
+    if (file === undefined) return
+    this.#files.delete(ino)
+    this.#byPlace.delete(entryKey(file.parent, file.name))
+  }
+
+  /** Resolves when all of them, or those in `folder`, are stored. */
+  async settle(folder?: number): Promise<void> {
+    if (this.#files.size === 0) return
+    const files = [...this.#files.values()]
+    const wanted = files.filter(({ parent }) => folder === undefined || parent === folder)
+    const outcomes = await Promise.allSettled(wanted.map(({ node }) => this.#store(node.ino)))
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  }
+
+  /** Who waits for the file hears of a failure; here it is only tried again. */
+  async #storeDue(): Promise<void> {
+    const dueMs = this.#clock.monotonic() - limits.createDelayMs
+    const due = [...this.#files.values()].filter(({ sinceMs }) => sinceMs <= dueMs)
+    await Promise.all(
+      due.map(({ node }) =>
+        this.#store(node.ino).catch((error: unknown) =>
+          debugDfc('create of %d: %o', node.ino, error),
+        ),
+      ),
+    )
+    this.#timer = undefined
+    if (this.#files.size === 0) return
+    this.#timer = this.#clock.after(limits.createDelayMs, () => void this.#storeDue())
+  }
+}

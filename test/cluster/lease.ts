@@ -1,0 +1,130 @@
+/** A client that is alone, and what happens when it is not any more: real servers, two clients. */
+import t, { type Test } from 'tap'
+import { systemClock, systemRandom } from '../../src/clock.js'
+import { Client } from '../../src/dfc/client.js'
+import { limits } from '../../src/limits.js'
+import { tcpNetwork } from '../../src/network.js'
+import { fileType, rootIno } from '../../src/wire/records.js'
+import { startServers, type TestServers } from '../fixtures/servers.js'
+
+const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
+const folderAttributes = { ...attributes, mode: fileType.folder | 0o755 }
+
+async function connect(t: Test, servers: TestServers, lease: boolean): Promise<Client> {
+  const client = await Client.open({
+    config: servers.config(),
+    network: tcpNetwork,
+    clock: systemClock,
+    random: systemRandom,
+    lease,
+  })
+  t.teardown(() => client.close())
+  return client
+}
+
+/** Resolves when `client` counts on being alone: it then knows what it has read a while ago. */
+async function alone({ namespace }: Client): Promise<void> {
+  for (;;) {
+    const name = systemRandom.bytes(4).toString('hex')
+    const parent = await namespace.create(rootIno, name, folderAttributes)
+    const { ino } = await namespace.createSoon(parent.ino, 'file', attributes)
+    const known = await namespace.node(ino)
+    await namespace.store(ino)
+    // What is not stored has a version that no register gets.
+    if ((await namespace.node(ino)).version !== known.version) return
+  }
+}
+
+t.test('what one has made and not stored yet is there when another one looks', async (t) => {
+  const servers = await startServers(t)
+  const first = await connect(t, servers, true)
+  await alone(first)
+  await t.rejects(first.namespace.lookup(rootIno, 'new'), { code: 'notFound' })
+  const { ino } = await first.namespace.createSoon(rootIno, 'new', attributes)
+  const second = await connect(t, servers, false)
+  t.equal((await second.namespace.lookup(rootIno, 'new')).ino, ino)
+})
+
+t.test('who was alone sees at once what another one changes', async (t) => {
+  const servers = await startServers(t)
+  const first = await connect(t, servers, true)
+  await alone(first)
+  await first.namespace.create(rootIno, 'f', attributes)
+  const second = await connect(t, servers, false)
+  await second.namespace.rename(rootIno, 'f', rootIno, 'g', 'replace')
+  await t.rejects(first.namespace.lookup(rootIno, 'f'), { code: 'notFound' })
+  await second.namespace.update((await first.namespace.lookup(rootIno, 'g')).ino, (inode) => ({
+    ...inode,
+    uid: 7,
+  }))
+  t.equal((await first.namespace.lookup(rootIno, 'g')).inode.uid, 7)
+})
+
+t.test('an exclusive create is won once, whoever was alone before', async (t) => {
+  const servers = await startServers(t)
+  const first = await connect(t, servers, true)
+  for (let round = 0; round < 5; round += 1) {
+    await alone(first)
+    const second = connect(t, servers, false)
+    const create = async (client: Promise<Client> | Client): Promise<string> => {
+      const { namespace } = await client
+      try {
+        await namespace.lookup(rootIno, `once ${round}`).catch(() => undefined)
+        const { ino } = await namespace.createSoon(rootIno, `once ${round}`, attributes)
+        await namespace.store(ino)
+        return 'won'
+      } catch (error) {
+        return (error as { code: string }).code
+      }
+    }
+    t.same((await Promise.all([create(first), create(second)])).sort(), ['exists', 'won'])
+    await (await second).close()
+  }
+})
+
+t.test('nothing is asked of the servers as long as it is alone', async (t) => {
+  const servers = await startServers(t)
+  const client = await connect(t, servers, true)
+  await alone(client)
+  const { ino } = await client.namespace.create(rootIno, 'folder', folderAttributes)
+  const file = await client.namespace.create(ino, 'file', attributes)
+  await new Promise((resolve) => setTimeout(resolve, limits.cacheLifeMs + 200))
+  let asked = 0
+  const { cluster } = client
+  const { request } = cluster
+  cluster.request = (index, verb, ...rest) => {
+    if (verb === 'lookup' || verb === 'read') asked += 1
+    return request.call(cluster, index, verb, ...rest) as never
+  }
+  t.equal((await client.namespace.lookup(rootIno, 'folder')).ino, ino)
+  t.equal((await client.namespace.lookup(ino, 'file')).version, file.version)
+  await t.rejects(client.namespace.lookup(ino, 'never made'), { code: 'notFound' })
+  t.equal((await client.namespace.node(ino, true)).ino, ino)
+  t.equal(asked, 0)
+})
+
+t.test(
+  'a file that was made and changed before it was stored is stored as it is then',
+  async (t) => {
+    const servers = await startServers(t)
+    const first = await connect(t, servers, true)
+    await alone(first)
+    await t.rejects(first.namespace.lookup(rootIno, 'f'), { code: 'notFound' })
+    const { ino } = await first.namespace.createSoon(rootIno, 'f', attributes)
+    await first.namespace.update(ino, (inode) => ({ ...inode, mode: fileType.file | 0o600 }))
+    await first.namespace.rename(rootIno, 'f', rootIno, 'g', 'replace')
+    const second = await connect(t, servers, false)
+    t.equal((await second.namespace.lookup(rootIno, 'g')).inode.mode, fileType.file | 0o600)
+    await t.rejects(second.namespace.lookup(rootIno, 'f'), { code: 'notFound' })
+  },
+)
+
+t.test('with two servers gone nothing is made that could not be stored', async (t) => {
+  const servers = await startServers(t)
+  const client = await connect(t, servers, true)
+  await alone(client)
+  await servers.kill(1, 3)
+  while (client.cluster.voters.length > 2) await new Promise((done) => setTimeout(done, 10))
+  const made = client.namespace.createSoon(rootIno, 'f', attributes)
+  await t.rejects(made, { code: 'readOnly' })
+})

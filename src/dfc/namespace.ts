@@ -465,7 +465,8 @@ export class Namespace {
     const places = [[fromParent, fromName] as const, [toParent, toName] as const]
     return this.#changeStored(places, [from, to], folders, async (fresh) => {
       const source = await this.#existing(fromParent, fromName, fresh)
-      const place = await this.#entryForCreate(toParent, toName, fresh)
+      // Asked for twice, the name could be there the first time and gone the second.
+      const place = from === to ? source : await this.#entryForCreate(toParent, toName, fresh)
       if (how === 'noReplace' && place.ino !== null) throw new DfsError('exists')
       if (how === 'exchange' && place.ino === null) throw new DfsError('notFound')
       if (place.ino === source.ino) {

@@ -5,6 +5,7 @@
  */
 import { randomBelow, sleep } from '../clock.js'
 import { DfsError, isError } from '../errors.js'
+import { limits } from '../limits.js'
 import { debugDfc } from '../log.js'
 import type { Decision, Reply } from '../wire/messages.js'
 import type { Key, Transaction } from '../wire/records.js'
@@ -12,7 +13,7 @@ import type { Version } from '../wire/version.js'
 import type { Cluster, Outcome } from './cluster.js'
 import { serverIndexes, spareOf } from './placement.js'
 import { inlinePieces, type PreparedSegment } from './prepared-segment.js'
-import type { Recovery } from './recovery.js'
+import type { Fate, Recovery } from './recovery.js'
 import type { Registers } from './registers.js'
 import type { SegmentWriter } from './segment-writer.js'
 import type { Settlement } from './settlement.js'
@@ -27,6 +28,7 @@ const quorum = 3
 const roundsMax = 5
 const timeoutsMax = 4
 const lockPatienceMs = 30
+const recoveryPauseMs = 200
 
 interface Attempt {
   readonly id: Version
@@ -36,6 +38,8 @@ interface Attempt {
   readonly unheard: Set<number>
   /** Servers that were away from the start: their pieces went to the others with the votes. */
   readonly absent: ReadonlySet<number>
+  /** A server knows that it was decided so: by others, who met its locks. */
+  isAborted: boolean
   key: Key
   why: 'conflict' | 'notEmpty'
   failure: DfsError | undefined
@@ -77,6 +81,7 @@ export class Transactions {
       yes: new Set(),
       unheard: new Set(),
       absent: new Set(serverIndexes.filter((index) => !this.#cluster.voters.includes(index))),
+      isAborted: false,
       key: body.preconditions[0]?.key ?? '',
       why: 'conflict',
       failure: undefined,
@@ -85,15 +90,29 @@ export class Transactions {
       this.#settlement.add({ id, body, yes: attempt.yes, spareOf: sparesAfter(attempt, inline) })
       return { committed: true, id }
     }
+    if (attempt.isAborted) return this.#failed(attempt)
     // Everyone asked has said no, and a no is not recorded: there is nothing to recover.
     if (attempt.yes.size === 0 && attempt.unheard.size === 0) return this.#failed(attempt)
-    const fate = await this.#recovery.recover(id, body)
+    const fate = await this.#fateOf(id, body)
     if (fate === 'committed') {
       if (inline !== undefined) await this.#ensureCopies(attempt, inline)
       return { committed: true, id }
     }
     if (fate === 'aborted') return this.#failed(attempt)
     throw new DfsError('unknownOutcome', undefined, { cause: attempt.failure })
+  }
+
+  /** Others may be at it as well, and ballots overtake one another: that ends, but takes a while. */
+  async #fateOf(id: Version, body: Transaction): Promise<Fate> {
+    const { clock, random } = this.#cluster
+    const endMs = clock.monotonic() + limits.transactionPatienceMs
+    let fate = await this.#recovery.recover(id, body)
+    while (fate === 'unknown' && clock.monotonic() < endMs) {
+      if (this.#cluster.voters.length < quorum) break
+      await sleep(clock, randomBelow(random, recoveryPauseMs))
+      fate = await this.#recovery.recover(id, body)
+    }
+    return fate
   }
 
   /** Throws `readOnly` when fewer than three servers vote. */
@@ -172,6 +191,7 @@ export class Transactions {
         refusals.push({ index, reply })
       } else {
         final = true
+        if (reply.outcome === 'aborted') attempt.isAborted = true
         if (reply.key !== '') attempt.key = reply.key
       }
     }

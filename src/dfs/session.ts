@@ -3,7 +3,7 @@
  * then the requests of a user. Whatever the peer does wrong ends this connection and no other.
  */
 import type { Clock, Random, Timer } from '../clock.js'
-import { asDfsError, DfsError } from '../errors.js'
+import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
 import type { Connection, ConnectionEvents } from '../network.js'
@@ -13,6 +13,7 @@ import type { Accounts } from './accounts.js'
 import { failure } from './call.js'
 import { Handshake } from './handshake.js'
 import type { Identity } from './identity.js'
+import type { Refusals } from './refusals.js'
 import { Requests } from './requests.js'
 import { Uploads } from './uploads.js'
 import type { Users } from './users.js'
@@ -22,6 +23,7 @@ export interface SessionHost {
   readonly users: Users
   readonly identity: Identity
   readonly accounts: Accounts
+  readonly refusals: Refusals
   readonly clock: Clock
   readonly random: Random
   /** The session will never be heard of again. */
@@ -77,9 +79,18 @@ export class Session implements ConnectionEvents {
     this.#phase = 'closed'
     this.#deadline?.cancel()
     debugDfs('%s: closed %s', this.#connection.remote, reason?.message ?? '')
+    if (isError(reason, 'timedOut') && this.#opened !== undefined) {
+      this.#tellStalled(this.#opened.account.user)
+    }
     this.#opened?.requests.stop()
     this.#opened?.uploads.abandon()
     this.#leaveIfIdle()
+  }
+
+  /** Ends a session that has not logged in, at once. */
+  cutOff(why: string): void {
+    debugDfs('%s: cut off: %s', this.#connection.remote, why)
+    this.#connection.destroy()
   }
 
   /** Takes no more requests, answers those in progress, and closes. */
@@ -115,10 +126,12 @@ export class Session implements ConnectionEvents {
     const { accounts, identity, clock } = this.#host
     const account = accounts.acquire(user)
     const uploads = new Uploads(account, clock)
-    const requests = new Requests(this.#connection, { account, uploads, identity }, clock, {
+    const share = (all: number): number =>
+      all * Math.min(1, limits.fullShareConnections / accounts.connections)
+    const requests = new Requests(this.#connection, { account, uploads, identity }, clock, share, {
       broken: (id, error) => this.#refuse(id, error),
       stalled: () => {
-        notice(`${user} at ${this.#connection.remote} does not read its replies: cut off`)
+        this.#tellStalled(user)
         this.#connection.destroy()
       },
       idle: () => this.#leaveIfIdle(),
@@ -130,12 +143,16 @@ export class Session implements ConnectionEvents {
     debugDfs('%s: %s logged in', this.#connection.remote, user)
   }
 
+  #tellStalled(user: string): void {
+    notice(`${user} at ${this.#connection.remote} does not read its replies: cut off`)
+  }
+
   /** Says why, and closes; a wrong name or password learns it late, so that guessing takes long. */
   #refuse(id: number, error: DfsError): void {
     this.#phase = 'closing'
     this.#opened?.requests.stop()
     const who = JSON.stringify(this.#opened?.account.user ?? this.#handshake.claimedUser)
-    notice(`${who} at ${this.#connection.remote} refused: ${error.message}`)
+    this.#host.refusals.tell(`${who} at ${this.#connection.remote} refused: ${error.message}`)
     const close = (): void => {
       this.#connection.send(failure(id, error))
       this.#close()

@@ -59,10 +59,10 @@ export const limits = {
   leaseIdleMs: 10_000,
   /** How long a created file may wait for its first content, to be stored together with it. */
   createDelayMs: 200,
-  syncTimeoutMs: 60_000,
   undecidedPatienceMs: 200,
   transactionPatienceMs: 10_000,
-  idleConnectionMs: 10 * 60_000,
+  /** A connection that says nothing is asked by TCP whether its peer is still there. */
+  keepAliveMs: 60_000,
 
   // Repair: how soon after a server came back, after a failure, and when nothing happens.
   repairDelayMs: 1_000,
@@ -73,7 +73,6 @@ export const limits = {
   badCopiesMax: 10_000,
 
   // Client memory and parallelism.
-  requestsInFlightMax: 256,
   /** Files that one `dfc put -r` or `get -r` transfers at once. */
   filesInFlightMax: 4,
   /** Segments on their way to the servers; others wait. */
@@ -127,17 +126,23 @@ export const limits = {
   connectionRequestsMax: 256,
   connectionBytesMax: 8 * MiB,
   connectionReplyBytesMax: 16 * MiB,
+  /** So many connections may have all that connectionBytesMax and the like say; more share it. */
+  fullShareConnections: 8,
+  /** Of one user: nobody takes all connections of a server. */
+  userConnectionsMax: 256,
   undecidedRecordsMax: 20_000,
   /** Votes are logged at once, and written to the index after so long, or when there are so many. */
   lateMs: 50,
   lateCountMax: 64,
   lateBytesMax: 1 * MiB,
+  /** In memory, of one account. */
+  undecidedBytesMax: 128 * MiB,
   /** Pieces up to this size rest in the account's index: a file costs far more than its bytes. */
   smallPieceBytesMax: 16 * KiB,
   abandonedPieceGraceMs: 24 * 3600_000,
   /** A frame before authentication. */
   handshakeFrameBytesMax: 4 * KiB,
-  /** A peer that does not read its replies for so long is cut off. */
+  /** A peer that reads nothing of its replies for so long is cut off. */
   replyStallMs: 30_000,
   /** A closing connection gets so long to take its last replies. */
   connectionCloseMs: 5_000,
@@ -149,6 +154,9 @@ export const limits = {
   accountLingerMs: 60_000,
   syncsInFlightMax: 4,
   stopDrainMs: 5_000,
+  /** Lines in the log about refused connections: so many at once, then one that counts the others. */
+  refusalLinesMax: 20,
+  refusalLinesMs: 10_000,
 } as const
 
 assert(limits.segmentBytesMax % (limits.pieceCount * limits.blockBytes) === 0)
@@ -161,6 +169,7 @@ assert(
 )
 assert(limits.framePayloadBytesMax <= limits.connectionBytesMax)
 assert(limits.frameBytesMax <= limits.connectionReplyBytesMax)
+assert(limits.userConnectionsMax <= limits.connectionsMax / 2, 'one user leaves room for others')
 assert(limits.inlineContentBytesMax <= limits.framePayloadBytesMax)
 assert(
   limits.inlineContentBytesMax <= limits.smallPieceBytesMax * limits.pieceCount,

@@ -5,6 +5,7 @@
  */
 import { createServer, type Socket, connect as tcpConnect } from 'node:net'
 import { DfsError } from './errors.js'
+import { limits } from './limits.js'
 
 export interface Address {
   readonly host: string
@@ -69,9 +70,11 @@ export const tcpNetwork: Network = {
   listen(address, accept) {
     return new Promise((resolve, reject) => {
       const sockets = new Set<Socket>()
-      const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
+      const keepAlive = { keepAlive: true, keepAliveInitialDelay: limits.keepAliveMs }
+      const server = createServer({ noDelay: true, ...keepAlive }, (socket) => {
         sockets.add(socket)
         socket.once('close', () => sockets.delete(socket))
+        cutOffWhenStalled(socket)
         const connection = new TcpConnection(socket)
         connection.start(accept(connection))
       })
@@ -91,6 +94,17 @@ export const tcpNetwork: Network = {
       })
     })
   },
+}
+
+/**
+ * Ends a connection whose peer has taken nothing of what is queued for it for `replyStallMs`. The
+ * timer of a socket may see only the second time that it fires that there was no progress.
+ */
+function cutOffWhenStalled(socket: Socket): void {
+  socket.setTimeout(limits.replyStallMs / 2, () => {
+    if (socket.writableLength === 0) return
+    socket.destroy(new DfsError('timedOut', 'the peer does not read'))
+  })
 }
 
 class TcpConnection implements Connection {
@@ -118,7 +132,8 @@ class TcpConnection implements Connection {
   }
 
   send(parts: readonly Uint8Array[]): void {
-    if (this.#socket.destroyed) return
+    // What comes after the end would end the connection before the rest was sent.
+    if (this.#socket.destroyed || this.#socket.writableEnded) return
     this.#socket.cork()
     for (const part of parts) if (part.length > 0) this.#socket.write(part)
     this.#socket.uncork()

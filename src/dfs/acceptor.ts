@@ -24,16 +24,12 @@ import {
   typeOf,
 } from '../wire/records.js'
 import { laterOf, noVersion, type Version } from '../wire/version.js'
-import type { AccountIndex, StoredRecord, StoredRegister } from './index.js'
+import type { AccountIndex, StoredRegister } from './index.js'
 import { Locks } from './locks.js'
+import { type Undecided, UndecidedRecords } from './undecided-records.js'
 import { MemoryVoteLog, type VoteLog } from './vote-log.js'
 
 export type AccountState = Reply<'status'>['state']
-
-/** An undecided transaction; once decided only its id and decision remain, in the index. */
-interface Undecided extends Omit<StoredRecord, 'body' | 'commit'> {
-  readonly body: Transaction | null
-}
 
 /** What a vote needs to be logged now and written to the index later. */
 export interface LateVote {
@@ -57,7 +53,7 @@ const folderType = fileType.folder >> 12
 export class Acceptor {
   readonly #index: AccountIndex
   readonly #locks = new Locks()
-  readonly #undecided = new Map<Version, Undecided>()
+  readonly #undecided = new UndecidedRecords()
   readonly #log: VoteLog
   /** Votes that are in the log and not in the index yet, and those that the running group gave. */
   #votes: Vote[] = []
@@ -148,7 +144,7 @@ export class Acceptor {
   list({ folder, after, entriesMax, withHeldPieces }: Request<'list'>): Reply<'list'> {
     this.#assertFilled()
     const wanted = Math.min(entriesMax, limits.listEntriesMax)
-    const stored = this.#index.entries(folder, after, wanted + 1)
+    const stored = this.#index.entries(folder, after, wanted + 1, limits.listBytesMax)
     const entries: Listed[] = []
     let bytes = 0
     for (const row of stored.slice(0, wanted)) {
@@ -165,16 +161,24 @@ export class Acceptor {
       bytes += row.name.length + (row.inode.value?.length ?? 0) + held.length + 96
       if (bytes > limits.listBytesMax) break
     }
-    const more = entries.length < stored.length
+    // A page that is full of bytes may have been read no further than it goes.
+    const more = entries.length < stored.length || bytes > limits.listBytesMax
     const listed = this.#withLockedNames(folder, after, entries, more)
     return { stamp: this.stamp(), folder: this.#seenInode(folder), entries: listed, more }
   }
 
   read({ keys }: Request<'read'>): Reply<'read'> {
     this.#assertFilled()
+    let bytes = 0
     const registers = keys.map((key) => {
       const parsed = parseKey(key)
-      if (parsed.kind === 'inode') return this.#seenInode(parsed.ino)
+      if (parsed.kind === 'inode') {
+        const inode = this.#seenInode(parsed.ino)
+        bytes += inode.register.value?.length ?? 0
+        // No frame could hold the reply: nothing more is read for it.
+        if (bytes > limits.frameBytesMax) throw new DfsError('protocol', 'too much asked at once')
+        return inode
+      }
       const register = this.#seen(key, this.#index.entry(parsed.parent, parsed.name))
       return { register, folder: null }
     })
@@ -240,7 +244,11 @@ export class Acceptor {
 
   /** A vote from the log of a process that was ended before it could write it to the index. */
   restore({ id, settles, body }: Pick<Request<'commit'>, 'id' | 'settles' | 'body'>): void {
-    if (!this.#undecided.has(id) && this.#decisionOf(id) === undefined && id > this.#floor) {
+    if (
+      this.#undecided.get(id) === undefined &&
+      this.#decisionOf(id) === undefined &&
+      id > this.#floor
+    ) {
       this.#keep({ ...unknown, id, body, yes: true })
       this.#locks.take(id, body)
     }
@@ -256,6 +264,7 @@ export class Acceptor {
     late?: LateVote,
   ): CommitReply {
     this.#assertFilled()
+    assertDecisions(settles)
     for (const decision of settles) {
       if (late !== undefined && this.#isProtected(decision)) this.#decisions.push(decision)
       else this.#decide(decision)
@@ -301,9 +310,7 @@ export class Acceptor {
       const name = this.#index.someLiveName(folder)
       if (name !== undefined) return refuse('notEmpty', { key: entryKey(folder, name) })
     }
-    if (this.#undecided.size >= limits.undecidedRecordsMax) {
-      throw new DfsError('overloaded', 'too many undecided transactions')
-    }
+    this.#assertRoom()
     const record = { ...unknown, id, body, yes: true }
     if (late === undefined) {
       this.#keep(record)
@@ -336,6 +343,7 @@ export class Acceptor {
       if (decided !== undefined) return answer(decided ? 'committed' : 'aborted')
       if (id <= this.#floor) return answer('forgotten')
     }
+    if (known === undefined) this.#assertRoom()
     const record = known ?? { ...unknown, id }
     if (ballot <= record.promised) return answer('refused', record)
     this.#keep({ ...record, promised: ballot })
@@ -365,6 +373,8 @@ export class Acceptor {
     const record = known ?? { ...unknown, id }
     if (ballot < record.promised) return answer('refused')
     const body = record.body ?? sent
+    // What is known in full can always be finished: that makes room.
+    if (known === undefined || (known.body === null && sent !== null)) this.#assertRoom()
     if (commit) {
       if (body === null) throw new DfsError('protocol', 'a commit needs its transaction')
       assertWellFormed(body)
@@ -386,12 +396,14 @@ export class Acceptor {
 
   decide({ decisions }: Request<'decide'>): Reply<'decide'> {
     this.#assertNotBlank()
+    assertDecisions(decisions)
     const known = decisions.map((decision) => this.#decide(decision))
     return { stamp: this.stamp(), known }
   }
 
   install({ registers }: Request<'install'>): Reply<'install'> {
     this.#assertNotBlank()
+    for (const { key, value } of registers) assertValue(key, value)
     for (const { key, version, value } of registers) this.#set(key, version, value)
     return { stamp: this.stamp() }
   }
@@ -458,12 +470,16 @@ export class Acceptor {
       const registers = changed.map(({ key, version }) => ({ key, version, value: null }))
       return { stamp: this.stamp(), registers, more: changed.length === wanted }
     }
-    let bytes = 0
-    const fitting = changed.findIndex(({ value }) => {
-      bytes += (value?.length ?? 0) + 128
-      return bytes > limits.listBytesMax
+    let total = 0
+    const fitting = changed.findIndex(({ bytes }) => {
+      total += bytes + 128
+      return total > limits.listBytesMax
     })
-    const registers = fitting === -1 ? changed : changed.slice(0, Math.max(1, fitting))
+    const page = fitting === -1 ? changed : changed.slice(0, Math.max(1, fitting))
+    const registers = page.map(({ key, version }) => {
+      const { value } = this.#index.register(key)
+      return { key, version, value }
+    })
     return { stamp: this.stamp(), registers, more: fitting !== -1 || changed.length === wanted }
   }
 
@@ -487,6 +503,7 @@ export class Acceptor {
 
   fill({ epoch, registers, decisions }: Request<'fill'>): Reply<'fill'> {
     this.#assertFilling(epoch)
+    for (const { key, value } of registers) assertValue(key, value)
     for (const { key, version, value } of registers) this.#set(key, version, value)
     for (const { id, commit } of decisions) this.#mark(id, commit)
     return { stamp: this.stamp() }
@@ -517,6 +534,11 @@ export class Acceptor {
   }
 
   // -- inside ------------------------------------------------------------------------------------
+
+  #assertRoom(): void {
+    if (!this.#undecided.isFull) return
+    throw new DfsError('overloaded', 'too many undecided transactions')
+  }
 
   /** An unsure account may be asked what it has, and take part in finishing what is undecided. */
   #assertNotBlank(): void {
@@ -701,6 +723,13 @@ function assertValue(key: Key, value: Buffer | null): void {
   if (value === null) return
   if (kind === 'inode') decodeInode(value)
   else decodeEntry(value)
+}
+
+/** The bodies that came with decisions: nothing of a message is done when a part of it cannot be. */
+function assertDecisions(decisions: readonly Decision[]): void {
+  for (const { body } of decisions) {
+    for (const { key, value } of body?.writes ?? []) assertValue(key, value)
+  }
 }
 
 /** Every write has a precondition, and every emptied folder is written: the locks rely on both. */

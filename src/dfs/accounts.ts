@@ -3,6 +3,7 @@
  * last one, because the next command of the same user is likely to come soon.
  */
 import type { Clock, Random, Timer } from '../clock.js'
+import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { Account } from './account.js'
 import type { Storage } from './storage.js'
@@ -18,6 +19,7 @@ export class Accounts {
   readonly #random: Random
   readonly #clock: Clock
   readonly #open = new Map<string, Open>()
+  #connections = 0
 
   constructor(storage: Storage, random: Random, clock: Clock) {
     this.#storage = storage
@@ -25,10 +27,22 @@ export class Accounts {
     this.#clock = clock
   }
 
-  /** The user's account, made on first use. Every call needs one `release`. */
+  /** Connections of all users. */
+  get connections(): number {
+    return this.#connections
+  }
+
+  /**
+   * The user's account, made on first use. Every call needs one `release`. Throws `overloaded` when
+   * the user has too many connections.
+   */
   acquire(user: string): Account {
     const open = this.#open.get(user) ?? this.#openNow(user)
+    if (open.users >= limits.userConnectionsMax) {
+      throw new DfsError('overloaded', 'This user has too many connections')
+    }
     open.users += 1
+    this.#connections += 1
     open.closing?.cancel()
     open.closing = undefined
     return open.account
@@ -38,6 +52,7 @@ export class Accounts {
     const open = this.#open.get(user)
     if (open === undefined) return
     open.users -= 1
+    this.#connections -= 1
     if (open.users > 0) return
     open.closing = this.#clock.after(limits.accountLingerMs, () => this.#close(user))
   }

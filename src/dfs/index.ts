@@ -18,7 +18,6 @@ import {
   inodeKey,
   type Key,
   parseKey,
-  type Register,
   type Segment,
 } from '../wire/records.js'
 import { noVersion, type Version } from '../wire/version.js'
@@ -79,6 +78,14 @@ export interface StoredEntry {
   readonly inode: StoredRegister
 }
 
+/** A register that changed; what its value is has to be asked for. */
+export interface ChangedRegister {
+  readonly key: Key
+  readonly version: Version
+  /** About what the value takes. */
+  readonly bytes: number
+}
+
 export interface StoredRecord {
   readonly id: Version
   readonly body: Buffer | null
@@ -114,15 +121,14 @@ interface RecordRow {
 interface ChangedInode {
   readonly ino: number
   readonly version: Version
-  readonly value: Buffer | null
+  /** Of the value. */
+  readonly bytes: number
 }
 
 interface ChangedEntry {
   readonly parent: number
   readonly name: string
   readonly version: Version
-  readonly ino: number | null
-  readonly type: number
 }
 
 interface SegmentRow {
@@ -149,6 +155,9 @@ export interface StoredPieceRow {
 
 const never: StoredRegister = { version: noVersion, value: null }
 const none = Buffer.alloc(0)
+/** Inodes may be large: so many are read before their size is looked at. */
+const rowsAtOnce = 128
+const entryBytes = 9
 const noDigest = '0'.repeat(32)
 const emptyFolder: StoredFolder = { touched: noVersion, live: 0, subfolders: 0 }
 
@@ -280,16 +289,25 @@ export class AccountIndex {
     return (this.#statements.getFolder.get(ino) as StoredFolder | undefined) ?? emptyFolder
   }
 
-  /** Up to `limit` entries of a folder behind the name `after`, in byte order, with their inodes. */
-  entries(parent: number, after: string, limit: number): StoredEntry[] {
-    const rows = this.#statements.listEntries.all(parent, after, limit) as ListedRow[]
-    return rows.map(({ name, version, ino, type, inodeVersion, inodeValue }) => ({
-      name,
-      version,
-      ino,
-      type,
-      inode: inodeVersion === null ? never : { version: inodeVersion, value: inodeValue },
-    }))
+  /**
+   * Up to `limit` entries of a folder behind the name `after`, in byte order, with their inodes. It
+   * ends earlier, but not with the first few, when the inodes together are more than `bytesMax`.
+   */
+  entries(parent: number, after: string, limit: number, bytesMax: number): StoredEntry[] {
+    const entries: StoredEntry[] = []
+    let bytes = 0
+    while (entries.length < limit && bytes <= bytesMax) {
+      const from = entries.at(-1)?.name ?? after
+      const wanted = Math.min(rowsAtOnce, limit - entries.length)
+      const rows = this.#statements.listEntries.all(parent, from, wanted) as ListedRow[]
+      for (const { name, version, ino, type, inodeVersion, inodeValue } of rows) {
+        const inode = inodeVersion === null ? never : { version: inodeVersion, value: inodeValue }
+        entries.push({ name, version, ino, type, inode })
+        bytes += inodeValue?.length ?? 0
+      }
+      if (rows.length < wanted) break
+    }
+    return entries
   }
 
   /** A name in the folder with a live entry, if there is one. */
@@ -384,18 +402,18 @@ export class AccountIndex {
   }
 
   /** Registers behind (version, key) in that order. */
-  changes(afterVersion: Version, afterKey: Key, limit: number): Register[] {
+  changes(afterVersion: Version, afterKey: Key, limit: number): ChangedRegister[] {
     // All writes of one transaction have one version: as many rows may have to be passed over, and
     // as many more may belong to the last version of the page.
     const some = limit + 2 * limits.transactionWritesMax
     const inodes = this.#statements.changedInodes.all(afterVersion, some) as ChangedInode[]
     const entries = this.#statements.changedEntries.all(afterVersion, some) as ChangedEntry[]
-    const registers: Register[] = [
-      ...inodes.map(({ ino, version, value }) => ({ key: inodeKey(ino), version, value })),
-      ...entries.map(({ parent, name, version, ino, type }) => ({
+    const registers: ChangedRegister[] = [
+      ...inodes.map(({ ino, version, bytes }) => ({ key: inodeKey(ino), version, bytes })),
+      ...entries.map(({ parent, name, version }) => ({
         key: entryKey(parent, name),
         version,
-        value: entryValue(ino, type),
+        bytes: entryBytes,
       })),
     ]
     return registers
@@ -663,10 +681,10 @@ function prepare(db: Database.Database) {
     undecidedAfter: db.prepare(`
       SELECT id, decision FROM records WHERE decision IS NULL AND id > ? ORDER BY id LIMIT ?`),
     changedInodes: db.prepare(`
-      SELECT ino, version, value FROM inodes WHERE version >= ? ORDER BY version LIMIT ?`),
+      SELECT ino, version, coalesce(length(value), 0) AS bytes
+      FROM inodes WHERE version >= ? ORDER BY version LIMIT ?`),
     changedEntries: db.prepare(`
-      SELECT parent, name, version, ino, type FROM entries
-      WHERE version >= ? ORDER BY version LIMIT ?`),
+      SELECT parent, name, version FROM entries WHERE version >= ? ORDER BY version LIMIT ?`),
     getPiece: db.prepare(
       'SELECT length, checksums, content FROM pieces WHERE segment = ? AND piece = ?',
     ),

@@ -38,6 +38,7 @@ export class Requests {
   readonly #connection: Connection
   readonly #context: Context
   readonly #clock: Clock
+  readonly #share: (all: number) => number
   readonly #events: RequestEvents
   #waiting: (NowCall | LaterCall)[] = []
   #broken: Broken | undefined
@@ -47,10 +48,18 @@ export class Requests {
   #stopped = false
   #stall: Timer | undefined
 
-  constructor(connection: Connection, context: Context, clock: Clock, events: RequestEvents) {
+  /** `share`: what this connection may have of a bound, among all that there are. */
+  constructor(
+    connection: Connection,
+    context: Context,
+    clock: Clock,
+    share: (all: number) => number,
+    events: RequestEvents,
+  ) {
     this.#connection = connection
     this.#context = context
     this.#clock = clock
+    this.#share = share
     this.#events = events
   }
 
@@ -114,8 +123,9 @@ export class Requests {
     try {
       this.#context.account.index.group(() => {
         let bytes = this.#connection.queuedBytes
+        const bytesMax = this.#share(limits.connectionReplyBytesMax)
         for (const call of this.#waiting) {
-          if (call.kind !== 'now' || bytes > limits.connectionReplyBytesMax) break
+          if (call.kind !== 'now' || bytes > bytesMax) break
           calls.push(call)
           const reply = this.#runInGroup(call)
           replies.push(reply)
@@ -167,13 +177,14 @@ export class Requests {
   }
 
   get #repliesPileUp(): boolean {
-    return this.#connection.queuedBytes > limits.connectionReplyBytesMax
+    return this.#connection.queuedBytes > this.#share(limits.connectionReplyBytesMax)
   }
 
   #hasRoomFor(call: LaterCall): boolean {
     if (this.#inProgress === 0) return true
     const bytes = this.#bytesInProgress + call.bytes
-    return this.#inProgress < limits.connectionRequestsMax && bytes <= limits.connectionBytesMax
+    const bytesMax = this.#share(limits.connectionBytesMax)
+    return this.#inProgress < limits.connectionRequestsMax && bytes <= bytesMax
   }
 
   /** Stops reading while something waits, and counts the time while replies pile up. */

@@ -8,6 +8,7 @@ import { limits } from '../limits.js'
 import { debugDfs } from '../log.js'
 import type { Address, Connection, ConnectionEvents, Listener, Network } from '../network.js'
 import { Accounts } from './accounts.js'
+import { Refusals } from './refusals.js'
 import { Session, type SessionHost } from './session.js'
 import type { Storage } from './storage.js'
 import type { Users } from './users.js'
@@ -28,6 +29,8 @@ const turnedAway: ConnectionEvents = { data() {}, closed() {}, drained() {} }
 export class Server {
   readonly #options: ServerOptions
   readonly #sessions = new Set<Session>()
+  /** Sessions that had not logged in when last looked at, the oldest first, and where they are from. */
+  readonly #strangers = new Map<Session, string>()
   readonly #host: SessionHost
   #listener: Listener | undefined
   #stopping: Promise<void> | undefined
@@ -42,6 +45,7 @@ export class Server {
       clock,
       identity: storage.identity,
       accounts: new Accounts(storage, random, clock),
+      refusals: new Refusals(clock),
       closed: (session) => this.#forget(session),
     }
   }
@@ -83,27 +87,49 @@ export class Server {
 
   #accept(connection: Connection): ConnectionEvents {
     const refusal = this.#refusal()
-    if (refusal !== undefined) {
+    if (refusal === undefined) this.#makeRoom()
+    else {
       debugDfs('%s: turned away: %s', connection.remote, refusal)
       connection.destroy()
       return turnedAway
     }
     const session = new Session(connection, this.#host)
     this.#sessions.add(session)
+    this.#strangers.set(session, hostOf(connection))
     return session
   }
 
   #refusal(): string | undefined {
     if (this.#stopping !== undefined) return 'stopping'
-    if (this.#sessions.size >= limits.connectionsMax) return 'too many connections'
-    if (this.#sessions.size < limits.handshakesMax) return undefined
-    let handshakes = 0
-    for (const session of this.#sessions) handshakes += Number(!session.isAuthenticated)
-    return handshakes < limits.handshakesMax ? undefined : 'too many handshakes'
+    return this.#host.accounts.connections >= limits.connectionsMax - limits.handshakesMax
+      ? 'too many connections'
+      : undefined
+  }
+
+  /**
+   * Whoever comes is let in, and when too many have not logged in, the one that has had the most time
+   * to do so goes, of the host that has the most of them: a crowd of strangers crowds out itself.
+   */
+  #makeRoom(): void {
+    if (this.#strangers.size < limits.handshakesMax) return
+    const crowds = new Map<string, number>()
+    for (const [session, host] of this.#strangers) {
+      if (session.isAuthenticated) this.#strangers.delete(session)
+      else crowds.set(host, (crowds.get(host) ?? 0) + 1)
+    }
+    if (this.#strangers.size < limits.handshakesMax) return
+    const most = Math.max(...crowds.values())
+    for (const [session, host] of this.#strangers) {
+      if (crowds.get(host) !== most) continue
+      this.#strangers.delete(session)
+      session.cutOff('too many handshakes')
+      return
+    }
   }
 
   #forget(session: Session): void {
     this.#sessions.delete(session)
+    this.#strangers.delete(session)
     if (this.#sessions.size === 0) this.#emptied()
   }
 
@@ -117,4 +143,8 @@ export class Server {
       }
     })
   }
+}
+
+function hostOf({ remote }: Connection): string {
+  return remote.slice(0, remote.lastIndexOf(':'))
 }

@@ -3,7 +3,7 @@
  * then the requests of a user. Whatever the peer does wrong ends this connection and no other.
  */
 import type { Clock, Random, Timer } from '../clock.js'
-import { asDfsError, DfsError } from '../errors.js'
+import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
 import type { Connection, ConnectionEvents } from '../network.js'
@@ -14,6 +14,7 @@ import { failure, type Parts } from './call.js'
 import { Handshake } from './handshake.js'
 import type { Identity } from './identity.js'
 import type { Lessee } from './lease.js'
+import type { Refusals } from './refusals.js'
 import { Requests } from './requests.js'
 import { Uploads } from './uploads.js'
 import type { Users } from './users.js'
@@ -23,6 +24,7 @@ export interface SessionHost {
   readonly users: Users
   readonly identity: Identity
   readonly accounts: Accounts
+  readonly refusals: Refusals
   readonly clock: Clock
   readonly random: Random
   /** The session will never be heard of again. */
@@ -95,9 +97,18 @@ export class Session implements ConnectionEvents {
     debugDfs('%s: closed %s', this.#connection.remote, reason?.message ?? '')
     this.#leaveEntrance()
     this.#opened?.account.lease.leave(this.#opened.lessee)
+    if (isError(reason, 'timedOut') && this.#opened !== undefined) {
+      this.#tellStalled(this.#opened.account.user)
+    }
     this.#opened?.requests.stop()
     this.#opened?.uploads.abandon()
     this.#leaveIfIdle()
+  }
+
+  /** Ends a session that has not logged in, at once. */
+  cutOff(why: string): void {
+    debugDfs('%s: cut off: %s', this.#connection.remote, why)
+    this.#connection.destroy()
   }
 
   /** Takes no more requests, answers those in progress, and closes. */
@@ -151,14 +162,16 @@ export class Session implements ConnectionEvents {
   }
 
   #open(account: Account, lessee: Lessee): void {
-    const { identity, clock } = this.#host
+    const { accounts, identity, clock } = this.#host
     const { user } = account
     const uploads = new Uploads(account, clock)
     const context = { account, uploads, identity, lessee }
-    const requests = new Requests(this.#connection, context, clock, {
+    const share = (all: number): number =>
+      all * Math.min(1, limits.fullShareConnections / accounts.connections)
+    const requests = new Requests(this.#connection, context, clock, share, {
       broken: (id, error) => this.#refuse(id, error),
       stalled: () => {
-        notice(`${user} at ${this.#connection.remote} does not read its replies: cut off`)
+        this.#tellStalled(user)
         this.#connection.destroy()
       },
       idle: () => this.#leaveIfIdle(),
@@ -170,13 +183,17 @@ export class Session implements ConnectionEvents {
     debugDfs('%s: %s logged in', this.#connection.remote, user)
   }
 
+  #tellStalled(user: string): void {
+    notice(`${user} at ${this.#connection.remote} does not read its replies: cut off`)
+  }
+
   /** Says why, and closes; a wrong name or password learns it late, so that guessing takes long. */
   #refuse(id: number, error: DfsError): void {
     this.#phase = 'closing'
     this.#leaveEntrance()
     this.#opened?.requests.stop()
     const who = JSON.stringify(this.#opened?.account.user ?? this.#handshake.claimedUser)
-    notice(`${who} at ${this.#connection.remote} refused: ${error.message}`)
+    this.#host.refusals.tell(`${who} at ${this.#connection.remote} refused: ${error.message}`)
     const close = (): void => {
       this.#connection.send(failure(id, error))
       this.#close()

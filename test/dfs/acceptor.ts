@@ -2,6 +2,7 @@ import t from 'tap'
 import { systemRandom } from '../../src/clock.js'
 import { Acceptor } from '../../src/dfs/acceptor.js'
 import { AccountIndex } from '../../src/dfs/index.js'
+import { limits } from '../../src/limits.js'
 import {
   encodeEntry,
   entryKey,
@@ -256,4 +257,134 @@ t.test('a listing counts, orders by bytes, and shows names that are being made',
     acceptor.list({ ...ask, after: page.entries.at(-1)?.name ?? '' }).entries.map((e) => e.name),
     entries.map(({ name }) => name).filter((name) => !page.entries.some((e) => e.name === name)),
   )
+})
+
+t.test('takes no more undecided transactions than it can hold, and finishes those', (t) => {
+  const { acceptor } = voting()
+  const large = sampleInode({
+    attributes: Array.from({ length: 11 }, (_, index) => ({
+      name: `user.${index}`,
+      value: Buffer.alloc(limits.attributeValueBytesMax),
+    })),
+  })
+  const ids: string[] = []
+  t.throws(
+    () => {
+      for (let count = 1; count < 1000; count += 1) {
+        const id = at(count)
+        vote(acceptor, id, body([{ key: inodeKey(count + 1), value: large }]))
+        ids.push(id)
+      }
+    },
+    { code: 'overloaded' },
+  )
+  t.ok(ids.length * large.length <= limits.undecidedBytesMax, `${ids.length} are held`)
+  t.throws(() => acceptor.prepare({ id: at(5000), ballot: 1 }), { code: 'overloaded' })
+  const accept = { id: at(5000), ballot: 1, commit: true, body: create('x') }
+  t.throws(() => acceptor.accept(accept), { code: 'overloaded' })
+  const [first = ''] = ids
+  t.equal(acceptor.prepare({ id: first, ballot: 1 }).outcome, 'promised')
+  t.equal(acceptor.accept({ id: first, ballot: 1, commit: true, body: null }).outcome, 'accepted')
+  t.equal(decide(acceptor, first, true), true)
+  t.equal(vote(acceptor, at(5000), create('x')).outcome, 'yes', 'there is room again')
+  t.end()
+})
+
+t.test('promises nothing about more transactions than it can hold', (t) => {
+  const { acceptor, index } = voting()
+  index.group(() => {
+    for (let count = 0; count < limits.undecidedRecordsMax; count += 1) {
+      acceptor.prepare({ id: at(count + 1), ballot: 1 })
+    }
+  })
+  t.throws(() => acceptor.prepare({ id: at(9_000_000), ballot: 1 }), { code: 'overloaded' })
+  t.equal(acceptor.prepare({ id: at(1), ballot: 2 }).outcome, 'promised')
+  t.end()
+})
+
+t.test('reads no more large inodes for a page than fit it', (t) => {
+  const { acceptor, index } = voting()
+  const target = 'x'.repeat(limits.symlinkBytesMax)
+  const count = 400
+  for (let ino = 2; ino < count + 2; ino += 1) {
+    const value = sampleInode({ target })
+    const entry = encodeEntry({ ino, type: fileType.symlink >> 12 })
+    const registers = [
+      { key: inodeKey(ino), version: at(ino), value },
+      { key: entryKey(1, `${ino}`), version: at(ino), value: entry },
+    ]
+    acceptor.install({ registers })
+  }
+  t.ok(index.entries(1, '', 2048, limits.listBytesMax).length < count)
+  const names: string[] = []
+  for (let more = true; more; ) {
+    const page = acceptor.list({
+      folder: 1,
+      after: names.at(-1) ?? '',
+      entriesMax: 2048,
+      withHeldPieces: false,
+    })
+    names.push(...page.entries.map(({ name }) => name))
+    more = page.more
+  }
+  t.equal(names.length, count)
+  t.equal(new Set(names).size, count)
+  const changed: string[] = []
+  let [afterVersion, afterKey] = [noVersion, '']
+  for (let more = true; more; ) {
+    const page = acceptor.changes({ afterVersion, afterKey, withValues: true, limit: 4096 })
+    changed.push(...page.registers.map(({ key }) => key))
+    for (const { value } of page.registers) t.not(value, null)
+    const last = page.registers.at(-1)
+    afterVersion = last?.version ?? ''
+    afterKey = last?.key ?? ''
+    more = page.more
+  }
+  t.equal(new Set(changed).size, 2 * count)
+  t.equal(changed.length, 2 * count)
+  const keys = Array.from({ length: limits.readKeysMax }, () => inodeKey(2))
+  t.equal(acceptor.read({ keys }).registers.length, limits.readKeysMax)
+  t.end()
+})
+
+t.test('lists what is behind a large inode, wherever that is', (t) => {
+  const { acceptor } = voting()
+  const value = Buffer.alloc(limits.attributeValueBytesMax)
+  const attributes = Array.from({ length: 11 }, (_, index) => ({ name: `user.${index}`, value }))
+  const names = Array.from({ length: 400 }, (_, index) => `${1000 + index}`)
+  for (const [index, name] of names.entries()) {
+    const ino = index + 2
+    const inode = sampleInode(index % 128 === 127 ? { attributes } : {})
+    const registers = [
+      { key: inodeKey(ino), version: at(ino), value: inode },
+      { key: entryKey(1, name), version: at(ino), value: encodeEntry({ ino, type: 8 }) },
+    ]
+    acceptor.install({ registers })
+  }
+  const listed: string[] = []
+  for (let more = true; more; ) {
+    const after = listed.at(-1) ?? ''
+    const page = acceptor.list({ folder: 1, after, entriesMax: 2048, withHeldPieces: false })
+    listed.push(...page.entries.map(({ name }) => name))
+    more = page.more
+  }
+  t.same(listed, names)
+  t.end()
+})
+
+t.test('does nothing of a message of which a part cannot be done', (t) => {
+  const { acceptor, index } = voting()
+  let rollbacks = 0
+  index.onRollback(() => {
+    rollbacks += 1
+  })
+  const good = { key: entryKey(1, 'a'), version: at(1), value: file }
+  const bad = { key: inodeKey(7), version: at(1), value: Buffer.from('no inode') }
+  t.throws(() => acceptor.install({ registers: [good, bad] }), { code: 'protocol' })
+  const sent = body([{ key: inodeKey(7), value: Buffer.from('no inode') }])
+  t.throws(() => decide(acceptor, at(1), true, sent), { code: 'protocol' })
+  t.equal(shown(acceptor, entryKey(1, 'a'))?.value, null)
+  t.equal(decide(acceptor, at(1), false), true, 'it was not decided')
+  t.equal(rollbacks, 0, 'and nothing had to be undone')
+  t.end()
 })

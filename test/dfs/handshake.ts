@@ -143,18 +143,41 @@ t.test('cuts off who does not authenticate in time', async (t) => {
   await until(() => server.connections === 1)
 })
 
-t.test('keeps the number of strangers bounded and room for those who logged in', async (t) => {
+t.test('lets users in whatever strangers do: of those the oldest goes', async (t) => {
   const { port, server } = await startServer(t)
   const logged = await RawClient.open(port)
-  const strangers = await Promise.all(
+  const oldest = await RawClient.connect(port)
+  const others = await Promise.all(
     Array.from({ length: limits.handshakesMax - 1 }, () => RawClient.connect(port)),
   )
-  const last = await RawClient.connect(port)
-  const tooMany = await RawClient.connect(port)
-  await tooMany.closed
+  await until(() => server.connections === limits.handshakesMax + 1)
+  const late = await RawClient.open(port)
+  await oldest.closed
+  t.equal(server.connections, limits.handshakesMax + 1, 'their number is bounded')
   t.same(await logged.call('ping', {}), {})
-  last.close()
-  for (const stranger of strangers) stranger.close()
-  await until(() => server.connections === 1)
-  t.ok(await RawClient.open(port))
+  t.same(await late.call('ping', {}), {})
+  for (const stranger of others) stranger.close()
+  await until(() => server.connections === 2)
+})
+
+t.test('makes the strangers of one machine crowd out one another and nobody else', async (t) => {
+  const { port, server } = await startServer(t)
+  const elsewhere = await RawClient.connect(port, '127.0.0.2')
+  const crowd = await Promise.all(
+    Array.from({ length: limits.handshakesMax + 20 }, () => RawClient.connect(port)),
+  )
+  await until(() => server.connections === limits.handshakesMax)
+  const login = await elsewhere.login('alice', 'secret')
+  t.ok(login.server)
+  for (const stranger of crowd) stranger.close()
+})
+
+t.test('fills no log with what strangers send', async (t) => {
+  const { port, notices } = await startServer(t)
+  for (let count = 0; count < limits.refusalLinesMax * 3; count += 1) {
+    const client = await RawClient.connect(port)
+    client.send(Buffer.from([0, 0, 0, 0]))
+    await client.closed
+  }
+  t.equal(notices.length, limits.refusalLinesMax)
 })

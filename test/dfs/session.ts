@@ -190,3 +190,50 @@ t.test('does not wait for ever for a client when it stops', async (t) => {
   await server.stop(200)
   t.ok(performance.now() - begin < limits.stopDrainMs)
 })
+
+t.test('gives no user all connections', async (t) => {
+  const { port } = await startServer(t)
+  const all: RawClient[] = []
+  while (all.length < limits.userConnectionsMax) all.push(await RawClient.open(port))
+  await t.rejects(RawClient.open(port), { code: 'overloaded' })
+  t.ok(await RawClient.open(port, 'bob'))
+  const last = all.pop()
+  last?.close()
+  await last?.closed
+  t.ok(await RawClient.open(port))
+  for (const client of all) client.close()
+})
+
+t.test('shares the room for replies among many connections', async (t) => {
+  const { port } = await startServer(t)
+  const first = await RawClient.open(port)
+  const bytes = await putMegabyte(first)
+  const get = { segment, piece: 1, offset: 0, length: bytes.length }
+  const deaf: RawClient[] = []
+  while (deaf.length < 96) deaf.push(await RawClient.open(port))
+  const before = process.memoryUsage.rss()
+  for (const client of deaf) {
+    client.socket.pause()
+    client.send(...Array.from({ length: 64 }, () => client.bytes('getPiece', get)[1]))
+  }
+  await new Promise((done) => setTimeout(done, 2_000))
+  const grownMiB = (process.memoryUsage.rss() - before) / 2 ** 20
+  // What one connection may have is 16 MiB: together they would be 1,536 and more.
+  t.ok(grownMiB < 600, `${Math.round(grownMiB)} MiB`)
+  t.same(await first.call('ping', {}), {})
+  for (const client of deaf) client.close()
+})
+
+t.test('says why it cuts a client off, also while it still owes replies', async (t) => {
+  const { port } = await startServer(t)
+  const client = await RawClient.open(port)
+  const bytes = await putMegabyte(client)
+  const get = { segment, piece: 1, offset: 0, length: bytes.length }
+  client.socket.pause()
+  const requests = Array.from({ length: 40 }, () => client.bytes('getPiece', get)[1])
+  client.send(...requests, Buffer.from([0, 0, 0, 1]))
+  await new Promise((done) => setTimeout(done, 300))
+  client.socket.resume()
+  await client.closed
+  t.match(client.failures, [{ code: 'protocol' }])
+})

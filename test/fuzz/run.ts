@@ -1,0 +1,155 @@
+/**
+ * Sends random and mutated frames to a real `dfs-server` process, batch after batch, while another
+ * user goes on working there. After each batch: the server is the same process, its memory is
+ * bounded, and the other user was served in time.
+ */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { limits } from '../../src/limits.js'
+import { formatVerifier, makeVerifier } from '../../src/wire/scram.js'
+import { Bystander, summaryOf, type Took } from '../fixtures/bystander.js'
+import { isRunning, memoryOf, startServerProcess } from '../fixtures/server-process.js'
+import type { Batch, BatchOutcome } from './attacker.js'
+
+export interface FuzzOptions {
+  readonly seed: number
+  readonly frames: number
+  /** Ends after so long even if frames are left. */
+  readonly msMax: number
+  /** Begins with this batch: to repeat a failure. */
+  readonly firstBatch: number
+  /** Where the server's folder is made. */
+  readonly folder: string
+  readonly say: (line: string) => void
+}
+
+export interface FuzzOutcome {
+  readonly batches: number
+  readonly judged: number
+  readonly sent: number
+  readonly sentBytes: number
+  readonly connections: number
+  readonly seconds: number
+  readonly peakMiB: number
+  readonly medianMs: number
+  readonly worst: Took
+  readonly violations: readonly string[]
+}
+
+export const framesPerBatch = 25_000
+/** What a server may take under any attack. */
+export const rssMaxMiB = 512
+const password = 'fuzz'
+/** Each batch has an account of its own, until they begin anew. */
+const userCount = 256
+const blankEvery = 8
+
+export async function runFuzz(options: FuzzOptions): Promise<FuzzOutcome> {
+  const { seed, frames, msMax, firstBatch, folder, say } = options
+  const home = mkdtempSync(join(folder, 'dfs-fuzz-'))
+  const told: string[] = []
+  const begin = performance.now()
+  const total = { judged: 0, sent: 0, sentBytes: 0, connections: 0 }
+  const violations: string[] = []
+  const took: Took[] = []
+  let peakMiB = 0
+  let batch = firstBatch
+  const server = await startServerProcess(folderIn(home), usersIn(home), 0, (lines) => {
+    told.push(lines)
+    told.splice(0, told.length - 50)
+  })
+  const attacker = fork(join(import.meta.dirname, 'attacker.js'))
+  try {
+    const bystander = await Bystander.open(server.port, 'bystander', password)
+    while (
+      total.judged < frames &&
+      violations.length === 0 &&
+      (performance.now() - begin < msMax || batch === firstBatch)
+    ) {
+      const wanted: Batch = {
+        port: server.port,
+        user: `user${batch % userCount}`,
+        password,
+        isBlank: batch % blankEvery === blankEvery - 1,
+        seed: (seed * 65_537 + batch) >>> 0,
+        frames: Math.min(framesPerBatch, frames - total.judged),
+      }
+      bystander.watch()
+      attacker.send(wanted)
+      const ended = Promise.race([once(server.process, 'exit'), once(attacker, 'exit')])
+      const answer = once(attacker, 'message') as Promise<[BatchOutcome]>
+      const outcome = await Promise.race([
+        answer.then(([message]) => message),
+        ended.then(() => undefined),
+      ])
+      const memory = isRunning(server.process) ? memoryOf(server.process) : undefined
+      peakMiB = Math.max(peakMiB, memory?.peakMiB ?? 0)
+      if (outcome !== undefined) {
+        for (const what of ['judged', 'sent', 'sentBytes', 'connections'] as const) {
+          total[what] += outcome[what]
+        }
+        violations.push(...outcome.violations)
+      }
+      if (memory === undefined) violations.push(`the server ended: ${told.join('\n')}`)
+      else if (outcome === undefined) violations.push('the attacker ended')
+      if (peakMiB > rssMaxMiB) violations.push(`the server took ${Math.round(peakMiB)} MiB`)
+      const { isServed, worst, medianMs } = await served(bystander, took)
+      if (isServed !== undefined) violations.push(isServed)
+      say(
+        `batch ${batch}: ${total.judged} frames, ${total.connections} connections; ` +
+          `RSS ${Math.round(memory?.nowMiB ?? 0)} MiB, at most ${Math.round(peakMiB)}; ` +
+          `the other user: ${medianMs.toFixed(1)} ms, at most ${worst.ms.toFixed(0)} (${worst.what})`,
+      )
+      batch += 1
+    }
+    bystander.close()
+  } finally {
+    attacker.kill()
+    await server.kill()
+    rmSync(home, { recursive: true, force: true })
+  }
+  const where = ` (--seed ${seed} --batch ${batch - 1})`
+  return {
+    ...total,
+    batches: batch - firstBatch,
+    seconds: (performance.now() - begin) / 1000,
+    peakMiB,
+    ...summaryOf(took),
+    violations: violations.map((violation) => violation + where),
+  }
+}
+
+/** What the bystander met during a batch; one more round shows that it is served afterwards. */
+async function served(bystander: Bystander, all: Took[]) {
+  try {
+    const during = [...(await bystander.took())]
+    await bystander.round()
+    during.push(...(await bystander.took()))
+    all.push(...during)
+    const { medianMs, worst } = summaryOf(during)
+    const isLate = worst.ms > limits.requestTimeoutMs
+    const isServed = isLate ? `the other user waited ${worst.ms} ms for ${worst.what}` : undefined
+    return { isServed, medianMs, worst }
+  } catch (thrown) {
+    const worst = { what: 'nothing', ms: Number.POSITIVE_INFINITY }
+    return { isServed: `the other user: ${String(thrown)}`, medianMs: worst.ms, worst }
+  }
+}
+
+function folderIn(home: string): string {
+  const folder = join(home, 'DFS1')
+  mkdirSync(folder)
+  return folder
+}
+
+/** One iteration: a client's part of a login costs next to nothing. */
+function usersIn(home: string): string {
+  const verifier = formatVerifier(makeVerifier(password, Buffer.alloc(16, 1), 1))
+  const names = ['bystander', ...Array.from({ length: userCount }, (_, index) => `user${index}`)]
+  const file = join(home, 'dfs.conf')
+  const tables = names.map((name) => `[users.${name}]\nverifier = "${verifier}"\n`)
+  writeFileSync(file, tables.join('\n'))
+  return file
+}

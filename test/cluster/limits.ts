@@ -173,7 +173,7 @@ t.test('wrong passwords as fast as possible', async (t) => {
 
 t.test('200 clients on a server', async (t) => {
   const { done, seconds } = await during(t, (watch) =>
-    load('clients', { config: servers.config(), count: 200, ms: 2_000 }, watch),
+    load('clients', { config: servers.config(), count: 200, ms: 3_000 }, watch),
   )
   t.comment(`${Math.round(done / seconds)} files a second`)
   t.ok(done >= 200, `${done} files`)

@@ -187,7 +187,12 @@ export class Namespace {
   async list(
     folder: number,
     after: string,
-  ): Promise<{ readonly entries: readonly ListedName[]; readonly more: boolean }> {
+  ): Promise<{
+    readonly entries: readonly ListedName[]
+    readonly more: boolean
+    /** Names that nobody can be sure of while two servers are away. */
+    readonly undecided: ReadonlySet<string>
+  }> {
     // What cannot be stored now is tried again by whoever waits for it.
     await this.#newborn.settle(folder).catch(() => undefined)
     const whole = coversEverything(new Set(this.#cluster.voters))
@@ -196,7 +201,8 @@ export class Namespace {
       return this.#cache.asOf(askedMs, () => {
         const self = this.#noteNode(folder, page.folder)
         const entries = page.entries.map((listed) => this.#noteListed(folder, listed, whole))
-        this.#cache.setListed(folder, behind, page.end, page.more)
+        if (page.undecided.size > 0) this.#lease.forgetAll()
+        else this.#cache.setListed(folder, behind, page.end, page.more)
         return { page, self, entries }
       })
     }
@@ -206,7 +212,8 @@ export class Namespace {
     if (self === undefined) throw new DfsError('notFound')
     if (typeOf(self.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
     const changing = entries.filter((_, index) => page.entries[index]?.inode?.value === null)
-    if (changing.length === 0) return { entries, more: page.more }
+    const { more, undecided } = page
+    if (changing.length === 0) return { entries, more, undecided }
     const again = await Promise.all(changing.map((listed) => this.#listedAgain(folder, listed)))
     const isGone = new Set(changing.filter((_, index) => again[index] === undefined))
     const left = entries
@@ -214,7 +221,7 @@ export class Namespace {
       .map((listed) => again[changing.indexOf(listed)] ?? listed)
     return left.length === 0 && page.more
       ? this.list(folder, page.end)
-      : { entries: left, more: page.more }
+      : { entries: left, more, undecided }
   }
 
   /** A name whose inode went while the folder was read: as it is now, undefined when it is gone. */

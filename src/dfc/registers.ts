@@ -110,7 +110,14 @@ export class Registers {
     folder: number,
     after: string,
     withHeldPieces: boolean,
-  ): Promise<{ folder: QuorumRegister; entries: QuorumEntry[]; more: boolean; end: string }> {
+  ): Promise<{
+    folder: QuorumRegister
+    entries: QuorumEntry[]
+    more: boolean
+    end: string
+    /** Names that nobody can be sure of now. */
+    undecided: ReadonlySet<string>
+  }> {
     const fields = { folder, after, entriesMax: limits.listEntriesMax, withHeldPieces }
     const replies = withHeldPieces
       ? await this.#askAll('list', fields)
@@ -121,13 +128,14 @@ export class Registers {
     )
     const { pages, more, end } = cutAtHorizon(replies)
     const names = mergedNames(pages)
+    const undecided = new Set<string>()
     const entries = await this.#resolveMany(
       names.map(({ name, seen }) => ({
         key: entryKey(folder, name),
         replies: seen.map((one) =>
           one === undefined ? absent : { register: one.entry, folder: null },
         ),
-        isListed: true,
+        ifUndecided: () => undecided.add(name),
       })),
     )
     const live = entries.flatMap((entry, index) => {
@@ -143,7 +151,7 @@ export class Registers {
           one?.inode && one.entry.version === entry.version ? [one.inode] : [],
         ),
         expected: replies.length,
-        isListed: true,
+        ifUndecided: () => undecided.add(merged.name),
       })),
     )
     return {
@@ -156,6 +164,7 @@ export class Registers {
       })),
       more,
       end,
+      undecided,
     }
   }
 
@@ -194,14 +203,21 @@ export class Registers {
 
   /** As `#resolve` for many at once; only those that need it cost more round trips. */
   #resolveMany(
-    wanted: readonly { key: Key; replies: Replies; expected?: number; isListed?: boolean }[],
+    wanted: readonly {
+      key: Key
+      replies: Replies
+      expected?: number
+      /** Called instead of failing; the highest decided value that was seen is taken then. */
+      ifUndecided?: () => void
+    }[],
   ): Promise<QuorumRegister[]> {
     return Promise.all(
-      wanted.map(async ({ key, replies, expected, isListed }) => {
+      wanted.map(async ({ key, replies, expected, ifUndecided }) => {
         try {
           return await this.#resolve(key, replies, expected)
         } catch (error) {
-          if (isListed !== true || !isError(error, 'undecided')) throw error
+          if (ifUndecided === undefined || !isError(error, 'undecided')) throw error
+          ifUndecided()
           return merged(key, replies.length === 0 ? [absent] : replies)
         }
       }),

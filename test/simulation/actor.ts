@@ -120,14 +120,15 @@ export class Actor {
   #list(folder: number): Promise<readonly Node[] | undefined> {
     const subject = { about: `${folder}`, inodes: [folder] }
     return this.#do('list', subject, async (operation) => {
-      const { entries, more } = await this.#client.namespace.list(folder, '')
+      const { entries, more, undecided } = await this.#client.namespace.list(folder, '')
       if (more) throw new RangeError('a folder of five names has more than one page')
       for (const name of names) {
+        if (undecided.has(name)) continue
         const ino = entries.find((entry) => entry.name === name)?.ino ?? null
         operation.saw.push({ key: entryKey(folder, name), ino })
       }
-      return entries.flatMap(({ node }) =>
-        node === undefined ? [] : [this.#note(operation, node)],
+      return entries.flatMap(({ name, node }) =>
+        node === undefined || undecided.has(name) ? [] : [this.#note(operation, node)],
       )
     })
   }

@@ -2,6 +2,7 @@
  * The client library put together: the four servers, the quorum, the namespace and the content. Two
  * programs stand on it: the command line (main.ts) and the mount (src/fuse).
  */
+import { sleep } from '../clock.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Reply } from '../wire/messages.js'
@@ -18,6 +19,8 @@ import { Settlement } from './settlement.js'
 import { Transactions } from './transaction.js'
 
 const syncedServersMin = 3
+const foundingMs = 1_000
+const foundingStepMs = 50
 
 export interface ClientOptions extends ClusterOptions {
   /** For programs that stay: what is known needs not be asked again while this client is alone. */
@@ -71,11 +74,23 @@ export class Client {
     const cluster = await Cluster.open(options)
     const client = new Client(cluster, options.lease === true)
     try {
+      await client.#founded()
       if (cluster.voters.length >= syncedServersMin) await client.namespace.makeRoot()
       return client
     } catch (error) {
       cluster.close()
       throw error
+    }
+  }
+
+  /** Another client may be founding the account at this very moment. */
+  async #founded(): Promise<void> {
+    const { cluster } = this
+    const isUnderWay = (): boolean =>
+      cluster.up.length >= syncedServersMin && cluster.voters.length < syncedServersMin
+    for (let waitedMs = 0; waitedMs < foundingMs && isUnderWay(); waitedMs += foundingStepMs) {
+      await sleep(cluster.clock, foundingStepMs)
+      await cluster.refreshBlank()
     }
   }
 

@@ -3,7 +3,7 @@
  * with preconditions on what it was derived from, tried again with fresh values when another client
  * was faster. Everything is by inode number; paths are the affair of the caller.
  */
-import { compareTimes, type Time } from '../clock.js'
+import { compareTimes, randomBelow, sleep, type Time } from '../clock.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import {
@@ -583,22 +583,31 @@ export class Namespace {
     )
   }
 
-  /** Makes the root folder of a new account. */
+  /** Makes the root folder of a new account. Resolves when there is one, whoever made it. */
   async makeRoot(): Promise<void> {
+    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+      if (await this.#makeRootOnce()) return
+      // Several clients that begin at once can keep one another from it.
+      await sleep(this.#cluster.clock, randomBelow(this.#cluster.random, 20 << attempt))
+    }
+    throw new DfsError('busy', 'the root folder could not be made')
+  }
+
+  async #makeRootOnce(): Promise<boolean> {
     const [register] = await this.#registers.read([inodeKey(rootIno)])
-    if (register === undefined || register.value !== null) return
+    if (register === undefined || register.value !== null) return true
     const inode = newInode(
       { mode: fileType.folder | 0o755, uid: processId('uid'), gid: processId('gid') },
       rootIno,
       this.#cluster.clock.time(),
     )
     const key = inodeKey(rootIno)
-    // Another client may do the same at this moment: then there is a root, which is all we want.
-    await this.#transactions.commit({
+    const { committed } = await this.#transactions.commit({
       writes: [{ key, value: encodeInode(inode) }],
       preconditions: [{ key, absent: true, version: register.version }],
       emptyFolders: [],
     })
+    return committed
   }
 
   // -- what is stored a moment later -------------------------------------------------------------

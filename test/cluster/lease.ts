@@ -128,3 +128,17 @@ t.test('with two servers gone nothing is made that could not be stored', async (
   const made = client.namespace.createSoon(rootIno, 'f', attributes)
   await t.rejects(made, { code: 'readOnly' })
 })
+
+t.test('clients that begin a new account at once all find its root', async (t) => {
+  for (let round = 0; round < 8; round += 1) {
+    await t.test(`round ${round}`, async (t) => {
+      const servers = await startServers(t)
+      const look = async (delayMs: number): Promise<void> => {
+        await new Promise((resolve) => setTimeout(resolve, delayMs))
+        const { namespace } = await connect(t, servers, true)
+        t.equal((await namespace.node(rootIno, true)).ino, rootIno)
+      }
+      await Promise.all([look(0), look(2 * round), look(2 * round + 1), look(4 * round)])
+    })
+  }
+})

@@ -104,6 +104,8 @@ export const limits = {
   kernelCacheMs: 1_000,
   /** What the mount remembers of what it told the kernel: files. */
   kernelCacheEntriesMax: 20_000,
+  /** How long the mount waits to learn by which number the kernel knows a file. */
+  kernelNumberMs: 200,
   handlesMax: 65_536,
   /** Written and not stored, in memory, of all files together: beyond it writers wait or spill. */
   draftBytesMax: 128 * MiB,

@@ -13,6 +13,8 @@ export interface Caller {
   readonly gid: number
   /** The thread that made the system call; 0 when it cannot be seen from here. */
   readonly pid: number
+  /** Of a request about an open file: fcntl(2) may have changed the flags since open(2). */
+  readonly fileInfo?: { readonly flags: number; readonly writepage: boolean } | null
 }
 
 /** struct stat. */
@@ -40,15 +42,18 @@ const groupExecute = 0o0010
 const permissionsMask = 0o7777
 const folderBytes = 4096
 const blockBytes = 512
+/** Room is counted in blocks of this size, as programs are used to. */
+const roomBytes = 4096
 
 /**
- * `content` is what the kernel shall know of, `written` when it was written to if that is not
- * committed yet.
+ * `content` is what the kernel shall know of, `written` when it was written to and `dataBytes` how much
+ * of it is no hole if that is not committed yet.
  */
 export function attributesOf(
   { ino, inode, folder }: Node,
   content: Pick<Content, 'size'> = inode,
   written?: Time,
+  dataBytes?: number,
 ): Attributes {
   const isFolder = typeOf(inode.mode) === fileType.folder
   const size = isFolder ? folderBytes : content.size
@@ -60,12 +65,16 @@ export function attributesOf(
     gid: inode.gid,
     rdev: inode.rdev,
     size,
-    blocks: Math.ceil((written === undefined ? storedBytes(inode, size) : size) / blockBytes),
+    blocks: blocksOf(dataBytes ?? storedBytes(inode, size)),
     blksize: limits.draftChunkBytes,
     atime: inode.atime,
     mtime: written ?? inode.mtime,
     ctime: written ?? inode.ctime,
   }
+}
+
+function blocksOf(bytes: number): number {
+  return Math.ceil(bytes / roomBytes) * (roomBytes / blockBytes)
 }
 
 function storedBytes(inode: Inode, size: number): number {
@@ -106,9 +115,13 @@ export function withOwner(inode: Inode, uid: number, gid: number, now: Time): In
   }
 }
 
-/** The mode after a write or chown(2): without set-user-ID and, for programs, set-group-ID. */
-export function withoutPrivileges(mode: number): number {
-  const lost = (mode & groupExecute) === 0 ? setUserId : setUserId | setGroupId
+/**
+ * The mode after a write or chown(2): without set-user-ID and, for programs, set-group-ID. Somebody
+ * who is not in the file's group takes that from every file.
+ */
+export function withoutPrivileges(mode: number, isInGroup = true): number {
+  const keepsGroup = isInGroup && (mode & groupExecute) === 0
+  const lost = keepsGroup ? setUserId : setUserId | setGroupId
   return mode & ~lost
 }
 

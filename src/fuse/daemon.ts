@@ -115,6 +115,8 @@ export class Daemon {
       filesystem: this.#filesystem,
       paths: new Paths(this.#client.namespace, this.#filesystem),
       allowOther: words.allowOther,
+      dev: words.dev,
+      suid: words.suid,
       fsname: words.fsname ?? `dfs:${config.user}`,
       onEnd: () => {
         notice(`${mountpoint} was unmounted`)

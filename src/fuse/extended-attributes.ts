@@ -5,20 +5,20 @@ import { limits } from '../limits.js'
 import type { Inode } from '../wire/records.js'
 
 /** setxattr(2): XATTR_CREATE and XATTR_REPLACE. */
-const createFlag = 1
+export const createFlag = 1
 const replaceFlag = 2
 
 /** Access control lists in system.* would be stored but not enforced, so they are refused. */
-const namespaces = /^(?:user|trusted|security)\../
+const namespaces = /^(?:user|trusted|security)\./
 
 /** The value, or null: the kernel asks for one that is hardly ever there at every write. */
 export function attributeOf({ attributes }: Inode, name: string): Buffer | null {
   const found = attributes.find((attribute) => attribute.name === name)
-  if (found === undefined && !namespaces.test(name)) throw new DfsError('unsupported')
+  if (found === undefined) assertKind(name)
   return found?.value ?? null
 }
 
-/** Throws `exists`, `noAttribute`, `range`, `attributeTooLarge`, `noSpace`, `unsupported`. */
+/** Throws `exists`, `invalid`, `noAttribute`, `range`, `attributeTooLarge`, `noSpace`, `unsupported`. */
 export function withAttribute(
   inode: Inode,
   name: string,
@@ -26,7 +26,7 @@ export function withAttribute(
   flags: number,
   now: Time,
 ): Inode {
-  if (!namespaces.test(name)) throw new DfsError('unsupported')
+  assertKind(name)
   if (Buffer.byteLength(name) > limits.attributeNameBytesMax) throw new DfsError('range')
   if (value.length > limits.attributeValueBytesMax) throw new DfsError('attributeTooLarge')
   const exists = inode.attributes.some((attribute) => attribute.name === name)
@@ -44,4 +44,10 @@ export function withoutAttribute(inode: Inode, name: string, now: Time): Inode {
   if (attributeOf(inode, name) === null) throw new DfsError('noAttribute')
   const attributes = inode.attributes.filter((attribute) => attribute.name !== name)
   return { ...inode, attributes, ctime: now }
+}
+
+/** Throws `unsupported`, `invalid` for a prefix with nothing behind it. */
+function assertKind(name: string): void {
+  if (!namespaces.test(name)) throw new DfsError('unsupported')
+  if (name.endsWith('.') && name.indexOf('.') === name.length - 1) throw new DfsError('invalid')
 }

@@ -24,9 +24,10 @@ import {
   withoutPrivileges,
   withTimes,
 } from './attributes.js'
+import { isInGroup } from './caller-groups.js'
 import { ChunkPool } from './chunk-pool.js'
 import { DraftMemory } from './draft-memory.js'
-import { attributeOf, withAttribute, withoutAttribute } from './extended-attributes.js'
+import { attributeOf, createFlag, withAttribute, withoutAttribute } from './extended-attributes.js'
 import { KernelView } from './kernel-view.js'
 import type { Handle } from './open-file.js'
 import { type Opened, OpenFiles } from './open-files.js'
@@ -67,9 +68,12 @@ export class Filesystem {
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
   readonly #readOnly: boolean
+  readonly #clock: Clock
+  #space: { readonly atMs: number; readonly answer: Space } | undefined
 
   constructor({ client, clock, random, ...options }: FilesystemOptions) {
     this.#client = client
+    this.#clock = clock
     this.#namespace = client.namespace
     this.#readOnly = options.readOnly
     this.kernel = new KernelView(clock)
@@ -112,7 +116,7 @@ export class Filesystem {
   /** The attributes of `node`, of which the kernel is about to be told under the name of `path`. */
   attributes(node: Node, path: string): Attributes {
     const file = this.files.get(node.ino)
-    if (file?.isDirty) return attributesOf(node, file, file.draftTime)
+    if (file?.isDirty) return attributesOf(node, file, file.draftTime, file.dataBytes)
     const content = file?.told(node.inode) ?? node.inode
     if (typeOf(node.inode.mode) === fileType.file) this.kernel.tell(path, node.ino, content)
     return attributesOf(node, content)
@@ -136,10 +140,11 @@ export class Filesystem {
   }
 
   /** truncate(2), for which the file need not be open. */
-  async truncate(ino: number, size: number): Promise<void> {
+  async truncate(ino: number, size: number, caller: Caller): Promise<void> {
     this.#assertWritable()
     const node = this.files.get(ino)?.node ?? (await this.#namespace.node(ino, true))
     if (typeOf(node.inode.mode) !== fileType.file) throw new DfsError('invalid')
+    await this.losePrivileges(node, caller)
     await this.files.truncateNode(node, String(ino), size)
   }
 
@@ -225,6 +230,7 @@ export class Filesystem {
   ): Promise<Opened> {
     const writes = (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) !== 0
     if (writes) this.#assertWritable()
+    if ((flags & constants.O_TRUNC) !== 0) await this.losePrivileges(node, caller)
     return this.files.open(node, path, name, flags, caller)
   }
 
@@ -240,14 +246,19 @@ export class Filesystem {
 
   async write(handle: Handle, at: number, bytes: Buffer, caller: Caller): Promise<number> {
     if (!handle.file.isDirty) this.#assertWritable()
-    const { mode } = handle.file.node.inode
-    if ((mode & (setUserId | setGroupId)) !== 0 && caller.uid !== 0) {
-      await this.#update(handle.file.ino, (inode) => ({
-        ...inode,
-        mode: withoutPrivileges(inode.mode),
-      }))
-    }
-    return this.files.write(handle, at, bytes)
+    await this.losePrivileges(handle.file.node, caller)
+    return this.files.write(handle, at, bytes, appendsNow(handle, caller))
+  }
+
+  /** Before somebody else than root changes the content of a file. */
+  async losePrivileges({ ino, inode: { mode, gid } }: Node, caller: Caller): Promise<void> {
+    if ((mode & (setUserId | setGroupId)) === 0 || caller.uid === 0) return
+    const isMember = await isInGroup(caller, gid)
+    if (withoutPrivileges(mode, isMember) === mode) return
+    await this.#update(ino, (inode) => ({
+      ...inode,
+      mode: withoutPrivileges(inode.mode, isMember),
+    }))
   }
 
   /** fallocate(2). Space is not reserved: the servers have it or do not when it is written. */
@@ -256,13 +267,16 @@ export class Filesystem {
     mode: number,
     at: number,
     length: number,
+    caller: Caller,
   ): Promise<void> {
     if (!canWrite) throw new DfsError('badHandle')
     if (!file.isDirty) this.#assertWritable()
     if ((mode & ~(keepSize | punchHole | zeroRange)) !== 0) throw new DfsError('unsupported')
     if (at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
+    await this.losePrivileges(file.node, caller)
     if ((mode & (punchHole | zeroRange)) !== 0) await file.punch(at, length)
-    if ((mode & keepSize) === 0 && at + length > file.size) await file.extend(at + length)
+    // With nothing to do it is a modification all the same, and shows in the times.
+    await file.extend((mode & keepSize) === 0 ? at + length : 0)
   }
 
   /** lseek(2) with SEEK_DATA or SEEK_HOLE. Throws `noSuchOffset`. */
@@ -281,8 +295,13 @@ export class Filesystem {
 
   // -- the whole ---------------------------------------------------------------------------------
 
-  space(): Promise<Space> {
-    return this.#client.space()
+  /** Up to a moment old: some programs ask at every step. */
+  async space(): Promise<Space> {
+    const now = this.#clock.monotonic()
+    if (this.#space === undefined || now - this.#space.atMs > limits.cacheLifeMs) {
+      this.#space = { atMs: now, answer: await this.#client.space() }
+    }
+    return this.#space.answer
   }
 
   /** fsync(2) of a folder: every change so far is on the disks of three servers. */
@@ -302,7 +321,12 @@ export class Filesystem {
   }
 
   async setAttribute(ino: number, name: string, value: Buffer, flags: number): Promise<void> {
-    await this.#update(ino, (inode, now) => withAttribute(inode, name, value, flags, now))
+    this.#assertWritable()
+    const { inode } = await this.#nodeAsOpen(ino)
+    const isSame = (flags & createFlag) === 0 && attributeOf(inode, name)?.equals(value) === true
+    // As on ext4 nothing has changed then, not even the ctime.
+    if (isSame) return
+    await this.#update(ino, (old, now) => withAttribute(old, name, value, flags, now))
   }
 
   async removeAttribute(ino: number, name: string): Promise<void> {
@@ -351,7 +375,17 @@ export class Filesystem {
 }
 
 function plainName(name: string): string | undefined {
-  return name.endsWith(incompleteSuffix) ? name.slice(0, -incompleteSuffix.length) : undefined
+  const isSuffixed = name.length > incompleteSuffix.length && name.endsWith(incompleteSuffix)
+  return isSuffixed ? name.slice(0, -incompleteSuffix.length) : undefined
+}
+
+/**
+ * Whether a write goes to the end: fcntl(2) may have changed that since open(2). Pages of a shared
+ * mapping come back through any handle of the file, and belong where they were.
+ */
+function appendsNow({ appends }: Handle, { fileInfo }: Caller): boolean {
+  if (fileInfo === undefined || fileInfo === null) return appends
+  return !fileInfo.writepage && (fileInfo.flags & constants.O_APPEND) !== 0
 }
 
 function dataOf(

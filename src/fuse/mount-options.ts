@@ -5,12 +5,17 @@ export interface MountWords {
   readonly readOnly: boolean
   readonly allowOther: boolean
   readonly fsname: string | undefined
+  /** Device nodes and set-user-ID bits work; undefined: as mount(8) does it for who mounts. */
+  readonly dev: boolean | undefined
+  readonly suid: boolean | undefined
 }
 
 interface Chosen {
   readOnly: boolean
   allowOther: boolean
   fsname: string | undefined
+  dev: boolean | undefined
+  suid: boolean | undefined
 }
 
 /** What each word does. Permissions are always checked by the kernel, and atimes never kept. */
@@ -24,6 +29,18 @@ const words: Readonly<Record<string, (chosen: Chosen, value: string) => void>> =
   allow_other: (chosen) => {
     chosen.allowOther = true
   },
+  dev: (chosen) => {
+    chosen.dev = true
+  },
+  nodev: (chosen) => {
+    chosen.dev = false
+  },
+  suid: (chosen) => {
+    chosen.suid = true
+  },
+  nosuid: (chosen) => {
+    chosen.suid = false
+  },
   default_permissions: () => undefined,
   noatime: () => undefined,
   fsname: (chosen, value) => {
@@ -34,7 +51,13 @@ const words: Readonly<Record<string, (chosen: Chosen, value: string) => void>> =
 
 /** Reads "ro,fsname=x". Throws `configuration` for a word that is not known. */
 export function parseMountOptions(texts: readonly string[]): MountWords {
-  const chosen: Chosen = { readOnly: false, allowOther: false, fsname: undefined }
+  const chosen: Chosen = {
+    readOnly: false,
+    allowOther: false,
+    fsname: undefined,
+    dev: undefined,
+    suid: undefined,
+  }
   for (const text of texts.flatMap((list) => list.split(','))) {
     if (text === '') continue
     const [word = '', value] = text.split(/=(.*)/s)

@@ -1,15 +1,21 @@
 /** The mount itself, and all that is particular to the FUSE binding: nothing else imports it. */
+import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
 import Fuse from 'fuse-native'
+import { systemClock } from '../clock.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugFuse, notice } from '../log.js'
 import { isInRename } from './caller-syscall.js'
 import { DeadMountWatch } from './dead-mount-watch.js'
 import type { Filesystem } from './filesystem.js'
+import { KernelNotices } from './kernel-notices.js'
+import { KernelNumbers } from './kernel-numbers.js'
 import { mountedAt } from './mount-table.js'
 import { prepareMountpoint } from './mountpoint.js'
 import { operationsOf } from './operations.js'
+import { OtherNames } from './other-names.js'
 import type { Paths } from './paths.js'
 
 export interface MountOptions {
@@ -18,6 +24,9 @@ export interface MountOptions {
   readonly paths: Paths
   /** Other users than the one that mounts may enter. */
   readonly allowOther: boolean
+  /** Device nodes and set-user-ID bits work, which only root can have; undefined: if root mounts. */
+  readonly dev: boolean | undefined
+  readonly suid: boolean | undefined
   /** The source that df(1) shows. */
   readonly fsname: string
   /** The mount was taken off by somebody else. */
@@ -37,15 +46,22 @@ export class Mount {
   readonly #mountpoint: string
   /** The binding does not keep the process alive. */
   readonly #alive = setInterval(() => undefined, 2 ** 30)
+  readonly #numbers: KernelNumbers
+  #notices: KernelNotices | undefined
   #watch: DeadMountWatch | undefined
   #ended = false
 
   private constructor(options: MountOptions) {
     this.#mountpoint = options.mountpoint
+    this.#numbers = new KernelNumbers(options.mountpoint)
+    const names = new OtherNames(systemClock, async (path, what) => {
+      await this.#notices?.forget(path, what)
+    })
     const context = () => this.#fuse.context()
     const operations: Fuse.OPERATIONS = {
       ...operationsOf({
         ...options,
+        names,
         context,
         isRenaming: ({ pid }) => isInRename(pid),
       }),
@@ -81,8 +97,9 @@ export class Mount {
       clearInterval(mount.#alive)
       throw complaintOf(thrown)
     }
+    mount.#notices = new KernelNotices(mount.#numbers)
     mount.#watch = new DeadMountWatch(options.mountpoint)
-    await mount.#tune()
+    if (process.getuid?.() === 0) await mount.#asRoot(options)
     return mount
   }
 
@@ -96,6 +113,7 @@ export class Mount {
       })
     })
     clearInterval(this.#alive)
+    this.#numbers.end()
     this.#watch?.end()
   }
 
@@ -105,8 +123,15 @@ export class Mount {
     onEnd()
   }
 
-  /** More read-ahead than FUSE may ask for itself, which only root can set. */
-  async #tune(): Promise<void> {
+  /** What only root can set: the rights that mount(8) gives to root, and more read-ahead. */
+  async #asRoot({ dev, suid }: MountOptions): Promise<void> {
+    const words = [dev === false ? 'nodev' : 'dev', suid === false ? 'nosuid' : 'suid', 'noatime']
+    try {
+      const flags = ['remount', 'bind', ...words].join(',')
+      await promisify(execFile)('mount', ['-i', '-n', '-o', flags, '--', this.#mountpoint])
+    } catch (error) {
+      debugFuse('stays nodev and nosuid: %o', error)
+    }
     try {
       const mounted = await mountedAt(this.#mountpoint)
       if (mounted === undefined) return

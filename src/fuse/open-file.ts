@@ -87,6 +87,11 @@ export class OpenFile implements Holder {
     return this.#draft?.size ?? this.#content.size
   }
 
+  /** How much of it is no hole, if that is not committed yet. */
+  get dataBytes(): number | undefined {
+    return this.#draft?.data.reduce((sum, { at, end }) => sum + end - at, 0)
+  }
+
   /** When it was last written to, if that is not committed yet. */
   get draftTime(): Time | undefined {
     return this.#draft?.mtime
@@ -117,6 +122,12 @@ export class OpenFile implements Holder {
   /** Some handle fills the kernel's pages with an older version. */
   get hasOldPages(): boolean {
     for (const { pinned, direct } of this.handles) if (pinned !== undefined && !direct) return true
+    return false
+  }
+
+  /** Some handle was opened by another name. */
+  isOpenAsOtherThan(path: string): boolean {
+    for (const handle of this.handles) if (handle.path !== path) return true
     return false
   }
 
@@ -191,12 +202,12 @@ export class OpenFile implements Holder {
 
   // -- writing -----------------------------------------------------------------------------------
 
-  /** Returns where the bytes went: an appending handle writes at the end, whatever `at` says. */
-  async write(handle: Handle, at: number, bytes: Buffer): Promise<void> {
+  /** What appends goes to the end, whatever `at` says. */
+  async write(handle: Handle, at: number, bytes: Buffer, appends: boolean): Promise<void> {
     await this.#tools.memory.room()
     await this.#change(async (draft) => {
       handle.pinned = undefined
-      await draft.write(handle.appends ? draft.size : at, bytes)
+      await draft.write(appends ? draft.size : at, bytes)
     })
   }
 

@@ -81,13 +81,15 @@ export class OpenFiles {
     const file = known ?? this.#add(node, name)
     file.revalidate(node)
     file.name = name
-    const direct = node.inode.nlink > 1 || file.hasOldPages || knowledge === 'overtaken'
+    const appends = (flags & O_APPEND) !== 0
+    const isShared = node.inode.nlink > 1 && (appends || file.isOpenAsOtherThan(path))
+    const direct = isShared || file.hasOldPages || knowledge === 'overtaken'
     const handle: Handle = {
       file,
       path,
       direct,
       canWrite: (flags & accessMode) !== O_RDONLY,
-      appends: (flags & O_APPEND) !== 0,
+      appends,
       readAhead: this.#client.content.readAhead(),
       pinned: undefined,
       lastReadMs: this.#tools.clock.monotonic(),
@@ -95,12 +97,18 @@ export class OpenFiles {
     }
     file.handles.add(handle)
     try {
-      if ((flags & O_TRUNC) !== 0 && handle.canWrite) await file.truncate(0)
+      if ((flags & O_TRUNC) !== 0) {
+        await file.truncate(0)
+        // No close of a handle that only reads would commit it.
+        if (!handle.canWrite) await file.commit()
+      }
     } catch (error) {
       await this.close(handle)
       throw error
     }
-    const keep = !direct && kernel.hasPagesOf(path, file.ino, file.content)
+    // What is not committed may have been written under another name.
+    const isMixed = node.inode.nlink > 1 && file.isDirty
+    const keep = !direct && !isMixed && kernel.hasPagesOf(path, file.ino, file.content)
     if (!direct) kernel.setPages(path, file.ino, file.content)
     return { handle, direct, keep }
   }
@@ -151,9 +159,14 @@ export class OpenFiles {
     return handle.file.read(handle, at, length)
   }
 
-  async write(handle: Handle, at: number, bytes: Buffer): Promise<number> {
+  async write(
+    handle: Handle,
+    at: number,
+    bytes: Buffer,
+    appends: boolean = handle.appends,
+  ): Promise<number> {
     if (!handle.canWrite) throw new DfsError('badHandle')
-    await handle.file.write(handle, at, bytes)
+    await handle.file.write(handle, at, bytes, appends)
     return bytes.length
   }
 

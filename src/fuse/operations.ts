@@ -14,6 +14,7 @@ import { Handles } from './handles.js'
 import type { Handle } from './open-file.js'
 import type { Opened } from './open-files.js'
 import { type OpenFolder, replyOf } from './open-folder.js'
+import type { OtherNames } from './other-names.js'
 import type { Paths } from './paths.js'
 import { answerCounts, answerLists, answerValues, type Context } from './reply.js'
 
@@ -55,19 +56,73 @@ const filesShown = 2 ** 40
 export interface OperationsOptions {
   readonly filesystem: Filesystem
   readonly paths: Paths
+  readonly names: OtherNames
   readonly context: Context
   readonly isRenaming: (caller: Caller) => Promise<boolean>
 }
 
-export function operationsOf({ filesystem, paths, context, isRenaming }: OperationsOptions) {
+export function operationsOf({ filesystem, paths, names, context, isRenaming }: OperationsOptions) {
   const { files } = filesystem
   const handles = new Handles<Handle>()
   const folders = new Handles<OpenFolder>()
 
-  const inoOf = async (path: MaybePath, fd: Whole): Promise<number> => {
-    const number = whole(fd)
-    if (number !== 0) return handles.get(number).file.ino
-    return paths.ino(path ?? '/')
+  /** Runs a change of the file that `path` or a handle means; its other names show it at once. */
+  const changing = async <T>(
+    path: MaybePath,
+    fd: Whole,
+    change: (ino: number) => Promise<T>,
+    kind: 'attributes' | 'content' | 'extended' = 'attributes',
+  ): Promise<T> => {
+    const handle = whole(fd) === 0 ? undefined : handles.get(whole(fd))
+    const ino = handle?.file.ino ?? (await paths.ino(path ?? '/'))
+    const result = await change(ino)
+    if (kind !== 'extended') noteHidden(path)
+    await tellOthers(ino, path ?? handle?.path ?? '/', kind === 'content')
+    return result
+  }
+
+  const tellOthers = async (ino: number, path: string, changesContent = false): Promise<void> => {
+    const file = files.get(ino)
+    const isLinked = file !== undefined && file.node.inode.nlink > 1
+    if (names.isEmpty && !isLinked) return
+    await names.changed(ino, path, isLinked && changesContent ? file.handles : [])
+  }
+
+  /** After a change of what `handle` has open, such as a write: hardly ever anything to do. */
+  const wrote = async <T>({ file, path }: Handle, result: T): Promise<T> => {
+    if (file.node.inode.nlink > 1) await tellOthers(file.ino, path, true)
+    return result
+  }
+
+  /** Who has `path` now, if it is a name among others that the kernel was told of. */
+  const linkedAt = async (path: string): Promise<number | undefined> => {
+    if (names.isEmpty) return undefined
+    try {
+      return await paths.ino(path)
+    } catch (error) {
+      if (isError(error, 'notFound')) return undefined
+      throw error
+    }
+  }
+
+  const told = <A extends Attributes>(attributes: A, path: string): A => {
+    const isFolder = typeOf(attributes.mode) === fileType.folder
+    if (attributes.nlink > 1 && !isFolder) names.note(path, attributes.ino)
+    return attributes
+  }
+
+  /**
+   * libfuse takes one off the links of a file that it has hidden, believing that the hidden name is
+   * one of them. It does not do so in the answer to a change of attributes, which it asks for as well.
+   */
+  const changedHidden = new Set<string>()
+  const noteHidden = (path: MaybePath): void => {
+    if (path !== null && paths.hidesAny && paths.isHidden(path)) changedHidden.add(path)
+  }
+  const seen = (attributes: Attributes, path: MaybePath): Attributes => {
+    if (path === null || !paths.hidesAny || !paths.isHidden(path)) return attributes
+    if (attributes.nlink === 0 || changedHidden.delete(path)) return attributes
+    return { ...attributes, nlink: attributes.nlink + 1 }
   }
 
   const opened = ({ handle, direct, keep }: Opened): OpenedFile => ({
@@ -86,6 +141,7 @@ export function operationsOf({ filesystem, paths, context, isRenaming }: Operati
     if (!files.has(ino)) throw new DfsError('notPermitted')
     if (!(await isRenaming(caller))) {
       await paths.at(path, ({ parent, name }) => filesystem.unlink(parent, name))
+      await tellOthers(ino, path)
     }
     paths.hide(hidden, ino)
   }
@@ -105,24 +161,34 @@ export function operationsOf({ filesystem, paths, context, isRenaming }: Operati
   const values = {
     // -- attributes ------------------------------------------------------------------------------
     getattr: async (_: Caller, path: MaybePath) =>
-      filesystem.attributes(await paths.node(path ?? '/'), path ?? '/'),
-    fgetattr: async (_: Caller, _path: MaybePath, fd: Whole): Promise<Attributes> =>
-      filesystem.getattr(handles.get(whole(fd))),
+      seen(
+        told(filesystem.attributes(await paths.node(path ?? '/'), path ?? '/'), path ?? '/'),
+        path,
+      ),
+    fgetattr: async (_: Caller, path: MaybePath, fd: Whole): Promise<Attributes> => {
+      const handle = handles.get(whole(fd))
+      return seen(told(await filesystem.getattr(handle), path ?? handle.path), path)
+    },
     chmodWithHandle: async (_: Caller, path: MaybePath, fd: Whole, mode: number) =>
-      filesystem.setMode(await inoOf(path, fd), mode),
+      changing(path, fd, (ino) => filesystem.setMode(ino, mode)),
     chownWithHandle: async (_: Caller, path: MaybePath, fd: Whole, uid: number, gid: number) =>
-      filesystem.setOwner(await inoOf(path, fd), uid, gid),
+      changing(path, fd, (ino) => filesystem.setOwner(ino, uid, gid)),
     utimensWithHandle: async (
       _: Caller,
       path: MaybePath,
       fd: Whole,
       atime: GivenTime,
       mtime: GivenTime,
-    ) => filesystem.setTimes(await inoOf(path, fd), timeOf(atime), timeOf(mtime)),
-    truncate: async (_: Caller, path: MaybePath, size: Whole) =>
-      filesystem.truncate(await paths.ino(path ?? '/'), whole(size)),
-    ftruncate: async (_: Caller, _path: MaybePath, fd: Whole, size: Whole) =>
-      files.truncate(handles.get(whole(fd)), whole(size)),
+    ) => changing(path, fd, (ino) => filesystem.setTimes(ino, timeOf(atime), timeOf(mtime))),
+    truncate: async (caller: Caller, path: MaybePath, size: Whole) =>
+      changing(path, 0, (ino) => filesystem.truncate(ino, whole(size), caller), 'content'),
+    ftruncate: async (caller: Caller, path: MaybePath, fd: Whole, size: Whole) => {
+      const handle = handles.get(whole(fd))
+      await filesystem.losePrivileges(handle.file.node, caller)
+      const truncated = await files.truncate(handle, whole(size))
+      noteHidden(path)
+      return wrote(handle, truncated)
+    },
 
     // -- names -----------------------------------------------------------------------------------
     mkdir: async (caller: Caller, path: string, mode: number) => {
@@ -141,10 +207,14 @@ export function operationsOf({ filesystem, paths, context, isRenaming }: Operati
       if (paths.isHidden(to)) throw new DfsError('notPermitted')
       const ino = await paths.ino(path)
       await paths.at(to, ({ parent, name }) => filesystem.link(ino, parent, name))
+      await Promise.all([names.relinked(path), names.changed(ino, path)])
     },
     unlink: async (_: Caller, path: string) => {
+      changedHidden.delete(path)
       if (paths.unhide(path)) return
+      const ino = await linkedAt(path)
       await paths.at(path, ({ parent, name }) => filesystem.unlink(parent, name))
+      if (ino !== undefined) await names.changed(ino, path)
     },
     rmdir: async (_: Caller, path: string) =>
       paths.at(path, ({ parent, name }) => filesystem.rmdir(parent, name)),
@@ -152,12 +222,17 @@ export function operationsOf({ filesystem, paths, context, isRenaming }: Operati
       if (paths.isHidden(to)) return hideFile(caller, from, to)
       const how = renameModes[flags]
       if (how === undefined) throw new DfsError('invalid')
+      const linked = await Promise.all([linkedAt(from), linkedAt(to)])
       await paths.at(from, (source) =>
         paths.at(to, (target) =>
           filesystem.rename(source.parent, source.name, target.parent, target.name, how),
         ),
       )
       if (how !== 'exchange') filesystem.kernel.move(from, to)
+      if (how !== 'exchange') names.moved(from, to)
+      const [moved, met] = linked
+      if (moved !== undefined) await names.changed(moved, to)
+      if (met !== undefined) await names.changed(met, how === 'exchange' ? from : to)
     },
 
     // -- files -----------------------------------------------------------------------------------
@@ -188,13 +263,16 @@ export function operationsOf({ filesystem, paths, context, isRenaming }: Operati
       files.sync(handles.get(whole(fd))),
     release: async (_: Caller, _path: MaybePath, fd: Whole) => files.close(handles.take(whole(fd))),
     fallocate: async (
-      _: Caller,
+      caller: Caller,
       _path: MaybePath,
       fd: Whole,
       mode: number,
       at: Whole,
       length: Whole,
-    ) => filesystem.allocate(handles.get(whole(fd)), mode, whole(at), whole(length)),
+    ) => {
+      const handle = handles.get(whole(fd))
+      await wrote(handle, await filesystem.allocate(handle, mode, whole(at), whole(length), caller))
+    },
     lseek: async (_: Caller, _path: MaybePath, fd: Whole, at: Whole, whence: number) => {
       if (whence !== seekData && whence !== seekHole) throw new DfsError('invalid')
       const wanted = whence === seekData ? 'data' : 'hole'
@@ -237,9 +315,9 @@ export function operationsOf({ filesystem, paths, context, isRenaming }: Operati
       value: Buffer,
       _position: number,
       flags: number,
-    ) => filesystem.setAttribute(await paths.ino(path), name, value, flags),
+    ) => changing(path, 0, (ino) => filesystem.setAttribute(ino, name, value, flags), 'extended'),
     removexattr: async (_: Caller, path: string, name: string) =>
-      filesystem.removeAttribute(await paths.ino(path), name),
+      changing(path, 0, (ino) => filesystem.removeAttribute(ino, name), 'extended'),
   }
 
   const counts = {
@@ -252,10 +330,11 @@ export function operationsOf({ filesystem, paths, context, isRenaming }: Operati
       at: Whole,
     ) => {
       const written = bytes.length === length ? bytes : bytes.subarray(0, length)
-      return filesystem.write(handles.get(whole(fd)), whole(at), written, caller)
+      const handle = handles.get(whole(fd))
+      return wrote(handle, await filesystem.write(handle, whole(at), written, caller))
     },
     copyFileRange: async (
-      _: Caller,
+      caller: Caller,
       _source: MaybePath,
       sourceFd: Whole,
       from: Whole,
@@ -267,7 +346,9 @@ export function operationsOf({ filesystem, paths, context, isRenaming }: Operati
     ) => {
       const source = handles.get(whole(sourceFd))
       const target = handles.get(whole(targetFd))
-      return files.copyRange(source, whole(from), target, whole(at), clamped(length))
+      await filesystem.losePrivileges(target.file.node, caller)
+      const copied = await files.copyRange(source, whole(from), target, whole(at), clamped(length))
+      return wrote(target, copied)
     },
   }
 

@@ -24,6 +24,7 @@ const safeUnits = Math.floor(limits.nameBytesMax / 3)
 export class Paths {
   readonly #namespace: Pick<Namespace, 'cached' | 'cachedEntry' | 'node'>
   readonly #filesystem: Pick<Filesystem, 'lookup'>
+  /** By the last component, which libfuse never gives twice: a folder above it may be renamed. */
   readonly #hidden = new Map<string, number>()
 
   constructor(
@@ -36,12 +37,12 @@ export class Paths {
 
   /** Throws `notFound`, `illegalName`, `nameTooLong`. */
   async ino(path: string): Promise<number> {
-    return this.#hidden.get(path) ?? this.#resolve(namesOf(path))
+    return this.#hiddenIno(path) ?? this.#resolve(namesOf(path))
   }
 
   /** The node as the cache has it, or else as the servers have it now. */
   async node(path: string): Promise<Node> {
-    const hidden = this.#hidden.get(path)
+    const hidden = this.#hiddenIno(path)
     if (hidden !== undefined) return this.#namespace.node(hidden)
     const names = namesOf(path)
     const name = names.pop()
@@ -54,7 +55,7 @@ export class Paths {
 
   /** The node as the servers have it now: for open(2). Folders on the way may be up to a second old. */
   async fresh(path: string): Promise<Node> {
-    const hidden = this.#hidden.get(path)
+    const hidden = this.#hiddenIno(path)
     if (hidden !== undefined) return this.#namespace.node(hidden, true)
     if (path === '/') return this.#namespace.node(rootIno, true)
     return this.at(path, ({ parent, name }) => this.#find(parent, name))
@@ -80,20 +81,28 @@ export class Paths {
 
   /** Whether libfuse means `to` as the hidden name of a file that loses its own. */
   isHidden(path: string): boolean {
-    return hiddenName.test(path.slice(path.lastIndexOf('/') + 1))
+    return hiddenName.test(lastName(path))
+  }
+
+  get hidesAny(): boolean {
+    return this.#hidden.size > 0
   }
 
   /** The file `ino` is known by `path` only from now on. */
   hide(path: string, ino: number): void {
-    this.#hidden.set(path, ino)
+    this.#hidden.set(lastName(path), ino)
   }
 
   /** True when `path` was a hidden one, which is then forgotten. */
   unhide(path: string): boolean {
-    return this.#hidden.delete(path)
+    return this.#hidden.delete(lastName(path))
   }
 
   // ------------------------------------------------------------------------------------------------
+
+  #hiddenIno(path: string): number | undefined {
+    return this.#hidden.size === 0 ? undefined : this.#hidden.get(lastName(path))
+  }
 
   async #place(path: string): Promise<Place> {
     const names = namesOf(path)
@@ -131,6 +140,10 @@ export class Paths {
     if (hiddenName.test(name)) throw new DfsError('notFound')
     return this.#filesystem.lookup(parent, name)
   }
+}
+
+function lastName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1)
 }
 
 /** The components of an absolute path. Throws `illegalName`, `nameTooLong`. */

@@ -40,10 +40,12 @@ t.test('XATTR_CREATE and XATTR_REPLACE are respected', async (t) => {
 })
 
 t.test('access control lists and unknown namespaces are refused', async (t) => {
-  for (const name of ['system.posix_acl_access', 'nonsense', 'user.']) {
+  for (const name of ['system.posix_acl_access', 'nonsense']) {
     t.throws(() => withAttribute(bare, name, value, 0, now), { code: 'unsupported' }, name)
     t.throws(() => attributeOf(bare, name), { code: 'unsupported' }, name)
   }
+  t.throws(() => withAttribute(bare, 'user.', value, 0, now), { code: 'invalid' })
+  t.throws(() => attributeOf(bare, 'user.'), { code: 'invalid' })
 })
 
 t.test('names, values and their sum are bounded', async (t) => {

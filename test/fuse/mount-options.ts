@@ -2,12 +2,15 @@ import t from 'tap'
 import { parseMountOptions } from '../../src/fuse/mount-options.js'
 
 t.test('reads the words behind -o, in one list or several', async (t) => {
-  t.same(parseMountOptions([]), { readOnly: false, allowOther: false, fsname: undefined })
+  const nothing = { dev: undefined, suid: undefined, fsname: undefined }
+  t.same(parseMountOptions([]), { ...nothing, readOnly: false, allowOther: false })
   t.same(parseMountOptions(['ro,allow_other', 'noatime,default_permissions,fsname=a=b']), {
+    ...nothing,
     readOnly: true,
     allowOther: true,
     fsname: 'a=b',
   })
+  t.match(parseMountOptions(['nodev,suid']), { dev: false, suid: true })
   t.equal(parseMountOptions(['ro,rw']).readOnly, false, 'the last word wins')
 })
 

@@ -58,6 +58,7 @@ t.test('a file without a name is found by its hidden path alone', async (t) => {
   await t.rejects(paths.ino(`/${hidden}`), { code: 'notFound' })
   paths.hide(`/${hidden}`, ino)
   t.equal(await paths.ino(`/${hidden}`), ino)
+  t.equal(await paths.ino(`/elsewhere/${hidden}`), ino, 'also when its folder is renamed')
   t.ok(paths.unhide(`/${hidden}`))
   t.notOk(paths.unhide(`/${hidden}`), 'only once')
 })

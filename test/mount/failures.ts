@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { limits } from '../../src/limits.js'
 import { TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses, until } from '../fixtures/servers.js'
 
@@ -24,8 +25,9 @@ async function without(indexes: readonly number[], action: () => Promise<void>):
   }
 }
 
-/** Makes the mount notice who does not answer: df asks all servers. */
+/** Makes the mount notice who does not answer: df asks all servers, if it was not used just before. */
 async function noticed(): Promise<void> {
+  await sleep(limits.cacheLifeMs + 100)
   await mount.out('df . > /dev/null')
 }
 

@@ -165,6 +165,8 @@ class Replies {
 
   constructor({ socket }: RawClient) {
     const parser = new FrameParser(({ kind, id }) => {
+      // The one frame that nobody asks for: another client of the user came.
+      if (kind === frameKind.recall) return
       this.ids.push(id)
       this.kinds.push(kind)
     })

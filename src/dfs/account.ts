@@ -84,11 +84,8 @@ export class Account {
       this.#putInline(pieces, payload)
       return this.acceptor.commit(transaction)
     }
-    let isStored = false
-    const store = (): void => {
-      if (!isStored) this.#putInline(pieces, payload)
-      isStored = true
-    }
+    // Perhaps more than once: a group that is undone takes what it stored with it.
+    const store = (): void => this.#putInline(pieces, payload)
     const reply = this.acceptor.commit(transaction, { entry, store })
     if (reply.outcome !== 'yes') store()
     this.#lateBytes += entry.length

@@ -1,6 +1,6 @@
 /**
- * `dfs-server <folder> <port>` runs one of the four servers in the foreground until it gets SIGTERM or
- * SIGINT; `dfs-server user ...` edits who may log in.
+ * `dfs-server <folder> <port>` runs one of the four servers in the foreground until it gets SIGTERM,
+ * SIGINT or SIGHUP; `dfs-server user ...` edits who may log in.
  */
 import { basename, join, resolve } from 'node:path'
 import { Command } from 'commander'
@@ -8,6 +8,7 @@ import { systemClock, systemRandom } from '../clock.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { notice } from '../log.js'
 import { tcpNetwork } from '../network.js'
+import { onEndSignals, outliveTerminal } from '../signals.js'
 import { Server } from './server.js'
 import { folderStorage } from './storage.js'
 import { type UserCommand, userCommands } from './user-commands.js'
@@ -91,15 +92,13 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
   process.send?.({ listening: server.port })
 }
 
-/** The first signal drains, the second does not wait. */
+/** The first signal drains, a later one does not wait. */
 function stopOnSignals(server: Server): void {
-  let stopping = false
-  const stop = (): void => {
-    if (stopping) process.exit(1)
-    stopping = true
-    void server.stop().then(() => process.exit(0))
-  }
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, stop)
+  outliveTerminal()
+  onEndSignals(
+    () => void server.stop().then(() => process.exit(0)),
+    () => process.exit(1),
+  )
 }
 
 function cannotListen(host: string, port: number, thrown: unknown): DfsError {

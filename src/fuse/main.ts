@@ -10,6 +10,7 @@ import { type ClientConfig, loadClientConfig } from '../config.js'
 import { sentenceOf } from '../dfc/problem.js'
 import { DfsError, isError } from '../errors.js'
 import { debugFuse, notice } from '../log.js'
+import { onEndSignals, outliveTerminal } from '../signals.js'
 import { askDaemon } from './control.js'
 import { Daemon } from './daemon.js'
 import { launch, report } from './launch.js'
@@ -28,6 +29,7 @@ const defaultPort = 10_001
 const portMax = 65_535 - 3
 const endTimeoutMs = 30_000
 const endPollMs = 20
+const goodbyeMs = 1_000
 
 interface Options {
   readonly config: string
@@ -118,10 +120,20 @@ async function processEnd(pid: number): Promise<void> {
 
 async function serve(mountpoint: string, options: Options, state: StateFolder): Promise<void> {
   const words = parseMountOptions(options.option ?? [])
+  outliveTerminal()
   let ending: (() => void) | undefined
+  let servers: LocalServers | undefined
   const early = new AbortController()
-  onSignals(() => (ending === undefined ? early.abort() : ending()))
+  onEndSignals(
+    (signal) => {
+      notice(`${signal}: storing everything`)
+      if (ending === undefined) early.abort()
+      else ending()
+    },
+    () => void leaveAtOnce(servers),
+  )
   const backing = await backingOf(options)
+  servers = backing.servers
   let daemon: Daemon
   try {
     daemon = await Daemon.start({ mountpoint, words, state, config: backing.config })
@@ -129,7 +141,7 @@ async function serve(mountpoint: string, options: Options, state: StateFolder): 
     await backing.servers?.stop()
     throw error
   }
-  onBugs(daemon)
+  onBugs(daemon, servers)
   ending = () => void daemon.stop()
   if (early.signal.aborted) ending()
   report({ ready: true })
@@ -163,28 +175,21 @@ async function backingOf({ local, config, port }: Options): Promise<Backing> {
   return { config: account.config, clientFile: account.clientFile, servers }
 }
 
-/** The first signal ends the mount in order; another one does not wait. */
-function onSignals(end: () => void): void {
-  let ending = false
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      if (ending) process.exit(1)
-      ending = true
-      notice(`${signal}: storing everything`)
-      end()
-    })
-  }
+/** Nobody waits for the mount any more, but its servers are told to end in order. */
+async function leaveAtOnce(servers: LocalServers | undefined): Promise<void> {
+  await Promise.race([servers?.stop(), sleep(goodbyeMs)])
+  process.exit(1)
 }
 
 /** After a bug nothing here can be trusted: what can be stored is, and no dead mount is left. */
-function onBugs(daemon: Daemon): void {
+function onBugs(daemon: Daemon, servers: LocalServers | undefined): void {
   let dying = false
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
       process.stderr.write(`dfs-mount: ${error instanceof Error ? error.stack : String(error)}\n`)
       if (dying) return
       dying = true
-      void daemon.giveUp().then(() => process.exit(1))
+      void daemon.giveUp().then(() => leaveAtOnce(servers))
     })
   }
 }

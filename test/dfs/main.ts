@@ -68,7 +68,7 @@ t.test('makes its folder, says one line when it is ready, and serves', async (t)
   t.ok(existsSync(join(deep, 'alice', 'index.db')))
 })
 
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   t.test(`ends with code 0 at ${signal}, also with a client connected`, async (t) => {
     const { folder, config } = prepare(t)
     const server = run(t, folder, '0', '--config', config)

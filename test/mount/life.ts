@@ -154,6 +154,32 @@ t.test('--local brings servers of its own, and stops them at the end', async (t)
   t.equal(await third.end(), 0)
 })
 
+/** Whether the first server of a cluster below `folder` is still there. */
+function firstServerRuns(folder: string): boolean {
+  return existsSync(join(folder, 'run/DFS1.pid'))
+}
+
+t.test('Control-C under npm arrives twice, and ends mount and servers in order', async (t) => {
+  const folder = mounts.path('twice')
+  const ports = String(await freePorts())
+  const mount = await mounts.start('twice-interrupted', '--local', folder, '--port', ports)
+  mount.process.kill('SIGINT')
+  await sleep(20)
+  t.equal(await mount.end('SIGINT'), 0)
+  t.notOk(firstServerRuns(folder))
+})
+
+t.test('a terminal that is closed ends mount and servers in order', async (t) => {
+  const folder = mounts.path('hangup')
+  const ports = String(await freePorts())
+  const mount = await mounts.start('hung-up', '--local', folder, '--port', ports)
+  // Nobody reads any more, as nobody can write to a terminal that is gone.
+  mount.process.stdout?.destroy()
+  mount.process.stderr?.destroy()
+  t.equal(await mount.end('SIGHUP'), 0)
+  t.notOk(firstServerRuns(folder))
+})
+
 t.test('--local says when a port is taken', async (t) => {
   const taken = createServer().listen(0, '127.0.0.1')
   await until(() => taken.address() !== null)

@@ -1,0 +1,37 @@
+/**
+ * How a program that serves others is ended from outside. Control-C under npm arrives twice, from the
+ * terminal and from npm, and a service manager may repeat itself as well: only a signal that comes
+ * clearly later than the first means that somebody is tired of waiting.
+ */
+import { systemClock } from './clock.js'
+
+const endSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+const echoMs = 500
+
+/** Calls `end` at the first signal and `hurry` at each that comes clearly later. */
+export function onEndSignals(end: (signal: string) => void, hurry: () => void): void {
+  const heard = endOnce(end, hurry, () => systemClock.monotonic())
+  for (const signal of endSignals) process.on(signal, () => heard(signal))
+}
+
+/** What is done at each signal; `nowMs` counts from anywhere and never goes back. */
+export function endOnce(
+  end: (signal: string) => void,
+  hurry: () => void,
+  nowMs: () => number,
+): (signal: string) => void {
+  let firstMs: number | undefined
+  return (signal) => {
+    if (firstMs === undefined) {
+      firstMs = nowMs()
+      end(signal)
+    } else if (nowMs() - firstMs > echoMs) {
+      hurry()
+    }
+  }
+}
+
+/** A terminal or a pipe that has gone must not end a program that others depend on. */
+export function outliveTerminal(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+}

@@ -86,6 +86,14 @@ export const limits = {
   blockCacheBytesMax: 64 * MiB,
   registerCacheEntriesMax: 100_000,
   cacheLifeMs: 1_000,
+  /** To read so many names of a folder costs about as much as to ask for one of them. */
+  namesPerLookup: 16,
+  /** A folder with more names is not read to its end because some of them were asked for. */
+  knownNamesMax: 25_000,
+  /** Such a reading is given up when its pages have fewer: removed names take room in them, too. */
+  knownNamesPerPageMin: 128,
+  /** Before a folder is read again after that. */
+  lookupsAfterVainReading: 256,
   readAheadBytesMin: 256 * KiB,
   /** For one sequential reader. */
   readAheadBytesMax: 8 * MiB,
@@ -164,6 +172,7 @@ export const limits = {
 assert(limits.segmentBytesMax % (limits.pieceCount * limits.blockBytes) === 0)
 assert(limits.framePayloadBytesMax % limits.blockBytes === 0)
 assert(limits.readAheadTotalBytesMax <= limits.blockCacheBytesMax / 2)
+assert(limits.knownNamesMax <= limits.registerCacheEntriesMax / 2)
 assert(limits.segmentPutsInFlightMax * 2 <= limits.uploadsMax)
 assert(
   limits.framePayloadBytesMax + limits.frameHeaderBytesMax <= limits.frameBytesMax,

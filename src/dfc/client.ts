@@ -27,7 +27,12 @@ export interface ClientOptions extends ClusterOptions {
   readonly lease?: boolean
 }
 
-const noLease = { aloneSinceMs: undefined, forgetAll: () => {}, close: async () => {} } as const
+const noLease = {
+  aloneSinceMs: undefined,
+  begin: async () => {},
+  forgetAll: () => {},
+  close: async () => {},
+} as const
 
 export class Client {
   readonly cluster: Cluster
@@ -76,6 +81,7 @@ export class Client {
     try {
       await client.#founded()
       if (cluster.voters.length >= syncedServersMin) await client.namespace.makeRoot()
+      await client.#lease.begin()
       return client
     } catch (error) {
       cluster.close()

@@ -41,6 +41,13 @@ export class Lease {
     cluster.onChange((link) => this.#generations.delete(link.index))
   }
 
+  /** Asks for it before it is needed: what is made first is then known as well as what comes later. */
+  async begin(): Promise<void> {
+    this.#usedMs = this.#cluster.clock.monotonic()
+    this.#renew()
+    await this.#asking
+  }
+
   /**
    * Since when nobody else can have changed anything, on the monotonic clock; undefined when somebody
    * can. To be asked at each use: it also keeps the lease alive.

@@ -26,6 +26,7 @@ import {
 } from '../wire/records.js'
 import { noVersion, type Version } from '../wire/version.js'
 import type { Cluster } from './cluster.js'
+import { FolderLookups } from './folder-lookups.js'
 import { KeyLocks } from './key-locks.js'
 import type { Lease } from './lease.js'
 import { Newborn, type NewbornFile } from './newborn.js'
@@ -91,6 +92,8 @@ export class Namespace {
   readonly #cache: NodeCache
   readonly #newborn: Newborn
   readonly #locks = new KeyLocks()
+  readonly #lookups = new FolderLookups()
+  readonly #beingRead = new Map<number, Promise<void>>()
 
   constructor(
     cluster: Cluster,
@@ -111,7 +114,11 @@ export class Namespace {
   /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */
   async lookup(parent: number, name: string): Promise<Node> {
     assertName(name)
-    const certain = this.#certain(parent, name)
+    let certain = this.#certain(parent, name)
+    if (certain === undefined && this.#paysToRead(parent)) {
+      await this.#readToEnd(parent)
+      certain = this.#certain(parent, name)
+    }
     if (certain === null) throw new DfsError('notFound')
     if (certain !== undefined) return certain
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
@@ -196,16 +203,7 @@ export class Namespace {
     // What cannot be stored now is tried again by whoever waits for it.
     await this.#newborn.settle(folder).catch(() => undefined)
     const whole = coversEverything(new Set(this.#cluster.voters))
-    const ask = async (behind: string) => {
-      const [askedMs, page] = await this.#asked(() => this.#registers.list(folder, behind, !whole))
-      return this.#cache.asOf(askedMs, () => {
-        const self = this.#noteNode(folder, page.folder)
-        const entries = page.entries.map((listed) => this.#noteListed(folder, listed, whole))
-        if (page.undecided.size > 0) this.#lease.forgetAll()
-        else this.#cache.setListed(folder, behind, page.end, page.more)
-        return { page, self, entries }
-      })
-    }
+    const ask = (behind: string) => this.#page(folder, behind, whole)
     let { page, self, entries } = await ask(after)
     // A page of nothing but removed names says nothing, and is not the end.
     while (page.entries.length === 0 && page.more) ({ page, self, entries } = await ask(page.end))
@@ -222,6 +220,52 @@ export class Namespace {
     return left.length === 0 && page.more
       ? this.list(folder, page.end)
       : { entries: left, more, undecided }
+  }
+
+  /** A page of a folder, behind the name `behind`, put into the cache. */
+  async #page(folder: number, behind: string, whole: boolean) {
+    const [askedMs, page] = await this.#asked(() => this.#registers.list(folder, behind, !whole))
+    return this.#cache.asOf(askedMs, () => {
+      const self = this.#noteNode(folder, page.folder)
+      const entries = page.entries.map((listed) => this.#noteListed(folder, listed, whole))
+      if (page.undecided.size > 0) this.#lease.forgetAll()
+      else this.#cache.setListed(folder, behind, page.end, page.more)
+      return { page, self, entries }
+    })
+  }
+
+  #paysToRead(folder: number): boolean {
+    if (this.#beingRead.has(folder)) return true
+    if (this.#lease.aloneSinceMs === undefined) return false
+    const summary = this.#cache.anyNode(folder)?.folder
+    return summary != null && this.#lookups.paysToRead(folder, summary.live)
+  }
+
+  /** Resolves when the folder is in the cache, or will not be; never rejects. */
+  #readToEnd(folder: number): Promise<void> {
+    const running = this.#beingRead.get(folder)
+    if (running !== undefined) return running
+    const live = this.#cache.anyNode(folder)?.folder?.live ?? 0
+    const pagesMax = 2 + live / limits.knownNamesPerPageMin
+    const read = async (): Promise<boolean> => {
+      let end = ''
+      for (let count = 0; count < pagesMax; count += 1) {
+        const { page } = await this.#page(folder, end, true)
+        if (page.undecided.size > 0) return false
+        if (!page.more) return true
+        end = page.end
+      }
+      return false
+    }
+    // Whoever asked for a name asks for it alone then, and hears what is wrong.
+    const done = read()
+      .catch(() => false)
+      .then((isKnown) => {
+        this.#beingRead.delete(folder)
+        this.#lookups.wasRead(folder, isKnown)
+      })
+    this.#beingRead.set(folder, done)
+    return done
   }
 
   /** A name whose inode went while the folder was read: as it is now, undefined when it is gone. */

@@ -56,6 +56,7 @@ export class FolderPieces implements PieceStore {
   }
 
   async sync(names: readonly PieceName[]): Promise<void> {
+    if (names.length === 0) return
     const folders = new Set(names.map(({ segment }) => join(this.#pieces, folderOf(segment))))
     const paths = [...names.map((name) => this.#file(name)), ...folders, this.#pieces]
     const next = paths.values()

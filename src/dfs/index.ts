@@ -3,7 +3,7 @@
  * and the references to their segments. Synchronous and deterministic. It stores and finds; what may
  * be stored is decided by the acceptor. The tables are described in docs/storage.md.
  */
-import { closeSync, fsyncSync, fsync as fsyncWithCallback, openSync } from 'node:fs'
+import { closeSync, fdatasyncSync, fdatasync as fdatasyncWithCallback, openSync } from 'node:fs'
 import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
 import { DfsError } from '../errors.js'
@@ -22,7 +22,8 @@ import {
 } from '../wire/records.js'
 import { noVersion, type Version } from '../wire/version.js'
 
-const fsync = promisify(fsyncWithCallback)
+/** What is needed to read the data back is on the disk then, its length included; times may not be. */
+const fdatasync = promisify(fdatasyncWithCallback)
 const folderType = fileType.folder >> 12
 
 /** Raised with every change of the tables that an older program could not read. */
@@ -212,7 +213,7 @@ export class AccountIndex {
       const result = work()
       if (this.#failure !== undefined) throw this.#failure
       if (this.#db.inTransaction) this.#statements.commit.run()
-      if (this.#syncBeforeReply && this.#walFile !== undefined) fsyncSync(this.#walFile)
+      if (this.#syncBeforeReply && this.#walFile !== undefined) fdatasyncSync(this.#walFile)
       totals = { ...this.#totals }
       for (const note of this.#onCommit) note()
       return result
@@ -575,7 +576,7 @@ export class AccountIndex {
 
   /** Resolves when every group that has returned is on the disk. */
   async sync(): Promise<void> {
-    if (this.#walFile !== undefined) await fsync(this.#walFile)
+    if (this.#walFile !== undefined) await fdatasync(this.#walFile)
   }
 
   close(): void {

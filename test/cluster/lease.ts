@@ -35,6 +35,17 @@ async function alone({ namespace }: Client): Promise<void> {
   }
 }
 
+/** How often `client` sends each request from now on. */
+function countRequests({ cluster }: Client): Map<string, number> {
+  const counts = new Map<string, number>()
+  const { request } = cluster
+  cluster.request = (index, verb, ...rest) => {
+    counts.set(verb, (counts.get(verb) ?? 0) + 1)
+    return request.call(cluster, index, verb, ...rest) as never
+  }
+  return counts
+}
+
 t.test('what one has made and not stored yet is there when another one looks', async (t) => {
   const servers = await startServers(t)
   const first = await connect(t, servers, true)
@@ -89,18 +100,47 @@ t.test('nothing is asked of the servers as long as it is alone', async (t) => {
   const { ino } = await client.namespace.create(rootIno, 'folder', folderAttributes)
   const file = await client.namespace.create(ino, 'file', attributes)
   await new Promise((resolve) => setTimeout(resolve, limits.cacheLifeMs + 200))
-  let asked = 0
-  const { cluster } = client
-  const { request } = cluster
-  cluster.request = (index, verb, ...rest) => {
-    if (verb === 'lookup' || verb === 'read') asked += 1
-    return request.call(cluster, index, verb, ...rest) as never
-  }
+  const counts = countRequests(client)
   t.equal((await client.namespace.lookup(rootIno, 'folder')).ino, ino)
   t.equal((await client.namespace.lookup(ino, 'file')).version, file.version)
   await t.rejects(client.namespace.lookup(ino, 'never made'), { code: 'notFound' })
   t.equal((await client.namespace.node(ino, true)).ino, ino)
-  t.equal(asked, 0)
+  t.equal(counts.get('lookup'), undefined)
+  t.equal(counts.get('read'), undefined)
+})
+
+t.test('it is alone from its first operation on', async (t) => {
+  const servers = await startServers(t)
+  const client = await connect(t, servers, true)
+  const { ino } = await client.namespace.create(rootIno, 'folder', folderAttributes)
+  const counts = countRequests(client)
+  await t.rejects(client.namespace.lookup(ino, 'never made'), { code: 'notFound' })
+  t.equal(counts.get('lookup'), undefined)
+})
+
+t.test('a folder of which many names are asked for is read as a whole', async (t) => {
+  const servers = await startServers(t)
+  const first = await connect(t, servers, false)
+  const folder = await first.namespace.create(rootIno, 'folder', folderAttributes)
+  const names = Array.from({ length: 64 }, (_, index) => `f${index}`)
+  for (const name of names) await first.namespace.create(folder.ino, name, attributes)
+  await first.namespace.unlink(folder.ino, 'f7')
+  await first.close()
+  const client = await connect(t, servers, true)
+  await client.namespace.lookup(rootIno, 'folder')
+  const counts = countRequests(client)
+  const found = await Promise.all(
+    names.map((name) =>
+      client.namespace.lookup(folder.ino, name).then(
+        () => [],
+        () => [name],
+      ),
+    ),
+  )
+  t.same(found.flat(), ['f7'])
+  await t.rejects(client.namespace.lookup(folder.ino, 'g'), { code: 'notFound' })
+  t.ok((counts.get('lookup') ?? 0) <= 8, `${counts.get('lookup')} look-ups`)
+  t.equal(counts.get('list'), 2)
 })
 
 t.test(

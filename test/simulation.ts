@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
+import { outdatedMutants } from './simulation/mutants.js'
 import { type Outcome, runSeed } from './simulation/world.js'
 
 interface Kept {
@@ -47,6 +48,10 @@ t.test('seeds of today show no bug', async (t) => {
     }
     assertClean(t, await runSeed(seed), '')
   }
+})
+
+t.test('every deliberate bug can still be put into the program', async (t) => {
+  t.same(outdatedMutants(), [])
 })
 
 function assertClean(t: Test, { seed, violations }: Outcome, showed: string): void {

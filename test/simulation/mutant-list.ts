@@ -30,9 +30,9 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'ballots: the owner aborts without one',
     transaction,
-    'const fate = await this.#recovery.recover(id, body);',
+    'let fate = await this.#recovery.recover(id, body);',
     `await this.#cluster.ask(this.#cluster.voters, 'decide', () => ({ decisions: [{ id, commit: false, body }] }));
-     const fate = 'aborted';`,
+     let fate = 'aborted';`,
   ),
   mutant(
     'ballots: a promise does not keep a late vote out',
@@ -145,8 +145,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a vote takes no locks',
     acceptor,
-    "this.#locks.take(id, body);\n        return refuse('yes');",
-    "return refuse('yes');",
+    'this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) });\n        this.#locks.take(record.id, record.body);',
+    'this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) });',
   ),
   mutant(
     'locks are forgotten when a server starts',
@@ -154,10 +154,21 @@ export const mutants: readonly Mutant[] = [
     'if (body !== null && (record.yes || record.everCommit))',
     'if (false)',
   ),
+  {
+    name: 'a vote is only in memory',
+    edits: [
+      { file: acceptor, from: 'this.#index.putRecord({ ...record, body, commit: null });', to: '' },
+      {
+        file: 'dfs/vote-log.js',
+        from: 'this.#entries.push(...entries.map((entry) => Buffer.from(entry)));',
+        to: '',
+      },
+    ],
+  },
   mutant(
-    'a vote is only in memory',
-    acceptor,
-    'this.#index.putRecord({ ...record, body, commit: null });',
+    'a vote waits for the index in memory only',
+    'dfs/vote-log.js',
+    'this.#entries.push(...entries.map((entry) => Buffer.from(entry)));',
     '',
   ),
   mutant(
@@ -175,7 +186,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'an unknown outcome is taken for a failure',
     transaction,
-    "throw attempt.failure ?? new DfsError('unknownOutcome');",
+    "throw new DfsError('unknownOutcome', undefined, { cause: attempt.failure });",
     'return this.#failed(attempt);',
   ),
   mutant(
@@ -205,7 +216,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a create does not depend on its folder',
     namespace,
-    'absent: true, version: noVersion },\n                        exactly(folder),',
+    'absent: true, version: noVersion },\n                    exactly(folder),',
     'absent: true, version: noVersion },',
   ),
   mutant(
@@ -217,7 +228,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'getattr answers from the cache',
     namespace,
-    'const cached = fresh ? undefined : this.#cache.node(ino);',
+    'const cached = fresh ? this.#cache.certainNode(ino) : this.#cache.node(ino);',
     'const cached = this.#cache.anyNode(ino);',
   ),
   mutant(
@@ -249,7 +260,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'pieces are not carried to the neighbours of who did not answer',
     transaction,
-    'if (unheard.size === 0)',
+    'if (unheard.size === 0 || absent.size === 0)',
     'if (true)',
   ),
   mutant(

@@ -53,6 +53,7 @@ const table = {
   version: [40, 'EPROTO', 'The peer speaks another version of the protocol'],
   tooManyExtents: [41, 'EFBIG', 'File has too many extents'],
   crossDevice: [42, 'EXDEV', 'Invalid cross-device link'],
+  damaged: [43, 'EIO', 'The index of the server is damaged'],
 } as const satisfies Record<string, readonly [number, keyof typeof constants.errno, string]>
 
 export type ErrorCode = keyof typeof table

@@ -70,7 +70,12 @@ export const limits = {
   repairIntervalMs: 60_000,
   /** Records, tombstones and replaced content are kept at least so long. */
   sweepAgeMs: 60_000,
+  /** Noted rotten copies of pieces, and rotten registers. */
   badCopiesMax: 10_000,
+  /** A file without a name that nobody wrote for so long belongs to a mount that died. */
+  orphanAgeMs: 48 * 3600_000,
+  /** A mount writes those it has open so often. */
+  orphanRenewalMs: 3600_000,
 
   // Client memory and parallelism.
   /** Files that one `dfc put -r` or `get -r` transfers at once. */
@@ -194,6 +199,10 @@ assert(limits.segmentBytesMax % limits.draftChunkBytes === 0)
 assert(
   limits.segmentBytesMax * (limits.uploadsInFlightMax + 1) < limits.draftBytesMax,
   'a file that streams in must not spill',
+)
+assert(
+  limits.orphanRenewalMs * 2 + 24 * 3600_000 < limits.orphanAgeMs,
+  'a file that is open must not be collected, also when somebody has a clock that is a day off',
 )
 assert(
   limits.leaseMs + limits.leaseSlackMs < limits.requestTimeoutMs,

@@ -17,6 +17,7 @@ function run(...args: readonly string[]): Verdict {
 t.test('the model of the replication rules shows no violation', async (t) => {
   t.match(run('7000', '80'), { seeds: 80, bad: 0 })
   t.match(run('8000', '80', 'dir=1', 'empty=1'), { seeds: 80, bad: 0 })
+  t.match(run('9000', '80', 'rot=2'), { seeds: 80, bad: 0 })
 })
 
 t.test('the model finds a violation when a rule is switched off', async (t) => {
@@ -28,4 +29,5 @@ t.test('the model finds a violation when a rule is switched off', async (t) => {
   ] as const) {
     t.ok(run('0', '150', rule, ...args).bad > 0, rule)
   }
+  t.ok(run('0', '150', '-rotquorum', 'rot=2').bad > 0, 'rotquorum')
 })

@@ -62,12 +62,13 @@ export class Client {
     const transactions = new Transactions(cluster, registers, recovery, this.#settlement, writer)
     this.#lease = wantsLease ? new Lease(cluster, () => this.namespace.store()) : noLease
     this.namespace = new Namespace(cluster, registers, transactions, this.#lease)
-    const mover = { cluster, writer, reader: this.content.reader }
+    const mover = { cluster, writer, reader: this.content.reader, registers, transactions }
     this.keeper = new Keeper(
       mover,
       recovery,
       () => this.#settlement.settled(),
       () => this.#lease.forgetAll(),
+      () => this.namespace.renewKept(),
     )
   }
 

@@ -94,6 +94,9 @@ export class Namespace {
   readonly #locks = new KeyLocks()
   readonly #lookups = new FolderLookups()
   readonly #beingRead = new Map<number, Promise<void>>()
+  /** Files without a name that somebody here has open. */
+  readonly #kept = new Set<number>()
+  #renewedMs: number
 
   constructor(
     cluster: Cluster,
@@ -107,6 +110,7 @@ export class Namespace {
     this.#lease = lease
     this.#cache = new NodeCache(cluster.clock, () => lease.aloneSinceMs)
     this.#newborn = new Newborn(cluster.clock, (ino) => this.#bear(ino))
+    this.#renewedMs = cluster.clock.monotonic()
   }
 
   // -- reading -----------------------------------------------------------------------------------
@@ -411,8 +415,27 @@ export class Namespace {
     })
   }
 
+  /**
+   * Writes the files that are kept without a name again, once an hour at most, so that they are not
+   * taken for those of a mount that died.
+   */
+  async renewKept(everyMs: number = limits.orphanRenewalMs): Promise<void> {
+    const nowMs = this.#cluster.clock.monotonic()
+    if (nowMs - this.#renewedMs < everyMs) return
+    this.#renewedMs = nowMs
+    for (const ino of this.#kept) {
+      try {
+        await this.#rewrite(ino, (inode) => inode)
+      } catch (error) {
+        if (!isGone(error)) throw error
+        this.#kept.delete(ino)
+      }
+    }
+  }
+
   /** Deletes an inode that no name refers to any more. */
   async forget(ino: number): Promise<void> {
+    this.#kept.delete(ino)
     await this.#change([inodeKey(ino)], [], async (fresh) => {
       const node = await this.#nodeForChange(ino, fresh)
       if (node.inode.nlink > 0) return undefined
@@ -859,7 +882,10 @@ export class Namespace {
     }
     return {
       write: { key, value: encodeInode(inode) },
-      done: (id) => this.#writeNode(node.ino, id, inode),
+      done: (id) => {
+        if (nlink === 0) this.#kept.add(node.ino)
+        return this.#writeNode(node.ino, id, inode)
+      },
     }
   }
 

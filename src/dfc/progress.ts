@@ -5,7 +5,7 @@
 import { clearLine, cursorTo } from 'node:readline'
 import { SingleBar } from 'cli-progress'
 import type { Clock, Timer } from '../clock.js'
-import { escapeName, sizeText } from './terminal/format.js'
+import { barText, escapeName, sizeText } from './terminal/format.js'
 import type { Output } from './terminal/output.js'
 
 const patienceMs = 1000
@@ -82,11 +82,4 @@ export class Progress {
     const amount = `${sizeText(value)} of ${sizeText(total)}`
     return `${name} ${barText(progress)} ${percent}  ${amount}  ${sizeText(rate)}/s  ${left}`
   }
-}
-
-const barColumns = 20
-
-function barText(progress: number): string {
-  const full = Math.round(Math.min(1, Math.max(0, progress)) * barColumns)
-  return `[${'#'.repeat(full)}${'-'.repeat(barColumns - full)}]`
 }

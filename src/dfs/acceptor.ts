@@ -69,10 +69,14 @@ export class Acceptor {
   #incarnation = 0
   #fence = noVersion
   #floor = noVersion
+  /** Changes whenever something is decided about a register that has rotted. */
+  #rotMark: number
 
   constructor(index: AccountIndex, random: Random, log: VoteLog = new MemoryVoteLog()) {
     this.#index = index
     this.#log = log
+    // So that none from before a restart is taken for one of now.
+    this.#rotMark = index.now() % 2 ** 32
     index.onRollback(() => this.#undo())
     index.onCommit(() => this.#logVotes())
     if (index.state('incarnation') === undefined) {
@@ -243,7 +247,7 @@ export class Acceptor {
   }
 
   /** A vote from the log of a process that was ended before it could write it to the index. */
-  restore({ id, settles, body }: Pick<Request<'commit'>, 'id' | 'settles' | 'body'>): void {
+  restoreVote({ id, settles, body }: Pick<Request<'commit'>, 'id' | 'settles' | 'body'>): void {
     if (
       this.#undecided.get(id) === undefined &&
       this.#decisionOf(id) === undefined &&
@@ -465,10 +469,11 @@ export class Acceptor {
   changes({ afterVersion, afterKey, withValues, limit }: Request<'changes'>): Reply<'changes'> {
     this.#assertNotBlank()
     const wanted = Math.min(limit, limits.surveyEntriesMax)
-    const changed = this.#index.changes(afterVersion, afterKey, wanted)
+    const { registers: changed, more } = this.#index.changes(afterVersion, afterKey, wanted)
     if (!withValues) {
       const registers = changed.map(({ key, version }) => ({ key, version, value: null }))
-      return { stamp: this.stamp(), registers, more: changed.length === wanted }
+      const checksums = changed.map(({ checksum }) => checksum)
+      return { stamp: this.stamp(), registers, checksums, more }
     }
     let total = 0
     const fitting = changed.findIndex(({ bytes }) => {
@@ -480,7 +485,38 @@ export class Acceptor {
       const { value } = this.#index.register(key)
       return { key, version, value }
     })
-    return { stamp: this.stamp(), registers, more: fitting !== -1 || changed.length === wanted }
+    const checksums = page.map(({ checksum }) => checksum)
+    return { stamp: this.stamp(), registers, checksums, more: fitting !== -1 || more }
+  }
+
+  /** What has rotted here, for a repair to bring it back: see docs/decisions/0011. */
+  rotten({ limit }: Request<'rotten'>): Reply<'rotten'> {
+    this.#assertFilled()
+    const keys: Key[] = []
+    for (const key of this.#index.rottenKeys()) {
+      if (keys.length >= Math.min(limit, limits.readKeysMax)) break
+      if (this.#locks.holder(key) === undefined) keys.push(key)
+    }
+    return { stamp: this.stamp(), keys, mark: this.#rotMark, floor: this.#floor }
+  }
+
+  restore({ register, mark, floor }: Request<'restore'>): Reply<'restore'> {
+    this.#assertFilled()
+    const { key, version, value } = register
+    assertValue(key, value)
+    const isUntouched =
+      mark === this.#rotMark && floor === this.#floor && this.#locks.holder(key) === undefined
+    const here = this.#index.wholeRegister(key)
+    const isLost = here === undefined || (here.version === noVersion && version <= floor)
+    const restored = isUntouched && isLost
+    if (restored) this.#index.restoreRegister(key, version, value)
+    return { stamp: this.stamp(), restored }
+  }
+
+  orphans({ before, limit }: Request<'orphans'>): Reply<'orphans'> {
+    this.#assertFilled()
+    const inos = this.#index.orphans(before, Math.min(limit, limits.surveyEntriesMax))
+    return { stamp: this.stamp(), inos }
   }
 
   /** Decisions whose effect was installed before: only the record of them is missing here. */
@@ -646,9 +682,16 @@ export class Acceptor {
       this.#index.removePiece(segment, piece)
   }
 
-  /** Nothing old replaces something new, and nothing below the floor comes back. */
+  /**
+   * Nothing old replaces something new, and nothing below the floor comes back. Of what has rotted
+   * nobody knows how old it is: it waits for a repair, which brings the latest.
+   */
   #set(key: Key, version: Version, value: Buffer | null): void {
-    const current = this.#index.register(key)
+    const current = this.#index.wholeRegister(key)
+    if (current === undefined) {
+      this.#rotMark = (this.#rotMark + 1) % 2 ** 32
+      return
+    }
     const exists = current.version !== noVersion
     if (version > current.version && (exists || version > this.#floor)) {
       this.#index.setRegister(key, version, value)

@@ -33,11 +33,24 @@ export class Account {
   readonly #clock: Clock
   readonly #close: () => void
   readonly #collector: Collector
+  /** Pieces whose files may be there before their rows. */
+  readonly #arriving = new Set<string>()
+  readonly #onDamage: (account: Account, error: DfsError) => void
+  #isGivenUp = false
+  #mayHaveStrays = true
   #late: Timer | undefined
   #lateBytes = 0
 
-  constructor(user: string, storage: AccountStorage, random: Random, clock: Clock) {
+  /** `onDamage`: the index turned out to be broken; the account must be closed and begun anew. */
+  constructor(
+    user: string,
+    storage: AccountStorage,
+    random: Random,
+    clock: Clock,
+    onDamage: (account: Account, error: DfsError) => void = () => {},
+  ) {
     this.user = user
+    this.#onDamage = onDamage
     this.index = storage.index
     this.pieces = storage.pieces
     this.#clock = clock
@@ -46,6 +59,7 @@ export class Account {
     this.#restoreVotes(storage.votes)
     this.lease = new Lease(storage.index, clock, random)
     if (storage.index.openedUnclean(storage.boot)) {
+      storage.index.assertWhole()
       this.acceptor.becomeUnsure(random)
       notice(`${user}: the machine stopped without notice: repair has to confirm what is here`)
     }
@@ -62,7 +76,7 @@ export class Account {
         const reader = new Reader(entry)
         const request = messages.commit.request.read(reader)
         this.#putInline(request.pieces, reader.rest())
-        this.acceptor.restore(request)
+        this.acceptor.restoreVote(request)
       }
     })
     log.clear()
@@ -194,8 +208,51 @@ export class Account {
   /** Where all four agree, segments that nothing refers to are garbage for good. */
   raiseFloor(request: Request<'floor'>): Reply<'floor'> {
     const reply = this.acceptor.raiseFloor(request)
-    if (reply.raised) this.#collector.collect(this.acceptor.floor)
+    if (reply.raised) {
+      this.#collector.collect(this.acceptor.floor)
+      // What crashes left behind is looked for once after each start.
+      if (this.#mayHaveStrays) void this.#removeStrays()
+      this.#mayHaveStrays = false
+    }
     return reply
+  }
+
+  /** The caller has a file of this piece in the making, until the function returned is called. */
+  arriving({ segment, piece }: PieceName): () => void {
+    const key = `${segment}.${piece}`
+    this.#arriving.add(key)
+    return () => this.#arriving.delete(key)
+  }
+
+  /** Files that a crash between the file and its row has left, in what the store has of pieces. */
+  async findStrays({ remove }: Request<'strays'>): Promise<Reply<'strays'>> {
+    let found = 0
+    for await (const { segment, piece } of this.pieces.list()) {
+      if (this.#isGivenUp) throw new DfsError('damaged')
+      if (this.#arriving.has(`${segment}.${piece}`)) continue
+      if (this.index.pieceOf(segment, piece)?.content === null) continue
+      // It may have been collected, with its row, since it was listed.
+      if (!this.pieces.holds({ segment, piece })) continue
+      found += 1
+      if (remove) this.pieces.remove({ segment, piece })
+    }
+    return { stamp: this.acceptor.stamp(), found }
+  }
+
+  async #removeStrays(): Promise<void> {
+    try {
+      const { found } = await this.findStrays({ remove: true })
+      if (found > 0) notice(`${this.user}: ${found} files of no piece were removed`)
+    } catch (thrown) {
+      debugDfs('%s: strays: %o', this.user, thrown)
+    }
+  }
+
+  /** The index is broken: its owner closes the account, and nobody believes what it has. */
+  giveUp(error: DfsError): void {
+    if (this.#isGivenUp) return
+    this.#isGivenUp = true
+    this.#onDamage(this, error)
   }
 
   /** Resolves when these segments' pieces, and then all that the index says, are on the disk. */
@@ -230,7 +287,8 @@ export class Account {
     this.#collector.stop()
     this.lease.close()
     this.#late?.cancel()
-    this.#applyLate()
+    if (!this.#isGivenUp) this.#applyLate()
+    this.#isGivenUp = true
     this.#close()
     debugDfs('%s: account closed', this.user)
   }

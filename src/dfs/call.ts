@@ -21,6 +21,7 @@ import {
   type NowVerb,
   WithPayload,
 } from './handlers.js'
+import { storageError } from './storage-error.js'
 
 export type Parts = readonly Uint8Array[]
 
@@ -83,7 +84,8 @@ export async function runLater(context: Context, call: LaterCall): Promise<Parts
 /** The failure frame for what a handler threw. */
 export function failedCall(context: Context, call: NowCall | LaterCall, thrown: unknown): Parts {
   if (thrown instanceof AssertionError) throw thrown
-  const error = asDfsError(thrown)
+  const error = asDfsError(storageError(thrown))
+  if (error.code === 'damaged') context.account.giveUp(error)
   if (error !== thrown && error.code === 'io') {
     const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
     notice(`${context.account.user}: ${call.verb} failed: ${text}`)

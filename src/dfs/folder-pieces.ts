@@ -3,7 +3,7 @@
  * are the first two digits of the segment's id. What is still being written is in `uploads/`, which
  * is emptied when the store opens, and is renamed when whole.
  */
-import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { open, readdir, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asDfsError } from '../errors.js'
@@ -49,6 +49,10 @@ export class FolderPieces implements PieceStore {
 
   read(name: PieceName, offset: number, length: number): Promise<Buffer> {
     return readAt(this.#file(name), offset, length)
+  }
+
+  holds(name: PieceName): boolean {
+    return existsSync(this.#file(name))
   }
 
   remove(name: PieceName): void {

@@ -29,7 +29,7 @@ export class WithPayload<R> {
   }
 }
 
-export type LaterVerb = 'status' | 'putPiece' | 'getPiece' | 'sync'
+export type LaterVerb = 'status' | 'putPiece' | 'getPiece' | 'sync' | 'strays'
 /** `hello` and `authenticate` belong to the handshake. */
 export type NowVerb = Exclude<Verb, LaterVerb | 'hello' | 'authenticate'>
 
@@ -82,6 +82,9 @@ export const handlers = {
     fillStart: ({ account }, request) => account.acceptor.fillStart(request),
     fill: ({ account }, request) => account.acceptor.fill(request),
     fillEnd: ({ account }, request) => account.acceptor.fillEnd(request),
+    rotten: ({ account }, request) => account.acceptor.rotten(request),
+    restore: ({ account }, request) => account.acceptor.restore(request),
+    orphans: ({ account }, request) => account.acceptor.orphans(request),
   },
   later: {
     status: ({ account }) => account.status(),
@@ -91,6 +94,7 @@ export const handlers = {
       return new WithPayload(reply, payload)
     },
     sync: ({ account }, request) => account.sync(request),
+    strays: ({ account }, request) => account.findStrays(request),
   },
 } satisfies Handlers
 

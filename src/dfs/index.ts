@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
-import { debugDfs } from '../log.js'
+import { debugDfs, notice } from '../log.js'
 import {
   decodeEntry,
   decodeInode,
@@ -21,30 +21,45 @@ import {
   type Segment,
 } from '../wire/records.js'
 import { noVersion, type Version } from '../wire/version.js'
+import {
+  type EntryRow,
+  entryChecksum,
+  type InodeRow,
+  inodeChecksum,
+  isWholeEntry,
+  isWholeInode,
+  linksOf,
+  recordChecksum,
+  stateChecksum,
+} from './row-checksums.js'
+import { storageError } from './storage-error.js'
 
 /** What is needed to read the data back is on the disk then, its length included; times may not be. */
 const fdatasync = promisify(fdatasyncWithCallback)
 const folderType = fileType.folder >> 12
 
 /** Raised with every change of the tables that an older program could not read. */
-const schemaVersion = 1
+const schemaVersion = 2
 
 const schema = `
-CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS inodes (ino INTEGER PRIMARY KEY, version TEXT NOT NULL, value BLOB);
+CREATE TABLE IF NOT EXISTS state (
+  name TEXT PRIMARY KEY, value NOT NULL, checksum INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inodes (
+  ino INTEGER PRIMARY KEY, version TEXT NOT NULL, value BLOB, links INTEGER, checksum INTEGER);
 CREATE INDEX IF NOT EXISTS inodes_version ON inodes (version);
 CREATE TABLE IF NOT EXISTS entries (
   parent INTEGER NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL,
-  ino INTEGER, type INTEGER, PRIMARY KEY (parent, name)) WITHOUT ROWID;
+  ino INTEGER, type INTEGER, checksum INTEGER, PRIMARY KEY (parent, name)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS entries_version ON entries (version);
 CREATE TABLE IF NOT EXISTS folders (
   ino INTEGER PRIMARY KEY, touched TEXT NOT NULL, live INTEGER NOT NULL, subfolders INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS records (
   id TEXT PRIMARY KEY, body BLOB, yes INTEGER NOT NULL DEFAULT 0, promised INTEGER NOT NULL DEFAULT 0,
   accepted INTEGER NOT NULL DEFAULT 0, accepted_commit INTEGER NOT NULL DEFAULT 0,
-  ever_commit INTEGER NOT NULL DEFAULT 0, decision INTEGER) WITHOUT ROWID;
+  ever_commit INTEGER NOT NULL DEFAULT 0, decision INTEGER, checksum INTEGER) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS records_undecided ON records (id) WHERE decision IS NULL;
 CREATE INDEX IF NOT EXISTS inodes_dead ON inodes (version) WHERE value IS NULL;
+CREATE INDEX IF NOT EXISTS inodes_orphans ON inodes (version) WHERE links = 0;
 CREATE INDEX IF NOT EXISTS entries_dead ON entries (version) WHERE ino IS NULL;
 CREATE TABLE IF NOT EXISTS segments (
   segment TEXT PRIMARY KEY, refs INTEGER NOT NULL, held INTEGER NOT NULL, length INTEGER NOT NULL,
@@ -85,6 +100,14 @@ export interface ChangedRegister {
   readonly version: Version
   /** About what the value takes. */
   readonly bytes: number
+  /** Of key, version and value. */
+  readonly checksum: number
+}
+
+interface Place {
+  readonly key: Key
+  readonly version: Version
+  readonly bytes: number
 }
 
 export interface StoredRecord {
@@ -104,8 +127,10 @@ interface ListedRow {
   readonly version: Version
   readonly ino: number | null
   readonly type: number
+  readonly checksum: number
   readonly inodeVersion: Version | null
   readonly inodeValue: Buffer | null
+  readonly inodeChecksum: number | null
 }
 
 interface RecordRow {
@@ -117,6 +142,7 @@ interface RecordRow {
   readonly accepted_commit: number
   readonly ever_commit: number
   readonly decision: number | null
+  readonly checksum: number
 }
 
 interface ChangedInode {
@@ -169,6 +195,10 @@ export class AccountIndex {
   readonly #statements
   readonly #onRollback: (() => void)[] = []
   readonly #onCommit: (() => void)[] = []
+  /** Registers that were found rotten and have not been restored since. */
+  readonly #rotten = new Set<Key>()
+  /** A register was restored whose old value is not known: references may be counted too high. */
+  #mayMiscount = false
   /** Counted when the index opens and kept with every change. */
   #totals: Totals
   #depth = 0
@@ -180,22 +210,34 @@ export class AccountIndex {
   private constructor(path: string, now: () => number) {
     this.#now = now
     this.#db = new Database(path)
-    // One process has a server's folder; without sharing, SQLite needs no locks of its own.
-    this.#db.pragma('locking_mode = EXCLUSIVE')
-    this.#db.pragma('journal_mode = WAL')
-    this.#db.pragma('synchronous = NORMAL')
-    this.#db.pragma('wal_autocheckpoint = 10000')
-    this.#db.pragma('cache_size = -8000')
-    assertSchema(this.#db, path)
-    this.#db.exec(schema)
+    try {
+      // One process has a server's folder; without sharing, SQLite needs no locks of its own.
+      this.#db.pragma('locking_mode = EXCLUSIVE')
+      this.#db.pragma('journal_mode = WAL')
+      this.#db.pragma('synchronous = NORMAL')
+      this.#db.pragma('wal_autocheckpoint = 10000')
+      this.#db.pragma('cache_size = -8000')
+      bringUpToDate(this.#db, path)
+      this.#db.exec(schema)
+      this.#statements = prepare(this.#db)
+      this.#totals = this.#countTotals()
+    } catch (thrown) {
+      this.#db.close()
+      throw thrown
+    }
     this.#walFile = path === ':memory:' ? undefined : openSync(`${path}-wal`, 'r+')
-    this.#statements = prepare(this.#db)
-    this.#totals = this.#countTotals()
   }
 
-  /** Opens or creates the index at `path` (':memory:' for a simulation). `now` in ms since 1970. */
+  /**
+   * Opens or creates the index at `path` (':memory:' for a simulation). `now` in ms since 1970. Throws
+   * `damaged` when what is there cannot be an index any more.
+   */
   static open(path: string, now: () => number = Date.now): AccountIndex {
-    return new AccountIndex(path, now)
+    try {
+      return new AccountIndex(path, now)
+    } catch (thrown) {
+      throw storageError(thrown)
+    }
   }
 
   /**
@@ -227,6 +269,11 @@ export class AccountIndex {
     }
   }
 
+  /** In whole milliseconds since 1970, by this server's clock. */
+  now(): number {
+    return Math.floor(this.#now())
+  }
+
   /** Calls `undo` whenever a group was rolled back: what was derived from it must be read again. */
   onRollback(undo: () => void): void {
     this.#onRollback.push(undo)
@@ -256,34 +303,82 @@ export class AccountIndex {
     return before !== undefined && before !== '' && before !== boot
   }
 
+  /** Reads all of it, which takes its time. Throws `damaged` when its structure is broken. */
+  assertWhole(): void {
+    const found = this.#db.pragma('quick_check(1)', { simple: true })
+    if (found !== 'ok') throw new DfsError('damaged', `${found}`)
+  }
+
   // -- state -------------------------------------------------------------------------------------
 
   state(name: string): string | number | undefined {
-    const row = this.#statements.getState.get(name) as { value: string | number } | undefined
+    const row = this.#statements.getState.get(name) as
+      | { value: string | number; checksum: number }
+      | undefined
+    if (row !== undefined && row.checksum !== stateChecksum(name, row.value)) rottenRow('state')
     return row?.value
   }
 
   setState(name: string, value: string | number): void {
-    this.#write(() => this.#statements.setState.run(name, value))
+    this.#write(() => this.#statements.setState.run(name, value, stateChecksum(name, value)))
   }
 
   // -- registers ---------------------------------------------------------------------------------
 
+  /** Throws `corrupt` when it has rotted: then nobody here knows even its version. */
   register(key: Key): StoredRegister {
+    return this.wholeRegister(key) ?? this.#rot(key)
+  }
+
+  /** Undefined when it has rotted. */
+  wholeRegister(key: Key): StoredRegister | undefined {
     const parsed = parseKey(key)
-    return parsed.kind === 'inode' ? this.inode(parsed.ino) : this.entry(parsed.parent, parsed.name)
+    if (parsed.kind === 'inode') {
+      const row = this.#inodeRow(parsed.ino)
+      if (row === undefined) return never
+      return isWholeInode(parsed.ino, row) ? row : undefined
+    }
+    const row = this.#entryRow(parsed.parent, parsed.name)
+    if (row === undefined) return never
+    if (!isWholeEntry(parsed.parent, parsed.name, row)) return undefined
+    return { version: row.version, value: entryValue(row.ino, row.type) }
   }
 
   inode(ino: number): StoredRegister {
-    return (this.#statements.getInode.get(ino) as StoredRegister | undefined) ?? never
+    const row = this.#inodeRow(ino)
+    if (row === undefined) return never
+    return isWholeInode(ino, row) ? row : this.#rot(inodeKey(ino))
   }
 
   entry(parent: number, name: string): StoredRegister {
-    const row = this.#statements.getEntry.get(parent, name) as
-      | { version: Version; ino: number | null; type: number }
-      | undefined
+    const row = this.#entryRow(parent, name)
     if (row === undefined) return never
+    if (!isWholeEntry(parent, name, row)) return this.#rot(entryKey(parent, name))
     return { version: row.version, value: entryValue(row.ino, row.type) }
+  }
+
+  #inodeRow(ino: number): InodeRow | undefined {
+    return this.#statements.getInode.get(ino) as InodeRow | undefined
+  }
+
+  #entryRow(parent: number, name: string): EntryRow | undefined {
+    return this.#statements.getEntry.get(parent, name) as EntryRow | undefined
+  }
+
+  /** Registers that somebody came across and that have rotted. */
+  rottenKeys(): ReadonlySet<Key> {
+    return this.#rotten
+  }
+
+  #rot(key: Key): never {
+    this.#noteRotten(key)
+    throw new DfsError('corrupt', 'A register has rotted on the disk of this server')
+  }
+
+  #noteRotten(key: Key): void {
+    if (this.#rotten.size >= limits.badCopiesMax) return
+    if (this.#rotten.size === 0) notice(`a register has rotted on the disk: ${JSON.stringify(key)}`)
+    this.#rotten.add(key)
   }
 
   folder(ino: number): StoredFolder {
@@ -301,14 +396,22 @@ export class AccountIndex {
       const from = entries.at(-1)?.name ?? after
       const wanted = Math.min(rowsAtOnce, limit - entries.length)
       const rows = this.#statements.listEntries.all(parent, from, wanted) as ListedRow[]
-      for (const { name, version, ino, type, inodeVersion, inodeValue } of rows) {
-        const inode = inodeVersion === null ? never : { version: inodeVersion, value: inodeValue }
+      for (const row of rows) {
+        const { name, version, ino, type } = row
+        if (!isWholeEntry(parent, name, row)) this.#rot(entryKey(parent, name))
+        const inode = this.#listedInode(row)
         entries.push({ name, version, ino, type, inode })
-        bytes += inodeValue?.length ?? 0
+        bytes += inode.value?.length ?? 0
       }
       if (rows.length < wanted) break
     }
     return entries
+  }
+
+  #listedInode({ ino, inodeVersion, inodeValue, inodeChecksum }: ListedRow): StoredRegister {
+    if (ino === null || inodeVersion === null) return never
+    const row = { version: inodeVersion, value: inodeValue, checksum: inodeChecksum }
+    return isWholeInode(ino, row) ? row : this.#rot(inodeKey(ino))
   }
 
   /** A name in the folder with a live entry, if there is one. */
@@ -332,27 +435,83 @@ export class AccountIndex {
     const { putInode, dropFolder } = this.#statements
     const before = this.inode(ino)
     this.#countReferences(before.value, value, version)
-    putInode.run(ino, version, value)
+    putInode.run(ino, version, value, linksOf(value), inodeChecksum(ino, version, value))
     if (value === null) dropFolder.run(ino)
     this.#totals.registers += Number(value !== null) - Number(before.value !== null)
   }
 
   #setEntry(parent: number, name: string, version: Version, value: Buffer | null): void {
-    const { getEntry, putEntry, touchFolder } = this.#statements
-    const before = getEntry.get(parent, name) as { ino: number | null; type: number } | undefined
-    const wasLive = before !== undefined && before.ino !== null
+    const { putEntry, touchFolder } = this.#statements
+    const before = this.entry(parent, name)
+    const was = before.value === null ? undefined : decodeEntry(before.value)
     const entry = value === null ? undefined : decodeEntry(value)
-    putEntry.run(parent, name, version, entry?.ino ?? null, entry?.type ?? 0)
-    const live = Number(entry !== undefined) - Number(wasLive)
-    const subfolders =
-      Number(entry?.type === folderType) - Number(wasLive && before.type === folderType)
+    const [ino, type] = [entry?.ino ?? null, entry?.type ?? 0]
+    const checksum = entryChecksum(parent, name, { version, ino, type })
+    putEntry.run(parent, name, version, ino, type, checksum)
+    const live = Number(entry !== undefined) - Number(was !== undefined)
+    const subfolders = Number(entry?.type === folderType) - Number(was?.type === folderType)
     touchFolder.run(parent, version, live, subfolders)
     this.#totals.registers += live
   }
 
+  /**
+   * Puts a value in the place of one that has rotted; a version of `noVersion` says that there is no
+   * such register. What is derived from registers is summed up anew where the old value is missing.
+   */
+  restoreRegister(key: Key, version: Version, value: Buffer | null): void {
+    const parsed = parseKey(key)
+    this.#write(() => {
+      if (parsed.kind === 'inode') this.#statements.dropInode.run(parsed.ino)
+      else this.#statements.dropEntry.run(parsed.parent, parsed.name)
+      this.#rotten.delete(key)
+      if (version !== noVersion) this.setRegister(key, version, value)
+      if (parsed.kind === 'entry') this.#sumUpFolder(parsed.parent)
+      else this.#mayMiscount = true
+      if (this.#mayMiscount && this.#rotten.size === 0) this.#sumUpReferences(version)
+      this.#totals = this.#countTotals()
+    })
+  }
+
+  #sumUpFolder(ino: number): void {
+    const { dropFolder, sumUpFolder } = this.#statements
+    const { touched } = this.folder(ino)
+    dropFolder.run(ino)
+    sumUpFolder.run({ ino, touched, folderType })
+  }
+
+  /**
+   * Walks all inodes: seldom, and only when none of them is known to be rotten, because what such a
+   * one refers to must not be taken for garbage.
+   */
+  #sumUpReferences(version: Version): void {
+    const counts = new Map<string, number>()
+    for (const row of this.#statements.allInodes.iterate() as IterableIterator<
+      InodeRow & { ino: number }
+    >) {
+      if (!isWholeInode(row.ino, row)) this.#noteRotten(inodeKey(row.ino))
+      if (this.#rotten.size > 0) return
+      const segments = row.value === null ? [] : decodeInode(row.value).segments
+      for (const id of new Set(segments.map(({ id }) => id))) {
+        counts.set(id, (counts.get(id) ?? 0) + 1)
+      }
+    }
+    const wrong = (this.#statements.referred.all() as { segment: string; refs: number }[]).filter(
+      ({ segment, refs }) => refs !== (counts.get(segment) ?? 0),
+    )
+    for (const { segment } of wrong) {
+      this.#statements.setReferences.run(counts.get(segment) ?? 0, version, segment)
+    }
+    this.#mayMiscount = false
+  }
+
+  /** Files without a name, not written since `before`: those of programs that died, most likely. */
+  orphans(before: Version, limit: number): number[] {
+    return this.#statements.orphans.all(before, limit) as number[]
+  }
+
   #countReferences(before: Buffer | null, after: Buffer | null, version: Version): void {
     const old = new Set(before === null ? [] : decodeInode(before).segments.map(({ id }) => id))
-    const now = Math.floor(this.#now())
+    const now = this.now()
     if (after !== null) {
       for (const { id, length, md5 } of decodeInode(after).segments) {
         if (!old.delete(id)) this.#statements.refer.run(id, length, md5, now)
@@ -374,18 +533,17 @@ export class AccountIndex {
 
   putRecord(record: StoredRecord): void {
     const { id, body, yes, promised, accepted, acceptedCommit, everCommit, commit } = record
-    this.#write(() =>
-      this.#statements.putRecord.run(
-        id,
-        body,
-        Number(yes),
-        promised,
-        accepted,
-        Number(acceptedCommit),
-        Number(everCommit),
-        commit === null ? null : Number(commit),
-      ),
-    )
+    const row = {
+      id,
+      body,
+      yes: Number(yes),
+      promised,
+      accepted,
+      accepted_commit: Number(acceptedCommit),
+      ever_commit: Number(everCommit),
+      decision: commit === null ? null : Number(commit),
+    }
+    this.#write(() => this.#statements.putRecord.run({ ...row, checksum: recordChecksum(row) }))
   }
 
   /** Records behind `after` in the order of their ids; `commit` is null for an undecided one. */
@@ -402,14 +560,45 @@ export class AccountIndex {
     }))
   }
 
-  /** Registers behind (version, key) in that order. */
-  changes(afterVersion: Version, afterKey: Key, limit: number): ChangedRegister[] {
+  /** Registers behind (version, key) in that order; those that have rotted are left out. */
+  changes(
+    afterVersion: Version,
+    afterKey: Key,
+    limit: number,
+  ): { readonly registers: ChangedRegister[]; readonly more: boolean } {
+    const registers: ChangedRegister[] = []
+    let last = { version: afterVersion, key: afterKey }
+    for (let more = true; more && registers.length === 0; ) {
+      const places = this.#places(last.version, last.key, limit)
+      for (const { key, version, bytes } of places) {
+        const whole = this.wholeRegister(key)
+        if (whole?.version === version) {
+          registers.push({ key, version, bytes, checksum: this.#checksumOf(key) })
+        } else this.#noteRotten(key)
+      }
+      more = places.length === limit
+      if (!more) return { registers, more }
+      last = places.at(-1) ?? last
+    }
+    return { registers, more: true }
+  }
+
+  #checksumOf(key: Key): number {
+    const parsed = parseKey(key)
+    const row =
+      parsed.kind === 'inode'
+        ? this.#inodeRow(parsed.ino)
+        : this.#entryRow(parsed.parent, parsed.name)
+    return row?.checksum ?? 0
+  }
+
+  #places(afterVersion: Version, afterKey: Key, limit: number): Place[] {
     // All writes of one transaction have one version: as many rows may have to be passed over, and
     // as many more may belong to the last version of the page.
     const some = limit + 2 * limits.transactionWritesMax
     const inodes = this.#statements.changedInodes.all(afterVersion, some) as ChangedInode[]
     const entries = this.#statements.changedEntries.all(afterVersion, some) as ChangedEntry[]
-    const registers: ChangedRegister[] = [
+    const places: Place[] = [
       ...inodes.map(({ ino, version, bytes }) => ({ key: inodeKey(ino), version, bytes })),
       ...entries.map(({ parent, name, version }) => ({
         key: entryKey(parent, name),
@@ -417,7 +606,7 @@ export class AccountIndex {
         bytes: entryBytes,
       })),
     ]
-    return registers
+    return places
       .filter(({ version, key }) => version > afterVersion || key > afterKey)
       .sort((a, b) =>
         a.version === b.version ? (a.key < b.key ? -1 : 1) : a.version < b.version ? -1 : 1,
@@ -454,7 +643,7 @@ export class AccountIndex {
       if (before?.content != null) dropContent.run(before.content)
       const content = bytes === undefined ? null : putContent.run(bytes).lastInsertRowid
       putPiece.run(segment, piece, length, packed(checksums), content)
-      if (before === undefined) holdPieces.run(segment, 1, Math.floor(this.#now()))
+      if (before === undefined) holdPieces.run(segment, 1, this.now())
       this.#totals.pieces += before ? 0 : 1
       this.#totals.bytes += length - (before?.length ?? 0)
     })
@@ -472,7 +661,7 @@ export class AccountIndex {
         putPiece.run(segment, piece, bytes.length, packed(checksums), lastInsertRowid)
         this.#totals.bytes += bytes.length
       }
-      holdPieces.run(segment, pieces.length, Math.floor(this.#now()))
+      holdPieces.run(segment, pieces.length, this.now())
       this.#totals.pieces += pieces.length
     })
   }
@@ -614,11 +803,12 @@ export class AccountIndex {
   }
 }
 
-/** An index of another version of the program is left alone. */
-function assertSchema(db: Database.Database, path: string): void {
+/** Version 1 had no checksums. An index of a later version of the program is left alone. */
+function bringUpToDate(db: Database.Database, path: string): void {
   const version = db.pragma('user_version', { simple: true })
   const isNew = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0
   if (isNew) db.pragma(`user_version = ${schemaVersion}`)
+  else if (version === 1) db.transaction(() => addChecksums(db))()
   else if (version !== schemaVersion) {
     throw new DfsError(
       'configuration',
@@ -627,19 +817,65 @@ function assertSchema(db: Database.Database, path: string): void {
   }
 }
 
+function addChecksums(db: Database.Database): void {
+  for (const table of ['state', 'inodes', 'entries', 'records']) {
+    db.exec(`ALTER TABLE ${table} ADD COLUMN checksum INTEGER`)
+  }
+  // Where a new index has it, before the checksum, it would need the table to be written anew.
+  db.exec('ALTER TABLE inodes ADD COLUMN links INTEGER')
+  db.function('inode_checksum', (ino, version, value) =>
+    inodeChecksum(ino as number, version as Version, value as Buffer | null),
+  )
+  db.function('links_of', (value) => linksOf(value as Buffer | null))
+  db.function('entry_checksum', (parent, name, version, ino, type) =>
+    entryChecksum(parent as number, name as string, {
+      version: version as Version,
+      ino: ino as number | null,
+      type: type as number,
+    }),
+  )
+  db.function('state_checksum', (name, value) =>
+    stateChecksum(name as string, value as string | number),
+  )
+  db.exec(`
+    UPDATE state SET checksum = state_checksum(name, value);
+    UPDATE inodes SET links = links_of(value), checksum = inode_checksum(ino, version, value);
+    UPDATE entries SET checksum = entry_checksum(parent, name, version, ino, type);`)
+  const rows = db.prepare('SELECT * FROM records').all() as RecordRow[]
+  const put = db.prepare('UPDATE records SET checksum = ? WHERE id = ?')
+  for (const row of rows) put.run(recordChecksum(row), row.id)
+  db.pragma(`user_version = ${schemaVersion}`)
+}
+
+/** A row of a table that everything else relies on: the account cannot go on with it. */
+function rottenRow(table: string): never {
+  throw new DfsError('damaged', `a row of the table ${table} has rotted`)
+}
+
 function prepare(db: Database.Database) {
   return {
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
     rollback: db.prepare('ROLLBACK'),
-    getState: db.prepare('SELECT value FROM state WHERE name = ?'),
-    setState: db.prepare('INSERT OR REPLACE INTO state VALUES (?, ?)'),
-    getInode: db.prepare('SELECT version, value FROM inodes WHERE ino = ?'),
-    putInode: db.prepare('INSERT OR REPLACE INTO inodes VALUES (?, ?, ?)'),
-    getEntry: db.prepare('SELECT version, ino, type FROM entries WHERE parent = ? AND name = ?'),
-    putEntry: db.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)'),
+    getState: db.prepare('SELECT value, checksum FROM state WHERE name = ?'),
+    setState: db.prepare('INSERT OR REPLACE INTO state VALUES (?, ?, ?)'),
+    getInode: db.prepare('SELECT version, value, checksum FROM inodes WHERE ino = ?'),
+    putInode: db.prepare(
+      'INSERT OR REPLACE INTO inodes (ino, version, value, links, checksum) VALUES (?, ?, ?, ?, ?)',
+    ),
+    dropInode: db.prepare('DELETE FROM inodes WHERE ino = ?'),
+    allInodes: db.prepare('SELECT ino, version, value, checksum FROM inodes'),
+    orphans: db
+      .prepare('SELECT ino FROM inodes WHERE links = 0 AND version < ? ORDER BY version LIMIT ?')
+      .pluck(),
+    getEntry: db.prepare(
+      'SELECT version, ino, type, checksum FROM entries WHERE parent = ? AND name = ?',
+    ),
+    putEntry: db.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)'),
+    dropEntry: db.prepare('DELETE FROM entries WHERE parent = ? AND name = ?'),
     listEntries: db.prepare(`
-      SELECT e.name, e.version, e.ino, e.type, i.version AS inodeVersion, i.value AS inodeValue
+      SELECT e.name, e.version, e.ino, e.type, e.checksum, i.version AS inodeVersion,
+        i.value AS inodeValue, i.checksum AS inodeChecksum
       FROM entries e LEFT JOIN inodes i ON i.ino = e.ino
       WHERE e.parent = ? AND e.name > ? ORDER BY e.name LIMIT ?`),
     liveName: db.prepare('SELECT name FROM entries WHERE parent = ? AND ino IS NOT NULL LIMIT 1'),
@@ -649,13 +885,21 @@ function prepare(db: Database.Database) {
       INSERT INTO folders VALUES (?, ?, ?, ?) ON CONFLICT (ino) DO UPDATE SET
         touched = max(touched, excluded.touched), live = live + excluded.live,
         subfolders = subfolders + excluded.subfolders`),
+    sumUpFolder: db.prepare(`
+      INSERT INTO folders SELECT @ino, max(@touched, coalesce(max(version), '${noVersion}')),
+        count(ino), count(iif(type = @folderType, ino, NULL))
+      FROM entries WHERE parent = @ino`),
     getRecord: db.prepare('SELECT * FROM records WHERE id = ?'),
     undecided: db.prepare('SELECT * FROM records WHERE decision IS NULL'),
-    putRecord: db.prepare('INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
+    putRecord: db.prepare(`
+      INSERT OR REPLACE INTO records VALUES (@id, @body, @yes, @promised, @accepted,
+        @accepted_commit, @ever_commit, @decision, @checksum)`),
     refer: db.prepare(`
       INSERT INTO segments VALUES (?, 1, 0, ?, ?, '${noVersion}', ?) ON CONFLICT (segment) DO UPDATE SET
         refs = refs + 1, length = excluded.length, md5 = excluded.md5`),
     unrefer: db.prepare('UPDATE segments SET refs = refs - 1, released = ? WHERE segment = ?'),
+    referred: db.prepare('SELECT segment, refs FROM segments WHERE refs <> 0'),
+    setReferences: db.prepare('UPDATE segments SET refs = ?, released = ? WHERE segment = ?'),
     segment: db.prepare('SELECT 1 FROM segments WHERE segment = ?').pluck(),
     holdPieces: db.prepare(`
       INSERT INTO segments VALUES (?, 0, ?, 0, '', '${noVersion}', ?)
@@ -715,6 +959,7 @@ function entryValue(ino: number | null, type: number): Buffer | null {
 }
 
 function recordOf(row: RecordRow): StoredRecord {
+  if (row.checksum !== recordChecksum(row)) rottenRow('records')
   return {
     id: row.id,
     body: row.body,
@@ -725,13 +970,4 @@ function recordOf(row: RecordRow): StoredRecord {
     everCommit: row.ever_commit === 1,
     commit: row.decision === null ? null : row.decision === 1,
   }
-}
-
-/** A full disk has several names in SQLite; everything else that is not ours is a fault. */
-function storageError(thrown: unknown): unknown {
-  const code = (thrown as { code?: unknown }).code
-  if (code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_WRITE' || code === 'ENOSPC') {
-    return new DfsError('noSpace', undefined, { cause: thrown })
-  }
-  return thrown
 }

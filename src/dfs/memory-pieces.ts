@@ -49,6 +49,10 @@ export class MemoryPieces implements PieceStore {
     return Buffer.from(held.bytes.subarray(offset, offset + length))
   }
 
+  holds({ segment, piece }: PieceName): boolean {
+    return this.#held.has(`${segment}.${piece}`)
+  }
+
   remove({ segment, piece }: PieceName): void {
     const key = `${segment}.${piece}`
     this.#usedBytes -= this.#held.get(key)?.bytes.length ?? 0

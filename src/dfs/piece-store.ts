@@ -40,6 +40,8 @@ export interface PieceStore {
   writer(name: PieceName): PieceWriter
   /** Exactly these bytes; `noPiece` when there is none, `corrupt` when it ends before. */
   read(name: PieceName, offset: number, length: number): Promise<Buffer>
+  /** Whether there is such a piece, in full or not. */
+  holds(name: PieceName): boolean
   /** Harmless when there is none. */
   remove(name: PieceName): void
   /** Resolves when these pieces survive a power cut. Those that are not there are passed over. */

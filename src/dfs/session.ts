@@ -54,6 +54,8 @@ export class Session implements ConnectionEvents {
   #opened: Opened | undefined
   #phase: 'handshake' | 'entering' | 'open' | 'draining' | 'closing' | 'closed' = 'handshake'
   #deadline: Timer | undefined
+  /** The account cannot go on. */
+  readonly #end = (): void => this.#connection.destroy()
 
   constructor(connection: Connection, host: SessionHost) {
     this.#connection = connection
@@ -142,7 +144,7 @@ export class Session implements ConnectionEvents {
 
   /** Another client of the user may have to be told first; `welcome` is sent when it was. */
   #enter(user: string, client: string, welcome: Parts): void {
-    const account = this.#host.accounts.acquire(user)
+    const account = this.#host.accounts.acquire(user, this.#end)
     const recall = (): void => this.#connection.send(recallFrame())
     const lessee: Lessee = { client, recall }
     this.#entering = { account, lessee }
@@ -157,7 +159,7 @@ export class Session implements ConnectionEvents {
   #leaveEntrance(): void {
     if (this.#entering === undefined) return
     this.#entering.account.lease.leave(this.#entering.lessee)
-    this.#host.accounts.release(this.#entering.account)
+    this.#host.accounts.release(this.#entering.account, this.#end)
     this.#entering = undefined
   }
 
@@ -223,7 +225,7 @@ export class Session implements ConnectionEvents {
     if (this.#opened?.requests.isIdle === false) return
     if (this.#phase === 'draining') this.#close()
     if (this.#phase !== 'closed') return
-    if (this.#opened !== undefined) this.#host.accounts.release(this.#opened.account)
+    if (this.#opened !== undefined) this.#host.accounts.release(this.#opened.account, this.#end)
     this.#opened = undefined
     this.#host.closed(this)
   }

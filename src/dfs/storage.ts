@@ -2,7 +2,7 @@
  * Where a server keeps everything: a folder of the disk, or memory in a simulation. The folder holds
  * the server's identity, its lock, and one folder per user.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, renameSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Clock, Random } from '../clock.js'
 import { asDfsError, DfsError } from '../errors.js'
@@ -29,6 +29,8 @@ export interface Storage {
   readonly identity: Identity
   /** The user's part, made on first use. Its owner closes it before it is opened again. */
   openAccount(user: string): AccountStorage
+  /** The user's index is damaged: out of the way with it, so that the next one begins blank. */
+  setAside(user: string): void
   close(): void
 }
 
@@ -37,7 +39,12 @@ export function folderStorage(folder: string, random: Random): Storage {
   const lock = lockOf(folder)
   try {
     const identity = Identity.open(folder, random)
-    return { identity, openAccount: (user) => openFolder(folder, user), close: lock.release }
+    return {
+      identity,
+      openAccount: (user) => openFolder(folder, user),
+      setAside: (user) => setAside(join(folder, user)),
+      close: lock.release,
+    }
   } catch (thrown) {
     lock.release()
     throw thrown
@@ -59,6 +66,7 @@ export function memoryStorage(random: Random, clock: Clock): Storage {
       accounts.set(user, account)
       return account
     },
+    setAside: (user) => void accounts.delete(user),
     close: () => {},
   }
 }
@@ -74,6 +82,16 @@ function lockOf(folder: string): FolderLock {
       cause: thrown,
     })
   }
+}
+
+/** Kept for somebody who looks at it; there is only the latest. */
+function setAside(own: string): void {
+  for (const name of ['index.db', 'index.db-wal', 'votes']) {
+    const file = join(own, name)
+    if (existsSync(file)) renameSync(file, `${file}.damaged`)
+  }
+  rmSync(join(own, 'index.db-shm'), { force: true })
+  syncFolder(own)
 }
 
 function openFolder(folder: string, user: string): AccountStorage {

@@ -106,9 +106,14 @@ export class Uploads {
   /** A piece that is here already is written again all the same: that is how rot is repaired. */
   async #finish({ name, length, writer, checksums }: Upload): Promise<void> {
     this.#account.isHeld(name, length, checksums)
-    await writer.finish()
-    if (this.#account.isHeld(name, length, checksums)) return
-    this.#account.index.addPiece(name.segment, name.piece, length, checksums)
+    const arrived = this.#account.arriving(name)
+    try {
+      await writer.finish()
+      if (this.#account.isHeld(name, length, checksums)) return
+      this.#account.index.addPiece(name.segment, name.piece, length, checksums)
+    } finally {
+      arrived()
+    }
   }
 
   #forget(key: string, upload: Upload): void {

@@ -31,7 +31,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 2
+export const protocolVersion = 3
 
 interface Message<Q, A> {
   readonly number: number
@@ -382,7 +382,13 @@ export const messages = {
       withValues: boolean,
       limit: u32,
     }),
-    struct({ stamp, registers: list(registerCodec, limits.surveyEntriesMax), more: boolean }),
+    struct({
+      stamp,
+      registers: list(registerCodec, limits.surveyEntriesMax),
+      /** For each of them: CRC-32 of its key, version and value, as this server keeps them. */
+      checksums: list(u32, limits.surveyEntriesMax),
+      more: boolean,
+    }),
   ),
   /** Decisions whose effect has been installed before. */
   mark: message(
@@ -413,6 +419,36 @@ export const messages = {
     struct({ epoch: u64, floor: versionCodec, fence: versionCodec }),
     struct({ stamp }),
   ),
+  /** Registers that were found rotten on this server's disk, but for those that are locked here. */
+  rotten: message(
+    39,
+    struct({ limit: u32 }),
+    struct({
+      stamp,
+      keys: list(keyCodec, limits.readKeysMax),
+      /** Changes when something about a rotten register is decided. */
+      mark: u32,
+      floor: versionCodec,
+    }),
+  ),
+  /**
+   * Puts what a quorum of the others has in the place of what has rotted here, or is not here though
+   * the floor has passed it. Refused when something about it was locked or decided here, or the floor
+   * was raised, since `mark` and `floor` were read. A version of zeros: there is no such register.
+   */
+  restore: message(
+    40,
+    struct({ register: registerCodec, mark: u32, floor: versionCodec }),
+    struct({ stamp, restored: boolean }),
+  ),
+  /** Files that have no name any more and were not written since `before`. */
+  orphans: message(
+    41,
+    struct({ before: versionCodec, limit: u32 }),
+    struct({ stamp, inos: list(u64, limits.surveyEntriesMax) }),
+  ),
+  /** Counts files of pieces that no piece is known by, and removes them if asked to. */
+  strays: message(42, struct({ remove: boolean }), struct({ stamp, found: u64 })),
 } as const
 
 export type Messages = typeof messages

@@ -168,6 +168,13 @@ export function modeOfInode(value: Buffer): number {
   return u32.read(new Reader(value))
 }
 
+/** The link count in an encoded inode, behind mode, uid and gid. */
+export function linksOfInode(value: Buffer): number {
+  const reader = new Reader(value)
+  for (let field = 0; field < 3; field += 1) u32.read(reader)
+  return u32.read(reader)
+}
+
 export function typeOf(mode: number): number {
   return mode & fileType.mask
 }

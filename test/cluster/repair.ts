@@ -1,123 +1,82 @@
 import { cpSync, readFileSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
-import t, { type Test } from 'tap'
-import { sleep, systemClock, systemRandom } from '../../src/clock.js'
-import { Client } from '../../src/dfc/client.js'
+import t from 'tap'
+import { systemClock, systemRandom } from '../../src/clock.js'
+import type { Client } from '../../src/dfc/client.js'
 import { build, wholeSlice } from '../../src/dfc/extents.js'
 import type { Node } from '../../src/dfc/node.js'
 import { pairOf, rotationOf } from '../../src/dfc/placement.js'
 import { inlinePieces, prepare } from '../../src/dfc/prepared-segment.js'
-import type { VerifyReport } from '../../src/dfc/repair/verify.js'
-import { tcpNetwork } from '../../src/network.js'
+import { AccountIndex } from '../../src/dfs/index.js'
 import { encodeEntry, entryKey, fileType, inodeKey, rootIno } from '../../src/wire/records.js'
 import { noVersion } from '../../src/wire/version.js'
 import { sampleInode } from '../fixtures/inodes.js'
-import { startServerProcesses, type TestServers, until } from '../fixtures/servers.js'
+import { checkAll, clean, healNow, openClient, putFile, readFile } from '../fixtures/library.js'
+import { startServerProcesses, until } from '../fixtures/servers.js'
 
-const now = { patienceMs: 0, sweepAgeMs: 0 }
-const clean = {
-  differences: 0,
-  undecided: 0,
-  missing: 0,
-  extra: 0,
-  bad: 0,
-  mismatched: [],
-  lost: [],
-}
-
-async function open(t: Test, servers: TestServers, user: 'alice' | 'bob' = 'alice') {
-  const options = { network: tcpNetwork, clock: systemClock, random: systemRandom }
-  const client = await Client.open({ ...options, config: servers.config(user) })
-  t.teardown(() => client.close())
-  return client
-}
-
-async function put(client: Client, name: string, bytes: Buffer): Promise<Node> {
-  const prepared = prepare(bytes, systemRandom)
-  await client.content.writer.put(prepared)
-  const content = build(bytes.length, [wholeSlice(prepared.segment)])
-  const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0, content }
-  return client.namespace.replace(rootIno, name, attributes)
-}
-
-async function read(client: Client, name: string): Promise<Buffer> {
-  const { inode } = await client.namespace.lookup(rootIno, name)
-  return client.content.read(inode, 0, inode.size)
-}
-
-/** Servers collect garbage a moment after they were told that they may. */
-async function check(client: Client): Promise<VerifyReport> {
-  for (let attempt = 0; ; attempt += 1) {
-    const report = await client.verify({ progress() {}, badCopy() {} })
-    if (report.extra === 0 || attempt === 20) return report
-    await sleep(systemClock, 100)
-  }
-}
-
-const allUp = (client: Client) => until(() => client.cluster.up.length === 4)
+const allUp = (client: Client): Promise<void> => until(() => client.cluster.up.length === 4)
 
 /** As if the machine had been started anew since the server of this folder ran last. */
 function pretendReboot(folder: string): void {
-  const db = new Database(join(folder, 'alice', 'index.db'))
-  db.prepare("UPDATE state SET value = 'another boot' WHERE name = 'open'").run()
-  db.close()
+  const index = AccountIndex.open(join(folder, 'alice', 'index.db'))
+  index.setState('open', 'another boot')
+  index.close()
 }
 
 t.test('a server that was away gets what it missed, and only that', async (t) => {
   const servers = await startServerProcesses(t)
-  const client = await open(t, servers)
-  for (let i = 0; i < 40; i += 1) await put(client, `old ${i}`, Buffer.alloc(3000, i))
-  t.match(await client.keeper.heal(now), { left: 0, swept: true })
+  const client = await openClient(t, servers)
+  for (let i = 0; i < 40; i += 1) await putFile(client, `old ${i}`, Buffer.alloc(3000, i))
+  t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
   await servers.kill(2)
   await until(() => client.cluster.up.length === 3)
-  for (let i = 0; i < 5; i += 1) await put(client, `new ${i}`, Buffer.alloc(9000 + i, i))
+  for (let i = 0; i < 5; i += 1) await putFile(client, `new ${i}`, Buffer.alloc(9000 + i, i))
   await client.namespace.unlink(rootIno, 'old 7')
   await client.namespace.rename(rootIno, 'old 8', rootIno, 'moved', 'replace')
   await servers.start(2)
   await allUp(client)
-  const report = await client.keeper.heal(now)
+  const report = await client.keeper.heal(healNow)
   t.match(report, { left: 0, swept: true, lost: [], filledServers: [] })
   t.ok(
     report.registersCopied <= 15,
     `${report.registersCopied} registers for 5 files and 2 changes`,
   )
   t.equal(report.piecesCopied, 10, 'two pieces of each new file move home')
-  t.match(await check(client), clean)
-  t.match(await client.keeper.heal(now), { registersCopied: 0, piecesCopied: 0, left: 0 })
+  t.match(await checkAll(client), clean)
+  t.match(await client.keeper.heal(healNow), { registersCopied: 0, piecesCopied: 0, left: 0 })
   await servers.kill(1, 3)
-  t.same(await read(client, 'new 4'), Buffer.alloc(9004, 4), 'the pieces that moved home serve')
+  t.same(await readFile(client, 'new 4'), Buffer.alloc(9004, 4), 'the pieces that moved home serve')
 })
 
 t.test('a server with a new disk is filled, and votes only then', async (t) => {
   const servers = await startServerProcesses(t)
-  const client = await open(t, servers)
+  const client = await openClient(t, servers)
   const bytes = systemRandom.bytes(3_000_001)
-  await put(client, 'large', bytes)
-  for (let i = 0; i < 20; i += 1) await put(client, `small ${i}`, Buffer.alloc(100, i))
+  await putFile(client, 'large', bytes)
+  for (let i = 0; i < 20; i += 1) await putFile(client, `small ${i}`, Buffer.alloc(100, i))
   await servers.kill(1)
   servers.wipe(1)
   await servers.start(1)
   await allUp(client)
   t.same(client.cluster.voters, [0, 2, 3])
-  await put(client, 'meanwhile', Buffer.from('written without the blank one'))
-  t.match(await client.keeper.heal(now), { filledServers: [1], left: 0, swept: true, lost: [] })
+  await putFile(client, 'meanwhile', Buffer.from('written without the blank one'))
+  t.match(await client.keeper.heal(healNow), { filledServers: [1], left: 0, swept: true, lost: [] })
   t.same(client.cluster.voters, [0, 1, 2, 3])
-  t.match(await check(client), clean)
+  t.match(await checkAll(client), clean)
   await servers.kill(0, 2)
-  t.same(await read(client, 'large'), bytes)
-  t.equal(`${await read(client, 'meanwhile')}`, 'written without the blank one')
+  t.same(await readFile(client, 'large'), bytes)
+  t.equal(`${await readFile(client, 'meanwhile')}`, 'written without the blank one')
 })
 
 t.test('an older copy of a disk after a power cut is not believed', async (t) => {
   const servers = await startServerProcesses(t)
-  const client = await open(t, servers)
+  const client = await openClient(t, servers)
   const folder = servers.folders[1] ?? ''
-  await put(client, 'kept', Buffer.from('first'))
+  await putFile(client, 'kept', Buffer.from('first'))
   await client.sync()
   cpSync(folder, `${folder}.old`, { recursive: true })
-  await put(client, 'kept', Buffer.from('second'))
-  await put(client, 'later', Buffer.from('later'))
+  await putFile(client, 'kept', Buffer.from('second'))
+  await putFile(client, 'later', Buffer.from('later'))
   await servers.kill(1)
   rmSync(folder, { recursive: true })
   cpSync(`${folder}.old`, folder, { recursive: true })
@@ -126,36 +85,36 @@ t.test('an older copy of a disk after a power cut is not believed', async (t) =>
   await allUp(client)
   t.same(client.cluster.voters, [0, 2, 3], 'an unsure server does not vote')
   t.equal(client.cluster.stateOf(1), 'unsure')
-  t.match(await client.keeper.heal(now), { filledServers: [1], left: 0, swept: true })
-  t.match(await check(client), clean)
+  t.match(await client.keeper.heal(healNow), { filledServers: [1], left: 0, swept: true })
+  t.match(await checkAll(client), clean)
   await servers.kill(3)
-  t.equal(`${await read(client, 'kept')}`, 'second')
-  t.equal(`${await read(client, 'later')}`, 'later')
+  t.equal(`${await readFile(client, 'kept')}`, 'second')
+  t.equal(`${await readFile(client, 'later')}`, 'later')
 })
 
 t.test('after a power cut of all four they find one another again', async (t) => {
   const servers = await startServerProcesses(t)
-  const client = await open(t, servers)
-  for (let i = 0; i < 10; i += 1) await put(client, `file ${i}`, Buffer.alloc(5000, i))
+  const client = await openClient(t, servers)
+  for (let i = 0; i < 10; i += 1) await putFile(client, `file ${i}`, Buffer.alloc(5000, i))
   await client.sync()
   await servers.kill(0, 1, 2, 3)
   for (const folder of servers.folders) pretendReboot(folder)
   for (const index of [0, 1, 2, 3]) await servers.start(index)
   await allUp(client)
   t.same(client.cluster.voters, [])
-  t.match(await client.keeper.heal(now), { left: 0, swept: true, lost: [] })
-  t.match(await check(client), clean)
-  await put(client, 'after', Buffer.from('it goes on'))
-  for (let i = 0; i < 10; i += 1) t.same(await read(client, `file ${i}`), Buffer.alloc(5000, i))
+  t.match(await client.keeper.heal(healNow), { left: 0, swept: true, lost: [] })
+  t.match(await checkAll(client), clean)
+  await putFile(client, 'after', Buffer.from('it goes on'))
+  for (let i = 0; i < 10; i += 1) t.same(await readFile(client, `file ${i}`), Buffer.alloc(5000, i))
 })
 
 t.test('rot is served around and rewritten', async (t) => {
   const servers = await startServerProcesses(t)
-  const client = await open(t, servers)
+  const client = await openClient(t, servers)
   const files: { node: Node; name: string; bytes: Buffer }[] = []
   for (let i = 0; i < 3; i += 1) {
     const bytes = systemRandom.bytes(400_000)
-    files.push({ node: await put(client, `file ${i}`, bytes), name: `file ${i}`, bytes })
+    files.push({ node: await putFile(client, `file ${i}`, bytes), name: `file ${i}`, bytes })
   }
   const damages: ((file: string) => void)[] = [
     (file) => {
@@ -182,15 +141,15 @@ t.test('rot is served around and rewritten', async (t) => {
   })
   t.equal(report.bad, 3, 'verify finds flipped, truncated and deleted copies')
   t.same(bad.sort(), ['0', '1', '2'])
-  for (const { name, bytes } of files) t.ok((await read(client, name)).equals(bytes), name)
-  t.match(await client.keeper.heal(now), { left: 0 })
-  t.match(await check(client), clean)
+  for (const { name, bytes } of files) t.ok((await readFile(client, name)).equals(bytes), name)
+  t.match(await client.keeper.heal(healNow), { left: 0 })
+  t.match(await checkAll(client), clean)
 })
 
 t.test('what a client left undecided when it died is finished by the repair', async (t) => {
   const servers = await startServerProcesses(t)
-  const client = await open(t, servers)
-  await put(client, 'a', Buffer.from('a'))
+  const client = await openClient(t, servers)
+  await putFile(client, 'a', Buffer.from('a'))
   // Votes on two servers and a client that is never heard of again: neither is it committed.
   const { cluster } = client
   const id = cluster.versions.next()
@@ -212,14 +171,14 @@ t.test('what a client left undecided when it died is finished by the repair', as
     })
     t.equal(reply.outcome, 'yes')
   }
-  t.match(await client.keeper.heal(now), { left: 0, swept: true })
-  t.match(await check(client), clean)
+  t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+  t.match(await checkAll(client), clean)
   await t.rejects(client.namespace.lookup(rootIno, 'abandoned'), { code: 'notFound' })
 })
 
 t.test('what a ballot commits from two votes is whole, for every rotation', async (t) => {
   const servers = await startServerProcesses(t)
-  const client = await open(t, servers)
+  const client = await openClient(t, servers)
   const { cluster } = client
   const folder = await client.namespace.node(rootIno)
   const seen = new Map<number, { name: string; bytes: Buffer }>()
@@ -257,23 +216,23 @@ t.test('what a ballot commits from two votes is whole, for every rotation', asyn
   // One that may have voted cannot be asked, so what the two hold has to be committed.
   await servers.kill(2)
   await until(() => cluster.up.length === 3)
-  for (const { name, bytes } of seen.values()) t.same(await read(client, name), bytes, name)
+  for (const { name, bytes } of seen.values()) t.same(await readFile(client, name), bytes, name)
   await servers.start(2)
   await allUp(client)
-  t.match(await client.keeper.heal(now), { left: 0, lost: [] })
-  t.match(await check(client), clean)
+  t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
+  t.match(await checkAll(client), clean)
 })
 
 t.test('a write upon content that was collected meanwhile fails, and harms nothing', async (t) => {
   const servers = await startServerProcesses(t)
-  const client = await open(t, servers)
-  const other = await open(t, servers)
-  const base = await put(client, 'log', Buffer.alloc(100_000, 1))
-  await put(other, 'log', Buffer.alloc(50_000, 2))
-  t.match(await other.keeper.heal(now), { left: 0, swept: true })
-  await check(other)
+  const client = await openClient(t, servers)
+  const other = await openClient(t, servers)
+  const base = await putFile(client, 'log', Buffer.alloc(100_000, 1))
+  await putFile(other, 'log', Buffer.alloc(50_000, 2))
+  t.match(await other.keeper.heal(healNow), { left: 0, swept: true })
+  await checkAll(other)
   const times = { mtime: systemClock.time(), ctime: systemClock.time() }
   const { namespace } = client
   await t.rejects(namespace.writeContent(base.ino, base, base.inode, times), { code: 'stale' })
-  t.same(await read(other, 'log'), Buffer.alloc(50_000, 2))
+  t.same(await readFile(other, 'log'), Buffer.alloc(50_000, 2))
 })

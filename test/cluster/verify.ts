@@ -1,7 +1,10 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { rootIno } from '../../src/wire/records.js'
 import { UserOfDfc } from '../fixtures/client.js'
+import { openClient } from '../fixtures/library.js'
 import { startServerProcesses, type TestServers } from '../fixtures/servers.js'
 
 /** Flips a bit in every file of the server's pieces whose name ends so; returns how many. */
@@ -43,4 +46,12 @@ t.test('verify finds what is wrong, has it rewritten, and names what is lost', a
   t.match(lost.out, /^lost: \/file: bytes 200000 to 299999$/m)
   t.match(lost.out, /^Repaired as far as possible: 1 left$/m)
   t.equal((await user.dfc('get', 'file', 'copy')).status, 1)
+
+  // The rest stays readable.
+  const client = await openClient(t, servers)
+  const { inode } = await client.namespace.lookup(rootIno, 'file')
+  t.same(await client.content.read(inode, 0, 200_000), Buffer.alloc(200_000, 7))
+  t.same(await client.content.read(inode, 300_000, 100_000), Buffer.alloc(100_000, 7))
+  const refused = await client.content.read(inode, 199_999, 2).catch((error: unknown) => error)
+  t.match(refused, { errno: constants.errno.EIO })
 })

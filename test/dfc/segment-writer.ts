@@ -28,6 +28,7 @@ t.test(
         storage: {
           identity: Identity.inMemory(systemRandom),
           openAccount: () => ({ index, pieces, votes, boot: 'test', close: () => {} }),
+          setAside: () => {},
           close: () => {},
         },
         network: tcpNetwork,

@@ -1,13 +1,13 @@
 'use strict';
 // Randomized model of the replication rules (docs/decisions/0001). node quorum-model.cjs [seed0] [count] [flags...]
 // flags: -name turns a correction off;  "written" = all off; v=1 traces.
-const FLAGS = { nobody: 1, installfirst: 1, empty: 1, ballot: 1, block: 1, epoch: 1, fill3: 1, floor: 1, clock: 1, sess: 1, readfix: 1, twophase: 1, fate: 1, shared: 1 };
+const FLAGS = { nobody: 1, installfirst: 1, empty: 1, ballot: 1, block: 1, epoch: 1, fill3: 1, floor: 1, clock: 1, sess: 1, readfix: 1, twophase: 1, fate: 1, shared: 1, rotskip: 1, rotmark: 1, rotquorum: 1, rotlock: 1 };
 function rngOf(s) { let a = s >>> 0; return () => { a = (a + 0x6D2B79F5) >>> 0; let t = a; t = Math.imul(t ^ (t >>> 15), t | 1); t ^= t + Math.imul(t ^ (t >>> 7), t | 61); return ((t ^ (t >>> 14)) >>> 0) / 4294967296; }; }
 
 function runSeed(seed, F, opt) {
   const rnd = rngOf(seed), ri = (n) => Math.floor(rnd() * n), chance = (p) => rnd() < p;
   const NK = opt.keys || 3, NC = opt.clients || 3, END = opt.end || 6000, TMO = 60;
-  let now = 0, seq = 0; const q = []; const viol = []; const log = []; const st = { ops: 0, acked: 0, failed: 0, unknown: 0, reads: 0, msgs: 0, lost: 0, crash: 0, wipe: 0, pause: 0, cut: 0, rec: 0, fill: 0, sweep: 0, ccrash: 0, late: 0 };
+  let now = 0, seq = 0; const q = []; const viol = []; const log = []; const st = { ops: 0, acked: 0, failed: 0, unknown: 0, reads: 0, msgs: 0, lost: 0, crash: 0, wipe: 0, pause: 0, cut: 0, rec: 0, fill: 0, sweep: 0, ccrash: 0, late: 0, rot: 0, restored: 0 };
   const T = (s) => { if (opt.trace) log.push(now + ' ' + s); };
   const bad = (s) => { viol.push(s); T('!!! ' + s); };
   function at(t, f) { const e = { t, s: seq++, f }; let i = q.length; q.push(e); while (i) { const p = (i - 1) >> 1; if (q[p].t < e.t || (q[p].t === e.t && q[p].s < e.s)) break; q[i] = q[p]; i = p; } q[i] = e; }
@@ -18,9 +18,9 @@ function runSeed(seed, F, opt) {
   // ---------------- server
   class Server {
     constructor(id) { this.id = id; this.up = true; this.pausedTo = 0; this.wipe(); this.blank = false; }
-    wipe() { this.blank = true; this.epoch = 0; this.regs = new Map(); this.recs = new Map(); this.locks = new Map(); this.sh = new Map(); this.floor = 0; this.fence = 0; this.sess = 0; this.inc = ++seq; }
+    wipe() { this.blank = true; this.epoch = 0; this.regs = new Map(); this.recs = new Map(); this.locks = new Map(); this.sh = new Map(); this.floor = 0; this.fence = 0; this.sess = 0; this.inc = ++seq; this.rot = new Set(); this.skips = 0; }
     reg(k) { return this.regs.get(k) || { ver: 0, val: null }; }
-    set(k, ver, val) { const c = this.reg(k); if (ver > c.ver && (!F.floor || this.regs.has(k) || ver > this.floor)) this.regs.set(k, { ver, val }); }
+    set(k, ver, val) { if (this.rot.has(k)) { if (F.rotskip) { this.skips++; return; } this.rot.delete(k); this.regs.delete(k); } const c = this.reg(k); if (ver > c.ver && (!F.floor || this.regs.has(k) || ver > this.floor)) this.regs.set(k, { ver, val }); }
     rec(tid) { let r = this.recs.get(tid); if (!r) this.recs.set(tid, r = { tid, body: null, y: false, prom: 0, acc: null, dec: null, have: 0, at: now }); return r; }
     lock(r) { for (const k in r.body.w) this.locks.set(k, r.tid); if (F.shared) for (const k in r.body.pre) if (!(k in r.body.w)) { if (!this.sh.has(k)) this.sh.set(k, new Set()); this.sh.get(k).add(r.tid); } }
     blocker(tid, body) { for (const k in body.pre) { const l = this.locks.get(k); if (l && l !== tid && (F.shared || k in body.w || this.recs.get(l).y)) return l; if (k in body.w) for (const t of this.sh.get(k) || []) if (t !== tid) return t; } return 0; }
@@ -45,8 +45,11 @@ function runSeed(seed, F, opt) {
       if (this.blank) return { blank: 1 };
       switch (m.op) {
         case 'epoch': this.epoch = Math.max(this.epoch, m.epoch); return { ok: 1 };
-        case 'read': { const r = this.reg(m.key), l = this.locks.get(m.key); const x = l && this.recs.get(l); return { ver: r.ver, val: r.val, lock: l || 0, body: x && x.body, fence: this.fence }; }
+        case 'read': { if (this.rot.has(m.key)) return { rot: 1 }; const r = this.reg(m.key), l = this.locks.get(m.key); const x = l && this.recs.get(l); return { ver: r.ver, val: r.val, lock: l || 0, body: x && x.body, fence: this.fence }; }
         case 'status': { const r = this.recs.get(tid); if (!r) return { y: false, has: false, forgot: F.floor && tid <= this.floor }; return { y: r.y && r.dec !== 'A', accC: !!(r.acc && r.acc.v === 'C'), dec: r.dec, body: r.body }; }
+        // what has rotted answers nothing; its value comes back from a quorum of the others, unless something about it was decided or locked here since it was asked for
+        case 'rotten': return { keys: [...this.rot].filter((k) => !F.rotlock || !this.locks.has(k)), mark: this.skips };
+        case 'restore': { if (!this.rot.has(m.key) || (F.rotmark && m.mark !== this.skips) || (F.rotlock && this.locks.has(m.key))) return { no: 1 }; this.rot.delete(m.key); this.regs.delete(m.key); if (m.ver) this.regs.set(m.key, { ver: m.ver, val: m.val }); st.restored++; return { ok: 1 }; }
         case 'install': this.set(m.key, m.ver, m.val); return { ok: 1 };
         case 'commit': {
           for (const s of m.settles || []) this.decide(s.tid, 'C', s.body);
@@ -55,13 +58,13 @@ function runSeed(seed, F, opt) {
           if (F.epoch && m.epoch < this.epoch) return { no: 'epoch' };
           if (F.floor && tid <= this.fence) return { no: 'fence', hint: this.fence };
           { const l = this.blocker(tid, m.body); if (l) return { no: 'locked', by: l }; }
-          for (const k in m.body.pre) {
+          for (const k in m.body.pre) { if (this.rot.has(k)) return { rot: 1 };
             const p = m.body.pre[k], c = this.reg(k);
             if (p.abs) { if (c.val !== null) return c.ver < p.ver ? { no: 'stale', key: k } : { no: 'conflict' }; if (F.clock && c.ver > p.ver && c.ver > this.fence) return { no: 'conflict', hint: c.ver }; }
             else if (c.ver !== p.ver) return c.ver < p.ver ? { no: 'stale', key: k } : { no: 'conflict', hint: c.ver };
             if (F.clock && tid <= c.ver) return { no: 'conflict', hint: c.ver };
           }
-          for (const k of m.body.empty || []) if (F.empty && this.reg(k).val !== null) return { no: 'notEmpty', key: k };
+          for (const k of m.body.empty || []) if (this.rot.has(k)) return { rot: 1 }; else if (F.empty && this.reg(k).val !== null) return { no: 'notEmpty', key: k };
           const r = this.rec(tid); r.y = true; r.body = m.body; this.lock(r); return { yes: 1 };
         }
         case 'prepare': {
@@ -79,7 +82,7 @@ function runSeed(seed, F, opt) {
         case 'decide': { const r = this.decide(tid, m.v, m.body, m.installed);
           if (!F.floor && m.have) { const x = this.recs.get(tid); if (x) { x.have |= m.have; if (x.have === 15 && x.dec === 'C') { for (const k in x.body.w) { const c = this.reg(k); if (c.val === null && c.ver === tid) this.regs.delete(k); } this.recs.delete(tid); } } }
           return r; }
-        case 'survey': return { recs: [...this.recs.values()].map((r) => ({ tid: r.tid, dec: r.dec, body: r.body, at: r.at, y: r.y, have: r.have })), regs: m.regs ? [...this.regs] : null, floor: this.floor, fence: this.fence };
+        case 'survey': return { recs: [...this.recs.values()].map((r) => ({ tid: r.tid, dec: r.dec, body: r.body, at: r.at, y: r.y, have: r.have })), regs: m.regs ? [...this.regs].filter(([k]) => !this.rot.has(k)) : null, floor: this.floor, fence: this.fence };
         case 'fence': this.fence = Math.max(this.fence, m.f); return { ok: 1 };
         case 'floor': { if (m.inc !== this.inc) return { no: 1 }; this.floor = Math.max(this.floor, m.f); this.fence = Math.max(this.fence, m.f);
           for (const [t, r] of this.recs) if (t <= m.f) { if (!r.dec && r.y) bad(`floor drops undecided ${t} on ${this.id}`); this.unlock(r); this.recs.delete(t); }
@@ -114,7 +117,7 @@ function runSeed(seed, F, opt) {
       for (const s of targets) { const m = typeof mk === 'function' ? mk(s) : mk; if (!m) { n++; continue; } send(c, s, m, (r) => { if (out[s] === undefined) { out[s] = r; n++; c.epoch = Math.max(c.epoch, r.epoch); c.see(r.hint); c.see(r.fence); c.see(r.ver); if (n === targets.length || (enough && enough(out))) end(); } }); }
       at(now + tmo, end); };
   }
-  const ALL = [0, 1, 2, 3], good = (o) => o.filter((r) => r && !r.blank);
+  const ALL = [0, 1, 2, 3], good = (o) => o.filter((r) => r && !r.blank && !r.rot);
   const mask = (o, f) => o.reduce((a, r, i) => a | (r && f(r) ? 1 << i : 0), 0);
   function* tellAll(c, tid, v, body, tmo = TMO) { const o = yield* rpc(c, ALL, { op: 'decide', tid, v, body }, null, tmo); const have = mask(o, (r) => r.ok && r.dec === v); if (!F.floor && v === 'C' && have === 15) yield* rpc(c, ALL, { op: 'decide', tid, v, body, have }, null, tmo); return have; }
   function* recover(c, tid, body, depth = 0) {
@@ -220,6 +223,14 @@ function runSeed(seed, F, opt) {
     if (!F.floor && !F.nobody) for (const k of KEYS) { const rs = g.map((r) => new Map(r.regs).get(k)).filter(Boolean); if (!rs.length) continue; const best = rs.reduce((a, b) => b.ver > a.ver ? b : a); for (const s of ALL) if (o[s] && !o[s].blank) { const m = new Map(o[s].regs).get(k); if (!m || m.ver < best.ver) { if (best.val !== null || m) yield* rpc(c, [s], { op: 'install', key: k, ver: best.ver, val: best.val }); } } }
     return clean && g.length === 4;
   }
+  function* restore(c) {
+    for (const s of ALL) { const o = yield* rpc(c, [s], { op: 'rotten' }); if (!o[s] || o[s].blank) continue;
+      for (const key of o[s].keys) {
+        const g = good(yield* rpc(c, ALL.filter((x) => x !== s), { op: 'read', key })); if (g.length < (F.rotquorum ? 2 : 1)) continue;
+        const best = g.reduce((a, r) => r.ver > a.ver ? r : a); const locks = g.map((r) => r.lock).filter((l) => l > best.ver);
+        if (F.rotlock && locks.length) { for (const l of locks) yield* recover(c, l, null); continue; }
+        yield* rpc(c, [s], { op: 'restore', key, ver: best.ver, val: best.val, mark: o[s].mark }); } }
+  }
   function* fill(c, b) {
     st.fill++; const others = ALL.filter((s) => s !== b); const need = F.fill3 ? 3 : 2; const sess = (Math.floor(c.epoch / 16) + 1) * 16 + c.id;
     let o = yield* rpc(c, [b], { op: 'fillstart', epoch: sess }); if (!o[b] || !o[b].ok) { if (o[b] && o[b].sess) c.epoch = Math.max(c.epoch, o[b].sess); return; }
@@ -249,24 +260,26 @@ function runSeed(seed, F, opt) {
   // ---------------- run
   const clients = [...Array(NC + NR + 1)].map((_, i) => new Client(i));
   function clientLoop(c) { spawn(c, (function* () { yield sleep(ri(200)); for (;;) { yield* op(c); yield sleep(ri(opt.gap || 120)); if (now > END) return; if (chance(0.12)) { const b = S.findIndex((s) => s.blank); if (b >= 0) yield* fill(c, b); else if (chance(0.6)) yield* repair(c); else yield* sweep(c); } } })()); }
-  function repLoop(c) { spawn(c, (function* () { for (;;) { yield sleep(ri(opt.repGap || 500)); if (now > END) return; const b = S.findIndex((s) => s.blank); if (b >= 0 && chance(0.8)) yield* fill(c, b); else if (chance(0.5)) yield* repair(c); else yield* sweep(c); } })()); }
+  function repLoop(c) { spawn(c, (function* () { for (;;) { yield sleep(ri(opt.repGap || 500)); if (now > END) return; const b = S.findIndex((s) => s.blank); if (b >= 0 && chance(0.8)) yield* fill(c, b); else if (chance(0.5)) { if (opt.rot) yield* restore(c); yield* repair(c); } else yield* sweep(c); } })()); }
   for (let i = 0; i < NC; i++) clientLoop(clients[i]); for (let i = NC; i < NC + NR; i++) repLoop(clients[i]);
   let downUntil = [0, 0, 0, 0];
   function fault() { if (now > END) return; const x = rnd(), s = ri(4), c = clients[ri(NC + NR)];
     if (x < 0.25) { if (S[s].up && S.filter((v) => !v.up).length < 2) { st.crash++; S[s].up = false; T(`DOWN s${s}`); at(now + 20 + ri(800), () => { S[s].up = true; T(`UP s${s}`); }); } }
-    else if (x < 0.35) { if (!S.some((v) => v.blank) && S[s].up) { st.wipe++; S[s].wipe(); T(`WIPE s${s}`); } }
+    else if (x < 0.35) { if (opt.rot !== 2 && !S.some((v) => v.blank) && S[s].up) { st.wipe++; S[s].wipe(); T(`WIPE s${s}`); } }
     else if (x < 0.45) { st.pause++; S[s].pausedTo = now + ri(300); T(`PAUSE s${s}`); }
     else if (x < 0.65) { st.cut++; cut[c.id][s] = now + ri(600); T(`CUT c${c.id} s${s}`); }
     else if (x < 0.8) { st.ccrash++; c.gen++; c.known = []; T(`CRASH c${c.id}`); (c.id < NC ? clientLoop : repLoop)(c); }
     else if (x < 0.95) { st.pause++; c.pausedTo = now + ri(chance(0.3) ? 2500 : 300); T(`PAUSE c${c.id}`); }
     at(now + ri(opt.faultGap || 150), fault); }
-  at(50, fault);
+  // at most one copy of a register rots at a time, and none while a server is blank; rot=2: no disk is lost, so that more can rot
+  function decay() { if (now > END) return; const k = 'k' + ri(NK), t = S[ri(4)]; if (!S.some((v) => v.blank || v.rot.has(k)) && t.regs.has(k)) { st.rot++; t.rot.add(k); T(`ROT ${k} s${t.id}`); } at(now + ri(200), decay); }
+  at(50, fault); if (opt.rot) at(50, decay);
   let steps = 0; const runTo = (t) => { while (q.length && q[0].t <= t) { const e = pop(); now = e.t; e.f(); if (++steps > 400000) { bad('no progress'); return; } } now = Math.max(now, t); };
   runTo(END + 4000);
   quiet = true; for (const s of S) { s.up = true; s.pausedTo = 0; } for (const c of clients) c.pausedTo = 0;
   const rc = clients[NC + NR]; const doit = (g, t = 6000) => { let res, fin = false; spawn(rc, g, (v) => { res = v; fin = true; }); const lim = now + t; while (!fin && q.length && now < lim) { const e = pop(); now = e.t; e.f(); } if (!fin) { rc.gen++; return 'stuck'; } return res; };
   runTo(now + 4000);
-  const settleAll = () => { for (let i = 0; i < 6; i++) { const b = S.findIndex((s) => s.blank); if (b >= 0) doit(fill(rc, b)); doit(repair(rc, true), 60000); } };
+  const settleAll = () => { for (let i = 0; i < 6; i++) { const b = S.findIndex((s) => s.blank); if (b >= 0) doit(fill(rc, b)); if (opt.rot) doit(restore(rc)); doit(repair(rc, true), 60000); } };
   settleAll(); if (S.some((s) => s.blank)) bad('fill never finished');
   check('end');
   // liveness
@@ -277,6 +290,7 @@ function runSeed(seed, F, opt) {
   function check(when) {
     // replicas equal
     for (const k of KEYS) { const vs = S.map((s) => s.reg(k)); const vis = (r) => r.val === null ? 'none' : r.ver + ':' + r.val; if (new Set(vs.map(vis)).size > 1) bad(`${when}: replicas differ ${k} ${vs.map(vis)}`); }
+    for (const s of S) for (const k of s.rot) bad(`${when}: ${k} is still rotten on ${s.id}`);
     for (const s of S) for (const [k, l] of s.locks) bad(`${when}: lock left ${k} ${l} on ${s.id}`);
     if (opt.dir) { let f = null, ch = [...chosenC.keys()]; const last = (k) => ch.filter((t) => k in bodies.get(t).w).sort((a, b) => b - a).map((t) => bodies.get(t).w[k])[0] ?? null; if (last('k0') === null && last('k1') !== null) bad(`${when}: orphan entry`); }
     { const ts = [...chosenC.keys()]; const hit = (a, b, x, y) => Object.keys(a.w).some((k) => b.pre[k] && !(k in b.w) && b.pre[k].ver === a.pre[k].ver && !(b.pre[k].abs && ts.some((t) => t > Math.min(x, y) && t < Math.max(x, y) && bodies.get(t).w[k] === null))); for (let i = 0; i < ts.length; i++) for (let j = 0; j < i; j++) { const a = bodies.get(ts[i]), b = bodies.get(ts[j]); if (hit(a, b, ts[i], ts[j]) && hit(b, a, ts[i], ts[j])) bad(`${when}: write skew ${ts[j]} ${ts[i]}`); } }

@@ -28,7 +28,8 @@ const first = Number(values.seed ?? Math.floor(Date.now() / 1000) % 1_000_000_00
 const count = Number(values.seeds)
 const processes = Math.min(Number(values.processes), Math.max(1, Math.floor(count / 20)))
 
-if (values.mutants) process.exitCode = (await runMutants(values.only, Number(values.processes))) ? 0 : 1
+if (values.mutants)
+  process.exitCode = (await runMutants(values.only, Number(values.processes))) ? 0 : 1
 else if (processes > 1) process.exitCode = await runProcesses()
 else process.exitCode = await runSeeds()
 

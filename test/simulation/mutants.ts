@@ -29,7 +29,9 @@ const project = resolve(dist, '..')
 
 /** The deliberate bugs that do not fit the program as it is now: nobody would notice that they are gone. */
 export function outdatedMutants(): string[] {
-  return mutants.filter(({ edits }) => !edits.every((edit) => fits(dist, edit))).map(({ name }) => name)
+  return mutants
+    .filter(({ edits }) => !edits.every((edit) => fits(dist, edit)))
+    .map(({ name }) => name)
 }
 
 /**

@@ -1,5 +1,6 @@
 /** HEAL: repairs now what a mount would repair by itself, and says what was done. */
 import type { HealPhase, HealProgress, HealReport } from '../repair/heal.js'
+import { barText } from '../terminal/format.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command } from './command.js'
 
@@ -24,7 +25,10 @@ export const heal: Command = {
   async run({ client, output }) {
     const line = new StatusLine(output)
     try {
-      const report = await client.keeper.heal({ progress: (step) => line.show(describe(step)) })
+      const report = await client.keeper.heal({
+        thorough: true,
+        progress: (step) => line.show(describe(step)),
+      })
       line.stop()
       const nameOf = (server: number): string => client.cluster.link(server).name
       for (const sentence of summaryOf(report, nameOf)) output.print(sentence)
@@ -36,15 +40,20 @@ export const heal: Command = {
 }
 
 function describe({ phase, done, total }: HealProgress): string {
-  return `${phases[phase]} ${done}${total === undefined ? '' : ` of ${total}`}`
+  if (total === undefined) return done === 0 ? phases[phase] : `${phases[phase]} ${done}`
+  return `${barText(total === 0 ? 1 : done / total)} ${phases[phase]} ${done} of ${total}`
 }
 
 function summaryOf(report: HealReport, nameOf: (server: number) => string): string[] {
   const { filledServers, registersCopied, piecesCopied, piecesDropped, lost, left } = report
+  const { registersRestored, orphansDeleted, straysDeleted } = report
   const lines = filledServers.map((server) => `${nameOf(server)} was filled`)
   lines.push(
     `${registersCopied} registers and ${piecesCopied} pieces copied, ${piecesDropped} pieces dropped`,
   )
+  if (registersRestored > 0) lines.push(`${registersRestored} rotten registers replaced`)
+  if (orphansDeleted > 0) lines.push(`${orphansDeleted} files without a name deleted`)
+  if (straysDeleted > 0) lines.push(`${straysDeleted} files of no piece deleted`)
   if (lost.length > 0) lines.push(`${lost.length} segments have lost a piece for good`)
   if (report.failure !== undefined) lines.push(`not all could be done: ${report.failure.message}`)
   lines.push(left === 0 ? 'All four servers agree: 0 left' : `${left} left`)

@@ -4,6 +4,7 @@ import type { Reply } from '../../wire/messages.js'
 import type { Cluster } from '../cluster.js'
 import type { Link } from '../link.js'
 import { sentenceOf } from '../problem.js'
+import { type Missing, missingOf } from '../repair/missing.js'
 import { type Alignment, alignColumns, sizeText } from '../terminal/format.js'
 import type { Command } from './command.js'
 
@@ -31,6 +32,7 @@ const columns: readonly (readonly [title: string, Alignment])[] = [
   ['FREE', 'right'],
   ['REGISTERS', 'right'],
   ['PIECES', 'right'],
+  ['MISSING', 'right'],
 ]
 
 export const status: Command = {
@@ -38,18 +40,21 @@ export const status: Command = {
   operands: '',
   operandsMin: 0,
   operandsMax: 0,
-  summary: 'show which servers are up, and what they hold',
+  summary: 'show which servers are up, what they hold, and what they still miss',
   details: 'Exits with 0 when all four servers are up and complete, else with 1.',
   options: [],
   completes: [],
 
   async run({ client: { cluster }, output }) {
     const healths = await Promise.all(cluster.links.map((link) => examine(cluster, link)))
-    const rows = healths.map(rowOf)
+    const missing = await missingIn(cluster)
+    const rows = healths.map((health) => rowOf(health, missing))
     const titles = columns.map(([title]) => title)
     const alignments = columns.map(([, alignment]) => alignment)
     for (const line of alignColumns([titles, ...rows], alignments)) output.print(line)
-    for (const line of healths.flatMap(remarksOn)) output.print(output.name(line))
+    const registersMost = Math.max(...healths.map(({ reply }) => reply?.registers ?? 0))
+    const remarks = healths.flatMap((health) => remarksOn(health, missing, registersMost))
+    for (const line of remarks) output.print(output.name(line))
     output.print(verdict(healths))
     return healths.every(isVoting) ? 0 : 1
   },
@@ -72,10 +77,30 @@ function isVoting({ reply }: Health): boolean {
   return reply?.state === 'voting'
 }
 
-function remarksOn({ link, failure, reply }: Health): string[] {
+/** Undefined when it cannot be known now: a server goes away, or too few vote. */
+async function missingIn(cluster: Cluster): Promise<ReadonlyMap<number, Missing> | undefined> {
+  try {
+    return await missingOf(cluster)
+  } catch {
+    return undefined
+  }
+}
+
+function remarksOn(
+  { link, failure, reply }: Health,
+  missing: ReadonlyMap<number, Missing> | undefined,
+  registersMost: number,
+): string[] {
   if (reply === undefined) return [`${link.name} is down: ${failure ?? 'not connected'}`]
   const { remark } = states[reply.state]
   const remarks = remark === undefined ? [] : [`${link.name} ${remark}`]
+  if (reply.state !== 'voting') {
+    remarks.push(`${link.name} has ${reply.registers} of ${registersMost} registers so far`)
+  }
+  const { registers = 0, pieces = 0 } = missing?.get(link.index) ?? {}
+  if (registers + pieces > 0) {
+    remarks.push(`${link.name} still misses ${registers} registers and ${pieces} pieces`)
+  }
   if (reply.misplaced > 0) {
     remarks.push(`${link.name}: pieces of ${reply.misplaced} segments are to be moved by repair`)
   }
@@ -86,12 +111,16 @@ function whyDown(link: Link): string {
   return link.failure === undefined ? 'not connected' : sentenceOf(link.failure)
 }
 
-function rowOf({ link, latencyMs, reply }: Health): string[] {
+function rowOf(
+  { link, latencyMs, reply }: Health,
+  missing: ReadonlyMap<number, Missing> | undefined,
+): string[] {
   const { host, port } = link.server.address
   const place = [link.name, host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`]
   if (latencyMs === undefined || reply === undefined) {
-    return [...place, 'down', '-', '-', '-', '-', '-']
+    return [...place, 'down', '-', '-', '-', '-', '-', '-']
   }
+  const lack = missing?.get(link.index)
   return [
     ...place,
     states[reply.state].shown,
@@ -100,6 +129,7 @@ function rowOf({ link, latencyMs, reply }: Health): string[] {
     sizeText(reply.diskFreeBytes),
     String(reply.registers),
     String(reply.pieces),
+    lack === undefined ? '-' : `${lack.registers}+${lack.pieces}`,
   ]
 }
 

@@ -30,7 +30,7 @@ export const verify: Command = {
       for (const sentence of sentencesOf(report)) output.print(sentence)
       if (isClean(report)) return 0
       await nameDamage(session, report)
-      const healed = await client.keeper.heal()
+      const healed = await client.keeper.heal({ thorough: true })
       // A lost piece is where it belongs on both servers, and rotten on both.
       const left = healed.left + report.lost.length
       output.print(left === 0 ? 'Repaired: 0 left' : `Repaired as far as possible: ${left} left`)
@@ -41,28 +41,34 @@ export const verify: Command = {
   },
 }
 
-/** Copies too many are not wrong: they are garbage that the servers have not collected yet. */
+/** What nothing refers to any more is not wrong: the servers collect it after a while. */
 function isClean(report: VerifyReport): boolean {
-  const { differences, undecided, missing, bad, mismatched, lost } = report
+  const { differences, undecided, missing, extra, strays, bad, mismatched, lost } = report
   return (
-    differences + undecided + missing + bad === 0 && mismatched.length === 0 && lost.length === 0
+    differences + undecided + missing + extra + strays + bad === 0 &&
+    mismatched.length === 0 &&
+    lost.length === 0
   )
 }
 
 function sentencesOf(report: VerifyReport): string[] {
-  const { differences, undecided, missing, extra, bad, mismatched, lost } = report
+  const { differences, rotten, undecided, missing, extra, bad, mismatched, lost } = report
   const counts = [
+    [rotten, 'registers have rotted on a server'],
     [differences, 'registers differ'],
     [undecided, 'changes are undecided'],
     [missing, 'pieces are missing from where they belong'],
-    [extra, 'pieces are to be collected or moved'],
+    [extra, 'pieces are where they do not belong'],
+    [report.strays, 'files are no pieces that a server knows'],
     [bad, 'copies of pieces are rotten or gone'],
     [mismatched.length, 'segments do not match their MD5'],
     [lost.length, 'pieces are lost: no server has a good copy'],
   ] as const
   const wrong = counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
+  const { garbage } = report
   return [
     `${report.segments} segments verified, ${sizeText(report.pieceBytes)} of pieces`,
+    ...(garbage > 0 ? [`${garbage} pieces that nothing refers to wait to be collected`] : []),
     ...(wrong.length === 0 ? ['Everything is as it should be'] : wrong),
   ]
 }

@@ -1,7 +1,7 @@
 /**
  * Compares what several servers have above the floor without keeping it: each gives its registers in
- * the order of (version, key), and what comes at the same place from all of them is agreed on. What is
- * left over names the keys on which some server is behind.
+ * the order of (version, key) with a checksum of each, and what is the same at the same place on all of
+ * them is agreed on. What is left over names the keys on which some server is behind.
  */
 import { limits } from '../../limits.js'
 import type { Key } from '../../wire/records.js'
@@ -20,6 +20,8 @@ export interface Difference {
 interface Place {
   readonly key: Key
   readonly version: Version
+  /** Of the register as the server keeps it; it leaves out what has rotted. */
+  readonly checksum: number
 }
 
 /** The differences between `servers` in what is newer than `floor`. */
@@ -84,7 +86,7 @@ function walkOf(cluster: Cluster, server: number, floor: Version): Walk {
   let at = 0
   let more = true
   // Behind every key of the floor's own version.
-  let last: Place = { version: floor, key: '\uffff' }
+  let last: Omit<Place, 'checksum'> = { version: floor, key: '\uffff' }
   return {
     step: () => page[at++],
     async fetch() {
@@ -95,7 +97,11 @@ function walkOf(cluster: Cluster, server: number, floor: Version): Walk {
         withValues: false,
         limit: limits.surveyEntriesMax,
       })
-      page = reply.registers
+      page = reply.registers.map(({ key, version }, index) => ({
+        key,
+        version,
+        checksum: reply.checksums[index] ?? 0,
+      }))
       at = 0
       more = reply.more
       last = page.at(-1) ?? last
@@ -105,9 +111,10 @@ function walkOf(cluster: Cluster, server: number, floor: Version): Walk {
 }
 
 function isBefore(a: Place, b: Place): boolean {
-  return a.version === b.version ? a.key < b.key : a.version < b.version
+  if (a.version !== b.version) return a.version < b.version
+  return a.key === b.key ? a.checksum < b.checksum : a.key < b.key
 }
 
 function isSame(a: Place, b: Place): boolean {
-  return a.version === b.version && a.key === b.key
+  return a.version === b.version && a.key === b.key && a.checksum === b.checksum
 }

@@ -4,15 +4,19 @@
  * servers, so a repair that was interrupted goes on where it was when it is begun again.
  */
 import { asDfsError, DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
 import type { Segment } from '../../wire/records.js'
+import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
-import { askEach } from './ask-voters.js'
+import { askEach, askOne } from './ask-voters.js'
 import { differences } from './differences.js'
 import { fillServer } from './fill.js'
 import { installDifferences } from './install.js'
+import { collectOrphans, type OrphanCollector } from './orphans.js'
 import { misplacedSegments, type PieceMover, placePieces } from './pieces.js'
 import { reunite } from './reunite.js'
+import { restoreLost, restoreRotten } from './rotten.js'
 import { sweep } from './sweep.js'
 import { finishUndecided } from './undecided.js'
 
@@ -28,8 +32,14 @@ export interface HealProgress {
 export interface HealReport {
   readonly filledServers: readonly number[]
   readonly registersCopied: number
+  /** Registers that had rotted on a server's disk and were brought back. */
+  readonly registersRestored: number
   readonly piecesCopied: number
   readonly piecesDropped: number
+  /** Files without a name that mounts which died had left. */
+  readonly orphansDeleted: number
+  /** Files of no piece that crashes had left. */
+  readonly straysDeleted: number
   /** Segments of which a piece is nowhere to be had. */
   readonly lost: readonly Segment[]
   /** What could not be put right now; 0 when all servers agree and have their pieces. */
@@ -45,14 +55,21 @@ export interface HealOptions {
   readonly patienceMs: number
   /** How far the floor stays behind: readers of replaced content have so long to finish. */
   readonly sweepAgeMs: number
+  /** How old a file without a name must be to be taken for one of a mount that died. */
+  readonly orphanAgeMs: number
+  /** Looks at all there is instead of at what a server can have missed. */
+  readonly thorough: boolean
   readonly progress?: (progress: HealProgress) => void
 }
 
+export interface Healer extends PieceMover, OrphanCollector {}
+
 export async function heal(
-  mover: PieceMover,
+  mover: Healer,
   recovery: Recovery,
-  { patienceMs, sweepAgeMs, progress = () => {} }: HealOptions,
+  { progress = () => {}, ...options }: HealOptions,
 ): Promise<HealReport> {
+  const { patienceMs, sweepAgeMs, orphanAgeMs, thorough } = options
   const { cluster } = mover
   const filledServers: number[] = []
   let failure: DfsError | undefined
@@ -72,9 +89,14 @@ export async function heal(
   const servers = cluster.voters
   if (servers.length === 0) throw failure ?? new DfsError('down', 'no server answers')
   left += (await finishUndecided(cluster, recovery, servers, patienceMs)).length
+  const rotten = await restoreRotten(cluster, recovery)
+  left += rotten.left
   const statuses = await askEach(cluster, servers, 'status', () => ({}))
   const floor = statuses.map((status) => status.floor).reduce((a, b) => (a < b ? a : b))
-  const found = await differences(cluster, servers, floor)
+  const everything = await differences(cluster, servers, thorough ? noVersion : floor)
+  const lostHere = everything.filter(({ version }) => version <= floor)
+  const restored = rotten.restored + (await restoreLost(cluster, recovery, lostHere))
+  const found = everything.filter(({ version }) => version > floor)
   const registersCopied = await installDifferences(cluster, servers, found, (done) =>
     progress({ phase: 'registers', done, total: found.length }),
   )
@@ -82,14 +104,34 @@ export async function heal(
   const placed = await placePieces(mover, misplaced, (done) =>
     progress({ phase: 'pieces', done, total: misplaced.length }),
   )
-  progress({ phase: 'sweep', done: 0, total: 1 })
-  const swept = await sweep(cluster, recovery, sweepAgeMs).catch((thrown: unknown) => {
-    failure ??= asDfsError(thrown)
-    return false
-  })
+  progress({ phase: 'sweep', done: 0, total: undefined })
+  const unlessItFails = async <T>(work: Promise<T>, otherwise: T): Promise<T> => {
+    try {
+      return await work
+    } catch (thrown) {
+      failure ??= asDfsError(thrown)
+      return otherwise
+    }
+  }
+  const orphansDeleted =
+    cluster.voters.length === limits.serverCount
+      ? await unlessItFails(collectOrphans(cluster, mover, orphanAgeMs), 0)
+      : 0
+  const swept = await unlessItFails(sweep(cluster, recovery, sweepAgeMs), false)
+  let straysDeleted = 0
+  for (const server of thorough ? cluster.voters : []) {
+    const stray = askOne(cluster, server, 'strays', { remove: true })
+    straysDeleted += await unlessItFails(
+      stray.then(({ found }) => found),
+      0,
+    )
+  }
   return {
     filledServers,
     registersCopied,
+    registersRestored: restored,
+    orphansDeleted,
+    straysDeleted,
     piecesCopied: placed.copied,
     piecesDropped: placed.dropped,
     lost: placed.lost,

@@ -9,8 +9,8 @@ import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
 import type { Segment } from '../../wire/records.js'
 import type { Recovery } from '../recovery.js'
-import { type HealOptions, type HealReport, heal } from './heal.js'
-import { type PieceMover, replacePiece } from './pieces.js'
+import { type Healer, type HealOptions, type HealReport, heal } from './heal.js'
+import { replacePiece } from './pieces.js'
 
 interface BadCopy {
   readonly server: number
@@ -19,10 +19,11 @@ interface BadCopy {
 }
 
 export class Keeper {
-  readonly #mover: PieceMover
+  readonly #mover: Healer
   readonly #recovery: Recovery
   readonly #settled: () => Promise<void>
   readonly #changed: () => void
+  readonly #renew: () => Promise<void>
   readonly #badCopies = new Map<string, BadCopy>()
   #running: Promise<HealReport> | undefined
   #timer: Timer | undefined
@@ -30,18 +31,20 @@ export class Keeper {
 
   /**
    * `settled` resolves when the servers know what this client itself has decided; `changed` hears of
-   * repairs that changed what servers hold.
+   * repairs that changed what servers hold; `renew` writes again what would be taken for abandoned.
    */
   constructor(
-    mover: PieceMover,
+    mover: Healer,
     recovery: Recovery,
     settled: () => Promise<void>,
     changed: () => void,
+    renew: () => Promise<void>,
   ) {
     this.#mover = mover
     this.#recovery = recovery
     this.#settled = settled
     this.#changed = changed
+    this.#renew = renew
   }
 
   /** Begins to watch: for programs that stay, as the mount does. */
@@ -88,9 +91,13 @@ export class Keeper {
     const report = await heal(this.#mover, this.#recovery, {
       patienceMs: limits.undecidedPatienceMs,
       sweepAgeMs: limits.sweepAgeMs,
+      orphanAgeMs: limits.orphanAgeMs,
+      thorough: false,
       ...options,
     })
-    if (report.registersCopied > 0 || report.filledServers.length > 0) this.#changed()
+    const { registersCopied, registersRestored, orphansDeleted, filledServers } = report
+    const changes = registersCopied + registersRestored + orphansDeleted + filledServers.length
+    if (changes > 0) this.#changed()
     return report
   }
 
@@ -104,6 +111,7 @@ export class Keeper {
 
   async #round(): Promise<void> {
     try {
+      await this.#renew()
       const report = await this.heal()
       this.#tell(report)
       // A server that is away says so itself when it comes back.
@@ -119,7 +127,8 @@ export class Keeper {
   #tell(report: HealReport): void {
     const { cluster } = this.#mover
     for (const server of report.filledServers) notice(`${cluster.link(server).name} was filled`)
-    const { registersCopied, piecesCopied, lost, left } = report
+    const { registersCopied, registersRestored, piecesCopied, lost, left } = report
+    if (registersRestored > 0) notice(`repair: ${registersRestored} rotten registers were replaced`)
     if (registersCopied > 0 || piecesCopied > 0) {
       notice(`repair: ${registersCopied} registers and ${piecesCopied} pieces copied, ${left} left`)
     }

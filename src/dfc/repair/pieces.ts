@@ -204,16 +204,28 @@ export async function replacePiece(
   await mover.writer.putPiece(segment, preparePiece(piece, parts), server)
 }
 
+export interface HeldSegment {
+  readonly segment: Segment
+  readonly masks: ReadonlyMap<number, number>
+}
+
 /** For each segment, which pieces of it every server that votes holds. */
-async function heldMasks(
+export async function heldMasks(
   cluster: Cluster,
   segments: readonly Segment[],
-): Promise<{ readonly segment: Segment; readonly masks: ReadonlyMap<number, number> }[]> {
+): Promise<HeldSegment[]> {
   const servers = cluster.voters
-  const ids = segments.map(({ id }) => id)
-  const replies = await askEach(cluster, servers, 'held', () => ({ segments: ids }))
-  return segments.map((segment, at) => ({
-    segment,
-    masks: new Map(servers.map((server, index) => [server, replies[index]?.held[at]?.pieces ?? 0])),
-  }))
+  const found: HeldSegment[] = []
+  for (let from = 0; from < segments.length; from += limits.segmentsPerRequestMax) {
+    const some = segments.slice(from, from + limits.segmentsPerRequestMax)
+    const ids = some.map(({ id }) => id)
+    const replies = await askEach(cluster, servers, 'held', () => ({ segments: ids }))
+    for (const [at, segment] of some.entries()) {
+      const masks = new Map(
+        servers.map((server, index) => [server, replies[index]?.held[at]?.pieces ?? 0]),
+      )
+      found.push({ segment, masks })
+    }
+  }
+  return found
 }

@@ -14,18 +14,25 @@ import { holdersOf, maskOf, pairOf, pieceNumbers, rotationOf, wholeMask } from '
 import { askEach, askOne } from './ask-voters.js'
 import type { LostPiece } from './damage.js'
 import { differences } from './differences.js'
+import { bitsOf } from './missing.js'
 import { readCopy } from './pieces.js'
 
 export interface VerifyReport {
-  /** Registers on which the servers do not agree. */
+  /** Registers of which some server has another value, or none, or one that has rotted. */
   readonly differences: number
+  /** Registers that have rotted on the disk of a server. */
+  readonly rotten: number
   readonly undecided: number
   readonly segments: number
   readonly pieceBytes: number
   /** Copies that should be on a server and are not known there. */
   readonly missing: number
-  /** Copies where the placement has none, or of segments that nothing refers to. */
+  /** Copies of what is referred to where the placement has none. */
   readonly extra: number
+  /** Copies of what nothing refers to: they wait to be collected. */
+  readonly garbage: number
+  /** Files of pieces that no server knows of. */
+  readonly strays: number
   /** Copies that do not match their checksums, or whose file is gone. */
   readonly bad: number
   /** Segments whose pieces are as they were sent, yet not what the digest says. */
@@ -55,7 +62,9 @@ export async function verify(cluster: Cluster, events: VerifyEvents): Promise<Ve
   }
   const statuses = await askEach(cluster, servers, 'status', () => ({}))
   const found = await differences(cluster, servers, noVersion)
-  const counts = { segments: 0, pieceBytes: 0, missing: 0, extra: 0, bad: 0 }
+  // The walk has made every server look at all that it has.
+  const rotten = await askEach(cluster, servers, 'rotten', () => ({ limit: limits.readKeysMax }))
+  const counts = { segments: 0, pieceBytes: 0, missing: 0, extra: 0, garbage: 0, bad: 0 }
   const mismatched: Segment[] = []
   const lost: LostPiece[] = []
   const lanes = new Lanes(lanesMax)
@@ -80,9 +89,12 @@ export async function verify(cluster: Cluster, events: VerifyEvents): Promise<Ve
   }
   await lanes.finish()
   if (failure !== undefined) throw failure
+  const strays = await askEach(cluster, servers, 'strays', () => ({ remove: false }))
   return {
     ...counts,
     differences: found.length,
+    rotten: rotten.reduce((sum, { keys }) => sum + keys.length, 0),
+    strays: strays.reduce((sum, reply) => sum + reply.found, 0),
     undecided: statuses.reduce((most, status) => Math.max(most, status.undecided), 0),
     mismatched,
     lost,
@@ -92,14 +104,15 @@ export async function verify(cluster: Cluster, events: VerifyEvents): Promise<Ve
 function countPlaces(
   { segment, referred, masks }: Known,
   servers: readonly number[],
-  counts: { missing: number; extra: number },
+  counts: { missing: number; extra: number; garbage: number },
 ): void {
   const whole = wholeMask(segment.length)
   for (const server of servers) {
     const held = masks.get(server) ?? 0
     const placed = referred ? maskOf(pairOf(server, rotationOf(segment.md5))) & whole : 0
     counts.missing += bitsOf(placed & ~held)
-    counts.extra += bitsOf(held & ~placed)
+    if (referred) counts.extra += bitsOf(held & ~placed)
+    else counts.garbage += bitsOf(held)
   }
 }
 
@@ -175,10 +188,4 @@ async function* allSegments(cluster: Cluster, servers: readonly number[]): Async
         masks: new Map([...all.masks, ...one.masks]),
       }))
   }
-}
-
-function bitsOf(mask: number): number {
-  let bits = 0
-  for (let rest = mask; rest !== 0; rest >>= 1) bits += rest & 1
-  return bits
 }

@@ -113,3 +113,11 @@ export function alignColumns(
       .join(' '),
   )
 }
+
+const barColumns = 20
+
+/** `progress` from 0 to 1 as a bar of `#` and `-`. */
+export function barText(progress: number): string {
+  const full = Math.round(Math.min(1, Math.max(0, progress)) * barColumns)
+  return `[${'#'.repeat(full)}${'-'.repeat(barColumns - full)}]`
+}

@@ -1,0 +1,43 @@
+/**
+ * Collects files that lost their last name while a mount had them open, and whose mount never came
+ * back to delete them: docs/decisions/0012.
+ */
+import { limits } from '../../limits.js'
+import { decodeInode, inodeKey } from '../../wire/records.js'
+import { versionOf } from '../../wire/version.js'
+import type { Cluster } from '../cluster.js'
+import type { Registers } from '../registers.js'
+import type { Transactions } from '../transaction.js'
+import { askEach } from './ask-voters.js'
+
+/** What is needed to look at registers and to delete one. */
+export interface OrphanCollector {
+  readonly registers: Registers
+  readonly transactions: Transactions
+}
+
+/** Deletes those not written for `ageMs`; returns how many there were. */
+export async function collectOrphans(
+  cluster: Cluster,
+  { registers, transactions }: OrphanCollector,
+  ageMs: number,
+): Promise<number> {
+  const before = versionOf(Math.max(0, Math.floor(cluster.clock.now() - ageMs)), 0, '00000000')
+  const replies = await askEach(cluster, cluster.voters, 'orphans', () => ({
+    before,
+    limit: limits.readKeysMax,
+  }))
+  const inos = [...new Set(replies.flatMap(({ inos }) => inos))]
+  let collected = 0
+  for (const { key, version, value } of await registers.read(inos.map(inodeKey))) {
+    // A server that is behind may still take for an orphan what was renewed, linked or deleted.
+    if (value === null || version >= before || decodeInode(value).nlink > 0) continue
+    const { committed } = await transactions.commit({
+      writes: [{ key, value: null }],
+      preconditions: [{ key, absent: false, version }],
+      emptyFolders: [],
+    })
+    if (committed) collected += 1
+  }
+  return collected
+}

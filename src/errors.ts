@@ -54,6 +54,7 @@ const table = {
   tooManyExtents: [41, 'EFBIG', 'File has too many extents'],
   crossDevice: [42, 'EXDEV', 'Invalid cross-device link'],
   damaged: [43, 'EIO', 'The index of the server is damaged'],
+  noIoctl: [44, 'ENOTTY', 'Inappropriate ioctl for device'],
 } as const satisfies Record<string, readonly [number, keyof typeof constants.errno, string]>
 
 export type ErrorCode = keyof typeof table

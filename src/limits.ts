@@ -109,16 +109,14 @@ export const limits = {
   decisionDelayMs: 15,
 
   // Mount.
-  /** FUSE requests that are worked on at once, each of them held by a thread of the binding. */
-  mountRequestsMax: 32,
-  /** Above all our own deadlines: the binding then answers ETIMEDOUT in our place. */
+  /** Requests of the kernel that are worked on at once; the others wait in the kernel. */
+  mountRequestsMax: 64,
+  /** Above all other deadlines: whatever has not been answered by then gets ETIMEDOUT. */
   mountOperationTimeoutMs: 150_000,
   /** How long the kernel may answer from the names and attributes it was told. */
   kernelCacheMs: 1_000,
   /** What the mount remembers of what it told the kernel: files. */
   kernelCacheEntriesMax: 20_000,
-  /** How long the mount waits to learn by which number the kernel knows a file. */
-  kernelNumberMs: 200,
   handlesMax: 65_536,
   /** Written and not stored, in memory, of all files together: beyond it writers wait or spill. */
   draftBytesMax: 128 * MiB,
@@ -132,8 +130,8 @@ export const limits = {
   draftChunkBytes: 1 * MiB,
   /** Segments on their way to the servers while their file is still being written. */
   uploadsInFlightMax: 2,
-  /** Of a readdir reply; the kernel asks for less. */
-  readdirBytesMax: 32 * KiB,
+  /** Of one answer to readdir; the kernel asks for less. */
+  readdirBytesMax: 128 * KiB,
 
   // Server.
   connectionsMax: 1024,

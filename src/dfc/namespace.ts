@@ -115,6 +115,11 @@ export class Namespace {
 
   // -- reading -----------------------------------------------------------------------------------
 
+  /** Nobody else can have changed what this client knows; see lease.ts. */
+  get isAlone(): boolean {
+    return this.#lease.aloneSinceMs !== undefined
+  }
+
   /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */
   async lookup(parent: number, name: string): Promise<Node> {
     assertName(name)

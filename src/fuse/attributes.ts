@@ -7,14 +7,12 @@ import type { Content, Node } from '../dfc/node.js'
 import { limits } from '../limits.js'
 import { fileType, type Inode, typeOf } from '../wire/records.js'
 
-/** Who asks, as in struct fuse_context. The kernel has applied the umask already. */
+/** Who asks, as in struct fuse_in_header. The kernel has applied the umask already. */
 export interface Caller {
   readonly uid: number
   readonly gid: number
   /** The thread that made the system call; 0 when it cannot be seen from here. */
   readonly pid: number
-  /** Of a request about an open file: fcntl(2) may have changed the flags since open(2). */
-  readonly fileInfo?: { readonly flags: number; readonly writepage: boolean } | null
 }
 
 /** struct stat. */
@@ -34,6 +32,8 @@ export interface Attributes {
   readonly atime: Time
   readonly mtime: Time
   readonly ctime: Time
+  /** When it was made. */
+  readonly btime: Time
 }
 
 export const setUserId = 0o4000
@@ -70,6 +70,7 @@ export function attributesOf(
     atime: inode.atime,
     mtime: written ?? inode.mtime,
     ctime: written ?? inode.ctime,
+    btime: inode.btime,
   }
 }
 
@@ -102,15 +103,19 @@ export function withMode(inode: Inode, mode: number, now: Time): Inode {
   return { ...inode, mode: typeOf(inode.mode) | (mode & permissionsMask), ctime: now }
 }
 
-/** chown(2): -1, as an unsigned number, leaves an id as it is. A file loses its special bits. */
-export function withOwner(inode: Inode, uid: number, gid: number, now: Time): Inode {
-  const unchanged = 0xffff_ffff
+/** chown(2): undefined leaves an id as it is. A file loses its special bits. */
+export function withOwner(
+  inode: Inode,
+  uid: number | undefined,
+  gid: number | undefined,
+  now: Time,
+): Inode {
   const mode = typeOf(inode.mode) === fileType.folder ? inode.mode : withoutPrivileges(inode.mode)
   return {
     ...inode,
     mode,
-    uid: uid === unchanged ? inode.uid : uid,
-    gid: gid === unchanged ? inode.gid : gid,
+    uid: uid ?? inode.uid,
+    gid: gid ?? inode.gid,
     ctime: now,
   }
 }

@@ -14,7 +14,6 @@ import { Filesystem } from './filesystem.js'
 import { Mount } from './mount.js'
 import type { MountWords } from './mount-options.js'
 import { unmount } from './mountpoint.js'
-import { Paths } from './paths.js'
 import { makeStateFolder, type StateFolder } from './state-folder.js'
 
 export interface DaemonOptions {
@@ -113,7 +112,6 @@ export class Daemon {
     this.#mount = await Mount.start({
       mountpoint,
       filesystem: this.#filesystem,
-      paths: new Paths(this.#client.namespace, this.#filesystem),
       allowOther: words.allowOther,
       dev: words.dev,
       suid: words.suid,

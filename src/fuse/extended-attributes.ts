@@ -8,8 +8,11 @@ import type { Inode } from '../wire/records.js'
 export const createFlag = 1
 const replaceFlag = 2
 
-/** Access control lists in system.* would be stored but not enforced, so they are refused. */
-const namespaces = /^(?:user|trusted|security)\./
+/**
+ * Access control lists in system.* would be stored but not enforced, so they are refused. SELinux labels
+ * a mount as a whole; told so once, ls(1) does not ask for the label of every file.
+ */
+const namespaces = /^(?:user|trusted|security)\.(?!(?<=^security\.)selinux$)/
 
 /** The value, or null: the kernel asks for one that is hardly ever there at every write. */
 export function attributeOf({ attributes }: Inode, name: string): Buffer | null {

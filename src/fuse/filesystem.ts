@@ -4,6 +4,7 @@
  * (default_permissions); here it is decided what a change does.
  */
 import { constants } from 'node:fs'
+import { LRUCache } from 'lru-cache'
 import type { Clock, Random, Time } from '../clock.js'
 import type { Client } from '../dfc/client.js'
 import type { Namespace, RenameHow } from '../dfc/namespace.js'
@@ -28,7 +29,7 @@ import { isInGroup } from './caller-groups.js'
 import { ChunkPool } from './chunk-pool.js'
 import { DraftMemory } from './draft-memory.js'
 import { attributeOf, createFlag, withAttribute, withoutAttribute } from './extended-attributes.js'
-import { KernelView } from './kernel-view.js'
+import { KernelView, type Place } from './kernel-view.js'
 import type { Handle } from './open-file.js'
 import { type Opened, OpenFiles } from './open-files.js'
 import { OpenFolder } from './open-folder.js'
@@ -69,6 +70,10 @@ export class Filesystem {
   readonly #namespace: Namespace
   readonly #readOnly: boolean
   readonly #clock: Clock
+  /** The threads of which an open was answered with `stale`: the next one is their second attempt. */
+  readonly #sentBack = new LRUCache<number, true>({ max: limits.mountRequestsMax * 4 })
+  /** What has lost its last name while only the kernel knows of it, until it does not either. */
+  readonly #gone = new LRUCache<number, Node>({ max: limits.kernelCacheEntriesMax })
   #space: { readonly atMs: number; readonly answer: Space } | undefined
 
   constructor({ client, clock, random, ...options }: FilesystemOptions) {
@@ -107,26 +112,58 @@ export class Filesystem {
     }
   }
 
-  /** The attributes of an open file. */
-  async getattr({ file, path }: Handle): Promise<Attributes> {
-    const orphan = file.orphaned ? file.node : undefined
-    return this.attributes(orphan ?? (await this.#namespace.node(file.ino)), path)
+  /** The same, up to a moment old. */
+  async find(parent: number, name: string): Promise<Node> {
+    const entry = this.#namespace.cachedEntry(parent, name)
+    const cached = entry && this.#namespace.cached(entry.ino)
+    return cached ?? this.lookup(parent, name)
   }
 
-  /** The attributes of `node`, of which the kernel is about to be told under the name of `path`. */
-  attributes(node: Node, path: string): Attributes {
+  /** Only this client can change anything. */
+  get isAlone(): boolean {
+    return this.#namespace.isAlone
+  }
+
+  /** Throws `stale` when there is no such folder any more. */
+  async assertThere(folder: number): Promise<void> {
+    await this.#namespace.node(folder)
+  }
+
+  /** What is known by its number, with a name or without. Throws `stale` when it is gone. */
+  async getattr(ino: number): Promise<Attributes> {
+    const gone = this.#gone.get(ino)
+    if (gone !== undefined) return { ...attributesOf(gone), nlink: 0 }
+    const file = this.files.get(ino)
+    if (file?.orphaned === true) return this.attributes(file.node)
+    try {
+      return this.attributes(await this.#namespace.node(ino))
+    } catch (error) {
+      // Another mount removed what is still open here.
+      if (file === undefined || !isError(error, 'stale')) throw error
+      return { ...this.attributes(file.node), nlink: 0 }
+    }
+  }
+
+  /** The attributes of `node`, of which the kernel is about to be told. */
+  attributes(node: Node): Attributes {
     const file = this.files.get(node.ino)
     if (file?.isDirty) return attributesOf(node, file, file.draftTime, file.dataBytes)
     const content = file?.told(node.inode) ?? node.inode
-    if (typeOf(node.inode.mode) === fileType.file) this.kernel.tell(path, node.ino, content)
+    if (typeOf(node.inode.mode) === fileType.file) this.kernel.tell(node.ino, content)
     return attributesOf(node, content)
+  }
+
+  /** The kernel has no use for it any more. */
+  forget(ino: number): void {
+    this.#gone.delete(ino)
   }
 
   async setMode(ino: number, mode: number): Promise<void> {
     await this.#update(ino, (inode, now) => withMode(inode, mode, now))
   }
 
-  async setOwner(ino: number, uid: number, gid: number): Promise<void> {
+  /** undefined leaves an id as it is. */
+  async setOwner(ino: number, uid: number | undefined, gid: number | undefined): Promise<void> {
     await this.#update(ino, (inode, now) => withOwner(inode, uid, gid, now))
   }
 
@@ -140,12 +177,18 @@ export class Filesystem {
   }
 
   /** truncate(2), for which the file need not be open. */
-  async truncate(ino: number, size: number, caller: Caller): Promise<void> {
+  async truncate(ino: number, size: number, kills?: Caller): Promise<void> {
     this.#assertWritable()
     const node = this.files.get(ino)?.node ?? (await this.#namespace.node(ino, true))
     if (typeOf(node.inode.mode) !== fileType.file) throw new DfsError('invalid')
-    await this.losePrivileges(node, caller)
-    await this.files.truncateNode(node, String(ino), size)
+    await this.losePrivileges(node, kills)
+    await this.files.truncateNode(node, this.#nameOf(ino), size)
+  }
+
+  /** ftruncate(2). */
+  async truncateOpen(handle: Handle, size: number, kills?: Caller): Promise<void> {
+    await this.losePrivileges(handle.file.node, kills)
+    await this.files.truncate(handle, size)
   }
 
   // -- making and removing -----------------------------------------------------------------------
@@ -167,11 +210,25 @@ export class Filesystem {
     return this.#namespace.create(parent, name, { ...owner, ...special })
   }
 
-  /** The making part of open(2): the file is stored when it is closed, or a moment later. */
-  async makeFile(parent: number, name: string, mode: number, caller: Caller): Promise<Node> {
+  /**
+   * The making part of open(2): the file is stored when it is closed, or a moment later. With
+   * `mayExist` it is what has the name already, if something has.
+   */
+  async makeFile(
+    parent: number,
+    name: string,
+    mode: number,
+    caller: Caller,
+    mayExist = false,
+  ): Promise<Node> {
     this.#assertWritable()
-    const folder = await this.#namespace.node(parent)
-    return this.#namespace.createSoon(parent, name, newOwner(folder.inode, mode, caller))
+    try {
+      const folder = await this.#namespace.node(parent)
+      return await this.#namespace.createSoon(parent, name, newOwner(folder.inode, mode, caller))
+    } catch (error) {
+      if (!mayExist || !isError(error, 'exists')) throw error
+      return this.lookup(parent, name)
+    }
   }
 
   async readlink(ino: number): Promise<string> {
@@ -180,21 +237,26 @@ export class Filesystem {
     return inode.target
   }
 
-  async link(ino: number, parent: number, name: string): Promise<void> {
+  async link(ino: number, parent: number, name: string): Promise<Node> {
     this.#assertWritable()
     const node = await this.#namespace.link(ino, parent, name)
     this.files.get(ino)?.noteNode(node)
+    return node
   }
 
   async unlink(parent: number, name: string): Promise<void> {
     this.#assertWritable()
     const real = await this.#realName(parent, name)
-    await this.#lostName(await this.#namespace.unlink(parent, real, (ino) => this.files.has(ino)))
+    const node = await this.#namespace.unlink(parent, real, (ino) => this.files.has(ino))
+    this.kernel.forgetPlace(node.ino, parent, name)
+    await this.#lostName(node)
   }
 
   async rmdir(parent: number, name: string): Promise<void> {
     this.#assertWritable()
+    const folder = this.#cachedAt(parent, name)
     await this.#namespace.rmdir(parent, name)
+    if (folder !== undefined) this.#gone.set(folder.ino, folder)
   }
 
   async rename(
@@ -207,6 +269,7 @@ export class Filesystem {
     this.#assertWritable()
     const from = await this.#realName(fromParent, fromName)
     const isOpen = (ino: number): boolean => this.files.has(ino)
+    const met = this.#cachedAt(toParent, toName)
     const { replaced } = await this.#namespace.rename(
       fromParent,
       from,
@@ -215,23 +278,36 @@ export class Filesystem {
       how,
       isOpen,
     )
-    if (replaced !== undefined) await this.#lostName(replaced)
+    for (const [parent, name] of [[fromParent, fromName] as const, [toParent, toName] as const]) {
+      const entry = this.#namespace.cachedEntry(parent, name)
+      if (entry !== undefined) this.kernel.tellPlace(entry.ino, parent, name)
+    }
+    if (replaced !== undefined) {
+      this.kernel.forgetPlace(replaced.ino, toParent, toName)
+      await this.#lostName(replaced)
+    } else if (met !== undefined && how === 'replace' && this.#cachedAt(toParent, toName) !== met) {
+      if (typeOf(met.inode.mode) === fileType.folder) this.#gone.set(met.ino, met)
+    }
   }
 
   // -- open files and folders --------------------------------------------------------------------
 
-  /** `path` is by what the kernel knows it, `name` what people call it. */
-  async open(
-    node: Node,
-    path: string,
-    name: string,
-    flags: number,
-    caller: Caller,
-  ): Promise<Opened> {
+  /**
+   * open(2) of what is known by its number. Throws `stale` when the name by which the kernel came here
+   * means another file now, upon which it looks for the name once more.
+   */
+  async open(ino: number, flags: number, caller: Caller, kills?: Caller): Promise<Opened> {
+    const place = this.kernel.placeOf(ino)
+    const node = await this.#fresh(ino, place, caller.pid)
+    return this.openNode(node, place?.name ?? String(ino), flags, kills)
+  }
+
+  /** The same, of which `node` has just been read; people call it `name`. */
+  async openNode(node: Node, name: string, flags: number, kills?: Caller): Promise<Opened> {
     const writes = (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) !== 0
     if (writes) this.#assertWritable()
-    if ((flags & constants.O_TRUNC) !== 0) await this.losePrivileges(node, caller)
-    return this.files.open(node, path, name, flags, caller)
+    await this.losePrivileges(node, kills)
+    return this.files.open(node, name, flags)
   }
 
   openFolder(ino: number): OpenFolder {
@@ -244,15 +320,25 @@ export class Filesystem {
     return incomplete && Buffer.byteLength(shown) <= limits.nameBytesMax ? shown : name
   }
 
-  async write(handle: Handle, at: number, bytes: Buffer, caller: Caller): Promise<number> {
+  /** What appends goes to the end: fcntl(2) may have changed that since the file was opened. */
+  async write(
+    handle: Handle,
+    at: number,
+    bytes: Buffer,
+    appends: boolean = handle.appends,
+    kills?: Caller,
+  ): Promise<number> {
     if (!handle.file.isDirty) this.#assertWritable()
-    await this.losePrivileges(handle.file.node, caller)
-    return this.files.write(handle, at, bytes, appendsNow(handle, caller))
+    await this.losePrivileges(handle.file.node, kills)
+    return this.files.write(handle, at, bytes, appends)
   }
 
-  /** Before somebody else than root changes the content of a file. */
-  async losePrivileges({ ino, inode: { mode, gid } }: Node, caller: Caller): Promise<void> {
-    if ((mode & (setUserId | setGroupId)) === 0 || caller.uid === 0) return
+  /** Before `caller`, who has no right to keep them, changes the content of a file. */
+  async losePrivileges(
+    { ino, inode: { mode, gid } }: Node,
+    caller: Caller | undefined,
+  ): Promise<void> {
+    if (caller === undefined || (mode & (setUserId | setGroupId)) === 0 || caller.uid === 0) return
     const isMember = await isInGroup(caller, gid)
     if (withoutPrivileges(mode, isMember) === mode) return
     await this.#update(ino, (inode) => ({
@@ -350,8 +436,39 @@ export class Filesystem {
   }
 
   async #lostName(node: Node): Promise<void> {
-    const isFolder = typeOf(node.inode.mode) === fileType.folder
-    if (node.inode.nlink === 0 && !isFolder) await this.files.orphan(node)
+    if (node.inode.nlink > 0 || typeOf(node.inode.mode) === fileType.folder) return
+    if (this.files.has(node.ino)) await this.files.orphan(node)
+    else this.#gone.set(node.ino, node)
+  }
+
+  #cachedAt(parent: number, name: string): Node | undefined {
+    const entry = this.#namespace.cachedEntry(parent, name)
+    return entry && this.#namespace.cached(entry.ino)
+  }
+
+  /** For people. */
+  #nameOf(ino: number): string {
+    return this.kernel.placeOf(ino)?.name ?? String(ino)
+  }
+
+  /**
+   * The node as the servers have it now, which must still have the name by which it is known. The thread
+   * `pid` is sent back once: the kernel gives up at a second time, and what it has found since the
+   * first was there after its program had asked.
+   */
+  async #fresh(ino: number, place: Place | undefined, pid: number): Promise<Node> {
+    const isSecond = this.#sentBack.delete(pid)
+    try {
+      if (place === undefined) return await this.#namespace.node(ino, true)
+      const node = await this.lookup(place.parent, place.name)
+      if (node.ino === ino) return node
+    } catch (error) {
+      if (!isError(error, 'notFound', 'stale')) throw error
+    }
+    const found = isSecond ? this.#namespace.cached(ino) : undefined
+    if (found !== undefined) return found
+    this.#sentBack.set(pid, true)
+    throw new DfsError('stale')
   }
 
   /** The name that a change given `name` is about: without the suffix if only that exists. */
@@ -377,15 +494,6 @@ export class Filesystem {
 function plainName(name: string): string | undefined {
   const isSuffixed = name.length > incompleteSuffix.length && name.endsWith(incompleteSuffix)
   return isSuffixed ? name.slice(0, -incompleteSuffix.length) : undefined
-}
-
-/**
- * Whether a write goes to the end: fcntl(2) may have changed that since open(2). Pages of a shared
- * mapping come back through any handle of the file, and belong where they were.
- */
-function appendsNow({ appends }: Handle, { fileInfo }: Caller): boolean {
-  if (fileInfo === undefined || fileInfo === null) return appends
-  return !fileInfo.writepage && (fileInfo.flags & constants.O_APPEND) !== 0
 }
 
 function dataOf(

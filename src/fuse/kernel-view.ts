@@ -1,7 +1,7 @@
 /**
  * What the kernel may still hold of a file, so that its caches are used to the full and never lie
  * after an open: pages are kept while the content is the one they came from, and attributes that are
- * out of date are made to be asked for again.
+ * out of date are taken from it.
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.js'
@@ -10,84 +10,74 @@ import { limits } from '../limits.js'
 import { sameContent } from './content-equality.js'
 
 interface Told {
-  readonly ino: number
   readonly content: Content
   readonly atMs: number
 }
 
-interface Pages {
-  readonly ino: number
-  readonly content: Content
+/** A name in a folder. */
+export interface Place {
+  readonly parent: number
+  readonly name: string
 }
-
-/**
- * What the kernel thinks of a file at an open: it is right; or it is wrong, and would learn better if
- * it were sent back to ask again; or it was just sent back, and the file has changed once more.
- */
-export type Knowledge = 'right' | 'wrong' | 'overtaken'
 
 /** The kernel counts in ticks of up to 10 ms, and its time begins when our answer arrives. */
 const slackMs = 100
 
-/** Everything is by path, since each path is a file of its own to the kernel. */
+/** Everything is by inode number. */
 export class KernelView {
   readonly #clock: Clock
-  readonly #told = new LRUCache<string, Told>({ max: limits.kernelCacheEntriesMax })
-  readonly #pages = new LRUCache<string, Pages>({ max: limits.kernelCacheEntriesMax })
-  /** Which thread was sent back from which path: its next open of that is the second attempt. */
-  readonly #sentBack = new LRUCache<string, true>({ max: limits.mountRequestsMax * 4 })
+  readonly #told = new LRUCache<number, Told>({ max: limits.kernelCacheEntriesMax })
+  readonly #pages = new LRUCache<number, Content>({ max: limits.kernelCacheEntriesMax })
+  readonly #places = new LRUCache<number, Place>({ max: limits.kernelCacheEntriesMax })
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
+  /** Makes the kernel ask for the attributes of a file anew. The mount sets it. */
+  takeAttributes: (ino: number) => void = () => undefined
+
   /** The kernel is being told the size that `content` has. */
-  tell(path: string, ino: number, content: Content): void {
-    this.#told.set(path, { ino, content, atMs: this.#clock.monotonic() })
+  tell(ino: number, content: Content): void {
+    this.#told.set(ino, { content, atMs: this.#clock.monotonic() })
   }
 
-  /**
-   * At an open by the thread `pid`. When it is `wrong` the open must fail with ESTALE, upon which the
-   * kernel asks for the attributes anew and opens again: once, a second ESTALE is what programs get.
-   */
-  atOpen(path: string, ino: number, content: Content, pid: number): Knowledge {
-    const attempt = `${pid} ${path}`
-    const isSecond = this.#sentBack.delete(attempt)
-    const told = this.#told.get(path)
-    if (told === undefined || (told.ino === ino && sameContent(told.content, content))) {
-      return 'right'
+  /** At an open: what the kernel was told of another content than this it must not believe. */
+  correct(ino: number, content: Content): void {
+    const told = this.#told.get(ino)
+    if (told === undefined || sameContent(told.content, content)) return
+    this.#told.delete(ino)
+    if (this.#clock.monotonic() - told.atMs <= limits.kernelCacheMs + slackMs) {
+      this.takeAttributes(ino)
     }
-    if (this.#clock.monotonic() - told.atMs > limits.kernelCacheMs + slackMs) return 'right'
-    if (isSecond) return 'overtaken'
-    this.#sentBack.set(attempt, true)
-    return 'wrong'
   }
 
-  /** Whether the pages that the kernel has under `path` are those of `content`. */
-  hasPagesOf(path: string, ino: number, content: Content): boolean {
-    const pages = this.#pages.get(path)
-    return pages !== undefined && pages.ino === ino && sameContent(pages.content, content)
+  /** Whether the pages that the kernel has are those of `content`. */
+  hasPagesOf(ino: number, content: Content): boolean {
+    const pages = this.#pages.get(ino)
+    return pages !== undefined && sameContent(pages, content)
   }
 
-  /** From now on the kernel's pages under `path` come from `content` alone. */
-  setPages(path: string, ino: number, content: Content): void {
-    this.#pages.set(path, { ino, content })
+  /** From now on the kernel's pages come from `content` alone. */
+  setPages(ino: number, content: Content): void {
+    this.#pages.set(ino, content)
   }
 
-  /** The kernel knows nothing of `path`, or it would not create it. */
-  forget(path: string): void {
-    this.#told.delete(path)
-    this.#pages.delete(path)
+  // -- names -------------------------------------------------------------------------------------
+
+  /** The kernel is being told that `name` means `ino`, or has itself given it that name. */
+  tellPlace(ino: number, parent: number, name: string): void {
+    this.#places.set(ino, { parent, name })
   }
 
-  /** The kernel knows by the path `to` what it knew by `from`. */
-  move(from: string, to: string): void {
-    const told = this.#told.get(from)
-    const pages = this.#pages.get(from)
-    this.#told.delete(from)
-    this.#pages.delete(from)
-    this.#pages.delete(to)
-    if (told !== undefined) this.#told.set(to, told)
-    if (pages !== undefined) this.#pages.set(to, pages)
+  /** The name by which the kernel was told of the file last. */
+  placeOf(ino: number): Place | undefined {
+    return this.#places.get(ino)
+  }
+
+  /** The file has lost that name. */
+  forgetPlace(ino: number, parent: number, name: string): void {
+    const place = this.#places.get(ino)
+    if (place?.parent === parent && place.name === name) this.#places.delete(ino)
   }
 }

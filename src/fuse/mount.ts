@@ -1,27 +1,24 @@
-/** The mount itself, and all that is particular to the FUSE binding: nothing else imports it. */
+/** The mount itself: puts it into the kernel's tree, serves it, and takes it off again. */
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
+import { endianness } from 'node:os'
 import { promisify } from 'node:util'
-import Fuse from 'fuse-native'
 import { systemClock } from '../clock.js'
 import { DfsError } from '../errors.js'
-import { limits } from '../limits.js'
-import { debugFuse, notice } from '../log.js'
-import { isInRename } from './caller-syscall.js'
+import { debugFuse } from '../log.js'
 import { DeadMountWatch } from './dead-mount-watch.js'
 import type { Filesystem } from './filesystem.js'
-import { KernelNotices } from './kernel-notices.js'
-import { KernelNumbers } from './kernel-numbers.js'
+import { attributesAreOld } from './kernel/answers.js'
+import { attach } from './kernel/attach.js'
+import { notices } from './kernel/protocol.js'
+import { Session } from './kernel/session.js'
 import { mountedAt } from './mount-table.js'
 import { prepareMountpoint } from './mountpoint.js'
 import { operationsOf } from './operations.js'
-import { OtherNames } from './other-names.js'
-import type { Paths } from './paths.js'
 
 export interface MountOptions {
   readonly mountpoint: string
   readonly filesystem: Filesystem
-  readonly paths: Paths
   /** Other users than the one that mounts may enter. */
   readonly allowOther: boolean
   /** Device nodes and set-user-ID bits work, which only root can have; undefined: if root mounts. */
@@ -33,105 +30,66 @@ export interface MountOptions {
   readonly onEnd: () => void
 }
 
-const mountTimeoutMs = 20_000
 const readAheadKiB = 2048
-
-/** FUSE_CAP_AUTO_INVAL_DATA: we say at each open whether pages are still right; the mtime does not. */
-const dropPagesByTime = 1 << 12
-/** FUSE_CAP_PARALLEL_DIROPS: look-ups in one folder need not come one after the other. */
-const parallelFolders = 1 << 18
+const detachTimeoutMs = 30_000
 
 export class Mount {
-  readonly #fuse: Fuse
   readonly #mountpoint: string
-  /** The binding does not keep the process alive. */
-  readonly #alive = setInterval(() => undefined, 2 ** 30)
-  readonly #numbers: KernelNumbers
-  #notices: KernelNotices | undefined
-  #watch: DeadMountWatch | undefined
+  readonly #session: Session
+  readonly #watch: DeadMountWatch
   #ended = false
 
-  private constructor(options: MountOptions) {
-    this.#mountpoint = options.mountpoint
-    this.#numbers = new KernelNumbers(options.mountpoint)
-    const names = new OtherNames(systemClock, async (path, what) => {
-      await this.#notices?.forget(path, what)
-    })
-    const context = () => this.#fuse.context()
-    const operations: Fuse.OPERATIONS = {
-      ...operationsOf({
-        ...options,
-        names,
-        context,
-        isRenaming: ({ pid }) => isInRename(pid),
-      }),
-      initWithConfig: (connection, callback) => callback(0, { want: wantOf(connection) }),
-    }
-    this.#fuse = new Fuse(options.mountpoint, operations, {
-      fsname: options.fsname,
-      subtype: 'dfs',
-      allowOther: options.allowOther,
-      defaultPermissions: true,
-      nullPathOk: true,
-      maxConcurrency: limits.mountRequestsMax,
-      timeout: { default: limits.mountOperationTimeoutMs, init: mountTimeoutMs },
-      attrTimeout: limits.kernelCacheMs / 1000,
-      entryTimeout: limits.kernelCacheMs / 1000,
-      onError: (error, operation) => {
-        debugFuse('%s: %o', operation, error)
-        if (codeOf(error) === 'EFUSELOOPEXIT') this.#end(options.onEnd)
-        else notice(`unexpected error in ${operation}: ${String(error)}`)
+  private constructor(fd: number, options: MountOptions) {
+    const { mountpoint, filesystem, onEnd } = options
+    this.#mountpoint = mountpoint
+    this.#session = new Session(fd, {
+      operations: operationsOf(filesystem),
+      clock: systemClock,
+      onEnd: () => {
+        if (!this.#ended) onEnd()
+        this.#ended = true
       },
     })
+    filesystem.kernel.takeAttributes = (ino) =>
+      this.#session.notify(notices.invalidateInode, attributesAreOld(ino))
+    this.#watch = new DeadMountWatch(mountpoint)
   }
 
   /** Resolves when the mount is usable. Throws `configuration` with a sentence that says what to do. */
   static async start(options: MountOptions): Promise<Mount> {
-    await prepareMountpoint(options.mountpoint)
-    const mount = new Mount(options)
-    try {
-      await new Promise<void>((resolve, reject) => {
-        mount.#fuse.mount((error) => (error ? reject(error) : resolve()))
-      })
-    } catch (thrown) {
-      clearInterval(mount.#alive)
-      throw complaintOf(thrown)
+    const { mountpoint, allowOther, fsname } = options
+    if (endianness() !== 'LE') {
+      throw new DfsError('configuration', 'mounting needs a little-endian machine')
     }
-    mount.#notices = new KernelNotices(mount.#numbers)
-    mount.#watch = new DeadMountWatch(options.mountpoint)
-    if (process.getuid?.() === 0) await mount.#asRoot(options)
+    await prepareMountpoint(mountpoint)
+    const isRoot = process.getuid?.() === 0
+    const [dev, suid] = [options.dev ?? isRoot, options.suid ?? isRoot]
+    const mount = new Mount(await attach({ mountpoint, allowOther, dev, suid, fsname }), options)
+    try {
+      await mount.#session.begun
+    } catch (error) {
+      await mount.detach()
+      throw error
+    }
+    if (isRoot) await mount.#readAhead()
     return mount
   }
 
   /** Takes the mount off whether it is in use or not: what is still running there gets errors. */
   async detach(): Promise<void> {
+    const isMounted = !this.#ended
     this.#ended = true
-    await new Promise<void>((resolve) => {
-      this.#fuse.unmount((error) => {
-        if (error) debugFuse('unmount: %o', error)
-        resolve()
-      })
-    })
-    clearInterval(this.#alive)
-    this.#numbers.end()
-    this.#watch?.end()
-  }
-
-  #end(onEnd: () => void): void {
-    if (this.#ended) return
-    this.#ended = true
-    onEnd()
-  }
-
-  /** What only root can set: the rights that mount(8) gives to root, and more read-ahead. */
-  async #asRoot({ dev, suid }: MountOptions): Promise<void> {
-    const words = [dev === false ? 'nodev' : 'dev', suid === false ? 'nosuid' : 'suid', 'noatime']
-    try {
-      const flags = ['remount', 'bind', ...words].join(',')
-      await promisify(execFile)('mount', ['-i', '-n', '-o', flags, '--', this.#mountpoint])
-    } catch (error) {
-      debugFuse('stays nodev and nosuid: %o', error)
+    if (isMounted) {
+      await promisify(execFile)('fusermount3', ['-u', '-z', '--', this.#mountpoint], {
+        timeout: detachTimeoutMs,
+      }).catch((error: unknown) => debugFuse('detach: %o', error))
     }
+    this.#session.close()
+    this.#watch.end()
+  }
+
+  /** More than the kernel begins with, which only root can set. */
+  async #readAhead(): Promise<void> {
     try {
       const mounted = await mountedAt(this.#mountpoint)
       if (mounted === undefined) return
@@ -140,27 +98,4 @@ export class Mount {
       debugFuse('read-ahead stays as it is: %o', error)
     }
   }
-}
-
-function wantOf({ want, capable }: Fuse.ConnectionInfo): number {
-  return ((want & ~dropPagesByTime) | (capable & parallelFolders)) >>> 0
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as { code?: unknown } | null)?.code
-}
-
-const advice: Readonly<Record<string, string>> = {
-  EFUSEHELPER: 'fusermount3 is missing: install FUSE 3 (Debian: apt-get install fuse3)',
-  EFUSEDEVICE:
-    '/dev/fuse is missing or not accessible: load the kernel module (modprobe fuse), or give the container the device',
-  EFUSEALLOWOTHER:
-    'allow_other needs a line "user_allow_other" in /etc/fuse.conf, for root as well',
-}
-
-function complaintOf(thrown: unknown): DfsError {
-  const code = codeOf(thrown)
-  const known = typeof code === 'string' ? advice[code] : undefined
-  const message = known ?? (thrown instanceof Error ? thrown.message : String(thrown))
-  return new DfsError('configuration', `cannot mount: ${message}`, { cause: thrown })
 }

@@ -27,8 +27,6 @@ export interface OpenFileTools extends DraftTools {
 /** One open(2) of a file. */
 export interface Handle {
   readonly file: OpenFile
-  /** Under which the kernel knows the file. */
-  readonly path: string
   /** It neither uses nor fills the kernel's pages. */
   readonly direct: boolean
   readonly canWrite: boolean
@@ -122,12 +120,6 @@ export class OpenFile implements Holder {
   /** Some handle fills the kernel's pages with an older version. */
   get hasOldPages(): boolean {
     for (const { pinned, direct } of this.handles) if (pinned !== undefined && !direct) return true
-    return false
-  }
-
-  /** Some handle was opened by another name. */
-  isOpenAsOtherThan(path: string): boolean {
-    for (const handle of this.handles) if (handle.path !== path) return true
     return false
   }
 
@@ -271,9 +263,9 @@ export class OpenFile implements Holder {
       }
       this.#forget(draft)
       const { kernel } = this.#tools
-      for (const { path, direct, pinned } of this.handles) {
-        kernel.tell(path, this.ino, this.#content)
-        if (!direct && pinned === undefined) kernel.setPages(path, this.ino, this.#content)
+      kernel.tell(this.ino, this.#content)
+      for (const { direct, pinned } of this.handles) {
+        if (!direct && pinned === undefined) kernel.setPages(this.ino, this.#content)
       }
     })
   }

@@ -10,7 +10,6 @@ import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugFuse, notice } from '../log.js'
 import { fileType, typeOf } from '../wire/records.js'
-import type { Caller } from './attributes.js'
 import { type Handle, OpenFile, type OpenFileTools } from './open-file.js'
 import type { RecoveryFolder } from './recovery-folder.js'
 
@@ -20,7 +19,7 @@ const accessMode = O_RDONLY | O_WRONLY | O_RDWR
 /** How the kernel is to treat a file that has been opened. */
 export interface Opened {
   readonly handle: Handle
-  /** Its pages must not be used: other names or versions of the file are in use. */
+  /** Its pages must not be used: another version of the file is in use. */
   readonly direct: boolean
   /** Its pages are still right. */
   readonly keep: boolean
@@ -60,36 +59,21 @@ export class OpenFiles {
 
   // -- opening and closing -----------------------------------------------------------------------
 
-  /**
-   * Opens a file of which `found` has just been read from the servers. `path` is the name by which the
-   * kernel knows it. Throws `stale` once when the kernel must forget its attributes first.
-   */
-  async open(
-    found: Node,
-    path: string,
-    name: string,
-    flags: number,
-    caller: Caller,
-  ): Promise<Opened> {
+  /** Opens a file of which `found` has just been read from the servers. People call it `name`. */
+  async open(found: Node, name: string, flags: number): Promise<Opened> {
     if (typeOf(found.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
     const { node, known } = await this.#settled(found)
     const { kernel } = this.#tools
-    const knowledge = known?.isDirty
-      ? 'right'
-      : kernel.atOpen(path, node.ino, node.inode, caller.pid)
-    if (knowledge === 'wrong') throw new DfsError('stale')
+    if (!known?.isDirty) kernel.correct(node.ino, node.inode)
     const file = known ?? this.#add(node, name)
     file.revalidate(node)
     file.name = name
-    const appends = (flags & O_APPEND) !== 0
-    const isShared = node.inode.nlink > 1 && (appends || file.isOpenAsOtherThan(path))
-    const direct = isShared || file.hasOldPages || knowledge === 'overtaken'
+    const direct = file.hasOldPages
     const handle: Handle = {
       file,
-      path,
       direct,
       canWrite: (flags & accessMode) !== O_RDONLY,
-      appends,
+      appends: (flags & O_APPEND) !== 0,
       readAhead: this.#client.content.readAhead(),
       pinned: undefined,
       lastReadMs: this.#tools.clock.monotonic(),
@@ -106,10 +90,8 @@ export class OpenFiles {
       await this.close(handle)
       throw error
     }
-    // What is not committed may have been written under another name.
-    const isMixed = node.inode.nlink > 1 && file.isDirty
-    const keep = !direct && !isMixed && kernel.hasPagesOf(path, file.ino, file.content)
-    if (!direct) kernel.setPages(path, file.ino, file.content)
+    const keep = !direct && kernel.hasPagesOf(file.ino, file.content)
+    if (!direct) kernel.setPages(file.ino, file.content)
     return { handle, direct, keep }
   }
 

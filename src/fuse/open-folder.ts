@@ -5,7 +5,6 @@
  */
 import type { Namespace } from '../dfc/namespace.js'
 import type { ListedName } from '../dfc/node.js'
-import { limits } from '../limits.js'
 
 interface Page {
   /** The number of its first name. */
@@ -55,15 +54,4 @@ export class OpenFolder {
     if ((this.#starts.at(-1)?.first ?? 0) < start.first) this.#starts.push(start)
     return this.#page
   }
-}
-
-/** As many of `names` as a readdir reply can hold. */
-export function replyOf(names: readonly ListedName[]): readonly ListedName[] {
-  const entryBytes = 24
-  let bytes = 0
-  const count = names.findIndex(({ name }) => {
-    bytes += entryBytes + Buffer.byteLength(name)
-    return bytes > limits.readdirBytesMax
-  })
-  return count === -1 ? names : names.slice(0, Math.max(1, count))
 }

@@ -1,42 +1,29 @@
 /**
- * The table of FUSE operations: which one does what with the file system. Arguments arrive as the
- * binding hands them over, paths and handles; every result and failure is translated in reply.ts.
+ * The table of what the kernel asks for: each reads the fields of its request in the order of
+ * linux/fuse.h, has the file system do it, and says what the kernel is to know. Files are meant by
+ * inode numbers, ours and the kernel's being the same.
  */
 import { constants } from 'node:fs'
 import type { Time } from '../clock.js'
 import type { RenameHow } from '../dfc/namespace.js'
+import type { Node } from '../dfc/node.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { fileType, typeOf } from '../wire/records.js'
-import type { Attributes, Caller } from './attributes.js'
 import type { Filesystem } from './filesystem.js'
 import { Handles } from './handles.js'
+import * as answers from './kernel/answers.js'
+import {
+  openKillsPrivileges,
+  setattrFlags,
+  writeFromCache,
+  writeKillsPrivileges,
+} from './kernel/protocol.js'
+import type { Fields, Request } from './kernel/request.js'
+import { noAnswer, type Operations, type Result } from './kernel/session.js'
 import type { Handle } from './open-file.js'
 import type { Opened } from './open-files.js'
-import { type OpenFolder, replyOf } from './open-folder.js'
-import type { OtherNames } from './other-names.js'
-import type { Paths } from './paths.js'
-import { answerCounts, answerLists, answerValues, type Context } from './reply.js'
-
-/** 64-bit numbers arrive as bigint where a number could not be exact. */
-type Whole = number | bigint
-/** With `nullPathOk` there is no path where a handle says which file is meant. */
-type MaybePath = string | null
-
-interface GivenTime {
-  readonly seconds: Whole
-  readonly nanoseconds: number
-}
-
-interface OpenedFile {
-  readonly fd: number
-  readonly directIO: boolean
-  readonly keepCache: boolean
-}
-
-/** utimensat(2). */
-const timeIsNow = 0x3fff_ffff
-const timeIsOmitted = 0x3fff_fffe
+import type { OpenFolder } from './open-folder.js'
 
 /** renameat2(2). */
 const renameModes: Readonly<Record<number, RenameHow>> = {
@@ -45,358 +32,353 @@ const renameModes: Readonly<Record<number, RenameHow>> = {
   2: 'exchange',
 }
 
-const seekData = 3
-const seekHole = 4
+/** lseek(2). */
+const wantedBy: Readonly<Record<number, 'data' | 'hole'>> = { 3: 'data', 4: 'hole' }
 
+/** fsync(2) and fdatasync(2) do the same, and so do all flags of flush and release. */
 const statfsBlockBytes = 4096
 /** There is no bound on the number of files; programs that look at it shall see plenty. */
 const filesShown = 2 ** 40
 
-/** `isReplacing` says whether a process is inside rename(2): see `hideFile`. */
-export interface OperationsOptions {
-  readonly filesystem: Filesystem
-  readonly paths: Paths
-  readonly names: OtherNames
-  readonly context: Context
-  readonly isRenaming: (caller: Caller) => Promise<boolean>
-}
-
-export function operationsOf({ filesystem, paths, names, context, isRenaming }: OperationsOptions) {
-  const { files } = filesystem
+export function operationsOf(filesystem: Filesystem): Operations {
+  const { files, kernel } = filesystem
   const handles = new Handles<Handle>()
   const folders = new Handles<OpenFolder>()
 
-  /** Runs a change of the file that `path` or a handle means; its other names show it at once. */
-  const changing = async <T>(
-    path: MaybePath,
-    fd: Whole,
-    change: (ino: number) => Promise<T>,
-    kind: 'attributes' | 'content' | 'extended' = 'attributes',
-  ): Promise<T> => {
-    const handle = whole(fd) === 0 ? undefined : handles.get(whole(fd))
-    const ino = handle?.file.ino ?? (await paths.ino(path ?? '/'))
-    const result = await change(ino)
-    if (kind !== 'extended') noteHidden(path)
-    await tellOthers(ino, path ?? handle?.path ?? '/', kind === 'content')
-    return result
+  const entryOf = (node: Node, parent: number, name: string): Buffer => {
+    kernel.tellPlace(node.ino, parent, name)
+    return answers.entry(filesystem.attributes(node))
   }
 
-  const tellOthers = async (ino: number, path: string, changesContent = false): Promise<void> => {
-    const file = files.get(ino)
-    const isLinked = file !== undefined && file.node.inode.nlink > 1
-    if (names.isEmpty && !isLinked) return
-    await names.changed(ino, path, isLinked && changesContent ? file.handles : [])
-  }
+  const attributesOf = async (ino: number): Promise<Buffer> =>
+    answers.attributes(await filesystem.getattr(ino))
 
-  /** After a change of what `handle` has open, such as a write: hardly ever anything to do. */
-  const wrote = async <T>({ file, path }: Handle, result: T): Promise<T> => {
-    if (file.node.inode.nlink > 1) await tellOthers(file.ino, path, true)
-    return result
-  }
+  const openedOf = ({ handle, direct, keep }: Opened): readonly [number, answers.OpenedAs] => [
+    handles.add(handle),
+    { direct, keep },
+  ]
 
-  /** Who has `path` now, if it is a name among others that the kernel was told of. */
-  const linkedAt = async (path: string): Promise<number | undefined> => {
-    if (names.isEmpty) return undefined
+  /**
+   * A change of a name in `parent`. A folder that is gone may have been replaced by another of its
+   * name: with ESTALE the kernel looks for it once more.
+   */
+  const inFolder = async <T>(parent: number, change: () => Promise<T>): Promise<T> => {
     try {
-      return await paths.ino(path)
+      return await change()
     } catch (error) {
-      if (isError(error, 'notFound')) return undefined
+      if (isError(error, 'notFound')) await filesystem.assertThere(parent)
       throw error
     }
   }
 
-  const told = <A extends Attributes>(attributes: A, path: string): A => {
-    const isFolder = typeOf(attributes.mode) === fileType.folder
-    if (attributes.nlink > 1 && !isFolder) names.note(path, attributes.ino)
-    return attributes
-  }
-
-  /**
-   * libfuse takes one off the links of a file that it has hidden, believing that the hidden name is
-   * one of them. It does not do so in the answer to a change of attributes, which it asks for as well.
-   */
-  const changedHidden = new Set<string>()
-  const noteHidden = (path: MaybePath): void => {
-    if (path !== null && paths.hidesAny && paths.isHidden(path)) changedHidden.add(path)
-  }
-  const seen = (attributes: Attributes, path: MaybePath): Attributes => {
-    if (path === null || !paths.hidesAny || !paths.isHidden(path)) return attributes
-    if (attributes.nlink === 0 || changedHidden.delete(path)) return attributes
-    return { ...attributes, nlink: attributes.nlink + 1 }
-  }
-
-  const opened = ({ handle, direct, keep }: Opened): OpenedFile => ({
-    fd: handles.add(handle),
-    directIO: direct,
-    keepCache: keep,
-  })
-
-  /**
-   * libfuse gives an open file that loses its name a hidden one, by a rename. It is the first half of
-   * unlink(2), or of a rename(2) onto the file: then the name stays until the second half replaces
-   * it, so that there is no moment without a file of that name.
-   */
-  const hideFile = async (caller: Caller, path: string, hidden: string): Promise<void> => {
-    const ino = await paths.ino(path)
-    if (!files.has(ino)) throw new DfsError('notPermitted')
-    if (!(await isRenaming(caller))) {
-      await paths.at(path, ({ parent, name }) => filesystem.unlink(parent, name))
-      await tellOthers(ino, path)
-    }
-    paths.hide(hidden, ino)
-  }
-
   const make = (
-    path: string,
+    { ino: parent, caller }: Request,
+    name: string,
     mode: number,
-    caller: Caller,
     special?: { readonly rdev?: number; readonly target?: string },
-  ) => {
-    if (paths.isHidden(path)) throw new DfsError('notPermitted')
-    return paths.at(path, ({ parent, name }) =>
-      filesystem.make(parent, name, mode, caller, special),
+  ): Promise<Result> =>
+    inFolder(parent, async () =>
+      entryOf(await filesystem.make(parent, name, mode, caller, special), parent, name),
+    )
+
+  const rename = (from: number, to: number, flags: number, fields: Fields): Promise<Result> => {
+    const how = renameModes[flags]
+    if (how === undefined) throw new DfsError('invalid')
+    const [fromName, toName] = [fields.name(), fields.name()]
+    return inFolder(from, () =>
+      inFolder(to, async () => {
+        await filesystem.rename(from, fromName, to, toName, how)
+        return answers.done()
+      }),
     )
   }
 
-  const values = {
-    // -- attributes ------------------------------------------------------------------------------
-    getattr: async (_: Caller, path: MaybePath) =>
-      seen(
-        told(filesystem.attributes(await paths.node(path ?? '/'), path ?? '/'), path ?? '/'),
-        path,
-      ),
-    fgetattr: async (_: Caller, path: MaybePath, fd: Whole): Promise<Attributes> => {
-      const handle = handles.get(whole(fd))
-      return seen(told(await filesystem.getattr(handle), path ?? handle.path), path)
-    },
-    chmodWithHandle: async (_: Caller, path: MaybePath, fd: Whole, mode: number) =>
-      changing(path, fd, (ino) => filesystem.setMode(ino, mode)),
-    chownWithHandle: async (_: Caller, path: MaybePath, fd: Whole, uid: number, gid: number) =>
-      changing(path, fd, (ino) => filesystem.setOwner(ino, uid, gid)),
-    utimensWithHandle: async (
-      _: Caller,
-      path: MaybePath,
-      fd: Whole,
-      atime: GivenTime,
-      mtime: GivenTime,
-    ) => changing(path, fd, (ino) => filesystem.setTimes(ino, timeOf(atime), timeOf(mtime))),
-    truncate: async (caller: Caller, path: MaybePath, size: Whole) =>
-      changing(path, 0, (ino) => filesystem.truncate(ino, whole(size), caller), 'content'),
-    ftruncate: async (caller: Caller, path: MaybePath, fd: Whole, size: Whole) => {
-      const handle = handles.get(whole(fd))
-      await filesystem.losePrivileges(handle.file.node, caller)
-      const truncated = await files.truncate(handle, whole(size))
-      noteHidden(path)
-      return wrote(handle, truncated)
-    },
+  const list = async (
+    { ino }: Request,
+    fields: Fields,
+    withAttributes: boolean,
+  ): Promise<Result> => {
+    const folder = folders.get(fields.u64())
+    const from = fields.u64()
+    const listing = new answers.Listing(fields.u32(), withAttributes)
+    const dots = ['.', '..'].slice(from)
+    for (const [index, name] of dots.entries()) {
+      listing.add({ name, ino, type: answers.folderType, next: from + index + 1 })
+    }
+    let next = from + dots.length
+    for (const { name, incomplete, node, ...listed } of await folder.read(next - 2)) {
+      next += 1
+      const shown = filesystem.shownName(name, incomplete)
+      const attributes = withAttributes && node ? filesystem.attributes(node) : undefined
+      if (!listing.add({ ...listed, name: shown, next, attributes })) break
+      if (attributes !== undefined) kernel.tellPlace(listed.ino, ino, shown)
+    }
+    return listing.answer
+  }
 
+  const copyRange = async ({ caller }: Request, fields: Fields): Promise<number> => {
+    const source = handles.get(fields.u64())
+    const from = fields.u64()
+    const target = handles.get(fields.skip(8).u64())
+    const at = fields.u64()
+    const length = fields.length64()
+    await filesystem.losePrivileges(target.file.node, caller)
+    return files.copyRange(source, from, target, at, length)
+  }
+
+  const forget = (ino: number): void => filesystem.forget(ino)
+
+  return {
     // -- names -----------------------------------------------------------------------------------
-    mkdir: async (caller: Caller, path: string, mode: number) => {
-      await make(path, fileType.folder | (mode & ~fileType.mask), caller)
+    lookup: async ({ ino: parent }, fields) => {
+      const name = fields.name()
+      try {
+        return await inFolder(parent, async () =>
+          entryOf(await filesystem.find(parent, name), parent, name),
+        )
+      } catch (error) {
+        if (!isError(error, 'notFound') || !filesystem.isAlone) throw error
+        return answers.noEntry()
+      }
     },
-    mknod: async (caller: Caller, path: string, mode: number, device: Whole) => {
+    forget: ({ ino }) => {
+      forget(ino)
+      return noAnswer
+    },
+    batchForget: (_, fields) => {
+      const count = fields.u32()
+      fields.skip(4)
+      for (let index = 0; index < count; index += 1) {
+        forget(fields.u64())
+        fields.skip(8)
+      }
+      return noAnswer
+    },
+    symlink: (request, fields) => {
+      const [name, target] = [fields.name(), fields.text()]
+      return make(request, name, fileType.symlink | 0o777, { target })
+    },
+    mknod: (request, fields) => {
+      const [mode, rdev] = [fields.u32(), fields.u32()]
       const typed = typeOf(mode) === 0 ? mode | fileType.file : mode
-      await make(path, typed, caller, { rdev: whole(device) })
+      return make(request, fields.skip(8).name(), typed, { rdev })
     },
-    symlink: async (caller: Caller, target: string, path: string) => {
-      if (target.includes('\ufffd')) throw new DfsError('illegalName')
-      await make(path, fileType.symlink | 0o777, caller, { target })
+    mkdir: (request, fields) => {
+      const mode = fields.u32()
+      return make(request, fields.skip(4).name(), fileType.folder | (mode & ~fileType.mask))
     },
-    readlink: async (_: Caller, path: string) => filesystem.readlink(await paths.ino(path)),
-    link: async (_: Caller, path: string, to: string) => {
-      if (paths.isHidden(to)) throw new DfsError('notPermitted')
-      const ino = await paths.ino(path)
-      await paths.at(to, ({ parent, name }) => filesystem.link(ino, parent, name))
-      await Promise.all([names.relinked(path), names.changed(ino, path)])
-    },
-    unlink: async (_: Caller, path: string) => {
-      changedHidden.delete(path)
-      if (paths.unhide(path)) return
-      const ino = await linkedAt(path)
-      await paths.at(path, ({ parent, name }) => filesystem.unlink(parent, name))
-      if (ino !== undefined) await names.changed(ino, path)
-    },
-    rmdir: async (_: Caller, path: string) =>
-      paths.at(path, ({ parent, name }) => filesystem.rmdir(parent, name)),
-    renameWithFlags: async (caller: Caller, from: string, to: string, flags: number) => {
-      if (paths.isHidden(to)) return hideFile(caller, from, to)
-      const how = renameModes[flags]
-      if (how === undefined) throw new DfsError('invalid')
-      const linked = await Promise.all([linkedAt(from), linkedAt(to)])
-      await paths.at(from, (source) =>
-        paths.at(to, (target) =>
-          filesystem.rename(source.parent, source.name, target.parent, target.name, how),
-        ),
+    link: ({ ino: parent }, fields) => {
+      const ino = fields.u64()
+      const name = fields.name()
+      return inFolder(parent, async () =>
+        entryOf(await filesystem.link(ino, parent, name), parent, name),
       )
-      if (how !== 'exchange') filesystem.kernel.move(from, to)
-      if (how !== 'exchange') names.moved(from, to)
-      const [moved, met] = linked
-      if (moved !== undefined) await names.changed(moved, to)
-      if (met !== undefined) await names.changed(met, how === 'exchange' ? from : to)
+    },
+    unlink: ({ ino: parent }, fields) => {
+      const name = fields.name()
+      return inFolder(parent, async () => {
+        await filesystem.unlink(parent, name)
+        return answers.done()
+      })
+    },
+    rmdir: ({ ino: parent }, fields) => {
+      const name = fields.name()
+      return inFolder(parent, async () => {
+        await filesystem.rmdir(parent, name)
+        return answers.done()
+      })
+    },
+    rename: ({ ino }, fields) => rename(ino, fields.u64(), 0, fields),
+    rename2: ({ ino }, fields) => {
+      const [to, flags] = [fields.u64(), fields.u32()]
+      return rename(ino, to, flags, fields.skip(4))
+    },
+    readlink: async ({ ino }) => answers.text(await filesystem.readlink(ino)),
+
+    // -- attributes ------------------------------------------------------------------------------
+    getattr: ({ ino }) => attributesOf(ino),
+    statx: async ({ ino }) => answers.extendedAttributes(await filesystem.getattr(ino)),
+    setattr: async ({ ino, caller }, fields) => {
+      const valid = fields.u32()
+      const has = (flag: number): boolean => (valid & flag) !== 0
+      const handle = fields.skip(4).u64()
+      const size = has(setattrFlags.size) ? fields.u64() : fields.skip(8) && undefined
+      fields.skip(8)
+      const [atime, mtime] = [
+        secondsOf(fields, has(setattrFlags.atime)),
+        secondsOf(fields, has(setattrFlags.mtime)),
+      ]
+      const [atimeNs, mtimeNs] = [fields.skip(8).u32(), fields.u32()]
+      const mode = fields.skip(4).u32()
+      const [uid, gid] = [fields.skip(4).u32(), fields.u32()]
+
+      if (size !== undefined) {
+        const kills = has(setattrFlags.killPrivileges) ? caller : undefined
+        if (has(setattrFlags.handle))
+          await filesystem.truncateOpen(handles.get(handle), size, kills)
+        else await filesystem.truncate(ino, size, kills)
+      }
+      if (has(setattrFlags.mode)) await filesystem.setMode(ino, mode)
+      if (has(setattrFlags.uid | setattrFlags.gid)) {
+        await filesystem.setOwner(
+          ino,
+          has(setattrFlags.uid) ? uid : undefined,
+          has(setattrFlags.gid) ? gid : undefined,
+        )
+      }
+      // A truncate is a modification by itself.
+      const isOwnTime = size !== undefined && has(setattrFlags.mtimeNow)
+      const times = [
+        timeOf(atime, atimeNs, has(setattrFlags.atimeNow)),
+        isOwnTime ? undefined : timeOf(mtime, mtimeNs, has(setattrFlags.mtimeNow)),
+      ] as const
+      if (times.some((time) => time !== undefined)) await filesystem.setTimes(ino, ...times)
+      return attributesOf(ino)
+    },
+    getxattr: async ({ ino }, fields) => {
+      const bytesMax = fields.u32()
+      const value = await filesystem.getAttribute(ino, fields.skip(4).name())
+      if (value === null) throw new DfsError('noAttribute')
+      return sized(value, bytesMax)
+    },
+    listxattr: async ({ ino }, fields) => {
+      const bytesMax = fields.u32()
+      const names = await filesystem.listAttributes(ino)
+      return sized(Buffer.from(names.map((name) => `${name}\0`).join('')), bytesMax)
+    },
+    setxattr: async ({ ino }, fields) => {
+      const [bytes, flags] = [fields.u32(), fields.u32()]
+      const name = fields.name()
+      const value = Buffer.from(fields.bytes(bytes))
+      await filesystem.setAttribute(ino, name, value, flags)
+      return answers.done()
+    },
+    removexattr: async ({ ino }, fields) => {
+      await filesystem.removeAttribute(ino, fields.name())
+      return answers.done()
     },
 
     // -- files -----------------------------------------------------------------------------------
-    open: async (caller: Caller, path: string, flags: number): Promise<OpenedFile> =>
-      opened(await filesystem.open(await paths.fresh(path), path, lastName(path), flags, caller)),
-    createWithFlags: async (
-      caller: Caller,
-      path: string,
-      mode: number,
-      flags: number,
-    ): Promise<OpenedFile> => {
-      if (paths.isHidden(path)) throw new DfsError('notPermitted')
-      const typed = fileType.file | (mode & ~fileType.mask)
-      const node = await paths
-        .at(path, ({ parent, name }) => filesystem.makeFile(parent, name, typed, caller))
-        .catch((error: unknown) => {
-          const mayExist = (flags & constants.O_EXCL) === 0
-          if (!mayExist || !isError(error, 'exists')) throw error
-          return paths.fresh(path)
-        })
-      filesystem.kernel.forget(path)
-      return opened(await filesystem.open(node, path, lastName(path), flags, caller))
+    open: async ({ ino, caller }, fields) => {
+      const [flags, how] = [fields.u32(), fields.u32()]
+      const kills = (how & openKillsPrivileges) !== 0 ? caller : undefined
+      return answers.opened(...openedOf(await filesystem.open(ino, flags, caller, kills)))
     },
-    readBuffer: async (_: Caller, _path: MaybePath, fd: Whole, length: number, at: Whole) =>
-      files.read(handles.get(whole(fd)), whole(at), length),
-    flush: async (_: Caller, _path: MaybePath, fd: Whole) => files.flush(handles.get(whole(fd))),
-    fsync: async (_: Caller, _path: MaybePath, _dataOnly: boolean, fd: Whole) =>
-      files.sync(handles.get(whole(fd))),
-    release: async (_: Caller, _path: MaybePath, fd: Whole) => files.close(handles.take(whole(fd))),
-    fallocate: async (
-      caller: Caller,
-      _path: MaybePath,
-      fd: Whole,
-      mode: number,
-      at: Whole,
-      length: Whole,
-    ) => {
-      const handle = handles.get(whole(fd))
-      await wrote(handle, await filesystem.allocate(handle, mode, whole(at), whole(length), caller))
+    create: ({ ino: parent, caller }, fields) => {
+      const [flags, mode] = [fields.u32(), fields.u32()]
+      const how = fields.skip(4).u32()
+      const name = fields.name()
+      const kills = (how & openKillsPrivileges) !== 0 ? caller : undefined
+      return inFolder(parent, async () => {
+        const typed = fileType.file | (mode & ~fileType.mask)
+        const mayExist = (flags & constants.O_EXCL) === 0
+        const node = await filesystem.makeFile(parent, name, typed, caller, mayExist)
+        kernel.tellPlace(node.ino, parent, name)
+        const opened = openedOf(await filesystem.openNode(node, name, flags, kills))
+        return answers.created(filesystem.attributes(node), ...opened)
+      })
     },
-    lseek: async (_: Caller, _path: MaybePath, fd: Whole, at: Whole, whence: number) => {
-      if (whence !== seekData && whence !== seekHole) throw new DfsError('invalid')
-      const wanted = whence === seekData ? 'data' : 'hole'
-      return filesystem.seek(handles.get(whole(fd)), whole(at), wanted)
+    read: async (_, fields) => {
+      const handle = handles.get(fields.u64())
+      const at = fields.u64()
+      return answers.data(await files.read(handle, at, fields.u32()))
     },
-
-    // -- folders ---------------------------------------------------------------------------------
-    opendir: async (_: Caller, path: string, _flags: number) => ({
-      fd: folders.add(filesystem.openFolder(await paths.ino(path))),
-    }),
-    releasedir: async (_: Caller, _path: MaybePath, fd: Whole) => {
-      folders.take(whole(fd))
-    },
-    fsyncdir: async (_: Caller, _path: MaybePath, _dataOnly: boolean, _fd: Whole) =>
-      filesystem.syncFolders(),
-
-    // -- the rest --------------------------------------------------------------------------------
-    statfs: async (_: Caller, _path: string) => {
-      const { totalBytes, freeBytes } = await filesystem.space()
-      const free = Math.floor(freeBytes / statfsBlockBytes)
-      return {
-        bsize: statfsBlockBytes,
-        frsize: statfsBlockBytes,
-        blocks: Math.floor(totalBytes / statfsBlockBytes),
-        bfree: free,
-        bavail: free,
-        files: filesShown,
-        ffree: filesShown,
-        favail: filesShown,
-        namemax: limits.nameBytesMax,
+    write: async ({ caller }, fields, keep) => {
+      const handle = handles.get(fields.u64())
+      const at = fields.u64()
+      const [length, how] = [fields.u32(), fields.u32()]
+      const flags = fields.skip(8).u32()
+      const bytes = fields.skip(4).bytes(length)
+      // Pages of a shared mapping belong where they were, also in a file that is appended to.
+      const appends = (how & writeFromCache) === 0 && (flags & constants.O_APPEND) !== 0
+      const kills = (how & writeKillsPrivileges) !== 0 ? caller : undefined
+      // A draft keeps small buffers as they are, and copies what is in large ones.
+      if (length < limits.draftChunkBytes) {
+        const own = Buffer.from(bytes)
+        return answers.count(await filesystem.write(handle, at, own, appends, kills))
+      }
+      const give = keep()
+      try {
+        return answers.count(await filesystem.write(handle, at, bytes, appends, kills))
+      } finally {
+        give()
       }
     },
-    getxattr: async (_: Caller, path: string, name: string, _position: number) =>
-      filesystem.getAttribute(await paths.ino(path), name),
-    listxattr: async (_: Caller, path: string) => filesystem.listAttributes(await paths.ino(path)),
-    setxattr: async (
-      _: Caller,
-      path: string,
-      name: string,
-      value: Buffer,
-      _position: number,
-      flags: number,
-    ) => changing(path, 0, (ino) => filesystem.setAttribute(ino, name, value, flags), 'extended'),
-    removexattr: async (_: Caller, path: string, name: string) =>
-      changing(path, 0, (ino) => filesystem.removeAttribute(ino, name), 'extended'),
-  }
-
-  const counts = {
-    write: async (
-      caller: Caller,
-      _path: MaybePath,
-      fd: Whole,
-      bytes: Buffer,
-      length: number,
-      at: Whole,
-    ) => {
-      const written = bytes.length === length ? bytes : bytes.subarray(0, length)
-      const handle = handles.get(whole(fd))
-      return wrote(handle, await filesystem.write(handle, whole(at), written, caller))
+    flush: async (_, fields) => {
+      await files.flush(handles.get(fields.u64()))
+      return answers.done()
     },
-    copyFileRange: async (
-      caller: Caller,
-      _source: MaybePath,
-      sourceFd: Whole,
-      from: Whole,
-      _target: MaybePath,
-      targetFd: Whole,
-      at: Whole,
-      length: Whole,
-      _flags: number,
-    ) => {
-      const source = handles.get(whole(sourceFd))
-      const target = handles.get(whole(targetFd))
-      await filesystem.losePrivileges(target.file.node, caller)
-      const copied = await files.copyRange(source, whole(from), target, whole(at), clamped(length))
-      return wrote(target, copied)
+    fsync: async (_, fields) => {
+      await files.sync(handles.get(fields.u64()))
+      return answers.done()
     },
-  }
+    release: async (_, fields) => {
+      await files.close(handles.take(fields.u64()))
+      return answers.done()
+    },
+    fallocate: async ({ caller }, fields) => {
+      const handle = handles.get(fields.u64())
+      const [at, length, mode] = [fields.u64(), fields.u64(), fields.u32()]
+      await filesystem.allocate(handle, mode, at, length, caller)
+      return answers.done()
+    },
+    lseek: (_, fields) => {
+      const handle = handles.get(fields.u64())
+      const at = fields.u64()
+      const wanted = wantedBy[fields.u32()]
+      if (wanted === undefined) throw new DfsError('invalid')
+      return answers.whole(filesystem.seek(handle, at, wanted))
+    },
+    copyFileRange: async (request, fields) => answers.count(await copyRange(request, fields)),
+    copyFileRange64: async (request, fields) => answers.whole(await copyRange(request, fields)),
 
-  const lists = {
-    /** Names, the kind of each, and for each the position behind it. */
-    readdirPaged: async (
-      _: Caller,
-      _path: MaybePath,
-      fd: Whole,
-      offset: Whole,
-    ): Promise<[string[], { mode: number }[], number[]]> => {
-      const from = whole(offset)
-      const dots = ['.', '..'].slice(from)
-      const first = Math.max(0, from - 2)
-      const listed = replyOf(await folders.get(whole(fd)).read(first))
-      const names = listed.map(({ name, incomplete }) => filesystem.shownName(name, incomplete))
-      const modes = listed.map(({ type }) => ({ mode: type << 12 }))
-      return [
-        [...dots, ...names],
-        [...dots.map(() => ({ mode: fileType.folder })), ...modes],
-        [...dots, ...names].map((_name, index) => from + index + 1),
-      ]
+    // -- folders ---------------------------------------------------------------------------------
+    opendir: ({ ino }) => answers.opened(folders.add(filesystem.openFolder(ino))),
+    readdir: (request, fields) => list(request, fields, false),
+    readdirplus: (request, fields) => list(request, fields, true),
+    releasedir: (_, fields) => {
+      folders.take(fields.u64())
+      return answers.done()
+    },
+    fsyncdir: async () => {
+      await filesystem.syncFolders()
+      return answers.done()
+    },
+
+    // -- the whole -------------------------------------------------------------------------------
+    statfs: async () => {
+      const { totalBytes, freeBytes } = await filesystem.space()
+      return answers.statfs({
+        blockBytes: statfsBlockBytes,
+        blocks: Math.floor(totalBytes / statfsBlockBytes),
+        freeBlocks: Math.floor(freeBytes / statfsBlockBytes),
+        files: filesShown,
+      })
+    },
+    ioctl: () => {
+      throw new DfsError('noIoctl')
     },
   }
-
-  return {
-    ...answerValues(context, values),
-    ...answerCounts(context, counts),
-    ...answerLists(context, lists),
-  }
 }
 
-function whole(value: Whole): number {
-  if (typeof value === 'bigint') throw new DfsError('tooLarge')
-  return value
+/** A value, or how long it is when no room was offered for it. */
+function sized(value: Buffer, bytesMax: number): Result {
+  if (bytesMax === 0) return answers.count(value.length)
+  if (value.length > bytesMax) throw new DfsError('range')
+  return answers.data(value)
 }
 
-/** A length that may be "as much as there is". */
-function clamped(value: Whole): number {
-  return Number(value < limits.fileBytesMax ? value : limits.fileBytesMax)
+function secondsOf(fields: Fields, isGiven: boolean): number | undefined {
+  if (isGiven) return fields.i64()
+  fields.skip(8)
+  return undefined
 }
 
-function timeOf({ seconds, nanoseconds }: GivenTime): Time | 'now' | undefined {
-  if (nanoseconds === timeIsOmitted) return undefined
-  if (nanoseconds === timeIsNow) return 'now'
-  return { seconds: whole(seconds), nanoseconds }
-}
-
-function lastName(path: string): string {
-  return path.slice(path.lastIndexOf('/') + 1)
+function timeOf(
+  seconds: number | undefined,
+  nanoseconds: number,
+  isNow: boolean,
+): Time | 'now' | undefined {
+  if (seconds === undefined) return undefined
+  return isNow ? 'now' : { seconds, nanoseconds }
 }

@@ -11,7 +11,6 @@ import { fileType, type Inode } from '../../src/wire/records.js'
 
 const time = (seconds: number) => ({ seconds, nanoseconds: 0 })
 const now = time(1000)
-const unchanged = 0xffff_ffff
 
 function inodeOf(mode: number, more: Partial<Inode> = {}): Inode {
   return {
@@ -61,9 +60,9 @@ t.test('chmod changes permissions and keeps the type', async (t) => {
 })
 
 t.test('chown takes special bits from files, and -1 changes nothing', async (t) => {
-  const file = withOwner(inodeOf(fileType.file | 0o6755), 5, unchanged, now)
+  const file = withOwner(inodeOf(fileType.file | 0o6755), 5, undefined, now)
   t.match(file, { uid: 5, gid: 2, mode: fileType.file | 0o755 })
-  const folder = withOwner(inodeOf(fileType.folder | 0o2755), unchanged, 6, now)
+  const folder = withOwner(inodeOf(fileType.folder | 0o2755), undefined, 6, now)
   t.match(folder, { uid: 1, gid: 6, mode: fileType.folder | 0o2755 })
 })
 

@@ -32,42 +32,47 @@ t.test('contents are the same when their slices are', async (t) => {
   t.notOk(isPrefix(contentOf('1', '2'), contentOf('1')), 'cut')
 })
 
-t.test('sends a thread back once when the attributes are of another content', async (t) => {
+t.test('at an open the kernel asks anew for attributes that are of another content', async (t) => {
   const kernel = new KernelView(standingClock())
-  t.equal(kernel.atOpen('/f', 5, contentOf('1'), 7), 'right', 'it was told nothing')
-  kernel.tell('/f', 5, contentOf('1'))
-  t.equal(kernel.atOpen('/f', 5, contentOf('1'), 7), 'right', 'it was told this')
-  t.equal(kernel.atOpen('/f', 5, contentOf('2'), 7), 'wrong', 'it was told something else')
-  kernel.tell('/f', 5, contentOf('2'))
-  t.equal(kernel.atOpen('/f', 5, contentOf('3'), 7), 'overtaken', 'not twice in a row')
-  t.equal(kernel.atOpen('/f', 5, contentOf('3'), 8), 'wrong', 'another thread')
-  t.equal(kernel.atOpen('/f', 6, contentOf('2'), 9), 'wrong', 'another file has the name')
-})
-
-t.test('a path that is created is one that the kernel does not know', async (t) => {
-  const kernel = new KernelView(standingClock())
-  kernel.tell('/f', 5, contentOf('1'))
-  kernel.forget('/f')
-  t.equal(kernel.atOpen('/f', 6, contentOf('2'), 7), 'right')
+  const taken: number[] = []
+  kernel.takeAttributes = (ino) => taken.push(ino)
+  kernel.correct(5, contentOf('1'))
+  t.same(taken, [], 'it was told nothing')
+  kernel.tell(5, contentOf('1'))
+  kernel.correct(5, contentOf('1'))
+  t.same(taken, [], 'it was told this')
+  kernel.correct(5, contentOf('2'))
+  t.same(taken, [5], 'it was told something else')
+  kernel.correct(5, contentOf('3'))
+  t.same(taken, [5], 'and knows nothing since')
 })
 
 t.test('after a second the kernel asks by itself', async (t) => {
   const clock = standingClock()
   const kernel = new KernelView(clock)
-  kernel.tell('/f', 5, contentOf('1'))
+  const taken: number[] = []
+  kernel.takeAttributes = (ino) => taken.push(ino)
+  kernel.tell(5, contentOf('1'))
   clock.nowMs = 2000
-  t.equal(kernel.atOpen('/f', 5, contentOf('2'), 7), 'right')
+  kernel.correct(5, contentOf('2'))
+  t.same(taken, [])
 })
 
-t.test('pages belong to a path, a file and a content', async (t) => {
+t.test('pages belong to a file and a content', async (t) => {
   const kernel = new KernelView(standingClock())
-  t.notOk(kernel.hasPagesOf('/f', 5, contentOf('1')))
-  kernel.setPages('/f', 5, contentOf('1'))
-  t.ok(kernel.hasPagesOf('/f', 5, contentOf('1')))
-  t.notOk(kernel.hasPagesOf('/f', 5, contentOf('2')))
-  t.notOk(kernel.hasPagesOf('/f', 6, contentOf('1')))
-  t.notOk(kernel.hasPagesOf('/g', 5, contentOf('1')))
-  kernel.move('/f', '/g')
-  t.ok(kernel.hasPagesOf('/g', 5, contentOf('1')))
-  t.notOk(kernel.hasPagesOf('/f', 5, contentOf('1')))
+  t.notOk(kernel.hasPagesOf(5, contentOf('1')))
+  kernel.setPages(5, contentOf('1'))
+  t.ok(kernel.hasPagesOf(5, contentOf('1')))
+  t.notOk(kernel.hasPagesOf(5, contentOf('2')))
+  t.notOk(kernel.hasPagesOf(6, contentOf('1')))
+})
+
+t.test('a file is known by the name that it was told under last', async (t) => {
+  const kernel = new KernelView(standingClock())
+  kernel.tellPlace(5, 1, 'f')
+  kernel.tellPlace(5, 1, 'g')
+  kernel.forgetPlace(5, 1, 'f')
+  t.same(kernel.placeOf(5), { parent: 1, name: 'g' })
+  kernel.forgetPlace(5, 1, 'g')
+  t.equal(kernel.placeOf(5), undefined)
 })

@@ -16,14 +16,13 @@ const known: readonly (readonly [line: RegExp, why: string])[] = [
   [/^io: .* (collapse|insert) unaligned/, 'neither collapses nor inserts'],
   [/^io: .* (hole|data)/, 'holes are exact to the byte here'],
   [/^xattrs: .* system\.posix_acl/, 'no ACLs'],
-  [/^folders: pathconf/, 'the C library knows the limits of file systems by their type'],
   [/^times: chown -1/, 'the kernel does not tell of it'],
   [/^ownership: bits .* chown -1/, 'the kernel does not tell of it'],
   [/^times: (read|readlink|listdir|copy range|mmap write)/, 'noatime'],
+  [/^folders: pathconf/, 'the C library knows the limits of file systems by their type'],
   [/^io: huge /, 'lseek goes beyond the largest file'],
+  [/^unlinked: dir removed while open/, 'a folder goes from the servers with its name'],
   [/^times: (exchange|rename over|rename dir)/, 'clock ticks of ext4 are longer'],
-  [/^unlinked: .* parent gone/, 'libfuse has no path for it'],
-  [/^unlinked: (O_PATH unlinked|dir removed while open|cwd removed)/, 'the same'],
 ]
 
 const reasonToSkip = (): string | false => {

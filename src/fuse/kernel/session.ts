@@ -1,0 +1,229 @@
+/**
+ * One mount's talk with the kernel: agrees on the version and the abilities, runs each request's
+ * operation, and answers it exactly once, in time. Every failure becomes an errno here and nowhere
+ * else.
+ */
+import { constants } from 'node:os'
+import type { Clock } from '../../clock.js'
+import { asDfsError, DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugFuse, notice } from '../../log.js'
+import type { Answer } from './answers.js'
+import { Device } from './device.js'
+import {
+  initFlags,
+  type OperationName,
+  opcodes,
+  outHeaderBytes,
+  pageBytes,
+  payloadBytesMax,
+  protocolMajor,
+  protocolMinor,
+  protocolMinorMin,
+} from './protocol.js'
+import { Fields, parseRequest, type Request, type Unique } from './request.js'
+
+/** Some requests are not answered: the kernel does not wait. */
+export const noAnswer = Symbol('no answer')
+export type Result = Answer | typeof noAnswer
+
+/**
+ * Does what a request asks for. It reads the fields before it waits for anything: their memory is used
+ * again afterwards, unless it calls `keep`. Throws DfsError.
+ */
+export type Operation = (
+  request: Request,
+  fields: Fields,
+  keep: () => () => void,
+) => Result | Promise<Result>
+
+export type Operations = Partial<Record<OperationName, Operation>>
+
+/** A request that has not been answered yet. */
+interface Waiting {
+  readonly unique: Unique
+  readonly name: string
+  readonly sinceMs: number
+  answered: boolean
+}
+
+export interface SessionOptions {
+  readonly operations: Operations
+  readonly clock: Clock
+  /** The mount was taken off. */
+  readonly onEnd: () => void
+}
+
+const names = new Map<number, OperationName>(
+  (Object.keys(opcodes) as OperationName[]).map((name) => [opcodes[name], name]),
+)
+const overdueEveryMs = 5_000
+const { ENOSYS, EPROTO, ETIMEDOUT } = constants.errno
+
+export class Session {
+  readonly #device: Device
+  readonly #operations: readonly (Operation | undefined)[]
+  readonly #clock: Clock
+  readonly #waiting = new Set<Waiting>()
+  readonly #begun = Promise.withResolvers<void>()
+  readonly #overdue = setInterval(() => this.#giveUpOverdue(), overdueEveryMs)
+  #paused = false
+
+  /** `fd` is the open device, which the session closes at its end. */
+  constructor(fd: number, { operations, clock, onEnd }: SessionOptions) {
+    this.#clock = clock
+    this.#operations = tableOf(operations)
+    this.#overdue.unref()
+    this.#device = new Device(fd, {
+      onRequest: (bytes, keep) => this.#take(bytes, keep),
+      onEnd: () => {
+        clearInterval(this.#overdue)
+        this.#begun.reject(new DfsError('configuration', 'the mount was taken off at once'))
+        onEnd()
+      },
+    })
+  }
+
+  /** Resolves when the kernel has begun to use the mount. Throws `configuration`. */
+  get begun(): Promise<void> {
+    return this.#begun.promise
+  }
+
+  notify(code: number, told: Buffer): void {
+    this.#device.notify(code, told)
+  }
+
+  close(): void {
+    this.#device.close()
+  }
+
+  #take(bytes: Buffer, keep: () => () => void): void {
+    const request = parseRequest(bytes)
+    const { opcode, unique } = request
+    if (opcode === opcodes.init) {
+      this.#begin(request, new Fields(bytes))
+      return
+    }
+    const operation = this.#operations[opcode]
+    if (operation === undefined) {
+      debugFuse('request %d is not known', opcode)
+      // Interrupts and the last request of all have no use for an answer.
+      if (opcode !== opcodes.destroy) this.#device.fail(unique, ENOSYS)
+      return
+    }
+    try {
+      const result = operation(request, new Fields(bytes), keep)
+      if (result instanceof Promise) this.#waitFor(request, result)
+      else this.#succeed(request, result)
+    } catch (thrown) {
+      this.#fail(request, thrown)
+    }
+  }
+
+  #waitFor(request: Request, result: Promise<Result>): void {
+    const { unique, opcode } = request
+    const waiting: Waiting = {
+      unique,
+      name: nameOf(opcode),
+      sinceMs: this.#clock.monotonic(),
+      answered: false,
+    }
+    this.#waiting.add(waiting)
+    if (this.#waiting.size >= limits.mountRequestsMax) this.#pause(true)
+    // The promise never rejects: every failure is an answer.
+    void result
+      .then(
+        (answer) => waiting.answered || this.#succeed(request, answer),
+        (thrown: unknown) => waiting.answered || this.#fail(request, thrown),
+      )
+      .then(() => {
+        this.#waiting.delete(waiting)
+        if (this.#waiting.size < limits.mountRequestsMax) this.#pause(false)
+      })
+  }
+
+  #pause(paused: boolean): void {
+    if (paused === this.#paused) return
+    this.#paused = paused
+    if (paused) this.#device.pause()
+    else this.#device.resume()
+  }
+
+  #succeed({ opcode, ino, unique }: Request, result: Result): void {
+    if (debugFuse.enabled) debugFuse('%s %d', nameOf(opcode), ino)
+    if (result !== noAnswer) this.#device.answer(unique, result)
+  }
+
+  #fail({ opcode, ino, unique }: Request, thrown: unknown): void {
+    if (debugFuse.enabled) debugFuse('%s %d: %s', nameOf(opcode), ino, thrown)
+    if (!(thrown instanceof DfsError)) debugFuse('%s: a bug? %o', nameOf(opcode), thrown)
+    this.#device.fail(unique, asDfsError(thrown).errno)
+  }
+
+  /** Nobody waits for ever, whatever happens: what comes too late is not told any more. */
+  #giveUpOverdue(): void {
+    const before = this.#clock.monotonic() - limits.mountOperationTimeoutMs
+    for (const waiting of this.#waiting) {
+      if (waiting.sinceMs > before || waiting.answered) continue
+      waiting.answered = true
+      notice(`a ${waiting.name} took too long and was given up`)
+      this.#device.fail(waiting.unique, ETIMEDOUT)
+    }
+  }
+
+  /** struct fuse_init_in, and struct fuse_init_out as the answer. */
+  #begin({ unique }: Request, fields: Fields): void {
+    const [major, minor] = [fields.u32(), fields.u32()]
+    if (major < protocolMajor || (major === protocolMajor && minor < protocolMinorMin)) {
+      this.#device.fail(unique, EPROTO)
+      const wanted = `${protocolMajor}.${protocolMinorMin}`
+      const message = `the kernel speaks FUSE ${major}.${minor}; ${wanted} or later is needed`
+      this.#begun.reject(new DfsError('configuration', message))
+      return
+    }
+    const out = Buffer.alloc(outHeaderBytes + 64)
+    out.writeUInt32LE(protocolMajor, outHeaderBytes)
+    out.writeUInt32LE(protocolMinor, outHeaderBytes + 4)
+    // A newer kernel asks again in our version.
+    if (major === protocolMajor) {
+      const readAheadBytes = fields.u32()
+      const offered = [fields.u32()]
+      if (isSet(offered, initFlags.extended)) offered.push(fields.u32())
+      const [low, high] = agreedOf(offered)
+      out.writeUInt32LE(readAheadBytes, outHeaderBytes + 8)
+      out.writeUInt32LE(low, outHeaderBytes + 12)
+      out.writeUInt16LE(limits.mountRequestsMax, outHeaderBytes + 16)
+      out.writeUInt16LE(limits.mountRequestsMax - 1, outHeaderBytes + 18)
+      out.writeUInt32LE(payloadBytesMax, outHeaderBytes + 20)
+      // Times are told to the nanosecond.
+      out.writeUInt32LE(1, outHeaderBytes + 24)
+      out.writeUInt16LE(payloadBytesMax / pageBytes, outHeaderBytes + 28)
+      out.writeUInt32LE(high, outHeaderBytes + 32)
+    }
+    this.#device.answer(unique, out)
+    if (major === protocolMajor) this.#begun.resolve()
+  }
+}
+
+/** What the kernel offers and we want, in the two words of flags. */
+function agreedOf(offered: readonly number[]): readonly [low: number, high: number] {
+  const words: [number, number] = [0, 0]
+  for (const bit of Object.values(initFlags)) {
+    if (isSet(offered, bit)) words[bit < 32 ? 0 : 1] += 2 ** (bit % 32)
+  }
+  return words
+}
+
+function isSet(words: readonly number[], bit: number): boolean {
+  return (((words[Math.floor(bit / 32)] ?? 0) >>> (bit % 32)) & 1) === 1
+}
+
+function tableOf(operations: Operations): readonly (Operation | undefined)[] {
+  const table: (Operation | undefined)[] = []
+  for (const [number, name] of names) table[number] = operations[name]
+  return table
+}
+
+function nameOf(opcode: number): string {
+  return names.get(opcode) ?? `request ${opcode}`
+}

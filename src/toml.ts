@@ -15,7 +15,8 @@ export function parseToml(text: string, file: string): Section {
   } catch (thrown) {
     if (!(thrown instanceof TomlError)) throw thrown
     const why = thrown.message.split('\n')[0]?.replace('Invalid TOML document: ', '')
-    throw new DfsError('configuration', `${file}:${thrown.line}: ${why}`, { cause: thrown })
+    const hint = why === 'invalid value' ? ': expected a text in quotes, as in key = "text"' : ''
+    throw new DfsError('configuration', `${file}:${thrown.line}: ${why}${hint}`, { cause: thrown })
   }
 }
 
@@ -170,10 +171,18 @@ class Places {
         .reverse(),
     )
     for (let length = path.length; length > 0; length -= 1) {
-      const line = this.#lines.get(path.slice(0, length).join('\0'))
+      const wanted = path.slice(0, length)
+      const line = this.#lines.get(wanted.join('\0')) ?? this.#lineBelow(wanted)
       if (line !== undefined) return line
     }
     return 1
+  }
+
+  /** The first line about what is below `path`: an array is nowhere but in its tables. */
+  #lineBelow(path: readonly string[]): number | undefined {
+    const start = `${path.join('\0')}\0`
+    const lines = [...(this.#lines ?? [])].filter(([key]) => key.startsWith(start))
+    return lines.length === 0 ? undefined : Math.min(...lines.map(([, line]) => line))
   }
 }
 

@@ -84,7 +84,12 @@ const mistakes: readonly Mistake[] = [
   {
     from: '\n[[server]]\nname = "DFS4"\naddress = "127.0.0.1:10004"\n',
     to: '',
-    message: 'dfc.conf:1: expected exactly 4 [[server]], got 3',
+    message: 'dfc.conf:6: expected exactly 4 [[server]], got 3',
+  },
+  {
+    from: '"alice"',
+    to: 'alice',
+    message: 'dfc.conf:2: invalid value: expected a text in quotes, as in key = "text"',
   },
   {
     from: 'timeout',

@@ -2,6 +2,8 @@
  * The program dfc: one operation from its arguments, or the prompt without any. Exit status: 0 done,
  * 1 failed, 2 not understood, 130 interrupted.
  */
+import { isUtf8 } from 'node:buffer'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { CommanderError } from 'commander'
 import { systemClock, systemRandom } from '../clock.js'
@@ -28,6 +30,10 @@ interface Request {
 }
 
 async function main(args: readonly string[]): Promise<number> {
+  if (args.some((arg) => arg.includes('\ufffd')) && !areUtf8Arguments()) {
+    process.stderr.write('dfc: an argument is not valid UTF-8\n')
+    return status.misunderstood
+  }
   const asked = parse(args)
   if (typeof asked === 'number') return asked
   const output = outputFor(asked)
@@ -40,6 +46,11 @@ async function main(args: readonly string[]): Promise<number> {
     else output.problem(sentenceOf(error))
     return status.failed
   }
+}
+
+/** Node shows bytes that are not UTF-8 as U+FFFD, so that a name would be stored under another one. */
+function areUtf8Arguments(): boolean {
+  return isUtf8(readFileSync('/proc/self/cmdline'))
 }
 
 async function perform({ config, operation }: Request, output: Output): Promise<number> {

@@ -2,7 +2,7 @@
  * Where a server keeps everything: a folder of the disk, or memory in a simulation. The folder holds
  * the server's identity, its lock, and one folder per user.
  */
-import { existsSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Clock, Random } from '../clock.js'
 import { asDfsError, DfsError } from '../errors.js'
@@ -74,6 +74,9 @@ export function memoryStorage(random: Random, clock: Clock): Storage {
 function lockOf(folder: string): FolderLock {
   try {
     makeFolder(resolve(folder))
+    if (!statSync(folder).isDirectory()) {
+      throw new DfsError('configuration', `${folder}: cannot be a server's folder: it is a file`)
+    }
     return lockFolder(folder)
   } catch (thrown) {
     if (thrown instanceof DfsError) throw thrown

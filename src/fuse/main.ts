@@ -49,7 +49,8 @@ interface Backing {
 
 const program = new Command('dfs-mount')
   .description('Mounts the files on the four servers as a folder.')
-  .argument('<mountpoint>', 'an empty folder')
+  .argument('[mountpoint]', 'an empty folder')
+  .usage('[options] MOUNTPOINT')
   .option('--config <file>', 'user, password and the four servers (or DFC_CONFIG)', defaultConfig)
   .option('--local [folder...]', 'run the four servers on this machine, in one folder or four')
   .option('--port <first>', 'with --local: the first of four ports', String(defaultPort))
@@ -60,8 +61,8 @@ const program = new Command('dfs-mount')
 
 try {
   program.parse()
-  const [mountpoint = ''] = program.args
-  await run(await absoluteMountpoint(mountpoint), program.opts<Options>())
+  const { mountpoint, options } = understand(program.args[0], program.opts<Options>())
+  await run(await absoluteMountpoint(mountpoint), options)
 } catch (thrown) {
   if (thrown instanceof CommanderError) process.exit(thrown.exitCode === 0 ? 0 : 2)
   debugFuse('%o', thrown)
@@ -70,6 +71,26 @@ try {
   report({ failed: sentence })
   process.stderr.write(`dfs-mount: ${sentence}\n`)
   process.exitCode = 1
+}
+
+/**
+ * --local takes all the words behind it: when none is left for the mountpoint, it is the last of them.
+ * None, one or four folders may be in front of it, so that this is never ambiguous.
+ */
+function understand(
+  word: string | undefined,
+  options: Options,
+): { readonly mountpoint: string; readonly options: Options } {
+  const misplaced = options.local === undefined ? 'port' : 'config'
+  if (program.getOptionValueSource(misplaced) === 'cli') {
+    const rule = misplaced === 'port' ? 'belongs to --local' : 'cannot be used with --local'
+    program.error(`error: --${misplaced} ${rule}`)
+  }
+  if (word !== undefined) return { mountpoint: word, options }
+  const words = typeof options.local === 'object' ? options.local : []
+  const mountpoint = words.at(-1)
+  if (mountpoint === undefined) return program.error("error: missing argument 'mountpoint'")
+  return { mountpoint, options: { ...options, local: words.slice(0, -1) } }
 }
 
 async function run(mountpoint: string, options: Options): Promise<void> {
@@ -89,8 +110,9 @@ async function mountInBackground(
   const local = typeof options.local === 'object' ? options.local.map((f) => resolve(f)) : []
   await launch(state, [
     '--foreground',
-    ...(options.local === undefined ? [] : ['--port', options.port]),
-    ...['--config', resolve(options.config)],
+    ...(options.local === undefined
+      ? ['--config', resolve(options.config)]
+      : ['--port', options.port]),
     ...(options.option ?? []).flatMap((words) => ['-o', words]),
     ...(options.local === undefined ? [] : ['--local', ...local]),
     '--',

@@ -109,6 +109,27 @@ t.test('a file keeps its mode and its time to the nanosecond', async (t) => {
   t.match(out, /^-rw-r----- 1 \S+ +\S+ +1 Feb {2}3 {2}2001 timed\n$/)
 })
 
+t.test('a target that cannot be is named', async (t) => {
+  alice.write('one', '1')
+  t.same(
+    await alice.dfc('put', 'one', 'nosuch/one'),
+    failed('dfc: nosuch/one: No such file or directory'),
+  )
+  t.same(await alice.dfc('put', 'one', '/'), done)
+  t.same(await alice.dfc('put', 'one', 'one/x'), failed('dfc: one/x: Not a directory'))
+  t.same(await alice.dfc('mv', 'one', 'nosuch/one'), {
+    ...failed('dfc: nosuch/one: No such file or directory'),
+  })
+  t.same(await alice.dfc('rm', 'one'), done)
+})
+
+t.test('a name that is not UTF-8 is refused rather than changed', async (t) => {
+  const outcome = await alice.sh('$DFC mkdir "$(printf \'a\\377\')"')
+  t.same(outcome, { status: 2, out: '', problems: 'dfc: an argument is not valid UTF-8\n' })
+  t.same(await alice.dfc('mkdir', 'a\ufffd'), done, 'the character itself is a name like any other')
+  t.same(await alice.dfc('rm', '-r', 'a\ufffd'), done)
+})
+
 t.test('put replaces a file, and a changed file is never stored', async (t) => {
   alice.write('changing', 'before')
   t.same(await alice.dfc('put', 'changing'), done)

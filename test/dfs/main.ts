@@ -129,6 +129,7 @@ t.test('says what is wrong in one line', async (t) => {
   }
   await fails(t, /cannot be a server's folder: /, '/proc/nowhere/DFS1', '0', ...withConfig)
   await fails(t, /cannot be a server's folder: /, join(config, 'DFS1'), '0', ...withConfig)
+  await fails(t, /cannot be a server's folder: it is a file/, config, '0', ...withConfig)
   await fails(
     t,
     /nowhere\.conf: cannot read the configuration: there is no such file\n$/,

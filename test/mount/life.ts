@@ -180,6 +180,26 @@ t.test('a terminal that is closed ends mount and servers in order', async (t) =>
   t.notOk(firstServerRuns(folder))
 })
 
+t.test(
+  '--local finds the mountpoint at the end of its folders, and keeps one in each of four',
+  async (t) => {
+    const ports = String(await freePorts())
+    const mnt = mounts.folder('last-word')
+    const disks = ['a', 'b', 'c', 'd'].map((name) => mounts.path(`disk-${name}`))
+    t.teardown(() => detach(mnt))
+    t.match(await mounts.run('--port', ports, '--local', ...disks, mnt), { status: 0 })
+    await shell('echo x > f', mnt)
+    t.same(await mounts.run('--unmount', mnt), done)
+    for (const disk of disks) t.ok(existsSync(join(disk, 'identity.json')), disk)
+    t.match(await mounts.run('--local', 'a', 'b', mnt), { status: 1, problems: /not 2\n$/ })
+    t.match(await mounts.run('--port', ports, mnt), { status: 2, problems: /belongs to --local/ })
+    t.match(await mounts.run('--config', 'x', '--local', mnt), {
+      status: 2,
+      problems: /cannot be used with --local/,
+    })
+  },
+)
+
 t.test('--local says when a port is taken', async (t) => {
   const taken = createServer().listen(0, '127.0.0.1')
   await until(() => taken.address() !== null)

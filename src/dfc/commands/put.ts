@@ -1,4 +1,5 @@
 /** PUT: copies local files to the servers, under their own names or to where the last operand says. */
+import { asDfsError, DfsError } from '../../errors.js'
 import { FileUpload } from '../file-upload.js'
 import type { Namespace } from '../namespace.js'
 import { isFolder, placeOf } from '../remote-path.js'
@@ -23,9 +24,12 @@ export const put: Command = {
   },
 }
 
-/** What is at a target on the servers, behind symbolic links. */
+/** What is at a target on the servers, behind symbolic links. Its failures name the target. */
 export async function remoteKind(namespace: Namespace, path: string): Promise<TargetKind> {
-  const { node } = await placeOf(namespace, path, 'followLink')
+  const { node } = await placeOf(namespace, path, 'followLink').catch((thrown: unknown) => {
+    const cause = asDfsError(thrown)
+    throw new DfsError(cause.code, `${path}: ${cause.message}`, { cause })
+  })
   if (node === undefined) return 'absent'
   return isFolder(node) ? 'folder' : 'other'
 }

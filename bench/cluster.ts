@@ -5,7 +5,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { undoLater } from './clean-up.js'
@@ -20,6 +20,7 @@ const programs = join(import.meta.dirname, '..', 'src')
 const serverProgram = join(programs, 'dfs', 'main.js')
 const mountProgram = join(programs, 'fuse', 'main.js')
 export const clientProgram = join(programs, 'dfc', 'main.js')
+const shims = join(import.meta.dirname, '..', '..', 'bin')
 
 export interface ClusterOptions {
   /** An empty folder for everything. */
@@ -45,6 +46,13 @@ export class Cluster {
   }
 
   static async start(options: ClusterOptions): Promise<Cluster> {
+    const cluster = await Cluster.startServers(options)
+    await cluster.mount()
+    return cluster
+  }
+
+  /** Without a mount, for who is a client himself. */
+  static async startServers(options: ClusterOptions): Promise<Cluster> {
     const cluster = new Cluster(options)
     undoLater(() => cluster.#remove())
     mkdirSync(cluster.mountpoint, { recursive: true })
@@ -54,7 +62,6 @@ export class Cluster {
     })
     await Promise.all(serverNames.map((_, index) => cluster.startServer(index)))
     writeFileSync(cluster.clientConfig, cluster.#clientText(password), { mode: 0o600 })
-    await cluster.mount()
     return cluster
   }
 
@@ -65,7 +72,7 @@ export class Cluster {
     const folder = join(this.#options.home, serverNames[index] ?? '')
     mkdirSync(folder, { recursive: true })
     const args = [folder, String(this.#ports[index]), '--config', this.#serverConfig]
-    const server = this.#fork(serverProgram, args)
+    const server = this.#fork(serverProgram, 'dfs-server', args)
     this.#servers[index] = server
     const said = (await saidFirst(server)) as { readonly listening: number }
     this.#ports[index] = said.listening
@@ -91,7 +98,7 @@ export class Cluster {
 
   async mount(): Promise<void> {
     const args = ['--config', this.clientConfig, '--foreground', this.mountpoint]
-    this.#mount = this.#fork(mountProgram, args)
+    this.#mount = this.#fork(mountProgram, 'dfs-mount', args)
     await saidFirst(this.#mount)
   }
 
@@ -119,6 +126,11 @@ export class Cluster {
     await this.mount()
   }
 
+  /** Of the servers that run. */
+  get serverProcesses(): readonly number[] {
+    return this.#servers.flatMap((server) => (server?.pid === undefined ? [] : [server.pid]))
+  }
+
   /** The most memory that each process had so far, in MiB: VmHWM of proc(5). */
   async memoryPeaks(): Promise<{ readonly mount: number; readonly servers: readonly number[] }> {
     const servers = await Promise.all(this.#servers.map((server) => memoryPeak(server)))
@@ -136,9 +148,13 @@ export class Cluster {
     )
   }
 
-  /** In a group of its own: Ctrl-C is for us, and we end it in order. */
-  #fork(program: string, args: readonly string[]): ChildProcess {
+  /**
+   * In a group of its own: Ctrl-C is for us, and we end it in order. Node runs with the options that
+   * the program has when a user starts it.
+   */
+  #fork(program: string, shim: string, args: readonly string[]): ChildProcess {
     const { profiles, home } = this.#options
+    const profiling = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
     const child = fork(program, args, {
       cwd: '/',
       detached: true,
@@ -147,7 +163,7 @@ export class Cluster {
         XDG_STATE_HOME: join(home, 'state'),
         XDG_DATA_HOME: join(home, 'data'),
       },
-      execArgv: profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`],
+      execArgv: [...optionsIn(shim), ...profiling],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
     // The last lines, for when it does not start.
@@ -168,6 +184,12 @@ export class Cluster {
     )
     return `user = "bench"\npassword = "${password}"\ntimeout = "2s"\n${servers.join('')}`
   }
+}
+
+/** The options of Node in the line with which a shim in bin/ becomes the program. */
+function optionsIn(shim: string): string[] {
+  const line = /^exec .*\/node" (.*)"\$root\/dist\//m.exec(readFileSync(join(shims, shim), 'utf8'))
+  return line?.[1]?.split(' ').filter((word) => word !== '') ?? []
 }
 
 const lastLines = new WeakMap<ChildProcess, readonly string[]>()

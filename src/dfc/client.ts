@@ -8,9 +8,11 @@ import { limits } from '../limits.js'
 import type { Reply } from '../wire/messages.js'
 import { Cluster, type ClusterOptions } from './cluster.js'
 import { ContentStore } from './content.js'
+import type { Digests } from './digests.js'
 import { Lease } from './lease.js'
 import { Namespace } from './namespace.js'
 import type { Content } from './node.js'
+import type { BadCopyListener } from './piece-fetcher.js'
 import { Recovery } from './recovery.js'
 import { Registers } from './registers.js'
 import { Keeper } from './repair/keeper.js'
@@ -25,6 +27,8 @@ const foundingStepMs = 50
 export interface ClientOptions extends ClusterOptions {
   /** For programs that stay: what is known needs not be asked again while this client is alone. */
   readonly lease?: boolean
+  /** Who makes the digests of what is written: else this thread does. Belongs to the client. */
+  readonly digests?: Digests
 }
 
 const noLease = {
@@ -43,11 +47,10 @@ export class Client {
   readonly #settlement: Settlement
   readonly #lease: Lease | typeof noLease
 
-  private constructor(cluster: Cluster, wantsLease: boolean) {
+  private constructor(cluster: Cluster, { lease: wantsLease, digests }: ClientOptions) {
     this.cluster = cluster
-    this.content = new ContentStore(cluster, (server, segment, piece) =>
-      this.keeper.noteBadCopy(server, segment, piece),
-    )
+    const onBadCopy: BadCopyListener = (...copy) => this.keeper.noteBadCopy(...copy)
+    this.content = new ContentStore(cluster, onBadCopy, digests)
     this.#settlement = new Settlement(cluster)
     const recovery = new Recovery(
       cluster,
@@ -78,7 +81,7 @@ export class Client {
    */
   static async open(options: ClientOptions): Promise<Client> {
     const cluster = await Cluster.open(options)
-    const client = new Client(cluster, options.lease === true)
+    const client = new Client(cluster, options)
     try {
       await client.#founded()
       if (cluster.voters.length >= syncedServersMin) await client.namespace.makeRoot()
@@ -149,6 +152,7 @@ export class Client {
     await this.keeper.stop()
     await this.#lease.close()
     await this.#settlement.settled()
+    this.content.digests.close()
     this.cluster.close()
   }
 }

@@ -5,6 +5,7 @@
 import type { Random } from '../clock.js'
 import { limits } from '../limits.js'
 import type { Segment } from '../wire/records.js'
+import type { Digests } from './digests.js'
 import { build, wholeSlice } from './extents.js'
 import type { Content } from './node.js'
 import type { PreparedSegment } from './prepared-segment.js'
@@ -21,16 +22,19 @@ export interface StagedContent {
 export class ContentUpload {
   readonly #writer: SegmentWriter
   readonly #random: Random
+  readonly #digests: Digests
   readonly #segments: Segment[] = []
-  #filling = new SegmentBuffer()
+  #filling: SegmentBuffer
   #spare: SegmentBuffer | undefined
   /** The segment before the one being filled; it never rejects. */
   #sending: Promise<void> = Promise.resolve()
   #failure: unknown
 
-  constructor(writer: SegmentWriter, random: Random) {
+  constructor(writer: SegmentWriter, random: Random, digests: Digests) {
     this.#writer = writer
     this.#random = random
+    this.#digests = digests
+    this.#filling = new SegmentBuffer(digests)
   }
 
   async add(bytes: Buffer): Promise<void> {
@@ -47,7 +51,7 @@ export class ContentUpload {
     const isInline = this.#segments.length === 0 && length <= limits.inlineContentBytesMax
     let inline: PreparedSegment | undefined
     if (isInline && length > 0) {
-      inline = this.#filling.prepare(this.#random)
+      inline = await this.#filling.prepare(this.#random)
       this.#segments.push(inline.segment)
     } else if (length > 0) {
       await this.#send()
@@ -65,9 +69,9 @@ export class ContentUpload {
   async #send(): Promise<void> {
     await this.#sent()
     const filled = this.#filling
-    const prepared = filled.prepare(this.#random)
+    const prepared = await filled.prepare(this.#random)
     this.#segments.push(prepared.segment)
-    this.#filling = this.#spare ?? new SegmentBuffer()
+    this.#filling = this.#spare ?? new SegmentBuffer(this.#digests)
     this.#spare = undefined
     this.#sending = this.#put(prepared, filled)
   }

@@ -8,6 +8,7 @@ import { limits } from '../limits.js'
 import type { Segment } from '../wire/records.js'
 import type { Cluster } from './cluster.js'
 import { ContentUpload, type StagedContent } from './content-upload.js'
+import { type Digests, localDigests } from './digests.js'
 import { build, type Slice, slices, wholeSlice } from './extents.js'
 import { inOrder } from './in-order.js'
 import type { Content } from './node.js'
@@ -22,12 +23,15 @@ import { SegmentWriter } from './segment-writer.js'
 export class ContentStore {
   readonly writer: SegmentWriter
   readonly reader: SegmentReader
+  /** Who makes the digests of what is written. */
+  readonly digests: Digests
   readonly #cluster: Cluster
   readonly #readAheadBudget = new ReadAheadBudget()
 
   /** `onBadCopy` hears of copies that are rotten or not where they belong. */
-  constructor(cluster: Cluster, onBadCopy?: BadCopyListener) {
+  constructor(cluster: Cluster, onBadCopy?: BadCopyListener, digests: Digests = localDigests) {
     this.#cluster = cluster
+    this.digests = digests
     this.writer = new SegmentWriter(cluster)
     this.reader = new SegmentReader(cluster, onBadCopy)
   }
@@ -44,7 +48,7 @@ export class ContentStore {
 
   /** As `upload`, but content small enough for a commit is returned and not stored. */
   async stage(source: AsyncIterable<Buffer>): Promise<StagedContent> {
-    const upload = new ContentUpload(this.writer, this.#cluster.random)
+    const upload = new ContentUpload(this.writer, this.#cluster.random, this.digests)
     try {
       for await (const bytes of source) await upload.add(bytes)
       return await upload.finish()

@@ -16,6 +16,7 @@ import { sentenceOf, speaksForItself } from './problem.js'
 import { argumentGrammar, lowerCaseOperation, type Operation, usageFault } from './program.js'
 import { Shell } from './shell.js'
 import { Output } from './terminal/output.js'
+import { ThreadDigests } from './thread-digests.js'
 
 const status = { done: 0, failed: 1, misunderstood: 2, brokenPipe: 141 } as const
 const statusOfSignal = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
@@ -61,6 +62,7 @@ async function perform({ config, operation }: Request, output: Output): Promise<
     network: tcpNetwork,
     clock: systemClock,
     random: systemRandom,
+    digests: new ThreadDigests(),
   })
   try {
     if (operation === undefined) {

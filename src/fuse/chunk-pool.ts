@@ -2,6 +2,7 @@
  * Memory for what is written and not stored yet. Large buffers are used again instead of being left
  * to the garbage collector, which would let a daemon that copies a big file grow far beyond its needs.
  */
+import { sharedBuffer } from '../dfc/thread-digests.js'
 import { limits } from '../limits.js'
 
 const chunkBytes = limits.draftChunkBytes
@@ -24,8 +25,9 @@ export class ChunkPool {
   take(bytes: number): Buffer {
     const wanted = Math.min(chunkBytes, Math.max(smallestBytes, powerOfTwoFrom(bytes)))
     this.#takenLately = true
-    const reused = wanted === chunkBytes ? this.#free.pop() : undefined
-    return reused ?? Buffer.allocUnsafeSlow(wanted)
+    if (wanted < chunkBytes) return Buffer.allocUnsafeSlow(wanted)
+    // The digest of big files is made by another thread, which looks at the chunks where they are.
+    return this.#free.pop() ?? sharedBuffer(chunkBytes)
   }
 
   /** Takes back a buffer that nobody looks at any more. */

@@ -5,6 +5,7 @@
 import { systemClock, systemRandom } from '../clock.js'
 import type { ClientConfig } from '../config.js'
 import { Client } from '../dfc/client.js'
+import { ThreadDigests } from '../dfc/thread-digests.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { debugFuse, notice } from '../log.js'
 import { tcpNetwork } from '../network.js'
@@ -60,6 +61,7 @@ export class Daemon {
       clock: systemClock,
       random: systemRandom,
       lease: true,
+      digests: new ThreadDigests(),
     })
     const daemon = new Daemon(options, client)
     try {

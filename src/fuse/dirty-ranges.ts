@@ -3,6 +3,7 @@
  * (a run), or in the spill file at the same position as in the file. Ranges are ordered and never
  * overlap; neighbours may touch.
  */
+import { type Digests, localDigests } from '../dfc/digests.js'
 import type { ChunkPool } from './chunk-pool.js'
 import { Run } from './run.js'
 
@@ -25,12 +26,14 @@ interface Dirty {
 
 export class DirtyRanges {
   readonly #pool: ChunkPool
+  readonly #digests: Digests
   readonly #ranges: Dirty[] = []
   #memoryBytes = 0
   #memoryRuns = 0
 
-  constructor(pool: ChunkPool) {
+  constructor(pool: ChunkPool, digests: Digests = localDigests) {
     this.#pool = pool
+    this.#digests = digests
   }
 
   get isEmpty(): boolean {
@@ -134,7 +137,7 @@ export class DirtyRanges {
       before.end += from
     }
     for (let place = index; from < bytes.length; place += 1) {
-      const run = new Run(this.#pool, at + from)
+      const run = new Run(this.#pool, at + from, this.#digests)
       this.#memoryRuns += 1
       from += this.#append(run, bytes.subarray(from))
       this.#ranges.splice(place, 0, { at: run.at, end: run.end, run })
@@ -151,7 +154,7 @@ export class DirtyRanges {
   /** The part of `dirty` from `at` on as a range of its own, its bytes copied. */
   #tailOf(dirty: Dirty, at: number): Dirty {
     if (dirty.run === undefined) return { at, end: dirty.end, run: undefined }
-    const run = new Run(this.#pool, at)
+    const run = new Run(this.#pool, at, this.#digests)
     this.#memoryRuns += 1
     for (const part of dirty.run.parts(at)) this.#append(run, Buffer.from(part))
     return { at, end: run.end, run }

@@ -30,7 +30,7 @@ import type { SpillFile, SpillSpace } from './spill-file.js'
 
 /** What all drafts of a mount share. */
 export interface DraftTools {
-  readonly content: Pick<ContentStore, 'read' | 'readParts'> & {
+  readonly content: Pick<ContentStore, 'digests' | 'read' | 'readParts'> & {
     readonly writer: Pick<ContentStore['writer'], 'put'>
   }
   readonly random: Random
@@ -78,7 +78,7 @@ export class Draft {
     this.#stored = base
     this.#baseSize = base.size
     this.#size = base.size
-    this.#dirty = new DirtyRanges(tools.pool)
+    this.#dirty = new DirtyRanges(tools.pool, tools.content.digests)
     this.mtime = now
   }
 
@@ -309,7 +309,7 @@ export class Draft {
       }
     }
     const isWhole = whole?.length === lengthOfParts(parts)
-    return prepare(parts, this.#tools.random, isWhole ? whole?.digest() : undefined)
+    return prepare(parts, this.#tools.random, isWhole ? await whole?.digest() : undefined)
   }
 
   #startUpload(run: Run): void {
@@ -323,7 +323,7 @@ export class Draft {
     try {
       await this.#tools.uploads.run(async () => {
         const { run } = upload
-        const prepared = prepare(run.parts(), this.#tools.random, run.digest())
+        const prepared = prepare(run.parts(), this.#tools.random, await run.digest())
         await this.#tools.content.writer.put(prepared)
         upload.slot = prepared.segment
       })

@@ -1,10 +1,10 @@
 /**
  * Consecutive bytes of a file that were written and are in memory: at most a segment. They grow at
- * the end; what grows in whole chunks is digested on the way, so that a segment which was written from
- * front to back needs no second pass.
+ * the end; what grows in whole chunks is digested on the way, beside other work, so that a segment
+ * which was written from front to back needs no second pass.
  */
 import assert from 'node:assert/strict'
-import { createHash, type Hash } from 'node:crypto'
+import { type Digest, type Digests, localDigests } from '../dfc/digests.js'
 import { sliceParts } from '../dfc/parts.js'
 import { limits } from '../limits.js'
 import type { ChunkPool } from './chunk-pool.js'
@@ -13,19 +13,23 @@ export class Run {
   /** Where in the file it begins, in bytes. */
   readonly at: number
   readonly #pool: ChunkPool
+  readonly #digests: Digests
   #length = 0
   /** All but the last are full. */
   readonly #chunks: Buffer[] = []
   /** Those that came from the pool and go back to it. */
   readonly #pooled = new Set<Buffer>()
   #heldBytes = 0
-  /** Covers the first `#digestedChunks` chunks; none once a digested byte was changed. */
-  #hash: Hash | undefined = createHash('md5')
+  /** Covers the first `#digestedChunks` chunks; none before there is one. */
+  #digest: Digest | undefined
+  /** A digested byte was changed. */
+  #isSpoilt = false
   #digestedChunks = 0
   #digestedBytes = 0
 
-  constructor(pool: ChunkPool, at: number) {
+  constructor(pool: ChunkPool, at: number, digests: Digests = localDigests) {
     this.#pool = pool
+    this.#digests = digests
     this.at = at
   }
 
@@ -79,7 +83,7 @@ export class Run {
   overwrite(at: number, bytes: Buffer): void {
     assert(at >= this.at && at + bytes.length <= this.end, 'an overwrite beyond the run')
     const start = at - this.at
-    if (start < this.#digestedBytes) this.#hash = undefined
+    if (start < this.#digestedBytes) this.#spoil()
     let from = 0
     for (const view of sliceParts(this.#chunks, start, bytes.length)) {
       bytes.copy(view, 0, from, from + view.length)
@@ -97,7 +101,7 @@ export class Run {
       this.#heldBytes -= last.length
       if (this.#pooled.delete(last)) this.#pool.give(last)
     }
-    if (length < this.#digestedBytes) this.#hash = undefined
+    if (length < this.#digestedBytes) this.#spoil()
   }
 
   /** Views of the bytes `from` .. `to` of the file: good until the next change. */
@@ -106,16 +110,13 @@ export class Run {
   }
 
   /** The MD5 of all bytes, as hexadecimal digits; undefined when they have to be read for it. */
-  digest(): string | undefined {
-    const hash = this.#hash
-    if (hash === undefined || this.#digestedChunks === 0) return undefined
-    const rest = hash.copy()
-    for (const part of this.parts(this.at + this.#digestedBytes)) rest.update(part)
-    return rest.digest('hex')
+  async digest(): Promise<string | undefined> {
+    return await this.#digest?.digest(this.parts(this.at + this.#digestedBytes))
   }
 
   /** Gives its memory back; it must not be used afterwards. */
   release(): void {
+    this.#digest?.end()
     for (const chunk of this.#pooled) this.#pool.give(chunk)
     this.#pooled.clear()
     this.#chunks.length = 0
@@ -134,11 +135,18 @@ export class Run {
   }
 
   #digestChunks(count: number): void {
-    for (; this.#hash !== undefined && this.#digestedChunks < count; this.#digestedChunks += 1) {
+    for (; !this.#isSpoilt && this.#digestedChunks < count; this.#digestedChunks += 1) {
       const chunk = this.#chunks[this.#digestedChunks]
       if (chunk === undefined) return
-      this.#hash.update(chunk)
+      this.#digest ??= this.#digests.begin()
+      this.#digest.update(chunk)
       this.#digestedBytes += chunk.length
     }
+  }
+
+  #spoil(): void {
+    this.#isSpoilt = true
+    this.#digest?.end()
+    this.#digest = undefined
   }
 }

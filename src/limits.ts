@@ -152,6 +152,10 @@ export const limits = {
   undecidedBytesMax: 128 * MiB,
   /** Pieces up to this size rest in the account's index: a file costs far more than its bytes. */
   smallPieceBytesMax: 16 * KiB,
+  /** Parts of pieces in memory that is used again, coming in and going out; more take other memory. */
+  pageBuffersMax: 24,
+  /** Parts of pieces that are remembered to belong into the kernel's cache, or to be there. */
+  cachedPartsMax: 4096,
   abandonedPieceGraceMs: 24 * 3600_000,
   /** A frame before authentication. */
   handshakeFrameBytesMax: 4 * KiB,

@@ -3,7 +3,13 @@
  * passes a network of its own. A connection hands over what arrives as it arrives, says when its
  * send queue has drained, and closes exactly once.
  */
-import { createServer, type Socket, connect as tcpConnect } from 'node:net'
+import {
+  createServer,
+  type OnReadOpts,
+  Socket,
+  type SocketConstructorOpts,
+  connect as tcpConnect,
+} from 'node:net'
 import { DfsError } from './errors.js'
 import { limits } from './limits.js'
 
@@ -14,6 +20,11 @@ export interface Address {
 
 /** What the owner of a connection wants to hear. `closed` comes exactly once, last. */
 export interface ConnectionEvents {
+  /**
+   * Where to put the next bytes: what `data` is given next begins where this does. It may come in
+   * memory of its own all the same: the first time, and always where the network cannot do this.
+   */
+  buffer?(): Buffer
   data(bytes: Buffer): void
   closed(reason: Error | undefined): void
   drained(): void
@@ -23,8 +34,11 @@ export interface Connection {
   readonly remote: string
   /** Bytes handed to `send` that have not left this process yet. */
   readonly queuedBytes: number
-  /** Queues `parts` in order, without copying: the caller must not change them any more. */
-  send(parts: readonly Uint8Array[]): void
+  /**
+   * Queues `parts` in order, without copying: the caller must not change them any more, or not before
+   * `sent` was called, once, when they have left this process or never will.
+   */
+  send(parts: readonly Uint8Array[], sent?: () => void): void
   /** Stops (true) or resumes reading from the peer: back-pressure. */
   pause(paused: boolean): void
   /** Closes after what is queued has been sent. */
@@ -48,7 +62,8 @@ export interface Network {
 export const tcpNetwork: Network = {
   connect(address, timeoutMs, events) {
     return new Promise((resolve, reject) => {
-      const socket = tcpConnect({ host: address.host, port: address.port, noDelay: true })
+      const { host, port } = address
+      const socket = tcpConnect({ host, port, noDelay: true, ...receiving(() => events) })
       const fail = (cause: Error | undefined): void => {
         socket.destroy()
         const why = cause === undefined ? 'no answer' : cause.message
@@ -71,12 +86,16 @@ export const tcpNetwork: Network = {
     return new Promise((resolve, reject) => {
       const sockets = new Set<Socket>()
       const keepAlive = { keepAlive: true, keepAliveInitialDelay: limits.keepAliveMs }
-      const server = createServer({ noDelay: true, ...keepAlive }, (socket) => {
+      const options = { noDelay: true, pauseOnConnect: true, ...keepAlive }
+      const server = createServer(options, (accepted) => {
+        let events: ConnectionEvents | undefined
+        const socket = withOwnMemory(accepted, () => events)
         sockets.add(socket)
         socket.once('close', () => sockets.delete(socket))
         cutOffWhenStalled(socket)
         const connection = new TcpConnection(socket)
-        connection.start(accept(connection))
+        events = accept(connection)
+        connection.start(events)
       })
       server.once('error', reject)
       server.listen(address.port, address.host, 1024, () => {
@@ -97,6 +116,42 @@ export const tcpNetwork: Network = {
 }
 
 /**
+ * Lets a socket receive into its owner's memory: without it each 64 KiB would come in memory of their
+ * own, which costs as much as all else that is done with them.
+ */
+function receiving(owner: () => ConnectionEvents | undefined): { readonly onread: OnReadOpts } {
+  return {
+    onread: {
+      buffer: () => owner()?.buffer?.() ?? Buffer.allocUnsafeSlow(limits.blockBytes),
+      callback(count, bytes) {
+        owner()?.data(Buffer.from(bytes.buffer, bytes.byteOffset, count))
+        return true
+      },
+    },
+  }
+}
+
+/** What Node knows of a socket and does not tell: the handle of libuv. */
+interface WithHandle {
+  _handle: SocketConstructorOpts['handle'] | null
+}
+
+/**
+ * An accepted socket that receives into its owner's memory. Node offers that to those who connect
+ * only; a socket made anew of the handle does it as well. Where there is none it stays as it is.
+ */
+function withOwnMemory(accepted: Socket, owner: () => ConnectionEvents | undefined): Socket {
+  const known = accepted as unknown as WithHandle
+  const { _handle: handle } = known
+  if (handle === undefined || handle === null) return accepted
+  const socket = new Socket({ handle, readable: true, writable: true, ...receiving(owner) })
+  known._handle = null
+  // For the server that accepted it, it is closed; without a handle nothing else is.
+  accepted.destroy()
+  return socket
+}
+
+/**
  * Ends a connection whose peer has taken nothing of what is queued for it for `replyStallMs`. The
  * timer of a socket may see only the second time that it fires that there was no progress.
  */
@@ -107,9 +162,12 @@ function cutOffWhenStalled(socket: Socket): void {
   })
 }
 
+const nothing = Buffer.alloc(0)
+
 class TcpConnection implements Connection {
   readonly remote: string
   readonly #socket: Socket
+  #isPaused = false
 
   constructor(socket: Socket) {
     this.#socket = socket
@@ -125,21 +183,28 @@ class TcpConnection implements Connection {
     })
     this.#socket.on('close', () => events.closed(reason))
     this.#socket.on('end', () => this.#socket.end())
+    if (!this.#isPaused) this.#socket.resume()
   }
 
   get queuedBytes(): number {
     return this.#socket.writableLength
   }
 
-  send(parts: readonly Uint8Array[]): void {
+  send(parts: readonly Uint8Array[], sent?: () => void): void {
     // What comes after the end would end the connection before the rest was sent.
-    if (this.#socket.destroyed || this.#socket.writableEnded) return
+    if (this.#socket.destroyed || this.#socket.writableEnded) {
+      sent?.()
+      return
+    }
     this.#socket.cork()
     for (const part of parts) if (part.length > 0) this.#socket.write(part)
+    // The callback of an empty write comes when all before it has gone.
+    if (sent !== undefined) this.#socket.write(nothing, sent)
     this.#socket.uncork()
   }
 
   pause(paused: boolean): void {
+    this.#isPaused = paused
     if (paused) this.#socket.pause()
     else this.#socket.resume()
   }

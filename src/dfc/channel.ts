@@ -82,6 +82,7 @@ export class Channel {
   ): Promise<{ channel: Channel; identity: Reply<'authenticate'> }> {
     const channel = new Channel(options)
     channel.#connection = await options.network.connect(options.address, options.timeoutMs, {
+      buffer: () => channel.#parser.buffer(),
       data: (bytes) => channel.#onData(bytes),
       closed: (cause) => channel.#close(new DfsError('down', 'connection closed', { cause })),
       drained: () => channel.#onDrained(),

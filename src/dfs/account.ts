@@ -13,7 +13,7 @@ import { Acceptor } from './acceptor.js'
 import { Collector } from './collector.js'
 import type { AccountIndex } from './index.js'
 import { Lease } from './lease.js'
-import type { PieceName, PieceStore } from './piece-store.js'
+import type { LentBytes, PieceName, PieceStore } from './piece-store.js'
 import type { AccountStorage } from './storage.js'
 import type { VoteLog } from './vote-log.js'
 
@@ -21,7 +21,7 @@ const { blockBytes, framePayloadBytesMax, pieceCount, smallPieceBytesMax } = lim
 
 export interface PieceAnswer {
   readonly reply: Reply<'getPiece'>
-  readonly payload: Buffer
+  readonly payload: LentBytes
 }
 
 export class Account {
@@ -174,8 +174,9 @@ export class Account {
     const payload =
       known.content === null
         ? await this.#readPiece({ segment, piece }, offset, length)
-        : this.index.contentOf(known.content).subarray(offset, offset + length)
-    if (!matchesChecksums(payload, checksums)) {
+        : kept(this.index.contentOf(known.content).subarray(offset, offset + length))
+    if (!matchesChecksums(payload.bytes, checksums)) {
+      payload.release()
       notice(`${this.user}: piece ${piece} of ${segment} has rotted on the disk`)
       throw new DfsError('corrupt')
     }
@@ -313,8 +314,8 @@ export class Account {
   }
 
   /** A file that is gone is no longer claimed to be here, so that repair brings it back. */
-  async #readPiece(name: PieceName, offset: number, length: number): Promise<Buffer> {
-    if (length === 0) return Buffer.alloc(0)
+  async #readPiece(name: PieceName, offset: number, length: number): Promise<LentBytes> {
+    if (length === 0) return kept(Buffer.alloc(0))
     try {
       return await this.pieces.read(name, offset, length)
     } catch (thrown) {
@@ -325,6 +326,11 @@ export class Account {
       throw thrown
     }
   }
+}
+
+/** Bytes that are nobody's to give back. */
+function kept(bytes: Buffer): LentBytes {
+  return { bytes, release() {} }
 }
 
 interface InlineBytes {

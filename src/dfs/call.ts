@@ -25,6 +25,12 @@ import { storageError } from './storage-error.js'
 
 export type Parts = readonly Uint8Array[]
 
+/** An answer whose bytes are lent until it was sent. */
+export interface LaterAnswer {
+  readonly parts: Parts
+  readonly sent?: () => void
+}
+
 interface Call<V extends Verb> {
   readonly id: number
   readonly verb: V
@@ -35,10 +41,15 @@ interface Call<V extends Verb> {
 /** `entry`: the fields and the payload as they came. */
 export type NowCall = Call<NowVerb> & { readonly kind: 'now'; readonly entry: Buffer }
 /** `bytes`: what it holds in memory, the request's payload and the reply's. */
-export type LaterCall = Call<LaterVerb> & { readonly kind: 'later'; readonly bytes: number }
+export type LaterCall = Call<LaterVerb> & {
+  readonly kind: 'later'
+  readonly bytes: number
+  /** Gives back the memory that the request came in, when it was answered or never will be. */
+  readonly release: () => void
+}
 
 /** Throws `protocol` when the frame is no request that may come after the handshake. */
-export function parseCall({ kind, id, reader }: Frame): NowCall | LaterCall {
+export function parseCall({ kind, id, reader, release }: Frame): NowCall | LaterCall {
   const verb = verbOfNumber(kind)
   if (verb === undefined) throw new DfsError('protocol', `unexpected message ${kind}`)
   const entry = reader.rest()
@@ -53,7 +64,8 @@ export function parseCall({ kind, id, reader }: Frame): NowCall | LaterCall {
   if (isNowVerb(verb)) return { kind: 'now', id, verb, request, payload, entry }
   if (!isLaterVerb(verb)) throw new DfsError('protocol', `unexpected ${verb}`)
   const replyBytes = messages[verb].payload === 'reply' ? limits.framePayloadBytesMax : 0
-  return { kind: 'later', id, verb, request, payload, bytes: payload.length + replyBytes }
+  const bytes = payload.length + replyBytes
+  return { kind: 'later', id, verb, request, payload, bytes, release }
 }
 
 /** Runs a synchronous request, inside a group of the index. Throws what the handler throws. */
@@ -65,19 +77,17 @@ export function runNow(context: Context, call: NowCall): Parts {
 }
 
 /** Runs a request that takes its time. Rejects only when an assertion failed. */
-export async function runLater(context: Context, call: LaterCall): Promise<Parts> {
+export async function runLater(context: Context, call: LaterCall): Promise<LaterAnswer> {
   const { id, verb, request, payload } = call
   const handler = handlers.later[verb] as LaterHandler<Verb>
   try {
     const result = await handler(context, request as never, payload)
-    const parts =
-      result instanceof WithPayload
-        ? answer(verb, id, result.reply, [result.payload])
-        : answer(verb, id, result)
     logCall(context, call, 'ok')
-    return parts
+    if (!(result instanceof WithPayload)) return { parts: answer(verb, id, result) }
+    const { bytes, release } = result.payload
+    return { parts: answer(verb, id, result.reply, [bytes]), sent: release }
   } catch (thrown) {
-    return failedCall(context, call, thrown)
+    return { parts: failedCall(context, call, thrown) }
   }
 }
 

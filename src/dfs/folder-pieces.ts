@@ -6,21 +6,34 @@
 import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { open, readdir, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import { LRUCache } from 'lru-cache'
 import { asDfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { bootId } from './boot.js'
 import { FileWriter } from './file-writer.js'
-import type { DiskSpace, PieceName, PieceStore, PieceWriter, StoredPiece } from './piece-store.js'
+import type { PageMemory } from './page-memory.js'
+import type {
+  DiskSpace,
+  LentBytes,
+  PieceName,
+  PieceStore,
+  PieceWriter,
+  StoredPiece,
+} from './piece-store.js'
 import { readAt } from './read-at.js'
 
 export class FolderPieces implements PieceStore {
   readonly #pieces: string
   readonly #uploads: string
   readonly #folders = new Set<string>()
+  readonly #memory: PageMemory | undefined
+  /** What is read through the kernel's cache: files that were written so, and parts of files. */
+  readonly #cached = new LRUCache<string, true>({ max: limits.cachedPartsMax })
   #uploadCount = 0
 
-  /** `folder` is the account's; it must exist. */
-  constructor(folder: string) {
+  /** `folder` is the account's; it must exist. Without `memory` everything goes through the cache. */
+  constructor(folder: string, memory?: PageMemory) {
+    this.#memory = memory
     this.#pieces = join(folder, 'pieces')
     this.#uploads = join(folder, 'uploads')
     rmSync(this.#uploads, { recursive: true, force: true })
@@ -35,6 +48,7 @@ export class FolderPieces implements PieceStore {
   put(name: PieceName, bytes: Uint8Array): void {
     if (bytes.length === 0) return
     const file = this.#place(name)
+    this.#cached.set(file, true)
     try {
       writeNew(file, bytes)
     } catch (thrown) {
@@ -44,11 +58,22 @@ export class FolderPieces implements PieceStore {
   }
 
   writer(name: PieceName): PieceWriter {
-    return new FileWriter(this.#upload(), this.#place(name))
+    const place = this.#place(name)
+    const isCached = (): void => void this.#cached.set(place, true)
+    return new FileWriter(this.#upload(), place, this.#memory, isCached)
   }
 
-  read(name: PieceName, offset: number, length: number): Promise<Buffer> {
-    return readAt(this.#file(name), offset, length)
+  /**
+   * What is read for the first time is read past the kernel's cache, which is for what is wanted more
+   * often: the clients have caches of their own, and a file that is read once would drive out all
+   * else. Not so what was written through the cache just now: the disk may not have it yet.
+   */
+  read(name: PieceName, offset: number, length: number): Promise<LentBytes> {
+    const file = this.#file(name)
+    const part = `${file} ${offset}`
+    const isDirect = !this.#cached.has(file) && !this.#cached.has(part)
+    if (isDirect) this.#cached.set(part, true)
+    return readAt(file, offset, length, { memory: this.#memory, isDirect })
   }
 
   holds(name: PieceName): boolean {

@@ -7,6 +7,7 @@ import type { Reply, Request, Verb } from '../wire/messages.js'
 import type { Account } from './account.js'
 import type { Identity } from './identity.js'
 import type { Lessee } from './lease.js'
+import type { LentBytes } from './piece-store.js'
 import type { Uploads } from './uploads.js'
 
 /** What a handler may use: the account of the user, and what belongs to the connection. */
@@ -18,12 +19,12 @@ export interface Context {
   readonly lessee: Lessee
 }
 
-/** A reply with raw bytes behind it. */
+/** A reply with raw bytes behind it, which are given back when they were sent. */
 export class WithPayload<R> {
   readonly reply: R
-  readonly payload: Buffer
+  readonly payload: LentBytes
 
-  constructor(reply: R, payload: Buffer) {
+  constructor(reply: R, payload: LentBytes) {
     this.reply = reply
     this.payload = payload
   }

@@ -1,6 +1,13 @@
 /** Pieces in memory, for simulations and tests: the same contract as on a disk, and no disk. */
 import { DfsError } from '../errors.js'
-import type { DiskSpace, PieceName, PieceStore, PieceWriter, StoredPiece } from './piece-store.js'
+import type {
+  DiskSpace,
+  LentBytes,
+  PieceName,
+  PieceStore,
+  PieceWriter,
+  StoredPiece,
+} from './piece-store.js'
 
 interface Held extends PieceName {
   readonly bytes: Buffer
@@ -42,11 +49,12 @@ export class MemoryPieces implements PieceStore {
     }
   }
 
-  async read({ segment, piece }: PieceName, offset: number, length: number): Promise<Buffer> {
+  async read({ segment, piece }: PieceName, offset: number, length: number): Promise<LentBytes> {
     const held = this.#held.get(`${segment}.${piece}`)
     if (held === undefined) throw new DfsError('noPiece')
     if (offset + length > held.bytes.length) throw new DfsError('corrupt')
-    return Buffer.from(held.bytes.subarray(offset, offset + length))
+    const bytes = Buffer.from(held.bytes.subarray(offset, offset + length))
+    return { bytes, release() {} }
   }
 
   holds({ segment, piece }: PieceName): boolean {

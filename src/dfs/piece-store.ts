@@ -23,6 +23,12 @@ export interface DiskSpace {
   readonly disk: string
 }
 
+/** Bytes in memory that may be lent: nobody may look at them after `release`, which is called once. */
+export interface LentBytes {
+  readonly bytes: Buffer
+  release(): void
+}
+
 /** A piece on its way in: invisible until `finish`. After a failure only `abandon` may be called. */
 export interface PieceWriter {
   /** One call at a time; `bytes` must not change until it has resolved. */
@@ -39,7 +45,7 @@ export interface PieceStore {
   put(name: PieceName, bytes: Uint8Array): void
   writer(name: PieceName): PieceWriter
   /** Exactly these bytes; `noPiece` when there is none, `corrupt` when it ends before. */
-  read(name: PieceName, offset: number, length: number): Promise<Buffer>
+  read(name: PieceName, offset: number, length: number): Promise<LentBytes>
   /** Whether there is such a piece, in full or not. */
   holds(name: PieceName): boolean
   /** Harmless when there is none. */

@@ -44,6 +44,7 @@ export class Server {
       random,
       clock,
       identity: storage.identity,
+      memory: storage.memory,
       accounts: new Accounts(storage, random, clock),
       refusals: new Refusals(clock),
       closed: (session) => this.#forget(session),

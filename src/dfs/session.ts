@@ -7,13 +7,15 @@ import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
 import type { Connection, ConnectionEvents } from '../network.js'
-import { type Frame, FrameParser, recallFrame } from '../wire/frame.js'
+import { type Frame, type FrameMemory, FrameParser, recallFrame } from '../wire/frame.js'
+import { messages } from '../wire/messages.js'
 import type { Account } from './account.js'
 import type { Accounts } from './accounts.js'
 import { failure, type Parts } from './call.js'
 import { Handshake } from './handshake.js'
 import type { Identity } from './identity.js'
 import type { Lessee } from './lease.js'
+import { type PageMemory, pageBufferBytes } from './page-memory.js'
 import type { Refusals } from './refusals.js'
 import { Requests } from './requests.js'
 import { Uploads } from './uploads.js'
@@ -23,6 +25,8 @@ import type { Users } from './users.js'
 export interface SessionHost {
   readonly users: Users
   readonly identity: Identity
+  /** For the parts of pieces that arrive. */
+  readonly memory: PageMemory | undefined
   readonly accounts: Accounts
   readonly refusals: Refusals
   readonly clock: Clock
@@ -68,6 +72,10 @@ export class Session implements ConnectionEvents {
     return this.#opened !== undefined
   }
 
+  buffer(): Buffer {
+    return this.#parser.buffer()
+  }
+
   data(bytes: Buffer): void {
     if (this.#phase === 'entering') {
       this.#refuse(0, new DfsError('protocol', 'a message out of order'))
@@ -97,6 +105,7 @@ export class Session implements ConnectionEvents {
     this.#phase = 'closed'
     this.#deadline?.cancel()
     debugDfs('%s: closed %s', this.#connection.remote, reason?.message ?? '')
+    this.#parser.close()
     this.#leaveEntrance()
     this.#opened?.account.lease.leave(this.#opened.lessee)
     if (isError(reason, 'timedOut') && this.#opened !== undefined) {
@@ -121,8 +130,8 @@ export class Session implements ConnectionEvents {
     this.#leaveIfIdle()
   }
 
-  #newParser(bytesMax: number): FrameParser {
-    return new FrameParser((frame) => this.#frames.push(frame), bytesMax)
+  #newParser(bytesMax: number, memory?: FrameMemory): FrameParser {
+    return new FrameParser((frame) => this.#frames.push(frame), bytesMax, memory)
   }
 
   /** The peer has to wait for every answer, so that more than one frame at once is out of order. */
@@ -180,7 +189,8 @@ export class Session implements ConnectionEvents {
     })
     this.#opened = { account, requests, uploads, lessee }
     this.#phase = 'open'
-    this.#parser = this.#newParser(limits.frameBytesMax)
+    const { memory } = this.#host
+    this.#parser = this.#newParser(limits.frameBytesMax, memory && forPieces(memory))
     this.#deadline?.cancel()
     debugDfs('%s: %s logged in', this.#connection.remote, user)
   }
@@ -228,5 +238,17 @@ export class Session implements ConnectionEvents {
     if (this.#opened !== undefined) this.#host.accounts.release(this.#opened.account, this.#end)
     this.#opened = undefined
     this.#host.closed(this)
+  }
+}
+
+/** Only what is done with when it was answered may come in memory that is used again. */
+function forPieces(memory: PageMemory): FrameMemory {
+  return {
+    take: (kind, length) => {
+      const isPart = kind === messages.putPiece.number
+      const isBig = length > limits.blockBytes && length <= pageBufferBytes
+      return isPart && isBig ? memory.take() : undefined
+    },
+    give: (buffer) => memory.give(buffer),
   }
 }

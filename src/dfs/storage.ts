@@ -13,6 +13,7 @@ import { FolderPieces } from './folder-pieces.js'
 import { Identity } from './identity.js'
 import { AccountIndex } from './index.js'
 import { MemoryPieces } from './memory-pieces.js'
+import { PageMemory } from './page-memory.js'
 import type { PieceStore } from './piece-store.js'
 import { FileVoteLog, MemoryVoteLog, type VoteLog } from './vote-log.js'
 
@@ -27,6 +28,8 @@ export interface AccountStorage {
 
 export interface Storage {
   readonly identity: Identity
+  /** For parts of pieces, if they go to a disk. */
+  readonly memory?: PageMemory
   /** The user's part, made on first use. Its owner closes it before it is opened again. */
   openAccount(user: string): AccountStorage
   /** The user's index is damaged: out of the way with it, so that the next one begins blank. */
@@ -39,9 +42,11 @@ export function folderStorage(folder: string, random: Random): Storage {
   const lock = lockOf(folder)
   try {
     const identity = Identity.open(folder, random)
+    const memory = new PageMemory()
     return {
       identity,
-      openAccount: (user) => openFolder(folder, user),
+      memory,
+      openAccount: (user) => openFolder(folder, user, memory),
       setAside: (user) => setAside(join(folder, user)),
       close: lock.release,
     }
@@ -97,11 +102,11 @@ function setAside(own: string): void {
   syncFolder(own)
 }
 
-function openFolder(folder: string, user: string): AccountStorage {
+function openFolder(folder: string, user: string, memory: PageMemory): AccountStorage {
   const own = join(folder, user)
   const isNew = !existsSync(own)
   makeFolder(own)
-  const pieces = new FolderPieces(own)
+  const pieces = new FolderPieces(own, memory)
   const index = AccountIndex.open(join(own, 'index.db'))
   const votes = new FileVoteLog(join(own, 'votes'))
   if (isNew) {

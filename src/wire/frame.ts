@@ -19,6 +19,15 @@ export interface Frame {
   readonly id: number
   /** Stands at the message's fields; what they leave is the payload. */
   readonly reader: Reader
+  /** Gives back the memory that it is in, if that is lent: then nobody may look at it any more. */
+  readonly release: () => void
+}
+
+/** Memory that big frames are received into and that is used again. */
+export interface FrameMemory {
+  /** For a frame of this kind and length, a buffer of at least that length, if there is one. */
+  take(kind: number, length: number): Buffer | undefined
+  give(buffer: Buffer): void
 }
 
 /** A frame as parts to send in order; `payload` is not copied. */
@@ -50,24 +59,56 @@ export function recallFrame(): readonly Uint8Array[] {
   return [bytes]
 }
 
+const nothingToRelease = (): void => {}
+
+/** What is received before it is known how long the frame is. */
+const scratchBytes = 16 * 1024
+
 /** Turns arriving bytes into frames. After an error it must not be fed again. */
 export class FrameParser {
   readonly #onFrame: (frame: Frame) => void
   readonly #bytesMax: number
-  readonly #prefix = Buffer.alloc(prefixBytes)
+  readonly #memory: FrameMemory | undefined
+  /** The length, and the kind, which says whether the memory for the frame may be lent. */
+  readonly #prefix = Buffer.alloc(prefixBytes + 1)
   #prefixFilled = 0
   #body: Buffer | undefined
   #bodyFilled = 0
+  #lent: Buffer | undefined
+  /** Filled by whoever receives into `buffer`: nothing that is in it stays. */
+  #scratch: Buffer | undefined
 
   /** `bytesMax` bounds a frame: small before authentication, `frameBytesMax` afterwards. */
-  constructor(onFrame: (frame: Frame) => void, bytesMax: number = limits.frameBytesMax) {
+  constructor(
+    onFrame: (frame: Frame) => void,
+    bytesMax: number = limits.frameBytesMax,
+    memory?: FrameMemory,
+  ) {
     this.#onFrame = onFrame
     this.#bytesMax = bytesMax
+    this.#memory = memory
   }
 
   /** Bytes of memory held for a frame that is not complete. */
   get heldBytes(): number {
     return this.#body?.length ?? 0
+  }
+
+  /**
+   * Where bytes may be received that are fed next: they need not be copied then. Each time that they
+   * were fed it must be asked for again.
+   */
+  buffer(): Buffer {
+    if (this.#body !== undefined) return this.#body.subarray(this.#bodyFilled)
+    this.#scratch ??= Buffer.allocUnsafeSlow(scratchBytes)
+    return this.#scratch
+  }
+
+  /** Nothing more will come: gives back what is lent for a frame that is not complete. */
+  close(): void {
+    this.#body = undefined
+    if (this.#lent !== undefined) this.#memory?.give(this.#lent)
+    this.#lent = undefined
   }
 
   /** Throws `protocol` when the peer announces a frame that cannot be. */
@@ -78,13 +119,15 @@ export class FrameParser {
         at = this.#feedPrefix(chunk, at)
         continue
       }
-      const copied = chunk.copy(this.#body, this.#bodyFilled, at)
+      const isInPlace = isAt(chunk, this.#body, this.#bodyFilled)
+      const copied = isInPlace ? chunk.length : chunk.copy(this.#body, this.#bodyFilled, at)
       this.#bodyFilled += copied
       at += copied
       if (this.#bodyFilled === this.#body.length) {
-        const body = this.#body
+        const [body, lent] = [this.#body, this.#lent]
         this.#body = undefined
-        this.#emit(body)
+        this.#lent = undefined
+        this.#emit(body, lent)
       }
     }
   }
@@ -94,26 +137,43 @@ export class FrameParser {
     this.#prefixFilled += copied
     const at = start + copied
     if (this.#prefixFilled < prefixBytes) return at
-    this.#prefixFilled = 0
     const length = this.#prefix.readUInt32BE(0)
     if (length < headBytes || length > this.#bytesMax) {
       throw new DfsError('protocol', `a frame of ${length} bytes was announced`)
     }
-    if (chunk.length - at >= length && length <= limits.blockBytes) {
-      // The common small message arrived whole: look at it where it is.
-      this.#emit(chunk.subarray(at, at + length))
-      return at + length
+    if (this.#prefixFilled === prefixBytes) return at
+    this.#prefixFilled = 0
+    const bodyAt = at - 1
+    if (chunk.length - bodyAt >= length && length <= limits.blockBytes) {
+      // The common small message arrived whole: look at it where it is, if that is its own.
+      const body = chunk.subarray(bodyAt, bodyAt + length)
+      this.#emit(chunk.buffer === this.#scratch?.buffer ? Buffer.from(body) : body, undefined)
+      return bodyAt + length
     }
-    this.#body = Buffer.allocUnsafeSlow(length)
+    this.#body = this.#takeMemory(length)
     this.#bodyFilled = 0
-    return at
+    return bodyAt
   }
 
-  #emit(body: Buffer): void {
+  /** Lent memory is filled up to its end, so that a payload of whole pages lies at pages. */
+  #takeMemory(length: number): Buffer {
+    const kind = this.#prefix.readUInt8(prefixBytes)
+    this.#lent = this.#memory?.take(kind, length)
+    return this.#lent?.subarray(this.#lent.length - length) ?? Buffer.allocUnsafeSlow(length)
+  }
+
+  #emit(body: Buffer, lent: Buffer | undefined): void {
+    const memory = this.#memory
     this.#onFrame({
       kind: body.readUInt8(0),
       id: body.readUInt32BE(1),
       reader: new Reader(body, headBytes),
+      release: lent === undefined ? nothingToRelease : () => memory?.give(lent),
     })
   }
+}
+
+/** Whether `chunk` is what stands in memory at `at` of `body`. */
+function isAt(chunk: Buffer, body: Buffer, at: number): boolean {
+  return chunk.buffer === body.buffer && chunk.byteOffset === body.byteOffset + at
 }

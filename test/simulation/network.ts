@@ -237,9 +237,10 @@ class End implements Connection {
     else this.#arrive()
   }
 
-  send(parts: readonly Uint8Array[]): void {
-    if (this.#state !== 'open' || !this.owner.isAlive) return
+  send(parts: readonly Uint8Array[], sent?: () => void): void {
     const bytes = Buffer.concat(parts)
+    sent?.()
+    if (this.#state !== 'open' || !this.owner.isAlive) return
     if (bytes.length === 0) return
     this.#ears.sent(bytes)
     this.peer.#expect(bytes)

@@ -291,7 +291,7 @@ export class World {
     for await (const piece of pieces.list()) stored.push(piece)
     if (stored.length === 0) return
     const name = pick(random, stored)
-    const bytes = await pieces.read(name, 0, name.bytes)
+    const { bytes } = await pieces.read(name, 0, name.bytes)
     const at = random.below(bytes.length)
     bytes[at] = (bytes[at] ?? 0) ^ 1
     pieces.put(name, bytes)

@@ -57,6 +57,72 @@ t.test('finds the frames in a stream however it is cut', async (t) => {
   }
 })
 
+t.test('takes what was received where it belongs, in any portions', async (t) => {
+  for (const most of [1, 3000, 100_000, 2_000_000]) {
+    const kept: Buffer[] = []
+    const parser = new FrameParser(({ reader }) => {
+      fieldsCodec.read(reader)
+      kept.push(reader.rest())
+    })
+    for (let at = 0; at < stream.length; ) {
+      const room = parser.buffer()
+      const length = Math.min(room.length, stream.length - at, 1 + random.below(most))
+      stream.copy(room, 0, at, at + length)
+      parser.feed(room.subarray(0, length))
+      at += length
+      if (most === 1 && at > 80_000) break
+    }
+    const payloads = sent.map(({ payload }) => payload).slice(0, kept.length)
+    t.ok(kept.length >= 4)
+    t.ok(
+      Buffer.concat(kept).equals(Buffer.concat(payloads)),
+      `up to ${most}: nothing was overwritten`,
+    )
+  }
+})
+
+t.test('receives into lent memory, at its end, and gives it back', async (t) => {
+  const lent = Buffer.alloc(limits.framePayloadBytesMax + 4096)
+  let free: Buffer | undefined = lent
+  const memory = {
+    take: (kind: number, length: number) => {
+      const taken = kind === 3 && length > 4096 ? free : undefined
+      if (taken !== undefined) free = undefined
+      return taken
+    },
+    give: (buffer: Buffer) => {
+      t.equal(buffer, lent)
+      free = buffer
+    },
+  }
+  const payload = random.bytes(8192)
+  const [small, big, other] = [3, 3, 4].map((kind, index) =>
+    Buffer.concat(frame(kind, 1, fieldsCodec, 'f', [index === 0 ? Buffer.alloc(10) : payload])),
+  ) as [Buffer, Buffer, Buffer]
+  for (const most of [1, 4, 5, 6, 1000]) {
+    const atPages: boolean[] = []
+    const parser = new FrameParser(
+      ({ reader, release }) => {
+        fieldsCodec.read(reader)
+        const rest = reader.rest()
+        const isLent = rest.buffer === lent.buffer && rest.length > 4096
+        atPages.push(isLent && (rest.byteOffset - lent.byteOffset) % 4096 === 0)
+        if (rest.length > 10) t.same(rest, payload)
+        release()
+      },
+      limits.frameBytesMax,
+      memory,
+    )
+    for (const sent of [small, big, other])
+      for (const chunk of cut(sent, random, most)) parser.feed(chunk)
+    t.same(atPages, [false, true, false], `cut at ${most}`)
+    parser.feed(big.subarray(0, 100))
+    t.equal(free, undefined)
+    parser.close()
+    t.equal(free, lent, 'what was not complete is given back')
+  }
+})
+
 t.test('does not copy the payload that it sends', async (t) => {
   const payload = Buffer.alloc(100)
   t.equal(frame(1, 1, fieldsCodec, '', [payload])[1], payload)

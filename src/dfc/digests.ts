@@ -1,19 +1,26 @@
 /**
- * The MD5 of a segment, made while its bytes come in. It takes longer than everything else that a
+ * The digest of a segment, made while its bytes come in. MD5 takes longer than everything else that a
  * client does with a byte, so that programs which write much have it made by a thread of their own
- * (thread-digests.ts); in between stands this interface.
+ * (thread-digests.ts), and the checksums with it; in between stands this interface.
  */
 import { createHash } from 'node:crypto'
+
+export interface Digested {
+  /** As hexadecimal digits. */
+  readonly md5: string
+  /** Of each 64 KiB, if they were made on the way. */
+  readonly checksums?: readonly number[]
+}
 
 /** The digest of one segment. */
 export interface Digest {
   /** Takes in what comes next. The bytes must not change as long as the digest is wanted. */
   update(bytes: Buffer): void
   /**
-   * The MD5 of all so far and of `rest`, as hexadecimal digits, after which it may go on without
-   * `rest`. undefined when it could not be made: then the bytes have to be read again.
+   * Of all so far and of `rest`, after which it may go on without `rest`. undefined when it could not
+   * be made: then the bytes have to be read again.
    */
-  digest(rest: readonly Buffer[]): Promise<string | undefined>
+  digest(rest: readonly Buffer[]): Promise<Digested | undefined>
   /** Nobody wants it any more. */
   end(): void
 }
@@ -33,7 +40,7 @@ export const localDigests: Digests = {
       async digest(rest) {
         const all = hash.copy()
         for (const bytes of rest) all.update(bytes)
-        return all.digest('hex')
+        return { md5: all.digest('hex') }
       },
       end() {},
     }

@@ -5,11 +5,12 @@
  */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { crc32 } from 'node:zlib'
 import type { Random } from '../clock.js'
 import { limits } from '../limits.js'
+import { BlockChecksums } from '../wire/checksum.js'
 import type { InlinePiece } from '../wire/messages.js'
 import type { Segment } from '../wire/records.js'
+import type { Digested } from './digests.js'
 import { lengthOfParts, sliceParts } from './parts.js'
 import { pieceNumbers, pieceRange, piecesFor, rotationOf, spareOf } from './placement.js'
 
@@ -38,30 +39,51 @@ export interface InlineContent {
 }
 
 /**
- * `content` is 1 .. segmentBytesMax bytes. `md5` (32 hexadecimal digits) spares the digest when it was
- * made while the bytes arrived.
+ * `content` is 1 .. segmentBytesMax bytes. `digested` spares the digest when it was made while the
+ * bytes arrived, and the checksums where the blocks of the pieces are those of the content.
  */
 export function prepare(
   content: Buffer | readonly Buffer[],
   random: Random,
-  md5?: string,
+  digested?: Digested,
 ): PreparedSegment {
   const parts = Buffer.isBuffer(content) ? [content] : content
   const length = lengthOfParts(parts)
   assert(length > 0 && length <= limits.segmentBytesMax, `a segment of ${length} bytes`)
-  const segment = { id: random.bytes(16).toString('hex'), length, md5: md5 ?? md5Of(parts) }
+  const segment = {
+    id: random.bytes(16).toString('hex'),
+    length,
+    md5: digested?.md5 ?? md5Of(parts),
+  }
   const pieces = pieceNumbers
     .map((piece) => {
-      const range = pieceRange(length, piece)
-      return preparePiece(piece, sliceParts(parts, range.start, range.length))
+      const { start, length: pieceLength } = pieceRange(length, piece)
+      const checksums = checksumsWithin(digested, length, start, pieceLength)
+      return preparePiece(piece, sliceParts(parts, start, pieceLength), checksums)
     })
     .filter((piece) => piece.length > 0)
   return { segment, rotation: rotationOf(segment.md5), pieces }
 }
 
-/** A piece from its bytes. */
-export function preparePiece(piece: number, parts: readonly Buffer[]): PreparedPiece {
-  return { piece, length: lengthOfParts(parts), parts, checksums: checksumsOfParts(parts) }
+/** A piece from its bytes, and from its checksums if they are known. */
+export function preparePiece(
+  piece: number,
+  parts: readonly Buffer[],
+  checksums: readonly number[] = checksumsOfParts(parts),
+): PreparedPiece {
+  return { piece, length: lengthOfParts(parts), parts, checksums }
+}
+
+/** Those of a piece, if each of its blocks is a block of the content. */
+function checksumsWithin(
+  digested: Digested | undefined,
+  contentLength: number,
+  start: number,
+  length: number,
+): readonly number[] | undefined {
+  const { blockBytes, pieceCount } = limits
+  if (contentLength % (blockBytes * pieceCount) !== 0) return undefined
+  return digested?.checksums?.slice(start / blockBytes, (start + length) / blockBytes)
 }
 
 /**
@@ -97,22 +119,7 @@ function md5Of(parts: readonly Buffer[]): string {
 
 /** As `checksumsOf` of the concatenation, without concatenating. */
 function checksumsOfParts(parts: readonly Buffer[]): number[] {
-  const checksums: number[] = []
-  let checksum = 0
-  let filled = 0
-  for (const part of parts) {
-    for (let at = 0; at < part.length; ) {
-      const length = Math.min(part.length - at, limits.blockBytes - filled)
-      checksum = crc32(part.subarray(at, at + length), checksum)
-      at += length
-      filled += length
-      if (filled === limits.blockBytes) {
-        checksums.push(checksum)
-        checksum = 0
-        filled = 0
-      }
-    }
-  }
-  if (filled > 0) checksums.push(checksum)
-  return checksums
+  const checksums = new BlockChecksums()
+  for (const part of parts) checksums.add(part)
+  return checksums.finish()
 }

@@ -55,8 +55,8 @@ export class SegmentBuffer {
       parts.push(this.#bufferAt(at).subarray(0, this.#filledBytes - at))
     }
     const isRest = this.#filledBytes % bufferBytes > 0
-    const md5 = await this.#digest?.digest(isRest ? parts.slice(-1) : [])
-    return prepare(parts, random, md5)
+    const digested = await this.#digest?.digest(isRest ? parts.slice(-1) : [])
+    return prepare(parts, random, digested)
   }
 
   /** Empties it and keeps its memory: what was prepared must not be in use any more. */

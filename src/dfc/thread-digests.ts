@@ -6,7 +6,7 @@
 import { Worker } from 'node:worker_threads'
 import { debugDfc } from '../log.js'
 import type { DigestAnswer, DigestOrder } from './digest-thread.js'
-import type { Digest, Digests } from './digests.js'
+import type { Digest, Digested, Digests } from './digests.js'
 
 /** Memory that the thread can look at. Its content is undefined. */
 export function sharedBuffer(bytes: number): Buffer {
@@ -18,7 +18,7 @@ export class ThreadDigests implements Digests {
   #isClosed = false
   #nextId = 1
   /** Who waits for an answer, in the order of asking. */
-  #waiting: ((md5: string | undefined) => void)[] = []
+  #waiting: ((digested: Digested | undefined) => void)[] = []
 
   begin(): Digest {
     const id = this.#nextId
@@ -61,8 +61,8 @@ export class ThreadDigests implements Digests {
       resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 4 },
     })
     thread.unref()
-    thread.on('message', ({ md5 }: DigestAnswer) => {
-      this.#waiting.shift()?.(md5)
+    thread.on('message', (answer: DigestAnswer) => {
+      this.#waiting.shift()?.(answer)
       if (this.#waiting.length === 0) thread.unref()
     })
     thread.on('error', (error) => debugDfc('the thread for digests failed: %o', error))

@@ -4,7 +4,7 @@
  * which was written from front to back needs no second pass.
  */
 import assert from 'node:assert/strict'
-import { type Digest, type Digests, localDigests } from '../dfc/digests.js'
+import { type Digest, type Digested, type Digests, localDigests } from '../dfc/digests.js'
 import { sliceParts } from '../dfc/parts.js'
 import { limits } from '../limits.js'
 import type { ChunkPool } from './chunk-pool.js'
@@ -109,8 +109,8 @@ export class Run {
     return sliceParts(this.#chunks, from - this.at, to - from)
   }
 
-  /** The MD5 of all bytes, as hexadecimal digits; undefined when they have to be read for it. */
-  async digest(): Promise<string | undefined> {
+  /** Of all bytes; undefined when they have to be read for it. */
+  async digest(): Promise<Digested | undefined> {
     return await this.#digest?.digest(this.parts(this.at + this.#digestedBytes))
   }
 

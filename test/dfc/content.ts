@@ -340,7 +340,7 @@ t.test('throws corrupt when a stream does not match the MD5 of its segment', asy
   const servers = await startServers(t)
   const cluster = await servers.connect(t)
   const bytes = new Seeded(14).bytes(100_000)
-  const wrong = prepare(bytes, new Seeded(15), '0'.repeat(32))
+  const wrong = prepare(bytes, new Seeded(15), { md5: '0'.repeat(32) })
   const store = new ContentStore(cluster)
   await store.writer.put(wrong)
   await t.rejects(collect(store.stream(contentOf(wrong))), { code: 'corrupt' })

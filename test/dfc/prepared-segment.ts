@@ -37,8 +37,16 @@ for (const length of lengths) {
   t.test(`cuts ${length} bytes into pieces that are the bytes, with their checksums`, async (t) => {
     const random = new Seeded(length)
     const bytes = random.bytes(length)
-    for (const content of [bytes, torn(bytes, random)]) {
-      const { segment, rotation, pieces } = prepare(content, random)
+    const digested = {
+      md5: createHash('md5').update(bytes).digest('hex'),
+      checksums: checksumsOf(bytes),
+    }
+    for (const [content, known] of [
+      [bytes, undefined],
+      [torn(bytes, random), undefined],
+      [torn(bytes, random), digested],
+    ] as const) {
+      const { segment, rotation, pieces } = prepare(content, random, known)
       t.equal(segment.length, length)
       t.equal(segment.md5, createHash('md5').update(bytes).digest('hex'))
       t.match(segment.id, /^[0-9a-f]{32}$/)
@@ -63,7 +71,7 @@ t.test('copies nothing', async (t) => {
 
 t.test('believes a digest that was made before', async (t) => {
   const md5 = `${'0'.repeat(31)}3`
-  const { segment, rotation } = prepare(Buffer.from('hello'), new Seeded(1), md5)
+  const { segment, rotation } = prepare(Buffer.from('hello'), new Seeded(1), { md5 })
   t.equal(segment.md5, md5)
   t.equal(rotation, 3)
 })

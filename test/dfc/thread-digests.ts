@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import t from 'tap'
 import { localDigests } from '../../src/dfc/digests.js'
 import { sharedBuffer, ThreadDigests } from '../../src/dfc/thread-digests.js'
+import { checksumsOf } from '../../src/wire/checksum.js'
 import { Seeded } from '../fixtures/seeded.js'
 
 const random = new Seeded(8)
@@ -30,8 +31,12 @@ for (const [name, make] of [
     }
     const rest = random.bytes(1000)
     for (const { digest, parts } of writers) {
-      t.equal(await digest.digest([shared(rest), rest]), md5(...parts, rest, rest))
-      t.equal(await digest.digest([]), md5(...parts), 'and goes on without the rest')
+      const all = await digest.digest([shared(rest), rest])
+      t.equal(all?.md5, md5(...parts, rest, rest))
+      if (all?.checksums !== undefined) {
+        t.same(all.checksums, checksumsOf(Buffer.concat([...parts, rest, rest])))
+      }
+      t.equal((await digest.digest([]))?.md5, md5(...parts), 'and goes on without the rest')
       digest.end()
     }
   })

@@ -21,15 +21,19 @@ t.test('holds what was appended, whatever the sizes', async (t) => {
     t.equal(run.end, 100 + bytes.length)
     t.ok(Buffer.concat(run.parts()).equals(bytes), String(lengths))
     const digest = await run.digest()
-    if (digest !== undefined) t.equal(digest, md5(bytes))
+    if (digest !== undefined) t.equal(digest.md5, md5(bytes))
   }
 })
 
 t.test('digests on the way what is longer than a chunk', async (t) => {
   const { run, bytes } = filled(1_048_576, 1_048_576, 1_048_576, 17)
-  t.equal(await run.digest(), md5(bytes))
+  t.equal((await run.digest())?.md5, md5(bytes))
   run.append(Buffer.from('more'))
-  t.equal(await run.digest(), md5(Buffer.concat([bytes, Buffer.from('more')])), 'and goes on')
+  t.equal(
+    (await run.digest())?.md5,
+    md5(Buffer.concat([bytes, Buffer.from('more')])),
+    'and goes on',
+  )
 })
 
 t.test('knows no digest once a digested byte was changed', async (t) => {
@@ -42,7 +46,7 @@ t.test('may be changed where it is not digested yet', async (t) => {
   const { run, bytes } = filled(1_048_576, 1_048_576, 1_048_576, 17)
   run.overwrite(100 + bytes.length - 2, Buffer.from('x'))
   bytes.write('x', bytes.length - 2)
-  t.equal(await run.digest(), md5(bytes))
+  t.equal((await run.digest())?.md5, md5(bytes))
 })
 
 t.test('can be cut anywhere and go on from there', async (t) => {
@@ -53,7 +57,7 @@ t.test('can be cut anywhere and go on from there', async (t) => {
     const expected = Buffer.concat([bytes.subarray(0, length), Buffer.from('tail')])
     t.ok(Buffer.concat(run.parts()).equals(expected), String(length))
     const digest = await run.digest()
-    if (digest !== undefined) t.equal(digest, md5(expected))
+    if (digest !== undefined) t.equal(digest.md5, md5(expected))
   }
 })
 

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { limits } from '../../src/limits.js'
-import { checksumsOf, matchesChecksums } from '../../src/wire/checksum.js'
+import { BlockChecksums, checksumsOf, matchesChecksums } from '../../src/wire/checksum.js'
 import { Seeded } from '../fixtures/seeded.js'
 
 const { blockBytes } = limits
@@ -15,6 +15,22 @@ t.test('makes one checksum for every block, a short last one included', async (t
   const counts = lengths.map((length) => checksumsOf(bytes.subarray(0, length)).length)
   t.same(counts, [0, 1, 1, 1, 2, 3])
   t.same(checksumsOf(bytes)[1], checksumsOf(bytes.subarray(blockBytes, 2 * blockBytes))[0])
+})
+
+t.test('makes the same of bytes that come in parts', async (t) => {
+  const random = new Seeded(3)
+  const bytes = random.bytes(5 * blockBytes + 77)
+  for (const most of [1000, blockBytes, 3 * blockBytes]) {
+    const checksums = new BlockChecksums()
+    for (let at = 0; at < bytes.length; ) {
+      const end = at + 1 + random.below(most)
+      checksums.add(bytes.subarray(at, end))
+      const sofar = checksums.copy().finish()
+      t.same(sofar, checksumsOf(bytes.subarray(0, end)), 'a copy ends where it is')
+      at = end
+    }
+    t.same(checksums.finish(), checksumsOf(bytes))
+  }
 })
 
 t.test('notices every changed byte, and a checksum too many or too few', async (t) => {

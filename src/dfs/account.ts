@@ -11,7 +11,7 @@ import { Reader } from '../wire/codec.js'
 import { type InlinePiece, messages, type Reply, type Request } from '../wire/messages.js'
 import { Acceptor } from './acceptor.js'
 import { Collector } from './collector.js'
-import type { AccountIndex } from './index.js'
+import type { AccountIndex, StoredPieceRow } from './index.js'
 import { Lease } from './lease.js'
 import type { LentBytes, PieceName, PieceStore } from './piece-store.js'
 import type { AccountStorage } from './storage.js'
@@ -162,8 +162,7 @@ export class Account {
 
   /** Whole blocks around the wanted bytes, at most framePayloadBytesMax of them. */
   async getPiece({ segment, piece, ...wanted }: Request<'getPiece'>): Promise<PieceAnswer> {
-    if (!this.index.knowsSegment(segment)) this.#applyLate()
-    const known = this.index.pieceOf(segment, piece)
+    const known = this.#pieceOf(segment, piece)
     if (known === undefined) throw new DfsError('noPiece')
     const first = Math.floor(Math.min(wanted.offset, known.length) / blockBytes)
     const offset = first * blockBytes
@@ -181,6 +180,14 @@ export class Account {
       throw new DfsError('corrupt')
     }
     return { reply: { pieceLength: known.length, offset, checksums }, payload }
+  }
+
+  /** Also of one that came with a vote which is not in the index yet. */
+  #pieceOf(segment: string, piece: number): StoredPieceRow | undefined {
+    const known = this.index.pieceOf(segment, piece)
+    if (known !== undefined || this.index.knowsSegment(segment)) return known
+    this.#applyLate()
+    return this.index.pieceOf(segment, piece)
   }
 
   held({ segments }: Request<'held'>): Reply<'held'> {

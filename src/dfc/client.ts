@@ -61,11 +61,18 @@ export class Client {
       },
     )
     const registers = new Registers(cluster, recovery, this.#settlement)
-    const { writer } = this.content
-    const transactions = new Transactions(cluster, registers, recovery, this.#settlement, writer)
+    const { writer, reader } = this.content
+    const transactions = new Transactions(
+      cluster,
+      registers,
+      recovery,
+      this.#settlement,
+      writer,
+      (inline) => reader.remember(inline),
+    )
     this.#lease = wantsLease ? new Lease(cluster, () => this.namespace.store()) : noLease
     this.namespace = new Namespace(cluster, registers, transactions, this.#lease)
-    const mover = { cluster, writer, reader: this.content.reader, registers, transactions }
+    const mover = { cluster, writer, reader, registers, transactions }
     this.keeper = new Keeper(
       mover,
       recovery,

@@ -12,6 +12,7 @@ import type { Cluster } from './cluster.js'
 import { appendPart } from './parts.js'
 import { type BadCopyListener, PieceFetcher } from './piece-fetcher.js'
 import { pieceNumbers, pieceRange, rotationOf } from './placement.js'
+import type { PreparedSegment } from './prepared-segment.js'
 
 const { blockBytes } = limits
 
@@ -76,6 +77,19 @@ export class SegmentReader {
     for (const range of chunkRanges(segment, offset, length)) {
       if (this.#fetcher.isBusy) return
       this.#sources(range)
+    }
+  }
+
+  /**
+   * Takes a copy of a small segment that was just stored. Whoever appends to a small file again and
+   * again would otherwise have to fetch what it has just sent, to join it with what follows.
+   */
+  remember({ segment, pieces }: PreparedSegment): void {
+    for (const { piece, length, parts } of pieces) {
+      const bytes = Buffer.allocUnsafeSlow(length)
+      let at = 0
+      for (const part of parts) at += part.copy(bytes, at)
+      this.#cache.add(chunkKey(segment, piece, 0), 0, bytes)
     }
   }
 
@@ -172,6 +186,10 @@ export class SegmentReader {
   }
 }
 
+function chunkKey({ id }: Segment, piece: number, chunkAt: number): string {
+  return `${id}.${piece}.${chunkAt}`
+}
+
 /** The block of the chunk that byte `at` of the piece is in. */
 function blockOf({ chunkAt }: ChunkRange, at: number): number {
   return Math.floor((at - chunkAt) / blockBytes)
@@ -194,7 +212,7 @@ function chunkRanges(segment: Segment, offset: number, length: number): ChunkRan
     while (from < to) {
       const chunkAt = from - (from % chunkBytes)
       const chunkEnd = Math.min(chunkAt + chunkBytes, to)
-      const key = `${segment.id}.${piece}.${chunkAt}`
+      const key = chunkKey(segment, piece, chunkAt)
       ranges.push({ key, segment, piece, pieceLength, chunkAt, start: from, end: chunkEnd })
       from = chunkEnd
     }

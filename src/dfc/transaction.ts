@@ -51,19 +51,23 @@ export class Transactions {
   readonly #recovery: Recovery
   readonly #settlement: Settlement
   readonly #writer: SegmentWriter
+  readonly #onStored: (inline: PreparedSegment) => void
 
+  /** `onStored` hears of content that was committed, before its bytes may change. */
   constructor(
     cluster: Cluster,
     registers: Registers,
     recovery: Recovery,
     settlement: Settlement,
     writer: SegmentWriter,
+    onStored: (inline: PreparedSegment) => void,
   ) {
     this.#cluster = cluster
     this.#registers = registers
     this.#recovery = recovery
     this.#settlement = settlement
     this.#writer = writer
+    this.#onStored = onStored
   }
 
   /**
@@ -87,6 +91,7 @@ export class Transactions {
       failure: undefined,
     }
     if (await this.#vote(attempt, inline)) {
+      if (inline !== undefined) this.#onStored(inline)
       this.#settlement.add({ id, body, yes: attempt.yes, spareOf: sparesAfter(attempt, inline) })
       return { committed: true, id }
     }

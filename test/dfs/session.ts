@@ -237,3 +237,55 @@ t.test('says why it cuts a client off, also while it still owes replies', async 
   await client.closed
   t.match(client.failures, [{ code: 'protocol' }])
 })
+
+t.test('gets back all memory that it lends, whatever becomes of a connection', async (t) => {
+  const { port, server, storage } = await startServer(t, { folder: t.testdir({}) })
+  const { memory } = storage
+  if (memory === undefined) return t.fail('pieces of a folder have such memory')
+  const free = (): number => {
+    const taken: Buffer[] = []
+    for (let buffer = memory.take(); buffer; buffer = memory.take()) taken.push(buffer)
+    for (const buffer of taken) memory.give(buffer)
+    return taken.length
+  }
+  const bytes = random.bytes(limits.framePayloadBytesMax)
+  const checksums = checksumsOf(bytes)
+  const part = (client: RawClient, piece: number, sums = checksums): Buffer => {
+    const fields = { segment, piece, pieceLength: bytes.length, offset: 0, checksums: sums }
+    return client.bytes('putPiece', fields, bytes)[1]
+  }
+  const get = { segment, piece: 1, offset: 0, length: bytes.length }
+  const kept = await RawClient.open(port)
+  t.same(await putMegabyte(kept), (await kept.ask('getPiece', get)).payload)
+  kept.close()
+  const deeds: Readonly<Record<string, (client: RawClient) => Promise<void>>> = {
+    async 'half of a part'(client) {
+      client.send(part(client, 2).subarray(0, 500_000))
+      await until(() => free() < limits.pageBuffersMax)
+    },
+    async 'a part that does not match its checksums'(client) {
+      client.send(part(client, 2, [...checksums.slice(1), 0]))
+      await client.ask('ping', {})
+    },
+    async 'more parts than there is memory, and gone'(client) {
+      client.send(...Array.from({ length: limits.pageBuffersMax * 2 }, () => part(client, 3)))
+      await new Promise((resolve) => client.socket.once('drain', resolve))
+    },
+    async 'parts, and what is no frame'(client) {
+      client.send(part(client, 3), part(client, 4), part(client, 5), Buffer.alloc(8))
+      await client.closed
+    },
+    async 'answers that are not taken'(client) {
+      client.socket.pause()
+      client.send(...Array.from({ length: 40 }, () => client.bytes('getPiece', get)[1]))
+      await until(() => free() < limits.pageBuffersMax)
+    },
+  }
+  for (const [name, deed] of Object.entries(deeds)) {
+    const client = await RawClient.open(port)
+    await deed(client)
+    client.close()
+    await until(() => server.connections === 0 && free() === limits.pageBuffersMax)
+    t.equal(free(), limits.pageBuffersMax, name)
+  }
+})

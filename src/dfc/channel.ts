@@ -4,7 +4,7 @@
  * time-out while it owes an answer; every request still open then fails with `down`.
  */
 import type { Clock, Random, Timer } from '../clock.js'
-import { codeOfWireNumber, DfsError } from '../errors.js'
+import { codeOfWireNumber, DfsError, type ErrorCode } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugWire } from '../log.js'
 import type { Address, Connection, Network } from '../network.js'
@@ -20,6 +20,8 @@ import {
 import { ScramClient, type ScramCredentials } from '../wire/scram.js'
 
 export interface ChannelOptions {
+  /** For people. */
+  readonly name: string
   readonly address: Address
   readonly credentials: ScramCredentials
   /** A server that owes an answer and is silent for so long counts as down. */
@@ -46,6 +48,11 @@ interface Pending {
   readonly sentMs: number
   resolve(answer: { reply: never; payload: Buffer }): void
   reject(error: DfsError): void
+}
+
+/** What a server says, except that a full disk is told with whose it is. */
+function failureOf(server: string, code: ErrorCode, message: string): DfsError {
+  return new DfsError(code, code === 'noSpace' ? `No space left on ${server}` : message)
 }
 
 const noPayload: readonly Uint8Array[] = []
@@ -184,7 +191,7 @@ export class Channel {
     if (kind === frameKind.failure) {
       const { code, message } = failureCodec.read(reader)
       this.#pending.delete(id)
-      pending.reject(new DfsError(codeOfWireNumber(code), message))
+      pending.reject(failureOf(this.#options.name, codeOfWireNumber(code), message))
       return
     }
     const expected = messages[pending.verb]

@@ -13,7 +13,8 @@ import { type Answer, Channel, type ChannelOptions } from './channel.js'
 
 export type Identity = Reply<'authenticate'>
 
-export interface LinkOptions extends Omit<ChannelOptions, 'address' | 'onClosed' | 'onRecall'> {
+export interface LinkOptions
+  extends Omit<ChannelOptions, 'name' | 'address' | 'onClosed' | 'onRecall'> {
   readonly server: ServerAddress
   /** 0 .. 3: the server's position in the config. */
   readonly index: number
@@ -94,6 +95,7 @@ export class Link {
     try {
       const { channel, identity } = await Channel.open({
         ...this.#options,
+        name: this.name,
         address,
         onClosed: (reason) => this.#onLost(reason),
         onRecall: () => this.#options.onRecall(this),

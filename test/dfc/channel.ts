@@ -53,6 +53,7 @@ async function open(t: Test, clock: Clock, network: Network) {
   const { port } = await startServer(t)
   const closed: DfsError[] = []
   const { channel } = await Channel.open({
+    name: 'DFS1',
     address: { host: '127.0.0.1', port },
     credentials: new ScramCredentials('alice', 'secret'),
     timeoutMs,

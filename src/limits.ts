@@ -28,6 +28,8 @@ export const limits = {
   attributeNameBytesMax: 255,
   attributeValueBytesMax: 64 * KiB,
   attributesBytesMax: 64 * KiB,
+  /** Of one file. */
+  attributesMax: 1024,
 
   // Wire.
   framePayloadBytesMax: 1 * MiB,

@@ -37,6 +37,8 @@ export function withAttribute(
   if (!exists && (flags & replaceFlag) !== 0) throw new DfsError('noAttribute')
   const others = inode.attributes.filter((attribute) => attribute.name !== name)
   const attributes = [...others, { name, value }]
+  // More could not be stored, and a new file that has them could never be.
+  if (attributes.length > limits.attributesMax) throw new DfsError('noSpace')
   const bytes = attributes.reduce((sum, a) => sum + Buffer.byteLength(a.name) + a.value.length, 0)
   if (bytes > limits.attributesBytesMax) throw new DfsError('noSpace')
   return { ...inode, attributes, ctime: now }

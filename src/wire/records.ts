@@ -143,7 +143,7 @@ export const inodeCodec = struct({
   btime: timeCodec,
   /** Target of a symbolic link, else empty. */
   target: text(limits.symlinkBytesMax),
-  attributes: list(attribute, 1024),
+  attributes: list(attribute, limits.attributesMax),
   segments: list(segmentCodec, limits.extentsMax),
   /** Ordered by `at`, not overlapping; what none covers is a hole of zeros. */
   extents: list(extent, limits.extentsMax),

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { attributeOf, withAttribute, withoutAttribute } from '../../src/fuse/extended-attributes.js'
-import type { Inode } from '../../src/wire/records.js'
+import { limits } from '../../src/limits.js'
+import { decodeInode, encodeInode, type Inode } from '../../src/wire/records.js'
 
 const now = { seconds: 9, nanoseconds: 0 }
 const nowhere = { seconds: 0, nanoseconds: 0 }
@@ -54,4 +55,17 @@ t.test('names, values and their sum are bounded', async (t) => {
   const half = withAttribute(bare, 'user.a', Buffer.alloc(40_000), 0, now)
   t.throws(() => withAttribute(half, 'user.b', Buffer.alloc(40_000), 0, now), { code: 'noSpace' })
   t.throws(() => withAttribute(bare, `user.${'a'.repeat(255)}`, value, 0, now), { code: 'range' })
+})
+
+t.test('no file gets more attributes than can be stored', async (t) => {
+  const none = Buffer.alloc(0)
+  let inode = bare
+  for (let count = 0; count < limits.attributesMax; count += 1) {
+    inode = withAttribute(inode, `user.${count}`, none, 0, now)
+  }
+  t.throws(() => withAttribute(inode, 'user.more', none, 0, now), { code: 'noSpace' })
+  t.same(
+    decodeInode(encodeInode(withAttribute(inode, 'user.0', value, 0, now))).attributes.length,
+    1024,
+  )
 })

@@ -37,11 +37,20 @@ export async function localAccount(
 
 /** The name of who runs this, as far as it can be the name of a user of the servers. */
 function loginName(): string {
-  const safe = userInfo()
-    .username.replaceAll(/[^A-Za-z0-9._-]/g, '_')
+  const safe = systemName()
+    .replaceAll(/[^A-Za-z0-9._-]/g, '_')
     .replace(/^\.+/, '')
   const name = safe.slice(0, limits.userNameBytesMax)
   return isUserName(name) ? name : 'user'
+}
+
+/** In containers there are users that the system has no name for. */
+function systemName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return ''
+  }
 }
 
 function clientText(user: string, password: string, firstPort: number): string {

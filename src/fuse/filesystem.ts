@@ -167,6 +167,16 @@ export class Filesystem {
     await this.#update(ino, (inode, now) => withOwner(inode, uid, gid, now))
   }
 
+  /**
+   * chown(2) that changes neither id: the special bits of a file go all the same. The kernel says no
+   * more before a write by `caller`, who need not be the owner; that takes the bits by itself.
+   */
+  async keepOwner(ino: number, caller: Caller): Promise<void> {
+    const { inode } = await this.#namespace.node(ino)
+    if (caller.uid !== 0 && caller.uid !== inode.uid) return
+    await this.setOwner(ino, undefined, undefined)
+  }
+
   async setTimes(
     ino: number,
     atime: Time | 'now' | undefined,

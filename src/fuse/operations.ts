@@ -212,6 +212,8 @@ export function operationsOf(filesystem: Filesystem): Operations {
       const mode = fields.skip(4).u32()
       const [uid, gid] = [fields.skip(4).u32(), fields.u32()]
 
+      // chown(2) with -1 and -1: what is left of it.
+      if (valid === 0) await filesystem.keepOwner(ino, caller)
       if (size !== undefined) {
         const kills = has(setattrFlags.killPrivileges) ? caller : undefined
         if (has(setattrFlags.handle))
@@ -324,7 +326,8 @@ export function operationsOf(filesystem: Filesystem): Operations {
     },
     lseek: (_, fields) => {
       const handle = handles.get(fields.u64())
-      const at = fields.u64()
+      // Nothing is where no file reaches, nor before the beginning, which is a very large number here.
+      const at = fields.length64()
       const wanted = wantedBy[fields.u32()]
       if (wanted === undefined) throw new DfsError('invalid')
       return answers.whole(filesystem.seek(handle, at, wanted))

@@ -16,8 +16,10 @@ const known: readonly (readonly [line: RegExp, why: string])[] = [
   [/^io: .* (collapse|insert) unaligned/, 'neither collapses nor inserts'],
   [/^io: .* (hole|data)/, 'holes are exact to the byte here'],
   [/^xattrs: .* system\.posix_acl/, 'no ACLs'],
-  [/^times: chown -1/, 'the kernel does not tell of it'],
-  [/^ownership: bits .* chown -1/, 'the kernel does not tell of it'],
+  [
+    /^(ownership|permissions): .* chown -1/,
+    'the kernel does not tell it from a write by a stranger',
+  ],
   [/^times: (read|readlink|listdir|copy range|mmap write)/, 'noatime'],
   [/^folders: pathconf/, 'the C library knows the limits of file systems by their type'],
   [/^io: huge /, 'lseek goes beyond the largest file'],

@@ -32,11 +32,13 @@ export interface ClientOptions extends ClusterOptions {
 }
 
 const noLease = {
+  aloneForMs: 0,
   aloneSinceMs: undefined,
   begin: async () => {},
   forgetAll: () => {},
+  onEnd: () => {},
   close: async () => {},
-} as const
+}
 
 export class Client {
   readonly cluster: Cluster

@@ -62,8 +62,13 @@ export class Lease {
 
   /** What is known may be wrong for another reason: it has to be asked for anew. */
   forgetAll(): void {
-    if (this.#sinceMs !== undefined) this.#sinceMs = this.#cluster.clock.monotonic()
+    if (this.#sinceMs === undefined) return
+    this.#sinceMs = this.#cluster.clock.monotonic()
+    this.onEnd()
   }
+
+  /** Called when others are about to be let in, or what is known may be wrong. */
+  onEnd: () => void = () => undefined
 
   /** Gives it back, after what others do not know yet has been stored. */
   async close(): Promise<void> {
@@ -71,6 +76,16 @@ export class Lease {
     this.#timer?.cancel()
     await this.#asking
     await this.#giveBack()
+  }
+
+  /** For how long from now on nobody else can change anything, whatever happens; 0 when they can. */
+  get aloneForMs(): number {
+    if (this.aloneSinceMs === undefined) return 0
+    const answered = [...this.#generations.keys()].map(
+      (index) => this.#cluster.link(index).answeredMs,
+    )
+    const [third = 0] = answered.sort((a, b) => b - a).slice(leasesMin - 1)
+    return Math.max(0, third + limits.leaseMs - this.#cluster.clock.monotonic())
   }
 
   #heldCount(now: number): number {
@@ -132,6 +147,7 @@ export class Lease {
 
   #giveBack(): Promise<void> {
     this.#sinceMs = undefined
+    this.onEnd()
     this.#givingBack ??= this.#storeAndGiveBack().finally(() => {
       this.#givingBack = undefined
     })

@@ -88,7 +88,7 @@ export class Namespace {
   readonly #cluster: Cluster
   readonly #registers: Registers
   readonly #transactions: Transactions
-  readonly #lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>
+  readonly #lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll' | 'onEnd'>
   readonly #cache: NodeCache
   readonly #newborn: Newborn
   readonly #locks = new KeyLocks()
@@ -102,7 +102,7 @@ export class Namespace {
     cluster: Cluster,
     registers: Registers,
     transactions: Transactions,
-    lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>,
+    lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll' | 'onEnd'>,
   ) {
     this.#cluster = cluster
     this.#registers = registers
@@ -115,9 +115,14 @@ export class Namespace {
 
   // -- reading -----------------------------------------------------------------------------------
 
-  /** Nobody else can have changed what this client knows; see lease.ts. */
-  get isAlone(): boolean {
-    return this.#lease.aloneSinceMs !== undefined
+  /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */
+  absentForMs(parent: number, name: string): number {
+    return this.#certain(parent, name) === null ? this.#lease.aloneForMs : 0
+  }
+
+  /** Calls `listener` when other clients are about to be let in, and a time that was told is over. */
+  set onCompany(listener: () => void) {
+    this.#lease.onEnd = listener
   }
 
   /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */

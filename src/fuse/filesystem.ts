@@ -82,6 +82,7 @@ export class Filesystem {
     this.#namespace = client.namespace
     this.#readOnly = options.readOnly
     this.kernel = new KernelView(clock)
+    this.#namespace.onCompany = () => this.kernel.takeNames?.()
     const tools = {
       content: client.content,
       namespace: client.namespace,
@@ -119,9 +120,11 @@ export class Filesystem {
     return cached ?? this.lookup(parent, name)
   }
 
-  /** Only this client can change anything. */
-  get isAlone(): boolean {
-    return this.#namespace.isAlone
+  /** For how long the kernel may believe that there is no `name`; 0 for not at all. */
+  absentForMs(parent: number, name: string): number {
+    const { takeNames } = this.kernel
+    if (takeNames === undefined) return 0
+    return Math.min(this.#namespace.absentForMs(parent, name), limits.kernelCacheMs)
   }
 
   /** Throws `stale` when there is no such folder any more. */

@@ -37,6 +37,9 @@ export class KernelView {
   /** Makes the kernel ask for the attributes of a file anew. The mount sets it. */
   takeAttributes: (ino: number) => void = () => undefined
 
+  /** Makes the kernel look for all names anew, where it can be made to. The mount sets it. */
+  takeNames: (() => void) | undefined
+
   /** The kernel is being told the size that `content` has. */
   tell(ino: number, content: Content): void {
     this.#told.set(ino, { content, atMs: this.#clock.monotonic() })

@@ -8,9 +8,9 @@ import { DfsError } from '../errors.js'
 import { debugFuse } from '../log.js'
 import { DeadMountWatch } from './dead-mount-watch.js'
 import type { Filesystem } from './filesystem.js'
-import { attributesAreOld } from './kernel/answers.js'
+import * as answers from './kernel/answers.js'
 import { attach } from './kernel/attach.js'
-import { notices } from './kernel/protocol.js'
+import { newEpochMinor, notices } from './kernel/protocol.js'
 import { Session } from './kernel/session.js'
 import { mountedAt } from './mount-table.js'
 import { prepareMountpoint } from './mountpoint.js'
@@ -51,7 +51,7 @@ export class Mount {
       },
     })
     filesystem.kernel.takeAttributes = (ino) =>
-      this.#session.notify(notices.invalidateInode, attributesAreOld(ino))
+      this.#session.notify(notices.invalidateInode, answers.attributesAreOld(ino))
     this.#watch = new DeadMountWatch(mountpoint)
   }
 
@@ -66,7 +66,11 @@ export class Mount {
     const [dev, suid] = [options.dev ?? isRoot, options.suid ?? isRoot]
     const mount = new Mount(await attach({ mountpoint, allowOther, dev, suid, fsname }), options)
     try {
-      await mount.#session.begun
+      const minor = await mount.#session.begun
+      if (minor >= newEpochMinor) {
+        options.filesystem.kernel.takeNames = () =>
+          mount.#session.notify(notices.newEpoch, answers.done())
+      }
     } catch (error) {
       await mount.detach()
       throw error

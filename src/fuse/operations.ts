@@ -137,8 +137,9 @@ export function operationsOf(filesystem: Filesystem): Operations {
           entryOf(await filesystem.find(parent, name), parent, name),
         )
       } catch (error) {
-        if (!isError(error, 'notFound') || !filesystem.isAlone) throw error
-        return answers.noEntry()
+        const validMs = isError(error, 'notFound') ? filesystem.absentForMs(parent, name) : 0
+        if (validMs <= 0) throw error
+        return answers.noEntry(validMs)
       }
     },
     forget: ({ ino }) => {

@@ -63,11 +63,11 @@ export function entry(given: Attributes): Buffer {
   return out
 }
 
-/** The same for a name that is not there, and that nobody else can make for a while. */
-export function noEntry(): Buffer {
+/** The same for a name that is not there, and that nobody else can make for so long. */
+export function noEntry(validMs: number): Buffer {
   const out = room(entryBytes).fill(0)
-  writeU64(out, validSeconds, outHeaderBytes + 16)
-  out.writeUInt32LE(validNanoseconds, outHeaderBytes + 32)
+  writeU64(out, Math.floor(validMs / 1000), outHeaderBytes + 16)
+  out.writeUInt32LE(Math.floor((validMs % 1000) * 1_000_000), outHeaderBytes + 32)
   return out
 }
 

@@ -49,12 +49,14 @@ export const opcodes = {
 
 export type OperationName = keyof typeof opcodes
 
-/** What we tell the kernel without being asked: FUSE_NOTIFY_*. */
+/** What we tell the kernel without being asked: FUSE_NOTIFY_*. A new epoch makes it look for all names. */
 export const notices = { invalidateInode: 2, newEpoch: 8 } as const
 
 export const protocolMajor = 7
 /** The newest version whose structures are known here. */
 export const protocolMinor = 45
+/** From this version on a new epoch can be told. */
+export const newEpochMinor = 44
 /** Linux 5.4: older ones have another answer to FUSE_INIT. */
 export const protocolMinorMin = 31
 

@@ -65,7 +65,7 @@ export class Session {
   readonly #operations: readonly (Operation | undefined)[]
   readonly #clock: Clock
   readonly #waiting = new Set<Waiting>()
-  readonly #begun = Promise.withResolvers<void>()
+  readonly #begun = Promise.withResolvers<number>()
   readonly #overdue = setInterval(() => this.#giveUpOverdue(), overdueEveryMs)
   #paused = false
 
@@ -84,8 +84,11 @@ export class Session {
     })
   }
 
-  /** Resolves when the kernel has begun to use the mount. Throws `configuration`. */
-  get begun(): Promise<void> {
+  /**
+   * Resolves when the kernel has begun to use the mount, with the minor version that both speak. Throws
+   * `configuration`.
+   */
+  get begun(): Promise<number> {
     return this.#begun.promise
   }
 
@@ -201,7 +204,7 @@ export class Session {
       out.writeUInt32LE(high, outHeaderBytes + 32)
     }
     this.#device.answer(unique, out)
-    if (major === protocolMajor) this.#begun.resolve()
+    if (major === protocolMajor) this.#begun.resolve(Math.min(minor, protocolMinor))
   }
 }
 

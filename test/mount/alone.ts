@@ -1,0 +1,37 @@
+/** A mount that is the only client of its user: what it then need not ask, it must not get wrong. */
+import { resolve } from 'node:path'
+import t from 'tap'
+import { TestMounts } from '../fixtures/mount.js'
+import { startServerProcesses } from '../fixtures/servers.js'
+
+t.setTimeout(120_000)
+const servers = await startServerProcesses(t)
+const mounts = new TestMounts(t, servers.config())
+const mount = await mounts.start('mnt')
+const dfc = resolve(import.meta.dirname, '../../../bin/dfc')
+
+t.test(
+  'a name that was missing a moment ago is there once another client has put it',
+  async (t) => {
+    // Somebody looks for the name all the time, so that the kernel has just been told that it is missing.
+    const script = `echo content > ${mounts.path('file')}
+    for i in 1 2 3 4 5; do
+      sleep 1.5
+      (while [ ! -e ${mounts.path('stop')}$i ]; do [ -e new$i ]; done) & looker=$!
+      sleep 0.1
+      ${dfc} put ${mounts.path('file')} /new$i; cat new$i || echo missing
+      touch ${mounts.path('stop')}$i; wait $looker
+    done`
+    t.equal(await mount.out(script), 'content\n'.repeat(5).trimEnd())
+  },
+)
+
+t.test('a name that was missing is there once it is made here', async (t) => {
+  const script = `for i in $(seq 1 50); do
+      [ -e f$i ] && echo early; touch f$i; [ -e f$i ] || echo missing
+      [ -e d$i ] && echo early; mkdir d$i; [ -d d$i ] || echo missing
+      [ -e l$i ] && echo early; ln f$i l$i; [ -e l$i ] || echo missing
+      [ -e m$i ] && echo early; mv f$i m$i; [ -e m$i ] || echo missing
+    done`
+  t.equal(await mount.out(script), '')
+})

@@ -694,7 +694,7 @@ export class Acceptor {
     }
     const exists = current.version !== noVersion
     if (version > current.version && (exists || version > this.#floor)) {
-      this.#index.setRegister(key, version, value)
+      this.#index.setRegister(key, version, value, current)
     }
   }
 

@@ -421,28 +421,38 @@ export class AccountIndex {
 
   /**
    * Stores a decided value, whatever was there, and keeps what is derived from it: the folder's
-   * summary for an entry, the references to segments for an inode.
+   * summary for an entry, the references to segments for an inode. `before` is what is there, for who
+   * has just read it.
    */
-  setRegister(key: Key, version: Version, value: Buffer | null): void {
+  setRegister(
+    key: Key,
+    version: Version,
+    value: Buffer | null,
+    before: StoredRegister = this.register(key),
+  ): void {
     const parsed = parseKey(key)
     this.#write(() => {
-      if (parsed.kind === 'inode') this.#setInode(parsed.ino, version, value)
-      else this.#setEntry(parsed.parent, parsed.name, version, value)
+      if (parsed.kind === 'inode') this.#setInode(parsed.ino, version, value, before)
+      else this.#setEntry(parsed.parent, parsed.name, version, value, before)
     })
   }
 
-  #setInode(ino: number, version: Version, value: Buffer | null): void {
+  #setInode(ino: number, version: Version, value: Buffer | null, before: StoredRegister): void {
     const { putInode, dropFolder } = this.#statements
-    const before = this.inode(ino)
     this.#countReferences(before.value, value, version)
     putInode.run(ino, version, value, linksOf(value), inodeChecksum(ino, version, value))
     if (value === null) dropFolder.run(ino)
     this.#totals.registers += Number(value !== null) - Number(before.value !== null)
   }
 
-  #setEntry(parent: number, name: string, version: Version, value: Buffer | null): void {
+  #setEntry(
+    parent: number,
+    name: string,
+    version: Version,
+    value: Buffer | null,
+    before: StoredRegister,
+  ): void {
     const { putEntry, touchFolder } = this.#statements
-    const before = this.entry(parent, name)
     const was = before.value === null ? undefined : decodeEntry(before.value)
     const entry = value === null ? undefined : decodeEntry(value)
     const [ino, type] = [entry?.ino ?? null, entry?.type ?? 0]

@@ -7,6 +7,7 @@ import { overlay, truncate, wholeSlice } from '../../src/dfc/extents.js'
 import type { RenameHow } from '../../src/dfc/namespace.js'
 import type { Content, Node } from '../../src/dfc/node.js'
 import type { PreparedSegment } from '../../src/dfc/prepared-segment.js'
+import type { HealOptions } from '../../src/dfc/repair/heal.js'
 import { DfsError } from '../../src/errors.js'
 import { entryKey, fileType, inodeKey, rootIno, typeOf } from '../../src/wire/records.js'
 import type { Seeded } from '../fixtures/seeded.js'
@@ -24,6 +25,10 @@ export interface Company {
 export interface ActorOptions {
   /** How old is what a repair sweeps; absent: it asks for no repairs. */
   readonly sweepAgeMs: number | undefined
+  /** How often it asks for one, beside the weights of the other operations. */
+  readonly healWeight: number
+  /** How often it works in the root folder, where all the others are. */
+  readonly rootShare: number
   readonly nameCount: number
   readonly company: Company
   readonly name: string
@@ -75,7 +80,7 @@ export class Actor {
       replace: 8,
       read: 14,
       orphan: 3,
-      heal: this.#options.sweepAgeMs === undefined ? 0 : 3,
+      heal: this.#options.sweepAgeMs === undefined ? 0 : this.#options.healWeight,
     } as const
     const actions: { readonly [K in keyof typeof weights]: () => Promise<unknown> } = {
       lookup: () => this.#lookup(this.#folder(), this.#name()),
@@ -108,9 +113,14 @@ export class Actor {
   }
 
   /** Repairs now. Returns how much could not be repaired, but for what is `lost` for good. */
-  async heal(sweepAgeMs: number, lost: Set<string> = new Set()): Promise<number | undefined> {
+  async heal(
+    sweepAgeMs: number,
+    lost: Set<string> = new Set(),
+    thorough: Partial<HealOptions> = {},
+  ): Promise<number | undefined> {
     return this.#do('heal', { about: `${sweepAgeMs}` }, async () => {
-      const report = await this.#client.keeper.heal({ patienceMs: 50, sweepAgeMs })
+      const options = { patienceMs: 50, sweepAgeMs, ...thorough }
+      const report = await this.#client.keeper.heal(options)
       for (const { id } of report.lost) lost.add(id)
       const troubles = Number(!report.swept) + Number(report.failure !== undefined)
       return report.left - report.lost.length + troubles
@@ -428,7 +438,7 @@ export class Actor {
   }
 
   #folder(): number {
-    if (this.#folders.length === 0 || chance(this.#random, 0.5)) return rootIno
+    if (this.#folders.length === 0 || chance(this.#random, this.#options.rootShare)) return rootIno
     return pick(this.#random, this.#folders)
   }
 

@@ -5,7 +5,7 @@
  * that the servers keep what they must.
  */
 
-import { wholeMask } from '../../src/dfc/placement.js'
+import { maskOf, pairOf, rotationOf, wholeMask } from '../../src/dfc/placement.js'
 import type { AccountIndex } from '../../src/dfs/index.js'
 import {
   decodeEntry,
@@ -17,7 +17,7 @@ import {
   rootIno,
   typeOf,
 } from '../../src/wire/records.js'
-import { noVersion, type Version } from '../../src/wire/version.js'
+import { noVersion, type Version, versionOf } from '../../src/wire/version.js'
 import { type History, nameOf, type Operation, type Sighting } from './history.js'
 import type { Seen } from './tap.js'
 
@@ -27,6 +27,8 @@ export interface Evidence {
   readonly indexes: readonly AccountIndex[]
   /** How many servers were in trouble for a client at some time between the two. */
   readonly impairedServers: (client: string, fromMs: number, toMs: number) => number
+  /** Within so long the floor may pass a transaction, and nobody can say what became of it. */
+  readonly forgottenAfterMs: number
   /** Repair has run: the servers must be equal. */
   readonly isHealed: boolean
   readonly hadWipes: boolean
@@ -67,6 +69,7 @@ export function check(evidence: Evidence): void {
   checkTree(chains, report)
   checkServers(evidence, chains, report)
   checkCopies(evidence, chains, report)
+  if (evidence.isHealed) checkEqual(evidence, report)
 }
 
 // -- transactions ---------------------------------------------------------------------------------
@@ -196,12 +199,14 @@ function checkOutcome(
   const committed = seen.filter((one) => one?.isCommitted)
   if (outcome === 'open') report(`${name} never ends`)
   if (outcome === 'ok') {
-    const last = seen.at(-1)
+    // A repair deletes as many files without a name as it finds, and another one may be faster.
+    const last = operation.verb === 'heal' ? undefined : seen.at(-1)
     if (last !== undefined && !last.isCommitted && !mayHaveNothingToDo(operation, chains)) {
       report(`${name} succeeded, but ${last.id} did not`)
     }
     if (last === undefined && isChange) report(`${name} succeeded without a transaction`)
-    if (committed.length > 1) report(`${name} was done ${committed.length} times`)
+    if (committed.length > 1 && operation.verb !== 'heal')
+      report(`${name} was done ${committed.length} times`)
     for (const { key, isLive } of makes) {
       const write = last?.body?.writes.find((one) => one.key === key)
       if (write === undefined || (write.value !== null) !== isLive) {
@@ -217,7 +222,9 @@ function checkOutcome(
   const client = operation.client.split('.')[0] ?? ''
   // A repair wants all servers that are up, and is simply begun again.
   const serversMax = operation.verb === 'heal' ? 0 : 1
-  const mayFail = (): boolean => evidence.impairedServers(client, startMs, endMs) > serversMax
+  const isForgotten = outcome === 'unknownOutcome' && endMs - startMs >= evidence.forgottenAfterMs
+  const mayFail = (): boolean =>
+    isForgotten || evidence.impairedServers(client, startMs, endMs) > serversMax
   const isLost = operation.segments.some((id) => isExcusedLoss(id, evidence, chains))
   if (!(outcome === 'incomplete' && isLost) && !isCaused(operation, chains, mayFail)) {
     report(
@@ -428,6 +435,33 @@ function checkServers({ indexes, isHealed }: Evidence, chains: Chains, report: R
     }
     const undecided = isHealed ? index.undecidedRecords() : []
     for (const { id } of undecided) report(`server ${server + 1} has not decided ${id}`)
+  }
+}
+
+/** After a repair the four are the same, tombstones included, and keep no piece but where it belongs. */
+function checkEqual({ indexes, lost }: Evidence, report: Report): void {
+  const all = indexes.map((index) =>
+    index
+      .changes(noVersion, '', Number.MAX_SAFE_INTEGER)
+      .registers.map(({ key, version, checksum }) => `${key} ${version} ${checksum}`),
+  )
+  for (const [server, registers] of all.entries()) {
+    if (registers.join() !== all[0]?.join()) {
+      const others = new Set(all[0])
+      const own = registers.filter((register) => !others.has(register))
+      report(`server ${server + 1} is not as server 1: ${own.join(', ')}`)
+    }
+  }
+  for (const [server, index] of indexes.entries()) {
+    const orphans = index.orphans(versionOf(2 ** 47, 0, '00000000'), 9)
+    if (orphans.length > 0) report(`server ${server + 1} keeps files without a name: ${orphans}`)
+    for (const { segment, referred } of index.segments('', false, Number.MAX_SAFE_INTEGER)) {
+      const { id, md5, length } = segment
+      if (!referred || lost.includes(id)) continue
+      const placed = maskOf(pairOf(server, rotationOf(md5))) & wholeMask(length)
+      const held = index.heldPieces(id)
+      if (held !== placed) report(`server ${server + 1} holds ${held} of ${id}, not ${placed}`)
+    }
   }
 }
 

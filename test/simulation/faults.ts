@@ -5,7 +5,7 @@ import type { Seeded } from '../fixtures/seeded.js'
 import { between, chance, pick, weighted } from './chance.js'
 import type { World } from './world.js'
 
-export type Profile = 'calm' | 'clients' | 'single' | 'wild'
+export type Profile = 'calm' | 'clients' | 'single' | 'wild' | 'disks'
 
 type Fault =
   | 'crash'
@@ -62,6 +62,17 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     clientCrash: 2,
     clientStop: 2,
     nothing: 1,
+  },
+  disks: {
+    crash: 3,
+    stop: 1,
+    block: 4,
+    reset: 2,
+    wipe: 2,
+    rot: 0,
+    clientCrash: 1,
+    clientStop: 3,
+    nothing: 2,
   },
 }
 

@@ -1,5 +1,6 @@
 /**
- * npm run simulate -- [--seeds N] [--seed S] [--processes P] [--mutants [--only TEXT]] [--trace]
+ * npm run simulate -- [--seeds N] [--seed S] [--focus F] [--processes P] [--trace]
+ * npm run simulate -- --mutants [--only TEXT] [--processes P]
  *
  * Runs N seeds from S on, over several processes. A seed that fails is run once more and its whole
  * history is printed.
@@ -8,7 +9,7 @@ import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runMutants } from './mutants.js'
-import { runSeed } from './world.js'
+import { type Focus, runSeed } from './world.js'
 
 const { values } = parseArgs({
   options: {
@@ -21,11 +22,14 @@ const { values } = parseArgs({
     /** Ends with the first seed that fails, and prints no history. */
     brief: { type: 'boolean', default: false },
     step: { type: 'string', default: '1' },
+    /** Instead of the one that each seed draws. */
+    focus: { type: 'string' },
   },
 })
 
 const first = Number(values.seed ?? Math.floor(Date.now() / 1000) % 1_000_000_000)
 const count = Number(values.seeds)
+const focus = values.focus as Focus | undefined
 const processes = Math.min(Number(values.processes), Math.max(1, Math.floor(count / 20)))
 
 if (values.mutants)
@@ -43,7 +47,7 @@ async function runSeeds(): Promise<number> {
   let failures = 0
   let seeds = 0
   for (let seed = first; seed < first + count; seed += step) {
-    const outcome = await runSeed(seed, values.trace)
+    const outcome = await runSeed(seed, values.trace, focus)
     seeds += 1
     for (const [what, number] of Object.entries(outcome.counts)) {
       totals[what] = (totals[what] ?? 0) + number
@@ -53,7 +57,7 @@ async function runSeeds(): Promise<number> {
     failures += 1
     if (!values.trace && !values.brief) {
       Error.stackTraceLimit = 20
-      const again = await runSeed(seed, true)
+      const again = await runSeed(seed, true, focus)
       Error.stackTraceLimit = 0
       process.stdout.write(`${again.lines.join('\n')}\n`)
       if (again.hash !== outcome.hash) process.stdout.write('!!! the second run was another one\n')
@@ -80,6 +84,7 @@ async function runProcesses(): Promise<number> {
         '--processes=1',
         ...(values.brief ? ['--brief'] : []),
         ...(values.trace ? ['--trace'] : []),
+        ...(focus === undefined ? [] : [`--focus=${focus}`]),
       ]
       const child = fork(import.meta.filename, args)
       return new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? 1)))

@@ -3,6 +3,8 @@
  * then others that a programmer could make. `from` and `to` are of the compiled program.
  */
 
+import type { Focus } from './world.js'
+
 export interface Edit {
   /** Below dist/src. */
   readonly file: string
@@ -12,6 +14,8 @@ export interface Edit {
 
 export interface Mutant {
   readonly name: string
+  /** What the runs that look for it are about, where not any will do. */
+  readonly focus?: Focus
   readonly edits: readonly Edit[]
 }
 
@@ -21,8 +25,8 @@ const recovery = 'dfc/recovery.js'
 const registers = 'dfc/registers.js'
 const namespace = 'dfc/namespace.js'
 
-function mutant(name: string, file: string, from: string, to: string): Mutant {
-  return { name, edits: [{ file, from, to }] }
+function mutant(name: string, file: string, from: string, to: string, focus?: Focus): Mutant {
+  return { name, edits: [{ file, from, to }], ...(focus === undefined ? {} : { focus }) }
 }
 
 export const mutants: readonly Mutant[] = [
@@ -42,27 +46,43 @@ export const mutants: readonly Mutant[] = [
   ),
   {
     name: 'ballots: an older ballot is accepted',
+    focus: 'ballots',
     edits: [
       { file: acceptor, from: 'if (ballot < record.promised)', to: 'if (false)' },
       { file: acceptor, from: 'if (ballot <= record.promised)', to: 'if (false)' },
     ],
   },
-  mutant('locked(by) in accept: not looked at', acceptor, "return answer('locked', { by });", ';'),
+  mutant(
+    'locked(by) in accept: not looked at',
+    acceptor,
+    "return answer('locked', { by });",
+    ';',
+    'ballots',
+  ),
   mutant(
     'holders rule: after the highest accepted value',
     recovery,
     'if (holders + (4 - promised.length) < quorum)',
     'if (promised.every((reply) => reply.acceptedBallot === 0) && holders + (4 - promised.length) < quorum)',
+    'ballots',
   ),
-  mutant('epoch: an older one is let in', acceptor, 'if (epoch < this.#epoch)', 'if (false)'),
+  mutant(
+    'epoch: an older one is let in',
+    acceptor,
+    'if (epoch < this.#epoch)',
+    'if (false)',
+    'repairs',
+  ),
   mutant(
     'epoch: not raised before a fill',
     'dfc/repair/fill.js',
     "await askEach(cluster, donors, 'epoch', () => ({ epoch }));",
     '',
+    'repairs',
   ),
   {
     name: 'fence and floor: neither is looked at',
+    focus: 'repairs',
     edits: [
       { file: acceptor, from: 'if (id <= this.#fence)', to: 'if (false)' },
       { file: acceptor, from: '(exists || version > this.#floor)', to: 'true' },
@@ -73,12 +93,14 @@ export const mutants: readonly Mutant[] = [
     acceptor,
     '(exists || version > this.#floor)',
     'true',
+    'repairs',
   ),
   mutant(
     'fence: not raised before the survey',
     'dfc/repair/sweep.js',
     "await askEach(cluster, serverIndexes, 'fence', () => ({ fence: floor }));",
     '',
+    'repairs',
   ),
   {
     name: 'id > version: a slow clock may write',
@@ -87,7 +109,13 @@ export const mutants: readonly Mutant[] = [
       { file: transaction, from: 'this.#cluster.versions.see(version);', to: ';' },
     ],
   },
-  mutant('shared locks: not taken', 'dfs/locks.js', 'addTo(this.#shared, key, id);', ';'),
+  mutant(
+    'shared locks: not taken',
+    'dfs/locks.js',
+    'addTo(this.#shared, key, id);',
+    ';',
+    'ballots',
+  ),
 
   // -- others ------------------------------------------------------------------------------------
   mutant('two votes are enough', transaction, 'const quorum = 3;', 'const quorum = 2;'),
@@ -117,6 +145,7 @@ export const mutants: readonly Mutant[] = [
     acceptor,
     'if (version > current.version && ',
     'if (version !== current.version && ',
+    'repairs',
   ),
   mutant(
     'absent: a live value is let pass',
@@ -141,6 +170,7 @@ export const mutants: readonly Mutant[] = [
     acceptor,
     'if (commit && body === null)\n            return false;',
     '',
+    'ballots',
   ),
   mutant(
     'a vote takes no locks',
@@ -170,12 +200,14 @@ export const mutants: readonly Mutant[] = [
     'dfs/vote-log.js',
     'this.#entries.push(...entries.map((entry) => Buffer.from(entry)));',
     '',
+    'ballots',
   ),
   mutant(
     'an accepted commit is forgotten',
     acceptor,
     'everCommit: record.everCommit || commit,',
     'everCommit: false, accepted: 0,',
+    'ballots',
   ),
   mutant(
     'recovery aborts where nothing was accepted',
@@ -194,24 +226,28 @@ export const mutants: readonly Mutant[] = [
     transaction,
     'attempt.unheard.add(index);',
     ';',
+    'ballots',
   ),
   mutant(
     'a blank server votes',
     acceptor,
     "if (this.#state !== 'voting')\n            throw new DfsError('blank');",
     '',
+    'repairs',
   ),
   mutant(
     'a fill copies from one server',
     'dfc/repair/fill.js',
     'for (const donor of donors) {',
     'for (const donor of donors.slice(0, 1)) {',
+    'repairs',
   ),
   mutant(
     'a fill leaves the undecided alone',
     'dfc/repair/fill.js',
     'const open = await finishUndecided(cluster, recovery, donors, 0);',
     'const open = [];',
+    'repairs',
   ),
   mutant(
     'a create does not depend on its folder',

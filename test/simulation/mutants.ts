@@ -40,7 +40,7 @@ export function outdatedMutants(): string[] {
 export async function runMutants(
   only = '',
   lanes = availableParallelism(),
-  seedsMax = 300,
+  seedsMax = 1000,
 ): Promise<boolean> {
   const wanted = mutants.filter(({ name }) => name.includes(only))
   const open = [...wanted]
@@ -64,7 +64,7 @@ async function find(mutant: Mutant, seedsMax: number): Promise<Finding> {
     copyProgram(folder)
     for (const edit of mutant.edits) apply(folder, edit, mutant.name)
     for (let first = 1; first <= seedsMax; ) {
-      const output = await run(folder, first, seedsMax - first + 1)
+      const output = await run(folder, mutant, first, seedsMax - first + 1)
       const failed = /^seed (\d+) .*\n {2}(.*)$/m.exec(output)
       if (failed === null && !/ 0 failed/.test(output)) {
         throw new Error(`${mutant.name}: the simulation did not run:\n${output}`)
@@ -72,7 +72,7 @@ async function find(mutant: Mutant, seedsMax: number): Promise<Finding> {
       if (failed === null) break
       const seed = Number(failed[1])
       // What the program does without the change as well does not count.
-      const original = await run(project, seed, 1)
+      const original = await run(project, mutant, seed, 1)
       if (/ 0 failed/.test(original)) return { mutant, seed, violation: failed[2] ?? '' }
       first = seed + 1
     }
@@ -107,9 +107,15 @@ function apply(folder: string, edit: Edit, name: string): void {
   )
 }
 
-async function run(folder: string, first: number, count: number): Promise<string> {
+async function run(
+  folder: string,
+  { focus }: Mutant,
+  first: number,
+  count: number,
+): Promise<string> {
   const main = join(folder, 'dist/test/simulation/main.js')
   const args = [main, '--brief', `--seed=${first}`, `--seeds=${count}`, '--processes=1']
+  if (focus !== undefined) args.push(`--focus=${focus}`)
   const child: ChildProcess = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

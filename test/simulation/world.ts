@@ -4,6 +4,7 @@
  */
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
+import { maskOf, pairOf, rotationOf, wholeMask } from '../../src/dfc/placement.js'
 import type { StoredPiece } from '../../src/dfs/piece-store.js'
 import { Server } from '../../src/dfs/server.js'
 import { memoryStorage, type Storage } from '../../src/dfs/storage.js'
@@ -25,9 +26,16 @@ import { Participant } from './participant.js'
 import { Scheduler } from './scheduler.js'
 import { currentOperation, Tap } from './tap.js'
 
+/**
+ * What a run is most about. `ballots`: many clients, few names, and commits that reach two servers.
+ * `repairs`: disks are lost and everything is swept as soon as it can be.
+ */
+export type Focus = 'everything' | 'ballots' | 'repairs'
+
 /** The frame of a run, drawn from its seed. */
 export interface Plan {
   readonly profile: Profile
+  readonly focus: Focus
   readonly clientCount: number
   /** Users of one client at the same time. */
   readonly laneCount: number
@@ -78,14 +86,18 @@ const serverNames = ['s1', 's2', 's3', 's4']
 /** The time within which the mount promises that every operation ends. */
 const operationMsMax = 150_000
 const healsMax = 4
+const ambushPairMs = 20
 
 // One round of the key derivation: the derivation itself is not what is simulated.
 const verifier = makeVerifier(password, Buffer.alloc(16, 7), 1)
 const users: Users = { find: (name) => (name === user ? verifier : undefined) }
 
-/** Runs `seed`; with `isTraced` the outcome tells everything that happened. */
-export async function runSeed(seed: number, isTraced = false): Promise<Outcome> {
-  const world = new World(seed, isTraced)
+/**
+ * Runs `seed`; with `isTraced` the outcome tells everything that happened. `focus` takes the place of
+ * the one that the seed draws.
+ */
+export async function runSeed(seed: number, isTraced = false, focus?: Focus): Promise<Outcome> {
+  const world = new World(seed, isTraced, focus)
   const onRejection = (thrown: unknown): void => {
     world.history.violation(`unhandled rejection: ${(thrown as Error)?.stack ?? thrown}`)
   }
@@ -117,6 +129,7 @@ export class World {
   readonly #lost = new Set<string>()
   /** The servers that missed the last commit that was ambushed. */
   #missed: readonly number[] = []
+  #ambushed: { readonly name: string; readonly atMs: number } | undefined
   #clientNumber = 0
   #operationsLeft: number
   #lanesRunning = 0
@@ -125,10 +138,10 @@ export class World {
   #isClosed = false
   #isHealed = false
 
-  constructor(seed: number, isTraced: boolean) {
+  constructor(seed: number, isTraced: boolean, focus?: Focus) {
     this.#seed = seed
     this.#random = new Seeded(seed)
-    this.plan = planOf(fork(this.#random))
+    this.plan = planOf(fork(this.#random), focus)
     const nowMs = (): number => this.scheduler.nowMs
     this.history = new History(nowMs, isTraced)
     this.#tap = new Tap({
@@ -159,6 +172,24 @@ export class World {
   /** A server begins anew and has not been filled yet. */
   get hasBlank(): boolean {
     return serverNames.some((_, index) => this.#isBlank(index))
+  }
+
+  /** Some second copy of a piece is not where it belongs: the next lost disk may take the first. */
+  get #lacksCopies(): boolean {
+    return this.#storages.some((storage, server) => {
+      const { index } = storage.openAccount(user)
+      return index
+        .segments('', true, Number.MAX_SAFE_INTEGER)
+        .some(({ segment: { id, md5, length } }) => {
+          const placed = maskOf(pairOf(server, rotationOf(md5))) & wholeMask(length)
+          return (placed & ~index.heldPieces(id)) !== 0
+        })
+    })
+  }
+
+  get #mayWipe(): boolean {
+    if (!this.plan.hasKeepers || this.plan.rottingServer >= 0 || this.hasBlank) return false
+    return this.#wipes === 0 || !this.#lacksCopies
   }
 
   #isBlank(index: number): boolean {
@@ -260,13 +291,7 @@ export class World {
   wipeServer(index: number, durationMs: number): void {
     const disk = this.#disks[index]
     const old = this.#storages[index]
-    if (
-      !this.plan.hasKeepers ||
-      this.plan.rottingServer >= 0 ||
-      this.hasBlank ||
-      this.#servers[index] === undefined
-    )
-      return
+    if (!this.#mayWipe || this.#servers[index] === undefined) return
     if (disk === undefined || old === undefined) return
     this.#count('wipe', `${serverNames[index]}`)
     this.#wipes += 1
@@ -327,10 +352,20 @@ export class World {
     const random = this.#random
     const running = this.clients.find(({ participant }) => participant.name === name)
     if (running?.client === undefined || this.#isOver) return
-    if (!chance(random, this.plan.ambushProbability)) return
+    const now = this.scheduler.nowMs
+    // Just after another client's: the two may have met and now split the servers between them.
+    const isSecond = this.#ambushed !== undefined && this.#ambushed.name !== name
+    const isClose = isSecond && now - (this.#ambushed?.atMs ?? 0) < ambushPairMs
+    if (!isClose && !chance(random, this.plan.ambushProbability)) return
+    this.#ambushed = isClose ? undefined : { name, atMs: now }
+    if (this.plan.focus === 'repairs' && this.runningServers.length === 4 && this.#mayWipe) {
+      this.#ambushWithDisk(running)
+      return
+    }
     const first = random.below(4)
     const others = [...serverNames.keys()].filter((index) => !this.#missed.includes(index))
-    const missed = chance(random, 0.5) ? others : [first, (first + between(random, 1, 3)) % 4]
+    const missed =
+      isClose || chance(random, 0.5) ? others : [first, (first + between(random, 1, 3)) % 4]
     this.#missed = missed.slice(0, 2)
     this.scheduler.after(0, () => {
       for (const index of this.#missed) this.reset(running, index, true)
@@ -344,6 +379,35 @@ export class World {
     this.scheduler.after(between(random, 0, 6), () => {
       if (this.#clients[running.index] === running) this.crashClient(running.index, false)
     })
+  }
+
+  /**
+   * One server votes and loses its disk, one never hears of it, and the other two hear of it when the
+   * first has been filled again: the vote that was lost must not count.
+   */
+  #ambushWithDisk(running: RunningClient): void {
+    const random = this.#random
+    const { timeoutMs, sweepAgeMs } = this.plan
+    const voter = random.below(4)
+    const deaf = (voter + between(random, 1, 3)) % 4
+    this.#count('diskAmbush', `${running.participant.name} ${serverNames[voter]}`)
+    for (const index of serverNames.keys()) {
+      if (index === deaf) this.scheduler.after(0, () => this.reset(running, index, true))
+      else if (index !== voter) this.block(running, index, Math.floor(timeoutMs * 0.9))
+    }
+    this.scheduler.after(between(random, 8, 30), () => this.wipeServer(voter, 2))
+    // It may have told its user that all is well, and nobody else.
+    this.scheduler.after(Math.floor(timeoutMs * 0.9) + between(random, 8, 25), () => {
+      const isThere = !this.#isOver && this.#clients[running.index] === running
+      if (isThere) this.crashClient(running.index, false)
+    })
+    for (const delayMs of [80, 160, 320]) {
+      this.scheduler.after(delayMs, () => {
+        const other = pick(random, this.clients)
+        if (other?.client === undefined || other === running || this.#isOver) return
+        void other.client.keeper.heal({ patienceMs: 50, sweepAgeMs }).catch(() => undefined)
+      })
+    }
   }
 
   stopClient(index: number, durationMs: number): void {
@@ -420,6 +484,8 @@ export class World {
       company: this.#companyOf(client),
       nameCount: this.plan.nameCount,
       sweepAgeMs: this.plan.hasKeepers ? this.plan.sweepAgeMs : undefined,
+      healWeight: this.plan.focus === 'repairs' ? 25 : 3,
+      rootShare: this.plan.focus === 'ballots' ? 0.9 : 0.5,
     })
   }
 
@@ -494,7 +560,10 @@ export class World {
       await sleep(participant, 100)
       // Clocks are wrong by so much at most: then everything is old enough to be swept.
       this.#lost.clear()
-      left = await actor.heal(-this.plan.skewMsMax, this.#lost)
+      left = await actor.heal(-this.plan.skewMsMax, this.#lost, {
+        orphanAgeMs: -this.plan.skewMsMax,
+        thorough: true,
+      })
     }
     if (left !== 0) this.history.violation(`${left} left after ${healsMax} repairs`)
     this.#isHealed = left === 0
@@ -509,6 +578,8 @@ export class World {
       transactions: this.#tap.transactions,
       indexes: this.#storages.map((storage) => storage.openAccount(user).index),
       impairedServers: (client, fromMs, toMs) => this.#impairments.count(client, fromMs, toMs),
+      // Clocks that differ make it older than it is.
+      forgottenAfterMs: this.plan.sweepAgeMs - 2 * this.plan.skewMsMax,
       isHealed: this.#isHealed,
       hadWipes: this.#wipes > 0,
       lost: [...this.#lost],
@@ -549,16 +620,21 @@ export class World {
   }
 }
 
-function planOf(random: Seeded): Plan {
-  const profile = weighted<Profile>(random, { calm: 1, clients: 2, single: 4, wild: 8 })
+function planOf(random: Seeded, wanted?: Focus): Plan {
+  const profile = weighted<Exclude<Profile, 'disks'>>(random, {
+    calm: 1,
+    clients: 2,
+    single: 4,
+    wild: 8,
+  })
   const timeoutMs = pick(random, [120, 300, 300, 2000])
-  return {
+  const plan: Plan = {
     profile,
+    focus: 'everything',
     clientCount: between(random, 2, 4),
     laneCount: pick(random, [1, 1, 2]),
     operationCount: between(random, 30, 90),
-    timeoutMs,
-    delayMsMax: Math.floor(timeoutMs * 0.35),
+    ...timesOf(timeoutMs),
     faultGapMs: pick(random, [150, 400, 1000]),
     thinkMsMax: pick(random, [5, 30, 100]),
     skewMsMax: pick(random, [10, 1000, 10_000]),
@@ -567,8 +643,39 @@ function planOf(random: Seeded): Plan {
     ambushProbability: profile === 'wild' ? pick(random, [0, 0.05, 0.15]) : 0,
     nameCount: pick(random, [2, 3, 5]),
     rottingServer: chance(random, 0.2) ? random.below(4) : -1,
-    graceMs: 1500 + 2 * timeoutMs,
   }
+  const drawn = weighted<Focus>(random, { everything: 4, ballots: 2, repairs: 2 })
+  const focus = wanted ?? drawn
+  return { ...plan, focus, ...focusOn[focus](random) }
+}
+
+function timesOf(timeoutMs: number): Pick<Plan, 'timeoutMs' | 'delayMsMax' | 'graceMs'> {
+  return { timeoutMs, delayMsMax: Math.floor(timeoutMs * 0.35), graceMs: 1500 + 2 * timeoutMs }
+}
+
+const focusOn: Readonly<Record<Focus, (random: Seeded) => Partial<Plan>>> = {
+  everything: () => ({}),
+  ballots: (random) => ({
+    profile: 'wild',
+    clientCount: 4,
+    laneCount: 1,
+    operationCount: between(random, 60, 120),
+    thinkMsMax: 5,
+    nameCount: 2,
+    ambushProbability: pick(random, [0.15, 0.3]),
+    hasKeepers: chance(random, 0.2),
+  }),
+  repairs: (random) => ({
+    profile: 'disks',
+    hasKeepers: true,
+    rottingServer: -1,
+    sweepAgeMs: pick(random, [20, 100, 300]),
+    faultGapMs: pick(random, [150, 400, 1500]),
+    nameCount: pick(random, [2, 3]),
+    ambushProbability: pick(random, [0.05, 0.2]),
+    ...timesOf(pick(random, [300, 2000, 2000])),
+    delayMsMax: 100,
+  }),
 }
 
 function sleep(participant: Participant, delayMs: number): Promise<void> {

@@ -6,7 +6,11 @@ import type { Cluster } from '../cluster.js'
 import { askEach, askOne } from './ask-voters.js'
 import type { Difference } from './differences.js'
 
-/** Installs the latest of each difference wherever it is missing; returns how many were copied. */
+/**
+ * Installs the latest of each difference wherever it is missing; returns how many were copied. Fewer
+ * than there were when the sweep of another client has dropped a tombstone meanwhile: then all four
+ * had agreed on it.
+ */
 export async function installDifferences(
   cluster: Cluster,
   servers: readonly number[],
@@ -19,12 +23,11 @@ export async function installDifferences(
       const some = group.slice(at, at + limits.readKeysMax)
       const keys = some.map(({ key }) => key)
       const { registers: seen } = await askOne(cluster, holder, 'read', { keys })
-      const registers = some.map(({ key, version }, index): Register => {
+      const registers = some.flatMap(({ key, version }, index): Register[] => {
         const register = seen[index]?.register
-        if (register === undefined || register.version < version) {
-          throw new DfsError('protocol', 'a server has an older value than it said')
-        }
-        return { key, version: register.version, value: register.value }
+        if (register === undefined) throw new DfsError('protocol', 'a register was not answered')
+        if (register.version < version) return []
+        return [{ key, version: register.version, value: register.value }]
       })
       const targets = servers.filter((server) =>
         some.some(({ holders }) => !holders.includes(server)),
@@ -32,7 +35,7 @@ export async function installDifferences(
       for (const batch of batches(registers)) {
         await askEach(cluster, targets, 'install', () => ({ registers: batch }))
       }
-      copied += some.length
+      copied += registers.length
       progress(copied)
     }
   }

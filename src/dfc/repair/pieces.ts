@@ -87,13 +87,14 @@ export async function placePieces(
           const placed = await placeSegment(mover, segment, masks)
           copied += placed.copied
           dropped += placed.dropped
-        } catch (error) {
-          debugDfc('repair of segment %s: %o', segment.id, error)
           // Only when all four could be asked is a piece that nobody has lost for good.
           const isWhole = masks.size === limits.serverCount
-          const isGone = isError(error, 'incomplete', 'corrupt') && isWhole
-          if (isGone && mover.cluster.voters.length === masks.size) lost.push(segment)
-          else left += 1
+          const isSure = isWhole && mover.cluster.voters.length === masks.size
+          if (placed.isMissing && isSure) lost.push(segment)
+          else if (placed.isMissing) left += 1
+        } catch (error) {
+          debugDfc('repair of segment %s: %o', segment.id, error)
+          left += 1
         }
         done += 1
         progress(done)
@@ -106,28 +107,36 @@ export async function placePieces(
 
 /**
  * One segment: first the copies that are missing, those of a server that is away on its neighbours;
- * then, with all four there, the ones too many.
+ * then, with all four there, the ones too many. When a piece is nowhere to be had (`isMissing`) the
+ * others still get their second copies, and nothing is dropped.
  */
 async function placeSegment(
   mover: PieceMover,
   segment: Segment,
   masks: ReadonlyMap<number, number>,
-): Promise<{ copied: number; dropped: number }> {
+): Promise<{ copied: number; dropped: number; isMissing: boolean }> {
   const { cluster } = mover
   const whole = wholeMask(segment.length)
   const rotation = rotationOf(segment.md5)
   const absent = new Set(serverIndexes.filter((server) => !masks.has(server)))
   let copied = 0
   let dropped = 0
+  let isMissing = false
   for (const [server, held] of masks) {
     const missing = maskOf(piecesFor(server, rotation, absent)) & whole & ~held
     for (const piece of pieceNumbers) {
       if ((missing & (1 << (piece - 1))) === 0) continue
-      await copyPiece(mover, segment, piece, server)
-      copied += 1
+      try {
+        await copyPiece(mover, segment, piece, server)
+        copied += 1
+      } catch (error) {
+        if (!isError(error, 'incomplete', 'corrupt')) throw error
+        debugDfc('piece %d of segment %s: %o', piece, segment.id, error)
+        isMissing = true
+      }
     }
   }
-  if (absent.size > 0) return { copied, dropped }
+  if (absent.size > 0 || isMissing) return { copied, dropped, isMissing }
   for (const [server, held] of masks) {
     const extra = held & ~maskOf(pairOf(server, rotation))
     if (extra === 0) continue
@@ -138,7 +147,7 @@ async function placeSegment(
     }
     await askOne(cluster, server, 'dropPieces', { segment: segment.id, pieces: extra })
   }
-  return { copied, dropped }
+  return { copied, dropped, isMissing }
 }
 
 /** Before an extra copy goes, those that stay must be good: a rotten one is replaced first. */

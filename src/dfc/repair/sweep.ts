@@ -27,7 +27,8 @@ export async function sweep(cluster: Cluster, recovery: Recovery, ageMs: number)
   }
   const base = before.map((status) => status.floor).reduce((a, b) => (a < b ? a : b))
   const found = await differences(cluster, serverIndexes, base)
-  await installDifferences(cluster, serverIndexes, found, () => {})
+  const installed = await installDifferences(cluster, serverIndexes, found, () => {})
+  if (installed < found.length) return false
   if (!(await markAll(cluster, floor))) return false
   const raised = await askEach(cluster, serverIndexes, 'floor', (server) => ({
     floor,

@@ -234,6 +234,8 @@ export class Account {
 
   /** Files that a crash between the file and its row has left, in what the store has of pieces. */
   async findStrays({ remove }: Request<'strays'>): Promise<Reply<'strays'>> {
+    this.index.assertListed()
+    await this.index.checkSums()
     let found = 0
     for await (const { segment, piece } of this.pieces.list()) {
       if (this.#isGivenUp) throw new DfsError('damaged')

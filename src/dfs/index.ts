@@ -185,6 +185,7 @@ const none = Buffer.alloc(0)
 /** Inodes may be large: so many are read before their size is looked at. */
 const rowsAtOnce = 128
 const entryBytes = 9
+const nextTurn = promisify(setImmediate)
 const noDigest = '0'.repeat(32)
 const emptyFolder: StoredFolder = { touched: noVersion, live: 0, subfolders: 0 }
 
@@ -303,6 +304,53 @@ export class AccountIndex {
     return before !== undefined && before !== '' && before !== boot
   }
 
+  /**
+   * Looks, a little at a time, whether what is summed up of segments fits the inodes that refer to them
+   * and the pieces that are here, and sums it up anew where it does not.
+   */
+  async checkSums(): Promise<void> {
+    if (await this.#areSumsRight()) return
+    notice('what an index says of its segments has rotted: it is summed up anew')
+    this.group(() =>
+      this.#write(() => {
+        this.#sumUpReferences(noVersion)
+        this.#statements.countHeld.run()
+      }),
+    )
+  }
+
+  async #areSumsRight(): Promise<boolean> {
+    const { inodesAfter, segmentOf, miscounted } = this.#statements
+    for (let after = -1; ; ) {
+      const rows = inodesAfter.all(after, rowsAtOnce) as (InodeRow & { ino: number })[]
+      for (const row of rows) {
+        if (row.value === null || !isWholeInode(row.ino, row)) continue
+        for (const { id, length, md5 } of decodeInode(row.value).segments) {
+          const known = segmentOf.get(id) as SegmentRow | undefined
+          if (known?.length !== length || known.md5 !== md5 || known.refs <= 0) return false
+        }
+      }
+      after = rows.at(-1)?.ino ?? after
+      if (rows.length < rowsAtOnce) break
+      await nextTurn()
+    }
+    for (let after = ''; ; ) {
+      const rows = miscounted.all(after, rowsAtOnce) as { segment: string; isRight: number }[]
+      if (rows.some(({ isRight }) => isRight === 0)) return false
+      after = rows.at(-1)?.segment ?? after
+      if (rows.length < rowsAtOnce) return true
+      await nextTurn()
+    }
+  }
+
+  /** Throws `damaged` when a register would not be found by its version. */
+  assertListed(): void {
+    const { inodesByRow, inodesByVersion, entriesByRow, entriesByVersion } = this.#statements
+    const isListed =
+      inodesByRow.get() === inodesByVersion.get() && entriesByRow.get() === entriesByVersion.get()
+    if (!isListed) rottenRow('an index')
+  }
+
   /** Reads all of it, which takes its time. Throws `damaged` when its structure is broken. */
   assertWhole(): void {
     const found = this.#db.pragma('quick_check(1)', { simple: true })
@@ -315,7 +363,7 @@ export class AccountIndex {
     const row = this.#statements.getState.get(name) as
       | { value: string | number; checksum: number }
       | undefined
-    if (row !== undefined && row.checksum !== stateChecksum(name, row.value)) rottenRow('state')
+    if (row !== undefined && row.checksum !== stateChecksum(name, row.value)) rottenRow('the state')
     return row?.value
   }
 
@@ -495,14 +543,16 @@ export class AccountIndex {
    */
   #sumUpReferences(version: Version): void {
     const counts = new Map<string, number>()
+    const referred = new Map<string, Segment>()
     for (const row of this.#statements.allInodes.iterate() as IterableIterator<
       InodeRow & { ino: number }
     >) {
       if (!isWholeInode(row.ino, row)) this.#noteRotten(inodeKey(row.ino))
       if (this.#rotten.size > 0) return
       const segments = row.value === null ? [] : decodeInode(row.value).segments
-      for (const id of new Set(segments.map(({ id }) => id))) {
-        counts.set(id, (counts.get(id) ?? 0) + 1)
+      for (const segment of new Map(segments.map((one) => [one.id, one])).values()) {
+        counts.set(segment.id, (counts.get(segment.id) ?? 0) + 1)
+        referred.set(segment.id, segment)
       }
     }
     const wrong = (this.#statements.referred.all() as { segment: string; refs: number }[]).filter(
@@ -510,6 +560,9 @@ export class AccountIndex {
     )
     for (const { segment } of wrong) {
       this.#statements.setReferences.run(counts.get(segment) ?? 0, version, segment)
+    }
+    for (const { id, length, md5 } of referred.values()) {
+      this.#statements.describe.run(id, counts.get(id) ?? 0, length, md5, this.now())
     }
     this.#mayMiscount = false
   }
@@ -582,9 +635,10 @@ export class AccountIndex {
       const places = this.#places(last.version, last.key, limit)
       for (const { key, version, bytes } of places) {
         const whole = this.wholeRegister(key)
-        if (whole?.version === version) {
-          registers.push({ key, version, bytes, checksum: this.#checksumOf(key) })
-        } else this.#noteRotten(key)
+        if (whole === undefined) this.#noteRotten(key)
+        // The row is in order and the database's own index of it is not: others may be missing in it.
+        else if (whole.version !== version) rottenRow('an index')
+        else registers.push({ key, version, bytes, checksum: this.#checksumOf(key) })
       }
       more = places.length === limit
       if (!more) return { registers, more }
@@ -857,9 +911,9 @@ function addChecksums(db: Database.Database): void {
   db.pragma(`user_version = ${schemaVersion}`)
 }
 
-/** A row of a table that everything else relies on: the account cannot go on with it. */
-function rottenRow(table: string): never {
-  throw new DfsError('damaged', `a row of the table ${table} has rotted`)
+/** A row that everything else relies on: the account cannot go on with it. */
+function rottenRow(where: string): never {
+  throw new DfsError('damaged', `a row of ${where} has rotted`)
 }
 
 function prepare(db: Database.Database) {
@@ -877,6 +931,26 @@ function prepare(db: Database.Database) {
     allInodes: db.prepare('SELECT ino, version, value, checksum FROM inodes'),
     orphans: db
       .prepare('SELECT ino FROM inodes WHERE links = 0 AND version < ? ORDER BY version LIMIT ?')
+      .pluck(),
+    inodesAfter: db.prepare(
+      'SELECT ino, version, value, checksum FROM inodes WHERE ino > ? ORDER BY ino LIMIT ?',
+    ),
+    segmentOf: db.prepare('SELECT segment, length, md5, refs FROM segments WHERE segment = ?'),
+    miscounted: db.prepare(`
+      SELECT segment, held = (
+        SELECT count(*) FROM pieces WHERE pieces.segment = segments.segment) AS isRight
+      FROM segments WHERE segment > ? ORDER BY segment LIMIT ?`),
+    inodesByRow: db
+      .prepare('SELECT coalesce(sum(ino & 4294967295), 0) FROM inodes NOT INDEXED')
+      .pluck(),
+    inodesByVersion: db
+      .prepare(`
+        SELECT coalesce(sum(ino & 4294967295), 0) FROM inodes INDEXED BY inodes_version
+        WHERE version > ''`)
+      .pluck(),
+    entriesByRow: db.prepare('SELECT count(*) FROM entries NOT INDEXED').pluck(),
+    entriesByVersion: db
+      .prepare("SELECT count(*) FROM entries INDEXED BY entries_version WHERE version > ''")
       .pluck(),
     getEntry: db.prepare(
       'SELECT version, ino, type, checksum FROM entries WHERE parent = ? AND name = ?',
@@ -909,7 +983,15 @@ function prepare(db: Database.Database) {
         refs = refs + 1, length = excluded.length, md5 = excluded.md5`),
     unrefer: db.prepare('UPDATE segments SET refs = refs - 1, released = ? WHERE segment = ?'),
     referred: db.prepare('SELECT segment, refs FROM segments WHERE refs <> 0'),
-    setReferences: db.prepare('UPDATE segments SET refs = ?, released = ? WHERE segment = ?'),
+    describe: db.prepare(`
+      INSERT INTO segments VALUES (?, ?, 0, ?, ?, '${noVersion}', ?) ON CONFLICT (segment) DO UPDATE SET
+        refs = excluded.refs, length = excluded.length, md5 = excluded.md5`),
+    countHeld: db.prepare(`
+      UPDATE segments SET held = (
+        SELECT count(*) FROM pieces WHERE pieces.segment = segments.segment)`),
+    setReferences: db.prepare(
+      'UPDATE segments SET refs = ?, released = max(released, ?) WHERE segment = ?',
+    ),
     segment: db.prepare('SELECT 1 FROM segments WHERE segment = ?').pluck(),
     holdPieces: db.prepare(`
       INSERT INTO segments VALUES (?, 0, ?, 0, '', '${noVersion}', ?)
@@ -969,7 +1051,7 @@ function entryValue(ino: number | null, type: number): Buffer | null {
 }
 
 function recordOf(row: RecordRow): StoredRecord {
-  if (row.checksum !== recordChecksum(row)) rottenRow('records')
+  if (row.checksum !== recordChecksum(row)) rottenRow('the transactions')
   return {
     id: row.id,
     body: row.body,

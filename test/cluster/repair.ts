@@ -5,7 +5,7 @@ import { systemClock, systemRandom } from '../../src/clock.js'
 import type { Client } from '../../src/dfc/client.js'
 import { build, wholeSlice } from '../../src/dfc/extents.js'
 import type { Node } from '../../src/dfc/node.js'
-import { pairOf, rotationOf } from '../../src/dfc/placement.js'
+import { holdersOf, pairOf, rotationOf } from '../../src/dfc/placement.js'
 import { inlinePieces, prepare } from '../../src/dfc/prepared-segment.js'
 import { AccountIndex } from '../../src/dfs/index.js'
 import { encodeEntry, entryKey, fileType, inodeKey, rootIno } from '../../src/wire/records.js'
@@ -235,4 +235,25 @@ t.test('a write upon content that was collected meanwhile fails, and harms nothi
   const { namespace } = client
   await t.rejects(namespace.writeContent(base.ino, base, base.inode, times), { code: 'stale' })
   t.same(await readFile(other, 'log'), Buffer.alloc(50_000, 2))
+})
+
+t.test('a piece that is lost keeps no other piece from its second copy', async (t) => {
+  const servers = await startServerProcesses(t)
+  const client = await openClient(t, servers)
+  const { inode } = await putFile(client, 'file', systemRandom.bytes(400_000))
+  const [segment] = inode.segments
+  if (segment === undefined) throw new Error('no segment')
+  const rotation = rotationOf(segment.md5)
+  const drop = (piece: number, copies: number): void => {
+    for (const server of holdersOf(piece, rotation).slice(0, copies)) {
+      unlinkSync(servers.pieceFile(server, segment.id, piece))
+    }
+  }
+  drop(1, 2)
+  drop(2, 1)
+  drop(4, 1)
+  const found = await client.verify({ progress() {}, badCopy() {} })
+  t.match(found, { bad: 4, lost: [{ segment, piece: 1 }] })
+  t.match(await client.keeper.heal(healNow), { left: 1, lost: [segment] })
+  t.match(await checkAll(client), { bad: 0, missing: 2, lost: [{ segment, piece: 1 }] })
 })

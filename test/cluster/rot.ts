@@ -14,6 +14,7 @@ import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { systemRandom } from '../../src/clock.js'
 import type { Client } from '../../src/dfc/client.js'
+import type { VerifyReport } from '../../src/dfc/repair/verify.js'
 import { rootIno } from '../../src/wire/records.js'
 import { checkAll, clean, healNow, openClient, putFile, readFile } from '../fixtures/library.js'
 import { Seeded } from '../fixtures/seeded.js'
@@ -35,6 +36,11 @@ async function assertAllReadable(t: Test, client: Client): Promise<void> {
     if (!(await readFile(client, `file ${i}`)).equals(Buffer.alloc(900 + i, i))) wrong += 1
   }
   t.equal(wrong, 0, 'every file is as it was written')
+}
+
+function isNone(what: string, found: Partial<VerifyReport>, count: number | never[]): boolean {
+  const value = found[what as keyof VerifyReport]
+  return typeof count === 'number' ? value === count : Array.isArray(value) && value.length === 0
 }
 
 /** Does `change` to the server's index while it does not run. */
@@ -135,14 +141,15 @@ t.test('an index that is damaged anywhere costs nothing but a repair', async (t)
     await rewrite(servers, client, server, damage)
     await assertAllReadable(t, client)
     await putFile(client, 'file 5', Buffer.alloc(905, 5))
-    for (let round = 0; round < 5; round += 1) {
+    // A repair may find that the server is to be filled, and only the look at all finds rotten pieces.
+    let found: Partial<VerifyReport> = {}
+    for (let round = 0; round < 6; round += 1) {
       await until(() => client.cluster.up.length === 4)
-      const { left, swept } = await client.keeper
-        .heal(healNow)
-        .catch(() => ({ left: 1, swept: false }))
-      if (left === 0 && swept) break
+      const { left } = await client.keeper.heal(healNow).catch(() => ({ left: 1 }))
+      found = left > 0 ? found : await checkAll(client).catch(() => found)
+      if (Object.entries(clean).every(([what, count]) => isNone(what, found, count))) break
     }
-    t.match(await checkAll(client), clean, name)
+    t.match(found, clean, name)
   }
   t.ok(existsSync(`${indexOf(servers, 0)}.damaged`), 'what was damaged is kept aside')
   await assertAllReadable(t, client)

@@ -55,11 +55,15 @@ function account(t: Test) {
     get index() {
       return index
     },
-    rot(sql: string) {
+    /** Each change on a connection of its own. */
+    rot(...changes: readonly string[]) {
       index.close()
-      const db = new Database(path)
-      db.exec(sql)
-      db.close()
+      for (const sql of changes) {
+        const db = new Database(path)
+        db.unsafeMode()
+        db.exec(sql)
+        db.close()
+      }
       index = AccountIndex.open(path)
       acceptor = new Acceptor(index, systemRandom)
     },
@@ -161,6 +165,21 @@ t.test('what all had up to the floor and one has no more is brought back there',
   t.match(acceptor.read({ keys: [key] }).registers, [{ register: { version: at(10) } }])
 })
 
+t.test(
+  'a register that is not listed where it should be makes the index one to set aside',
+  async (t) => {
+    const one = account(t)
+    one.index.assertListed()
+    // As if the entry of the index had gone.
+    const indexAs = (sql: string): string => `
+    PRAGMA writable_schema = ON;
+    UPDATE sqlite_schema SET sql = '${sql}' WHERE name = 'inodes_version';`
+    const whole = 'CREATE INDEX inodes_version ON inodes (version)'
+    one.rot(indexAs(`${whole} WHERE ino < 0`), 'REINDEX inodes_version', indexAs(whole))
+    t.throws(() => one.index.assertListed(), { code: 'damaged' })
+  },
+)
+
 t.test('a rotten transaction or state makes the index one that is not believed', async (t) => {
   const one = account(t)
   const vote = { id: at(20), epoch: 0, settles: [], body: write(at(10), after) }
@@ -189,4 +208,25 @@ t.test('an index of version 1 gets its checksums, and one of the future is refus
   one.acceptor.decide({ decisions: [{ id: at(20), commit: true, body: null, spares: [] }] })
   t.match(one.acceptor.read({ keys: [key] }).registers, [{ register: { value: after } }])
   t.throws(() => one.rot('PRAGMA user_version = 99'), { code: 'configuration' })
+})
+
+t.test('what is summed up of segments is summed up anew where it does not fit', async (t) => {
+  for (const change of [
+    "UPDATE segments SET md5 = replace(md5, '0', '1')",
+    'UPDATE segments SET length = 9',
+    'UPDATE segments SET refs = 0',
+    'UPDATE segments SET refs = 2',
+    'UPDATE segments SET held = 2',
+    'DELETE FROM segments',
+  ]) {
+    const one = account(t)
+    await one.index.checkSums()
+    one.rot(change)
+    await one.index.checkSums()
+    const { acceptor, index } = one
+    t.same(index.segments('', true, 9), [{ segment, referred: true }], change)
+    t.equal(index.heldPieces(segment.id), 1)
+    acceptor.install({ registers: [{ key, version: at(30), value: null }] })
+    t.same(index.deadSegments(at(30), 0, 9), change.includes('refs = 2') ? [] : [segment.id])
+  }
 })

@@ -271,9 +271,9 @@ export const mutants: readonly Mutant[] = [
     'blocks of different segments are mixed up',
     'dfc/segment-reader.js',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is compiled code.
-    'const key = `${segment.id}.${piece}.${chunkAt}`;',
+    'return `${id}.${piece}.${chunkAt}`;',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is compiled code.
-    'const key = `${segment.length}.${piece}.${chunkAt}`;',
+    'return `${id.length}.${piece}.${chunkAt}`;',
   ),
   mutant(
     'checksums are not checked',

@@ -1,0 +1,74 @@
+import { join } from 'node:path'
+import t from 'tap'
+import { type Clock, systemClock, systemRandom } from '../../src/clock.js'
+import type { ClientConfig } from '../../src/config.js'
+import { Client } from '../../src/dfc/client.js'
+import { tcpNetwork } from '../../src/network.js'
+import { UserOfDfc } from '../fixtures/client.js'
+import { checkAll, clean, healNow, openClient, putFile, readFile } from '../fixtures/library.js'
+import { startServers } from '../fixtures/servers.js'
+
+/** The config with its servers' addresses at other places. */
+function rearranged(config: ClientConfig, order: readonly number[]): ClientConfig {
+  const servers = config.servers.map((server, index) => ({
+    ...server,
+    address: config.servers[order[index] ?? 0]?.address ?? server.address,
+  }))
+  return { ...config, servers }
+}
+
+t.test('servers in another order, twice, or of another cluster are refused', async (t) => {
+  const servers = await startServers(t)
+  const config = servers.config()
+  const dfc = (name: string, one: ClientConfig) =>
+    new UserOfDfc(join(t.testdirName, name), one).dfc('list')
+  t.equal((await dfc('right', config)).status, 0)
+  const mixed = await dfc('mixed', rearranged(config, [1, 0, 2, 3]))
+  t.equal(mixed.status, 1)
+  t.match(
+    mixed.problems,
+    /is server \d of the cluster, not \d: the servers are listed in another order/,
+  )
+  const twice = await dfc('twice', rearranged(config, [0, 0, 2, 3]))
+  t.equal(twice.status, 1)
+  t.match(twice.problems, /an address that no other server has/)
+  await t.test('others', async (t) => {
+    const others = await startServers(t)
+    const own = others.config()
+    t.equal((await dfc('others', own)).status, 0)
+    const foreign = own.servers.map((server, index) =>
+      index === 2 ? (config.servers[2] ?? server) : server,
+    )
+    const outcome = await dfc('foreign', { ...own, servers: foreign })
+    t.equal(outcome.status, 1)
+    t.match(outcome.problems, /DFS3 belongs to another cluster/)
+  })
+})
+
+t.test('a client whose clock is a day off, either way, works with the others', async (t) => {
+  const servers = await startServers(t)
+  const client = await openClient(t, servers)
+  for (const days of [1, -1]) {
+    const offMs = days * 86_400_000
+    const clock: Clock = {
+      ...systemClock,
+      now: () => systemClock.now() + offMs,
+      monotonic: () => systemClock.monotonic(),
+      after: (delayMs, call) => systemClock.after(delayMs, call),
+    }
+    const options = { network: tcpNetwork, clock, random: systemRandom, config: servers.config() }
+    const off = await Client.open(options)
+    t.teardown(() => off.close())
+    await putFile(client, 'file', Buffer.from('first'))
+    await putFile(off, 'file', Buffer.from('second'))
+    t.equal(`${await readFile(client, 'file')}`, 'second')
+    await putFile(client, 'file', Buffer.from('third'))
+    t.equal(`${await readFile(off, 'file')}`, 'third')
+    t.match(await off.keeper.heal({ ...healNow, sweepAgeMs: 60_000 }), { left: 0, lost: [] })
+    await putFile(client, 'file', Buffer.from('fourth'))
+    t.equal(`${await readFile(off, 'file')}`, 'fourth')
+    t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
+    const { garbage: _, ...rest } = clean
+    t.match(await checkAll(client), rest)
+  }
+})

@@ -1,0 +1,60 @@
+/** Where a worker of the storm keeps its files: the client library, or a folder, which a mount is. */
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { systemClock, systemRandom } from '../../src/clock.js'
+import type { ClientConfig } from '../../src/config.js'
+import { Client } from '../../src/dfc/client.js'
+import { tcpNetwork } from '../../src/network.js'
+import { fileType, rootIno } from '../../src/wire/records.js'
+
+/** All of them throw what went wrong, with a `code`. */
+export interface Place {
+  put(name: string, bytes: Buffer): Promise<void>
+  /** Throws `exists` or EEXIST. */
+  create(name: string, bytes: Buffer): Promise<void>
+  read(name: string): Promise<Buffer>
+  rename(from: string, to: string): Promise<void>
+  remove(name: string): Promise<void>
+  close(): Promise<void>
+}
+
+export function folderPlace(folder: string): Place {
+  const pathOf = (name: string): string => join(folder, name)
+  return {
+    put: (name, bytes) => writeFile(pathOf(name), bytes),
+    create: (name, bytes) => writeFile(pathOf(name), bytes, { flag: 'wx' }),
+    read: (name) => readFile(pathOf(name)),
+    rename: (from, to) => rename(pathOf(from), pathOf(to)),
+    remove: (name) => rm(pathOf(name)),
+    close: async () => {},
+  }
+}
+
+/** Repairs in the background, as mounts do. */
+export async function libraryPlace(config: ClientConfig): Promise<Place> {
+  const options = { network: tcpNetwork, clock: systemClock, random: systemRandom }
+  const client = await Client.open({ ...options, config })
+  client.keeper.start()
+  const { content, namespace } = client
+  const staged = async (bytes: Buffer) => {
+    const source = (async function* () {
+      yield bytes
+    })()
+    const { content: made, inline } = await content.stage(source)
+    const rides = inline === undefined ? {} : { inline }
+    return { mode: fileType.file | 0o644, uid: 0, gid: 0, content: made, ...rides }
+  }
+  return {
+    put: async (name, bytes) => void (await namespace.replace(rootIno, name, await staged(bytes))),
+    create: async (name, bytes) =>
+      void (await namespace.create(rootIno, name, await staged(bytes))),
+    async read(name) {
+      const { inode } = await namespace.lookup(rootIno, name)
+      return content.read(inode, 0, inode.size)
+    },
+    rename: async (from, to) =>
+      void (await namespace.rename(rootIno, from, rootIno, to, 'replace')),
+    remove: async (name) => void (await namespace.unlink(rootIno, name)),
+    close: () => client.close(),
+  }
+}

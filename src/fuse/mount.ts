@@ -37,6 +37,8 @@ export class Mount {
   readonly #mountpoint: string
   readonly #session: Session
   readonly #watch: DeadMountWatch
+  /** As in the kernel's table of mounts; known when it is usable. */
+  #device: string | undefined
   #ended = false
 
   private constructor(fd: number, options: MountOptions) {
@@ -75,15 +77,17 @@ export class Mount {
       await mount.detach()
       throw error
     }
+    mount.#device = (await mountedAt(mountpoint))?.device
     if (isRoot) await mount.#readAhead()
     return mount
   }
 
   /** Takes the mount off whether it is in use or not: what is still running there gets errors. */
   async detach(): Promise<void> {
-    const isMounted = !this.#ended
     this.#ended = true
-    if (isMounted) {
+    const mounted = await mountedAt(this.#mountpoint)
+    // Somebody may have taken ours off already, and mounted something else.
+    if (mounted !== undefined && (this.#device ?? mounted.device) === mounted.device) {
       await promisify(execFile)('fusermount3', ['-u', '-z', '--', this.#mountpoint], {
         timeout: detachTimeoutMs,
       }).catch((error: unknown) => debugFuse('detach: %o', error))
@@ -95,9 +99,7 @@ export class Mount {
   /** More than the kernel begins with, which only root can set. */
   async #readAhead(): Promise<void> {
     try {
-      const mounted = await mountedAt(this.#mountpoint)
-      if (mounted === undefined) return
-      await writeFile(`/sys/class/bdi/${mounted.device}/read_ahead_kb`, String(readAheadKiB))
+      await writeFile(`/sys/class/bdi/${this.#device}/read_ahead_kb`, String(readAheadKiB))
     } catch (error) {
       debugFuse('read-ahead stays as it is: %o', error)
     }

@@ -126,6 +126,26 @@ t.test('a dead mount that is left all the same is replaced', async (t) => {
   t.equal(await again.out('echo x > f; cat f'), 'x')
 })
 
+t.test(
+  'a mount that the kernel gives up comes off, and what was written is kept',
+  { skip: process.getuid?.() !== 0 && 'only root can make the kernel do so' },
+  async (t) => {
+    const mount = await mounts.start('aborted')
+    // Its number names it in fusectl as well: Documentation/filesystems/fuse of the kernel.
+    const number = await mount.out('stat -c %d .')
+    const writer = mount.sh('exec 3> written; echo kept >&3; sleep 3')
+    await sleep(300)
+    const abort = `mount -t fusectl none . && cd "$0" && echo 1 > ${number}/abort; cd /; umount "$0"`
+    t.match(await shell(abort, mounts.folder('connections')), { status: 0 })
+    await until(() => !mount.isRunning)
+    t.notOk(isMounted(mount.mountpoint))
+    t.match(mount.said.join(''), /was unmounted/)
+    await writer
+    const again = await mounts.start('aborted')
+    t.equal(await again.out('cat written'), 'kept')
+  },
+)
+
 t.test('--local brings servers of its own, and stops them at the end', async (t) => {
   const ports = await freePorts()
   const folder = mounts.path('local')

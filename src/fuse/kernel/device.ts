@@ -30,7 +30,6 @@ export class Device {
   readonly #socket: Socket
   readonly #spare: Buffer<ArrayBuffer>[] = []
   #buffer = Buffer.allocUnsafeSlow(requestBytesMax)
-  #ended = false
 
   constructor(fd: number, { onRequest, onEnd }: DeviceEvents) {
     this.#fd = fd
@@ -47,10 +46,7 @@ export class Device {
       },
     })
     this.#socket.on('error', (error) => debugFuse('device: %o', error))
-    this.#socket.on('close', () => {
-      this.#ended = true
-      onEnd()
-    })
+    this.#socket.on('close', onEnd)
     this.#socket.resume()
   }
 
@@ -86,7 +82,8 @@ export class Device {
   }
 
   #send(parts: readonly Buffer[], bytes: number): void {
-    if (this.#ended) return
+    // From then on the descriptor may be that of something else.
+    if (this.#socket.destroyed) return
     const [first] = parts
     try {
       if (parts.length === 1 && first !== undefined) writeSync(this.#fd, first, 0, bytes)

@@ -91,7 +91,7 @@ export const limits = {
   /** A server that has not answered a read for so long is no longer the only one asked. */
   fetchHedgeMs: 300,
   blockCacheBytesMax: 64 * MiB,
-  registerCacheEntriesMax: 100_000,
+  registerCacheEntriesMax: 50_000,
   cacheLifeMs: 1_000,
   /** To read so many names of a folder costs about as much as to ask for one of them. */
   namesPerLookup: 16,

@@ -9,6 +9,7 @@ import type { Clock, Random, Time } from '../clock.js'
 import type { Client } from '../dfc/client.js'
 import type { Namespace, RenameHow } from '../dfc/namespace.js'
 import type { Content, Node } from '../dfc/node.js'
+import { coversEverything } from '../dfc/placement.js'
 import { Slots } from '../dfc/slots.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
@@ -107,7 +108,7 @@ export class Filesystem {
     try {
       return await this.#namespace.lookup(parent, name)
     } catch (error) {
-      const plain = plainName(name)
+      const plain = this.#plainName(name)
       if (plain === undefined || !isError(error, 'notFound', 'nameTooLong')) throw error
       return this.#namespace.lookup(parent, plain)
     }
@@ -259,8 +260,7 @@ export class Filesystem {
 
   async unlink(parent: number, name: string): Promise<void> {
     this.#assertWritable()
-    const real = await this.#realName(parent, name)
-    const node = await this.#namespace.unlink(parent, real, (ino) => this.files.has(ino))
+    const node = await this.#namespace.unlink(parent, name, (ino) => this.files.has(ino))
     this.kernel.forgetPlace(node.ino, parent, name)
     await this.#lostName(node)
   }
@@ -280,12 +280,11 @@ export class Filesystem {
     how: RenameHow,
   ): Promise<void> {
     this.#assertWritable()
-    const from = await this.#realName(fromParent, fromName)
     const isOpen = (ino: number): boolean => this.files.has(ino)
     const met = this.#cachedAt(toParent, toName)
     const { replaced } = await this.#namespace.rename(
       fromParent,
-      from,
+      fromName,
       toParent,
       toName,
       how,
@@ -484,17 +483,11 @@ export class Filesystem {
     throw new DfsError('stale')
   }
 
-  /** The name that a change given `name` is about: without the suffix if only that exists. */
-  async #realName(parent: number, name: string): Promise<string> {
-    const plain = plainName(name)
-    if (plain === undefined || this.#namespace.cachedEntry(parent, name) !== undefined) return name
-    try {
-      await this.#namespace.lookup(parent, name)
-      return name
-    } catch (error) {
-      if (!isError(error, 'notFound', 'nameTooLong')) throw error
-      return plain
-    }
+  /** The name without the suffix of incomplete files, while there can be any. */
+  #plainName(name: string): string | undefined {
+    const isSuffixed = name.length > incompleteSuffix.length && name.endsWith(incompleteSuffix)
+    if (!isSuffixed || coversEverything(new Set(this.#client.cluster.voters))) return undefined
+    return name.slice(0, -incompleteSuffix.length)
   }
 
   /** Throws `readOnly` at once, and not only when what was written is to be stored. */
@@ -502,11 +495,6 @@ export class Filesystem {
     if (this.#readOnly) throw new DfsError('readOnly', 'This mount is read-only')
     if (this.#client.cluster.voters.length < serversMin) throw new DfsError('readOnly')
   }
-}
-
-function plainName(name: string): string | undefined {
-  const isSuffixed = name.length > incompleteSuffix.length && name.endsWith(incompleteSuffix)
-  return isSuffixed ? name.slice(0, -incompleteSuffix.length) : undefined
 }
 
 function dataOf(

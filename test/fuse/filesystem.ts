@@ -195,6 +195,16 @@ t.test('lists a folder page by page, also backwards', async (t) => {
   t.same((await from(5))[0], 'n0005')
 })
 
+t.test('a name may end like that of an incomplete file', async (t) => {
+  await make('twin')
+  await write(filesystem, 'twin', 'plain')
+  await t.rejects(filesystem.lookup(rootIno, 'twin [incomplete]'), { code: 'notFound' })
+  await make('twin [incomplete]')
+  await write(filesystem, 'twin [incomplete]', 'literal')
+  t.equal(await read(elsewhere, 'twin'), 'plain')
+  t.equal(await read(elsewhere, 'twin [incomplete]'), 'literal')
+})
+
 t.test('a close reports what could not be stored, and the last one keeps it', async (t) => {
   await make('lost')
   const handle = await open(filesystem, 'lost', O_RDWR)

@@ -120,6 +120,9 @@ export const limits = {
   /** What the mount remembers of what it told the kernel: files. */
   kernelCacheEntriesMax: 20_000,
   handlesMax: 65_536,
+  /** Folders of which the latest page is remembered, and small files fetched ahead in them. */
+  siblingFoldersMax: 4,
+  siblingsAheadMax: 4,
   /** Written and not stored, in memory, of all files together: beyond it writers wait or spill. */
   draftBytesMax: 128 * MiB,
   /** What was only appended is committed after so long, even if the file stays open. */

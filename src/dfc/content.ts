@@ -71,11 +71,16 @@ export class ContentStore {
 
   /** The state that one open handle needs so that reading it from front to back is fast. */
   readAhead(): ReadAhead {
-    return new ReadAhead(this.#readAheadBudget, (content, at, length) => {
-      for (const slice of slices(content, at, length)) {
-        if (slice.kind === 'data') this.reader.prefetch(slice.segment, slice.offset, slice.length)
-      }
-    })
+    return new ReadAhead(this.#readAheadBudget, (content, at, length) =>
+      this.prefetch(content, at, length),
+    )
+  }
+
+  /** Begins to fetch a range, as far as there is capacity, and does not wait for it. */
+  prefetch(content: Content, at = 0, length = content.size): void {
+    for (const slice of slices(content, at, length)) {
+      if (slice.kind === 'data') this.reader.prefetch(slice.segment, slice.offset, slice.length)
+    }
   }
 
   /**

@@ -35,6 +35,7 @@ import type { Handle } from './open-file.js'
 import { type Opened, OpenFiles } from './open-files.js'
 import { OpenFolder } from './open-folder.js'
 import { RecoveryFolder } from './recovery-folder.js'
+import { Siblings } from './siblings.js'
 import { SpillSpace } from './spill-file.js'
 
 export interface FilesystemOptions {
@@ -54,6 +55,8 @@ export interface Space {
   readonly freeBytes: number
 }
 
+const accessMode = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR
+
 /** fallocate(2). */
 const keepSize = 1
 const punchHole = 2
@@ -71,6 +74,7 @@ export class Filesystem {
   readonly #namespace: Namespace
   readonly #readOnly: boolean
   readonly #clock: Clock
+  readonly #siblings = new Siblings()
   /** The threads of which an open was answered with `stale`: the next one is their second attempt. */
   readonly #sentBack = new LRUCache<number, true>({ max: limits.mountRequestsMax * 4 })
   /** What has lost its last name while only the kernel knows of it, until it does not either. */
@@ -310,6 +314,11 @@ export class Filesystem {
    */
   async open(ino: number, flags: number, caller: Caller, kills?: Caller): Promise<Opened> {
     const place = this.kernel.placeOf(ino)
+    if (place !== undefined && (flags & accessMode) === constants.O_RDONLY) {
+      for (const { inode } of this.#siblings.nextAfter(place.parent, place.name)) {
+        this.#client.content.prefetch(inode)
+      }
+    }
     const node = await this.#fresh(ino, place, caller.pid)
     return this.openNode(node, place?.name ?? String(ino), flags, kills)
   }
@@ -323,7 +332,7 @@ export class Filesystem {
   }
 
   openFolder(ino: number): OpenFolder {
-    return new OpenFolder(this.#namespace, ino)
+    return new OpenFolder(this.#namespace, ino, (names) => this.#siblings.note(ino, names))
   }
 
   /** The name under which a listing shows a file of which some part cannot be reached. */

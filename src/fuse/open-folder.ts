@@ -16,12 +16,19 @@ interface Page {
 export class OpenFolder {
   readonly ino: number
   readonly #namespace: Pick<Namespace, 'list'>
+  readonly #onPage: (names: readonly ListedName[]) => void
   #page: Page | undefined
   /** For each page: the number of its first name, and the name before that. */
   #starts: { readonly first: number; readonly after: string }[] = [{ first: 0, after: '' }]
 
-  constructor(namespace: Pick<Namespace, 'list'>, ino: number) {
+  /** `onPage` is told of each page when it has come. */
+  constructor(
+    namespace: Pick<Namespace, 'list'>,
+    ino: number,
+    onPage: (names: readonly ListedName[]) => void = () => {},
+  ) {
     this.#namespace = namespace
+    this.#onPage = onPage
     this.ino = ino
   }
 
@@ -52,6 +59,7 @@ export class OpenFolder {
     const { entries, more } = await this.#namespace.list(this.ino, start.after)
     this.#page = { first: start.first, names: entries, more }
     if ((this.#starts.at(-1)?.first ?? 0) < start.first) this.#starts.push(start)
+    this.#onPage(entries)
     return this.#page
   }
 }

@@ -14,10 +14,19 @@ function run(...args: readonly string[]): Verdict {
   return JSON.parse(said.split('\n')[0] ?? '') as Verdict
 }
 
+/** Sweeps at every moment, of everything there is, and many that want the same key. */
+const hastySweeps = 'age=-40 keys=1 clients=5 gap=10 repGap=30 faultGap=600 rep=4'.split(' ')
+
+/** And clients that hear nothing of their first round. */
+const unheardVotes =
+  'age=40 keys=1 clients=2 gap=5 repGap=10 faultGap=2000 loss=0 deaf=0.97 rep=5'.split(' ')
+
 t.test('the model of the replication rules shows no violation', async (t) => {
   t.match(run('7000', '80'), { seeds: 80, bad: 0 })
   t.match(run('8000', '80', 'dir=1', 'empty=1'), { seeds: 80, bad: 0 })
   t.match(run('9000', '80', 'rot=2'), { seeds: 80, bad: 0 })
+  t.match(run('0', '25', ...hastySweeps), { seeds: 25, bad: 0 })
+  t.match(run('775', '25', ...unheardVotes), { seeds: 25, bad: 0 })
 })
 
 t.test('the model finds a violation when a rule is switched off', async (t) => {
@@ -30,4 +39,6 @@ t.test('the model finds a violation when a rule is switched off', async (t) => {
     t.ok(run('0', '150', rule, ...args).bad > 0, rule)
   }
   t.ok(run('0', '150', '-rotquorum', 'rot=2').bad > 0, 'rotquorum')
+  t.ok(run('0', '25', '-few', ...hastySweeps).bad > 0, 'few')
+  t.ok(run('775', '25', '-heard', ...unheardVotes).bad > 0, 'heard')
 })

@@ -25,6 +25,8 @@ export type Committed =
   | { readonly committed: false; readonly why: 'conflict' | 'notEmpty'; readonly key: Key }
 
 const quorum = 3
+/** No rule commits what fewer servers voted for: a ballot with three promises wants two of them. */
+const votesOfCommitMin = 2
 const roundsMax = 5
 const timeoutsMax = 4
 const lockPatienceMs = 30
@@ -44,6 +46,17 @@ interface Attempt {
   why: 'conflict' | 'notEmpty'
   failure: DfsError | undefined
 }
+
+interface Refusal {
+  readonly index: number
+  readonly reply: Reply<'commit'>
+}
+
+/**
+ * What a server says whose vote was counted, decided by others and dropped by a sweep, all before it
+ * was asked again.
+ */
+const mayHaveForgotten: ReadonlySet<Reply<'commit'>['outcome']> = new Set(['fence', 'epoch'])
 
 export class Transactions {
   readonly #cluster: Cluster
@@ -103,7 +116,9 @@ export class Transactions {
       if (inline !== undefined) await this.#ensureCopies(attempt, inline)
       return { committed: true, id }
     }
-    if (fate === 'aborted') return this.#failed(attempt)
+    if (fate === 'aborted' || (fate === 'forgotten' && votesMax(attempt) < votesOfCommitMin)) {
+      return this.#failed(attempt)
+    }
     throw new DfsError('unknownOutcome', undefined, { cause: attempt.failure })
   }
 
@@ -167,7 +182,7 @@ export class Transactions {
         if (round > 0 || this.#cluster.voters.length < quorum) return false
         continue
       }
-      for (const { index, reply } of refusals) {
+      for (const { index, reply } of withoutRepeatedLocks(refusals)) {
         if (!(await this.#help(attempt, index, reply))) return false
       }
     }
@@ -178,8 +193,8 @@ export class Transactions {
   #count(
     attempt: Attempt,
     outcomes: readonly Outcome<'commit'>[],
-  ): 'committed' | 'final' | { index: number; reply: Reply<'commit'> }[] {
-    const refusals: { index: number; reply: Reply<'commit'> }[] = []
+  ): 'committed' | 'final' | Refusal[] {
+    const refusals: Refusal[] = []
     let final = false
     for (const { index, answer, error } of outcomes) {
       if (answer === undefined) {
@@ -188,7 +203,7 @@ export class Transactions {
         continue
       }
       const { reply } = answer
-      attempt.unheard.delete(index)
+      if (!mayHaveForgotten.has(reply.outcome)) attempt.unheard.delete(index)
       this.#cluster.versions.see(reply.hint)
       if (reply.outcome === 'yes') attempt.yes.add(index)
       else if (reply.outcome === 'committed') return 'committed'
@@ -247,4 +262,19 @@ function sparesAfter(
   if (inline === undefined || absent.size > 0 || yes.size < serverIndexes.length) return undefined
   const { segment, rotation } = inline
   return (server) => [{ segment: segment.id, piece: spareOf(server, rotation) }]
+}
+
+/** How many servers can have voted yes at most: a no is recorded nowhere. */
+function votesMax({ yes, unheard }: Attempt): number {
+  return yes.size + unheard.size
+}
+
+/** A transaction that is in the way on several servers is finished on all of them at once. */
+function withoutRepeatedLocks(refusals: readonly Refusal[]): Refusal[] {
+  const seen = new Set<Version>()
+  return refusals.filter(({ reply: { outcome, by } }) => {
+    const isRepeated = outcome === 'locked' && seen.has(by)
+    if (outcome === 'locked') seen.add(by)
+    return !isRepeated
+  })
 }

@@ -1,13 +1,13 @@
 'use strict';
 // Randomized model of the replication rules (docs/decisions/0001). node quorum-model.cjs [seed0] [count] [flags...]
 // flags: -name turns a correction off;  "written" = all off; v=1 traces.
-const FLAGS = { nobody: 1, installfirst: 1, empty: 1, ballot: 1, block: 1, epoch: 1, fill3: 1, floor: 1, clock: 1, sess: 1, readfix: 1, twophase: 1, fate: 1, shared: 1, rotskip: 1, rotmark: 1, rotquorum: 1, rotlock: 1 };
+const FLAGS = { nobody: 1, installfirst: 1, empty: 1, ballot: 1, block: 1, epoch: 1, fill3: 1, floor: 1, clock: 1, sess: 1, readfix: 1, twophase: 1, fate: 1, shared: 1, rotskip: 1, rotmark: 1, rotquorum: 1, rotlock: 1, heard: 1, few: 1 };
 function rngOf(s) { let a = s >>> 0; return () => { a = (a + 0x6D2B79F5) >>> 0; let t = a; t = Math.imul(t ^ (t >>> 15), t | 1); t ^= t + Math.imul(t ^ (t >>> 7), t | 61); return ((t ^ (t >>> 14)) >>> 0) / 4294967296; }; }
 
 function runSeed(seed, F, opt) {
   const rnd = rngOf(seed), ri = (n) => Math.floor(rnd() * n), chance = (p) => rnd() < p;
   const NK = opt.keys || 3, NC = opt.clients || 3, END = opt.end || 6000, TMO = 60;
-  let now = 0, seq = 0; const q = []; const viol = []; const log = []; const st = { ops: 0, acked: 0, failed: 0, unknown: 0, reads: 0, msgs: 0, lost: 0, crash: 0, wipe: 0, pause: 0, cut: 0, rec: 0, fill: 0, sweep: 0, ccrash: 0, late: 0, rot: 0, restored: 0 };
+  let now = 0, seq = 0; const q = []; const viol = []; const log = []; const st = { ops: 0, acked: 0, failed: 0, unknown: 0, reads: 0, msgs: 0, lost: 0, crash: 0, wipe: 0, pause: 0, cut: 0, rec: 0, fill: 0, sweep: 0, ccrash: 0, late: 0, rot: 0, restored: 0, few: 0 };
   const T = (s) => { if (opt.trace) log.push(now + ' ' + s); };
   const bad = (s) => { viol.push(s); T('!!! ' + s); };
   function at(t, f) { const e = { t, s: seq++, f }; let i = q.length; q.push(e); while (i) { const p = (i - 1) >> 1; if (q[p].t < e.t || (q[p].t === e.t && q[p].s < e.s)) break; q[i] = q[p]; i = p; } q[i] = e; }
@@ -100,7 +100,7 @@ function runSeed(seed, F, opt) {
     st.msgs++; if (lost(c, s)) { st.lost++; return; }
     const del = () => { const v = S[s]; if (!v.up) return; if (v.pausedTo > now) return at(v.pausedTo + ri(5), del);
       const r = v.handle(m); T(`s${s} <- c${c.id} ${fmt(m)} => ${fmt(r)}`);
-      if (lost(c, s)) { st.lost++; return; } at(now + delay(), () => { const g = c.gen; if (c.gen === g) cb(r, s); }); };
+      if (lost(c, s) || (opt.deaf && !quiet && m.first && chance(opt.deaf))) { st.lost++; return; } at(now + delay(), () => { const g = c.gen; if (c.gen === g) cb(r, s); }); };
     at(now + delay(), del);
   }
   const fmt = (o) => JSON.stringify(o, (k, v) => (k === 'recs' || k === 'regs') && v ? '#' + v.length : k === 'epoch' || k === 'inc' ? undefined : v);
@@ -169,8 +169,8 @@ function runSeed(seed, F, opt) {
     let got = [null, null, null, null]; const unheard = new Set(); let full = false;
     for (let i = 0; i < 5; i++) {
       if (now - born > 4 * TMO && i) break;
-      const o = yield* rpc(c, ALL.filter((s) => !got[s]), { op: 'commit', tid, body, epoch, settles }, null);
-      o.forEach((r, s) => { if (r && r.yes) got[s] = r; if (!got[s]) { if (r) { if (!r.blank) unheard.delete(s); } else unheard.add(s); } });
+      const o = yield* rpc(c, ALL.filter((s) => !got[s]), { op: 'commit', tid, body, epoch, settles, first: i === 0 }, null);
+      o.forEach((r, s) => { if (r && r.yes) got[s] = r; if (!got[s]) { if (r) { if (!r.blank && !(F.heard && ['fence', 'epoch'].includes(r.no))) unheard.delete(s); } else unheard.add(s); } });
       const d = good(o).find((r) => r.dec); if (d) { dec = d.dec; break; }
       if (got.filter(Boolean).length >= 3) { noteC(tid, 'fast'); ackedT.set(tid, { at: now, born }); st.acked++; T(`c${c.id} ACK ${tid}`);
         if (opt.onAck) opt.onAck();
@@ -185,6 +185,8 @@ function runSeed(seed, F, opt) {
     }
     if (!dec && F.ballot && !got.some(Boolean) && !unheard.size) { st.failed++; failedT.add(tid); return 'no:' + why; }
     let v = dec; if (!v) { if (F.ballot) v = yield* recover(c, tid, body); else { T(`c${c.id} abort ${tid}`); yield* tellAll(c, tid, 'A', body); v = 'A'; } }
+    // forgotten, and so decided: a commit needs two servers that voted yes, also where a ballot decides
+    if (v === 'F' && got.filter(Boolean).length + unheard.size <= (F.few ? 1 : 2)) { st.few++; v = 'A'; }
     if (v === 'A') { st.failed++; if (F.ballot) failedT.add(tid); return 'no:' + why; } if (v === 'C') { noteC(tid, 'own recovery'); ackedT.set(tid, { at: now, born }); st.acked++; return 'ok'; }
     st.unknown++; return 'unknown';
   }
@@ -249,7 +251,7 @@ function runSeed(seed, F, opt) {
   }
   function* sweep(c, force) { // fence on all four, settle everything below on all four, then floor
     if (!F.floor) return; st.sweep++; let o = yield* survey(c); if (good(o).length < 4) return; const inc = o.map((r) => r.inc);
-    const f = (Math.max(0, now - (force ? -50 : 5 * TMO)) * 16); if (F.twophase) { o = yield* rpc(c, ALL, { op: 'fence', f }); if (good(o).length < 4 || o.some((r, s) => r.inc !== inc[s])) return; }
+    const f = (Math.max(0, now - (force ? -50 : opt.age ?? 5 * TMO)) * 16); if (F.twophase) { o = yield* rpc(c, ALL, { op: 'fence', f }); if (good(o).length < 4 || o.some((r, s) => r.inc !== inc[s])) return; }
     for (let i = 0; i < 3; i++) {
       o = yield* survey(c, F.nobody); if (good(o).length < 4 || o.some((r, s) => r.inc !== inc[s])) return; if (F.nobody && !(yield* installAll(c, o))) return; const need = new Map(); for (const r of o) for (const x of r.recs) if (x.tid <= f) { const y = need.get(x.tid) || { n: 0 }; if (x.dec) { y.n++; y.dec = x.dec; y.body = x.body; } else y.body = y.body || x.body; need.set(x.tid, y); }
       const open = [...need].filter(([t, y]) => !(y.dec && o.every((r) => r.floor >= t || r.recs.find((x) => x.tid === t && x.dec))));

@@ -85,18 +85,28 @@ export class Account {
 
   /**
    * Votes on a transaction, and stores the pieces that travel with it, whatever the vote: a yes says
-   * that they are here. `entry` is the request as it came, for the log of votes. Throws `corrupt` when
-   * a piece does not match its checksums.
+   * that they are here. Only one that comes so late that repair has put its content in place, or that
+   * all four know what became of it, brings nothing: its spare piece would be one too many. `entry` is
+   * the request as it came, for the log of votes. Throws `corrupt` when a piece does not match its
+   * checksums.
    */
   commit(request: Request<'commit'>, payload: Buffer, entry: Buffer): Reply<'commit'> {
     const { pieces, ...transaction } = request
     // A blank account refuses the transaction: nothing of it may be left behind.
     if (this.acceptor.state !== 'voting') return this.acceptor.commit(transaction)
     checkInline(pieces, payload)
-    if (pieces.some(({ segment }) => this.index.knowsSegment(segment))) {
+    const isForgotten = transaction.id <= this.acceptor.floor
+    if (isForgotten || pieces.some(({ segment }) => this.index.knowsSegment(segment))) {
       this.acceptor.applyLate()
+      if (isForgotten) return this.acceptor.commit(transaction)
+      const beyondPlacement = pieces.filter(
+        ({ segment, piece }) =>
+          this.index.isPlaced(segment) && this.index.pieceOf(segment, piece) === undefined,
+      )
       this.#putInline(pieces, payload)
-      return this.acceptor.commit(transaction)
+      const reply = this.acceptor.commit(transaction)
+      if (reply.outcome !== 'yes') for (const piece of beyondPlacement) this.#remove(piece)
+      return reply
     }
     // Perhaps more than once: a group that is undone takes what it stored with it.
     const store = (): void => this.#putInline(pieces, payload)

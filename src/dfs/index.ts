@@ -735,6 +735,11 @@ export class AccountIndex {
     return this.#statements.segment.get(segment) !== undefined
   }
 
+  /** A register refers to it, and just two pieces of it are here. */
+  isPlaced(segment: string): boolean {
+    return this.#statements.placed.get(segment) !== undefined
+  }
+
   pieceOf(segment: string, piece: number): StoredPieceRow | undefined {
     const row = this.#statements.getPiece.get(segment, piece) as
       | { length: number; checksums: Buffer; content: number | null }
@@ -993,6 +998,9 @@ function prepare(db: Database.Database) {
       'UPDATE segments SET refs = ?, released = max(released, ?) WHERE segment = ?',
     ),
     segment: db.prepare('SELECT 1 FROM segments WHERE segment = ?').pluck(),
+    placed: db
+      .prepare('SELECT 1 FROM segments WHERE segment = ? AND refs > 0 AND held = 2 AND length >= 4')
+      .pluck(),
     holdPieces: db.prepare(`
       INSERT INTO segments VALUES (?, 0, ?, 0, '', '${noVersion}', ?)
       ON CONFLICT (segment) DO UPDATE SET held = held + excluded.held`),

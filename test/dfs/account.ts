@@ -1,9 +1,13 @@
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { build, wholeSlice } from '../../src/dfc/extents.js'
 import { limits } from '../../src/limits.js'
 import { checksumsOf } from '../../src/wire/checksum.js'
 import type { Request } from '../../src/wire/messages.js'
+import { inodeKey } from '../../src/wire/records.js'
+import { noVersion, versionOf } from '../../src/wire/version.js'
+import { sampleInode } from '../fixtures/inodes.js'
 import { emptyTransaction, hurriedClock, startServer } from '../fixtures/one-server.js'
 import { RawClient } from '../fixtures/raw-client.js'
 import { Seeded } from '../fixtures/seeded.js'
@@ -257,6 +261,53 @@ t.test('stores the pieces inside a commit before it votes', async (t) => {
   t.equal(await heldOf(client, segment), 0b0011)
   t.ok(readFileSync(file(segment, 1)).equals(bytes))
   t.match(await client.call('commit', commit, payload), { outcome: 'yes' }, 'sent again')
+})
+
+t.test('a commit that comes too late brings no piece beyond the placement', async (t) => {
+  const { client } = await open(t)
+  const { stamp } = await client.call('status', {})
+  const { incarnation } = stamp
+  await client.call('found', { incarnations: [incarnation, 1, 2, 3] })
+  const bytes = random.bytes(1000)
+  const checksums = checksumsOf(bytes)
+  const payload = Buffer.concat([bytes, bytes, bytes])
+
+  /** A change to this file with its content, a pair and a spare piece of it, as clients send it. */
+  const changeOf = (ino: number) => {
+    const segment = newSegment()
+    const pieces = [1, 2, 4].map((piece) => ({ segment, piece, length: bytes.length, checksums }))
+    const value = sampleInode(
+      build(4000, [wholeSlice({ id: segment, length: 4000, md5: segment })]),
+    )
+    const body = {
+      writes: [{ key: inodeKey(ino), value }],
+      preconditions: [{ key: inodeKey(ino), absent: true, version: noVersion }],
+      emptyFolders: [],
+    }
+    return { segment, value, commit: { ...emptyTransaction(pieces), body } }
+  }
+  const repair = async ({ segment, value, commit }: ReturnType<typeof changeOf>) => {
+    const registers = [{ key: commit.body.writes[0]?.key ?? '', version: commit.id, value }]
+    await client.call('install', { registers })
+    for (const piece of [1, 2]) await put(client, partsOf(segment, piece, bytes))
+  }
+
+  const installed = changeOf(7)
+  await repair(installed)
+  t.match(await client.call('commit', installed.commit, payload), { outcome: 'conflict' })
+  t.equal(await heldOf(client, installed.segment), 0b0011, 'repair had put it in place')
+
+  const missing = changeOf(8)
+  t.match(await client.call('commit', missing.commit, payload), { outcome: 'yes' })
+  t.equal(await heldOf(client, missing.segment), 0b1011, 'a vote keeps its spare piece')
+  const decisions = [{ id: missing.commit.id, commit: true, body: null, spares: [] }]
+  await client.call('decide', { decisions })
+
+  const forgotten = changeOf(9)
+  const floor = versionOf(Date.now() + 1000, 0, '00000000')
+  t.match(await client.call('floor', { floor, incarnation }), { raised: true })
+  t.match(await client.call('commit', forgotten.commit, payload), { outcome: 'fence' })
+  t.equal(await heldOf(client, forgotten.segment), 0, 'all four know what became of it')
 })
 
 t.test('syncs the pieces of any segments, also of those it does not have', async (t) => {

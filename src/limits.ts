@@ -153,6 +153,10 @@ export const limits = {
   lateMs: 50,
   lateCountMax: 64,
   lateBytesMax: 1 * MiB,
+  /** Registers of an account in memory, besides those on which a transaction is open. */
+  recentRegistersMax: 1024,
+  recentValueBytesMax: 1 * KiB,
+  unknownSegmentsMax: 256,
   /** In memory, of one account. */
   undecidedBytesMax: 128 * MiB,
   /** Pieces up to this size rest in the account's index: a file costs far more than its bytes. */

@@ -24,8 +24,9 @@ import {
   typeOf,
 } from '../wire/records.js'
 import { laterOf, noVersion, type Version } from '../wire/version.js'
-import type { AccountIndex, StoredRegister } from './index.js'
+import type { AccountIndex } from './index.js'
 import { Locks } from './locks.js'
+import type { StoredRegister } from './recent-registers.js'
 import { type Undecided, UndecidedRecords } from './undecided-records.js'
 import { MemoryVoteLog, type VoteLog } from './vote-log.js'
 
@@ -35,8 +36,8 @@ export type AccountState = Reply<'status'>['state']
 export interface LateVote {
   /** The request, for the log. */
   readonly entry: Buffer
-  /** Writes the pieces that came with it to the index. */
-  readonly store: () => void
+  /** Writes the pieces that came with it to the index, but for those that need not be there. */
+  readonly store: (without: Decision['spares']) => void
 }
 
 interface Vote extends LateVote {
@@ -214,13 +215,17 @@ export class Acceptor {
     this.#applied ??= { votes: [], decisions: [] }
     this.#applied.votes.push(...votes)
     this.#applied.decisions.push(...decisions)
-    const decided = new Set(decisions.map(({ id }) => id))
+    const decided = new Map(decisions.map(({ id, spares }) => [id, spares]))
     for (const { id, store } of votes) {
-      store()
+      const spares = decided.get(id)
+      store(spares ?? none)
       const record = this.#undecided.get(id)
-      if (record !== undefined && !decided.has(id)) this.#put(record)
+      if (record !== undefined && spares === undefined) this.#put(record)
     }
-    for (const decision of decisions) this.#decide(decision)
+    const voted = new Set(votes.map(({ id }) => id))
+    for (const decision of decisions) {
+      this.#decide(voted.has(decision.id) ? { ...decision, spares: none } : decision)
+    }
   }
 
   /** The running group is stored. */
@@ -687,7 +692,7 @@ export class Acceptor {
    * nobody knows how old it is: it waits for a repair, which brings the latest.
    */
   #set(key: Key, version: Version, value: Buffer | null): void {
-    const current = this.#index.wholeRegister(key)
+    const current = this.#index.recentRegister(key)
     if (current === undefined) {
       this.#rotMark = (this.#rotMark + 1) % 2 ** 32
       return
@@ -739,6 +744,7 @@ export class Acceptor {
 }
 
 const noBytes = Buffer.alloc(0)
+const none: Decision['spares'] = []
 
 const unknown = {
   body: null,

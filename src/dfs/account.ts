@@ -8,8 +8,14 @@ import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
 import { matchesChecksums } from '../wire/checksum.js'
 import { Reader } from '../wire/codec.js'
-import { type InlinePiece, messages, type Reply, type Request } from '../wire/messages.js'
-import { Acceptor } from './acceptor.js'
+import {
+  type Decision,
+  type InlinePiece,
+  messages,
+  type Reply,
+  type Request,
+} from '../wire/messages.js'
+import { Acceptor, type LateVote } from './acceptor.js'
 import { Collector } from './collector.js'
 import type { AccountIndex, StoredPieceRow } from './index.js'
 import { Lease } from './lease.js'
@@ -109,9 +115,9 @@ export class Account {
       return reply
     }
     // Perhaps more than once: a group that is undone takes what it stored with it.
-    const store = (): void => this.#putInline(pieces, payload)
+    const store: LateVote['store'] = (without) => this.#putInline(pieces, payload, without)
     const reply = this.acceptor.commit(transaction, { entry, store })
-    if (reply.outcome !== 'yes') store()
+    if (reply.outcome !== 'yes') store([])
     this.#lateBytes += entry.length
     const isMuch =
       this.#lateBytes > limits.lateBytesMax || this.acceptor.lateCount > limits.lateCountMax
@@ -138,8 +144,14 @@ export class Account {
     }
   }
 
-  #putInline(inline: readonly InlinePiece[], payload: Buffer): void {
-    const pieces = inlineBytes(inline, payload)
+  #putInline(
+    inline: readonly InlinePiece[],
+    payload: Buffer,
+    without: Decision['spares'] = [],
+  ): void {
+    const isSpare = (one: PieceName): boolean =>
+      without.some(({ segment, piece }) => segment === one.segment && piece === one.piece)
+    const pieces = inlineBytes(inline, payload).filter((piece) => !isSpare(piece))
     const [first] = pieces
     if (first === undefined) return
     const { segment } = first

@@ -20,7 +20,8 @@ import {
   parseKey,
   type Segment,
 } from '../wire/records.js'
-import { noVersion, type Version } from '../wire/version.js'
+import { laterOf, noVersion, type Version } from '../wire/version.js'
+import { RecentRegisters, type StoredRegister } from './recent-registers.js'
 import {
   type EntryRow,
   entryChecksum,
@@ -73,10 +74,8 @@ CREATE TABLE IF NOT EXISTS pieces (
 CREATE TABLE IF NOT EXISTS contents (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 `
 
-/** A register as stored: `value` null is a tombstone; a version of `noVersion` was never written. */
-export interface StoredRegister {
-  readonly version: Version
-  readonly value: Buffer | null
+interface CheckedRegister extends StoredRegister {
+  readonly checksum: number | null
 }
 
 export interface StoredFolder {
@@ -180,7 +179,7 @@ export interface StoredPieceRow {
   readonly content: number | null
 }
 
-const never: StoredRegister = { version: noVersion, value: null }
+const never: CheckedRegister = { version: noVersion, value: null, checksum: null }
 const none = Buffer.alloc(0)
 /** Inodes may be large: so many are read before their size is looked at. */
 const rowsAtOnce = 128
@@ -198,6 +197,11 @@ export class AccountIndex {
   readonly #onCommit: (() => void)[] = []
   /** Registers that were found rotten and have not been restored since. */
   readonly #rotten = new Set<Key>()
+  readonly #recent = new RecentRegisters()
+  /** Segments of which nothing is known here, so that who stores the first piece need not ask again. */
+  readonly #unknownSegments = new Set<string>()
+  /** At least the id of the newest record: most ids that are asked for are newer. */
+  #newestRecord: Version
   /** A register was restored whose old value is not known: references may be counted too high. */
   #mayMiscount = false
   /** Counted when the index opens and kept with every change. */
@@ -222,6 +226,7 @@ export class AccountIndex {
       this.#db.exec(schema)
       this.#statements = prepare(this.#db)
       this.#totals = this.#countTotals()
+      this.#newestRecord = this.#statements.newestRecord.get() as Version
     } catch (thrown) {
       this.#db.close()
       throw thrown
@@ -263,6 +268,8 @@ export class AccountIndex {
     } catch (thrown) {
       if (this.#db.inTransaction) this.#statements.rollback.run()
       this.#totals = totals
+      this.#recent.clear()
+      this.#unknownSegments.clear()
       for (const undo of this.#onRollback) undo()
       throw storageError(this.#failure ?? thrown)
     } finally {
@@ -375,11 +382,20 @@ export class AccountIndex {
 
   /** Throws `corrupt` when it has rotted: then nobody here knows even its version. */
   register(key: Key): StoredRegister {
-    return this.wholeRegister(key) ?? this.#rot(key)
+    return this.recentRegister(key) ?? this.#rot(key)
   }
 
-  /** Undefined when it has rotted. */
-  wholeRegister(key: Key): StoredRegister | undefined {
+  /** Undefined when it has rotted, unless it was read or written a moment ago. */
+  recentRegister(key: Key): StoredRegister | undefined {
+    const recent = this.#recent.get(key)
+    if (recent !== undefined) return recent
+    const stored = this.wholeRegister(key)
+    if (stored !== undefined) this.#recent.set(key, stored)
+    return stored
+  }
+
+  /** As it is on the disk; undefined when it has rotted. */
+  wholeRegister(key: Key): CheckedRegister | undefined {
     const parsed = parseKey(key)
     if (parsed.kind === 'inode') {
       const row = this.#inodeRow(parsed.ino)
@@ -389,7 +405,8 @@ export class AccountIndex {
     const row = this.#entryRow(parsed.parent, parsed.name)
     if (row === undefined) return never
     if (!isWholeEntry(parsed.parent, parsed.name, row)) return undefined
-    return { version: row.version, value: entryValue(row.ino, row.type) }
+    const { version, checksum } = row
+    return { version, value: entryValue(row.ino, row.type), checksum }
   }
 
   inode(ino: number): StoredRegister {
@@ -424,6 +441,7 @@ export class AccountIndex {
   }
 
   #noteRotten(key: Key): void {
+    this.#recent.delete(key)
     if (this.#rotten.size >= limits.badCopiesMax) return
     if (this.#rotten.size === 0) notice(`a register has rotted on the disk: ${JSON.stringify(key)}`)
     this.#rotten.add(key)
@@ -482,6 +500,7 @@ export class AccountIndex {
     this.#write(() => {
       if (parsed.kind === 'inode') this.#setInode(parsed.ino, version, value, before)
       else this.#setEntry(parsed.parent, parsed.name, version, value, before)
+      this.#recent.set(key, { version, value })
     })
   }
 
@@ -522,6 +541,7 @@ export class AccountIndex {
       if (parsed.kind === 'inode') this.#statements.dropInode.run(parsed.ino)
       else this.#statements.dropEntry.run(parsed.parent, parsed.name)
       this.#rotten.delete(key)
+      this.#recent.delete(key)
       if (version !== noVersion) this.setRegister(key, version, value)
       if (parsed.kind === 'entry') this.#sumUpFolder(parsed.parent)
       else this.#mayMiscount = true
@@ -561,6 +581,7 @@ export class AccountIndex {
     for (const { segment } of wrong) {
       this.#statements.setReferences.run(counts.get(segment) ?? 0, version, segment)
     }
+    this.#unknownSegments.clear()
     for (const { id, length, md5 } of referred.values()) {
       this.#statements.describe.run(id, counts.get(id) ?? 0, length, md5, this.now())
     }
@@ -577,7 +598,9 @@ export class AccountIndex {
     const now = this.now()
     if (after !== null) {
       for (const { id, length, md5 } of decodeInode(after).segments) {
-        if (!old.delete(id)) this.#statements.refer.run(id, length, md5, now)
+        if (old.delete(id)) continue
+        this.#statements.refer.run(id, length, md5, now)
+        this.#unknownSegments.delete(id)
       }
     }
     for (const id of old) this.#statements.unrefer.run(version, id)
@@ -586,6 +609,7 @@ export class AccountIndex {
   // -- records -----------------------------------------------------------------------------------
 
   record(id: Version): StoredRecord | undefined {
+    if (id > this.#newestRecord) return undefined
     const row = this.#statements.getRecord.get(id) as RecordRow | undefined
     return row && recordOf(row)
   }
@@ -606,6 +630,7 @@ export class AccountIndex {
       ever_commit: Number(everCommit),
       decision: commit === null ? null : Number(commit),
     }
+    this.#newestRecord = laterOf(this.#newestRecord, id)
     this.#write(() => this.#statements.putRecord.run({ ...row, checksum: recordChecksum(row) }))
   }
 
@@ -638,22 +663,13 @@ export class AccountIndex {
         if (whole === undefined) this.#noteRotten(key)
         // The row is in order and the database's own index of it is not: others may be missing in it.
         else if (whole.version !== version) rottenRow('an index')
-        else registers.push({ key, version, bytes, checksum: this.#checksumOf(key) })
+        else registers.push({ key, version, bytes, checksum: whole.checksum ?? 0 })
       }
       more = places.length === limit
       if (!more) return { registers, more }
       last = places.at(-1) ?? last
     }
     return { registers, more: true }
-  }
-
-  #checksumOf(key: Key): number {
-    const parsed = parseKey(key)
-    const row =
-      parsed.kind === 'inode'
-        ? this.#inodeRow(parsed.ino)
-        : this.#entryRow(parsed.parent, parsed.name)
-    return row?.checksum ?? 0
   }
 
   #places(afterVersion: Version, afterKey: Key, limit: number): Place[] {
@@ -682,6 +698,7 @@ export class AccountIndex {
   dropUpTo(floor: Version): void {
     const { dropDeadInodes, dropDeadEntries, dropRecords } = this.#statements
     this.#write(() => {
+      this.#recent.clear()
       dropDeadInodes.run(floor)
       dropDeadEntries.run(floor)
       dropRecords.run(floor)
@@ -701,13 +718,13 @@ export class AccountIndex {
     checksums: readonly number[],
     bytes?: Buffer,
   ): void {
-    const { putPiece, putContent, dropContent, holdPieces } = this.#statements
+    const { putPiece, putContent, dropContent } = this.#statements
     this.#write(() => {
       const before = this.pieceOf(segment, piece)
       if (before?.content != null) dropContent.run(before.content)
       const content = bytes === undefined ? null : putContent.run(bytes).lastInsertRowid
       putPiece.run(segment, piece, length, packed(checksums), content)
-      if (before === undefined) holdPieces.run(segment, 1, this.now())
+      if (before === undefined) this.#hold(segment, 1)
       this.#totals.pieces += before ? 0 : 1
       this.#totals.bytes += length - (before?.length ?? 0)
     })
@@ -718,21 +735,30 @@ export class AccountIndex {
     segment: string,
     pieces: readonly { piece: number; checksums: readonly number[]; bytes: Buffer }[],
   ): void {
-    const { putPiece, putContent, holdPieces } = this.#statements
+    const { putPiece, putContent } = this.#statements
     this.#write(() => {
       for (const { piece, checksums, bytes } of pieces) {
         const { lastInsertRowid } = putContent.run(bytes)
         putPiece.run(segment, piece, bytes.length, packed(checksums), lastInsertRowid)
         this.#totals.bytes += bytes.length
       }
-      holdPieces.run(segment, pieces.length, this.now())
+      this.#hold(segment, pieces.length)
       this.#totals.pieces += pieces.length
     })
   }
 
+  #hold(segment: string, count: number): void {
+    this.#statements.holdPieces.run(segment, count, this.now())
+    this.#unknownSegments.delete(segment)
+  }
+
   /** Whether a piece of it is here, or a register refers to it. */
   knowsSegment(segment: string): boolean {
-    return this.#statements.segment.get(segment) !== undefined
+    if (this.#unknownSegments.has(segment)) return false
+    if (this.#statements.segment.get(segment) !== undefined) return true
+    if (this.#unknownSegments.size >= limits.unknownSegmentsMax) this.#unknownSegments.clear()
+    this.#unknownSegments.add(segment)
+    return false
   }
 
   /** A register refers to it, and just two pieces of it are here. */
@@ -1022,6 +1048,7 @@ function prepare(db: Database.Database) {
     dropDeadInodes: db.prepare('DELETE FROM inodes WHERE value IS NULL AND version <= ?'),
     dropDeadEntries: db.prepare('DELETE FROM entries WHERE ino IS NULL AND version <= ?'),
     dropRecords: db.prepare('DELETE FROM records WHERE id <= ?'),
+    newestRecord: db.prepare(`SELECT coalesce(max(id), '${noVersion}') FROM records`).pluck(),
     records: db.prepare('SELECT id, decision FROM records WHERE id > ? ORDER BY id LIMIT ?'),
     undecidedAfter: db.prepare(`
       SELECT id, decision FROM records WHERE decision IS NULL AND id > ? ORDER BY id LIMIT ?`),

@@ -3,6 +3,7 @@ import { systemRandom } from '../../src/clock.js'
 import { Acceptor } from '../../src/dfs/acceptor.js'
 import { AccountIndex } from '../../src/dfs/index.js'
 import { limits } from '../../src/limits.js'
+import type { Decision } from '../../src/wire/messages.js'
 import {
   encodeEntry,
   entryKey,
@@ -226,6 +227,41 @@ t.test('what cannot be stored is undone in memory too', async (t) => {
   )
   t.match(shown(acceptor, entryKey(1, 'a')), { lock: null })
   t.equal(vote(acceptor, at(11), create('a')).outcome, 'yes')
+})
+
+t.test(
+  'what came with a vote and is known to be spare when that is written is left out',
+  async (t) => {
+    const { acceptor } = voting()
+    const spares = [{ segment: 'ab'.repeat(16), piece: 3 }]
+    const stored: unknown[] = []
+    const logged = (id: string, name: string, settles: readonly Decision[]) =>
+      acceptor.commit(
+        { id, epoch: 0, settles, body: create(name) },
+        { entry: Buffer.from(id), store: (without) => void stored.push(without) },
+      )
+    logged(at(10), 'a', [])
+    logged(at(11), 'b', [{ id: at(10), commit: true, body: null, spares }])
+    acceptor.applyLate()
+    t.same(stored, [spares, []])
+    t.match(shown(acceptor, entryKey(1, 'a')), { version: at(10), lock: null })
+    t.match(shown(acceptor, entryKey(1, 'b')), { lock: at(11) })
+  },
+)
+
+t.test('what was read is forgotten when a change is undone', async (t) => {
+  const { acceptor, index } = voting()
+  const key = entryKey(1, 'a')
+  vote(acceptor, at(10), create('a'))
+  t.throws(() =>
+    index.group(() => {
+      decide(acceptor, at(10), true)
+      throw new Error('the disk is full')
+    }),
+  )
+  t.equal(index.register(key).version, noVersion)
+  decide(acceptor, at(10), true)
+  t.equal(index.register(key).version, at(10))
 })
 
 t.test('a malformed transaction is refused before it leaves a trace', async (t) => {

@@ -1,0 +1,43 @@
+/**
+ * Registers that were read or written a moment ago. A transaction looks at the same ones when it is
+ * voted on and when it is decided, and the next one often at those again; a row of SQLite costs as
+ * much as all the rest of such a look. Only small values are kept, and none that was not on the disk.
+ */
+import { limits } from '../limits.js'
+import type { Key } from '../wire/records.js'
+import type { Version } from '../wire/version.js'
+
+/** A register as stored: `value` null is a tombstone; a version of `noVersion` was never written. */
+export interface StoredRegister {
+  readonly version: Version
+  readonly value: Buffer | null
+}
+
+export class RecentRegisters {
+  /** The least recently stored first. */
+  readonly #registers = new Map<Key, StoredRegister>()
+
+  get(key: Key): StoredRegister | undefined {
+    return this.#registers.get(key)
+  }
+
+  /** A large one is forgotten instead. Of the value a copy is kept: it may be a view into a frame. */
+  set(key: Key, { version, value }: StoredRegister): void {
+    this.#registers.delete(key)
+    if (value !== null && value.length > limits.recentValueBytesMax) return
+    this.#registers.set(key, { version, value: value && Buffer.from(value) })
+    if (this.#registers.size <= limits.recentRegistersMax) return
+    for (const oldest of this.#registers.keys()) {
+      this.#registers.delete(oldest)
+      break
+    }
+  }
+
+  delete(key: Key): void {
+    this.#registers.delete(key)
+  }
+
+  clear(): void {
+    this.#registers.clear()
+  }
+}

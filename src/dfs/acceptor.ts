@@ -59,8 +59,14 @@ export class Acceptor {
   /** Votes that are in the log and not in the index yet, and those that the running group gave. */
   #votes: Vote[] = []
   #newVotes: Vote[] = []
-  /** Decisions that came with commits and are not applied yet; their transactions keep their locks. */
-  #decisions: Decision[] = []
+  /** Decisions that came with commits and are not in the index yet. */
+  #decisions = new Map<Version, Decision>()
+  /** What they make of registers. */
+  readonly #ahead = new Map<Key, StoredRegister>()
+  /** Those of them that came in the running group: they are not in the log yet. */
+  #newDecisions: Version[] = []
+  /** Some are not in the log and will not be: nothing may be voted for that relies on them. */
+  #mustApply = false
   /** What the running group has written to the index, in case it is undone. */
   #applied: { readonly votes: Vote[]; readonly decisions: Decision[] } | undefined
   #state: AccountState = 'blank'
@@ -194,12 +200,11 @@ export class Acceptor {
 
   /** How much waits for `applyLate`. */
   get lateCount(): number {
-    return this.#votes.length + this.#decisions.length
+    return this.#votes.length + this.#decisions.size
   }
 
   /**
-   * Writes to the index what was only logged, and applies the decisions that came with commits: a
-   * moment after the votes that clients wait for, and many at once. To be called, inside a group,
+   * Writes to the index what was only logged, and the decisions that came with commits: a moment after the votes that clients wait for, and many at once. To be called, inside a group,
    * before anything that could tell the difference.
    */
   applyLate(): void {
@@ -208,10 +213,11 @@ export class Acceptor {
 
   #apply(): void {
     const votes = [...this.#votes, ...this.#newVotes]
-    const decisions = this.#decisions
+    const decisions = [...this.#decisions.values()]
     this.#votes = []
     this.#newVotes = []
-    this.#decisions = []
+    this.#decisions.clear()
+    this.#ahead.clear()
     this.#applied ??= { votes: [], decisions: [] }
     this.#applied.votes.push(...votes)
     this.#applied.decisions.push(...decisions)
@@ -232,8 +238,10 @@ export class Acceptor {
   #logVotes(): void {
     if (this.#applied !== undefined) {
       this.#applied = undefined
+      this.#mustApply = false
       this.#log.clear()
     }
+    this.#newDecisions = []
     if (this.#newVotes.length === 0) return
     this.#log.append(this.#newVotes.map(({ entry }) => entry))
     for (const vote of this.#newVotes) this.#votes.push({ ...vote, isLogged: true })
@@ -244,15 +252,22 @@ export class Acceptor {
   #undo(): void {
     const { votes, decisions } = this.#applied ?? { votes: [], decisions: [] }
     this.#votes = [...votes.filter(({ isLogged }) => isLogged), ...this.#votes]
-    this.#decisions = [...decisions, ...this.#decisions]
+    const open = [...decisions, ...this.#decisions.values()]
     this.#newVotes = []
     this.#applied = undefined
+    this.#mustApply ||= this.#newDecisions.length > 0
+    this.#newDecisions = []
     this.#load()
     for (const { id, body } of this.#votes) this.#hold({ ...unknown, id, body, yes: true })
+    this.#decisions.clear()
+    this.#ahead.clear()
+    for (const decision of open) if (this.#isProtected(decision)) this.#decideAhead(decision)
   }
 
   /** A vote from the log of a process that was ended before it could write it to the index. */
   restoreVote({ id, settles, body }: Pick<Request<'commit'>, 'id' | 'settles' | 'body'>): void {
+    // As when it was given: it may rely on them.
+    for (const decision of settles) this.#decide(decision)
     if (
       this.#undecided.get(id) === undefined &&
       this.#decisionOf(id) === undefined &&
@@ -261,23 +276,41 @@ export class Acceptor {
       this.#keep({ ...unknown, id, body, yes: true })
       this.#locks.take(id, body)
     }
-    for (const decision of settles) this.#decide(decision)
   }
 
   /**
    * The vote. A yes is recorded with its locks; a no leaves nothing behind. With `late` a yes is only
    * logged, and written to the index by `applyLate`.
    */
-  commit(
-    { id, epoch, settles, body }: Omit<Request<'commit'>, 'pieces'>,
-    late?: LateVote,
-  ): CommitReply {
+  commit(request: Omit<Request<'commit'>, 'pieces'>, late?: LateVote): CommitReply {
     this.#assertFilled()
+    const { id, settles } = request
     assertDecisions(settles)
-    for (const decision of settles) {
-      if (late !== undefined && this.#isProtected(decision)) this.#decisions.push(decision)
-      else this.#decide(decision)
+    if (this.#mustApply) this.applyLate()
+    for (const decision of settles) this.#settle(decision, late !== undefined)
+    try {
+      return this.#vote(request, late)
+    } finally {
+      // The log has the decisions with this vote. Without it they must not wait.
+      if (this.#newDecisions.length > 0 && this.#newVotes.at(-1)?.id !== id) this.applyLate()
     }
+  }
+
+  #settle(decision: Decision, isLate: boolean): void {
+    if (isLate && decision.commit && this.#decisions.has(decision.id)) return
+    if (isLate && this.#isProtected(decision)) {
+      this.#newDecisions.push(decision.id)
+      this.#decideAhead(decision)
+      return
+    }
+    this.applyLate()
+    this.#decide(decision)
+  }
+
+  #vote(
+    { id, epoch, body }: Omit<Request<'commit'>, 'pieces' | 'settles'>,
+    late: LateVote | undefined,
+  ): CommitReply {
     const refuse = (outcome: CommitReply['outcome'], why: Refusal = {}): CommitReply => ({
       stamp: this.stamp(),
       outcome,
@@ -296,14 +329,10 @@ export class Acceptor {
     assertWellFormed(body)
     if (epoch < this.#epoch) return refuse('epoch')
     if (id <= this.#fence) return refuse('fence', { hint: this.#fence })
-    let by = this.#locks.blocker(id, body)
-    if (by !== undefined && this.#decisions.length > 0) {
-      this.applyLate()
-      by = this.#locks.blocker(id, body)
-    }
+    const by = this.#locks.blocker(id, body)
     if (by !== undefined) return refuse('locked', { by })
     for (const { key, absent, version } of body.preconditions) {
-      const register = this.#index.register(key)
+      const register = this.#ahead.get(key) ?? this.#index.register(key)
       if (absent && register.value === null) {
         if (register.version > version && register.version > this.#fence) {
           return refuse('conflict', { key, hint: register.version })
@@ -314,6 +343,8 @@ export class Acceptor {
       }
       if (id <= register.version) return refuse('conflict', { key, hint: register.version })
     }
+    // What is derived from registers is in the index only.
+    if (body.emptyFolders.length > 0) this.applyLate()
     for (const folder of body.emptyFolders) {
       if (this.#index.folder(folder).live === 0) continue
       const name = this.#index.someLiveName(folder)
@@ -652,10 +683,34 @@ export class Acceptor {
     return this.#index.record(id)?.commit ?? undefined
   }
 
-  /** Until it is applied, locks keep others from what the decision is about. */
+  /**
+   * What the decision is about is known here, in full and as it is before: its locks saw to that. So it
+   * may count before it is in the index.
+   */
   #isProtected({ id, commit }: Decision): boolean {
     const record = this.#undecided.get(id)
-    return commit && record?.body != null && (record.yes || record.everCommit)
+    if (!commit || record?.body == null || !(record.yes || record.everCommit)) return false
+    return record.body.writes.every(({ key }) => this.#current(key) !== undefined)
+  }
+
+  /** As `#decide`, but for what is in the index, which `applyLate` sees to. */
+  #decideAhead(decision: Decision): void {
+    const { id } = decision
+    const body = this.#undecided.get(id)?.body
+    if (body == null) return
+    for (const { key, value } of body.writes) {
+      const current = this.#current(key)
+      if (current !== undefined && this.#replaces(id, current)) {
+        this.#ahead.set(key, { version: id, value })
+      }
+    }
+    this.#locks.release(id, body)
+    this.#decisions.set(id, decision)
+  }
+
+  /** Undefined when it has rotted. */
+  #current(key: Key): StoredRegister | undefined {
+    return this.#ahead.get(key) ?? this.#index.recentRegister(key)
   }
 
   /** Returns whether the decision is known here afterwards. The first decision wins. */
@@ -697,10 +752,12 @@ export class Acceptor {
       this.#rotMark = (this.#rotMark + 1) % 2 ** 32
       return
     }
+    if (this.#replaces(version, current)) this.#index.setRegister(key, version, value, current)
+  }
+
+  #replaces(version: Version, current: StoredRegister): boolean {
     const exists = current.version !== noVersion
-    if (version > current.version && (exists || version > this.#floor)) {
-      this.#index.setRegister(key, version, value, current)
-    }
+    return version > current.version && (exists || version > this.#floor)
   }
 
   #seen(key: Key, register: StoredRegister): Seen {

@@ -249,6 +249,77 @@ t.test(
   },
 )
 
+/** Commits as a server does, in a group of its own; the votes are logged and not in the index. */
+function logged(
+  { acceptor, index }: { acceptor: Acceptor; index: AccountIndex },
+  id: string,
+  transaction: Transaction,
+  settles: readonly string[] = [],
+) {
+  const decisions = settles.map((one) => ({ id: one, commit: true, body: null, spares: [] }))
+  const request = { id, epoch: 0, settles: decisions, body: transaction }
+  return index.group(() => acceptor.commit(request, { entry: Buffer.from(id), store() {} }))
+}
+
+const key = entryKey(1, 'a')
+const again = (version: string): Transaction =>
+  body([{ key, value: file }], [{ key, absent: false, version }])
+
+t.test('a decision counts for the commit that brings it, before it is in the index', async (t) => {
+  const one = voting()
+  t.equal(logged(one, at(10), create('a')).outcome, 'yes')
+  t.match(logged(one, at(11), again(at(10))), { outcome: 'locked', by: at(10) })
+  t.equal(logged(one, at(12), again(at(10)), [at(10)]).outcome, 'yes')
+  t.equal(logged(one, at(13), again(at(12)), [at(12)]).outcome, 'yes')
+  t.equal(one.index.register(key).version, noVersion, 'nothing is in the index yet')
+  t.match(logged(one, at(14), again(at(12))), { outcome: 'locked', by: at(13) })
+  one.index.group(() => one.acceptor.applyLate())
+  t.match(shown(one.acceptor, key), { version: at(12), lock: at(13) })
+})
+
+t.test('a folder counts as empty when the decisions that emptied it came along', async (t) => {
+  const one = voting()
+  logged(one, at(10), create('a'))
+  decide(one.acceptor, at(10), true)
+  const gone = body([{ key, value: null }], [{ key, absent: false, version: at(10) }])
+  t.equal(logged(one, at(11), gone).outcome, 'yes')
+  const rmdir = body([{ key: inodeKey(1), value: null }], [], [1])
+  t.equal(logged(one, at(12), rmdir).outcome, 'notEmpty')
+  t.equal(logged(one, at(13), rmdir, [at(11)]).outcome, 'yes')
+})
+
+t.test(
+  'a decision is in the index at once when the commit that brought it is not logged',
+  async (t) => {
+    const one = voting()
+    logged(one, at(10), create('a'))
+    t.equal(logged(one, at(11), create('a'), [at(10)]).outcome, 'conflict')
+    t.equal(one.index.register(key).version, at(10))
+  },
+)
+
+t.test('nothing relies on a decision that came in a group which was undone', async (t) => {
+  const one = voting()
+  const undone = (id: string, settles: readonly string[]): void =>
+    one.index.group(() => {
+      logged(one, id, create(id), settles)
+      throw new Error('the disk is full')
+    })
+  logged(one, at(10), create('a'))
+  t.throws(() => undone(at(11), [at(10)]))
+  t.throws(() => undone(at(12), []))
+  t.equal(logged(one, at(13), again(at(10))).outcome, 'yes')
+  t.equal(one.index.register(key).version, at(10), 'it is in the index now')
+})
+
+t.test('votes from the log are what they were, with the decisions between them', async (t) => {
+  const { acceptor } = voting()
+  const settles = [{ id: at(10), commit: true, body: null, spares: [] }]
+  acceptor.restoreVote({ id: at(10), settles: [], body: create('a') })
+  acceptor.restoreVote({ id: at(11), settles, body: again(at(10)) })
+  t.match(shown(acceptor, key), { version: at(10), value: file, lock: at(11) })
+})
+
 t.test('what was read is forgotten when a change is undone', async (t) => {
   const { acceptor, index } = voting()
   const key = entryKey(1, 'a')

@@ -143,8 +143,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'an older decision is applied over a newer one',
     acceptor,
-    'if (version > current.version && ',
-    'if (version !== current.version && ',
+    'return version > current.version && ',
+    'return version !== current.version && ',
     'repairs',
   ),
   mutant(

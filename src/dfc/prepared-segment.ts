@@ -13,6 +13,7 @@ import type { Segment } from '../wire/records.js'
 import type { Digested } from './digests.js'
 import { lengthOfParts, sliceParts } from './parts.js'
 import { pieceNumbers, pieceRange, piecesFor, rotationOf, spareOf } from './placement.js'
+import { newSegmentId } from './segment-ids.js'
 
 export interface PreparedPiece {
   /** 1 .. 4 */
@@ -51,7 +52,7 @@ export function prepare(
   const length = lengthOfParts(parts)
   assert(length > 0 && length <= limits.segmentBytesMax, `a segment of ${length} bytes`)
   const segment = {
-    id: random.bytes(16).toString('hex'),
+    id: newSegmentId(random),
     length,
     md5: digested?.md5 ?? md5Of(parts),
   }

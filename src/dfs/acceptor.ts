@@ -261,7 +261,7 @@ export class Acceptor {
     for (const { id, body } of this.#votes) this.#hold({ ...unknown, id, body, yes: true })
     this.#decisions.clear()
     this.#ahead.clear()
-    for (const decision of open) if (this.#isProtected(decision)) this.#decideAhead(decision)
+    for (const decision of open) this.#decideAhead(decision)
   }
 
   /** A vote from the log of a process that was ended before it could write it to the index. */
@@ -298,9 +298,8 @@ export class Acceptor {
 
   #settle(decision: Decision, isLate: boolean): void {
     if (isLate && decision.commit && this.#decisions.has(decision.id)) return
-    if (isLate && this.#isProtected(decision)) {
+    if (isLate && this.#decideAhead(decision)) {
       this.#newDecisions.push(decision.id)
-      this.#decideAhead(decision)
       return
     }
     this.applyLate()
@@ -684,28 +683,26 @@ export class Acceptor {
   }
 
   /**
-   * What the decision is about is known here, in full and as it is before: its locks saw to that. So it
-   * may count before it is in the index.
+   * As `#decide`, but for what is in the index, which `applyLate` sees to. False when it has to be there
+   * at once: only where what the decision is about is known here, in full and as it was before, which
+   * its locks saw to, may it count without.
    */
-  #isProtected({ id, commit }: Decision): boolean {
+  #decideAhead(decision: Decision): boolean {
+    const { id, commit } = decision
     const record = this.#undecided.get(id)
     if (!commit || record?.body == null || !(record.yes || record.everCommit)) return false
-    return record.body.writes.every(({ key }) => this.#current(key) !== undefined)
-  }
-
-  /** As `#decide`, but for what is in the index, which `applyLate` sees to. */
-  #decideAhead(decision: Decision): void {
-    const { id } = decision
-    const body = this.#undecided.get(id)?.body
-    if (body == null) return
-    for (const { key, value } of body.writes) {
-      const current = this.#current(key)
+    const { writes } = record.body
+    const before = writes.map(({ key }) => this.#current(key))
+    if (before.includes(undefined)) return false
+    for (const [index, { key, value }] of writes.entries()) {
+      const current = before[index]
       if (current !== undefined && this.#replaces(id, current)) {
         this.#ahead.set(key, { version: id, value })
       }
     }
-    this.#locks.release(id, body)
+    this.#locks.release(id, record.body)
     this.#decisions.set(id, decision)
+    return true
   }
 
   /** Undefined when it has rotted. */

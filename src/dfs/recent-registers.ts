@@ -14,30 +14,34 @@ export interface StoredRegister {
 }
 
 export class RecentRegisters {
-  /** The least recently stored first. */
-  readonly #registers = new Map<Key, StoredRegister>()
+  /** When there are too many new ones the old ones go, all at once: cheaper than one by one. */
+  #new = new Map<Key, StoredRegister>()
+  #old = new Map<Key, StoredRegister>()
 
   get(key: Key): StoredRegister | undefined {
-    return this.#registers.get(key)
+    return this.#new.get(key) ?? this.#old.get(key)
   }
 
   /** A large one is forgotten instead. Of the value a copy is kept: it may be a view into a frame. */
   set(key: Key, { version, value }: StoredRegister): void {
-    this.#registers.delete(key)
-    if (value !== null && value.length > limits.recentValueBytesMax) return
-    this.#registers.set(key, { version, value: value && Buffer.from(value) })
-    if (this.#registers.size <= limits.recentRegistersMax) return
-    for (const oldest of this.#registers.keys()) {
-      this.#registers.delete(oldest)
-      break
+    if (value !== null && value.length > limits.recentValueBytesMax) {
+      this.delete(key)
+      return
     }
+    if (this.#new.size >= limits.recentRegistersMax / 2) {
+      this.#old = this.#new
+      this.#new = new Map()
+    }
+    this.#new.set(key, { version, value: value && Buffer.from(value) })
   }
 
   delete(key: Key): void {
-    this.#registers.delete(key)
+    this.#new.delete(key)
+    this.#old.delete(key)
   }
 
   clear(): void {
-    this.#registers.clear()
+    this.#new.clear()
+    this.#old.clear()
   }
 }

@@ -19,11 +19,11 @@ t.test('forgets what a large value has replaced', async (t) => {
   t.equal(recent.get('i1'), undefined)
 })
 
-t.test('forgets what was stored longest ago when there are too many', async (t) => {
+t.test('forgets some that were stored longest ago when there are too many', async (t) => {
   const recent = new RecentRegisters()
   for (let ino = 0; ino <= limits.recentRegistersMax; ino += 1) {
     recent.set(`i${ino}`, { version, value: null })
   }
   t.equal(recent.get('i0'), undefined)
-  t.ok(recent.get('i1'))
+  t.ok(recent.get(`i${limits.recentRegistersMax / 2}`))
 })

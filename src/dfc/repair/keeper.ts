@@ -73,7 +73,7 @@ export class Keeper {
 
   /** Something was changed that repair may have to finish. */
   soon(): void {
-    if (this.#unsubscribe !== undefined) this.#schedule(limits.repairDelayMs)
+    this.#schedule(limits.repairDelayMs)
   }
 
   /** Repairs now; one repair at a time, a second call joins the one that runs. */
@@ -102,6 +102,8 @@ export class Keeper {
   }
 
   #schedule(delayMs: number): void {
+    // A round that was under way when it was stopped has no other after it.
+    if (this.#unsubscribe === undefined) return
     const { clock, random } = this.#mover.cluster
     this.#timer?.cancel()
     // Several mounts see a server come back at the same moment: they need not all begin at once.

@@ -204,8 +204,9 @@ export class Acceptor {
   }
 
   /**
-   * Writes to the index what was only logged, and the decisions that came with commits: a moment after the votes that clients wait for, and many at once. To be called, inside a group,
-   * before anything that could tell the difference.
+   * Writes to the index what was only logged, and the decisions that came with commits: a moment after
+   * the votes that clients wait for, and many at once. To be called, inside a group, before anything
+   * that could tell the difference.
    */
   applyLate(): void {
     if (this.#newVotes.length > 0 || this.lateCount > 0) this.#apply()

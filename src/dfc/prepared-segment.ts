@@ -91,14 +91,17 @@ function checksumsWithin(
  * The pieces that `server` takes along with the commit, while the servers in `absent` cannot. With
  * all four there each takes a spare one besides its pair: a transaction whose client dies may be
  * committed by two votes and what is not known of a third server, and any two must then be enough.
- * With one absent the pieces that its neighbours take for it do the same.
+ * With one absent the pieces that its neighbours take for it do the same; if it comes back before the
+ * change is decided and votes as well, it takes all four, since nobody knows who the other vote is of.
  */
 export function inlinePieces(
   { segment, rotation, pieces }: PreparedSegment,
   server: number,
   absent: ReadonlySet<number>,
 ): InlineContent {
-  const taken = new Set(piecesFor(server, rotation, absent))
+  const taken = new Set<number>(
+    absent.has(server) ? pieceNumbers : piecesFor(server, rotation, absent),
+  )
   if (absent.size === 0) taken.add(spareOf(server, rotation))
   const own = pieces.filter(({ piece }) => taken.has(piece))
   return {

@@ -83,7 +83,7 @@ t.test('refuses an empty segment and one that is too long', async (t) => {
 })
 
 t.test(
-  'puts into each commit the pieces of that server, and nothing into that of an absent one',
+  'puts into each commit the pieces of that server, and all into that of one that was absent',
   async (t) => {
     const bytes = new Seeded(7).bytes(200_001)
     const prepared = prepare(bytes, new Seeded(8))
@@ -93,7 +93,8 @@ t.test(
         const { headers, payload } = inlinePieces(prepared, server, absent)
         const pair = piecesFor(server, prepared.rotation, absent)
         // With all four there each takes a spare one, so that any two have everything.
-        const taken = gone === undefined ? [...pair, spareOf(server, prepared.rotation)] : pair
+        const spare = gone === undefined ? [spareOf(server, prepared.rotation)] : []
+        const taken = server === gone ? [1, 2, 3, 4] : [...pair, ...spare]
         t.same(headers.map(({ piece }) => piece).sort(), [...taken].sort())
         let rest = Buffer.concat(payload)
         for (const { segment, length, checksums } of headers) {
@@ -106,6 +107,19 @@ t.test(
     }
   },
 )
+
+t.test('any two servers that vote have all pieces, also one that comes back late', async (t) => {
+  const prepared = prepare(new Seeded(7).bytes(1000), new Seeded(8))
+  for (const gone of [undefined, ...serverIndexes]) {
+    const absent = new Set(gone === undefined ? [] : [gone])
+    const taken = serverIndexes.map((server) =>
+      inlinePieces(prepared, server, absent).headers.map(({ piece }) => piece),
+    )
+    for (const [one, some] of taken.entries()) {
+      for (const more of taken.slice(one + 1)) t.equal(new Set([...some, ...more]).size, 4)
+    }
+  }
+})
 
 t.test('leaves an empty piece out of the commit of its holders', async (t) => {
   const prepared = prepare(Buffer.from('x'), new Seeded(1))

@@ -24,6 +24,7 @@ const known: readonly (readonly [line: RegExp, why: string])[] = [
   [/^folders: pathconf/, 'the C library knows the limits of file systems by their type'],
   [/^io: huge /, 'lseek goes beyond the largest file'],
   [/^unlinked: dir removed while open/, 'a folder goes from the servers with its name'],
+  [/^times: times go forward/, 'those of folders are whole milliseconds'],
   [/^times: (exchange|rename over|rename dir)/, 'clock ticks of ext4 are longer'],
 ]
 

@@ -654,6 +654,8 @@ export class AccountIndex {
     afterKey: Key,
     limit: number,
   ): { readonly registers: ChangedRegister[]; readonly more: boolean } {
+    // A page of nothing would begin where it ends, for ever.
+    if (limit === 0) return { registers: [], more: true }
     const registers: ChangedRegister[] = []
     let last = { version: afterVersion, key: afterKey }
     for (let more = true; more && registers.length === 0; ) {

@@ -74,6 +74,19 @@ t.test('a yes holds its lock until it is decided, and only then shows its value'
   t.equal(vote(acceptor, at(10), create('a')).outcome, 'committed')
 })
 
+t.test('whoever asks for pages of nothing gets them', async (t) => {
+  const { acceptor } = voting()
+  decide(acceptor, at(10), true, create('a'))
+  const all = { afterVersion: noVersion, afterKey: '', withValues: false }
+  t.match(acceptor.changes({ ...all, limit: 0 }), { registers: [], more: true })
+  t.match(acceptor.changes({ ...all, limit: 1 }), { registers: [{ key: entryKey(1, 'a') }] })
+  t.match(acceptor.records({ after: noVersion, undecidedOnly: false, limit: 0 }), { records: [] })
+  const list = { folder: 1, after: '', entriesMax: 0, withHeldPieces: false }
+  t.match(acceptor.list(list), { entries: [], more: true })
+  t.match(acceptor.rotten({ limit: 0 }), { keys: [] })
+  t.match(acceptor.orphans({ before: at(20), limit: 0 }), { inos: [] })
+})
+
 t.test('preconditions tell a stale server from a conflict', async (t) => {
   const { acceptor } = voting()
   const key = entryKey(1, 'a')

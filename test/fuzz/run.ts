@@ -3,10 +3,11 @@
  * user goes on working there. After each batch: the server is the same process, its memory is
  * bounded, and the other user was served in time.
  */
-import { fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { limits } from '../../src/limits.js'
 import { formatVerifier, makeVerifier } from '../../src/wire/scram.js'
 import { Bystander, summaryOf, type Took } from '../fixtures/bystander.js'
@@ -45,6 +46,9 @@ const password = 'fuzz'
 /** Each batch has an account of its own, until they begin anew. */
 const userCount = 256
 const blankEvery = 8
+const nothing = { medianMs: Number.NaN, worst: { what: 'nothing', ms: Number.NaN } }
+/** A batch takes some seconds, on a busy machine some tens of them. */
+const batchMsMax = 180_000
 
 export async function runFuzz(options: FuzzOptions): Promise<FuzzOutcome> {
   const { seed, frames, msMax, firstBatch, folder, say } = options
@@ -61,6 +65,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzOutcome> {
     told.splice(0, told.length - 50)
   })
   const attacker = fork(join(import.meta.dirname, 'attacker.js'))
+  const ended = Promise.race([once(server.process, 'exit'), once(attacker, 'exit')])
   try {
     const bystander = await Bystander.open(server.port, 'bystander', password)
     while (
@@ -78,15 +83,10 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzOutcome> {
       }
       bystander.watch()
       attacker.send(wanted)
-      const ended = Promise.race([once(server.process, 'exit'), once(attacker, 'exit')])
-      const answer = once(attacker, 'message') as Promise<[BatchOutcome]>
-      const outcome = await Promise.race([
-        answer.then(([message]) => message),
-        ended.then(() => undefined),
-      ])
+      const outcome = await outcomeOf(attacker, ended)
       const memory = isRunning(server.process) ? memoryOf(server.process) : undefined
       peakMiB = Math.max(peakMiB, memory?.peakMiB ?? 0)
-      if (outcome !== undefined) {
+      if (typeof outcome === 'object') {
         for (const what of ['judged', 'sent', 'sentBytes', 'connections'] as const) {
           total[what] += outcome[what]
         }
@@ -94,15 +94,18 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzOutcome> {
       }
       if (memory === undefined) violations.push(`the server ended: ${told.join('\n')}`)
       else if (outcome === undefined) violations.push('the attacker ended')
+      else if (outcome === 'late') violations.push(`no end within ${batchMsMax} ms`)
       if (peakMiB > rssMaxMiB) violations.push(`the server took ${Math.round(peakMiB)} MiB`)
+      batch += 1
+      // A server that is stuck serves nobody: that has been said.
+      if (outcome === 'late') break
       const { isServed, worst, medianMs } = await served(bystander, took)
       if (isServed !== undefined) violations.push(isServed)
       say(
-        `batch ${batch}: ${total.judged} frames, ${total.connections} connections; ` +
+        `batch ${batch - 1}: ${total.judged} frames, ${total.connections} connections; ` +
           `RSS ${Math.round(memory?.nowMiB ?? 0)} MiB, at most ${Math.round(peakMiB)}; ` +
           `the other user: ${medianMs.toFixed(1)} ms, at most ${worst.ms.toFixed(0)} (${worst.what})`,
       )
-      batch += 1
     }
     bystander.close()
   } finally {
@@ -116,8 +119,27 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzOutcome> {
     batches: batch - firstBatch,
     seconds: (performance.now() - begin) / 1000,
     peakMiB,
-    ...summaryOf(took),
+    ...(took.length === 0 ? nothing : summaryOf(took)),
     violations: violations.map((violation) => violation + where),
+  }
+}
+
+/** What the attacker tells of a batch; undefined when it or the server has ended. */
+async function outcomeOf(
+  attacker: ChildProcess,
+  ended: Promise<unknown>,
+): Promise<BatchOutcome | 'late' | undefined> {
+  const stop = new AbortController()
+  const { signal } = stop
+  const quietly = <T>(wait: Promise<T>): Promise<T | undefined> => wait.catch(() => undefined)
+  try {
+    return await Promise.race([
+      quietly(once(attacker, 'message', { signal })).then((args) => args?.[0] as BatchOutcome),
+      quietly(pause(batchMsMax, 'late' as const, { signal })),
+      ended.then(() => undefined),
+    ])
+  } finally {
+    stop.abort()
   }
 }
 

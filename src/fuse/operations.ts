@@ -55,7 +55,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
 
   const openedOf = ({ handle, direct, keep }: Opened): readonly [number, answers.OpenedAs] => [
     handles.add(handle),
-    { direct, keep },
+    { direct, keep, noFlush: !handle.canWrite },
   ]
 
   /**

@@ -75,9 +75,11 @@ export function noEntry(validMs: number): Buffer {
 export interface OpenedAs {
   readonly direct: boolean
   readonly keep: boolean
+  /** Its close has nothing to wait for. */
+  readonly noFlush: boolean
 }
 
-const asFolder: OpenedAs = { direct: false, keep: false }
+const asFolder: OpenedAs = { direct: false, keep: false, noFlush: false }
 
 /** struct fuse_open_out. */
 export function opened(handle: number, as: OpenedAs = asFolder): Buffer {
@@ -249,9 +251,13 @@ function writeTime(
   out.writeUInt32LE(nanoseconds, nanosecondsAt)
 }
 
-function writeOpened(out: Buffer, handle: number, { direct, keep }: OpenedAs, at: number): void {
+function writeOpened(out: Buffer, handle: number, as: OpenedAs, at: number): void {
   writeU64(out, handle, at)
-  out.writeUInt32LE((direct ? openFlags.directIo : 0) | (keep ? openFlags.keepCache : 0), at + 8)
+  const flags =
+    (as.direct ? openFlags.directIo : 0) |
+    (as.keep ? openFlags.keepCache : 0) |
+    (as.noFlush ? openFlags.noFlush : 0)
+  out.writeUInt32LE(flags, at + 8)
   out.writeUInt32LE(0, at + 12)
 }
 

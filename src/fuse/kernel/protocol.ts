@@ -105,7 +105,7 @@ export const openKillsPrivileges = 1 << 0
 /** struct fuse_write_in, `write_flags`: pages of the cache; and set-user-ID bits must go. */
 export const writeFromCache = 1 << 0
 export const writeKillsPrivileges = 1 << 2
-/** struct fuse_open_out, `open_flags`. */
-export const openFlags = { directIo: 1 << 0, keepCache: 1 << 1 } as const
+/** struct fuse_open_out, `open_flags`. FOPEN_NOFLUSH is new in Linux 5.17; older kernels pass over it. */
+export const openFlags = { directIo: 1 << 0, keepCache: 1 << 1, noFlush: 1 << 5 } as const
 /** struct fuse_statx, `mask`: STATX_BASIC_STATS and STATX_BTIME of statx(2). */
 export const statxMask = 0xfff

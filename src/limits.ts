@@ -150,9 +150,9 @@ export const limits = {
   userConnectionsMax: 256,
   undecidedRecordsMax: 20_000,
   /** Votes are logged at once, and written to the index after so long, or when there are so many. */
-  lateMs: 50,
-  lateCountMax: 64,
-  lateBytesMax: 1 * MiB,
+  lateMs: 200,
+  lateCountMax: 256,
+  lateBytesMax: 2 * MiB,
   /** Registers of an account in memory, besides those on which a transaction is open. */
   recentRegistersMax: 1024,
   recentValueBytesMax: 1 * KiB,

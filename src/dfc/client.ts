@@ -4,11 +4,11 @@
  */
 import { sleep } from '../clock.js'
 import { DfsError } from '../errors.js'
-import { limits } from '../limits.js'
 import type { Reply } from '../wire/messages.js'
 import { Cluster, type ClusterOptions } from './cluster.js'
 import { ContentStore } from './content.js'
 import type { Digests } from './digests.js'
+import { syncDisks, syncedServersMin } from './disks.js'
 import { Lease } from './lease.js'
 import { Namespace } from './namespace.js'
 import type { Content } from './node.js'
@@ -20,7 +20,6 @@ import { type VerifyEvents, type VerifyReport, verify } from './repair/verify.js
 import { Settlement } from './settlement.js'
 import { Transactions } from './transaction.js'
 
-const syncedServersMin = 3
 const foundingMs = 1_000
 const foundingStepMs = 50
 
@@ -119,20 +118,10 @@ export class Client {
    */
   async sync(content?: Content): Promise<void> {
     if (content === undefined) await this.namespace.store()
-    this.#settlement.flush()
-    const segments = (content?.segments ?? []).map(({ id }) => id)
-    const synced = new Set<number>()
-    for (let at = 0; at === 0 || at < segments.length; at += limits.segmentsPerRequestMax) {
-      const some = segments.slice(at, at + limits.segmentsPerRequestMax)
-      const outcomes = await this.cluster.ask(this.cluster.voters, 'sync', () => ({
-        segments: some,
-      }))
-      synced.clear()
-      for (const { index, error } of outcomes) if (error === undefined) synced.add(index)
-      if (synced.size < syncedServersMin) {
-        throw outcomes.find(({ error }) => error)?.error ?? new DfsError('readOnly')
-      }
-    }
+    await syncDisks(
+      this.cluster,
+      (content?.segments ?? []).map(({ id }) => id),
+    )
   }
 
   /** Checks everything on all four servers, this client's own latest changes included. */

@@ -62,6 +62,7 @@ export type Keep = (ino: number) => boolean
 interface Plan<T> {
   readonly body: Transaction
   readonly inline?: PreparedSegment | undefined
+  readonly onDisk?: boolean | undefined
   /** Brings the cache up to date and gives the result. */
   readonly done: (id: Version) => T
 }
@@ -70,6 +71,16 @@ type Planned<T> = Plan<T> | { readonly body: undefined; readonly result: T } | u
 
 interface FoundEntry extends EntryView {
   readonly ino: number
+}
+
+/** How a file is to be written. */
+interface Rewriting {
+  readonly inline?: PreparedSegment | undefined
+  readonly onDisk?: boolean
+  /** Throws when it must not be. */
+  readonly check?: (node: Node) => Promise<void>
+  /** Nothing is done to a file that is stored already. */
+  readonly onlyNewborn?: boolean
 }
 
 /** What `create` is about to make. */
@@ -385,7 +396,7 @@ export class Namespace {
             mtime: attributes.mtime ?? now,
             ctime: now,
           }),
-          attributes.inline,
+          { inline: attributes.inline },
         )
       } catch (error) {
         if (!isGone(error)) throw error
@@ -632,14 +643,15 @@ export class Namespace {
   /**
    * The commit at close: replaces the content that was read as `base` by `content`. Attributes that
    * others changed meanwhile are kept, and so is an mtime that was set since `base` was read; the
-   * last close wins. Throws `stale` when the file is gone.
+   * last close wins. `onDisk`: this change is on the disks of three servers when it resolves. Throws
+   * `stale` when the file is gone.
    */
   writeContent(
     ino: number,
     base: Node,
     content: Content,
     times: { readonly mtime: Time; readonly ctime: Time },
-    inline?: PreparedSegment,
+    { inline, onDisk = false }: Pick<Rewriting, 'inline' | 'onDisk'> = {},
   ): Promise<Node> {
     return this.#rewrite(
       ino,
@@ -655,8 +667,7 @@ export class Namespace {
             : inode.mtime,
         ctime: times.ctime,
       }),
-      inline,
-      (node) => this.#assertStored(node, content, inline),
+      { inline, onDisk, check: (node) => this.#assertStored(node, content, inline) },
     )
   }
 
@@ -691,7 +702,7 @@ export class Namespace {
 
   /** Stores a file that `createSoon` made, unless somebody else has done it meanwhile. */
   async #bear(ino: number): Promise<void> {
-    await this.#rewrite(ino, (inode) => inode, undefined, undefined, true)
+    await this.#rewrite(ino, (inode) => inode, { onlyNewborn: true })
   }
 
   /** As `#change`, once what these names stand for is stored. */
@@ -747,8 +758,10 @@ export class Namespace {
         })
         if (planned === undefined) return undefined as T
         if (planned.body === undefined) return planned.result
-        const { body, inline } = planned
-        const [askedMs, outcome] = await this.#asked(() => this.#transactions.commit(body, inline))
+        const { body, inline, onDisk } = planned
+        const [askedMs, outcome] = await this.#asked(() =>
+          this.#transactions.commit(body, inline, onDisk),
+        )
         if (outcome.committed) {
           return this.#cache.asOf(askedMs, () => planned.done(outcome.id))
         }
@@ -787,9 +800,7 @@ export class Namespace {
   #rewrite(
     ino: number,
     change: (inode: Inode, now: Time) => Inode,
-    inline?: PreparedSegment,
-    check: (node: Node) => Promise<void> = async () => {},
-    onlyNewborn = false,
+    { inline, onDisk = false, check, onlyNewborn = false }: Rewriting = {},
   ): Promise<Node> {
     const place = this.#newborn.get(ino)
     const exclusive = place === undefined ? [] : [entryKey(place.parent, place.name)]
@@ -797,15 +808,16 @@ export class Namespace {
     const done = this.#change([...exclusive, inodeKey(ino)], shared, async (fresh) => {
       const newborn = this.#newborn.get(ino)
       if (newborn !== undefined) {
-        await check(newborn.node)
-        return this.#birth(newborn, change, inline, fresh)
+        await check?.(newborn.node)
+        return { ...(await this.#birth(newborn, change, inline, fresh)), onDisk }
       }
       const node = await this.#nodeForChange(ino, fresh)
       if (onlyNewborn) return { body: undefined, result: node }
-      await check(node)
+      await check?.(node)
       const inode = change(node.inode, this.#cluster.clock.time())
       return {
         inline,
+        onDisk,
         body: {
           writes: [{ key: inodeKey(ino), value: encodeInode(inode) }],
           preconditions: [exactly(node)],

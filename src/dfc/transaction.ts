@@ -11,6 +11,7 @@ import type { Decision, Reply } from '../wire/messages.js'
 import type { Key, Transaction } from '../wire/records.js'
 import type { Version } from '../wire/version.js'
 import type { Cluster, Outcome } from './cluster.js'
+import { syncDisks } from './disks.js'
 import { serverIndexes, spareOf } from './placement.js'
 import { inlinePieces, type PreparedSegment } from './prepared-segment.js'
 import type { Fate, Recovery } from './recovery.js'
@@ -35,6 +36,7 @@ const recoveryPauseMs = 200
 interface Attempt {
   readonly id: Version
   readonly body: Transaction
+  readonly verb: 'commit' | 'commitSynced'
   readonly yes: Set<number>
   /** Servers that may have recorded a vote that we did not hear of. */
   readonly unheard: Set<number>
@@ -84,17 +86,19 @@ export class Transactions {
   }
 
   /**
-   * Commits `body`, with the content of a small new segment riding along. Throws `readOnly` when
-   * fewer than three servers are up (nothing was sent), `unknownOutcome` when too few answered to
-   * know, and what a server said (`noSpace`) when that is why it failed.
+   * Commits `body`, with the content of a small new segment riding along; `onDisk`: three servers have
+   * it on their disks, with all that came before, when it resolves. Throws `readOnly` when fewer than
+   * three servers are up (nothing was sent), `unknownOutcome` when too few answered to know, and what a
+   * server said (`noSpace`) when that is why it failed.
    */
-  async commit(body: Transaction, inline?: PreparedSegment): Promise<Committed> {
+  async commit(body: Transaction, inline?: PreparedSegment, onDisk = false): Promise<Committed> {
     this.assertWritable()
     for (const { version } of body.preconditions) this.#cluster.versions.see(version)
     const id = this.#cluster.versions.next()
     const attempt: Attempt = {
       id,
       body,
+      verb: onDisk ? 'commitSynced' : 'commit',
       yes: new Set(),
       unheard: new Set(),
       absent: new Set(serverIndexes.filter((index) => !this.#cluster.voters.includes(index))),
@@ -114,6 +118,7 @@ export class Transactions {
     const fate = await this.#fateOf(id, body)
     if (fate === 'committed') {
       if (inline !== undefined) await this.#ensureCopies(attempt, inline)
+      if (onDisk) await syncDisks(this.#cluster, inline === undefined ? [] : [inline.segment.id])
       return { committed: true, id }
     }
     if (fate === 'aborted' || (fate === 'forgotten' && votesMax(attempt) < votesOfCommitMin)) {
@@ -149,7 +154,7 @@ export class Transactions {
 
   /** True: three different yeses. False: recovery has to say. */
   async #vote(attempt: Attempt, inline: PreparedSegment | undefined): Promise<boolean> {
-    const { id, body, yes, absent } = attempt
+    const { id, body, verb, yes, absent } = attempt
     let timeouts = 0
     for (let round = 0; round < roundsMax && timeouts < timeoutsMax; round += 1) {
       const settles = this.#settlement.take()
@@ -160,7 +165,7 @@ export class Transactions {
       )
       const outcomes = await this.#cluster.ask(
         targets,
-        'commit',
+        verb,
         (index) => ({
           id,
           epoch,
@@ -192,7 +197,7 @@ export class Transactions {
   /** Notes the votes; returns the refusals that can be helped, or that there is no more to do. */
   #count(
     attempt: Attempt,
-    outcomes: readonly Outcome<'commit'>[],
+    outcomes: readonly Outcome<Attempt['verb']>[],
   ): 'committed' | 'final' | Refusal[] {
     const refusals: Refusal[] = []
     let final = false

@@ -212,7 +212,13 @@ export class Acceptor {
     if (this.#newVotes.length > 0 || this.lateCount > 0) this.#apply()
   }
 
+  /** Resolves when the votes that are not in the index are on the disk. */
+  syncVotes(): Promise<void> {
+    return this.#log.sync()
+  }
+
   #apply(): void {
+    if (this.#log.dropsSynced) this.#index.syncBeforeReply()
     const votes = [...this.#votes, ...this.#newVotes]
     const decisions = [...this.#decisions.values()]
     this.#votes = []
@@ -265,18 +271,24 @@ export class Acceptor {
     for (const decision of open) this.#decideAhead(decision)
   }
 
-  /** A vote from the log of a process that was ended before it could write it to the index. */
+  /** Whether what is in the index tells of this transaction, or of what became of it. */
+  knows(id: Version): boolean {
+    return (
+      this.#undecided.get(id) !== undefined ||
+      this.#decisionOf(id) !== undefined ||
+      id <= this.#floor
+    )
+  }
+
+  /**
+   * A vote from the log of a process that was ended, perhaps before it could write it to the index.
+   */
   restoreVote({ id, settles, body }: Pick<Request<'commit'>, 'id' | 'settles' | 'body'>): void {
     // As when it was given: it may rely on them.
     for (const decision of settles) this.#decide(decision)
-    if (
-      this.#undecided.get(id) === undefined &&
-      this.#decisionOf(id) === undefined &&
-      id > this.#floor
-    ) {
-      this.#keep({ ...unknown, id, body, yes: true })
-      this.#locks.take(id, body)
-    }
+    if (this.knows(id)) return
+    this.#keep({ ...unknown, id, body, yes: true })
+    this.#locks.take(id, body)
   }
 
   /**
@@ -751,6 +763,7 @@ export class Acceptor {
       return
     }
     if (this.#replaces(version, current)) this.#index.setRegister(key, version, value, current)
+    else if (value !== null && version < current.version) this.#index.passOver(key, version, value)
   }
 
   #replaces(version: Version, current: StoredRegister): boolean {

@@ -74,19 +74,21 @@ export class Account {
     })
   }
 
-  /** Votes that only the log has, because the process that gave them was killed. */
+  /** Votes that perhaps only the log has, because the process that gave them was killed. */
   #restoreVotes(log: VoteLog): void {
     const entries = log.read()
     this.index.group(() => {
+      if (log.dropsSynced) this.index.syncBeforeReply()
       for (const entry of entries) {
         const reader = new Reader(entry)
         const request = messages.commit.request.read(reader)
-        this.#putInline(request.pieces, reader.rest())
+        // Of pieces that came to the index, some may be gone since for good reason.
+        if (!this.acceptor.knows(request.id)) this.#putInline(request.pieces, reader.rest())
         this.acceptor.restoreVote(request)
       }
     })
     log.clear()
-    if (entries.length > 0) debugDfs('%s: %d votes restored', this.user, entries.length)
+    if (entries.length > 0) debugDfs('%s: %d votes in the log', this.user, entries.length)
   }
 
   /**
@@ -287,12 +289,27 @@ export class Account {
     this.#onDamage(this, error)
   }
 
-  /** Resolves when these segments' pieces, and then all that the index says, are on the disk. */
+  /** Resolves when these segments' pieces, and then all that was voted and written, are on the disk. */
   async sync({ segments }: Request<'sync'>): Promise<Reply<'sync'>> {
-    this.index.group(() => this.acceptor.applyLate())
     await this.pieces.sync(segments.flatMap((segment) => this.#filesOf(segment)))
-    await this.index.sync()
+    await this.#syncIndex()
     return { stamp: this.acceptor.stamp() }
+  }
+
+  /** As `commit`; resolves when the vote is on the disk, with all that was answered before. */
+  async commitSynced(
+    request: Request<'commit'>,
+    payload: Buffer,
+    entry: Buffer,
+  ): Promise<Reply<'commit'>> {
+    const reply = this.index.group(() => this.commit(request, payload, entry))
+    await this.#syncIndex()
+    return reply
+  }
+
+  /** Votes that are only logged need not be written to the index for it. */
+  async #syncIndex(): Promise<void> {
+    await Promise.all([this.acceptor.syncVotes(), this.index.sync()])
   }
 
   async status(): Promise<Reply<'status'>> {

@@ -36,10 +36,11 @@ interface Call<V extends Verb> {
   readonly verb: V
   readonly request: Request<V>
   readonly payload: Buffer
+  /** The fields and the payload as they came. */
+  readonly entry: Buffer
 }
 
-/** `entry`: the fields and the payload as they came. */
-export type NowCall = Call<NowVerb> & { readonly kind: 'now'; readonly entry: Buffer }
+export type NowCall = Call<NowVerb> & { readonly kind: 'now' }
 /** `bytes`: what it holds in memory, the request's payload and the reply's. */
 export type LaterCall = Call<LaterVerb> & {
   readonly kind: 'later'
@@ -65,7 +66,7 @@ export function parseCall({ kind, id, reader, release }: Frame): NowCall | Later
   if (!isLaterVerb(verb)) throw new DfsError('protocol', `unexpected ${verb}`)
   const replyBytes = messages[verb].payload === 'reply' ? limits.framePayloadBytesMax : 0
   const bytes = payload.length + replyBytes
-  return { kind: 'later', id, verb, request, payload, bytes, release }
+  return { kind: 'later', id, verb, request, payload, entry, bytes, release }
 }
 
 /** Runs a synchronous request, inside a group of the index. Throws what the handler throws. */
@@ -78,10 +79,10 @@ export function runNow(context: Context, call: NowCall): Parts {
 
 /** Runs a request that takes its time. Rejects only when an assertion failed. */
 export async function runLater(context: Context, call: LaterCall): Promise<LaterAnswer> {
-  const { id, verb, request, payload } = call
+  const { id, verb, request, payload, entry } = call
   const handler = handlers.later[verb] as LaterHandler<Verb>
   try {
-    const result = await handler(context, request as never, payload)
+    const result = await handler(context, request as never, payload, entry)
     logCall(context, call, 'ok')
     if (!(result instanceof WithPayload)) return { parts: answer(verb, id, result) }
     const { bytes, release } = result.payload

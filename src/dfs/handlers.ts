@@ -30,7 +30,7 @@ export class WithPayload<R> {
   }
 }
 
-export type LaterVerb = 'status' | 'putPiece' | 'getPiece' | 'sync' | 'strays'
+export type LaterVerb = 'status' | 'putPiece' | 'getPiece' | 'commitSynced' | 'sync' | 'strays'
 /** `hello` and `authenticate` belong to the handshake. */
 export type NowVerb = Exclude<Verb, LaterVerb | 'hello' | 'authenticate'>
 
@@ -46,6 +46,7 @@ export type LaterHandler<V extends Verb> = (
   context: Context,
   request: Request<V>,
   payload: Buffer,
+  entry: Buffer,
 ) => Promise<Reply<V> | WithPayload<Reply<V>>>
 
 export interface Handlers {
@@ -94,6 +95,8 @@ export const handlers = {
       const { reply, payload } = await account.getPiece(request)
       return new WithPayload(reply, payload)
     },
+    commitSynced: ({ account }, request, payload, entry) =>
+      account.commitSynced(request, payload, entry),
     sync: ({ account }, request) => account.sync(request),
     strays: ({ account }, request) => account.findStrays(request),
   },

@@ -3,7 +3,7 @@
  * and the references to their segments. Synchronous and deterministic. It stores and finds; what may
  * be stored is decided by the acceptor. The tables are described in docs/storage.md.
  */
-import { closeSync, fdatasyncSync, fdatasync as fdatasyncWithCallback, openSync } from 'node:fs'
+import { closeSync, fdatasyncSync, openSync } from 'node:fs'
 import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
 import { DfsError } from '../errors.js'
@@ -21,6 +21,7 @@ import {
   type Segment,
 } from '../wire/records.js'
 import { laterOf, noVersion, type Version } from '../wire/version.js'
+import { FileSync } from './file-sync.js'
 import { RecentRegisters, type StoredRegister } from './recent-registers.js'
 import {
   type EntryRow,
@@ -35,8 +36,6 @@ import {
 } from './row-checksums.js'
 import { storageError } from './storage-error.js'
 
-/** What is needed to read the data back is on the disk then, its length included; times may not be. */
-const fdatasync = promisify(fdatasyncWithCallback)
 const folderType = fileType.folder >> 12
 
 /** Raised with every change of the tables that an older program could not read. */
@@ -191,6 +190,7 @@ const emptyFolder: StoredFolder = { touched: noVersion, live: 0, subfolders: 0 }
 export class AccountIndex {
   readonly #db: Database.Database
   readonly #walFile: number | undefined
+  readonly #disk: FileSync | undefined
   readonly #now: () => number
   readonly #statements
   readonly #onRollback: (() => void)[] = []
@@ -232,6 +232,9 @@ export class AccountIndex {
       throw thrown
     }
     this.#walFile = path === ':memory:' ? undefined : openSync(`${path}-wal`, 'r+')
+    this.#disk = this.#walFile === undefined ? undefined : new FileSync(this.#walFile)
+    // What the tables were made or brought up to date with.
+    this.#disk?.wrote()
   }
 
   /**
@@ -260,8 +263,14 @@ export class AccountIndex {
     try {
       const result = work()
       if (this.#failure !== undefined) throw this.#failure
-      if (this.#db.inTransaction) this.#statements.commit.run()
-      if (this.#syncBeforeReply && this.#walFile !== undefined) fdatasyncSync(this.#walFile)
+      if (this.#db.inTransaction) {
+        this.#statements.commit.run()
+        this.#disk?.wrote()
+      }
+      if (this.#syncBeforeReply && this.#walFile !== undefined) {
+        fdatasyncSync(this.#walFile)
+        this.#disk?.isSynced()
+      }
       totals = { ...this.#totals }
       for (const note of this.#onCommit) note()
       return result
@@ -501,6 +510,17 @@ export class AccountIndex {
       if (parsed.kind === 'inode') this.#setInode(parsed.ino, version, value, before)
       else this.#setEntry(parsed.parent, parsed.name, version, value, before)
       this.#recent.set(key, { version, value })
+    })
+  }
+
+  /**
+   * A decided value that was replaced before it came here. Pieces that came with the vote for it are
+   * garbage, unless something else refers to them.
+   */
+  passOver(key: Key, version: Version, value: Buffer): void {
+    if (parseKey(key).kind !== 'inode') return
+    this.#write(() => {
+      for (const { id } of decodeInode(value).segments) this.#statements.passOver.run(version, id)
     })
   }
 
@@ -862,7 +882,7 @@ export class AccountIndex {
 
   /** Resolves when every group that has returned is on the disk. */
   async sync(): Promise<void> {
-    if (this.#walFile !== undefined) await fdatasync(this.#walFile)
+    await this.#disk?.sync()
   }
 
   close(): void {
@@ -1024,6 +1044,9 @@ function prepare(db: Database.Database) {
         SELECT count(*) FROM pieces WHERE pieces.segment = segments.segment)`),
     setReferences: db.prepare(
       'UPDATE segments SET refs = ?, released = max(released, ?) WHERE segment = ?',
+    ),
+    passOver: db.prepare(
+      'UPDATE segments SET released = max(released, ?) WHERE segment = ? AND refs = 0',
     ),
     segment: db.prepare('SELECT 1 FROM segments WHERE segment = ?').pluck(),
     placed: db

@@ -109,10 +109,9 @@ function openFolder(folder: string, user: string, memory: PageMemory): AccountSt
   const pieces = new FolderPieces(own, memory)
   const index = AccountIndex.open(join(own, 'index.db'))
   const votes = new FileVoteLog(join(own, 'votes'))
-  if (isNew) {
-    syncFolder(own)
-    syncFolder(folder)
-  }
+  // Both have just made files that a sync relies on.
+  syncFolder(own)
+  if (isNew) syncFolder(folder)
   const close = (): void => {
     index.close()
     votes.close()

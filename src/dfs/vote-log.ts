@@ -1,101 +1,195 @@
 /**
- * Votes that are not in the index yet. A client waits for its votes; writing one to the index costs a
- * server ten times as much as appending it to a file, and many are written there together for little
- * more than one. The file is what makes them outlast the process until then. It is never fsynced: a
- * power cut may take votes, as docs/decisions/0001 says, and what a client's fsync covers is in the
- * index by then.
+ * Votes that may not be in the index yet. A client waits for its votes; writing one to the index costs
+ * a server ten times as much as appending it to a file, and many are written there together for little
+ * more than one. The file is what makes them outlast the process until then. It is synced only where a
+ * client's fsync asks for that: a power cut may take other votes, as docs/decisions/0001 says.
+ *
+ * The same bytes of the file are used again and again, because to make a file longer and shorter for
+ * each vote costs several times what the vote does. So entries may still be there when they are in the
+ * index as well, and who reads them has to know one that is.
  */
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
+import { FileSync } from './file-sync.js'
 
 export interface VoteLog {
   /** Adds entries behind those that are there, all or (when it throws) none. */
   append(entries: readonly Buffer[]): void
+  /** Resolves when all entries are on the disk. */
+  sync(): Promise<void>
+  /**
+   * `clear` is going to drop entries that were synced: what takes their place has to be on the disk
+   * before.
+   */
+  readonly dropsSynced: boolean
   /** The entries in their order; one that was being written when the process ended is left out. */
-  read(): Buffer[]
+  read(): readonly Buffer[]
+  /** All entries are in the index: they may go, now or later. */
   clear(): void
   close(): void
 }
 
-const headBytes = 8
+const { O_CREAT, O_RDWR } = constants
+/** No entry is so long, so that a file without this head is known: older programs wrote none. */
+const mark = 0x64667376
+const fileHeadBytes = 8
+const entryHeadBytes = 8
+/** Beyond it `clear` begins anew. */
+const fullBytes = 1024 * 1024
+/** The file becomes longer by as much. */
+const stepBytes = 256 * 1024
+const zeros = Buffer.alloc(stepBytes)
 
-/** u32 length, u32 CRC-32 of the entry, the entry; and so on. */
+/**
+ * u32 mark, u32 generation; then u32 length, u32 CRC-32 of the entry, the entry; and so on. The sums
+ * begin with the generation, so that what is left of an older one matches none.
+ */
 export class FileVoteLog implements VoteLog {
   readonly #path: string
   readonly #file: number
-  #length: number
+  readonly #disk: FileSync
+  /** Of the file, and of what is in use of it. */
+  #size: number
+  #end = fileHeadBytes
+  #generation = 0
+  #entries: Buffer[]
+  #isSynced: boolean
+  /** Some entry may not be in the index. */
+  #isNeeded: boolean
 
   constructor(path: string) {
     this.#path = path
-    this.#file = openSync(path, 'a+', 0o600)
-    this.#length = fstatSync(this.#file).size
+    this.#file = openSync(path, O_RDWR | O_CREAT, 0o600)
+    this.#disk = new FileSync(this.#file)
+    this.#size = fstatSync(this.#file).size
+    this.#entries = this.#parse(readFileSync(path))
+    // Nobody knows what the process before this one had synced.
+    this.#isSynced = this.#entries.length > 0
+    this.#isNeeded = this.#isSynced
+  }
+
+  get dropsSynced(): boolean {
+    return this.#isSynced && this.#isFull
   }
 
   append(entries: readonly Buffer[]): void {
+    if (this.#generation === 0) this.#begin(1)
     const parts = entries.flatMap((entry) => {
-      const head = Buffer.allocUnsafe(headBytes)
+      const head = Buffer.allocUnsafe(entryHeadBytes)
       head.writeUInt32BE(entry.length, 0)
-      head.writeUInt32BE(crc32(entry), 4)
+      head.writeUInt32BE(crc32(entry, this.#generation), 4)
       return [head, entry]
     })
     const bytes = Buffer.concat(parts)
-    const written = writeSync(this.#file, bytes)
-    if (written < bytes.length) {
-      ftruncateSync(this.#file, this.#length)
-      throw Object.assign(new Error('the log of votes is cut short'), { code: 'ENOSPC' })
+    this.#lengthen(this.#end + bytes.length)
+    try {
+      this.#write(bytes, this.#end)
+    } catch (thrown) {
+      this.#write(zeros.subarray(0, entryHeadBytes), this.#end)
+      throw thrown
     }
-    this.#length += bytes.length
+    this.#end += bytes.length
+    this.#isNeeded = true
   }
 
-  read(): Buffer[] {
-    const bytes = readFileSync(this.#path)
-    const entries: Buffer[] = []
-    let at = 0
-    while (at + headBytes <= bytes.length) {
-      const begin = at + headBytes
-      const entry = bytes.subarray(begin, begin + bytes.readUInt32BE(at))
-      if (begin + bytes.readUInt32BE(at) > bytes.length) break
-      if (crc32(entry) !== bytes.readUInt32BE(at + 4)) break
-      entries.push(entry)
-      at = begin + entry.length
-    }
+  sync(): Promise<void> {
+    this.#isSynced ||= this.#isNeeded
+    return this.#disk.sync()
+  }
+
+  read(): readonly Buffer[] {
+    const entries = this.#entries
+    this.#entries = []
     return entries
   }
 
   clear(): void {
-    ftruncateSync(this.#file, 0)
-    this.#length = 0
+    if (this.#isFull) this.#begin(this.#generation + 1)
+    this.#isNeeded = false
   }
 
-  /** An empty one leaves nothing behind. */
+  /** What is needed no more leaves nothing behind. */
   close(): void {
     closeSync(this.#file)
-    if (this.#length === 0) rmSync(this.#path, { force: true })
+    if (!this.#isNeeded) rmSync(this.#path, { force: true })
+  }
+
+  get #isFull(): boolean {
+    return this.#end > fullBytes || this.#generation === 0
+  }
+
+  #begin(generation: number): void {
+    const head = Buffer.allocUnsafe(fileHeadBytes)
+    head.writeUInt32BE(mark, 0)
+    head.writeUInt32BE(generation % 2 ** 32, 4)
+    this.#lengthen(fileHeadBytes)
+    this.#write(head, 0)
+    this.#generation = generation
+    this.#end = fileHeadBytes
+    this.#isSynced = false
+  }
+
+  #parse(bytes: Buffer): Buffer[] {
+    const hasHead = bytes.length >= fileHeadBytes && bytes.readUInt32BE(0) === mark
+    this.#generation = hasHead ? bytes.readUInt32BE(4) : 0
+    const entries: Buffer[] = []
+    let at = hasHead ? fileHeadBytes : 0
+    while (at + entryHeadBytes <= bytes.length) {
+      const begin = at + entryHeadBytes
+      const end = begin + bytes.readUInt32BE(at)
+      if (end === begin || end > bytes.length) break
+      const entry = bytes.subarray(begin, end)
+      if (crc32(entry, this.#generation) !== bytes.readUInt32BE(at + 4)) break
+      entries.push(entry)
+      at = end
+    }
+    this.#end = Math.max(at, fileHeadBytes)
+    return entries
+  }
+
+  #lengthen(end: number): void {
+    while (this.#size < end) {
+      this.#write(zeros, this.#size)
+      this.#size += stepBytes
+    }
+  }
+
+  /** Throws `ENOSPC` when it was written in part only. */
+  #write(bytes: Buffer, at: number): void {
+    const written = writeSync(this.#file, bytes, 0, bytes.length, at)
+    this.#disk.wrote()
+    if (written === bytes.length) return
+    throw Object.assign(new Error('the log of votes is cut short'), { code: 'ENOSPC' })
   }
 }
 
 /** For a simulation: outlasts the server that uses it, as a disk does. */
 export class MemoryVoteLog implements VoteLog {
+  readonly dropsSynced = false
+  readonly #fullBytes: number
   #entries: Buffer[] = []
+  #bytes = 0
+
+  /** Small, so that both cases come: entries that are in the index and gone, and still there. */
+  constructor(fullBytes = 8 * 1024) {
+    this.#fullBytes = fullBytes
+  }
 
   append(entries: readonly Buffer[]): void {
     this.#entries.push(...entries.map((entry) => Buffer.from(entry)))
+    this.#bytes += entries.reduce((sum, { length }) => sum + length, 0)
   }
 
-  read(): Buffer[] {
+  async sync(): Promise<void> {}
+
+  read(): readonly Buffer[] {
     return this.#entries
   }
 
   clear(): void {
+    if (this.#bytes <= this.#fullBytes) return
     this.#entries = []
+    this.#bytes = 0
   }
 
   close(): void {}

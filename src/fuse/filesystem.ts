@@ -91,6 +91,7 @@ export class Filesystem {
     const tools = {
       content: client.content,
       namespace: client.namespace,
+      sync: client.sync.bind(client),
       kernel: this.kernel,
       clock,
       random,

@@ -5,6 +5,7 @@
  * goes on in the version it began with.
  */
 import { type Clock, sleep, type Time } from '../clock.js'
+import type { Client } from '../dfc/client.js'
 import { copyRange } from '../dfc/extents.js'
 import type { Namespace } from '../dfc/namespace.js'
 import { type Content, emptyContent, type Node } from '../dfc/node.js'
@@ -12,6 +13,7 @@ import type { ReadAhead } from '../dfc/read-ahead.js'
 import { Slots } from '../dfc/slots.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
+import type { Segment } from '../wire/records.js'
 import { isPrefix, sameContent } from './content-equality.js'
 import { Draft, type DraftTools } from './draft.js'
 import type { DraftMemory, Holder } from './draft-memory.js'
@@ -20,6 +22,7 @@ import type { KernelView } from './kernel-view.js'
 export interface OpenFileTools extends DraftTools {
   readonly clock: Clock
   readonly namespace: Pick<Namespace, 'cached' | 'store' | 'writeContent'>
+  readonly sync: Client['sync']
   readonly memory: DraftMemory
   readonly kernel: KernelView
 }
@@ -58,6 +61,8 @@ export class OpenFile implements Holder {
   readonly #lock = new Slots(1)
   /** What was committed, as far as open handles have seen it. */
   #content: Content
+  /** Segments of it that are known to be on the servers' disks. */
+  #onDisk: ReadonlySet<string> = new Set()
   #draft: Draft | undefined
   /** On the monotonic clock. */
   #draftSinceMs = 0
@@ -240,24 +245,42 @@ export class OpenFile implements Holder {
    * Commits what was written. When it throws nothing is lost: the draft stays, and a later call
    * tries again. A file without a name has nobody to commit for.
    */
-  commit(): Promise<void> {
+  async commit(): Promise<void> {
+    await this.#commit(false)
+  }
+
+  /** As `commit`, and three servers have it on their disks when it resolves. */
+  async sync(): Promise<void> {
+    if (await this.#commit(true)) return
+    const { segments } = this.#content
+    const added = segments.filter(({ id }) => !this.#onDisk.has(id))
+    await this.#tools.sync({ ...this.#content, segments: added })
+    this.#onDisk = new Set(segments.map(({ id }) => id))
+  }
+
+  /** Returns whether it is on the disks, too: that takes no more messages when it is all in one. */
+  #commit(toDisk: boolean): Promise<boolean> {
     return this.#lock.run(async () => {
       const draft = this.#draft
-      if (this.orphaned) return
-      if (draft === undefined) return this.#tools.namespace.store(this.ino)
+      if (this.orphaned) return false
+      if (draft === undefined) {
+        await this.#tools.namespace.store(this.ino)
+        return false
+      }
       const mtime = draft.mtime
+      let onDisk = false
       try {
         const { content, inline } = await draft.store()
         const times = { mtime, ctime: this.#tools.clock.time() }
-        const node = await this.#tools.namespace.writeContent(
-          this.ino,
-          this.node,
-          content,
-          times,
-          inline,
-        )
+        const [ino, base] = [this.ino, this.node]
+        const isThere = ({ id }: Segment): boolean =>
+          id === inline?.segment.id || this.#onDisk.has(id)
+        onDisk = toDisk && content.segments.every(isThere)
+        const how = { inline, onDisk }
+        const node = await this.#tools.namespace.writeContent(ino, base, content, times, how)
         this.node = node
         this.#content = contentOf(node)
+        if (onDisk) this.#onDisk = new Set(this.#content.segments.map(({ id }) => id))
       } finally {
         this.#account()
       }
@@ -267,6 +290,7 @@ export class OpenFile implements Holder {
       for (const { direct, pinned } of this.handles) {
         if (!direct && pinned === undefined) kernel.setPages(this.ino, this.#content)
       }
+      return onDisk
     })
   }
 

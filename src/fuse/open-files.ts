@@ -30,8 +30,6 @@ export class OpenFiles {
   readonly #tools: OpenFileTools
   readonly #recovery: RecoveryFolder
   readonly #files = new Map<number, OpenFile>()
-  /** Segments that fsync has not asked the servers to sync yet, by inode. */
-  readonly #synced = new WeakMap<OpenFile, ReadonlySet<string>>()
 
   constructor(
     client: Pick<Client, 'content' | 'namespace' | 'sync'>,
@@ -158,13 +156,8 @@ export class OpenFiles {
   }
 
   /** fsync(2): what was written is on the disks of three servers when it resolves. */
-  async sync({ file }: Handle): Promise<void> {
-    await file.commit()
-    const { content } = file
-    const synced = this.#synced.get(file)
-    const segments = content.segments.filter(({ id }) => synced?.has(id) !== true)
-    await this.#client.sync({ ...content, segments })
-    this.#synced.set(file, new Set(content.segments.map(({ id }) => id)))
+  sync({ file }: Handle): Promise<void> {
+    return file.sync()
   }
 
   /** ftruncate(2). */

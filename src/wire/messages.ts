@@ -31,7 +31,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 3
+export const protocolVersion = 4
 
 interface Message<Q, A> {
   readonly number: number
@@ -134,6 +134,36 @@ const heldSegment = struct({
 })
 export type HeldSegment = Value<typeof heldSegment>
 
+const commitRequest = struct({
+  id: versionCodec,
+  epoch: u64,
+  settles: list(decision, limits.settlesMax),
+  body: transactionCodec,
+  pieces: list(inlinePiece, limits.pieceCount),
+})
+
+const commitReply = struct({
+  stamp,
+  outcome: oneOf(
+    'yes',
+    'committed',
+    'aborted',
+    'promised',
+    'epoch',
+    'fence',
+    'locked',
+    'stale',
+    'conflict',
+    'notEmpty',
+  ),
+  /** locked: the transaction in the way. */
+  by: versionCodec,
+  /** stale, conflict, notEmpty: the register it is about. */
+  key: text(limits.keyBytesMax),
+  /** A version that the next attempt must exceed. */
+  hint: versionCodec,
+})
+
 export const messages = {
   // -- connection: RFC 5802 messages, then who the server is ---------------------------------------
   hello: message(
@@ -224,38 +254,9 @@ export const messages = {
   ),
 
   // -- quorum (the rules are in docs/decisions and the acceptor) -------------------------------------
-  commit: message(
-    15,
-    struct({
-      id: versionCodec,
-      epoch: u64,
-      settles: list(decision, limits.settlesMax),
-      body: transactionCodec,
-      pieces: list(inlinePiece, limits.pieceCount),
-    }),
-    struct({
-      stamp,
-      outcome: oneOf(
-        'yes',
-        'committed',
-        'aborted',
-        'promised',
-        'epoch',
-        'fence',
-        'locked',
-        'stale',
-        'conflict',
-        'notEmpty',
-      ),
-      /** locked: the transaction in the way. */
-      by: versionCodec,
-      /** stale, conflict, notEmpty: the register it is about. */
-      key: text(limits.keyBytesMax),
-      /** A version that the next attempt must exceed. */
-      hint: versionCodec,
-    }),
-    'request',
-  ),
+  commit: message(15, commitRequest, commitReply, 'request'),
+  /** As `commit`, answered when the vote is on the disk with all that was answered before. */
+  commitSynced: message(26, commitRequest, commitReply, 'request'),
   prepare: message(
     16,
     struct({ id: versionCodec, ballot: u64 }),

@@ -108,6 +108,48 @@ t.test('after a power cut of all four they find one another again', async (t) =>
   for (let i = 0; i < 10; i += 1) t.same(await readFile(client, `file ${i}`), Buffer.alloc(5000, i))
 })
 
+t.test('what was synced is on the disk, also while it is in no index', async (t) => {
+  const servers = await startServerProcesses(t)
+  const client = await openClient(t, servers)
+  await putFile(client, 'first', Buffer.from('first'))
+  await client.sync()
+  // Now nothing is only in the logs any more.
+  await client.cluster.ask([0, 1, 2, 3], 'status', () => ({}))
+  for (const folder of servers.folders) cpSync(folder, `${folder}.old`, { recursive: true })
+  const inline = prepare(Buffer.alloc(5000, 2), systemRandom)
+  const content = build(5000, [wholeSlice(inline.segment)])
+  const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0, content, inline }
+  const { namespace } = client
+  await namespace.create(rootIno, 'second', attributes)
+  await client.sync()
+  const node = await namespace.create(rootIno, 'third', {
+    mode: attributes.mode,
+    uid: 0,
+    gid: 0,
+  })
+  const times = { mtime: node.inode.mtime, ctime: node.inode.ctime }
+  const more = prepare(Buffer.alloc(77, 3), systemRandom)
+  const written = build(77, [wholeSlice(more.segment)])
+  const how = { inline: more, onDisk: true }
+  await namespace.writeContent(node.ino, node, written, times, how)
+  await servers.kill(0, 1, 2, 3)
+  for (const folder of servers.folders) {
+    const log = join(folder, 'alice', 'votes')
+    const votes = readFileSync(log)
+    rmSync(folder, { recursive: true })
+    cpSync(`${folder}.old`, folder, { recursive: true })
+    writeFileSync(log, votes)
+    pretendReboot(folder)
+  }
+  for (const index of [0, 1, 2, 3]) await servers.start(index)
+  await allUp(client)
+  t.match(await client.keeper.heal(healNow), { left: 0, swept: true, lost: [] })
+  t.match(await checkAll(client), clean)
+  t.equal(`${await readFile(client, 'first')}`, 'first')
+  t.same(await readFile(client, 'second'), Buffer.alloc(5000, 2))
+  t.same(await readFile(client, 'third'), Buffer.alloc(77, 3))
+})
+
 t.test('rot is served around and rewritten', async (t) => {
   const servers = await startServerProcesses(t)
   const client = await openClient(t, servers)

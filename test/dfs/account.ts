@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { build, wholeSlice } from '../../src/dfc/extents.js'
@@ -308,6 +308,34 @@ t.test('a commit that comes too late brings no piece beyond the placement', asyn
   t.match(await client.call('floor', { floor, incarnation }), { raised: true })
   t.match(await client.call('commit', forgotten.commit, payload), { outcome: 'fence' })
   t.equal(await heldOf(client, forgotten.segment), 0, 'all four know what became of it')
+})
+
+t.test('a vote that is in the index and still in the log brings nothing back', async (t) => {
+  const { client, own } = await open(t)
+  const { stamp } = await client.call('status', {})
+  await client.call('found', { incarnations: [stamp.incarnation, 1, 2, 3] })
+  const [segment, bytes] = [newSegment(), random.bytes(1000)]
+  const pieces = [1, 2, 4].map((piece) => ({
+    segment,
+    piece,
+    length: bytes.length,
+    checksums: checksumsOf(bytes),
+  }))
+  const commit = emptyTransaction(pieces)
+  const vote = await client.call('commitSynced', commit, Buffer.concat([bytes, bytes, bytes]))
+  t.match(vote, { outcome: 'yes' })
+  t.equal(await heldOf(client, segment), 0b1011)
+  const spares = [{ segment, piece: 4 }]
+  await client.call('decide', { decisions: [{ id: commit.id, commit: true, body: null, spares }] })
+  t.equal(await heldOf(client, segment), 0b0011)
+
+  // What a process that is killed now leaves behind.
+  const folder = join(own, '..', 'copy')
+  cpSync(own, join(folder, 'alice'), { recursive: true })
+  const again = await startServer(t, { folder })
+  const client2 = await RawClient.open(again.port)
+  t.equal(await heldOf(client2, segment), 0b0011)
+  t.match(await client2.call('status', {}), { undecided: 0, pieces: 2 })
 })
 
 t.test('syncs the pieces of any segments, also of those it does not have', async (t) => {

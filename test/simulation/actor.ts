@@ -306,7 +306,9 @@ export class Actor {
       const { content, inline } = await this.#changed(base)
       const times = { mtime: time, ctime: time }
       const { namespace } = this.#client
-      return namespace.writeContent(ino, base, content, times, inline)
+      // Some with fsync, which is another way of the same.
+      const how = { inline, onDisk: content.size % 2 === 1 }
+      return namespace.writeContent(ino, base, content, times, how)
     })
   }
 

@@ -112,7 +112,8 @@ export class Tap {
 
   #request({ kind, reader }: Frame, client: string): Asked | undefined {
     switch (kind) {
-      case messages.commit.number: {
+      case messages.commit.number:
+      case messages.commitSynced.number: {
         const id = versionCodec.read(again(reader))
         const known = this.transactions.get(id)
         if (known?.body === undefined) {

@@ -1,0 +1,49 @@
+/**
+ * fdatasync(2) of one file for all who ask: nothing is done when nothing was written, and those who
+ * ask while it is under way share the next one.
+ */
+import { fdatasync as fdatasyncWithCallback } from 'node:fs'
+import { promisify } from 'node:util'
+
+/** What is needed to read the data back is on the disk then, its length included; times may not be. */
+const fdatasync = promisify(fdatasyncWithCallback)
+
+export class FileSync {
+  readonly #file: number
+  /** Writes are counted: how many there were, and how many of them are on the disk. */
+  #written = 0
+  #synced = 0
+  #running: Promise<void> | undefined
+
+  /** `file`: a descriptor. */
+  constructor(file: number) {
+    this.#file = file
+  }
+
+  /** Something was written to the file. */
+  wrote(): void {
+    this.#written += 1
+  }
+
+  /** What was written so far has been synced by other means. */
+  isSynced(): void {
+    this.#synced = this.#written
+  }
+
+  /** Resolves when all that was written before is on the disk. Rejects with what the disk says. */
+  async sync(): Promise<void> {
+    const wanted = this.#written
+    while (this.#synced < wanted) {
+      this.#running ??= this.#run().finally(() => {
+        this.#running = undefined
+      })
+      await this.#running
+    }
+  }
+
+  async #run(): Promise<void> {
+    const written = this.#written
+    await fdatasync(this.#file)
+    this.#synced = Math.max(this.#synced, written)
+  }
+}

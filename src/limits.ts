@@ -88,8 +88,12 @@ export const limits = {
   putFramesInFlightMax: 4,
   /** Reads of pieces, each of at most framePayloadBytesMax. */
   fetchesInFlightMax: 16,
-  /** A server that has not answered a read for so long is no longer the only one asked. */
-  fetchHedgeMs: 300,
+  /** A server that takes so much longer than the others is not waited for where these are enough. */
+  hedgeMs: 300,
+  /** How often such a server is asked whether it has become quick again. */
+  slowProbeMs: 1_000,
+  /** What it has not answered yet: more is not sent, as if it were down. */
+  slowRequestsMax: 256,
   blockCacheBytesMax: 64 * MiB,
   registerCacheEntriesMax: 50_000,
   cacheLifeMs: 1_000,

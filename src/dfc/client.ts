@@ -4,6 +4,7 @@
  */
 import { sleep } from '../clock.js'
 import { DfsError } from '../errors.js'
+import { limits } from '../limits.js'
 import type { Reply } from '../wire/messages.js'
 import { Cluster, type ClusterOptions } from './cluster.js'
 import { ContentStore } from './content.js'
@@ -46,6 +47,7 @@ export class Client {
   /** Repair: on demand, and in the background for programs that stay. */
   readonly keeper: Keeper
   readonly #settlement: Settlement
+  readonly #statuses: (Reply<'status'> | undefined)[] = []
   readonly #lease: Lease | typeof noLease
 
   private constructor(cluster: Cluster, { lease: wantsLease, digests }: ClientOptions) {
@@ -132,8 +134,12 @@ export class Client {
 
   /** Bytes of user data: what there is room for, and how much of that is free. */
   async space(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
-    const outcomes = await this.cluster.ask(this.cluster.up, 'status', () => ({}))
-    const disks = outcomes.flatMap(({ answer }) => (answer === undefined ? [] : [answer.reply]))
+    const { up } = this.cluster
+    const enough = limits.serverCount - 1
+    const outcomes = await this.cluster.askEnough(enough, up, 'status', () => ({}))
+    for (const { index, answer } of outcomes) if (answer) this.#statuses[index] = answer.reply
+    // Of one that is slow what it said last has to do.
+    const disks = up.flatMap((index) => this.#statuses[index] ?? [])
     if (disks.length === 0) throw new DfsError('down', 'no server answers')
     const sharers = (disk: string): number => disks.filter((other) => other.disk === disk).length
     // A file takes half its size on each server, so the one with the least room sets the end.
@@ -145,12 +151,13 @@ export class Client {
     }
   }
 
-  /** Sends what is still to be sent, then closes the connections. */
+  /** Sends what is still to be sent, then closes the connections, which ends a repair as well. */
   async close(): Promise<void> {
-    await this.keeper.stop()
+    this.keeper.stop()
     await this.#lease.close()
     await this.#settlement.settled()
     this.content.digests.close()
     this.cluster.close()
+    await this.keeper.ended()
   }
 }

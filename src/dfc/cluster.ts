@@ -14,6 +14,7 @@ import type { Reply, Request, Verb } from '../wire/messages.js'
 import { ScramCredentials } from '../wire/scram.js'
 import { HybridClock } from '../wire/version.js'
 import type { Answer, Channel } from './channel.js'
+import { type Hedge, inTurn, Patience, untilEnough } from './hedging.js'
 import { type Identity, Link } from './link.js'
 
 export interface ClusterOptions {
@@ -25,8 +26,19 @@ export interface ClusterOptions {
 
 /** What one server said: its answer, or why there is none. */
 export type Outcome<V extends Verb> =
-  | { readonly index: number; readonly answer: Answer<V>; readonly error?: undefined }
-  | { readonly index: number; readonly answer?: undefined; readonly error: DfsError }
+  | {
+      readonly index: number
+      readonly answer: Answer<V>
+      readonly error?: undefined
+      readonly late?: undefined
+    }
+  | {
+      readonly index: number
+      readonly answer?: undefined
+      readonly error: DfsError
+      /** What it says after all, where it was not waited for. */
+      readonly late?: Promise<Outcome<V>>
+    }
 
 export class Cluster {
   readonly config: ClientConfig
@@ -43,6 +55,7 @@ export class Cluster {
   readonly #identities: (Identity | undefined)[] = []
   readonly #incarnations: number[] = []
   readonly #states: Reply<'status'>['state'][] = []
+  readonly #patience = new Patience()
   #founding: Promise<void> | undefined
 
   private constructor(options: ClusterOptions) {
@@ -94,7 +107,7 @@ export class Cluster {
     return this.links.filter((link) => link.isUp && !link.blank).map((link) => link.index)
   }
 
-  /** Calls `listener` whenever a server goes up or down. Returns how to stop that. */
+  /** Calls `listener` when a server goes up or down, or is no longer slow. Returns how to stop that. */
   onChange(listener: (link: Link) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
@@ -160,19 +173,77 @@ export class Cluster {
     payloadOf?: (index: number) => readonly Uint8Array[],
   ): Promise<Outcome<V>[]> {
     return Promise.all(
-      indices.map(async (index): Promise<Outcome<V>> => {
-        try {
-          return {
-            index,
-            answer: await this.request(index, verb, fieldsOf(index), payloadOf?.(index)),
-          }
-        } catch (thrown) {
-          const error = asDfsError(thrown)
-          if (error.code === 'blank') this.link(index).blank = true
-          return { index, error }
-        }
-      }),
+      indices.map((index) => this.#outcome(index, verb, fieldsOf(index), payloadOf?.(index))),
     )
+  }
+
+  /**
+   * As `ask`, but where `enough` have answered, one that takes much longer is not waited for: for now
+   * its outcome is the failure `down`. Its payload must stay as it is all the same.
+   */
+  async askEnough<V extends Verb>(
+    enough: number,
+    indices: readonly number[],
+    verb: V,
+    fieldsOf: (index: number) => Request<V>,
+    payloadOf?: (index: number) => readonly Uint8Array[],
+  ): Promise<Outcome<V>[]> {
+    const asked = indices.map((index) => {
+      if (!this.link(index).isFarBehind) {
+        return this.#outcome(index, verb, fieldsOf(index), payloadOf?.(index))
+      }
+      const error = new DfsError('down', `${this.link(index).name} is far behind`)
+      return Promise.resolve<Outcome<V>>({ index, error })
+    })
+    const outcomes = await untilEnough(asked, enough, this.#hedge(indices))
+    return indices.map((index, at): Outcome<V> => {
+      const error = new DfsError('down', `${this.link(index).name} has not answered yet`)
+      return outcomes[at] ?? { index, error, late: asked[at] as Promise<Outcome<V>> }
+    })
+  }
+
+  /**
+   * Asks `count` of `indices`, and others in the place of those that fail or take too long; slow ones
+   * last. Returns fewer answers when there are no more.
+   */
+  async askSome<V extends Verb>(
+    count: number,
+    indices: readonly number[],
+    verb: V,
+    fields: Request<V>,
+  ): Promise<Answer<V>[]> {
+    const quick = indices.filter((index) => !this.link(index).isSlow)
+    const order = [...quick, ...indices.filter((index) => !quick.includes(index))]
+    const ask = (at: number) => this.#outcome(order[at] as number, verb, fields)
+    const outcomes = await inTurn(order.length, count, ask, this.#hedge(order))
+    return outcomes.flatMap(({ answer }) => answer ?? [])
+  }
+
+  #hedge(indices: readonly number[]): Hedge<Outcome<Verb>> {
+    const linkAt = (at: number): Link => this.link(indices[at] as number)
+    return {
+      clock: this.clock,
+      patience: this.#patience,
+      isGood: ({ answer }) => answer !== undefined,
+      isSlow: (at) => linkAt(at).isSlow,
+      onLate: (at) => linkAt(at).becameSlow(),
+    }
+  }
+
+  /** Never throws. */
+  async #outcome<V extends Verb>(
+    index: number,
+    verb: V,
+    fields: Request<V>,
+    payload?: readonly Uint8Array[],
+  ): Promise<Outcome<V>> {
+    try {
+      return { index, answer: await this.request(index, verb, fields, payload) }
+    } catch (thrown) {
+      const error = asDfsError(thrown)
+      if (error.code === 'blank') this.link(index).blank = true
+      return { index, error }
+    }
   }
 
   close(): void {

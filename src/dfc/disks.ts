@@ -12,7 +12,9 @@ export const syncedServersMin = 3
 export async function syncDisks(cluster: Cluster, segments: readonly string[]): Promise<void> {
   for (let at = 0; at === 0 || at < segments.length; at += limits.segmentsPerRequestMax) {
     const some = segments.slice(at, at + limits.segmentsPerRequestMax)
-    const outcomes = await cluster.ask(cluster.voters, 'sync', () => ({ segments: some }))
+    const outcomes = await cluster.askEnough(syncedServersMin, cluster.voters, 'sync', () => ({
+      segments: some,
+    }))
     if (outcomes.filter(({ error }) => error === undefined).length >= syncedServersMin) continue
     throw outcomes.find(({ error }) => error)?.error ?? new DfsError('readOnly')
   }

@@ -116,9 +116,9 @@ export class Lease {
     const { clock } = this.#cluster
     this.#askedMs = clock.monotonic()
     const recalled = this.#recalled
-    const outcomes = await this.#cluster.ask(this.#cluster.voters, 'lease', () => ({
-      wanted: true,
-    }))
+    const { voters } = this.#cluster
+    const fields = { wanted: true }
+    const outcomes = await this.#cluster.askEnough(leasesMin, voters, 'lease', () => fields)
     if (recalled !== this.#recalled) return
     const granted = outcomes.flatMap(({ index, answer }) =>
       answer?.reply.granted ? [{ index, generation: answer.reply.generation }] : [],
@@ -159,7 +159,7 @@ export class Lease {
     await this.#onRecall().catch((error: unknown) => debugDfc('recall: %o', error))
     const { up } = this.#cluster
     this.#generations.clear()
-    await this.#cluster.ask(up, 'lease', () => ({ wanted: false }))
+    await this.#cluster.askEnough(leasesMin, up, 'lease', () => ({ wanted: false }))
     this.#askedMs = this.#cluster.clock.monotonic()
   }
 }

@@ -7,7 +7,7 @@ import type { Timer } from '../clock.js'
 import type { ServerAddress } from '../config.js'
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
-import { notice } from '../log.js'
+import { debugDfc, notice } from '../log.js'
 import type { Reply, Request, Verb } from '../wire/messages.js'
 import { type Answer, Channel, type ChannelOptions } from './channel.js'
 
@@ -20,7 +20,7 @@ export interface LinkOptions
   readonly index: number
   /** Says whether a server that has just authenticated may be used; throws if not. */
   readonly admit: (link: Link, channel: Channel, identity: Identity) => Promise<void>
-  /** The server went up or down. */
+  /** The server went up or down, or is no longer slow. */
   readonly onChange: (link: Link) => void
   /** The server wants its lease back. */
   readonly onRecall: (link: Link) => void
@@ -38,6 +38,8 @@ export class Link {
   #retry: Timer | undefined
   #attempts = 0
   #closed = false
+  #slow: 'perhaps' | 'surely' | undefined
+  #probe: Timer | undefined
   #settled: Promise<void> | undefined
 
   constructor(options: LinkOptions) {
@@ -60,6 +62,25 @@ export class Link {
   /** When the latest request was sent that this server has answered; see Channel. */
   get answeredMs(): number {
     return this.#channel?.answeredMs ?? Number.NEGATIVE_INFINITY
+  }
+
+  /** It is up, and others answer much sooner: nobody waits for it where they are enough. */
+  get isSlow(): boolean {
+    return this.#slow !== undefined && this.isUp
+  }
+
+  /** It is slow, and so far behind that what is sent to it would only pile up. */
+  get isFarBehind(): boolean {
+    const { pendingCount = 0, queuedBytes = 0 } = this.#channel ?? {}
+    return this.isSlow && (pendingCount >= limits.slowRequestsMax || queuedBytes > 0)
+  }
+
+  /** Others have answered long before: until it answers a ping in time it is asked last. */
+  becameSlow(): void {
+    if (this.#slow !== undefined || !this.isUp) return
+    debugDfc('%s is slow', this.name)
+    this.#slow = 'perhaps'
+    this.#probeLater()
   }
 
   /** Why the server is not up, if it is not. */
@@ -87,7 +108,33 @@ export class Link {
   close(): void {
     this.#closed = true
     this.#retry?.cancel()
+    this.#probe?.cancel()
     this.#channel?.close()
+  }
+
+  #probeLater(): void {
+    this.#probe = this.#options.clock.after(limits.slowProbeMs, () => void this.#probeNow())
+  }
+
+  async #probeNow(): Promise<void> {
+    const { clock } = this.#options
+    const channel = this.#channel
+    const begin = clock.monotonic()
+    try {
+      await channel?.request('ping', {})
+    } catch (error) {
+      debugDfc('%s: ping: %o', this.name, error)
+    }
+    if (this.#closed || channel === undefined || channel !== this.#channel) return
+    if (clock.monotonic() - begin >= limits.hedgeMs) {
+      if (this.#slow === 'perhaps') notice(`${this.name} is slow: it is not waited for`)
+      this.#slow = 'surely'
+      this.#probeLater()
+      return
+    }
+    if (this.#slow === 'surely') notice(`${this.name} is no longer slow`)
+    this.#slow = undefined
+    this.#options.onChange(this)
   }
 
   async #connect(): Promise<void> {
@@ -127,6 +174,8 @@ export class Link {
   #onLost(reason: DfsError): void {
     if (this.#channel === undefined || this.#closed) return
     this.#channel = undefined
+    this.#slow = undefined
+    this.#probe?.cancel()
     this.#failure = reason
     notice(`${this.name} is down: ${reason.message}`)
     this.#options.onChange(this)

@@ -10,13 +10,9 @@ import { debugDfc } from '../log.js'
 import { matchesChecksums } from '../wire/checksum.js'
 import type { Segment } from '../wire/records.js'
 import type { Cluster } from './cluster.js'
+import { isLate, Patience } from './hedging.js'
 import { holdersOf, serverIndexes } from './placement.js'
 import { Slots } from './slots.js'
-
-/** A server that takes so many times as long as usual is not waited for alone. */
-const typicalTimes = 3
-/** How much one answer changes what counts as usual. */
-const typicalWeight = 0.1
 
 /** Whole blocks of a piece. */
 export interface PieceBlocks {
@@ -37,8 +33,7 @@ export class PieceFetcher {
   readonly #cluster: Cluster
   readonly #onBadCopy: BadCopyListener
   readonly #slots = new Slots(limits.fetchesInFlightMax)
-  /** How long an answer takes lately. A slow network is no reason to ask for everything twice. */
-  #typicalMs = 0
+  readonly #patience = new Patience()
   /** Reads that each server has not answered yet. */
   readonly #unanswered = serverIndexes.map(() => 0)
 
@@ -64,8 +59,10 @@ export class PieceFetcher {
     const servers = this.#inOrder(blocks)
     const failures: DfsError[] = []
     const { clock } = this.#cluster
-    const patienceMs = Math.max(limits.fetchHedgeMs, this.#typicalMs * typicalTimes)
+    const patienceMs = this.#patience.ms
     return new Promise((resolve, reject) => {
+      /** When those were asked that have not answered. */
+      const open = new Map<number, number>()
       let asked = 0
       let isDone = false
       const end = (): void => {
@@ -77,13 +74,23 @@ export class PieceFetcher {
         const server = servers[asked]
         if (isDone || server === undefined) return
         asked += 1
+        const askedMs = clock.monotonic()
+        open.set(server, askedMs)
         if (asked < servers.length) hedge = clock.after(patienceMs, askNext)
         this.#ask(server, blocks).then(
           (bytes) => {
+            open.delete(server)
+            if (isDone) return
             end()
+            const now = clock.monotonic()
+            for (const [late, lateMs] of open) {
+              if (isLate(now - lateMs, patienceMs, now - askedMs))
+                this.#cluster.link(late).becameSlow()
+            }
             resolve(bytes)
           },
           (thrown: unknown) => {
+            open.delete(server)
             failures.push(asDfsError(thrown))
             if (failures.length < servers.length) return askNext()
             end()
@@ -104,8 +111,9 @@ export class PieceFetcher {
     const rank = (server: number): number => {
       if (server !== first && server !== second) return 1e6
       const isPreferred = server === (turn === 0 ? first : second)
-      const blank = this.#cluster.link(server).blank ? 1e3 : 0
-      return blank + (this.#unanswered[server] ?? 0) * 2 + (isPreferred ? 0 : 1)
+      const link = this.#cluster.link(server)
+      const last = (link.blank ? 1e3 : 0) + (link.isSlow ? 1e4 : 0)
+      return last + (this.#unanswered[server] ?? 0) * 2 + (isPreferred ? 0 : 1)
     }
     return this.#cluster.up.toSorted((a, b) => rank(a) - rank(b))
   }
@@ -122,7 +130,7 @@ export class PieceFetcher {
       if (!isWanted || payload.length !== length || !matchesChecksums(payload, reply.checksums)) {
         throw new DfsError('corrupt')
       }
-      this.#typicalMs += (clock.monotonic() - askedMs - this.#typicalMs) * typicalWeight
+      this.#patience.note(clock.monotonic() - askedMs)
       return ownBytes(payload)
     } catch (thrown) {
       debugDfc('read %s.%d from server %d: %o', segment.id, piece, server, thrown)

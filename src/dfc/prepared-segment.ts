@@ -115,6 +115,12 @@ export function inlinePieces(
   }
 }
 
+/** The same with bytes of its own: for small content. */
+export function ownCopy(prepared: PreparedSegment): PreparedSegment {
+  const pieces = prepared.pieces.map((piece) => ({ ...piece, parts: [Buffer.concat(piece.parts)] }))
+  return { ...prepared, pieces }
+}
+
 function md5Of(parts: readonly Buffer[]): string {
   const hash = createHash('md5')
   for (const part of parts) hash.update(part)

@@ -63,7 +63,8 @@ export class Recovery {
       const voters = this.#voters()
       if (voters.length < quorum) return 'unknown'
       const ballot = this.#nextBallot()
-      const outcomes = await this.#cluster.ask(voters, 'prepare', () => ({ id, ballot }))
+      const fields = { id, ballot }
+      const outcomes = await this.#cluster.askEnough(quorum, voters, 'prepare', () => fields)
       const prepared = outcomes.flatMap(({ answer }) => answer?.reply ?? [])
       for (const reply of prepared) {
         this.#learn(reply.ballot)
@@ -94,7 +95,8 @@ export class Recovery {
   ): Promise<Fate | undefined> {
     for (let round = 0; round < acceptsMax; round += 1) {
       const fields = { id, ballot, commit, body: known.body }
-      const outcomes = await this.#cluster.ask(this.#voters(), 'accept', () => fields)
+      const voters = this.#voters()
+      const outcomes = await this.#cluster.askEnough(quorum, voters, 'accept', () => fields)
       const accepted = outcomes.flatMap(({ answer }) => answer?.reply ?? [])
       for (const reply of accepted) this.#learn(reply.ballot)
       const fate = await this.#fateIn(id, accepted, known)
@@ -130,7 +132,7 @@ export class Recovery {
 
   async #spread(id: Version, commit: boolean, { body }: Known): Promise<void> {
     const decisions = [{ id, commit, body, spares: [] }]
-    await this.#cluster.ask(this.#voters(), 'decide', () => ({ decisions }))
+    await this.#cluster.askEnough(quorum, this.#voters(), 'decide', () => ({ decisions }))
   }
 
   #nextBallot(): number {

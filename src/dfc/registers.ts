@@ -36,6 +36,8 @@ export interface QuorumEntry {
 
 const attemptsMax = 8
 const recoverFrom = 4
+/** So many replies settle whatever can be settled. */
+const repliesMax = 3
 
 type Replies = readonly SeenInode[]
 
@@ -170,8 +172,7 @@ export class Registers {
 
   /** Brings one server up to date on one register, from what two or more others have decided. */
   async installLatest(key: Key, server: number): Promise<void> {
-    const outcomes = await this.#cluster.ask(this.#cluster.voters, 'read', () => ({ keys: [key] }))
-    const seen = outcomes.flatMap(({ answer }) => answer?.reply.registers ?? [])
+    const seen = await this.#readAll(key)
     if (seen.length < 2) return
     const { version, value } = highest(seen)
     const registers: Register[] = [{ key, version, value }]
@@ -229,10 +230,7 @@ export class Registers {
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       if (attempt > 0) await sleep(this.#cluster.clock, 5 << Math.min(attempt, 4))
       this.#settlement.flush()
-      const outcomes = await this.#cluster.ask(this.#cluster.voters, 'read', () => ({
-        keys: [key],
-      }))
-      const seen = outcomes.flatMap(({ answer }) => answer?.reply.registers ?? [])
+      const seen = await this.#readAll(key)
       const settled = settle(key, seen, seen.length, this.#cluster.voters.length)
       if (settled !== undefined) return settled
       if (seen.length === 0) continue
@@ -249,27 +247,27 @@ export class Registers {
 
   // -- asking ------------------------------------------------------------------------------------
 
+  /** What all voting servers say of a register, or three of them. */
+  async #readAll(key: Key): Promise<Replies> {
+    const { voters } = this.#cluster
+    const fields = { keys: [key] }
+    const outcomes = await this.#cluster.askEnough(repliesMax, voters, 'read', () => fields)
+    return outcomes.flatMap(({ answer }) => answer?.reply.registers ?? [])
+  }
+
   /** Replies of two servers that vote; of the only one, where there is only one. */
   async #askTwo<V extends 'read' | 'lookup' | 'list'>(
     verb: V,
     fields: Parameters<Cluster['request']>[2] & object,
   ): Promise<Reply<V>[]> {
     this.#settlement.flush()
-    const replies: Reply<V>[] = []
-    const asked = new Set<number>()
-    while (replies.length < 2) {
-      const open = this.#cluster.voters.filter((index) => !asked.has(index))
-      if (open.length === 0) break
-      this.#turn += 1
-      const chosen = open
-        .map((_, offset) => open[(offset + this.#turn) % open.length] as number)
-        .slice(0, 2 - replies.length)
-      for (const index of chosen) asked.add(index)
-      const outcomes = await this.#cluster.ask(chosen, verb, () => fields as never)
-      for (const { answer } of outcomes) if (answer) replies.push(answer.reply)
-    }
-    if (replies.length === 0) this.#noReply()
-    return replies
+    const { voters } = this.#cluster
+    this.#turn += 1
+    const first = this.#turn % Math.max(1, voters.length)
+    const order = [...voters.slice(first), ...voters.slice(0, first)]
+    const answers = await this.#cluster.askSome(2, order, verb, fields as never)
+    if (answers.length === 0) this.#noReply()
+    return answers.map(({ reply }) => reply)
   }
 
   async #askAll<V extends 'list'>(verb: V, fields: object): Promise<Reply<V>[]> {

@@ -65,10 +65,10 @@ export class SegmentWriter {
   async #put(prepared: PreparedSegment): Promise<void> {
     if (this.#cluster.voters.length < serversMin) throw new DfsError('readOnly')
     const stored = serverIndexes.map(() => new Set<number>())
-    let absent = this.#down()
+    let absent = this.#away()
     for (let round = 0; round < roundsMax; round += 1) {
       // One that was away when the put began, or failed in it, may be back when another one fails.
-      if (absent.size > 1) absent = this.#down()
+      if (absent.size > 1) absent = this.#away()
       if (absent.size > 1) break
       const lost = await this.#send(prepared, absent, stored)
       if (lost.length === 0) return
@@ -80,8 +80,13 @@ export class SegmentWriter {
     throw new DfsError('readOnly')
   }
 
-  #down(): Set<number> {
-    return new Set(serverIndexes.filter((server) => !this.#cluster.link(server).isUp))
+  /** Who is given nothing: those that are down, or a single one that is slow while all are up. */
+  #away(): Set<number> {
+    const links = serverIndexes.map((server) => this.#cluster.link(server))
+    const down = links.filter(({ isUp }) => !isUp)
+    const slow = links.filter(({ isSlow }) => isSlow)
+    const away = down.length === 0 && slow.length === 1 ? slow : down
+    return new Set(away.map(({ index }) => index))
   }
 
   /** Sends what is not stored yet, and returns the servers that were lost on the way. */

@@ -13,7 +13,7 @@ import type { Version } from '../wire/version.js'
 import type { Cluster, Outcome } from './cluster.js'
 import { syncDisks } from './disks.js'
 import { serverIndexes, spareOf } from './placement.js'
-import { inlinePieces, type PreparedSegment } from './prepared-segment.js'
+import { inlinePieces, ownCopy, type PreparedSegment } from './prepared-segment.js'
 import type { Fate, Recovery } from './recovery.js'
 import type { Registers } from './registers.js'
 import type { SegmentWriter } from './segment-writer.js'
@@ -40,6 +40,8 @@ interface Attempt {
   readonly yes: Set<number>
   /** Servers that may have recorded a vote that we did not hear of. */
   readonly unheard: Set<number>
+  /** What those say after all who took much longer than the others. */
+  late: Promise<Outcome<Attempt['verb']>>[]
   /** Servers that were away from the start: their pieces went to the others with the votes. */
   readonly absent: ReadonlySet<number>
   /** A server knows that it was decided so: by others, who met its locks. */
@@ -68,7 +70,7 @@ export class Transactions {
   readonly #writer: SegmentWriter
   readonly #onStored: (inline: PreparedSegment) => void
 
-  /** `onStored` hears of content that was committed, before its bytes may change. */
+  /** `onStored` hears of content that was committed. */
   constructor(
     cluster: Cluster,
     registers: Registers,
@@ -91,8 +93,10 @@ export class Transactions {
    * three servers are up (nothing was sent), `unknownOutcome` when too few answered to know, and what a
    * server said (`noSpace`) when that is why it failed.
    */
-  async commit(body: Transaction, inline?: PreparedSegment, onDisk = false): Promise<Committed> {
+  async commit(body: Transaction, content?: PreparedSegment, onDisk = false): Promise<Committed> {
     this.assertWritable()
+    // A server that is not waited for may get its pieces when the caller's bytes have changed.
+    const inline = content === undefined ? undefined : ownCopy(content)
     for (const { version } of body.preconditions) this.#cluster.versions.see(version)
     const id = this.#cluster.versions.next()
     const attempt: Attempt = {
@@ -101,6 +105,7 @@ export class Transactions {
       verb: onDisk ? 'commitSynced' : 'commit',
       yes: new Set(),
       unheard: new Set(),
+      late: [],
       absent: new Set(serverIndexes.filter((index) => !this.#cluster.voters.includes(index))),
       isAborted: false,
       key: body.preconditions[0]?.key ?? '',
@@ -109,7 +114,7 @@ export class Transactions {
     }
     if (await this.#vote(attempt, inline)) {
       if (inline !== undefined) this.#onStored(inline)
-      this.#settlement.add({ id, body, yes: attempt.yes, spareOf: sparesAfter(attempt, inline) })
+      this.#settle(attempt, inline)
       return { committed: true, id }
     }
     if (attempt.isAborted) return this.#failed(attempt)
@@ -146,6 +151,19 @@ export class Transactions {
     if (this.#cluster.voters.length < quorum) throw new DfsError('readOnly')
   }
 
+  /** Tells the servers; and again, when one that was not waited for has voted as well. */
+  #settle(attempt: Attempt, inline: PreparedSegment | undefined): void {
+    const { id, body, yes, late } = attempt
+    const spareOf = sparesAfter(attempt, inline)
+    this.#settlement.add({ id, body, yes: new Set(yes), spareOf })
+    if (inline === undefined || spareOf !== undefined) return
+    void Promise.all(late).then((outcomes) => {
+      for (const { index, answer } of outcomes) if (answer?.reply.outcome === 'yes') yes.add(index)
+      const spareOf = sparesAfter(attempt, inline)
+      if (spareOf !== undefined) this.#settlement.add({ id, body, yes, spareOf })
+    })
+  }
+
   #failed({ why, key, failure }: Attempt): Committed {
     if (failure !== undefined && !isError(failure, 'down')) throw failure
     debugDfc('transaction failed: %s %s', why, key)
@@ -163,7 +181,8 @@ export class Transactions {
       const inlineFor = new Map(
         inline && targets.map((i) => [i, inlinePieces(inline, i, absent)] as const),
       )
-      const outcomes = await this.#cluster.ask(
+      const outcomes = await this.#cluster.askEnough(
+        quorum - yes.size,
         targets,
         verb,
         (index) => ({
@@ -201,8 +220,9 @@ export class Transactions {
   ): 'committed' | 'final' | Refusal[] {
     const refusals: Refusal[] = []
     let final = false
-    for (const { index, answer, error } of outcomes) {
+    for (const { index, answer, error, late } of outcomes) {
       if (answer === undefined) {
+        if (late !== undefined) attempt.late.push(late)
         if (isError(error, 'down')) attempt.unheard.add(index)
         attempt.failure = isError(attempt.failure, 'noSpace') ? attempt.failure : error
         continue

@@ -310,7 +310,8 @@ export class Acceptor {
   }
 
   #settle(decision: Decision, isLate: boolean): void {
-    if (isLate && decision.commit && this.#decisions.has(decision.id)) return
+    const isRepeated = decision.commit && this.#decisions.has(decision.id)
+    if (isLate && isRepeated && decision.spares.length === 0) return
     if (isLate && this.#decideAhead(decision)) {
       this.#newDecisions.push(decision.id)
       return
@@ -730,6 +731,8 @@ export class Acceptor {
       const decided = this.#decisionOf(id)
       if (decided !== undefined) {
         if (decided !== commit) splitDecision(id, decided)
+        // A server that was slow has voted as well: they were needed until then.
+        this.#dropSpares(spares)
         return true
       }
       if (id <= this.#floor) return true
@@ -741,15 +744,18 @@ export class Acceptor {
     if (record?.body) this.#locks.release(id, record.body)
     if (commit && body !== null) {
       for (const { key, value } of body.writes) this.#set(key, id, value)
-      for (const { segment, piece } of spares) this.#dropSpare(segment, piece)
+      this.#dropSpares(spares)
     }
     return true
   }
 
   /** Spare pieces came inside a commit, so they are in the index; a file is not removed by this. */
-  #dropSpare(segment: string, piece: number): void {
-    if (this.#index.pieceOf(segment, piece)?.content != null)
-      this.#index.removePiece(segment, piece)
+  #dropSpares(spares: Decision['spares']): void {
+    for (const { segment, piece } of spares) {
+      if (this.#index.pieceOf(segment, piece)?.content != null) {
+        this.#index.removePiece(segment, piece)
+      }
+    }
   }
 
   /**

@@ -56,11 +56,16 @@ export class Keeper {
     this.#schedule(limits.repairDelayMs)
   }
 
-  async stop(): Promise<void> {
+  /** Begins nothing more. A repair that runs ends when the servers cannot be asked any more. */
+  stop(): void {
     this.#unsubscribe?.()
     this.#unsubscribe = undefined
     this.#timer?.cancel()
     this.#timer = undefined
+  }
+
+  /** Resolves when no repair runs. */
+  async ended(): Promise<void> {
     await this.#running?.catch(() => undefined)
   }
 

@@ -29,7 +29,8 @@ t.test('a keeper that is stopped in the middle of a round begins no other', asyn
   // The timer has fired when this one does: the round waits for its servers.
   await new Promise<void>((done) => systemClock.after(1, done))
   const before = rounds
-  await client.keeper.stop()
+  client.keeper.stop()
+  await client.keeper.ended()
   await new Promise<void>((done) => systemClock.after(50, done))
   t.equal(rounds, before)
 })

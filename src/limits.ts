@@ -88,6 +88,9 @@ export const limits = {
   putFramesInFlightMax: 4,
   /** Reads of pieces, each of at most framePayloadBytesMax. */
   fetchesInFlightMax: 16,
+  /** Small pieces, which are asked for together: beside those reads, and in one message. */
+  smallFetchesInFlightMax: 256,
+  smallPiecesPerRequestMax: 64,
   /** A server that takes so much longer than the others is not waited for where these are enough. */
   hedgeMs: 300,
   /** How often such a server is asked whether it has become quick again. */
@@ -126,7 +129,7 @@ export const limits = {
   handlesMax: 65_536,
   /** Folders of which the latest page is remembered, and small files fetched ahead in them. */
   siblingFoldersMax: 4,
-  siblingsAheadMax: 4,
+  siblingsAheadMax: 16,
   /** Written and not stored, in memory, of all files together: beyond it writers wait or spill. */
   draftBytesMax: 128 * MiB,
   /** What was only appended is committed after so long, even if the file stays open. */

@@ -13,6 +13,10 @@ import type { Cluster } from './cluster.js'
 import { isLate, Patience } from './hedging.js'
 import { holdersOf, serverIndexes } from './placement.js'
 import { Slots } from './slots.js'
+import { SmallPieces } from './small-pieces.js'
+
+/** The two servers that have all pieces of a small file are asked, unless they have so much more to do. */
+const smallPreference = 8
 
 /** Whole blocks of a piece. */
 export interface PieceBlocks {
@@ -33,6 +37,8 @@ export class PieceFetcher {
   readonly #cluster: Cluster
   readonly #onBadCopy: BadCopyListener
   readonly #slots = new Slots(limits.fetchesInFlightMax)
+  readonly #smallSlots = new Slots(limits.smallFetchesInFlightMax)
+  readonly #smallPieces: SmallPieces
   readonly #patience = new Patience()
   /** Reads that each server has not answered yet. */
   readonly #unanswered = serverIndexes.map(() => 0)
@@ -40,11 +46,12 @@ export class PieceFetcher {
   constructor(cluster: Cluster, onBadCopy: BadCopyListener) {
     this.#cluster = cluster
     this.#onBadCopy = onBadCopy
+    this.#smallPieces = new SmallPieces(cluster)
   }
 
   /** True when another fetch would have to wait: no time for reading ahead. */
   get isBusy(): boolean {
-    return this.#slots.waiting > 0
+    return this.#slots.waiting > 0 || this.#smallSlots.waiting > 0
   }
 
   /**
@@ -52,7 +59,8 @@ export class PieceFetcher {
    * asked and what they have is rotten.
    */
   fetch(blocks: PieceBlocks): Promise<Buffer> {
-    return this.#slots.run(() => this.#fetch(blocks))
+    const slots = isSmall(blocks) ? this.#smallSlots : this.#slots
+    return slots.run(() => this.#fetch(blocks))
   }
 
   #fetch(blocks: PieceBlocks): Promise<Buffer> {
@@ -105,33 +113,32 @@ export class PieceFetcher {
   }
 
   /** The servers that are up: the holders first, and of two alike the less busy one. */
-  #inOrder({ piece, rotation, offset }: PieceBlocks): readonly number[] {
+  #inOrder(blocks: PieceBlocks): readonly number[] {
+    const { piece, rotation, offset } = blocks
     const [first, second] = holdersOf(piece, rotation)
-    const turn = Math.floor(offset / limits.framePayloadBytesMax) % 2
+    const small = isSmall(blocks)
+    const turn = (small ? piece - 1 : Math.floor(offset / limits.framePayloadBytesMax)) % 2
     const rank = (server: number): number => {
       if (server !== first && server !== second) return 1e6
       const isPreferred = server === (turn === 0 ? first : second)
       const link = this.#cluster.link(server)
       const last = (link.blank ? 1e3 : 0) + (link.isSlow ? 1e4 : 0)
-      return last + (this.#unanswered[server] ?? 0) * 2 + (isPreferred ? 0 : 1)
+      const preference = isPreferred ? 0 : small ? smallPreference * 2 : 1
+      return last + (this.#unanswered[server] ?? 0) * 2 + preference
     }
     return this.#cluster.up.toSorted((a, b) => rank(a) - rank(b))
   }
 
   async #ask(server: number, blocks: PieceBlocks): Promise<Buffer> {
-    const { segment, piece, pieceLength, offset, length } = blocks
+    const { segment, piece } = blocks
     const { clock } = this.#cluster
     const askedMs = clock.monotonic()
     this.#count(server, 1)
     try {
-      const fields = { segment: segment.id, piece, offset, length }
-      const { reply, payload } = await this.#cluster.request(server, 'getPiece', fields)
-      const isWanted = reply.pieceLength === pieceLength && reply.offset === offset
-      if (!isWanted || payload.length !== length || !matchesChecksums(payload, reply.checksums)) {
-        throw new DfsError('corrupt')
-      }
+      const small = isSmall(blocks) ? await this.#askForSmall(server, blocks) : undefined
+      const bytes = small ?? (await this.#askForBlocks(server, blocks))
       this.#patience.note(clock.monotonic() - askedMs)
-      return ownBytes(payload)
+      return ownBytes(bytes)
     } catch (thrown) {
       debugDfc('read %s.%d from server %d: %o', segment.id, piece, server, thrown)
       if (isBadCopy(server, blocks, thrown)) this.#onBadCopy(server, segment, piece)
@@ -141,9 +148,37 @@ export class PieceFetcher {
     }
   }
 
+  /** Undefined when the server does not have it, or not as a small piece: the other way tells why. */
+  async #askForSmall(server: number, blocks: PieceBlocks): Promise<Buffer | undefined> {
+    const { segment, piece, length } = blocks
+    try {
+      const { bytes, checksums } = await this.#smallPieces.get(server, segment.id, piece)
+      return bytes.length === length && matchesChecksums(bytes, checksums) ? bytes : undefined
+    } catch (error) {
+      if (isError(error, 'noPiece')) return undefined
+      throw error
+    }
+  }
+
+  async #askForBlocks(server: number, blocks: PieceBlocks): Promise<Buffer> {
+    const { segment, piece, pieceLength, offset, length } = blocks
+    const fields = { segment: segment.id, piece, offset, length }
+    const { reply, payload } = await this.#cluster.request(server, 'getPiece', fields)
+    const isWanted = reply.pieceLength === pieceLength && reply.offset === offset
+    if (isWanted && payload.length === length && matchesChecksums(payload, reply.checksums)) {
+      return payload
+    }
+    throw new DfsError('corrupt')
+  }
+
   #count(server: number, change: number): void {
     this.#unanswered[server] = (this.#unanswered[server] ?? 0) + change
   }
+}
+
+/** A whole piece that servers keep in their index. */
+function isSmall({ pieceLength, offset, length }: PieceBlocks): boolean {
+  return offset === 0 && length === pieceLength && pieceLength <= limits.smallPieceBytesMax
 }
 
 function isBadCopy(server: number, { piece, rotation }: PieceBlocks, thrown: unknown): boolean {

@@ -206,6 +206,19 @@ export class Account {
     return { reply: { pieceLength: known.length, offset, checksums }, payload }
   }
 
+  /** What of these pieces the index keeps. */
+  getSmallPieces({ pieces }: Request<'getSmallPieces'>): Reply<'getSmallPieces'> {
+    return {
+      pieces: pieces.map(({ segment, piece }) => {
+        const known = this.index.pieceOf(segment, piece)
+        if (known === undefined || known.content === null) return null
+        const { checksums } = known
+        const bytes = this.index.contentOf(known.content)
+        return matchesChecksums(bytes, checksums) ? { checksums: [...checksums], bytes } : null
+      }),
+    }
+  }
+
   /** Also of one that came with a vote which is not in the index yet. */
   #pieceOf(segment: string, piece: number): StoredPieceRow | undefined {
     const known = this.index.pieceOf(segment, piece)

@@ -72,6 +72,7 @@ export const handlers = {
     accept: ({ account }, request) => account.acceptor.accept(request),
     decide: ({ account }, request) => account.acceptor.decide(request),
     install: ({ account }, request) => account.acceptor.install(request),
+    getSmallPieces: ({ account }, request) => account.getSmallPieces(request),
     held: ({ account }, request) => account.held(request),
     segments: ({ account }, request) => account.segments(request),
     dropPieces: ({ account }, request) => account.dropPieces(request),

@@ -46,8 +46,10 @@ export class Siblings {
       listed.namedTo = 0
       return []
     }
+    // Many at once, and then none for a while: together they cost hardly more than one.
+    if (listed.namedTo - position > limits.siblingsAheadMax / 2) return []
     const from = Math.max(listed.namedTo, position + 1)
-    listed.namedTo = Math.max(from, position + 1 + limits.siblingsAheadMax)
+    listed.namedTo = position + 1 + limits.siblingsAheadMax
     return listed.names.slice(from, listed.namedTo).flatMap(({ node }) => {
       const size = node?.inode.segments.length === 0 ? 0 : (node?.inode.size ?? 0)
       return node !== undefined && size > 0 && size <= limits.inlineContentBytesMax ? [node] : []

@@ -119,6 +119,12 @@ const listed = struct({
 })
 export type Listed = Value<typeof listed>
 
+/** A piece that the index keeps. */
+const smallPiece = struct({
+  checksums: list(u32, 1),
+  bytes: bytes(limits.smallPieceBytesMax),
+})
+
 const heldPieces = struct({
   /** A bit for every piece held: 1 << (piece - 1). */
   pieces: u8,
@@ -323,6 +329,14 @@ export const messages = {
       checksums: list(u32, limits.framePayloadBytesMax / limits.blockBytes + 1),
     }),
     'reply',
+  ),
+  /** Whole pieces that the index keeps, in the order of the request; null: not here, or rotten. */
+  getSmallPieces: message(
+    27,
+    struct({
+      pieces: list(struct({ segment: segmentIdCodec, piece: u8 }), limits.smallPiecesPerRequestMax),
+    }),
+    struct({ pieces: list(optional(smallPiece), limits.smallPiecesPerRequestMax) }),
   ),
   /** Which pieces of these segments are here. */
   held: message(

@@ -1,5 +1,6 @@
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { build, wholeSlice } from '../../src/dfc/extents.js'
 import { limits } from '../../src/limits.js'
@@ -344,6 +345,36 @@ t.test('syncs the pieces of any segments, also of those it does not have', async
   await put(client, partsOf(segment, 2, bytes))
   const { stamp } = await client.call('sync', { segments: [segment, newSegment()] })
   t.ok(stamp.incarnation > 0)
+})
+
+t.test('small pieces are given many at a time, as far as they are here and whole', async (t) => {
+  const { client, server, own } = await open(t)
+  const segment = newSegment()
+  const [small, large, rotting] = [random.bytes(1000), random.bytes(20_000), random.bytes(500)]
+  await put(client, partsOf(segment, 1, small))
+  await put(client, partsOf(segment, 2, large))
+  await put(client, partsOf(segment, 3, rotting))
+  await put(client, partsOf(segment, 4, Buffer.alloc(0)))
+  const pieces = [1, 2, 3, 4].map((piece) => ({ segment, piece }))
+  const asked = [...pieces, { segment: newSegment(), piece: 1 }]
+  const piece = (bytes: Buffer) => ({ checksums: checksumsOf(bytes), bytes })
+  t.same((await client.call('getSmallPieces', { pieces: asked })).pieces, [
+    piece(small),
+    null,
+    piece(rotting),
+    piece(Buffer.alloc(0)),
+    null,
+  ])
+  await server.stop(0)
+  const index = new Database(join(own, 'index.db'))
+  index.prepare('UPDATE contents SET bytes = ? WHERE length(bytes) = 500').run(Buffer.alloc(500))
+  index.close()
+  const again = await startServer(t, { folder: join(own, '..') })
+  const next = await RawClient.open(again.port)
+  t.match((await next.call('getSmallPieces', { pieces })).pieces, [piece(small), null, null])
+  await t.rejects(next.call('getPiece', { segment, piece: 3, offset: 0, length: 500 }), {
+    code: 'corrupt',
+  })
 })
 
 t.test('tells how much there is', async (t) => {

@@ -63,6 +63,8 @@ export const limits = {
   createDelayMs: 200,
   undecidedPatienceMs: 200,
   transactionPatienceMs: 10_000,
+  /** A server whose clock is further off is told of. */
+  clockOffsetMsMax: 60_000,
   /** A connection that says nothing is asked by TCP whether its peer is still there. */
   keepAliveMs: 60_000,
 

@@ -14,6 +14,7 @@ import type { Reply, Request, Verb } from '../wire/messages.js'
 import { ScramCredentials } from '../wire/scram.js'
 import { HybridClock } from '../wire/version.js'
 import type { Answer, Channel } from './channel.js'
+import { clockRemark } from './clock-remark.js'
 import { type Hedge, inTurn, Patience, untilEnough } from './hedging.js'
 import { type Identity, Link } from './link.js'
 
@@ -284,7 +285,10 @@ export class Cluster {
       await channel.request('claim', { cluster, position: index })
       notice(`${link.name} is new and joins the cluster`)
     }
+    const askedMs = this.clock.now()
     const { reply } = await channel.request('status', {})
+    const remark = clockRemark(reply.timeMs, askedMs, this.clock.now())
+    if (remark !== undefined) notice(`${link.name}: ${remark}`)
     link.blank = reply.state !== 'voting'
     this.#incarnations[index] = reply.stamp.incarnation
     this.#states[index] = reply.state

@@ -871,10 +871,12 @@ export class Namespace {
     const asked = content.segments.filter(({ id }) => !current.has(id) && id !== inline?.segment.id)
     if (asked.length === 0) return
     const segments = asked.map(({ id }) => id)
-    const outcomes = await this.#cluster.ask(this.#cluster.up, 'held', () => ({ segments }))
+    const enough = limits.serverCount - 1
+    const { up } = this.#cluster
+    const outcomes = await this.#cluster.askEnough(enough, up, 'held', () => ({ segments }))
     const held = outcomes.flatMap(({ answer }) => answer?.reply ?? [])
     // Of what is on two servers, three that answer have something; fewer prove nothing.
-    if (held.length < limits.serverCount - 1) throw new DfsError('readOnly')
+    if (held.length < enough) throw new DfsError('readOnly')
     const isThere = (segment: Segment, index: number): boolean =>
       isReadableFrom(
         segment,

@@ -334,6 +334,7 @@ export class Account {
       stamp: this.acceptor.stamp(),
       state: this.acceptor.state,
       floor: this.acceptor.floor,
+      timeMs: Math.max(0, Math.floor(this.#clock.now())),
       registers,
       undecided,
       misplaced: this.index.misplacedTotal(),

@@ -37,7 +37,7 @@ export class Collector {
 
   #step(floor: Version): void {
     this.#timer = undefined
-    const abandonedMs = this.#clock.now() - limits.abandonedPieceGraceMs
+    const abandonedMs = this.#index.now() - limits.abandonedPieceGraceMs
     const dead = this.#index.deadSegments(floor, abandonedMs, segmentsPerStep)
     if (dead.length === 0) return
     this.#index.group(() => {

@@ -187,6 +187,9 @@ const nextTurn = promisify(setImmediate)
 const noDigest = '0'.repeat(32)
 const emptyFolder: StoredFolder = { touched: noVersion, live: 0, subfolders: 0 }
 
+/** Does not jump when the clock of the machine is set: what is an hour old is not a day old then. */
+const steadyNow = (): number => performance.timeOrigin + performance.now()
+
 export class AccountIndex {
   readonly #db: Database.Database
   readonly #walFile: number | undefined
@@ -241,7 +244,7 @@ export class AccountIndex {
    * Opens or creates the index at `path` (':memory:' for a simulation). `now` in ms since 1970. Throws
    * `damaged` when what is there cannot be an index any more.
    */
-  static open(path: string, now: () => number = Date.now): AccountIndex {
+  static open(path: string, now: () => number = steadyNow): AccountIndex {
     try {
       return new AccountIndex(path, now)
     } catch (thrown) {

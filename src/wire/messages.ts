@@ -31,7 +31,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 4
+export const protocolVersion = 5
 
 interface Message<Q, A> {
   readonly number: number
@@ -208,6 +208,8 @@ export const messages = {
       /** blank: no data yet. unsure: it may have lost votes it gave. Neither votes nor counts. */
       state: oneOf('voting', 'blank', 'unsure'),
       floor: versionCodec,
+      /** The server's clock, in ms since 1970: only people want to know. */
+      timeMs: u64,
       registers: u64,
       undecided: u64,
       /** Segments referred to here of which not exactly two pieces are. */

@@ -2,12 +2,14 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } 
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
+import { sleep, systemClock } from '../../src/clock.js'
 import { build, wholeSlice } from '../../src/dfc/extents.js'
 import { limits } from '../../src/limits.js'
 import { checksumsOf } from '../../src/wire/checksum.js'
 import type { Request } from '../../src/wire/messages.js'
 import { inodeKey } from '../../src/wire/records.js'
 import { noVersion, versionOf } from '../../src/wire/version.js'
+import { beginAccount } from '../fixtures/bystander.js'
 import { sampleInode } from '../fixtures/inodes.js'
 import { emptyTransaction, hurriedClock, startServer } from '../fixtures/one-server.js'
 import { RawClient } from '../fixtures/raw-client.js'
@@ -337,6 +339,24 @@ t.test('a vote that is in the index and still in the log brings nothing back', a
   const client2 = await RawClient.open(again.port)
   t.equal(await heldOf(client2, segment), 0b0011)
   t.match(await client2.call('status', {}), { undecided: 0, pieces: 2 })
+})
+
+t.test('an upload is not taken for an old one when the clock of the machine is set', async (t) => {
+  const folder = t.testdir({})
+  let aheadMs = 0
+  const clock = { ...systemClock, now: () => systemClock.now() + aheadMs }
+  const { port } = await startServer(t, { folder, clock })
+  const client = await RawClient.open(port)
+  const incarnation = await beginAccount(client)
+  const segment = newSegment()
+  await put(client, partsOf(segment, 1, random.bytes(100_000)))
+  aheadMs = 2 * limits.abandonedPieceGraceMs
+  const floor = versionOf(Date.now(), 0, '00000000')
+  t.match(await client.call('floor', { floor, incarnation }), { raised: true })
+  // The collector is at work a moment after that.
+  await sleep(systemClock, 100)
+  t.equal(await heldOf(client, segment), 0b0001)
+  t.ok((await client.call('status', {})).timeMs > Date.now() + limits.abandonedPieceGraceMs)
 })
 
 t.test('syncs the pieces of any segments, also of those it does not have', async (t) => {

@@ -1,6 +1,7 @@
 /** STATUS: each server, whether it is up and what it holds, and what that means for the user. */
 import { limits } from '../../limits.js'
 import type { Reply } from '../../wire/messages.js'
+import { clockRemark } from '../clock-remark.js'
 import type { Cluster } from '../cluster.js'
 import type { Link } from '../link.js'
 import { sentenceOf } from '../problem.js'
@@ -11,6 +12,8 @@ import type { Command } from './command.js'
 interface Health {
   readonly link: Link
   readonly latencyMs?: number
+  /** What there is to say of its clock. */
+  readonly clock?: string | undefined
   readonly reply?: Reply<'status'>
   /** Why it is down. */
   readonly failure?: string
@@ -66,8 +69,9 @@ async function examine({ clock }: Cluster, link: Link): Promise<Health> {
     const startedMs = clock.monotonic()
     await link.request('ping', {})
     const latencyMs = clock.monotonic() - startedMs
+    const askedMs = clock.now()
     const { reply } = await link.request('status', {})
-    return { link, latencyMs, reply }
+    return { link, latencyMs, reply, clock: clockRemark(reply.timeMs, askedMs, clock.now()) }
   } catch (error) {
     return { link, failure: sentenceOf(error) }
   }
@@ -87,7 +91,7 @@ async function missingIn(cluster: Cluster): Promise<ReadonlyMap<number, Missing>
 }
 
 function remarksOn(
-  { link, failure, reply }: Health,
+  { link, failure, reply, clock }: Health,
   missing: ReadonlyMap<number, Missing> | undefined,
   registersMost: number,
 ): string[] {
@@ -97,6 +101,7 @@ function remarksOn(
   if (reply.state !== 'voting') {
     remarks.push(`${link.name} has ${reply.registers} of ${registersMost} registers so far`)
   }
+  if (clock !== undefined) remarks.push(`${link.name}: ${clock}`)
   const { registers = 0, pieces = 0 } = missing?.get(link.index) ?? {}
   if (registers + pieces > 0) {
     remarks.push(`${link.name} still misses ${registers} registers and ${pieces} pieces`)

@@ -9,6 +9,8 @@ import { fileType, rootIno } from '../../src/wire/records.js'
 
 /** All of them throw what went wrong, with a `code`. */
 export interface Place {
+  /** A put that fails leaves no empty file behind, where there was none before. */
+  readonly putIsWhole: boolean
   put(name: string, bytes: Buffer): Promise<void>
   /** Throws `exists` or EEXIST. */
   create(name: string, bytes: Buffer): Promise<void>
@@ -21,6 +23,8 @@ export interface Place {
 export function folderPlace(folder: string): Place {
   const pathOf = (name: string): string => join(folder, name)
   return {
+    // It opens the file, which makes it, and then the close fails.
+    putIsWhole: false,
     put: (name, bytes) => writeFile(pathOf(name), bytes),
     create: (name, bytes) => writeFile(pathOf(name), bytes, { flag: 'wx' }),
     read: (name) => readFile(pathOf(name)),
@@ -45,6 +49,7 @@ export async function libraryPlace(config: ClientConfig): Promise<Place> {
     return { mode: fileType.file | 0o644, uid: 0, gid: 0, content: made, ...rides }
   }
   return {
+    putIsWhole: true,
     put: async (name, bytes) => void (await namespace.replace(rootIno, name, await staged(bytes))),
     create: async (name, bytes) =>
       void (await namespace.create(rootIno, name, await staged(bytes))),

@@ -23,7 +23,7 @@ export interface Findings {
   readonly name: string
   /** What must not be. */
   readonly violations: readonly string[]
-  /** What the own file may be: numbers of writes, 0 for no file. */
+  /** What the own file may be: numbers of writes, 0 for no file, -1 for an empty one. */
   readonly own: readonly number[]
   readonly won: readonly number[]
   readonly maybeWon: readonly number[]
@@ -32,6 +32,7 @@ export interface Findings {
 }
 
 const lineBytes = 64
+const emptyFile = -1
 const sharedNames = 4
 const contestMs = 250
 /** What is said of a name that others took away or made at the same moment. */
@@ -141,7 +142,10 @@ class Worker {
     const number = this.#writes
     const outcome = await this.#attempt('own', () => this.#place.put(this.#ownName, bytes))
     if (outcome === 'ok') this.#own = new Set([number])
-    else this.#own.add(number)
+    else {
+      this.#own.add(number)
+      if (this.#own.has(0) && !this.#place.putIsWhole) this.#own.add(emptyFile)
+    }
   }
 
   async #removeOwn(): Promise<void> {
@@ -193,5 +197,6 @@ function mixedAt(bytes: Buffer): number | undefined {
 
 /** Of the write that it is the content of. */
 export function numberOf(bytes: Buffer): number {
+  if (bytes.length === 0) return emptyFile
   return Number(bytes.subarray(0, lineBytes).toString().split(' ')[1] ?? Number.NaN)
 }

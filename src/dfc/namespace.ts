@@ -6,6 +6,7 @@
 import { compareTimes, randomBelow, sleep, type Time } from '../clock.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
+import { coversEverything, isReadableFrom } from '../wire/placement.js'
 import {
   decodeEntry,
   decodeInode,
@@ -32,7 +33,6 @@ import type { Lease } from './lease.js'
 import { Newborn, type NewbornFile } from './newborn.js'
 import { type Content, emptyContent, type ListedName, type Node } from './node.js'
 import { type EntryView, NodeCache } from './node-cache.js'
-import { coversEverything, isReadableFrom } from './placement.js'
 import type { PreparedSegment } from './prepared-segment.js'
 import type { QuorumEntry, QuorumRegister, Registers } from './registers.js'
 import { nodeOf, summaryAfter } from './summary.js'

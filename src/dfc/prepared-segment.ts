@@ -9,10 +9,10 @@ import type { Random } from '../clock.js'
 import { limits } from '../limits.js'
 import { BlockChecksums } from '../wire/checksum.js'
 import type { InlinePiece } from '../wire/messages.js'
+import { pieceNumbers, pieceRange, piecesFor, rotationOf, spareOf } from '../wire/placement.js'
 import type { Segment } from '../wire/records.js'
 import type { Digested } from './digests.js'
 import { lengthOfParts, sliceParts } from './parts.js'
-import { pieceNumbers, pieceRange, piecesFor, rotationOf, spareOf } from './placement.js'
 import { newSegmentId } from './segment-ids.js'
 
 export interface PreparedPiece {

@@ -6,12 +6,12 @@
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfc } from '../log.js'
+import { pieceNumbers, pieceRange, rotationOf } from '../wire/placement.js'
 import type { Segment } from '../wire/records.js'
 import { BlockCache, chunkBytes } from './block-cache.js'
 import type { Cluster } from './cluster.js'
 import { appendPart } from './parts.js'
 import { type BadCopyListener, PieceFetcher } from './piece-fetcher.js'
-import { pieceNumbers, pieceRange, rotationOf } from './placement.js'
 import type { PreparedSegment } from './prepared-segment.js'
 
 const { blockBytes } = limits

@@ -9,6 +9,7 @@ import Database from 'better-sqlite3'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
+import { homeMask, maskOf } from '../wire/placement.js'
 import {
   decodeEntry,
   decodeInode,
@@ -39,7 +40,7 @@ import { storageError } from './storage-error.js'
 const folderType = fileType.folder >> 12
 
 /** Raised with every change of the tables that an older program could not read. */
-const schemaVersion = 2
+const schemaVersion = 3
 
 const schema = `
 CREATE TABLE IF NOT EXISTS state (
@@ -63,10 +64,11 @@ CREATE INDEX IF NOT EXISTS inodes_orphans ON inodes (version) WHERE links = 0;
 CREATE INDEX IF NOT EXISTS entries_dead ON entries (version) WHERE ino IS NULL;
 CREATE TABLE IF NOT EXISTS segments (
   segment TEXT PRIMARY KEY, refs INTEGER NOT NULL, held INTEGER NOT NULL, length INTEGER NOT NULL,
-  md5 TEXT NOT NULL, released TEXT NOT NULL, met INTEGER NOT NULL) WITHOUT ROWID;
+  md5 TEXT NOT NULL, released TEXT NOT NULL, met INTEGER NOT NULL, home INTEGER NOT NULL DEFAULT 0)
+  WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS segments_dead ON segments (released, met) WHERE refs = 0;
 CREATE INDEX IF NOT EXISTS segments_misplaced ON segments (segment)
-  WHERE refs > 0 AND (held <> 2 OR length < 4);
+  WHERE refs > 0 AND held <> home;
 CREATE TABLE IF NOT EXISTS pieces (
   segment TEXT NOT NULL, piece INTEGER NOT NULL, length INTEGER NOT NULL, checksums BLOB NOT NULL,
   content INTEGER, PRIMARY KEY (segment, piece)) WITHOUT ROWID;
@@ -163,6 +165,11 @@ interface SegmentRow {
   readonly refs: number
 }
 
+interface SummedUpRow extends SegmentRow {
+  readonly home: number
+  readonly isHeldRight: number
+}
+
 interface Totals {
   pieces: number
   bytes: number
@@ -185,6 +192,9 @@ const rowsAtOnce = 128
 const entryBytes = 9
 const nextTurn = promisify(setImmediate)
 const noDigest = '0'.repeat(32)
+/** The bits of the pieces of a row of `segments` that are here. */
+const heldSum = `(
+  SELECT coalesce(sum(1 << (piece - 1)), 0) FROM pieces WHERE pieces.segment = segments.segment)`
 const emptyFolder: StoredFolder = { touched: noVersion, live: 0, subfolders: 0 }
 
 /** Does not jump when the clock of the machine is set: what is an hour old is not a day old then. */
@@ -195,6 +205,9 @@ export class AccountIndex {
   readonly #walFile: number | undefined
   readonly #disk: FileSync | undefined
   readonly #now: () => number
+  readonly #position: () => number | null
+  /** The position that what is stored of pieces' homes was worked out for. */
+  #homePosition: number | undefined
   readonly #statements
   readonly #onRollback: (() => void)[] = []
   readonly #onCommit: (() => void)[] = []
@@ -215,7 +228,8 @@ export class AccountIndex {
   #closed = false
   #boot: string | undefined
 
-  private constructor(path: string, now: () => number) {
+  private constructor(path: string, position: () => number | null, now: () => number) {
+    this.#position = position
     this.#now = now
     this.#db = new Database(path)
     try {
@@ -241,12 +255,17 @@ export class AccountIndex {
   }
 
   /**
-   * Opens or creates the index at `path` (':memory:' for a simulation). `now` in ms since 1970. Throws
-   * `damaged` when what is there cannot be an index any more.
+   * Opens or creates the index at `path` (':memory:' for a simulation). `position` of the
+   * server in its cluster, 0..3, or null while it has none; `now` in ms since 1970. Throws `damaged`
+   * when what is there cannot be an index any more.
    */
-  static open(path: string, now: () => number = steadyNow): AccountIndex {
+  static open(
+    path: string,
+    position: () => number | null = () => 0,
+    now: () => number = steadyNow,
+  ): AccountIndex {
     try {
-      return new AccountIndex(path, now)
+      return new AccountIndex(path, position, now)
     } catch (thrown) {
       throw storageError(thrown)
     }
@@ -280,6 +299,7 @@ export class AccountIndex {
     } catch (thrown) {
       if (this.#db.inTransaction) this.#statements.rollback.run()
       this.#totals = totals
+      this.#homePosition = undefined
       this.#recent.clear()
       this.#unknownSegments.clear()
       for (const undo of this.#onRollback) undo()
@@ -333,13 +353,13 @@ export class AccountIndex {
     this.group(() =>
       this.#write(() => {
         this.#sumUpReferences(noVersion)
-        this.#statements.countHeld.run()
+        this.#statements.sumUpHeld.run()
       }),
     )
   }
 
   async #areSumsRight(): Promise<boolean> {
-    const { inodesAfter, segmentOf, miscounted } = this.#statements
+    const { inodesAfter, segmentOf, summedUp } = this.#statements
     for (let after = -1; ; ) {
       const rows = inodesAfter.all(after, rowsAtOnce) as (InodeRow & { ino: number })[]
       for (const row of rows) {
@@ -354,8 +374,10 @@ export class AccountIndex {
       await nextTurn()
     }
     for (let after = ''; ; ) {
-      const rows = miscounted.all(after, rowsAtOnce) as { segment: string; isRight: number }[]
-      if (rows.some(({ isRight }) => isRight === 0)) return false
+      const rows = summedUp.all(after, rowsAtOnce) as SummedUpRow[]
+      const isRight = ({ refs, length, md5, home, isHeldRight }: SummedUpRow): boolean =>
+        isHeldRight === 1 && (refs <= 0 || home === this.#homeOf(length, md5))
+      if (!rows.every(isRight)) return false
       after = rows.at(-1)?.segment ?? after
       if (rows.length < rowsAtOnce) return true
       await nextTurn()
@@ -606,7 +628,8 @@ export class AccountIndex {
     }
     this.#unknownSegments.clear()
     for (const { id, length, md5 } of referred.values()) {
-      this.#statements.describe.run(id, counts.get(id) ?? 0, length, md5, this.now())
+      const home = this.#homeOf(length, md5)
+      this.#statements.describe.run(id, counts.get(id) ?? 0, length, md5, this.now(), home)
     }
     this.#mayMiscount = false
   }
@@ -622,7 +645,7 @@ export class AccountIndex {
     if (after !== null) {
       for (const { id, length, md5 } of decodeInode(after).segments) {
         if (old.delete(id)) continue
-        this.#statements.refer.run(id, length, md5, now)
+        this.#statements.refer.run(id, length, md5, now, this.#homeOf(length, md5))
         this.#unknownSegments.delete(id)
       }
     }
@@ -749,7 +772,7 @@ export class AccountIndex {
       if (before?.content != null) dropContent.run(before.content)
       const content = bytes === undefined ? null : putContent.run(bytes).lastInsertRowid
       putPiece.run(segment, piece, length, packed(checksums), content)
-      if (before === undefined) this.#hold(segment, 1)
+      if (before === undefined) this.#hold(segment, [piece])
       this.#totals.pieces += before ? 0 : 1
       this.#totals.bytes += length - (before?.length ?? 0)
     })
@@ -767,13 +790,16 @@ export class AccountIndex {
         putPiece.run(segment, piece, bytes.length, packed(checksums), lastInsertRowid)
         this.#totals.bytes += bytes.length
       }
-      this.#hold(segment, pieces.length)
+      this.#hold(
+        segment,
+        pieces.map(({ piece }) => piece),
+      )
       this.#totals.pieces += pieces.length
     })
   }
 
-  #hold(segment: string, count: number): void {
-    this.#statements.holdPieces.run(segment, count, this.now())
+  #hold(segment: string, pieces: readonly number[]): void {
+    this.#statements.holdPieces.run(segment, maskOf(pieces), this.now())
     this.#unknownSegments.delete(segment)
   }
 
@@ -786,8 +812,9 @@ export class AccountIndex {
     return false
   }
 
-  /** A register refers to it, and just two pieces of it are here. */
+  /** A register refers to it, and just the pieces of it that belong here are here. */
   isPlaced(segment: string): boolean {
+    this.#settleHomes()
     return this.#statements.placed.get(segment) !== undefined
   }
 
@@ -824,7 +851,7 @@ export class AccountIndex {
     if (before === undefined) return
     this.#write(() => {
       this.#statements.dropPiece.run(segment, piece)
-      this.#statements.dropHeld.run(segment)
+      this.#statements.dropHeld.run(maskOf([piece]), segment)
       if (before.content !== null) this.#statements.dropContent.run(before.content)
       this.#totals.pieces -= 1
       this.#totals.bytes -= before.length
@@ -845,14 +872,15 @@ export class AccountIndex {
   }
 
   /**
-   * Segments behind the id `after`, in order: all, or only those referred to of which not exactly two
-   * pieces are here, or which are so short that the number does not tell.
+   * Segments behind the id `after`, in order: all, or only those referred to of which other pieces are
+   * here than belong here.
    */
   segments(
     after: string,
     misplacedOnly: boolean,
     limit: number,
   ): { readonly segment: Segment; readonly referred: boolean }[] {
+    if (misplacedOnly) this.#settleHomes()
     const { misplaced, segments } = this.#statements
     const rows = (misplacedOnly ? misplaced : segments).all(after, limit) as SegmentRow[]
     return rows.map(({ segment, length, md5, refs }) => ({
@@ -861,9 +889,32 @@ export class AccountIndex {
     }))
   }
 
-  /** How many are misplaced, not counting segments so short that some of their pieces are empty. */
+  /** How many are misplaced. */
   misplacedTotal(): number {
+    this.#settleHomes()
     return (this.#statements.misplacedCount.get() as { count: number }).count
+  }
+
+  /** The bits of the pieces that belong here; none while nobody knows where this server stands. */
+  #homeOf(length: number, md5: string): number {
+    this.#settleHomes()
+    const position = this.#position()
+    return position === null ? 0 : homeMask(position, length, md5)
+  }
+
+  /**
+   * A server learns its position after its first account is opened, and an index of an older program
+   * does not say where pieces belong: then that is worked out for all segments.
+   */
+  #settleHomes(): void {
+    const position = this.#position()
+    if (position === null || position === this.#homePosition) return
+    this.#homePosition = position
+    if (this.state('position') === position) return
+    this.#write(() => {
+      this.#statements.setHomes.run(position)
+      this.setState('position', position)
+    })
   }
 
   /**
@@ -923,13 +974,21 @@ export class AccountIndex {
   }
 }
 
-/** Version 1 had no checksums. An index of a later version of the program is left alone. */
+/**
+ * Version 1 had no checksums, and version 2 counted the pieces that are here. An index of a later version
+ * of the program is left alone.
+ */
 function bringUpToDate(db: Database.Database, path: string): void {
   const version = db.pragma('user_version', { simple: true })
   const isNew = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0
   if (isNew) db.pragma(`user_version = ${schemaVersion}`)
-  else if (version === 1) db.transaction(() => addChecksums(db))()
-  else if (version !== schemaVersion) {
+  else if (version === 1 || version === 2) {
+    db.transaction(() => {
+      if (version === 1) addChecksums(db)
+      addHomes(db)
+      db.pragma(`user_version = ${schemaVersion}`)
+    })()
+  } else if (version !== schemaVersion) {
     throw new DfsError(
       'configuration',
       `${path}: expected an index of version ${schemaVersion}, got version ${version}`,
@@ -964,7 +1023,14 @@ function addChecksums(db: Database.Database): void {
   const rows = db.prepare('SELECT * FROM records').all() as RecordRow[]
   const put = db.prepare('UPDATE records SET checksum = ? WHERE id = ?')
   for (const row of rows) put.run(recordChecksum(row), row.id)
-  db.pragma(`user_version = ${schemaVersion}`)
+}
+
+/** Where pieces belong is worked out when the index knows the server's position. */
+function addHomes(db: Database.Database): void {
+  db.exec(`
+    DROP INDEX IF EXISTS segments_misplaced;
+    ALTER TABLE segments ADD COLUMN home INTEGER NOT NULL DEFAULT 0;
+    UPDATE segments SET held = ${heldSum};`)
 }
 
 /** A row that everything else relies on: the account cannot go on with it. */
@@ -973,6 +1039,9 @@ function rottenRow(where: string): never {
 }
 
 function prepare(db: Database.Database) {
+  db.function('home_mask', { deterministic: true }, (position, length, md5) =>
+    homeMask(position as number, length as number, md5 as string),
+  )
   return {
     begin: db.prepare('BEGIN'),
     commit: db.prepare('COMMIT'),
@@ -992,9 +1061,8 @@ function prepare(db: Database.Database) {
       'SELECT ino, version, value, checksum FROM inodes WHERE ino > ? ORDER BY ino LIMIT ?',
     ),
     segmentOf: db.prepare('SELECT segment, length, md5, refs FROM segments WHERE segment = ?'),
-    miscounted: db.prepare(`
-      SELECT segment, held = (
-        SELECT count(*) FROM pieces WHERE pieces.segment = segments.segment) AS isRight
+    summedUp: db.prepare(`
+      SELECT segment, length, md5, refs, home, held = ${heldSum} AS isHeldRight
       FROM segments WHERE segment > ? ORDER BY segment LIMIT ?`),
     inodesByRow: db
       .prepare('SELECT coalesce(sum(ino & 4294967295), 0) FROM inodes NOT INDEXED')
@@ -1035,16 +1103,17 @@ function prepare(db: Database.Database) {
       INSERT OR REPLACE INTO records VALUES (@id, @body, @yes, @promised, @accepted,
         @accepted_commit, @ever_commit, @decision, @checksum)`),
     refer: db.prepare(`
-      INSERT INTO segments VALUES (?, 1, 0, ?, ?, '${noVersion}', ?) ON CONFLICT (segment) DO UPDATE SET
-        refs = refs + 1, length = excluded.length, md5 = excluded.md5`),
+      INSERT INTO segments VALUES (?, 1, 0, ?, ?, '${noVersion}', ?, ?)
+      ON CONFLICT (segment) DO UPDATE SET
+        refs = refs + 1, length = excluded.length, md5 = excluded.md5, home = excluded.home`),
     unrefer: db.prepare('UPDATE segments SET refs = refs - 1, released = ? WHERE segment = ?'),
     referred: db.prepare('SELECT segment, refs FROM segments WHERE refs <> 0'),
     describe: db.prepare(`
-      INSERT INTO segments VALUES (?, ?, 0, ?, ?, '${noVersion}', ?) ON CONFLICT (segment) DO UPDATE SET
-        refs = excluded.refs, length = excluded.length, md5 = excluded.md5`),
-    countHeld: db.prepare(`
-      UPDATE segments SET held = (
-        SELECT count(*) FROM pieces WHERE pieces.segment = segments.segment)`),
+      INSERT INTO segments VALUES (?, ?, 0, ?, ?, '${noVersion}', ?, ?)
+      ON CONFLICT (segment) DO UPDATE SET
+        refs = excluded.refs, length = excluded.length, md5 = excluded.md5, home = excluded.home`),
+    sumUpHeld: db.prepare(`UPDATE segments SET held = ${heldSum}`),
+    setHomes: db.prepare('UPDATE segments SET home = home_mask(?, length, md5) WHERE refs > 0'),
     setReferences: db.prepare(
       'UPDATE segments SET refs = ?, released = max(released, ?) WHERE segment = ?',
     ),
@@ -1053,19 +1122,20 @@ function prepare(db: Database.Database) {
     ),
     segment: db.prepare('SELECT 1 FROM segments WHERE segment = ?').pluck(),
     placed: db
-      .prepare('SELECT 1 FROM segments WHERE segment = ? AND refs > 0 AND held = 2 AND length >= 4')
+      .prepare('SELECT 1 FROM segments WHERE segment = ? AND refs > 0 AND held = home')
       .pluck(),
     holdPieces: db.prepare(`
-      INSERT INTO segments VALUES (?, 0, ?, 0, '', '${noVersion}', ?)
-      ON CONFLICT (segment) DO UPDATE SET held = held + excluded.held`),
-    dropHeld: db.prepare('UPDATE segments SET held = held - 1 WHERE segment = ?'),
+      INSERT INTO segments VALUES (?, 0, ?, 0, '', '${noVersion}', ?, 0)
+      ON CONFLICT (segment) DO UPDATE SET held = held | excluded.held`),
+    dropHeld: db.prepare('UPDATE segments SET held = held & ~? WHERE segment = ?'),
     segments: db.prepare(`
       SELECT segment, length, md5, refs FROM segments WHERE segment > ? ORDER BY segment LIMIT ?`),
     misplaced: db.prepare(`
       SELECT segment, length, md5, refs FROM segments
-      WHERE refs > 0 AND (held <> 2 OR length < 4) AND segment > ? ORDER BY segment LIMIT ?`),
-    misplacedCount: db.prepare(`
-      SELECT count(*) AS count FROM segments WHERE refs > 0 AND held <> 2 AND length >= 4`),
+      WHERE refs > 0 AND held <> home AND segment > ? ORDER BY segment LIMIT ?`),
+    misplacedCount: db.prepare(
+      'SELECT count(*) AS count FROM segments WHERE refs > 0 AND held <> home',
+    ),
     released: db.prepare(`
       SELECT segment FROM segments
       WHERE refs = 0 AND released > '${noVersion}' AND released <= ? LIMIT ?`),

@@ -46,7 +46,7 @@ export function folderStorage(folder: string, random: Random): Storage {
     return {
       identity,
       memory,
-      openAccount: (user) => openFolder(folder, user, memory),
+      openAccount: (user) => openFolder(folder, user, identity, memory),
       setAside: (user) => setAside(join(folder, user)),
       close: lock.release,
     }
@@ -59,12 +59,17 @@ export function folderStorage(folder: string, random: Random): Storage {
 /** Survives the server that uses it, as a disk does: open accounts with another server to restart. */
 export function memoryStorage(random: Random, clock: Clock): Storage {
   const accounts = new Map<string, AccountStorage>()
+  const identity = Identity.inMemory(random)
   return {
-    identity: Identity.inMemory(random),
+    identity,
     openAccount(user) {
       const known = accounts.get(user)
       if (known !== undefined) return known
-      const index = AccountIndex.open(':memory:', () => clock.now())
+      const index = AccountIndex.open(
+        ':memory:',
+        () => identity.position,
+        () => clock.now(),
+      )
       const pieces = new MemoryPieces(() => clock.now())
       const votes = new MemoryVoteLog()
       const account = { index, pieces, votes, boot: 'memory', close: () => {} }
@@ -102,12 +107,17 @@ function setAside(own: string): void {
   syncFolder(own)
 }
 
-function openFolder(folder: string, user: string, memory: PageMemory): AccountStorage {
+function openFolder(
+  folder: string,
+  user: string,
+  identity: Identity,
+  memory: PageMemory,
+): AccountStorage {
   const own = join(folder, user)
   const isNew = !existsSync(own)
   makeFolder(own)
   const pieces = new FolderPieces(own, memory)
-  const index = AccountIndex.open(join(own, 'index.db'))
+  const index = AccountIndex.open(join(own, 'index.db'), () => identity.position)
   const votes = new FileVoteLog(join(own, 'votes'))
   // Both have just made files that a sync relies on.
   syncFolder(own)

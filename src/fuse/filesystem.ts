@@ -9,10 +9,10 @@ import type { Clock, Random, Time } from '../clock.js'
 import type { Client } from '../dfc/client.js'
 import type { Namespace, RenameHow } from '../dfc/namespace.js'
 import type { Content, Node } from '../dfc/node.js'
-import { coversEverything } from '../dfc/placement.js'
 import { Slots } from '../dfc/slots.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
+import { coversEverything } from '../wire/placement.js'
 import { fileType, type Inode, typeOf } from '../wire/records.js'
 import {
   type Attributes,

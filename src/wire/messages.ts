@@ -353,8 +353,8 @@ export const messages = {
     struct({ stamp }),
   ),
   /**
-   * Segments that this server knows, by their ids. `misplacedOnly`: those referred to of which not
-   * exactly two pieces are here.
+   * Segments that this server knows, by their ids. `misplacedOnly`: those referred to of which
+   * other pieces are here than belong here.
    */
   segments: message(
     24,

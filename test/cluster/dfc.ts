@@ -15,7 +15,7 @@ import {
   watch,
 } from 'node:fs'
 import t, { type Test } from 'tap'
-import { rotationOf } from '../../src/dfc/placement.js'
+import { rotationOf } from '../../src/wire/placement.js'
 import { UserOfDfc } from '../fixtures/client.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServerProcesses, type TestServers } from '../fixtures/servers.js'

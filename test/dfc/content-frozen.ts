@@ -1,8 +1,8 @@
 import t from 'tap'
 import { ContentStore } from '../../src/dfc/content.js'
 import { build, wholeSlice } from '../../src/dfc/extents.js'
-import { serverIndexes } from '../../src/dfc/placement.js'
 import { prepare } from '../../src/dfc/prepared-segment.js'
+import { serverIndexes } from '../../src/wire/placement.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServerProcesses } from '../fixtures/servers.js'
 

@@ -3,16 +3,16 @@ import t from 'tap'
 import { ContentStore } from '../../src/dfc/content.js'
 import { build, overlay, truncate, wholeSlice } from '../../src/dfc/extents.js'
 import { type Content, emptyContent } from '../../src/dfc/node.js'
+import { type PreparedSegment, prepare, preparePiece } from '../../src/dfc/prepared-segment.js'
+import { limits } from '../../src/limits.js'
+import { type Network, tcpNetwork } from '../../src/network.js'
 import {
   pairOf,
   pieceNumbers,
   pieceRange,
   piecesFor,
   serverIndexes,
-} from '../../src/dfc/placement.js'
-import { type PreparedSegment, prepare, preparePiece } from '../../src/dfc/prepared-segment.js'
-import { limits } from '../../src/limits.js'
-import { type Network, tcpNetwork } from '../../src/network.js'
+} from '../../src/wire/placement.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServers, type TestServers, until } from '../fixtures/servers.js'
 

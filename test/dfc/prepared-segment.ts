@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { holdersOf, piecesFor, serverIndexes, spareOf } from '../../src/dfc/placement.js'
 import { inlinePieces, prepare } from '../../src/dfc/prepared-segment.js'
 import { limits } from '../../src/limits.js'
 import { checksumsOf, matchesChecksums } from '../../src/wire/checksum.js'
+import { holdersOf, piecesFor, serverIndexes, spareOf } from '../../src/wire/placement.js'
 import { Seeded } from '../fixtures/seeded.js'
 
 const lengths = [

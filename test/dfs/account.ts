@@ -268,6 +268,7 @@ t.test('stores the pieces inside a commit before it votes', async (t) => {
 
 t.test('a commit that comes too late brings no piece beyond the placement', async (t) => {
   const { client } = await open(t)
+  await client.call('claim', { cluster: newSegment(), position: 0 })
   const { stamp } = await client.call('status', {})
   const { incarnation } = stamp
   await client.call('found', { incarnations: [incarnation, 1, 2, 3] })
@@ -280,7 +281,7 @@ t.test('a commit that comes too late brings no piece beyond the placement', asyn
     const segment = newSegment()
     const pieces = [1, 2, 4].map((piece) => ({ segment, piece, length: bytes.length, checksums }))
     const value = sampleInode(
-      build(4000, [wholeSlice({ id: segment, length: 4000, md5: segment })]),
+      build(4000, [wholeSlice({ id: segment, length: 4000, md5: '0'.repeat(32) })]),
     )
     const body = {
       writes: [{ key: inodeKey(ino), value }],

@@ -195,6 +195,8 @@ t.test('an index of version 1 gets its checksums, and one of the future is refus
   one.acceptor.commit(vote)
   one.rot(`
     DROP INDEX inodes_orphans;
+    DROP INDEX segments_misplaced;
+    ALTER TABLE segments DROP COLUMN home;
     ALTER TABLE inodes DROP COLUMN links;
     ALTER TABLE inodes DROP COLUMN checksum;
     ALTER TABLE entries DROP COLUMN checksum;
@@ -216,7 +218,8 @@ t.test('what is summed up of segments is summed up anew where it does not fit', 
     'UPDATE segments SET length = 9',
     'UPDATE segments SET refs = 0',
     'UPDATE segments SET refs = 2',
-    'UPDATE segments SET held = 2',
+    'UPDATE segments SET held = 3',
+    'UPDATE segments SET home = 1',
     'DELETE FROM segments',
   ]) {
     const one = account(t)

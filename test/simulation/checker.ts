@@ -5,8 +5,8 @@
  * that the servers keep what they must.
  */
 
-import { maskOf, pairOf, rotationOf, wholeMask } from '../../src/dfc/placement.js'
 import type { AccountIndex } from '../../src/dfs/index.js'
+import { homeMask, wholeMask } from '../../src/wire/placement.js'
 import {
   decodeEntry,
   decodeInode,
@@ -458,7 +458,7 @@ function checkEqual({ indexes, lost }: Evidence, report: Report): void {
     for (const { segment, referred } of index.segments('', false, Number.MAX_SAFE_INTEGER)) {
       const { id, md5, length } = segment
       if (!referred || lost.includes(id)) continue
-      const placed = maskOf(pairOf(server, rotationOf(md5))) & wholeMask(length)
+      const placed = homeMask(server, length, md5)
       const held = index.heldPieces(id)
       if (held !== placed) report(`server ${server + 1} holds ${held} of ${id}, not ${placed}`)
     }

@@ -123,8 +123,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a read asks one server',
     edits: [
-      { file: registers, from: 'while (replies.length < 2)', to: 'while (replies.length < 1)' },
-      { file: registers, from: '.slice(0, 2 - replies.length)', to: '.slice(0, 1)' },
+      { file: registers, from: 'askSome(2, order,', to: 'askSome(1, order,' },
       { file: registers, from: 'if (alone && voters > 1)', to: 'if (false)' },
     ],
   },
@@ -283,7 +282,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'no substitutes while a server is away',
-    'dfc/placement.js',
+    'wire/placement.js',
     'if (gone === undefined || absent.size > 1)',
     'if (true)',
   ),
@@ -302,8 +301,9 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'references to segments are not counted',
     'dfs/index.js',
-    'this.#statements.refer.run(id, length, md5, now);',
-    'this.#statements.refer.run(id, length, md5, now); this.#statements.unrefer.run(version, id);',
+    'this.#statements.refer.run(id, length, md5, now, this.#homeOf(length, md5));',
+    `this.#statements.refer.run(id, length, md5, now, this.#homeOf(length, md5));
+     this.#statements.unrefer.run(version, id);`,
   ),
   mutant(
     'a transaction of a clock that is ahead is left undecided',

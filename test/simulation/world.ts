@@ -4,7 +4,6 @@
  */
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
-import { maskOf, pairOf, rotationOf, wholeMask } from '../../src/dfc/placement.js'
 import type { StoredPiece } from '../../src/dfs/piece-store.js'
 import { Server } from '../../src/dfs/server.js'
 import { memoryStorage, type Storage } from '../../src/dfs/storage.js'
@@ -12,6 +11,7 @@ import type { Users } from '../../src/dfs/users.js'
 import { asDfsError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { redirectNotices } from '../../src/log.js'
+import { homeMask } from '../../src/wire/placement.js'
 import { makeVerifier } from '../../src/wire/scram.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { Actor, type Company } from './actor.js'
@@ -181,8 +181,7 @@ export class World {
       return index
         .segments('', true, Number.MAX_SAFE_INTEGER)
         .some(({ segment: { id, md5, length } }) => {
-          const placed = maskOf(pairOf(server, rotationOf(md5))) & wholeMask(length)
-          return (placed & ~index.heldPieces(id)) !== 0
+          return (homeMask(server, length, md5) & ~index.heldPieces(id)) !== 0
         })
     })
   }

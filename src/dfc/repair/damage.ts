@@ -1,8 +1,9 @@
 /** Names what is lost: which bytes of which files a piece was that nobody has any more. */
+
+import { pieceRange } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import { fileType, rootIno } from '../../wire/records.js'
 import type { Namespace } from '../namespace.js'
-import { pieceRange } from '../placement.js'
 
 export interface LostPiece {
   readonly segment: Segment

@@ -1,7 +1,8 @@
 /** What each server still lacks: what a repair has to do, or has left to do while it is under way. */
+
+import { homeMask } from '../../wire/placement.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
-import { maskOf, pairOf, rotationOf, wholeMask } from '../placement.js'
 import { askEach } from './ask-voters.js'
 import { differences } from './differences.js'
 import { heldMasks, misplacedSegments } from './pieces.js'
@@ -27,9 +28,8 @@ export async function missingOf(cluster: Cluster): Promise<ReadonlyMap<number, M
   }
   const misplaced = await misplacedSegments(cluster, servers)
   for (const { segment, masks } of await heldMasks(cluster, misplaced)) {
-    const whole = wholeMask(segment.length)
     for (const [server, held] of masks) {
-      add(server, 'pieces', bitsOf(maskOf(pairOf(server, rotationOf(segment.md5))) & whole & ~held))
+      add(server, 'pieces', bitsOf(homeMask(server, segment.length, segment.md5) & ~held))
     }
   }
   return missing

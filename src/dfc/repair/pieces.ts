@@ -1,15 +1,12 @@
 /**
  * Brings pieces where the placement says: what a server missed while it was away, what its neighbours
- * took for it meanwhile, what rotted. Servers say which of their segments do not have exactly two
- * pieces, so the work is what is out of place and not what there is.
+ * took for it meanwhile, what rotted. Servers say of which of their segments other pieces are there
+ * than belong there, so the work is what is out of place and not what there is.
  */
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
 import { matchesChecksums } from '../../wire/checksum.js'
-import type { Segment } from '../../wire/records.js'
-import type { Cluster } from '../cluster.js'
-import { Lanes } from '../lanes.js'
 import {
   holdersOf,
   maskOf,
@@ -20,7 +17,10 @@ import {
   rotationOf,
   serverIndexes,
   wholeMask,
-} from '../placement.js'
+} from '../../wire/placement.js'
+import type { Segment } from '../../wire/records.js'
+import type { Cluster } from '../cluster.js'
+import { Lanes } from '../lanes.js'
 import { preparePiece } from '../prepared-segment.js'
 import type { SegmentReader } from '../segment-reader.js'
 import type { SegmentWriter } from '../segment-writer.js'
@@ -46,7 +46,7 @@ export interface PieceMover {
 
 const lanesMax = 3
 
-/** Segments that some server in `servers` holds not exactly two pieces of. */
+/** Segments of which some server in `servers` holds other pieces than belong there. */
 export async function misplacedSegments(
   cluster: Cluster,
   servers: readonly number[],

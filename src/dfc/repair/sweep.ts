@@ -3,9 +3,9 @@
  * tombstones, and segments nothing refers to. docs/decisions/0001, "Repair and sweep".
  */
 import { limits } from '../../limits.js'
+import { serverIndexes } from '../../wire/placement.js'
 import { noVersion, type Version, versionOf } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
-import { serverIndexes } from '../placement.js'
 import type { Recovery } from '../recovery.js'
 import { askEach, askOne } from './ask-voters.js'
 import { differences } from './differences.js'

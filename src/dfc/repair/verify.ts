@@ -6,11 +6,11 @@
 import { createHash } from 'node:crypto'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { holdersOf, homeMask, pieceNumbers, rotationOf } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import { Lanes } from '../lanes.js'
-import { holdersOf, maskOf, pairOf, pieceNumbers, rotationOf, wholeMask } from '../placement.js'
 import { askEach, askOne } from './ask-voters.js'
 import type { LostPiece } from './damage.js'
 import { differences } from './differences.js'
@@ -106,10 +106,9 @@ function countPlaces(
   servers: readonly number[],
   counts: { missing: number; extra: number; garbage: number },
 ): void {
-  const whole = wholeMask(segment.length)
   for (const server of servers) {
     const held = masks.get(server) ?? 0
-    const placed = referred ? maskOf(pairOf(server, rotationOf(segment.md5))) & whole : 0
+    const placed = referred ? homeMask(server, segment.length, segment.md5) : 0
     counts.missing += bitsOf(placed & ~held)
     if (referred) counts.extra += bitsOf(held & ~placed)
     else counts.garbage += bitsOf(held)

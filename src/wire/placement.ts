@@ -4,7 +4,7 @@
  * neighbouring servers, and empty pieces are nowhere.
  */
 import { limits } from '../limits.js'
-import type { Segment } from '../wire/records.js'
+import type { Segment } from './records.js'
 
 const { serverCount, pieceCount } = limits
 
@@ -81,6 +81,11 @@ export function maskOf(pieces: readonly number[]): number {
 /** The bits of the pieces of a segment of `length` bytes that are not empty. */
 export function wholeMask(length: number): number {
   return (1 << Math.min(length, pieceCount)) - 1
+}
+
+/** The bits of the pieces that belong on `server`, of a segment of `length` bytes with this digest. */
+export function homeMask(server: number, length: number, md5: string): number {
+  return maskOf(pairOf(server, rotationOf(md5))) & wholeMask(length)
 }
 
 /** Whether the servers in `up` have every byte of the segment between them, if each holds its pair. */

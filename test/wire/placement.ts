@@ -13,7 +13,7 @@ import {
   serverIndexes,
   spareOf,
   wholeMask,
-} from '../../src/dfc/placement.js'
+} from '../../src/wire/placement.js'
 
 /** Row x: the pairs of DFS1 to DFS4. This is the promise; the code must say the same. */
 const table = [

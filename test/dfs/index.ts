@@ -1,0 +1,109 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import t, { type Test } from 'tap'
+import { AccountIndex } from '../../src/dfs/index.js'
+import { inodeKey } from '../../src/wire/records.js'
+import { versionOf } from '../../src/wire/version.js'
+import { sampleInode } from '../fixtures/inodes.js'
+
+const at = (ms: number): string => versionOf(ms, 0, '00000001')
+/** Its rotation is 0: pieces 1 and 2 are at home on the first server. */
+const segment = { id: 'ab'.repeat(16), length: 8, md5: '0'.repeat(32) }
+const tiny = { id: 'cd'.repeat(16), length: 1, md5: '0'.repeat(32) }
+
+/** A file of `segments`, of which `pieces` are here. */
+function fill(index: AccountIndex, pieces: readonly number[], segments = [segment]): void {
+  index.setRegister(inodeKey(7), at(10), sampleInode({ segments }))
+  for (const { id } of segments) {
+    for (const piece of pieces) index.addPiece(id, piece, 2, [0], Buffer.from('ab'))
+  }
+}
+
+function misplaced(t: Test, index: AccountIndex): string[] {
+  const listed = index.segments('', true, 9).map(({ segment: { id } }) => id)
+  t.equal(index.misplacedTotal(), listed.length, 'the status says the same')
+  return listed
+}
+
+function indexOf(t: Test, position: () => number | null): AccountIndex {
+  const index = AccountIndex.open(':memory:', position)
+  t.teardown(() => index.close())
+  return index
+}
+
+t.test('a segment is misplaced when other pieces are here than belong here', async (t) => {
+  const index = indexOf(t, () => 0)
+  fill(index, [1, 3])
+  t.same(misplaced(t, index), [segment.id], 'two pieces, one of them a neighbour’s')
+  t.notOk(index.isPlaced(segment.id))
+  index.addPiece(segment.id, 2, 2, [0], Buffer.from('ab'))
+  t.same(misplaced(t, index), [segment.id], 'one too many')
+  index.removePiece(segment.id, 3)
+  t.same(misplaced(t, index), [])
+  t.ok(index.isPlaced(segment.id))
+  index.addPiece(segment.id, 2, 2, [0], Buffer.from('ab'))
+  t.same(misplaced(t, index), [], 'a piece that comes again is counted once')
+  index.removePiece(segment.id, 1)
+  t.same(misplaced(t, index), [segment.id], 'one too few')
+  index.setRegister(inodeKey(7), at(20), null)
+  t.same(misplaced(t, index), [], 'nothing refers to it')
+})
+
+t.test('of a segment of one byte only the piece that is not empty belongs anywhere', async (t) => {
+  const index = indexOf(t, () => 0)
+  fill(index, [1], [tiny])
+  t.same(misplaced(t, index), [])
+  const other = indexOf(t, () => 1)
+  fill(other, [], [tiny])
+  t.same(misplaced(t, other), [])
+  other.addPiece(tiny.id, 1, 1, [0], Buffer.from('a'))
+  t.same(misplaced(t, other), [tiny.id])
+})
+
+t.test('where pieces belong follows the position, also when it is learnt later', async (t) => {
+  let position: number | null = null
+  const index = indexOf(t, () => position)
+  fill(index, [2, 3])
+  position = 1
+  t.same(misplaced(t, index), [])
+  position = 2
+  t.same(misplaced(t, index), [segment.id])
+})
+
+t.test('an undone group undoes what it found out about the position', async (t) => {
+  let position: number | null = null
+  const index = indexOf(t, () => position)
+  fill(index, [2, 3])
+  position = 1
+  const undone = (): void =>
+    index.group(() => {
+      index.misplacedTotal()
+      throw new Error('a full disk')
+    })
+  t.throws(undone)
+  t.same(misplaced(t, index), [])
+})
+
+t.test('an index of version 2, which counted pieces, is converted', async (t) => {
+  const path = join(t.testdir(), 'index.db')
+  const before = AccountIndex.open(path, () => 0)
+  fill(before, [1, 3], [segment, tiny])
+  before.close()
+  const db = new Database(path)
+  db.exec(`
+    DROP INDEX segments_misplaced;
+    ALTER TABLE segments DROP COLUMN home;
+    UPDATE segments SET held = 2;
+    CREATE INDEX segments_misplaced ON segments (segment)
+      WHERE refs > 0 AND (held <> 2 OR length < 4);
+    DELETE FROM state WHERE name = 'position';
+    PRAGMA user_version = 2;`)
+  db.close()
+  const index = AccountIndex.open(path, () => 0)
+  t.teardown(() => index.close())
+  t.same(misplaced(t, index), [segment.id, tiny.id])
+  index.removePiece(tiny.id, 3)
+  index.removePiece(segment.id, 3)
+  index.addPiece(segment.id, 2, 2, [0], Buffer.from('ab'))
+  t.same(misplaced(t, index), [])
+})

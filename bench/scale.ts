@@ -4,6 +4,7 @@ export interface Scale {
   readonly bigMiB: number
   readonly files: number
   readonly entries: number
+  readonly manyFiles: number
   readonly missedFiles: number
   readonly operations: number
   readonly syncs: number
@@ -17,6 +18,7 @@ export const usual: Scale = {
   bigMiB: 1024,
   files: 500,
   entries: 10_000,
+  manyFiles: 1_000_000,
   missedFiles: 1_000,
   operations: 200,
   syncs: 50,
@@ -29,6 +31,7 @@ export const quick: Scale = {
   bigMiB: 256,
   files: 100,
   entries: 1_000,
+  manyFiles: 20_000,
   missedFiles: 200,
   operations: 50,
   syncs: 10,

@@ -8,6 +8,7 @@ import {
   closeSync,
   fsyncSync,
   lstatSync,
+  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -30,6 +31,8 @@ export interface Order {
   readonly secondsMax: number
   /** Sets the work of parallel workers apart. */
   readonly prefix?: string
+  /** How many there are, of which `count` are used. */
+  readonly of?: number
 }
 
 export interface Outcome {
@@ -46,12 +49,22 @@ interface Task {
 }
 
 const blockBytes = 4096
+const treeFolderFiles = 1000
 
 const tasks = {
   create: ({ path, bytes = 0, prefix = 'f' }) => {
     const content = Buffer.alloc(bytes, 'x')
     return { step: (index) => writeFileSync(nameOf(path, prefix, index), content, { flag: 'wx' }) }
   },
+  createTree: ({ path, prefix = '' }) => ({
+    step: (index) => {
+      if (index % treeFolderFiles === 0) mkdirSync(folderInTree(path, prefix, index))
+      writeFileSync(nameInTree(path, prefix, index), '', { flag: 'wx' })
+    },
+  }),
+  statTree: ({ path, prefix = '', of = 0 }) => ({
+    step: (index) => lstatSync(nameInTree(path, prefix, (index * 2_654_435_761) % of)),
+  }),
   read: ({ path, prefix = 'f' }) => ({
     step: (index) => readFileSync(nameOf(path, prefix, index)),
   }),
@@ -92,6 +105,14 @@ const tasks = {
 
 function nameOf(folder: string, prefix: string, index: number): string {
   return join(folder, `${prefix}${String(index).padStart(6, '0')}`)
+}
+
+function folderInTree(path: string, prefix: string, index: number): string {
+  return nameOf(path, prefix, Math.floor(index / treeFolderFiles))
+}
+
+function nameInTree(path: string, prefix: string, index: number): string {
+  return nameOf(folderInTree(path, prefix, index), 'f', index)
 }
 
 /** The same places in every run: multiples of a block, spread over the file. */

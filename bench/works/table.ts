@@ -5,6 +5,7 @@ import { growth } from './growth.js'
 import { huge } from './huge.js'
 import { inside } from './inside.js'
 import { listing } from './listing.js'
+import { many } from './many.js'
 import { memory } from './memory.js'
 import { outage } from './outage.js'
 import { parallel } from './parallel.js'
@@ -26,4 +27,5 @@ export const works: Readonly<Record<string, WorkEntry>> = {
   growth: { make: growth, extra: 'growth' },
   parallel: { make: parallel, extra: 'growth' },
   huge: { make: huge, extra: 'huge' },
+  many: { make: many, extra: 'huge' },
 }

@@ -68,6 +68,9 @@ export class Account {
       storage.index.assertWhole()
       this.acceptor.becomeUnsure(random)
       notice(`${user}: the machine stopped without notice: repair has to confirm what is here`)
+    } else if (storage.votes.hasRotted) {
+      this.acceptor.becomeUnsure(random)
+      notice(`${user}: votes have rotted on the disk: repair has to confirm what is here`)
     }
     this.#collector = new Collector(storage.index, clock, (segment) => {
       for (const name of this.#piecesOf(segment)) this.#remove(name)

@@ -24,6 +24,8 @@ export interface VoteLog {
   readonly dropsSynced: boolean
   /** The entries in their order; one that was being written when the process ended is left out. */
   read(): readonly Buffer[]
+  /** Some entry had rotted: a vote may be lost that was given. */
+  readonly hasRotted: boolean
   /** All entries are in the index: they may go, now or later. */
   clear(): void
   close(): void
@@ -31,7 +33,12 @@ export interface VoteLog {
 
 const { O_CREAT, O_RDWR } = constants
 /** No entry is so long, so that a file without this head is known: older programs wrote none. */
-const mark = 0x64667376
+const mark = 0x64667377
+/** Of a file whose entries have no tag. */
+const untaggedMark = 0x64667376
+/** In the byte above the length of an entry, which finds the next one behind one that has rotted. */
+const tag = 0x76
+const lengthMask = 0xff_ffff
 const fileHeadBytes = 8
 const entryHeadBytes = 8
 /** Beyond it `clear` begins anew. */
@@ -41,8 +48,8 @@ const stepBytes = 256 * 1024
 const zeros = Buffer.alloc(stepBytes)
 
 /**
- * u32 mark, u32 generation; then u32 length, u32 CRC-32 of the entry, the entry; and so on. The sums
- * begin with the generation, so that what is left of an older one matches none.
+ * u32 mark, u32 generation; then u8 tag, u24 length, u32 CRC-32 of the entry, the entry; and so on. The
+ * sums begin with the generation, so that what is left of an older one matches none.
  */
 export class FileVoteLog implements VoteLog {
   readonly #path: string
@@ -56,6 +63,7 @@ export class FileVoteLog implements VoteLog {
   #isSynced: boolean
   /** Some entry may not be in the index. */
   #isNeeded: boolean
+  #hasRotted = false
 
   constructor(path: string) {
     this.#path = path
@@ -77,6 +85,7 @@ export class FileVoteLog implements VoteLog {
     const parts = entries.flatMap((entry) => {
       const head = Buffer.allocUnsafe(entryHeadBytes)
       head.writeUInt32BE(entry.length, 0)
+      head.writeUInt8(tag, 0)
       head.writeUInt32BE(crc32(entry, this.#generation), 4)
       return [head, entry]
     })
@@ -101,6 +110,10 @@ export class FileVoteLog implements VoteLog {
     const entries = this.#entries
     this.#entries = []
     return entries
+  }
+
+  get hasRotted(): boolean {
+    return this.#hasRotted
   }
 
   clear(): void {
@@ -130,19 +143,26 @@ export class FileVoteLog implements VoteLog {
   }
 
   #parse(bytes: Buffer): Buffer[] {
-    const hasHead = bytes.length >= fileHeadBytes && bytes.readUInt32BE(0) === mark
-    this.#generation = hasHead ? bytes.readUInt32BE(4) : 0
+    const found = bytes.length >= fileHeadBytes ? bytes.readUInt32BE(0) : 0
+    const hasHead = found === mark || found === untaggedMark
+    const isTagged = found === mark
+    const generation = hasHead ? bytes.readUInt32BE(4) : 0
     const entries: Buffer[] = []
     let at = hasHead ? fileHeadBytes : 0
-    while (at + entryHeadBytes <= bytes.length) {
-      const begin = at + entryHeadBytes
-      const end = begin + bytes.readUInt32BE(at)
-      if (end === begin || end > bytes.length) break
-      const entry = bytes.subarray(begin, end)
-      if (crc32(entry, this.#generation) !== bytes.readUInt32BE(at + 4)) break
-      entries.push(entry)
-      at = end
+    for (;;) {
+      const entry = entryAt(bytes, at, generation, isTagged)
+      if (entry !== undefined) {
+        entries.push(entry)
+        at += entryHeadBytes + entry.length
+        continue
+      }
+      const next = isTagged ? nextEntry(bytes, at, generation) : undefined
+      if (next === undefined) break
+      this.#hasRotted = true
+      at = next
     }
+    // Behind entries of another form none of this form can stand.
+    this.#generation = isTagged ? generation : 0
     this.#end = Math.max(at, fileHeadBytes)
     return entries
   }
@@ -163,9 +183,38 @@ export class FileVoteLog implements VoteLog {
   }
 }
 
+/** The whole entry that begins at `at`, if there is one. */
+function entryAt(
+  bytes: Buffer,
+  at: number,
+  generation: number,
+  isTagged: boolean,
+): Buffer | undefined {
+  if (at + entryHeadBytes > bytes.length) return undefined
+  const head = bytes.readUInt32BE(at)
+  const length = isTagged ? head & lengthMask : head
+  const begin = at + entryHeadBytes
+  if (length === 0 || begin + length > bytes.length) return undefined
+  if (isTagged && bytes[at] !== tag) return undefined
+  const entry = bytes.subarray(begin, begin + length)
+  return crc32(entry, generation) === bytes.readUInt32BE(at + 4) ? entry : undefined
+}
+
+/**
+ * Where the next whole entry begins behind `at`. What a process was writing when it was killed has none
+ * behind it.
+ */
+function nextEntry(bytes: Buffer, at: number, generation: number): number | undefined {
+  for (let next = bytes.indexOf(tag, at + 1); next !== -1; next = bytes.indexOf(tag, next + 1)) {
+    if (entryAt(bytes, next, generation, true) !== undefined) return next
+  }
+  return undefined
+}
+
 /** For a simulation: outlasts the server that uses it, as a disk does. */
 export class MemoryVoteLog implements VoteLog {
   readonly dropsSynced = false
+  readonly hasRotted = false
   readonly #fullBytes: number
   #entries: Buffer[] = []
   #bytes = 0

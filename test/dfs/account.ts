@@ -342,6 +342,33 @@ t.test('a vote that is in the index and still in the log brings nothing back', a
   t.match(await client2.call('status', {}), { undecided: 0, pieces: 2 })
 })
 
+t.test('an account whose log of votes has rotted does not vote until it is repaired', async (t) => {
+  const { client, own } = await open(t)
+  const { stamp } = await client.call('status', {})
+  await client.call('found', { incarnations: [stamp.incarnation, 1, 2, 3] })
+  for (let vote = 0; vote < 3; vote += 1) {
+    const bytes = random.bytes(1000)
+    const pieces = [
+      { segment: newSegment(), piece: 1, length: bytes.length, checksums: checksumsOf(bytes) },
+    ]
+    t.match(await client.call('commit', emptyTransaction(pieces), bytes), { outcome: 'yes' })
+    // Each has a version of its own.
+    await sleep(systemClock, 2)
+  }
+
+  // What a process that is killed now leaves behind, and then rots.
+  const folder = join(own, '..', 'copy')
+  cpSync(own, join(folder, 'alice'), { recursive: true })
+  const votes = join(folder, 'alice', 'votes')
+  const log = readFileSync(votes)
+  log.writeUInt8(log.readUInt8(600) ^ 1, 600)
+  writeFileSync(votes, log)
+  const again = await startServer(t, { folder })
+  const client2 = await RawClient.open(again.port)
+  t.match(await client2.call('status', {}), { state: 'unsure', undecided: 2 })
+  t.match(again.notices.join('\n'), /votes have rotted/)
+})
+
 t.test('an upload is not taken for an old one when the clock of the machine is set', async (t) => {
   const folder = t.testdir({})
   let aheadMs = 0

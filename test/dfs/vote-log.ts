@@ -85,6 +85,43 @@ t.test('an entry that is cut short or rotten ends it', async (t) => {
   t.same(readBy(path), entries.slice(0, 2), 'zeros are no entry')
 })
 
+t.test('one that has rotted does not hide those behind it, and is told of', async (t) => {
+  const path = pathOf(t)
+  const log = new FileVoteLog(path)
+  const entries = entriesOf(4, 1000)
+  // An old one that looks like an entry must not be taken for one.
+  log.append(entriesOf(11, 100_000))
+  log.clear()
+  log.append(entries)
+  const whole = readFileSync(path)
+  t.notOk(new FileVoteLog(path).hasRotted)
+  const secondAt = 8 + 1008
+  for (const at of [secondAt, secondAt + 2, secondAt + 5, secondAt + 500]) {
+    const rotten = Buffer.from(whole)
+    rotten.writeUInt8(rotten.readUInt8(at) ^ 4, at)
+    writeFileSync(path, rotten)
+    const again = new FileVoteLog(path)
+    t.same(again.read(), [entries[0], entries[2], entries[3]], `a bit at ${at}`)
+    t.ok(again.hasRotted)
+  }
+  const more = entriesOf(1)
+  const again = new FileVoteLog(path)
+  again.append(more)
+  t.same(readBy(path), [entries[0], entries[2], entries[3], ...more])
+})
+
+t.test('the last one cannot be told from one that was cut short', async (t) => {
+  const path = pathOf(t)
+  const entries = entriesOf(2)
+  new FileVoteLog(path).append(entries)
+  const bytes = readFileSync(path)
+  bytes.writeUInt8(bytes.readUInt8(8 + 108 + 20) ^ 1, 8 + 108 + 20)
+  writeFileSync(path, bytes)
+  const log = new FileVoteLog(path)
+  t.same(log.read(), entries.slice(0, 1))
+  t.notOk(log.hasRotted)
+})
+
 t.test('reads what an older program left, and begins anew', async (t) => {
   const path = pathOf(t)
   const entries = entriesOf(2)

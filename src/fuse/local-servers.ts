@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { LocalServer } from './local-server.js'
+import { oneAtATime } from './one-at-a-time.js'
 
 export interface LocalServersOptions {
   /** One for each server, absolute. */
@@ -15,9 +16,12 @@ export interface LocalServersOptions {
   readonly firstPort: number
   /** Where process ids and logs are kept, and who uses the servers. */
   readonly runFolder: string
-  /** Who may log in. */
-  readonly serverFile: string
+  /** Says who may log in; it need not be there before. */
+  readonly serverFile: () => Promise<string>
 }
+
+/** Longer than it takes another mount to start four servers, or to stop them. */
+const patienceMs = 60_000
 
 export class LocalServers {
   readonly #servers: readonly LocalServer[]
@@ -28,10 +32,18 @@ export class LocalServers {
     this.#runFolder = runFolder
   }
 
-  /** Resolves when all four listen. Throws `configuration` when a port is taken by something else. */
+  /**
+   * Resolves when all four listen; of several mounts that begin or end at once, one after the other.
+   * Throws `configuration` when a port is taken by something else.
+   */
   static async start(options: LocalServersOptions): Promise<LocalServers> {
-    const { folders, firstPort, runFolder, serverFile } = options
-    await mkdir(runFolder, { recursive: true, mode: 0o700 })
+    await mkdir(options.runFolder, { recursive: true, mode: 0o700 })
+    return oneAtATime(options.runFolder, patienceMs, () => LocalServers.#start(options))
+  }
+
+  static async #start(options: LocalServersOptions): Promise<LocalServers> {
+    const { folders, firstPort, runFolder } = options
+    const serverFile = await options.serverFile()
     const servers = folders.map(
       (folder, index) =>
         new LocalServer({
@@ -47,7 +59,7 @@ export class LocalServers {
     const outcomes = await Promise.allSettled(servers.map((server) => server.start()))
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failed !== undefined) {
-      await all.stop()
+      await all.#stop()
       throw failed.reason
     }
     return all
@@ -60,6 +72,10 @@ export class LocalServers {
 
   /** Stops the servers, unless another mount uses them, too. */
   async stop(): Promise<void> {
+    await oneAtATime(this.#runFolder, patienceMs, () => this.#stop())
+  }
+
+  async #stop(): Promise<void> {
     await rm(join(this.#runFolder, `mount-${process.pid}`), { force: true })
     const shared = await hasOtherUsers(this.#runFolder)
     await Promise.all(this.#servers.map((server) => (shared ? server.leave() : server.stop())))

@@ -187,14 +187,15 @@ async function backingOf({ local, config, port }: Options): Promise<Backing> {
   const folders = serverFolders(given)
   const home =
     given.length === 1 ? (given[0] ?? dataHome()) : stateFolderOf(given.join(), dataHome()).path
-  const account = await localAccount(home, firstPort, systemRandom)
+  const account = () => localAccount(home, firstPort, systemRandom)
   const servers = await LocalServers.start({
     folders,
     firstPort,
     runFolder: join(home, 'run'),
-    serverFile: account.serverFile,
+    serverFile: async () => (await account()).serverFile,
   })
-  return { config: account.config, clientFile: account.clientFile, servers }
+  const { config: own, clientFile } = await account()
+  return { config: own, clientFile, servers }
 }
 
 /** Nobody waits for the mount any more, but its servers are told to end in order. */

@@ -174,6 +174,21 @@ t.test('--local brings servers of its own, and stops them at the end', async (t)
   t.equal(await third.end(), 0)
 })
 
+t.test('several with --local may begin and end at the same moment', async (t) => {
+  const folder = mounts.path('at-once')
+  const local = ['--local', folder, '--port', String(await freePorts())]
+  for (let round = 0; round < 3; round += 1) {
+    const names = ['one', 'two', 'three'].map((name) => `${name}-${round}`)
+    const all = await Promise.all(names.map((name) => mounts.start(name, ...local)))
+    const [first, second] = all
+    await first?.out(`echo ${round} > f`)
+    t.equal(await second?.out('cat f'), String(round), 'they share the servers')
+    t.same(await Promise.all(all.map((mount) => mount.end())), [0, 0, 0])
+    const pids = readdirSync(join(folder, 'run')).filter((name) => name.endsWith('.pid'))
+    t.same(pids, [], 'the last one stops them')
+  }
+})
+
 /** Whether the first server of a cluster below `folder` is still there. */
 function firstServerRuns(folder: string): boolean {
   return existsSync(join(folder, 'run/DFS1.pid'))

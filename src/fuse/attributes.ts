@@ -7,12 +7,14 @@ import type { Content, Node } from '../dfc/node.js'
 import { limits } from '../limits.js'
 import { fileType, type Inode, typeOf } from '../wire/records.js'
 
-/** Who asks, as in struct fuse_in_header. The kernel has applied the umask already. */
+/** Who asks, as in struct fuse_in_header. */
 export interface Caller {
   readonly uid: number
   readonly gid: number
   /** The thread that made the system call; 0 when it cannot be seen from here. */
   readonly pid: number
+  /** Where something is made: what its mode shall not have. */
+  readonly umask?: number
 }
 
 /** struct stat. */

@@ -47,6 +47,7 @@ export class Daemon {
       clock: systemClock,
       random: systemRandom,
       readOnly: words.readOnly,
+      acl: words.acl,
       spillFolder: state.spill,
       recoveryFolder: config.recovery ?? state.recovery,
     })

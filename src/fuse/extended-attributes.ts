@@ -9,10 +9,11 @@ export const createFlag = 1
 const replaceFlag = 2
 
 /**
- * Access control lists in system.* would be stored but not enforced, so they are refused. SELinux labels
- * a mount as a whole; told so once, ls(1) does not ask for the label of every file.
+ * SELinux labels a mount as a whole; told so once, ls(1) does not ask for the label of every file. Of
+ * system.* there are access control lists alone.
  */
-const namespaces = /^(?:user|trusted|security)\.(?!(?<=^security\.)selinux$)/
+const namespaces =
+  /^(?:user|trusted|security)\.(?!(?<=^security\.)selinux$)|^system\.posix_acl_(?:access|default)$/
 
 /** The value, or null: the kernel asks for one that is hardly ever there at every write. */
 export function attributeOf({ attributes }: Inode, name: string): Buffer | null {

@@ -7,13 +7,14 @@ import { constants } from 'node:fs'
 import { LRUCache } from 'lru-cache'
 import type { Clock, Random, Time } from '../clock.js'
 import type { Client } from '../dfc/client.js'
-import type { Namespace, RenameHow } from '../dfc/namespace.js'
+import type { Namespace, NewAttributes, RenameHow } from '../dfc/namespace.js'
 import type { Content, Node } from '../dfc/node.js'
 import { Slots } from '../dfc/slots.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { coversEverything } from '../wire/placement.js'
 import { fileType, type Inode, typeOf } from '../wire/records.js'
+import { aclOf, formatAcl, inheritedAcls, isAcl, withAcl } from './acl.js'
 import {
   type Attributes,
   attributesOf,
@@ -43,6 +44,8 @@ export interface FilesystemOptions {
   readonly clock: Clock
   readonly random: Random
   readonly readOnly: boolean
+  /** Access control lists, which the kernel enforces then. */
+  readonly acl: boolean
   /** A local folder for what does not fit into memory. */
   readonly spillFolder: string
   /** A local folder for what could not be stored. */
@@ -70,6 +73,7 @@ const incompleteSuffix = ' [incomplete]'
 export class Filesystem {
   readonly files: OpenFiles
   readonly kernel: KernelView
+  readonly acl: boolean
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
   readonly #readOnly: boolean
@@ -86,6 +90,7 @@ export class Filesystem {
     this.#clock = clock
     this.#namespace = client.namespace
     this.#readOnly = options.readOnly
+    this.acl = options.acl
     this.kernel = new KernelView(clock)
     this.#namespace.onCompany = () => this.kernel.takeNames?.()
     const tools = {
@@ -225,8 +230,8 @@ export class Filesystem {
       throw new DfsError('nameTooLong')
     }
     const folder = await this.#namespace.node(parent)
-    const owner = newOwner(folder.inode, mode, caller)
-    return this.#namespace.create(parent, name, { ...owner, ...special })
+    const attributes = this.#newAttributes(folder.inode, mode, caller)
+    return this.#namespace.create(parent, name, { ...attributes, ...special })
   }
 
   /**
@@ -243,7 +248,8 @@ export class Filesystem {
     this.#assertWritable()
     try {
       const folder = await this.#namespace.node(parent)
-      return await this.#namespace.createSoon(parent, name, newOwner(folder.inode, mode, caller))
+      const attributes = this.#newAttributes(folder.inode, mode, caller)
+      return await this.#namespace.createSoon(parent, name, attributes)
     } catch (error) {
       if (!mayExist || !isError(error, 'exists')) throw error
       return this.lookup(parent, name)
@@ -421,27 +427,58 @@ export class Filesystem {
 
   /** null when there is none of that name. */
   async getAttribute(ino: number, name: string): Promise<Buffer | null> {
-    return attributeOf((await this.#nodeAsOpen(ino)).inode, name)
+    this.#assertKept(name)
+    const { inode } = await this.#nodeAsOpen(ino)
+    return isAcl(name) ? aclOf(inode, name) : attributeOf(inode, name)
   }
 
   async listAttributes(ino: number): Promise<string[]> {
-    return (await this.#nodeAsOpen(ino)).inode.attributes.map(({ name }) => name)
+    const { inode } = await this.#nodeAsOpen(ino)
+    return inode.attributes.map(({ name }) => name).filter((name) => this.acl || !isAcl(name))
   }
 
-  async setAttribute(ino: number, name: string, value: Buffer, flags: number): Promise<void> {
+  /** `losesGroupId`: with an access ACL, the caller may not keep the set-group-ID bit. */
+  async setAttribute(
+    ino: number,
+    name: string,
+    value: Buffer,
+    flags: number,
+    losesGroupId = false,
+  ): Promise<void> {
     this.#assertWritable()
+    this.#assertKept(name)
     const { inode } = await this.#nodeAsOpen(ino)
+    // As on ext4 nothing has changed when it is the same, not even the ctime.
+    if (isAcl(name)) {
+      if (withAcl(inode, name, value, losesGroupId, inode.ctime) === inode) return
+      await this.#update(ino, (old, now) => withAcl(old, name, value, losesGroupId, now))
+      return
+    }
     const isSame = (flags & createFlag) === 0 && attributeOf(inode, name)?.equals(value) === true
-    // As on ext4 nothing has changed then, not even the ctime.
     if (isSame) return
     await this.#update(ino, (old, now) => withAttribute(old, name, value, flags, now))
   }
 
   async removeAttribute(ino: number, name: string): Promise<void> {
-    await this.#update(ino, (inode, now) => withoutAttribute(inode, name, now))
+    // That there was no list is no error.
+    if (isAcl(name)) await this.setAttribute(ino, name, formatAcl([]), 0)
+    else await this.#update(ino, (inode, now) => withoutAttribute(inode, name, now))
   }
 
   // ------------------------------------------------------------------------------------------------
+
+  #newAttributes(folder: Inode, mode: number, caller: Caller): NewAttributes {
+    const owner = newOwner(folder, mode, caller)
+    const inherits = this.acl && typeOf(mode) !== fileType.symlink
+    const inherited = inherits ? inheritedAcls(folder, owner.mode) : undefined
+    // Without lists the kernel has applied the umask, and nothing is left of it to be applied.
+    return { ...owner, ...(inherited ?? { mode: owner.mode & ~(caller.umask ?? 0) }) }
+  }
+
+  /** Lists that nobody enforces are neither shown nor taken. */
+  #assertKept(name: string): void {
+    if (!this.acl && isAcl(name)) throw new DfsError('unsupported')
+  }
 
   async #update(ino: number, change: (inode: Inode, now: Time) => Inode): Promise<Node> {
     this.#assertWritable()

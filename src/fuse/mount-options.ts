@@ -4,6 +4,8 @@ import { DfsError } from '../errors.js'
 export interface MountWords {
   readonly readOnly: boolean
   readonly allowOther: boolean
+  /** Access control lists. */
+  readonly acl: boolean
   readonly fsname: string | undefined
   /** Device nodes and set-user-ID bits work; undefined: as mount(8) does it for who mounts. */
   readonly dev: boolean | undefined
@@ -13,6 +15,7 @@ export interface MountWords {
 interface Chosen {
   readOnly: boolean
   allowOther: boolean
+  acl: boolean
   fsname: string | undefined
   dev: boolean | undefined
   suid: boolean | undefined
@@ -28,6 +31,12 @@ const words: Readonly<Record<string, (chosen: Chosen, value: string) => void>> =
   },
   allow_other: (chosen) => {
     chosen.allowOther = true
+  },
+  acl: (chosen) => {
+    chosen.acl = true
+  },
+  noacl: (chosen) => {
+    chosen.acl = false
   },
   dev: (chosen) => {
     chosen.dev = true
@@ -54,6 +63,7 @@ export function parseMountOptions(texts: readonly string[]): MountWords {
   const chosen: Chosen = {
     readOnly: false,
     allowOther: false,
+    acl: false,
     fsname: undefined,
     dev: undefined,
     suid: undefined,

@@ -46,6 +46,7 @@ export class Mount {
     this.#mountpoint = mountpoint
     this.#session = new Session(fd, {
       operations: operationsOf(filesystem),
+      acl: filesystem.acl,
       clock: systemClock,
       onEnd: () => {
         if (!this.#ended) onEnd()

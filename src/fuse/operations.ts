@@ -16,6 +16,7 @@ import * as answers from './kernel/answers.js'
 import {
   openKillsPrivileges,
   setattrFlags,
+  setxattrKillsGroupId,
   writeFromCache,
   writeKillsPrivileges,
 } from './kernel/protocol.js'
@@ -72,7 +73,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
   }
 
   const make = (
-    { ino: parent, caller }: Request,
+    { ino: parent, caller }: Pick<Request, 'ino' | 'caller'>,
     name: string,
     mode: number,
     special?: { readonly rdev?: number; readonly target?: string },
@@ -159,14 +160,16 @@ export function operationsOf(filesystem: Filesystem): Operations {
       const [name, target] = [fields.name(), fields.text()]
       return make(request, name, fileType.symlink | 0o777, { target })
     },
-    mknod: (request, fields) => {
-      const [mode, rdev] = [fields.u32(), fields.u32()]
+    mknod: ({ ino, caller }, fields) => {
+      const [mode, rdev, umask] = [fields.u32(), fields.u32(), fields.u32()]
       const typed = typeOf(mode) === 0 ? mode | fileType.file : mode
-      return make(request, fields.skip(8).name(), typed, { rdev })
+      const name = fields.skip(4).name()
+      return make({ ino, caller: { ...caller, umask } }, name, typed, { rdev })
     },
-    mkdir: (request, fields) => {
-      const mode = fields.u32()
-      return make(request, fields.skip(4).name(), fileType.folder | (mode & ~fileType.mask))
+    mkdir: ({ ino, caller }, fields) => {
+      const [mode, umask] = [fields.u32(), fields.u32()]
+      const typed = fileType.folder | (mode & ~fileType.mask)
+      return make({ ino, caller: { ...caller, umask } }, fields.name(), typed)
     },
     link: ({ ino: parent }, fields) => {
       const ino = fields.u64()
@@ -251,9 +254,12 @@ export function operationsOf(filesystem: Filesystem): Operations {
     },
     setxattr: async ({ ino }, fields) => {
       const [bytes, flags] = [fields.u32(), fields.u32()]
-      const name = fields.name()
+      // Two more fields were agreed upon with access control lists.
+      const how = filesystem.acl ? fields.u32() : 0
+      const name = (filesystem.acl ? fields.skip(4) : fields).name()
       const value = Buffer.from(fields.bytes(bytes))
-      await filesystem.setAttribute(ino, name, value, flags)
+      const losesGroupId = (how & setxattrKillsGroupId) !== 0
+      await filesystem.setAttribute(ino, name, value, flags, losesGroupId)
       return answers.done()
     },
     removexattr: async ({ ino }, fields) => {
@@ -268,14 +274,14 @@ export function operationsOf(filesystem: Filesystem): Operations {
       return answers.opened(...openedOf(await filesystem.open(ino, flags, caller, kills)))
     },
     create: ({ ino: parent, caller }, fields) => {
-      const [flags, mode] = [fields.u32(), fields.u32()]
-      const how = fields.skip(4).u32()
+      const [flags, mode, umask, how] = [fields.u32(), fields.u32(), fields.u32(), fields.u32()]
       const name = fields.name()
       const kills = (how & openKillsPrivileges) !== 0 ? caller : undefined
       return inFolder(parent, async () => {
         const typed = fileType.file | (mode & ~fileType.mask)
         const mayExist = (flags & constants.O_EXCL) === 0
-        const node = await filesystem.makeFile(parent, name, typed, caller, mayExist)
+        const maker = { ...caller, umask }
+        const node = await filesystem.makeFile(parent, name, typed, maker, mayExist)
         kernel.tellPlace(node.ino, parent, name)
         const opened = openedOf(await filesystem.openNode(node, name, flags, kills))
         return answers.created(filesystem.attributes(node), ...opened)

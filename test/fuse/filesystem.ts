@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { systemClock, systemRandom } from '../../src/clock.js'
 import { isError } from '../../src/errors.js'
+import { accessAcl, aclTags, defaultAcl, formatAcl, noId, parseAcl } from '../../src/fuse/acl.js'
 import { Filesystem } from '../../src/fuse/filesystem.js'
 import type { Handle } from '../../src/fuse/open-file.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
@@ -229,6 +230,7 @@ t.test('a read-only mount changes nothing', async (t) => {
     clock: systemClock,
     random: systemRandom,
     readOnly: true,
+    acl: false,
     spillFolder: folder,
     recoveryFolder: folder,
   })
@@ -236,4 +238,37 @@ t.test('a read-only mount changes nothing', async (t) => {
   await t.rejects(open(frozen, 'one', O_RDWR), { code: 'readOnly' })
   await t.rejects(frozen.unlink(rootIno, 'one'), { code: 'readOnly' })
   await t.rejects(frozen.make(rootIno, 'x', fileType.file, caller), { code: 'readOnly' })
+})
+
+t.test('ACLs are enforced where they are kept, and elsewhere neither shown nor lost', async (t) => {
+  const keeping = filesystemOf(await openClient(t, servers), servers, true)
+  const list = formatAcl([
+    { tag: aclTags.owner, permissions: 7, id: noId },
+    { tag: aclTags.user, permissions: 7, id: 1001 },
+    { tag: aclTags.ownerGroup, permissions: 0, id: noId },
+    { tag: aclTags.mask, permissions: 5, id: noId },
+    { tag: aclTags.others, permissions: 0, id: noId },
+  ])
+  const maker = { ...caller, umask: 0o077 }
+  const { ino } = await keeping.make(rootIno, 'listed', fileType.folder | 0o777, maker)
+  t.match(await keeping.getattr(ino), { mode: fileType.folder | 0o700 }, 'the umask is applied')
+  await keeping.setAttribute(ino, defaultAcl, list, 0)
+  const made = await keeping.makeFile(ino, 'file', fileType.file | 0o666, maker)
+  t.equal(made.inode.mode, fileType.file | 0o640, 'it is not, where there is a default ACL')
+  const link = await keeping.make(ino, 'link', fileType.symlink | 0o777, caller, { target: 'x' })
+  t.match(link.inode, { mode: fileType.symlink | 0o777, attributes: [] })
+  const shown = await keeping.getAttribute(made.ino, accessAcl)
+  t.same(await keeping.listAttributes(made.ino), [accessAcl])
+
+  await t.rejects(filesystem.getAttribute(made.ino, accessAcl), { code: 'unsupported' })
+  await t.rejects(filesystem.setAttribute(ino, defaultAcl, list, 0), { code: 'unsupported' })
+  await t.rejects(filesystem.removeAttribute(ino, defaultAcl), { code: 'unsupported' })
+  t.same(await filesystem.listAttributes(ino), [])
+  const plain = await filesystem.make(ino, 'plain', fileType.file | 0o666, caller)
+  t.match(plain.inode, { mode: fileType.file | 0o666, attributes: [] })
+  await filesystem.setMode(made.ino, 0o600)
+  const fresh = filesystemOf(await openClient(t, servers), servers, true)
+  const later = parseAcl((await fresh.getAttribute(made.ino, accessAcl)) ?? Buffer.of())
+  t.equal(later.find(({ tag }) => tag === aclTags.mask)?.permissions, 0)
+  t.equal(parseAcl(shown ?? Buffer.of()).find(({ tag }) => tag === aclTags.mask)?.permissions, 4)
 })

@@ -15,7 +15,6 @@ const known: readonly (readonly [line: RegExp, why: string])[] = [
   [/^error_cases: (whiteout|opentmp) /, 'neither RENAME_WHITEOUT nor O_TMPFILE'],
   [/^io: .* (collapse|insert) unaligned/, 'neither collapses nor inserts'],
   [/^io: .* (hole|data)/, 'holes are exact to the byte here'],
-  [/^xattrs: .* system\.posix_acl/, 'no ACLs'],
   [
     /^(ownership|permissions): .* chown -1/,
     'the kernel does not tell it from a write by a stranger',
@@ -54,7 +53,7 @@ const servers = await startServerProcesses(t)
 const mounts = new TestMounts(t, servers.config())
 const yardstick = mounts.folder('yardstick')
 const skip = reasonToSkip()
-const mount = await mounts.start('mnt', '-o', 'allow_other')
+const mount = await mounts.start('mnt', '-o', 'allow_other,acl')
 
 async function compare(t: Test, ...words: readonly string[]): Promise<void> {
   // Other users must be able to walk there.

@@ -76,6 +76,12 @@ export const initFlags = {
   directMmap: 36,
 } as const
 
+/**
+ * With access control lists: the kernel caches them and decides by them, tells the umask instead of
+ * applying it, and says with a new list whether the set-group-ID bit must go (Linux 5.13).
+ */
+export const aclInitFlags = { dontMask: 6, posixAcl: 20, setxattrExtended: 29 } as const
+
 /** Bytes of struct fuse_in_header and struct fuse_out_header. */
 export const inHeaderBytes = 40
 export const outHeaderBytes = 16
@@ -100,6 +106,8 @@ export const setattrFlags = {
   killPrivileges: 1 << 11,
 } as const
 
+/** struct fuse_setxattr_in, `setxattr_flags`: FUSE_SETXATTR_ACL_KILL_SGID. */
+export const setxattrKillsGroupId = 1 << 0
 /** struct fuse_open_in and fuse_create_in, `open_flags`. */
 export const openKillsPrivileges = 1 << 0
 /** struct fuse_write_in, `write_flags`: pages of the cache; and set-user-ID bits must go. */

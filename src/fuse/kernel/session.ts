@@ -11,6 +11,7 @@ import { debugFuse, notice } from '../../log.js'
 import type { Answer } from './answers.js'
 import { Device } from './device.js'
 import {
+  aclInitFlags,
   initFlags,
   type OperationName,
   opcodes,
@@ -49,6 +50,8 @@ interface Waiting {
 
 export interface SessionOptions {
   readonly operations: Operations
+  /** Access control lists are wanted. */
+  readonly acl: boolean
   readonly clock: Clock
   /** The mount was taken off. */
   readonly onEnd: () => void
@@ -63,6 +66,7 @@ const { ENOSYS, EPROTO, ETIMEDOUT } = constants.errno
 export class Session {
   readonly #device: Device
   readonly #operations: readonly (Operation | undefined)[]
+  readonly #acl: boolean
   readonly #clock: Clock
   readonly #waiting = new Set<Waiting>()
   readonly #begun = Promise.withResolvers<number>()
@@ -70,7 +74,8 @@ export class Session {
   #paused = false
 
   /** `fd` is the open device, which the session closes at its end. */
-  constructor(fd: number, { operations, clock, onEnd }: SessionOptions) {
+  constructor(fd: number, { operations, acl, clock, onEnd }: SessionOptions) {
+    this.#acl = acl
     this.#clock = clock
     this.#operations = tableOf(operations)
     this.#overdue.unref()
@@ -178,10 +183,8 @@ export class Session {
   #begin({ unique }: Request, fields: Fields): void {
     const [major, minor] = [fields.u32(), fields.u32()]
     if (major < protocolMajor || (major === protocolMajor && minor < protocolMinorMin)) {
-      this.#device.fail(unique, EPROTO)
       const wanted = `${protocolMajor}.${protocolMinorMin}`
-      const message = `the kernel speaks FUSE ${major}.${minor}; ${wanted} or later is needed`
-      this.#begun.reject(new DfsError('configuration', message))
+      this.#refuse(unique, `the kernel speaks FUSE ${major}.${minor}; ${wanted} or later is needed`)
       return
     }
     const out = Buffer.alloc(outHeaderBytes + 64)
@@ -192,7 +195,12 @@ export class Session {
       const readAheadBytes = fields.u32()
       const offered = [fields.u32()]
       if (isSet(offered, initFlags.extended)) offered.push(fields.u32())
-      const [low, high] = agreedOf(offered)
+      const forAcl = this.#acl ? Object.values(aclInitFlags) : []
+      if (!forAcl.every((bit) => isSet(offered, bit))) {
+        this.#refuse(unique, '-o acl needs Linux 5.13 or later')
+        return
+      }
+      const [low, high] = agreedOf(offered, [...Object.values(initFlags), ...forAcl])
       out.writeUInt32LE(readAheadBytes, outHeaderBytes + 8)
       out.writeUInt32LE(low, outHeaderBytes + 12)
       out.writeUInt16LE(limits.mountRequestsMax, outHeaderBytes + 16)
@@ -206,12 +214,20 @@ export class Session {
     this.#device.answer(unique, out)
     if (major === protocolMajor) this.#begun.resolve(Math.min(minor, protocolMinor))
   }
+
+  #refuse(unique: Unique, why: string): void {
+    this.#device.fail(unique, EPROTO)
+    this.#begun.reject(new DfsError('configuration', why))
+  }
 }
 
 /** What the kernel offers and we want, in the two words of flags. */
-function agreedOf(offered: readonly number[]): readonly [low: number, high: number] {
+function agreedOf(
+  offered: readonly number[],
+  wanted: readonly number[],
+): readonly [low: number, high: number] {
   const words: [number, number] = [0, 0]
-  for (const bit of Object.values(initFlags)) {
+  for (const bit of wanted) {
     if (isSet(offered, bit)) words[bit < 32 ? 0 : 1] += 2 ** (bit % 32)
   }
   return words

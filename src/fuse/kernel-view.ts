@@ -66,6 +66,13 @@ export class KernelView {
     this.#pages.set(ino, content)
   }
 
+  /** What the kernel has of the file, size and pages, may be of no content that there is. */
+  forgetFile(ino: number): void {
+    this.#pages.delete(ino)
+    this.#told.delete(ino)
+    this.takeAttributes(ino)
+  }
+
   // -- names -------------------------------------------------------------------------------------
 
   /** The kernel is being told that `name` means `ino`, or has itself given it that name. */

@@ -294,9 +294,11 @@ export class OpenFile implements Holder {
     })
   }
 
-  /** Gives up what is not committed. */
+  /** Gives up what is not committed, which the kernel may have in its pages. */
   discard(): void {
-    if (this.#draft !== undefined) this.#forget(this.#draft)
+    if (this.#draft === undefined) return
+    this.#forget(this.#draft)
+    this.#tools.kernel.forgetFile(this.ino)
   }
 
   // -- memory ------------------------------------------------------------------------------------

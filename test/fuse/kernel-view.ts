@@ -67,6 +67,16 @@ t.test('pages belong to a file and a content', async (t) => {
   t.notOk(kernel.hasPagesOf(6, contentOf('1')))
 })
 
+t.test('of what was given up the kernel keeps neither pages nor size', async (t) => {
+  const kernel = new KernelView(standingClock())
+  const taken: number[] = []
+  kernel.takeAttributes = (ino) => taken.push(ino)
+  kernel.setPages(5, contentOf('1'))
+  kernel.forgetFile(5)
+  t.notOk(kernel.hasPagesOf(5, contentOf('1')))
+  t.same(taken, [5])
+})
+
 t.test('a file is known by the name that it was told under last', async (t) => {
   const kernel = new KernelView(standingClock())
   kernel.tellPlace(5, 1, 'f')

@@ -110,6 +110,33 @@ t.test('a close says that the data was not stored, and it is kept as a file', as
   t.match(mount.said.join(''), `is kept in ${recovery()}`)
 })
 
+t.test('what could not be stored is not read afterwards, not in part either', async (t) => {
+  const bytes = 96_000
+  await mount.out(`head -c ${bytes} /dev/zero | tr '\\0' a > same`)
+  const before = kept().length
+  const script = `const fs = require('node:fs')
+    const [written, frozen] = process.argv.slice(1)
+    const file = fs.openSync('same', 'r+')
+    fs.writeSync(file, 'b'.repeat(${bytes}))
+    fs.writeFileSync(written, '')
+    const poll = setInterval(() => {
+      if (!fs.existsSync(frozen)) return
+      clearInterval(poll)
+      try { fs.closeSync(file); console.log('none') } catch ({ code }) { console.log(code) }
+    }, 20)`
+  const written = mounts.path('written same')
+  const frozen = mounts.path('frozen same')
+  const writing = mount.node(script, written, frozen)
+  await until(() => existsSync(written))
+  await without([1, 3], async () => {
+    await noticed()
+    writeFileSync(frozen, '')
+    t.match(await writing, /^(EIO|EROFS)$/)
+    await until(() => kept().length > before)
+  })
+  t.equal(await mount.out('tr -d a < same | wc -c; stat -c %s same'), `0\n${bytes}`)
+})
+
 t.test('a write is refused when too few servers are known to be there to store it', async (t) => {
   const frozen = mounts.path('known')
   const before = kept()

@@ -482,6 +482,13 @@ export class Filesystem {
 
   async #update(ino: number, change: (inode: Inode, now: Time) => Inode): Promise<Node> {
     this.#assertWritable()
+    const gone = this.#gone.get(ino)
+    if (gone !== undefined) {
+      // Whoever still has it open sees what becomes of it; the servers know nothing of it any more.
+      const changed = { ...gone, inode: change(gone.inode, this.#clock.time()) }
+      this.#gone.set(ino, changed)
+      return changed
+    }
     const node = await this.#namespace.update(ino, change)
     this.files.get(ino)?.noteNode(node)
     return node
@@ -491,7 +498,8 @@ export class Filesystem {
   async #nodeAsOpen(ino: number): Promise<Node> {
     const file = this.files.get(ino)
     const open = file?.isDirty === true || file?.orphaned === true ? file.node : undefined
-    return this.#namespace.cached(ino) ?? open ?? (await this.#namespace.node(ino))
+    const known = this.#gone.get(ino) ?? this.#namespace.cached(ino) ?? open
+    return known ?? (await this.#namespace.node(ino))
   }
 
   async #lostName(node: Node): Promise<void> {

@@ -272,3 +272,17 @@ t.test('ACLs are enforced where they are kept, and elsewhere neither shown nor l
   t.equal(later.find(({ tag }) => tag === aclTags.mask)?.permissions, 0)
   t.equal(parseAcl(shown ?? Buffer.of()).find(({ tag }) => tag === aclTags.mask)?.permissions, 4)
 })
+
+t.test('a folder that was removed while it is open can be changed', async (t) => {
+  const ino = await make('removed', fileType.folder | 0o755)
+  await filesystem.lookup(rootIno, 'removed')
+  await filesystem.rmdir(rootIno, 'removed')
+  await filesystem.setMode(ino, 0o700)
+  await filesystem.setAttribute(ino, 'user.a', Buffer.from('b'), 0)
+  await filesystem.setOwner(ino, 5, 6)
+  const left = { mode: fileType.folder | 0o700, nlink: 0, uid: 5, gid: 6 }
+  t.match(await filesystem.getattr(ino), left)
+  t.same(await filesystem.listAttributes(ino), ['user.a'])
+  filesystem.forget(ino)
+  await t.rejects(filesystem.setMode(ino, 0o755), { code: 'stale' })
+})

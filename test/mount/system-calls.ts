@@ -22,7 +22,6 @@ const known: readonly (readonly [line: RegExp, why: string])[] = [
   [/^times: (read|readlink|listdir|copy range|mmap write)/, 'noatime'],
   [/^folders: pathconf/, 'the C library knows the limits of file systems by their type'],
   [/^io: huge /, 'lseek goes beyond the largest file'],
-  [/^unlinked: dir removed while open/, 'a folder goes from the servers with its name'],
   [/^times: times go forward/, 'those of folders are whole milliseconds'],
   [/^times: (exchange|rename over|rename dir)/, 'clock ticks of ext4 are longer'],
 ]

@@ -90,6 +90,7 @@ export class Cluster {
     try {
       await Promise.all(cluster.links.map((link) => link.start()))
       cluster.assertAdmitted()
+      await cluster.#claimNew()
       await cluster.#foundIfNew()
       return cluster
     } catch (error) {
@@ -261,6 +262,7 @@ export class Cluster {
 
   #changed(link: Link): void {
     if (link.isUp) {
+      this.#claimNew().catch((error: unknown) => debugDfc('claim: %o', error))
       this.#foundIfNew().catch((error: unknown) => debugDfc('found: %o', error))
     }
     for (const listener of this.#listeners) listener(link)
@@ -282,8 +284,7 @@ export class Cluster {
         throw new DfsError('wrongServer', `${link.name} belongs to another cluster`)
       }
     } else if (cluster !== undefined) {
-      await channel.request('claim', { cluster, position: index })
-      notice(`${link.name} is new and joins the cluster`)
+      await this.#claim(link, channel, cluster)
     }
     const askedMs = this.clock.now()
     const { reply } = await channel.request('status', {})
@@ -293,6 +294,29 @@ export class Cluster {
     this.#incarnations[index] = reply.stamp.incarnation
     this.#states[index] = reply.state
     this.#see(reply)
+  }
+
+  async #claim(link: Link, channel: Pick<Channel, 'request'>, cluster: string): Promise<void> {
+    const { index, name } = link
+    await channel.request('claim', { cluster, position: index })
+    const identity = this.#identities[index]
+    if (identity) this.#identities[index] = { ...identity, cluster, position: index }
+    notice(`${name} is new and joins the cluster`)
+  }
+
+  /** A server that is new may have been met before any that knows of the cluster. */
+  async #claimNew(): Promise<void> {
+    const cluster = this.#clusterId()
+    if (cluster === undefined) return
+    for (const link of this.links) {
+      if (!link.isUp || this.#identities[link.index]?.cluster !== null) continue
+      try {
+        await this.#claim(link, link, cluster)
+      } catch (thrown) {
+        // It is claimed when it is connected to again.
+        if (!isError(thrown, 'down')) throw thrown
+      }
+    }
   }
 
   /** The cluster that the servers seen so far belong to. */

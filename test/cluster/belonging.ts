@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Clock, systemClock, systemRandom } from '../../src/clock.js'
@@ -6,7 +7,7 @@ import { Client } from '../../src/dfc/client.js'
 import { tcpNetwork } from '../../src/network.js'
 import { UserOfDfc } from '../fixtures/client.js'
 import { checkAll, clean, healNow, openClient, putFile, readFile } from '../fixtures/library.js'
-import { startServers } from '../fixtures/servers.js'
+import { startServerProcesses, startServers, until } from '../fixtures/servers.js'
 
 /** The config with its servers' addresses at other places. */
 function rearranged(config: ClientConfig, order: readonly number[]): ClientConfig {
@@ -43,6 +44,23 @@ t.test('servers in another order, twice, or of another cluster are refused', asy
     t.equal(outcome.status, 1)
     t.match(outcome.problems, /DFS3 belongs to another cluster/)
   })
+})
+
+t.test('a new server that a client meets before all others joins the cluster', async (t) => {
+  const servers = await startServers(t)
+  const before = await openClient(t, servers)
+  await putFile(before, 'file', Buffer.alloc(100_000, 1))
+  await before.close()
+  await servers.kill(0, 1, 2, 3)
+  servers.wipe(3)
+  await servers.start(3)
+  const client = await openClient(t, servers)
+  for (const index of [0, 1, 2]) await servers.start(index)
+  await until(() => client.cluster.up.length === 4)
+  t.match(await client.keeper.heal(healNow), { filledServers: [3], left: 0, lost: [] })
+  t.match(await checkAll(client), clean)
+  const identity = JSON.parse(readFileSync(join(servers.folders[3] ?? '', 'identity.json'), 'utf8'))
+  t.match(identity, { position: 3, cluster: String })
 })
 
 t.test('a client whose clock is a day off, either way, works with the others', async (t) => {

@@ -7,7 +7,7 @@ import { Client } from '../../src/dfc/client.js'
 import { tcpNetwork } from '../../src/network.js'
 import { UserOfDfc } from '../fixtures/client.js'
 import { checkAll, clean, healNow, openClient, putFile, readFile } from '../fixtures/library.js'
-import { startServerProcesses, startServers, until } from '../fixtures/servers.js'
+import { startServers, until } from '../fixtures/servers.js'
 
 /** The config with its servers' addresses at other places. */
 function rearranged(config: ClientConfig, order: readonly number[]): ClientConfig {

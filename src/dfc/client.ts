@@ -18,6 +18,7 @@ import { Recovery } from './recovery.js'
 import { Registers } from './registers.js'
 import { Keeper } from './repair/keeper.js'
 import { type VerifyEvents, type VerifyReport, verify } from './repair/verify.js'
+import { makeRoot } from './root-folder.js'
 import { Settlement } from './settlement.js'
 import { Transactions } from './transaction.js'
 
@@ -47,6 +48,8 @@ export class Client {
   /** Repair: on demand, and in the background for programs that stay. */
   readonly keeper: Keeper
   readonly #settlement: Settlement
+  readonly #registers: Registers
+  readonly #transactions: Transactions
   readonly #statuses: (Reply<'status'> | undefined)[] = []
   readonly #lease: Lease | typeof noLease
 
@@ -63,17 +66,19 @@ export class Client {
         this.keeper.soon()
       },
     )
-    const registers = new Registers(cluster, recovery, this.#settlement)
+    this.#registers = new Registers(cluster, recovery, this.#settlement)
     const { writer, reader } = this.content
-    const transactions = new Transactions(
+    this.#transactions = new Transactions(
       cluster,
-      registers,
+      this.#registers,
       recovery,
       this.#settlement,
       writer,
       (inline) => reader.remember(inline),
     )
     this.#lease = wantsLease ? new Lease(cluster, () => this.namespace.store()) : noLease
+    const registers = this.#registers
+    const transactions = this.#transactions
     this.namespace = new Namespace(cluster, registers, transactions, this.#lease)
     const mover = { cluster, writer, reader, registers, transactions }
     this.keeper = new Keeper(
@@ -94,7 +99,9 @@ export class Client {
     const client = new Client(cluster, options)
     try {
       await client.#founded()
-      if (cluster.voters.length >= syncedServersMin) await client.namespace.makeRoot()
+      if (cluster.voters.length >= syncedServersMin) {
+        await makeRoot(cluster, client.#registers, client.#transactions)
+      }
       await client.#lease.begin()
       return client
     } catch (error) {

@@ -2,14 +2,26 @@
  * What this client has recently read or written of the namespace: nodes by inode number, entries by
  * folder and name. Within its time to live a cached value answers a look-up, and for as long as this
  * client is known to be alone; after that it only serves as a guess for a commit's preconditions,
- * which the servers check.
+ * which the servers check. What servers said of a register goes in by `note`, what an own commit wrote
+ * by `write`.
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.js'
 import { limits } from '../limits.js'
-import { entryKey, type Key, parseKey } from '../wire/records.js'
+import {
+  decodeEntry,
+  decodeInode,
+  entryKey,
+  fileType,
+  type Inode,
+  type Key,
+  parseKey,
+  typeOf,
+} from '../wire/records.js'
 import { noVersion, type Version } from '../wire/version.js'
 import type { Node } from './node.js'
+import type { QuorumRegister } from './registers.js'
+import { nodeOf, summaryAfter } from './summary.js'
 
 /** A directory entry as last seen; `ino` is null where no live entry is. */
 export interface EntryView {
@@ -55,6 +67,12 @@ export class NodeCache {
     this.#aloneSinceMs = aloneSinceMs
   }
 
+  /** The answer, and when it was asked for: what comes of it is to be put here `asOf` that time. */
+  async asked<T>(ask: () => Promise<T>): Promise<readonly [askedMs: number, answer: T]> {
+    const askedMs = this.#clock.monotonic()
+    return [askedMs, await ask()]
+  }
+
   /** What `work` puts here is what the servers were asked for, or told, at `askedMs`. */
   asOf<T>(askedMs: number, work: () => T): T {
     this.#askedMs = askedMs
@@ -98,26 +116,60 @@ export class NodeCache {
     return this.#entries.get(entryKey(parent, name))?.value
   }
 
-  /** Keeps what is newer: an answer that was under way must not replace what was written since. */
-  setNode(node: Node): void {
-    const known = this.#nodes.get(node.ino)
-    if (known !== undefined && isOlder(node, known.value)) return
-    const isSame = known !== undefined && known.value.version === node.version
-    this.#nodes.set(node.ino, { value: node, atMs: this.#atMs(isSame ? known : undefined) })
+  noteEntry(parent: number, name: string, register: QuorumRegister): EntryView {
+    const view = viewOf(register)
+    this.#setEntry(parent, name, view)
+    return view
   }
 
-  /** The same node with what followed from a change of its own; how old it is does not change. */
-  replaceNode(node: Node): void {
-    const known = this.#nodes.get(node.ino)
-    if (known !== undefined) this.#nodes.set(node.ino, { value: node, atMs: known.atMs })
+  /** Undefined when it is gone. */
+  noteNode(ino: number, register: QuorumRegister): Node | undefined {
+    if (register.value === null) {
+      this.dropNode(ino)
+      return undefined
+    }
+    const node = nodeOf(ino, register.version, decodeInode(register.value), register.folder)
+    this.#setNode(node)
+    return node
   }
 
-  setEntry(parent: number, name: string, entry: EntryView): void {
-    const key = entryKey(parent, name)
-    const known = this.#entries.get(key)
-    if (known !== undefined && known.value.version > entry.version) return
-    const isSame = known?.value.version === entry.version
-    this.#entries.set(key, { value: entry, atMs: this.#atMs(isSame ? known : undefined) })
+  /** An entry and, unless it was not read, the inode that it refers to. */
+  noteStep(
+    parent: number,
+    name: string,
+    entry: QuorumRegister,
+    inode: QuorumRegister | undefined,
+  ): Node | undefined {
+    const { ino } = this.noteEntry(parent, name, entry)
+    return ino === null || inode === undefined ? undefined : this.noteNode(ino, inode)
+  }
+
+  writeEntry(parent: number, name: string, id: Version, ino: number | null, type: number): void {
+    const before = this.anyEntry(parent, name)
+    this.#setEntry(parent, name, { version: id, ino, type })
+    this.touch(parent, id, before, { ino, type })
+  }
+
+  writeNode(ino: number, id: Version, inode: Inode, folder: Node['folder'] = null): Node {
+    const isFolder = typeOf(inode.mode) === fileType.folder
+    const summary = isFolder ? (folder ?? { touched: noVersion, live: 0, subfolders: 0 }) : null
+    const node: Node = { ino, version: id, inode, folder: summary }
+    this.#setNode(node)
+    return node
+  }
+
+  /** A folder's entry has become `after`: how long ago the folder was seen does not change. */
+  touch(
+    parent: number,
+    id: Version,
+    before: Pick<EntryView, 'ino' | 'type'> | undefined,
+    after: Pick<EntryView, 'ino' | 'type'>,
+  ): void {
+    const known = this.#nodes.get(parent)
+    if (known === undefined || known.value.folder === null) return
+    const { version, inode, folder } = known.value
+    const value = nodeOf(parent, version, inode, summaryAfter(folder, id, before, after))
+    this.#nodes.set(parent, { value, atMs: known.atMs })
   }
 
   /** A folder that was just made is empty. */
@@ -138,6 +190,22 @@ export class NodeCache {
   dropNode(ino: number): void {
     this.#nodes.delete(ino)
     this.#complete.delete(ino)
+  }
+
+  /** Keeps what is newer: an answer that was under way must not replace what was written since. */
+  #setNode(node: Node): void {
+    const known = this.#nodes.get(node.ino)
+    if (known !== undefined && isOlder(node, known.value)) return
+    const isSame = known !== undefined && known.value.version === node.version
+    this.#nodes.set(node.ino, { value: node, atMs: this.#atMs(isSame ? known : undefined) })
+  }
+
+  #setEntry(parent: number, name: string, entry: EntryView): void {
+    const key = entryKey(parent, name)
+    const known = this.#entries.get(key)
+    if (known !== undefined && known.value.version > entry.version) return
+    const isSame = known?.value.version === entry.version
+    this.#entries.set(key, { value: entry, atMs: this.#atMs(isSame ? known : undefined) })
   }
 
   #atMs(known?: Timed<unknown>): number {
@@ -162,6 +230,11 @@ export class NodeCache {
     const sinceMs = timed === undefined ? undefined : this.#aloneSinceMs()
     return timed !== undefined && sinceMs !== undefined && timed.atMs >= sinceMs ? timed : undefined
   }
+}
+
+export function viewOf(entry: QuorumRegister): EntryView {
+  if (entry.value === null) return { version: entry.version, ino: null, type: 0 }
+  return { version: entry.version, ...decodeEntry(entry.value) }
 }
 
 function isOlder(node: Node, than: Node): boolean {

@@ -5,8 +5,8 @@
  */
 import { constants } from 'node:fs'
 import type { Time } from '../clock.js'
-import type { RenameHow } from '../dfc/namespace.js'
 import type { Node } from '../dfc/node.js'
+import type { RenameHow } from '../dfc/rename.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { fileType, typeOf } from '../wire/records.js'

@@ -4,9 +4,9 @@
  */
 import type { Client } from '../../src/dfc/client.js'
 import { overlay, truncate, wholeSlice } from '../../src/dfc/extents.js'
-import type { RenameHow } from '../../src/dfc/namespace.js'
 import type { Content, Node } from '../../src/dfc/node.js'
 import type { PreparedSegment } from '../../src/dfc/prepared-segment.js'
+import type { RenameHow } from '../../src/dfc/rename.js'
 import type { HealOptions } from '../../src/dfc/repair/heal.js'
 import { DfsError } from '../../src/errors.js'
 import { entryKey, fileType, inodeKey, rootIno, typeOf } from '../../src/wire/records.js'

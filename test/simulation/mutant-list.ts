@@ -23,7 +23,6 @@ const acceptor = 'dfs/acceptor.js'
 const transaction = 'dfc/transaction.js'
 const recovery = 'dfc/recovery.js'
 const registers = 'dfc/registers.js'
-const namespace = 'dfc/namespace.js'
 
 function mutant(name: string, file: string, from: string, to: string, focus?: Focus): Mutant {
   return { name, edits: [{ file, from, to }], ...(focus === undefined ? {} : { focus }) }
@@ -250,19 +249,19 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'a create does not depend on its folder',
-    namespace,
-    'absent: true, version: noVersion },\n                    exactly(folder),',
+    'dfc/creation.js',
+    'absent: true, version: noVersion },\n                exactly(folder),',
     'absent: true, version: noVersion },',
   ),
   mutant(
     'a link is not counted',
-    namespace,
+    'dfc/namespace.js',
     'nlink: node.inode.nlink + 1,',
     'nlink: node.inode.nlink,',
   ),
   mutant(
     'getattr answers from the cache',
-    namespace,
+    'dfc/names.js',
     'const cached = fresh ? this.#cache.certainNode(ino) : this.#cache.node(ino);',
     'const cached = this.#cache.anyNode(ino);',
   ),

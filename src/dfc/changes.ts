@@ -1,0 +1,127 @@
+/**
+ * The loop of every change: plan from what is known, commit, and when another client was faster plan
+ * again from fresh values. The changes of this client to the same registers take turns.
+ */
+import type { Clock } from '../clock.js'
+import { DfsError, isError } from '../errors.js'
+import { limits } from '../limits.js'
+import {
+  inodeKey,
+  type Key,
+  type Precondition,
+  parseKey,
+  type Transaction,
+} from '../wire/records.js'
+import type { Version } from '../wire/version.js'
+import { KeyLocks } from './key-locks.js'
+import type { Lease } from './lease.js'
+import type { Node } from './node.js'
+import type { NodeCache } from './node-cache.js'
+import type { PreparedSegment } from './prepared-segment.js'
+import type { Transactions } from './transaction.js'
+
+/** One attempt of a change: what to commit, and what is true once it is committed. */
+export interface Plan<T> {
+  readonly body: Transaction
+  readonly inline?: PreparedSegment | undefined
+  readonly onDisk?: boolean | undefined
+  /** Brings the cache up to date and gives the result. */
+  readonly done: (id: Version) => T
+}
+
+/** Without a body there is nothing to do. */
+export type Planned<T> = Plan<T> | { readonly body: undefined; readonly result: T } | undefined
+
+/** With `fresh` nothing is taken from the cache. */
+export type Planner<T> = (fresh: boolean) => Promise<Planned<T>>
+
+const attemptsMax = 12
+
+export class Changes {
+  readonly #clock: Clock
+  readonly #transactions: Transactions
+  readonly #lease: Pick<Lease, 'forgetAll'>
+  readonly #cache: NodeCache
+  readonly #locks = new KeyLocks()
+
+  constructor(
+    clock: Clock,
+    transactions: Transactions,
+    lease: Pick<Lease, 'forgetAll'>,
+    cache: NodeCache,
+  ) {
+    this.#clock = clock
+    this.#transactions = transactions
+    this.#lease = lease
+    this.#cache = cache
+  }
+
+  /** A turn on these keys for a change that commits nothing yet. Throws `readOnly`. */
+  inTurn<T>(exclusive: readonly Key[], shared: readonly Key[], work: () => Promise<T>): Promise<T> {
+    return this.#locks.hold(exclusive, shared, async () => {
+      this.#transactions.assertWritable()
+      return work()
+    })
+  }
+
+  /**
+   * Plans, commits, and when somebody else was faster plans again from fresh values. Throws `busy` when that goes on.
+   */
+  make<T>(exclusive: readonly Key[], shared: readonly Key[], plan: Planner<T>): Promise<T> {
+    return this.#locks.hold(exclusive, shared, async () => {
+      const startedMs = this.#clock.monotonic()
+      for (let attempt = 0; ; attempt += 1) {
+        this.#transactions.assertWritable()
+        const planned = await this.#planned(plan, attempt > 0).catch((error: unknown) => {
+          // What fewer servers say may be old, and must not be the reason for a refusal.
+          this.#transactions.assertWritable()
+          // The name was there and its file was gone a moment later: somebody removed both.
+          const isEntry = exclusive[0]?.startsWith('e') === true
+          throw isEntry && isError(error, 'stale') ? new DfsError('notFound') : error
+        })
+        if (planned === undefined) return undefined as T
+        if (planned.body === undefined) return planned.result
+        const { body, inline, onDisk } = planned
+        const [askedMs, outcome] = await this.#cache.asked(() =>
+          this.#transactions.commit(body, inline, onDisk),
+        )
+        if (outcome.committed) {
+          return this.#cache.asOf(askedMs, () => planned.done(outcome.id))
+        }
+        if (outcome.why === 'notEmpty') throw new DfsError('notEmpty')
+        this.#doubt(outcome.key)
+        const elapsedMs = this.#clock.monotonic() - startedMs
+        if (attempt >= attemptsMax || elapsedMs > limits.transactionPatienceMs) {
+          throw new DfsError('busy', 'others change the same names all the time')
+        }
+      }
+    })
+  }
+
+  /**
+   * What was known of `key` was wrong, which cannot be as long as we are alone: but a transaction that
+   * a dead client left undecided may have been decided. A name that was not there may have been
+   * removed before our time, and is no reason to doubt the rest.
+   */
+  #doubt(key: Key): void {
+    const parsed = parseKey(key)
+    const isAbsence =
+      parsed.kind === 'entry' && this.#cache.anyEntry(parsed.parent, parsed.name)?.ino == null
+    if (!isAbsence) this.#lease.forgetAll()
+  }
+
+  /** What a plan refuses from cached values it must refuse from fresh ones too. */
+  async #planned<T>(plan: Planner<T>, fresh: boolean): Promise<Planned<T>> {
+    try {
+      return await plan(fresh)
+    } catch (error) {
+      if (fresh || !(error instanceof DfsError)) throw error
+      return await plan(true)
+    }
+  }
+}
+
+/** That the node is as it was seen. */
+export function exactly(node: Node): Precondition {
+  return { key: inodeKey(node.ino), absent: false, version: node.version }
+}

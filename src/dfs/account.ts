@@ -64,6 +64,7 @@ export class Account {
     this.acceptor = new Acceptor(storage.index, random, storage.votes)
     this.#restoreVotes(storage.votes)
     this.lease = new Lease(storage.index, clock, random)
+    const isCopy = storage.index.isCopy(storage.file)
     if (storage.index.openedUnclean(storage.boot)) {
       storage.index.assertWhole()
       this.acceptor.becomeUnsure(random)
@@ -71,6 +72,9 @@ export class Account {
     } else if (storage.votes.hasRotted) {
       this.acceptor.becomeUnsure(random)
       notice(`${user}: votes have rotted on the disk: repair has to confirm what is here`)
+    } else if (isCopy) {
+      this.acceptor.becomeUnsure(random)
+      notice(`${user}: this is a copy, perhaps an old one: repair has to confirm what is here`)
     }
     this.#collector = new Collector(storage.index, clock, (segment) => {
       for (const name of this.#piecesOf(segment)) this.#remove(name)

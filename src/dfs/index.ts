@@ -344,6 +344,20 @@ export class AccountIndex {
   }
 
   /**
+   * Whether this is another `file` than the index was in when it was open last: a copy, of which nobody
+   * knows how old it is. From now on it is in this one.
+   */
+  isCopy(file: string): boolean {
+    const before = this.state('file')
+    if (before === file) return false
+    this.group(() => {
+      this.setState('file', file)
+      this.syncBeforeReply()
+    })
+    return before !== undefined
+  }
+
+  /**
    * Looks, a little at a time, whether what is summed up of segments fits the inodes that refer to them
    * and the pieces that are here, and sums it up anew where it does not.
    */

@@ -23,6 +23,8 @@ export interface AccountStorage {
   readonly votes: VoteLog
   /** The start of the machine that this was opened in. */
   readonly boot: string
+  /** The file that the index is in: not the same for a copy of it. */
+  readonly file: string
   close(): void
 }
 
@@ -72,7 +74,7 @@ export function memoryStorage(random: Random, clock: Clock): Storage {
       )
       const pieces = new MemoryPieces(() => clock.now())
       const votes = new MemoryVoteLog()
-      const account = { index, pieces, votes, boot: 'memory', close: () => {} }
+      const account = { index, pieces, votes, boot: 'memory', file: 'memory', close: () => {} }
       accounts.set(user, account)
       return account
     },
@@ -118,6 +120,7 @@ function openFolder(
   makeFolder(own)
   const pieces = new FolderPieces(own, memory)
   const index = AccountIndex.open(join(own, 'index.db'), () => identity.position)
+  const file = fileOf(join(own, 'index.db'))
   const votes = new FileVoteLog(join(own, 'votes'))
   // Both have just made files that a sync relies on.
   syncFolder(own)
@@ -126,5 +129,11 @@ function openFolder(
     index.close()
     votes.close()
   }
-  return { index, pieces, votes, boot: bootId(), close }
+  return { index, pieces, votes, boot: bootId(), file, close }
+}
+
+/** Its number, and when it was made, where the file system tells: numbers are given again. */
+function fileOf(path: string): string {
+  const { ino, birthtimeNs } = statSync(path, { bigint: true })
+  return `${ino} ${birthtimeNs}`
 }

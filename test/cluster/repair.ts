@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { cpSync, readFileSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -91,6 +92,42 @@ t.test('an older copy of a disk after a power cut is not believed', async (t) =>
   t.equal(`${await readFile(client, 'kept')}`, 'second')
   t.equal(`${await readFile(client, 'later')}`, 'later')
 })
+
+for (const how of ['while it ran', 'when it had been stopped'] as const) {
+  t.test(`an older copy of a disk, made ${how}, is not believed`, async (t) => {
+    const servers = await startServerProcesses(t)
+    const client = await openClient(t, servers)
+    const folder = servers.folders[1] ?? ''
+    await putFile(client, 'kept', Buffer.from('first'))
+    await putFile(client, 'removed', Buffer.from('gone'))
+    t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+    if (how === 'while it ran') cpSync(folder, `${folder}.old`, { recursive: true })
+    else {
+      const ended = once(servers.process(1), 'exit')
+      servers.signal(1, 'SIGTERM')
+      await ended
+      cpSync(folder, `${folder}.old`, { recursive: true })
+      await servers.start(1)
+      await allUp(client)
+      t.equal(client.cluster.stateOf(1), 'voting', 'what was only stopped is believed')
+    }
+    await putFile(client, 'kept', Buffer.from('second'))
+    await client.namespace.unlink(rootIno, 'removed')
+    // Nobody remembers that it was removed.
+    t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+    await servers.kill(1)
+    rmSync(folder, { recursive: true })
+    cpSync(`${folder}.old`, folder, { recursive: true })
+    await servers.start(1)
+    await allUp(client)
+    t.equal(client.cluster.stateOf(1), 'unsure')
+    t.match(await client.keeper.heal(healNow), { filledServers: [1], left: 0, swept: true })
+    t.match(await checkAll(client), clean)
+    await servers.kill(3)
+    t.equal(`${await readFile(client, 'kept')}`, 'second')
+    await t.rejects(client.namespace.lookup(rootIno, 'removed'), { code: 'notFound' })
+  })
+}
 
 t.test('after a power cut of all four they find one another again', async (t) => {
   const servers = await startServerProcesses(t)

@@ -27,7 +27,14 @@ t.test(
         users: new UsersFile(users, systemRandom),
         storage: {
           identity: Identity.inMemory(systemRandom),
-          openAccount: () => ({ index, pieces, votes, boot: 'test', close: () => {} }),
+          openAccount: () => ({
+            index,
+            pieces,
+            votes,
+            boot: 'test',
+            file: 'test',
+            close: () => {},
+          }),
           setAside: () => {},
           close: () => {},
         },

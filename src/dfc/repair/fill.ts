@@ -8,6 +8,7 @@ import { laterOf, noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
 import { askEach, askOne } from './ask-voters.js'
+import { differences } from './differences.js'
 import { nextEpoch } from './fill-epoch.js'
 import { batches } from './install.js'
 import { finishUndecided } from './undecided.js'
@@ -26,7 +27,7 @@ export async function fillServer(
 ): Promise<number> {
   const donors = cluster.voters.filter((index) => index !== server)
   if (donors.length < donorsMin) throw new DfsError('readOnly')
-  const { stamp } = await askOne(cluster, server, 'status', {})
+  const { stamp, state } = await askOne(cluster, server, 'status', {})
   const epoch = nextEpoch(cluster)
   const { started } = await askOne(cluster, server, 'fillStart', {
     epoch,
@@ -46,9 +47,31 @@ export async function fillServer(
     floor = laterOf(floor, copy.floor)
     fence = laterOf(fence, copy.fence)
   }
+  if (state === 'unsure') await removeForgotten(cluster, donors, server, epoch, floor)
   await askOne(cluster, server, 'fillEnd', { epoch, floor, fence })
   cluster.becameVoter(server)
   return copied
+}
+
+/**
+ * What a server keeps from before may be older than the last sweep, if it is a copy: what was deleted
+ * since is remembered by nobody, and would come back. All that is up to the floor of a donor was on all
+ * four servers once; where no donor has it any more, it is gone.
+ */
+async function removeForgotten(
+  cluster: Cluster,
+  donors: readonly number[],
+  server: number,
+  epoch: number,
+  floor: Version,
+): Promise<void> {
+  const registers = (await differences(cluster, [...donors, server], noVersion))
+    .filter(({ version, holders }) => version < floor && holders.every((one) => one === server))
+    // The next sweep takes the tombstones.
+    .map(({ key }) => ({ key, version: floor, value: null }))
+  for (const batch of batches(registers)) {
+    await askOne(cluster, server, 'fill', { epoch, registers: batch, decisions: [] })
+  }
 }
 
 /** Copies all registers and decisions of one donor; the highest version of each key stays. */

@@ -205,9 +205,18 @@ export class Actor {
     })
   }
 
-  async #unlink(keep: boolean): Promise<Node | undefined> {
-    const folder = this.#folder()
-    const name = this.#name()
+  /** Removes a name, whatever it is of, and then all that tells of it. */
+  async sweepAway(folder: number, name: string, sweepAgeMs: number): Promise<void> {
+    await this.#unlink(false, folder, name)
+    await this.#rmdir(folder, name)
+    await this.heal(sweepAgeMs)
+  }
+
+  async #unlink(
+    keep: boolean,
+    folder = this.#folder(),
+    name = this.#name(),
+  ): Promise<Node | undefined> {
     const key = entryKey(folder, name)
     const subject = {
       about: key,
@@ -234,9 +243,10 @@ export class Actor {
     )
   }
 
-  async #rmdir(): Promise<void> {
-    const folder = this.#folder()
-    const name = pick(this.#random, ['c', 'd', 'e'])
+  async #rmdir(
+    folder = this.#folder(),
+    name: string = pick(this.#random, ['c', 'd', 'e']),
+  ): Promise<void> {
     const key = entryKey(folder, name)
     const subject = {
       about: key,
@@ -300,7 +310,8 @@ export class Actor {
   async #overwrite(ino: number): Promise<void> {
     const base = await this.#getattr(ino)
     if (base === undefined || typeOf(base.inode.mode) !== fileType.file) return
-    const subject = { about: `${ino}`, inodes: [ino], isChange: true }
+    const segments = base.inode.segments.map(({ id }) => id)
+    const subject = { about: `${ino}`, inodes: [ino], segments, isChange: true }
     const time = { seconds: 1_700_000_000, nanoseconds: 0 }
     await this.#do('write', subject, async () => {
       const { content, inline } = await this.#changed(base)

@@ -256,6 +256,8 @@ function isCaused(operation: Operation, chains: Chains, mayFail: () => boolean):
       if (operation.wasAlone) return true
       if (values.some(({ value }) => value === null)) return true
       if ([...inodes, ...named].some(isGone)) return true
+      // What a write builds upon may not be there any more once another client has replaced it.
+      if (operation.segments.some((id) => mayBeSwept(chains, id, operation.endMs))) return true
       return operation.verb === 'rename' && mayLoseAncestor(chains, operation)
     case 'exists':
       return named.length > 0

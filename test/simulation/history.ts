@@ -33,7 +33,7 @@ export interface Operation {
   readonly inodes: readonly number[]
   /** What is true of entries once it has succeeded. */
   readonly makes: readonly { readonly key: Key; readonly isLive: boolean }[]
-  /** What it reads: gone when it was replaced so long ago that its segments were swept. */
+  /** What it reads or builds upon: gone when it was replaced so long ago that its segments were swept. */
   readonly segments: readonly string[]
   /** It cannot succeed without a transaction. */
   readonly isChange: boolean

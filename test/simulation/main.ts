@@ -86,7 +86,9 @@ async function runProcesses(): Promise<number> {
         ...(values.trace ? ['--trace'] : []),
         ...(focus === undefined ? [] : [`--focus=${focus}`]),
       ]
-      const child = fork(import.meta.filename, args)
+      // Most of what a run makes is garbage soon: less often looked for, it costs a tenth less.
+      const execArgv = ['--max-semi-space-size=32']
+      const child = fork(import.meta.filename, args, { execArgv })
       return new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? 1)))
     }),
   )

@@ -163,13 +163,22 @@ export const mutants: readonly Mutant[] = [
     'this.#set(key, id, value);',
     'if (value !== null) this.#set(key, id, value);',
   ),
-  mutant(
-    'a decision without its body is taken for applied',
-    acceptor,
-    'if (commit && body === null)\n            return false;',
-    '',
-    'ballots',
-  ),
+  {
+    name: 'install before mark: the floor passes what a server lacks',
+    focus: 'repairs',
+    edits: [
+      {
+        file: 'dfc/repair/heal.js',
+        from: 'const found = everything.filter(({ version }) => version > floor);',
+        to: 'const found = [];',
+      },
+      {
+        file: 'dfc/repair/sweep.js',
+        from: 'const found = await differences(cluster, serverIndexes, base);',
+        to: 'const found = [];',
+      },
+    ],
+  },
   mutant(
     'a vote takes no locks',
     acceptor,
@@ -226,13 +235,19 @@ export const mutants: readonly Mutant[] = [
     ';',
     'ballots',
   ),
-  mutant(
-    'a blank server votes',
-    acceptor,
-    "if (this.#state !== 'voting')\n            throw new DfsError('blank');",
-    '',
-    'repairs',
-  ),
+  {
+    // Clients do not ask one of which they know; the server does not rely on them.
+    name: 'a blank server votes',
+    focus: 'repairs',
+    edits: [
+      {
+        file: acceptor,
+        from: "if (this.#state !== 'voting')\n            throw new DfsError('blank');",
+        to: '',
+      },
+      { file: 'dfc/cluster.js', from: 'link.isUp && !link.blank', to: 'link.isUp' },
+    ],
+  },
   mutant(
     'a fill copies from one server',
     'dfc/repair/fill.js',
@@ -292,10 +307,11 @@ export const mutants: readonly Mutant[] = [
     ';',
   ),
   mutant(
-    'pieces are not carried to the neighbours of who did not answer',
-    transaction,
-    'if (unheard.size === 0 || absent.size === 0)',
-    'if (true)',
+    'a server that comes back during a commit votes for its content without pieces',
+    'dfc/prepared-segment.js',
+    'absent.has(server) ? pieceNumbers : piecesFor(server, rotation, absent)',
+    'piecesFor(server, rotation, absent)',
+    'ballots',
   ),
   mutant(
     'references to segments are not counted',

@@ -39,6 +39,7 @@ export class SimulatedNetwork {
   readonly #listeners = new Map<number, Accepting>()
   readonly #ends = new Set<End>()
   readonly #blockedUntil = new Map<string, number>()
+  readonly #mutedUntil = new Map<string, number>()
   /** No more trouble: short delays. */
   isCalm = false
 
@@ -70,14 +71,26 @@ export class SimulatedNetwork {
     this.#blockedUntil.set(pairOf(a, b), untilMs)
   }
 
+  /** Nothing of what `from` says reaches `to` until then; the other way everything passes. */
+  mute(from: Participant, to: Participant, untilMs: number): void {
+    this.#mutedUntil.set(`${from.name}>${to.name}`, untilMs)
+  }
+
   /** Everything passes again. */
   heal(): void {
     this.#blockedUntil.clear()
+    this.#mutedUntil.clear()
     this.isCalm = true
   }
 
   blockedUntil(a: Participant, b: Participant): number {
     return this.#blockedUntil.get(pairOf(a, b)) ?? 0
+  }
+
+  /** From when on something that `from` sends reaches `to`. */
+  reachesFrom(from: Participant, to: Participant): number {
+    const mutedUntil = this.#mutedUntil.get(`${from.name}>${to.name}`) ?? 0
+    return Math.max(mutedUntil, this.blockedUntil(from, to))
   }
 
   /** Breaks the connections between the two, as a reset does. */
@@ -310,9 +323,9 @@ class End implements Connection {
 
   #deliver(): void {
     const { scheduler } = this.#network
-    const blockedUntil = this.#network.blockedUntil(this.owner, this.peer.owner)
-    if (blockedUntil > scheduler.nowMs) {
-      scheduler.at(blockedUntil + this.#network.delay(), () => this.#deliver())
+    const reachesFrom = this.#network.reachesFrom(this.peer.owner, this.owner)
+    if (reachesFrom > scheduler.nowMs) {
+      scheduler.at(reachesFrom + this.#network.delay(), () => this.#deliver())
       return
     }
     this.owner.run(() => this.#arrive())

@@ -7,7 +7,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { Reader } from '../../src/wire/codec.js'
 import { type Frame, FrameParser, frameKind } from '../../src/wire/frame.js'
 import { failureCodec, messages, type Verb, verbOfNumber } from '../../src/wire/messages.js'
-import type { Transaction } from '../../src/wire/records.js'
+import type { Key, Transaction } from '../../src/wire/records.js'
 import { type Version, versionCodec } from '../../src/wire/version.js'
 import type { Operation } from './history.js'
 import type { Listening } from './network.js'
@@ -32,8 +32,10 @@ export interface Seen {
 export interface TapOptions {
   readonly nowMs: () => number
   readonly violation: (text: string) => void
-  /** A client begins to send a new transaction. */
-  readonly onCommit: (client: string) => void
+  /** A client begins to send a transaction; `isAgain`: not for the first time. */
+  readonly onCommit: (client: string, isAgain: boolean) => void
+  /** A repair is about to send a server what it lacks. */
+  readonly onInstall: (client: string, server: string, keys: readonly Key[]) => void
   /** One line for every message, when somebody wants to read it. */
   readonly trace: ((line: string) => void) | undefined
 }
@@ -65,7 +67,7 @@ export class Tap {
     const requests = new FrameParser((frame) => {
       this.messageCount += 1
       if (trace) trace(`${client} > ${server} ${describeRequest(frame, verbs)}`)
-      const about = this.#request(frame, client)
+      const about = this.#request(frame, client, server)
       if (about !== undefined) asked.set(frame.id, about)
     })
     const replies = new FrameParser((frame) => {
@@ -110,13 +112,15 @@ export class Tap {
     return fresh
   }
 
-  #request({ kind, reader }: Frame, client: string): Asked | undefined {
+  #request({ kind, reader }: Frame, client: string, server: string): Asked | undefined {
     switch (kind) {
       case messages.commit.number:
       case messages.commitSynced.number: {
         const id = versionCodec.read(again(reader))
         const known = this.transactions.get(id)
-        if (known?.body === undefined) {
+        if (known?.body !== undefined)
+          this.#options.onCommit(client, known.firstSentMs < this.#options.nowMs())
+        else {
           const { body, settles } = messages.commit.request.read(reader)
           for (const settle of settles) {
             this.#decided(settle.id, settle.commit, 'settled', settle.body)
@@ -124,7 +128,7 @@ export class Tap {
           const seen = this.#seen(id)
           seen.body = body
           currentOperation.getStore()?.transactions.push(id)
-          this.#options.onCommit(client)
+          this.#options.onCommit(client, false)
         }
         return { verb: 'commit', id, ballot: 0, isCommit: true }
       }
@@ -142,6 +146,12 @@ export class Tap {
         for (const { id, commit } of messages.mark.request.read(reader).decisions) {
           this.#decided(id, commit, 'mark')
         }
+        return undefined
+      }
+      case messages.install.number: {
+        const { registers } = messages.install.request.read(reader)
+        const keys = registers.filter(({ value }) => value !== null).map(({ key }) => key)
+        this.#options.onInstall(client, server, keys)
         return undefined
       }
       case messages.fill.number: {

@@ -12,6 +12,7 @@ import { asDfsError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { redirectNotices } from '../../src/log.js'
 import { homeMask } from '../../src/wire/placement.js'
+import { type Key, parseKey } from '../../src/wire/records.js'
 import { makeVerifier } from '../../src/wire/scram.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { Actor, type Company } from './actor.js'
@@ -77,6 +78,8 @@ export interface RunningClient {
   readonly index: number
   readonly participant: Participant
   client: Client | undefined
+  /** Its users that have not ended. */
+  lanes: number
 }
 
 const user = 'alice'
@@ -129,6 +132,8 @@ export class World {
   readonly #lost = new Set<string>()
   /** The servers that missed the last commit that was ambushed. */
   #missed: readonly number[] = []
+  /** A client that will send a commit once more, and which servers are not to get it then either. */
+  #awaited: { readonly name: string; readonly deaf: readonly number[] } | undefined
   #ambushed: { readonly name: string; readonly atMs: number } | undefined
   #clientNumber = 0
   #operationsLeft: number
@@ -147,7 +152,8 @@ export class World {
     this.#tap = new Tap({
       nowMs,
       violation: (text) => this.history.violation(text),
-      onCommit: (client) => this.#ambush(client),
+      onCommit: (client, isAgain) => (isAgain ? this.#ambushAgain(client) : this.#ambush(client)),
+      onInstall: (client, server, keys) => this.#overtake(client, server, keys),
       trace: isTraced ? (line) => this.history.line(line) : undefined,
     })
     this.#network = new SimulatedNetwork(this.scheduler, fork(this.#random), {
@@ -276,6 +282,17 @@ export class World {
     this.#impairments.begin(index, now, name)(until)
   }
 
+  /** What the server answers does not arrive. */
+  mute(client: RunningClient, index: number, durationMs: number): void {
+    const running = this.#servers[index]
+    if (running === undefined) return
+    const until = this.scheduler.nowMs + durationMs
+    const { name } = client.participant
+    this.#count('mute', `${name} ${serverNames[index]} ${durationMs} ms`)
+    this.#network.mute(running.participant, client.participant, until)
+    this.#impairments.begin(index, this.scheduler.nowMs, name)(until)
+  }
+
   /** Breaks the connection; `isTotal`: nothing that is on its way arrives. */
   reset(client: RunningClient, index: number, isTotal = false): void {
     const running = this.#servers[index]
@@ -337,7 +354,7 @@ export class World {
         operation.endMs = Number.POSITIVE_INFINITY
       }
     }
-    if (running.client !== undefined) this.#lanesRunning -= this.plan.laneCount
+    this.#lanesRunning -= running.lanes
     this.scheduler.after(between(this.#random, 1, 100), () => {
       if (!this.#isOver) void this.#startClient(index)
     })
@@ -361,10 +378,19 @@ export class World {
       this.#ambushWithDisk(running)
       return
     }
+    const [down, ...others] = serverNames.flatMap((_, at) => (this.#servers[at] ? [] : [at]))
+    if (!isClose && down !== undefined && others.length === 0) {
+      this.#ambushReturn(running, down)
+      return
+    }
+    if (!isClose && chance(random, 0.2)) {
+      this.#ambushUnheard(running)
+      return
+    }
     const first = random.below(4)
-    const others = [...serverNames.keys()].filter((index) => !this.#missed.includes(index))
+    const unhurt = [...serverNames.keys()].filter((index) => !this.#missed.includes(index))
     const missed =
-      isClose || chance(random, 0.5) ? others : [first, (first + between(random, 1, 3)) % 4]
+      isClose || chance(random, 0.5) ? unhurt : [first, (first + between(random, 1, 3)) % 4]
     this.#missed = missed.slice(0, 2)
     this.scheduler.after(0, () => {
       for (const index of this.#missed) this.reset(running, index, true)
@@ -409,6 +435,82 @@ export class World {
     }
   }
 
+  /**
+   * Two servers vote and are not heard, the other two hear nothing: the client knows of no vote, and
+   * what others do of it when they meet the votes is a commit if they miss one of the other two.
+   */
+  #ambushUnheard(running: RunningClient): void {
+    const random = this.#random
+    const first = random.below(4)
+    const voters = [first, (first + between(random, 1, 3)) % 4]
+    const deaf = [...serverNames.keys()].filter((index) => !voters.includes(index))
+    this.#count('unheard', `${running.participant.name} ${voters}`)
+    for (const index of voters) this.mute(running, index, this.plan.timeoutMs * 2)
+    this.scheduler.after(0, () => {
+      for (const index of deaf) this.reset(running, index, true)
+    })
+    for (const client of this.clients) {
+      if (client !== running) this.block(client, pick(random, deaf), this.plan.timeoutMs * 2)
+    }
+  }
+
+  /**
+   * A server that was away when a commit began is back when it is sent once more, and is the second
+   * to vote for it: the other two do not get it, and the client does not live to know.
+   */
+  #ambushReturn(running: RunningClient, back: number): void {
+    const random = this.#random
+    const others = [...serverNames.keys()].filter((index) => index !== back)
+    const voter = pick(random, others)
+    const deaf = others.filter((index) => index !== voter)
+    this.#count('return', `${running.participant.name} ${back} ${voter}`)
+    this.block(running, voter, Math.floor(this.plan.timeoutMs * 0.9))
+    this.scheduler.after(0, () => {
+      for (const index of deaf) this.reset(running, index, true)
+    })
+    void this.#startServer(back)
+    this.#awaited = { name: running.participant.name, deaf }
+  }
+
+  #ambushAgain(name: string): void {
+    const { name: awaited, deaf = [] } = this.#awaited ?? {}
+    const running = this.clients.find(({ participant }) => participant.name === name)
+    if (running === undefined || name !== awaited || this.#isOver) return
+    this.#awaited = undefined
+    this.#count('again', name)
+    this.scheduler.after(0, () => {
+      for (const index of deaf) this.reset(running, index, true)
+    })
+    for (const client of this.clients) {
+      if (client !== running) this.block(client, pick(this.#random, deaf), this.plan.timeoutMs * 2)
+    }
+    this.scheduler.after(between(this.#random, 6, 20), () => {
+      if (this.#clients[running.index] === running) this.crashClient(running.index, false)
+    })
+  }
+
+  /**
+   * What a repair installs is held up until another client has removed it, and has swept away all
+   * that tells of it.
+   */
+  #overtake(name: string, serverName: string, keys: readonly Key[]): void {
+    const random = this.#random
+    const { focus, timeoutMs, skewMsMax } = this.plan
+    if (focus !== 'repairs' || this.#isOver || !chance(random, 0.3)) return
+    const entries = keys.map(parseKey).filter((parsed) => parsed.kind === 'entry')
+    const repairer = this.clients.find(({ participant }) => participant.name === name)
+    const others = this.clients.filter((one) => one !== repairer && one.client !== undefined)
+    if (entries.length === 0 || repairer === undefined || others.length === 0) return
+    const { parent, name: entry } = pick(random, entries)
+    const other = pick(random, others)
+    const { client, participant } = other
+    if (client === undefined) return
+    this.#count('overtake', `${participant.name} ${parent}/${entry}`)
+    this.block(repairer, serverNames.indexOf(serverName), timeoutMs * 2)
+    const actor = this.#actor(`${participant.name}.x`, participant, client)
+    void this.#occupy(other, () => actor.sweepAway(parent, entry, -skewMsMax))
+  }
+
   stopClient(index: number, durationMs: number): void {
     const running = this.#clients[index]
     if (running === undefined || running.participant.isStopped) return
@@ -441,14 +543,14 @@ export class World {
   async #startClient(index: number): Promise<void> {
     this.#clientNumber += 1
     const participant = this.#participant(`c${this.#clientNumber}`)
-    const running: RunningClient = { index, participant, client: undefined }
+    const running: RunningClient = { index, participant, client: undefined, lanes: 0 }
     this.#clients[index] = running
     const client = await this.#open(participant)
     running.client = client
     if (this.plan.hasKeepers) client.keeper.start()
-    this.#lanesRunning += this.plan.laneCount
     for (let lane = 0; lane < this.plan.laneCount; lane += 1) {
-      void this.#live(participant, this.#actor(`${participant.name}.${lane}`, participant, client))
+      const actor = this.#actor(`${participant.name}.${lane}`, participant, client)
+      void this.#occupy(running, () => this.#live(participant, actor))
     }
   }
 
@@ -504,6 +606,14 @@ export class World {
       this.#operationsLeft -= 1
       await actor.act()
     }
+  }
+
+  /** The run is not over before `work` is, unless the client's process ends before. */
+  async #occupy(running: RunningClient, work: () => Promise<void>): Promise<void> {
+    running.lanes += 1
+    this.#lanesRunning += 1
+    await work()
+    running.lanes -= 1
     this.#lanesRunning -= 1
   }
 

@@ -177,7 +177,12 @@ export class Actor {
       if (chance(this.#random, 0.3)) {
         const { namespace } = this.#client
         const node = await namespace.createSoon(folder, name, attributes)
-        await namespace.store(node.ino)
+        try {
+          await namespace.store(node.ino)
+        } finally {
+          const { version } = namespace.cached(node.ino) ?? {}
+          if (version !== node.version) this.#options.history.provisional.add(node.version)
+        }
         return this.#remember(namespace.cached(node.ino) ?? node)
       }
       const staged = await this.#stage(this.#options.contents.make(this.#random))

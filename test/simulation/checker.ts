@@ -65,7 +65,7 @@ export function check(evidence: Evidence): void {
   for (const segment of evidence.lost) {
     if (!isExcusedLoss(segment, evidence, chains)) report(`segment ${segment} is lost`)
   }
-  checkSightings(evidence.history.operations, chains, report)
+  checkSightings(evidence.history, chains, report)
   checkTree(chains, report)
   checkServers(evidence, chains, report)
   checkCopies(evidence, chains, report)
@@ -331,11 +331,16 @@ interface Place {
 }
 
 /** What was seen had been written, was not overwritten, and never went back. */
-function checkSightings(operations: readonly Operation[], chains: Chains, report: Report): void {
+function checkSightings(
+  { operations, provisional }: History,
+  chains: Chains,
+  report: Report,
+): void {
   const placesOf = new Map<Key, Place[]>()
   for (const operation of operations) {
     if (operation.outcome !== 'ok' || operation.wasAlone) continue
     for (const sighting of operation.saw) {
+      if ('version' in sighting && provisional.has(sighting.version)) continue
       const place = placeOf(operation, sighting, chains)
       if (place === undefined) {
         report(`${nameOf(operation)} saw ${describeSighting(sighting)}, which could not be`)

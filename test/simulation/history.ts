@@ -48,6 +48,8 @@ export class History {
   readonly operations: Operation[] = []
   readonly violations: string[] = []
   readonly lines: string[] = []
+  /** What files had that their client showed to its own users before they were stored. */
+  readonly provisional = new Set<Version>()
   readonly #nowMs: () => number
   readonly #isTraced: boolean
   #hash = 0

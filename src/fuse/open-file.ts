@@ -294,6 +294,18 @@ export class OpenFile implements Holder {
     })
   }
 
+  /**
+   * Gives up what is not committed, once `keep` has it elsewhere, unless somebody has opened the file
+   * again. What they change meanwhile waits, so that it is not given up with the rest.
+   */
+  abandon(keep: (draft: Draft) => Promise<void>): Promise<void> {
+    return this.#lock.run(async () => {
+      if (this.#draft === undefined || this.handles.size > 0) return
+      await keep(this.#draft)
+      this.discard()
+    })
+  }
+
   /** Gives up what is not committed, which the kernel may have in its pages. */
   discard(): void {
     if (this.#draft === undefined) return

@@ -251,11 +251,8 @@ export class OpenFiles {
     try {
       await file.commit()
     } catch (why) {
-      const { draft } = file
-      if (draft === undefined || file.handles.size > 0) return
       try {
-        await this.#recovery.keep(file, draft, why)
-        file.discard()
+        await file.abandon((draft) => this.#recovery.keep(file, draft, why))
       } catch (thrown) {
         notice(
           `"${file.name}" could neither be stored (${asDfsError(why).message}) ` +

@@ -223,6 +223,26 @@ t.test('a close reports what could not be stored, and the last one keeps it', as
   await until(() => client.cluster.voters.length === 4)
 })
 
+t.test('what is written while the rest is given up is not given up with it', async (t) => {
+  await make('again')
+  const handle = await open(filesystem, 'again', O_RDWR)
+  await filesystem.write(handle, 0, Buffer.from('could not be stored'))
+  const { file } = handle
+  // As after the last close, whose commit failed: the recovery folder takes its time.
+  file.handles.delete(handle)
+  const saved = Promise.withResolvers<void>()
+  const given = file.abandon(() => saved.promise)
+  const next = await open(filesystem, 'again', O_RDWR)
+  const writing = filesystem.write(next, 0, Buffer.from('newer'))
+  await new Promise((done) => setTimeout(done, 20))
+  saved.resolve()
+  await Promise.all([given, writing])
+  await filesystem.files.flush(next)
+  await filesystem.files.close(next)
+  const { inode } = await client.namespace.lookup(rootIno, 'again')
+  t.equal(`${await client.content.read(inode, 0, inode.size)}`, 'newer')
+})
+
 t.test('a read-only mount changes nothing', async (t) => {
   const folder = t.testdir()
   const frozen = new Filesystem({

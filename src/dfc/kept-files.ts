@@ -53,6 +53,10 @@ export class KeptFiles {
     }
   }
 
+  add(ino: number): void {
+    this.#inos.add(ino)
+  }
+
   delete(ino: number): void {
     this.#inos.delete(ino)
   }

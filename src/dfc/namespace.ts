@@ -16,6 +16,7 @@ import {
   type Key,
   typeOf,
 } from '../wire/records.js'
+import { noVersion } from '../wire/version.js'
 import { Changes, exactly, type Plan, type Planner } from './changes.js'
 import type { Cluster } from './cluster.js'
 import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
@@ -163,6 +164,31 @@ export class Namespace {
     return node ?? (await this.create(parent, name, attributes))
   }
 
+  /**
+   * Makes a file without a name, as one that lost its last name while it is in use here: it stays with
+   * nlink 0 until `forget`, unless `link` gives it a name. Throws `notFound` when the folder is gone.
+   */
+  createNameless(parent: number, attributes: NewAttributes): Promise<Node> {
+    const { clock, random } = this.#cluster
+    return this.#changes.make([], [inodeKey(parent)], async (fresh) => {
+      const folder = await this.#names.folderForChange(parent, fresh)
+      const inode = { ...newInode(attributes, parent, clock.time()), nlink: 0 }
+      const ino = newIno(clock, random)
+      const key = inodeKey(ino)
+      return {
+        body: {
+          writes: [{ key, value: encodeInode(inode) }],
+          preconditions: [{ key, absent: true, version: noVersion }, exactly(folder)],
+          emptyFolders: [],
+        },
+        done: (id) => {
+          this.#kept.add(ino)
+          return this.#cache.writeNode(ino, id, inode)
+        },
+      }
+    })
+  }
+
   /** Resolves when what `createSoon` made (one file, or all of them) is stored. */
   async store(ino?: number): Promise<void> {
     if (ino === undefined) await this.#newborn.settle()
@@ -280,8 +306,11 @@ export class Namespace {
     })
   }
 
-  /** Gives a file another name. Throws `exists`, `notPermitted` for a folder, `tooManyLinks`. */
-  async link(ino: number, parent: number, name: string): Promise<Node> {
+  /**
+   * Gives a file another name, or with `isFirst` the first one. Throws `exists`, `notPermitted` for a
+   * folder, `tooManyLinks`, `notFound` for what has lost its last name.
+   */
+  async link(ino: number, parent: number, name: string, isFirst = false): Promise<Node> {
     assertName(name)
     const entry = entryKey(parent, name)
     await this.store(ino)
@@ -295,7 +324,7 @@ export class Namespace {
         if (place.ino !== null) throw new DfsError('exists')
         const node = await this.#names.nodeForChange(ino, fresh)
         if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('notPermitted')
-        if (node.inode.nlink === 0) throw new DfsError('notFound')
+        if (node.inode.nlink === 0 && !isFirst) throw new DfsError('notFound')
         if (node.inode.nlink >= limits.linksMax) throw new DfsError('tooManyLinks')
         const inode = {
           ...node.inode,
@@ -316,6 +345,7 @@ export class Namespace {
             emptyFolders: [],
           },
           done: (id) => {
+            this.#kept.delete(ino)
             this.#cache.writeEntry(parent, name, id, ino, inode.mode >> 12)
             return this.#cache.writeNode(ino, id, inode)
           },

@@ -258,6 +258,18 @@ export class Filesystem {
     }
   }
 
+  /**
+   * open(2) with O_TMPFILE: a file without a name, which goes when it is closed unless a link has given
+   * it one. Throws `notPermitted` for a folder that was removed here, as ext4 does.
+   */
+  async openNameless(parent: number, mode: number, flags: number, caller: Caller): Promise<Opened> {
+    this.#assertWritable()
+    if (this.#gone.has(parent)) throw new DfsError('notPermitted')
+    const folder = await this.#namespace.node(parent)
+    const attributes = this.#newAttributes(folder.inode, mode, caller)
+    return this.files.openNameless(await this.#namespace.createNameless(parent, attributes), flags)
+  }
+
   async readlink(ino: number): Promise<string> {
     const { inode } = await this.#namespace.node(ino)
     if (typeOf(inode.mode) !== fileType.symlink) throw new DfsError('invalid')
@@ -266,9 +278,7 @@ export class Filesystem {
 
   async link(ino: number, parent: number, name: string): Promise<Node> {
     this.#assertWritable()
-    const node = await this.#namespace.link(ino, parent, name)
-    this.files.get(ino)?.noteNode(node)
-    return node
+    return this.files.link(ino, name, (isFirst) => this.#namespace.link(ino, parent, name, isFirst))
   }
 
   async unlink(parent: number, name: string): Promise<void> {

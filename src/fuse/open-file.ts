@@ -55,8 +55,10 @@ export class OpenFile implements Holder {
   readonly handles = new Set<Handle>()
   /** The latest that this mount knows. */
   node: Node
-  /** No name refers to it any more: it goes when the last handle does. */
+  /** No name refers to it: it goes when the last handle does. */
   orphaned = false
+  /** Made without a name, it may still get one. */
+  linkable = false
   readonly #tools: OpenFileTools
   readonly #lock = new Slots(1)
   /** What was committed, as far as open handles have seen it. */
@@ -243,7 +245,7 @@ export class OpenFile implements Holder {
 
   /**
    * Commits what was written. When it throws nothing is lost: the draft stays, and a later call
-   * tries again. A file without a name has nobody to commit for.
+   * tries again. A file that will never have a name again has nobody to commit for.
    */
   async commit(): Promise<void> {
     await this.#commit(false)
@@ -262,7 +264,7 @@ export class OpenFile implements Holder {
   #commit(toDisk: boolean): Promise<boolean> {
     return this.#lock.run(async () => {
       const draft = this.#draft
-      if (this.orphaned) return false
+      if (this.orphaned && !this.linkable) return false
       if (draft === undefined) {
         await this.#tools.namespace.store(this.ino)
         return false

@@ -13,7 +13,7 @@ import { fileType, typeOf } from '../wire/records.js'
 import { type Handle, OpenFile, type OpenFileTools } from './open-file.js'
 import type { RecoveryFolder } from './recovery-folder.js'
 
-const { O_APPEND, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
+const { O_APPEND, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
 const accessMode = O_RDONLY | O_WRONLY | O_RDWR
 
 /** How the kernel is to treat a file that has been opened. */
@@ -93,6 +93,19 @@ export class OpenFiles {
     return { handle, direct, keep }
   }
 
+  /** Opens a file that was just made without a name; with O_EXCL it never gets one. */
+  async openNameless(node: Node, flags: number): Promise<Opened> {
+    try {
+      const opened = await this.open(node, String(node.ino), flags)
+      opened.handle.file.orphaned = true
+      opened.handle.file.linkable = (flags & O_EXCL) === 0
+      return opened
+    } catch (error) {
+      await this.#forget(node.ino)
+      throw error
+    }
+  }
+
   /** The last of the handles takes what is not stored yet with it: to the servers or to recovery. */
   async close(handle: Handle): Promise<void> {
     const { file } = handle
@@ -122,6 +135,21 @@ export class OpenFiles {
     await this.commitAll()
     for (const file of this.#files.values()) file.handles.clear()
     for (const file of [...this.#files.values()]) await this.#dropUnused(file)
+  }
+
+  /** `link` gives a file a name: what is stored of it by then is what is found by its first one. */
+  async link(ino: number, name: string, link: (isFirst: boolean) => Promise<Node>): Promise<Node> {
+    const file = this.#files.get(ino)
+    const isFirst = file?.linkable === true
+    if (isFirst) await file.commit()
+    const node = await link(isFirst)
+    file?.noteNode(node)
+    if (isFirst) {
+      file.name = name
+      file.orphaned = false
+      file.linkable = false
+    }
+    return node
   }
 
   /** The last name of a file is gone: `node` is what is left of it. */
@@ -230,7 +258,7 @@ export class OpenFiles {
     if (file.orphaned) {
       file.discard()
       this.#files.delete(file.ino)
-      await this.#forget(file)
+      await this.#forget(file.ino)
       return
     }
     if (file.isDirty) await this.#storeOrKeep(file)
@@ -238,11 +266,11 @@ export class OpenFiles {
     if (this.#files.get(file.ino) === file) this.#files.delete(file.ino)
   }
 
-  async #forget(file: OpenFile): Promise<void> {
+  async #forget(ino: number): Promise<void> {
     try {
-      await this.#client.namespace.forget(file.ino)
+      await this.#client.namespace.forget(ino)
     } catch (error) {
-      debugFuse('forget of %d: %o', file.ino, error)
+      debugFuse('forget of %d: %o', ino, error)
     }
   }
 

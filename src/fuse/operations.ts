@@ -274,17 +274,24 @@ export function operationsOf(filesystem: Filesystem): Operations {
       return answers.opened(...openedOf(await filesystem.open(ino, flags, caller, kills)))
     },
     create: ({ ino: parent, caller }, fields) => {
-      const [flags, mode, umask, how] = [fields.u32(), fields.u32(), fields.u32(), fields.u32()]
+      const { flags, mode, umask, how } = newFileOf(fields)
       const name = fields.name()
       const kills = (how & openKillsPrivileges) !== 0 ? caller : undefined
       return inFolder(parent, async () => {
-        const typed = fileType.file | (mode & ~fileType.mask)
         const mayExist = (flags & constants.O_EXCL) === 0
         const maker = { ...caller, umask }
-        const node = await filesystem.makeFile(parent, name, typed, maker, mayExist)
+        const node = await filesystem.makeFile(parent, name, mode, maker, mayExist)
         kernel.tellPlace(node.ino, parent, name)
         const opened = openedOf(await filesystem.openNode(node, name, flags, kills))
         return answers.created(filesystem.attributes(node), ...opened)
+      })
+    },
+    tmpfile: ({ ino: parent, caller }, fields) => {
+      const { flags, mode, umask } = newFileOf(fields)
+      return inFolder(parent, async () => {
+        const opened = await filesystem.openNameless(parent, mode, flags, { ...caller, umask })
+        const attributes = filesystem.attributes(opened.handle.file.node)
+        return answers.created(attributes, ...openedOf(opened))
       })
     },
     read: async (_, fields) => {
@@ -369,6 +376,12 @@ export function operationsOf(filesystem: Filesystem): Operations {
       throw new DfsError('noIoctl')
     },
   }
+}
+
+/** struct fuse_create_in. */
+function newFileOf(fields: Fields): Readonly<Record<'flags' | 'mode' | 'umask' | 'how', number>> {
+  const [flags, mode, umask, how] = [fields.u32(), fields.u32(), fields.u32(), fields.u32()]
+  return { flags, mode: fileType.file | (mode & ~fileType.mask), umask, how }
 }
 
 /** A value, or how long it is when no room was offered for it. */

@@ -15,7 +15,7 @@ import t, { type Test } from 'tap'
 import { systemClock, systemRandom } from '../../src/clock.js'
 import type { Client } from '../../src/dfc/client.js'
 import type { VerifyReport } from '../../src/dfc/repair/verify.js'
-import { rootIno } from '../../src/wire/records.js'
+import { fileType, rootIno } from '../../src/wire/records.js'
 import { checkAll, clean, healNow, openClient, putFile, readFile } from '../fixtures/library.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServerProcesses, type TestServers, until } from '../fixtures/servers.js'
@@ -193,12 +193,14 @@ t.test('a file without a name goes when its mount died, and stays while it is op
   await putFile(client, 'abandoned', Buffer.alloc(5000, 1))
   await putFile(other, 'open', Buffer.alloc(5000, 2))
   await client.namespace.unlink(rootIno, 'abandoned', () => true)
+  const attributes = { mode: fileType.file | 0o600, uid: 0, gid: 0 }
+  await client.namespace.createNameless(rootIno, attributes)
   const { ino } = await other.namespace.unlink(rootIno, 'open', () => true)
   const ages = { ...healNow, orphanAgeMs: hourMs }
-  t.match(await other.keeper.heal(ages), { orphansDeleted: 0, left: 0 }, 'both are young')
+  t.match(await other.keeper.heal(ages), { orphansDeleted: 0, left: 0 }, 'all are young')
   passedMs = 2 * hourMs
   await other.namespace.renewKept(0)
-  t.match(await other.keeper.heal(ages), { orphansDeleted: 1, left: 0, swept: true })
+  t.match(await other.keeper.heal(ages), { orphansDeleted: 2, left: 0, swept: true })
   const { inode } = await other.namespace.node(ino, true)
   t.same(await other.content.read(inode, 0, 5000), Buffer.alloc(5000, 2), 'it can still be read')
   await other.namespace.forget(ino)

@@ -12,7 +12,7 @@ import { filesystemOf, openClient } from '../fixtures/drafts.js'
 import { startServers, until } from '../fixtures/servers.js'
 
 t.setTimeout(120_000)
-const { O_APPEND, O_RDONLY, O_RDWR, O_TRUNC } = constants
+const { O_APPEND, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC } = constants
 const caller = { uid: 1000, gid: 1000, pid: 0 }
 const servers = await startServers(t)
 const client = await openClient(t, servers)
@@ -111,6 +111,72 @@ t.test('a file that loses its name while it is open lives until it is closed', a
   t.match(await filesystem.getattr(handle.file.ino), { nlink: 0, size: 7 })
   await close(filesystem, handle)
   await t.rejects(client.namespace.node(ino, true), { code: 'stale' }, 'then its inode goes')
+})
+
+t.test('a file that was made without a name is stored when it gets one', async (t) => {
+  const { handle } = await filesystem.openNameless(rootIno, fileType.file | 0o640, O_RDWR, caller)
+  const { ino } = handle.file
+  t.match(await filesystem.getattr(ino), { nlink: 0, size: 0, uid: 1000, gid: 1000 })
+  await filesystem.write(handle, 0, Buffer.from('text'))
+  t.match(await filesystem.link(ino, rootIno, 'named'), { ino, inode: { nlink: 1, size: 4 } })
+  t.equal(await read(elsewhere, 'named'), 'text', 'also while it is open')
+  t.match(await filesystem.link(ino, rootIno, 'named too'), { inode: { nlink: 2 } })
+  await filesystem.write(handle, 4, Buffer.from(' and more'))
+  await close(filesystem, handle)
+  t.equal(await read(elsewhere, 'named too'), 'text and more')
+  const { version } = await client.namespace.node(ino, true)
+  await client.namespace.renewKept(0)
+  t.equal((await client.namespace.node(ino, true)).version, version, 'it needs no renewal')
+})
+
+t.test(
+  'a file without a name is renewed while it is open, and goes with its handles',
+  async (t) => {
+    const mode = fileType.file | 0o600
+    const { handle } = await filesystem.openNameless(rootIno, mode, O_RDWR, caller)
+    const { ino } = handle.file
+    const again = await filesystem.open(ino, O_RDWR, caller)
+    await filesystem.write(handle, 0, Buffer.from('text'))
+    await close(filesystem, handle)
+    const { version, inode } = await client.namespace.node(ino, true)
+    t.match(inode, { nlink: 0, size: 4 }, 'a close stores it: it may still get a name')
+    await client.namespace.renewKept(0)
+    t.ok((await client.namespace.node(ino, true)).version > version)
+    t.equal((await filesystem.files.read(again.handle, 0, 9)).toString(), 'text')
+    await close(filesystem, again.handle)
+    await t.rejects(client.namespace.node(ino, true), { code: 'stale' })
+    await t.rejects(filesystem.link(ino, rootIno, 'too late'), { code: 'notFound' })
+  },
+)
+
+t.test('what has lost its last name, or shall have none, cannot be linked', async (t) => {
+  const mode = fileType.file | 0o600
+  const once = await filesystem.openNameless(rootIno, mode, O_RDWR, caller)
+  const never = await filesystem.openNameless(rootIno, mode, O_RDWR | O_EXCL, caller)
+  await filesystem.link(once.handle.file.ino, rootIno, 'once')
+  await filesystem.unlink(rootIno, 'once')
+  for (const { handle } of [once, never]) {
+    const { ino } = handle.file
+    await filesystem.write(handle, 0, Buffer.from('text'))
+    await t.rejects(filesystem.link(ino, rootIno, 'again'), { code: 'notFound' })
+    t.match(await filesystem.getattr(ino), { nlink: 0, size: 4 })
+    await close(filesystem, handle)
+    await t.rejects(client.namespace.node(ino, true), { code: 'stale' })
+  }
+  await t.rejects(elsewhere.lookup(rootIno, 'again'), { code: 'notFound' })
+})
+
+t.test('a file without a name has the owner and mode of one that is made there', async (t) => {
+  const folder = await make('of the group', fileType.folder | 0o2775)
+  const maker = { uid: 5, gid: 6, pid: 0, umask: 0o027 }
+  const opened = await filesystem.openNameless(folder, fileType.file | 0o666, O_RDWR, maker)
+  const { inode } = opened.handle.file.node
+  t.match(inode, { mode: fileType.file | 0o640, uid: 5, gid: 1000 })
+  await close(filesystem, opened.handle)
+  await filesystem.lookup(rootIno, 'of the group')
+  await filesystem.rmdir(rootIno, 'of the group')
+  const late = filesystem.openNameless(folder, fileType.file | 0o666, O_RDWR, maker)
+  await t.rejects(late, { code: 'notPermitted' })
 })
 
 t.test('a time that was set is not changed by the close', async (t) => {
@@ -258,6 +324,8 @@ t.test('a read-only mount changes nothing', async (t) => {
   await t.rejects(open(frozen, 'one', O_RDWR), { code: 'readOnly' })
   await t.rejects(frozen.unlink(rootIno, 'one'), { code: 'readOnly' })
   await t.rejects(frozen.make(rootIno, 'x', fileType.file, caller), { code: 'readOnly' })
+  const nameless = frozen.openNameless(rootIno, fileType.file, O_RDWR, caller)
+  await t.rejects(nameless, { code: 'readOnly' })
 })
 
 t.test('ACLs are enforced where they are kept, and elsewhere neither shown nor lost', async (t) => {

@@ -196,10 +196,7 @@ export class Transactions {
       )
       const refusals = this.#count(attempt, outcomes)
       if (refusals === 'committed') return true
-      if (yes.size >= quorum) {
-        if (inline !== undefined) await this.#ensureCopies(attempt, inline)
-        return true
-      }
+      if (yes.size >= quorum) return true
       if (refusals === 'final') return false
       if (refusals.length === 0) {
         timeouts += 1
@@ -264,10 +261,11 @@ export class Transactions {
   }
 
   /**
-   * Who answered has stored its pieces, whatever it voted, and the spare ones among them are second
-   * copies of what one server did not take. Without spares, because a server was away from the start,
-   * the pieces of another that did not answer go to its neighbours. Where even that fails two servers
-   * are away: the content is committed and readable, and its second copies are left to repair.
+   * For what a ballot committed. Three votes bring two copies of every piece: of four servers, with the
+   * spare pieces; of three, because then all of these have voted, or the fourth is back and took
+   * everything. A ballot may do with two votes: if a server was away from the start, the pieces of
+   * another that did not answer go to its neighbours. Where even that fails the content is committed and
+   * readable, and its second copies are left to repair.
    */
   async #ensureCopies({ unheard, absent }: Attempt, inline: PreparedSegment): Promise<void> {
     if (unheard.size === 0 || absent.size === 0) return

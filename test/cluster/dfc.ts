@@ -334,6 +334,11 @@ t.test('a server that comes back is brought up to date by HEAL', async (t) => {
   t.equal(status, 0)
   t.notMatch((await alice.dfc('info', 'degraded')).out, 'missing')
   t.equal((await alice.dfc('status')).status, 0)
+  const all = await alice.dfc('heal', '--thorough')
+  t.match(all, {
+    status: 0,
+    out: /^0 registers and 0 pieces copied, 0 pieces dropped\n.*0 left\n$/,
+  })
 })
 
 t.test('with two opposite servers killed everything is read and nothing changed', async (t) => {

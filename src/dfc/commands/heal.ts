@@ -19,14 +19,14 @@ export const heal: Command = {
   operandsMax: 0,
   summary: 'bring servers that were away up to date',
   details: 'Exits with 0 when all four servers agree and hold their pieces, else with 1.',
-  options: [],
+  options: [['--thorough', 'compare all there is, not only what a server can have missed']],
   completes: [],
 
-  async run({ client, output }) {
+  async run({ client, output }, _, options) {
     const line = new StatusLine(output)
     try {
       const report = await client.keeper.heal({
-        thorough: true,
+        thorough: options.thorough === true,
         progress: (step) => line.show(describe(step)),
       })
       line.stop()

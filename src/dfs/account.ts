@@ -15,9 +15,10 @@ import {
   type Reply,
   type Request,
 } from '../wire/messages.js'
-import { Acceptor, type LateVote } from './acceptor.js'
+import { Acceptor } from './acceptor.js'
 import { Collector } from './collector.js'
 import type { AccountIndex, StoredPieceRow } from './index.js'
+import type { LateVote } from './late-votes.js'
 import { Lease } from './lease.js'
 import type { LentBytes, PieceName, PieceStore } from './piece-store.js'
 import type { AccountStorage } from './storage.js'
@@ -259,7 +260,7 @@ export class Account {
 
   /** Where all four agree, segments that nothing refers to are garbage for good. */
   raiseFloor(request: Request<'floor'>): Reply<'floor'> {
-    const reply = this.acceptor.raiseFloor(request)
+    const reply = this.acceptor.repair.raiseFloor(request)
     if (reply.raised) {
       this.#collector.collect(this.acceptor.floor)
       // What crashes left behind is looked for once after each start.

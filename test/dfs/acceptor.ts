@@ -52,12 +52,12 @@ function decide(acceptor: Acceptor, id: string, commit: boolean, sent: Transacti
 }
 
 const shown = (acceptor: Acceptor, key: string) =>
-  acceptor.read({ keys: [key] }).registers[0]?.register
+  acceptor.reader.read({ keys: [key] }).registers[0]?.register
 
 t.test('a blank account votes on nothing and answers no read', async (t) => {
   const acceptor = new Acceptor(AccountIndex.open(':memory:'), systemRandom)
   t.throws(() => vote(acceptor, at(1), create('a')), { code: 'blank' })
-  t.throws(() => acceptor.read({ keys: ['i1'] }), { code: 'blank' })
+  t.throws(() => acceptor.reader.read({ keys: ['i1'] }), { code: 'blank' })
   t.throws(() => acceptor.prepare({ id: at(1), ballot: 1 }), { code: 'blank' })
   t.throws(() => acceptor.found({ incarnations: [1, 2, 3, 4] }), { code: 'blank' })
 })
@@ -78,13 +78,15 @@ t.test('whoever asks for pages of nothing gets them', async (t) => {
   const { acceptor } = voting()
   decide(acceptor, at(10), true, create('a'))
   const all = { afterVersion: noVersion, afterKey: '', withValues: false }
-  t.match(acceptor.changes({ ...all, limit: 0 }), { registers: [], more: true })
-  t.match(acceptor.changes({ ...all, limit: 1 }), { registers: [{ key: entryKey(1, 'a') }] })
-  t.match(acceptor.records({ after: noVersion, undecidedOnly: false, limit: 0 }), { records: [] })
+  t.match(acceptor.repair.changes({ ...all, limit: 0 }), { registers: [], more: true })
+  t.match(acceptor.repair.changes({ ...all, limit: 1 }), { registers: [{ key: entryKey(1, 'a') }] })
+  t.match(acceptor.repair.records({ after: noVersion, undecidedOnly: false, limit: 0 }), {
+    records: [],
+  })
   const list = { folder: 1, after: '', entriesMax: 0, withHeldPieces: false }
-  t.match(acceptor.list(list), { entries: [], more: true })
-  t.match(acceptor.rotten({ limit: 0 }), { keys: [] })
-  t.match(acceptor.orphans({ before: at(20), limit: 0 }), { inos: [] })
+  t.match(acceptor.reader.list(list), { entries: [], more: true })
+  t.match(acceptor.repair.rotten({ limit: 0 }), { keys: [] })
+  t.match(acceptor.repair.orphans({ before: at(20), limit: 0 }), { inos: [] })
 })
 
 t.test('preconditions tell a stale server from a conflict', async (t) => {
@@ -182,16 +184,16 @@ t.test('a commit that nobody sent the body of is not known, and applies nothing'
 t.test('an older write never replaces a newer one', async (t) => {
   const { acceptor } = voting()
   const key = entryKey(1, 'a')
-  acceptor.install({ registers: [{ key, version: at(20), value: null }] })
+  acceptor.repair.install({ registers: [{ key, version: at(20), value: null }] })
   decide(acceptor, at(10), true, create('a'))
   t.match(shown(acceptor, key), { version: at(20), value: null })
 })
 
 t.test('epoch and fence refuse what is older', async (t) => {
   const { acceptor } = voting()
-  acceptor.epoch({ epoch: 2 ** 32 + 1 })
+  acceptor.repair.epoch({ epoch: 2 ** 32 + 1 })
   t.match(vote(acceptor, at(10), create('a'), 7), { outcome: 'epoch' })
-  acceptor.fence({ fence: at(50) })
+  acceptor.repair.fence({ fence: at(50) })
   t.match(vote(acceptor, at(50), create('a'), 2 ** 32 + 1), { outcome: 'fence', hint: at(50) })
   t.equal(vote(acceptor, at(51), create('a'), 2 ** 32 + 1).outcome, 'yes')
 })
@@ -202,10 +204,10 @@ t.test('below the floor nothing comes back and everything is forgotten', async (
   decide(acceptor, at(10), true, create('a'))
   decide(acceptor, at(20), true, body([{ key, value: null }]))
   const { incarnation } = acceptor.stamp()
-  t.equal(acceptor.raiseFloor({ floor: at(30), incarnation: incarnation + 1 }).raised, false)
-  t.equal(acceptor.raiseFloor({ floor: at(30), incarnation }).raised, true)
+  t.equal(acceptor.repair.raiseFloor({ floor: at(30), incarnation: incarnation + 1 }).raised, false)
+  t.equal(acceptor.repair.raiseFloor({ floor: at(30), incarnation }).raised, true)
   t.equal(index.register(key).version, noVersion, 'the tombstone is dropped')
-  acceptor.install({ registers: [{ key, version: at(10), value: file }] })
+  acceptor.repair.install({ registers: [{ key, version: at(10), value: file }] })
   t.match(shown(acceptor, key), { value: null })
   t.match(acceptor.prepare({ id: at(10), ballot: 9 }), { outcome: 'forgotten' })
   t.equal(decide(acceptor, at(10), true, create('a')), true)
@@ -216,7 +218,7 @@ t.test('the floor is not raised over a vote that is open', async (t) => {
   const { acceptor } = voting()
   const { incarnation } = acceptor.stamp()
   vote(acceptor, at(10), create('a'))
-  t.equal(acceptor.raiseFloor({ floor: at(30), incarnation }).raised, false)
+  t.equal(acceptor.repair.raiseFloor({ floor: at(30), incarnation }).raised, false)
 })
 
 t.test('a restart finds the votes, promises and locks again', async (t) => {
@@ -364,17 +366,19 @@ t.test('a listing counts, orders by bytes, and shows names that are being made',
   }
   vote(acceptor, at(20), create('aa'))
   const ask = { folder: 1, after: '', entriesMax: 100, withHeldPieces: false }
-  const { entries, more } = acceptor.list(ask)
+  const { entries, more } = acceptor.reader.list(ask)
   t.same(
     entries.map(({ name }) => name),
     ['a', 'aa', 'b', '\uff5e', '\u{1F600}'],
   )
   t.equal(entries[1]?.entry.lock, at(20))
   t.equal(more, false)
-  const page = acceptor.list({ ...ask, entriesMax: 2 })
+  const page = acceptor.reader.list({ ...ask, entriesMax: 2 })
   t.equal(page.more, true)
   t.same(
-    acceptor.list({ ...ask, after: page.entries.at(-1)?.name ?? '' }).entries.map((e) => e.name),
+    acceptor.reader
+      .list({ ...ask, after: page.entries.at(-1)?.name ?? '' })
+      .entries.map((e) => e.name),
     entries.map(({ name }) => name).filter((name) => !page.entries.some((e) => e.name === name)),
   )
 })
@@ -433,12 +437,12 @@ t.test('reads no more large inodes for a page than fit it', (t) => {
       { key: inodeKey(ino), version: at(ino), value },
       { key: entryKey(1, `${ino}`), version: at(ino), value: entry },
     ]
-    acceptor.install({ registers })
+    acceptor.repair.install({ registers })
   }
   t.ok(index.entries(1, '', 2048, limits.listBytesMax).length < count)
   const names: string[] = []
   for (let more = true; more; ) {
-    const page = acceptor.list({
+    const page = acceptor.reader.list({
       folder: 1,
       after: names.at(-1) ?? '',
       entriesMax: 2048,
@@ -452,7 +456,7 @@ t.test('reads no more large inodes for a page than fit it', (t) => {
   const changed: string[] = []
   let [afterVersion, afterKey] = [noVersion, '']
   for (let more = true; more; ) {
-    const page = acceptor.changes({ afterVersion, afterKey, withValues: true, limit: 4096 })
+    const page = acceptor.repair.changes({ afterVersion, afterKey, withValues: true, limit: 4096 })
     changed.push(...page.registers.map(({ key }) => key))
     for (const { value } of page.registers) t.not(value, null)
     const last = page.registers.at(-1)
@@ -463,7 +467,7 @@ t.test('reads no more large inodes for a page than fit it', (t) => {
   t.equal(new Set(changed).size, 2 * count)
   t.equal(changed.length, 2 * count)
   const keys = Array.from({ length: limits.readKeysMax }, () => inodeKey(2))
-  t.equal(acceptor.read({ keys }).registers.length, limits.readKeysMax)
+  t.equal(acceptor.reader.read({ keys }).registers.length, limits.readKeysMax)
   t.end()
 })
 
@@ -479,12 +483,12 @@ t.test('lists what is behind a large inode, wherever that is', (t) => {
       { key: inodeKey(ino), version: at(ino), value: inode },
       { key: entryKey(1, name), version: at(ino), value: encodeEntry({ ino, type: 8 }) },
     ]
-    acceptor.install({ registers })
+    acceptor.repair.install({ registers })
   }
   const listed: string[] = []
   for (let more = true; more; ) {
     const after = listed.at(-1) ?? ''
-    const page = acceptor.list({ folder: 1, after, entriesMax: 2048, withHeldPieces: false })
+    const page = acceptor.reader.list({ folder: 1, after, entriesMax: 2048, withHeldPieces: false })
     listed.push(...page.entries.map(({ name }) => name))
     more = page.more
   }
@@ -500,7 +504,7 @@ t.test('does nothing of a message of which a part cannot be done', (t) => {
   })
   const good = { key: entryKey(1, 'a'), version: at(1), value: file }
   const bad = { key: inodeKey(7), version: at(1), value: Buffer.from('no inode') }
-  t.throws(() => acceptor.install({ registers: [good, bad] }), { code: 'protocol' })
+  t.throws(() => acceptor.repair.install({ registers: [good, bad] }), { code: 'protocol' })
   const sent = body([{ key: inodeKey(7), value: Buffer.from('no inode') }])
   t.throws(() => decide(acceptor, at(1), true, sent), { code: 'protocol' })
   t.equal(shown(acceptor, entryKey(1, 'a'))?.value, null)

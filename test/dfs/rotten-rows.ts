@@ -46,7 +46,7 @@ function account(t: Test) {
       value: encodeEntry({ ino, type: fileType.file >> 12 }),
     },
   ]
-  acceptor.install({ registers })
+  acceptor.repair.install({ registers })
   index.addPiece(segment.id, 1, 2, [0], Buffer.from('ab'))
   return {
     get acceptor() {
@@ -76,37 +76,41 @@ t.test('a register that has rotted answers nothing and is left out of a survey',
   const one = account(t)
   one.rot(changeValue)
   const { acceptor } = one
-  t.throws(() => acceptor.read({ keys: [key] }), { code: 'corrupt' })
-  t.throws(() => acceptor.lookup({ parent: 1, names: ['a'] }), { code: 'corrupt' })
+  t.throws(() => acceptor.reader.read({ keys: [key] }), { code: 'corrupt' })
+  t.throws(() => acceptor.reader.lookup({ parent: 1, names: ['a'] }), { code: 'corrupt' })
   const list = { folder: 1, after: '', entriesMax: 9, withHeldPieces: false }
-  t.throws(() => acceptor.list(list), { code: 'corrupt' })
+  t.throws(() => acceptor.reader.list(list), { code: 'corrupt' })
   const vote = { id: at(20), epoch: 0, settles: [], body: write(at(10), after) }
   t.throws(() => acceptor.commit(vote), { code: 'corrupt' })
   t.equal(acceptor.counts().undecided, 0, 'a vote that cannot be judged is not given')
   const all = { afterVersion: noVersion, afterKey: '', withValues: true, limit: 9 }
-  t.match(acceptor.changes(all), { registers: [{ key: entryKey(1, 'a') }], more: false })
-  t.same(acceptor.rotten({ limit: 9 }).keys, [key])
+  t.match(acceptor.repair.changes(all), { registers: [{ key: entryKey(1, 'a') }], more: false })
+  t.same(acceptor.repair.rotten({ limit: 9 }).keys, [key])
 })
 
 t.test('a decision about it waits for the repair, which brings what others have', async (t) => {
   const one = account(t)
   one.rot(changeValue)
   const { acceptor } = one
-  t.throws(() => acceptor.read({ keys: [key] }), { code: 'corrupt' })
-  const { mark, floor } = acceptor.rotten({ limit: 9 })
+  t.throws(() => acceptor.reader.read({ keys: [key] }), { code: 'corrupt' })
+  const { mark, floor } = acceptor.repair.rotten({ limit: 9 })
   const decision = { id: at(20), commit: true, body: write(at(10), after), spares: [] }
   t.same(acceptor.decide({ decisions: [decision] }).known, [true])
-  t.throws(() => acceptor.read({ keys: [key] }), { code: 'corrupt' })
+  t.throws(() => acceptor.reader.read({ keys: [key] }), { code: 'corrupt' })
   const old = { key, version: at(10), value: before }
-  t.match(acceptor.restore({ register: old, mark, floor }), { restored: false }, 'asked too early')
-  const now = acceptor.rotten({ limit: 9 })
+  t.match(
+    acceptor.repair.restore({ register: old, mark, floor }),
+    { restored: false },
+    'asked too early',
+  )
+  const now = acceptor.repair.rotten({ limit: 9 })
   const latest = { key, version: at(20), value: after }
-  t.match(acceptor.restore({ register: latest, mark: now.mark, floor }), { restored: true })
-  t.match(acceptor.read({ keys: [key] }).registers, [
+  t.match(acceptor.repair.restore({ register: latest, mark: now.mark, floor }), { restored: true })
+  t.match(acceptor.reader.read({ keys: [key] }).registers, [
     { register: { version: at(20), value: after } },
   ])
-  t.same(acceptor.rotten({ limit: 9 }).keys, [])
-  t.match(acceptor.restore({ register: old, mark: now.mark, floor }), { restored: false })
+  t.same(acceptor.repair.rotten({ limit: 9 }).keys, [])
+  t.match(acceptor.repair.restore({ register: old, mark: now.mark, floor }), { restored: false })
 })
 
 t.test('nothing is restored while a transaction holds its lock', async (t) => {
@@ -115,22 +119,22 @@ t.test('nothing is restored while a transaction holds its lock', async (t) => {
   t.equal(one.acceptor.commit(vote).outcome, 'yes')
   one.rot(changeValue)
   const { acceptor } = one
-  t.throws(() => acceptor.read({ keys: [key] }), { code: 'corrupt' })
-  const { keys, mark, floor } = acceptor.rotten({ limit: 9 })
+  t.throws(() => acceptor.reader.read({ keys: [key] }), { code: 'corrupt' })
+  const { keys, mark, floor } = acceptor.repair.rotten({ limit: 9 })
   t.same(keys, [])
   const register = { key, version: at(10), value: before }
-  t.match(acceptor.restore({ register, mark, floor }), { restored: false })
+  t.match(acceptor.repair.restore({ register, mark, floor }), { restored: false })
 })
 
 t.test('references to segments are counted anew where the old value is not known', async (t) => {
   const one = account(t)
   one.rot(changeValue)
   const { acceptor, index } = one
-  t.throws(() => acceptor.read({ keys: [key] }), { code: 'corrupt' })
-  const { mark, floor } = acceptor.rotten({ limit: 9 })
-  acceptor.restore({ register: { key, version: at(10), value: before }, mark, floor })
+  t.throws(() => acceptor.reader.read({ keys: [key] }), { code: 'corrupt' })
+  const { mark, floor } = acceptor.repair.rotten({ limit: 9 })
+  acceptor.repair.restore({ register: { key, version: at(10), value: before }, mark, floor })
   t.match(index.segments('', false, 9), [{ segment: { id: segment.id }, referred: true }])
-  acceptor.install({ registers: [{ key, version: at(30), value: null }] })
+  acceptor.repair.install({ registers: [{ key, version: at(30), value: null }] })
   t.match(index.segments('', false, 9), [{ segment: { id: segment.id }, referred: false }])
   t.same(index.deadSegments(at(29), 0, 9), [])
   t.same(index.deadSegments(at(30), 0, 9), [segment.id])
@@ -141,11 +145,11 @@ t.test('an entry that rotted is taken out of the folder that it is not in', asyn
   one.rot("UPDATE entries SET name = 'b'")
   const { acceptor, index } = one
   const all = { afterVersion: noVersion, afterKey: '', withValues: false, limit: 9 }
-  t.match(acceptor.changes(all), { registers: [{ key }], more: false })
-  const { keys, mark, floor } = acceptor.rotten({ limit: 9 })
+  t.match(acceptor.repair.changes(all), { registers: [{ key }], more: false })
+  const { keys, mark, floor } = acceptor.repair.rotten({ limit: 9 })
   t.same(keys, [entryKey(1, 'b')])
   const nothing = { key: entryKey(1, 'b'), version: noVersion, value: null }
-  t.match(acceptor.restore({ register: nothing, mark, floor }), { restored: true })
+  t.match(acceptor.repair.restore({ register: nothing, mark, floor }), { restored: true })
   t.match(index.folder(1), { live: 0, subfolders: 0 })
   t.equal(index.entry(1, 'b').version, noVersion)
 })
@@ -153,16 +157,16 @@ t.test('an entry that rotted is taken out of the folder that it is not in', asyn
 t.test('what all had up to the floor and one has no more is brought back there', async (t) => {
   const one = account(t)
   const { incarnation } = one.acceptor.stamp()
-  one.acceptor.raiseFloor({ floor: at(15), incarnation })
+  one.acceptor.repair.raiseFloor({ floor: at(15), incarnation })
   one.rot(`DELETE FROM inodes WHERE ino = ${ino}`)
   const { acceptor } = one
   const register = { key, version: at(10), value: before }
-  acceptor.install({ registers: [register] })
-  t.match(acceptor.read({ keys: [key] }).registers, [{ register: { version: noVersion } }])
-  const { mark, floor } = acceptor.rotten({ limit: 0 })
-  t.match(acceptor.restore({ register, mark, floor: noVersion }), { restored: false })
-  t.match(acceptor.restore({ register, mark, floor }), { restored: true })
-  t.match(acceptor.read({ keys: [key] }).registers, [{ register: { version: at(10) } }])
+  acceptor.repair.install({ registers: [register] })
+  t.match(acceptor.reader.read({ keys: [key] }).registers, [{ register: { version: noVersion } }])
+  const { mark, floor } = acceptor.repair.rotten({ limit: 0 })
+  t.match(acceptor.repair.restore({ register, mark, floor: noVersion }), { restored: false })
+  t.match(acceptor.repair.restore({ register, mark, floor }), { restored: true })
+  t.match(acceptor.reader.read({ keys: [key] }).registers, [{ register: { version: at(10) } }])
 })
 
 t.test(
@@ -203,12 +207,12 @@ t.test('an index of version 1 gets its checksums, and one of the future is refus
     ALTER TABLE records DROP COLUMN checksum;
     ALTER TABLE state DROP COLUMN checksum;
     PRAGMA user_version = 1;`)
-  t.match(one.acceptor.read({ keys: [key, entryKey(1, 'a')] }).registers, [
+  t.match(one.acceptor.reader.read({ keys: [key, entryKey(1, 'a')] }).registers, [
     { register: { version: at(10), value: before, lock: at(20) } },
     { register: { version: at(10) } },
   ])
   one.acceptor.decide({ decisions: [{ id: at(20), commit: true, body: null, spares: [] }] })
-  t.match(one.acceptor.read({ keys: [key] }).registers, [{ register: { value: after } }])
+  t.match(one.acceptor.reader.read({ keys: [key] }).registers, [{ register: { value: after } }])
   t.throws(() => one.rot('PRAGMA user_version = 99'), { code: 'configuration' })
 })
 
@@ -229,7 +233,7 @@ t.test('what is summed up of segments is summed up anew where it does not fit', 
     const { acceptor, index } = one
     t.same(index.segments('', true, 9), [{ segment, referred: true }], change)
     t.equal(index.heldPieces(segment.id), 1)
-    acceptor.install({ registers: [{ key, version: at(30), value: null }] })
+    acceptor.repair.install({ registers: [{ key, version: at(30), value: null }] })
     t.same(index.deadSegments(at(30), 0, 9), change.includes('refs = 2') ? [] : [segment.id])
   }
 })

@@ -20,6 +20,7 @@ export interface Mutant {
 }
 
 const acceptor = 'dfs/acceptor.js'
+const ledger = 'dfs/ledger.js'
 const transaction = 'dfc/transaction.js'
 const recovery = 'dfc/recovery.js'
 const registers = 'dfc/registers.js'
@@ -68,7 +69,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'epoch: an older one is let in',
     acceptor,
-    'if (epoch < this.#epoch)',
+    'if (epoch < this.#standing.epoch)',
     'if (false)',
     'repairs',
   ),
@@ -83,14 +84,14 @@ export const mutants: readonly Mutant[] = [
     name: 'fence and floor: neither is looked at',
     focus: 'repairs',
     edits: [
-      { file: acceptor, from: 'if (id <= this.#fence)', to: 'if (false)' },
-      { file: acceptor, from: '(exists || version > this.#floor)', to: 'true' },
+      { file: acceptor, from: 'if (id <= this.#standing.fence)', to: 'if (false)' },
+      { file: ledger, from: '(exists || version > this.#standing.floor)', to: 'true' },
     ],
   },
   mutant(
     'floor: a late write brings back what was dropped',
-    acceptor,
-    '(exists || version > this.#floor)',
+    ledger,
+    '(exists || version > this.#standing.floor)',
     'true',
     'repairs',
   ),
@@ -140,7 +141,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'an older decision is applied over a newer one',
-    acceptor,
+    ledger,
     'return version > current.version && ',
     'return version !== current.version && ',
     'repairs',
@@ -159,9 +160,9 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'a decision does not write tombstones',
-    acceptor,
-    'this.#set(key, id, value);',
-    'if (value !== null) this.#set(key, id, value);',
+    ledger,
+    'this.set(key, id, value);',
+    'if (value !== null) this.set(key, id, value);',
   ),
   {
     name: 'install before mark: the floor passes what a server lacks',
@@ -181,20 +182,20 @@ export const mutants: readonly Mutant[] = [
   },
   mutant(
     'a vote takes no locks',
-    acceptor,
-    'this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) });\n        this.#locks.take(record.id, record.body);',
+    ledger,
+    'this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) });\n        this.locks.take(record.id, record.body);',
     'this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) });',
   ),
   mutant(
     'locks are forgotten when a server starts',
-    acceptor,
+    ledger,
     'if (body !== null && (record.yes || record.everCommit))',
     'if (false)',
   ),
   {
     name: 'a vote is only in memory',
     edits: [
-      { file: acceptor, from: 'this.#index.putRecord({ ...record, body, commit: null });', to: '' },
+      { file: ledger, from: 'this.#index.putRecord({ ...record, body, commit: null });', to: '' },
       {
         file: 'dfs/vote-log.js',
         from: 'this.#entries.push(...entries.map((entry) => Buffer.from(entry)));',
@@ -241,7 +242,7 @@ export const mutants: readonly Mutant[] = [
     focus: 'repairs',
     edits: [
       {
-        file: acceptor,
+        file: 'dfs/standing.js',
         from: "if (this.#state !== 'voting')\n            throw new DfsError('blank');",
         to: '',
       },

@@ -1,0 +1,156 @@
+/**
+ * What an account here is worth to the others: whether it votes, and the epoch, the fence and the
+ * floor that it has come to. It is stored with the index, and on the disk before anybody is told.
+ */
+import type { Random } from '../clock.js'
+import { DfsError } from '../errors.js'
+import type { Reply, Stamp } from '../wire/messages.js'
+import { laterOf, noVersion, type Version } from '../wire/version.js'
+import type { AccountIndex } from './index.js'
+
+export type AccountState = Reply<'status'>['state']
+
+export class Standing {
+  readonly #index: AccountIndex
+  #state: AccountState = 'blank'
+  #epoch = 0
+  /** The epoch of the fill that may go on. */
+  #session = 0
+  #incarnation = 0
+  #fence = noVersion
+  #floor = noVersion
+
+  constructor(index: AccountIndex, random: Random) {
+    this.#index = index
+    if (index.state('incarnation') === undefined) {
+      index.group(() => {
+        index.setState('incarnation', incarnationOf(random))
+        index.setState('state', 'blank')
+        index.setState('epoch', 0)
+        index.setState('session', 0)
+        index.setState('fence', noVersion)
+        index.setState('floor', noVersion)
+        index.syncBeforeReply()
+      })
+    }
+    this.load()
+  }
+
+  /** As it is in the index. */
+  load(): void {
+    this.#state = this.#index.state('state') as AccountState
+    this.#session = Number(this.#index.state('session'))
+    this.#epoch = Number(this.#index.state('epoch'))
+    this.#incarnation = Number(this.#index.state('incarnation'))
+    this.#fence = String(this.#index.state('fence'))
+    this.#floor = String(this.#index.state('floor'))
+  }
+
+  /** Only an account that is `voting` votes, counts and answers reads. */
+  get state(): AccountState {
+    return this.#state
+  }
+
+  /** What a vote of an older one is refused for. */
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  /** Another one is drawn whenever votes that were given may be lost. */
+  get incarnation(): number {
+    return this.#incarnation
+  }
+
+  /** Nothing up to this version is voted for any more. */
+  get fence(): Version {
+    return this.#fence
+  }
+
+  /** Up to this version all four servers are known to agree. */
+  get floor(): Version {
+    return this.#floor
+  }
+
+  stamp(): Stamp {
+    return { epoch: this.#epoch, incarnation: this.#incarnation, fence: this.#fence }
+  }
+
+  /** An unsure account may be asked what it has, and take part in finishing what is undecided. */
+  assertNotBlank(): void {
+    if (this.#state === 'blank') throw new DfsError('blank')
+  }
+
+  assertFilled(): void {
+    if (this.#state !== 'voting') throw new DfsError('blank')
+  }
+
+  assertFilling(epoch: number): void {
+    if (this.#state === 'voting' || epoch !== this.#session) {
+      throw new DfsError('stale', 'another fill has taken over')
+    }
+  }
+
+  become(state: AccountState): void {
+    this.#state = state
+    this.#index.setState('state', state)
+    this.#index.syncBeforeReply()
+  }
+
+  /** What is here is kept, but it goes through a fill before the account votes again. */
+  becomeUnsure(random: Random): void {
+    this.#incarnation = incarnationOf(random)
+    this.#index.setState('incarnation', this.#incarnation)
+    this.become('unsure')
+  }
+
+  raiseEpoch(epoch: number): void {
+    if (epoch <= this.#epoch) return
+    this.#epoch = epoch
+    this.#index.setState('epoch', epoch)
+    this.#index.syncBeforeReply()
+  }
+
+  raiseFence(fence: Version): void {
+    if (fence <= this.#fence) return
+    this.#fence = fence
+    this.#index.setState('fence', fence)
+    this.#index.syncBeforeReply()
+  }
+
+  /** The fence is never below it. */
+  raiseFloor(floor: Version): void {
+    if (floor <= this.#floor) return
+    this.raiseFence(floor)
+    this.#floor = floor
+    this.#index.setState('floor', floor)
+    this.#index.syncBeforeReply()
+  }
+
+  /** Whether the fill may go on; an older one may not, from then on. */
+  startFill(epoch: number, incarnation: number): boolean {
+    const starts =
+      this.#state !== 'voting' && incarnation === this.#incarnation && epoch > this.#session
+    if (!starts) return false
+    this.#session = epoch
+    this.#index.setState('session', epoch)
+    this.#index.syncBeforeReply()
+    return true
+  }
+
+  /** The epoch that the next fill has to be above. */
+  get fillEpoch(): number {
+    return Math.max(this.#session, this.#epoch)
+  }
+
+  /** The account has what those have that it was filled from. */
+  endFill(epoch: number, floor: Version, fence: Version): void {
+    this.raiseFence(laterOf(fence, floor))
+    this.raiseFloor(floor)
+    this.raiseEpoch(epoch)
+    this.become('voting')
+  }
+}
+
+function incarnationOf(random: Random): number {
+  return random.bytes(6).readUIntBE(0, 6)
+}

@@ -59,7 +59,7 @@ export class Acceptor {
   }
 
   counts(): { readonly registers: number; readonly undecided: number } {
-    return { registers: this.#index.registerTotal(), undecided: this.#ledger.undecidedCount }
+    return { registers: this.#index.registers.total(), undecided: this.#ledger.undecidedCount }
   }
 
   // -- the account's beginning -------------------------------------------------------------------
@@ -190,8 +190,8 @@ export class Acceptor {
     // What is derived from registers is in the index only.
     if (body.emptyFolders.length > 0) this.applyLate()
     for (const folder of body.emptyFolders) {
-      if (this.#index.folder(folder).live === 0) continue
-      const name = this.#index.someLiveName(folder)
+      if (this.#index.folders.get(folder).live === 0) continue
+      const name = this.#index.registers.someLiveName(folder)
       if (name !== undefined) return refuse('notEmpty', { key: entryKey(folder, name) })
     }
     this.#ledger.assertRoom()

@@ -17,11 +17,12 @@ import {
 } from '../wire/messages.js'
 import { Acceptor } from './acceptor.js'
 import { Collector } from './collector.js'
-import type { AccountIndex, StoredPieceRow } from './index.js'
+import type { AccountIndex } from './index.js'
 import type { LateVote } from './late-votes.js'
 import { Lease } from './lease.js'
 import type { LentBytes, PieceName, PieceStore } from './piece-store.js'
 import type { AccountStorage } from './storage.js'
+import type { StoredPieceRow } from './tables/pieces.js'
 import type { VoteLog } from './vote-log.js'
 
 const { blockBytes, framePayloadBytesMax, pieceCount, smallPieceBytesMax } = limits
@@ -112,12 +113,13 @@ export class Account {
     if (this.acceptor.state !== 'voting') return this.acceptor.commit(transaction)
     checkInline(pieces, payload)
     const isForgotten = transaction.id <= this.acceptor.floor
-    if (isForgotten || pieces.some(({ segment }) => this.index.knowsSegment(segment))) {
+    if (isForgotten || pieces.some(({ segment }) => this.index.segments.knows(segment))) {
       this.acceptor.applyLate()
       if (isForgotten) return this.acceptor.commit(transaction)
       const beyondPlacement = pieces.filter(
         ({ segment, piece }) =>
-          this.index.isPlaced(segment) && this.index.pieceOf(segment, piece) === undefined,
+          this.index.segments.isPlaced(segment) &&
+          this.index.pieces.get(segment, piece) === undefined,
       )
       this.#putInline(pieces, payload)
       const reply = this.acceptor.commit(transaction)
@@ -167,8 +169,8 @@ export class Account {
     const { segment } = first
     const areNew =
       pieces.every((one) => one.segment === segment && one.bytes.length <= smallPieceBytesMax) &&
-      !this.index.knowsSegment(segment)
-    if (areNew) this.index.addPieces(segment, pieces)
+      !this.index.segments.knows(segment)
+    if (areNew) this.index.pieces.addSmall(segment, pieces)
     else for (const piece of pieces) this.#putInlinePiece(piece)
   }
 
@@ -176,16 +178,16 @@ export class Account {
     const { length } = bytes
     if (this.isHeld({ segment, piece }, length, checksums)) return
     if (length <= smallPieceBytesMax) {
-      this.index.addPiece(segment, piece, length, checksums, bytes)
+      this.index.pieces.add(segment, piece, length, checksums, bytes)
       return
     }
     this.pieces.put({ segment, piece }, bytes)
-    this.index.addPiece(segment, piece, length, checksums)
+    this.index.pieces.add(segment, piece, length, checksums)
   }
 
   /** Whether just this piece is here already. Throws `invalid` when it is another of this name. */
   isHeld({ segment, piece }: PieceName, length: number, checksums: readonly number[]): boolean {
-    const known = this.index.pieceOf(segment, piece)
+    const known = this.index.pieces.get(segment, piece)
     if (known === undefined) return false
     const equal = known.checksums.every((checksum, block) => checksum === checksums[block])
     if (known.length === length && equal) return true
@@ -205,7 +207,7 @@ export class Account {
     const payload =
       known.content === null
         ? await this.#readPiece({ segment, piece }, offset, length)
-        : kept(this.index.contentOf(known.content).subarray(offset, offset + length))
+        : kept(this.index.pieces.content(known.content).subarray(offset, offset + length))
     if (!matchesChecksums(payload.bytes, checksums)) {
       payload.release()
       notice(`${this.user}: piece ${piece} of ${segment} has rotted on the disk`)
@@ -218,10 +220,10 @@ export class Account {
   getSmallPieces({ pieces }: Request<'getSmallPieces'>): Reply<'getSmallPieces'> {
     return {
       pieces: pieces.map(({ segment, piece }) => {
-        const known = this.index.pieceOf(segment, piece)
+        const known = this.index.pieces.get(segment, piece)
         if (known === undefined || known.content === null) return null
         const { checksums } = known
-        const bytes = this.index.contentOf(known.content)
+        const bytes = this.index.pieces.content(known.content)
         return matchesChecksums(bytes, checksums) ? { checksums: [...checksums], bytes } : null
       }),
     }
@@ -229,23 +231,23 @@ export class Account {
 
   /** Also of one that came with a vote which is not in the index yet. */
   #pieceOf(segment: string, piece: number): StoredPieceRow | undefined {
-    const known = this.index.pieceOf(segment, piece)
-    if (known !== undefined || this.index.knowsSegment(segment)) return known
+    const known = this.index.pieces.get(segment, piece)
+    if (known !== undefined || this.index.segments.knows(segment)) return known
     this.#applyLate()
-    return this.index.pieceOf(segment, piece)
+    return this.index.pieces.get(segment, piece)
   }
 
   held({ segments }: Request<'held'>): Reply<'held'> {
-    return { held: segments.map((segment) => ({ pieces: this.index.heldPieces(segment) })) }
+    return { held: segments.map((segment) => ({ pieces: this.index.pieces.held(segment) })) }
   }
 
   segments({ after, misplacedOnly, limit }: Request<'segments'>): Reply<'segments'> {
     const wanted = Math.min(limit, limits.surveyEntriesMax)
-    const found = this.index.segments(after, misplacedOnly, wanted)
+    const found = this.index.segments.after(after, misplacedOnly, wanted)
     const segments = found.map(({ segment, referred }) => ({
       segment,
       referred,
-      pieces: this.index.heldPieces(segment.id),
+      pieces: this.index.pieces.held(segment.id),
     }))
     return { stamp: this.acceptor.stamp(), segments, more: segments.length === wanted }
   }
@@ -279,13 +281,13 @@ export class Account {
 
   /** Files that a crash between the file and its row has left, in what the store has of pieces. */
   async findStrays({ remove }: Request<'strays'>): Promise<Reply<'strays'>> {
-    this.index.assertListed()
+    this.index.registers.assertListed()
     await this.index.checkSums()
     let found = 0
     for await (const { segment, piece } of this.pieces.list()) {
       if (this.#isGivenUp) throw new DfsError('damaged')
       if (this.#arriving.has(`${segment}.${piece}`)) continue
-      if (this.index.pieceOf(segment, piece)?.content === null) continue
+      if (this.index.pieces.get(segment, piece)?.content === null) continue
       // It may have been collected, with its row, since it was listed.
       if (!this.pieces.holds({ segment, piece })) continue
       found += 1
@@ -337,7 +339,7 @@ export class Account {
     this.#applyLate()
     const space = await this.pieces.space()
     const { registers, undecided } = this.acceptor.counts()
-    const totals = this.index.pieceTotals()
+    const totals = this.index.pieces.totals()
     return {
       stamp: this.acceptor.stamp(),
       state: this.acceptor.state,
@@ -345,7 +347,7 @@ export class Account {
       timeMs: Math.max(0, Math.floor(this.#clock.now())),
       registers,
       undecided,
-      misplaced: this.index.misplacedTotal(),
+      misplaced: this.index.segments.misplacedTotal(),
       pieces: totals.pieces,
       pieceBytes: totals.bytes,
       diskBytes: space.bytes,
@@ -366,19 +368,19 @@ export class Account {
 
   /** The index first: a file without its row is garbage, a row without its file would be a lie. */
   #remove(name: PieceName): void {
-    const isFile = this.index.pieceOf(name.segment, name.piece)?.content === null
-    this.index.removePiece(name.segment, name.piece)
+    const isFile = this.index.pieces.get(name.segment, name.piece)?.content === null
+    this.index.pieces.remove(name.segment, name.piece)
     if (isFile) this.pieces.remove(name)
   }
 
   #filesOf(segment: string): readonly PieceName[] {
     return this.#piecesOf(segment).filter(
-      ({ piece }) => this.index.pieceOf(segment, piece)?.content === null,
+      ({ piece }) => this.index.pieces.get(segment, piece)?.content === null,
     )
   }
 
   #piecesOf(segment: string): readonly PieceName[] {
-    const held = this.index.heldPieces(segment)
+    const held = this.index.pieces.held(segment)
     const names = Array.from({ length: pieceCount }, (_, index) => ({ segment, piece: index + 1 }))
     return names.filter(({ piece }) => (held & (1 << (piece - 1))) !== 0)
   }
@@ -391,7 +393,7 @@ export class Account {
     } catch (thrown) {
       if (thrown instanceof DfsError && thrown.code === 'noPiece') {
         notice(`${this.user}: piece ${name.piece} of ${name.segment} has vanished from the disk`)
-        this.index.removePiece(name.segment, name.piece)
+        this.index.pieces.remove(name.segment, name.piece)
       }
       throw thrown
     }

@@ -38,12 +38,12 @@ export class Collector {
   #step(floor: Version): void {
     this.#timer = undefined
     const abandonedMs = this.#index.now() - limits.abandonedPieceGraceMs
-    const dead = this.#index.deadSegments(floor, abandonedMs, segmentsPerStep)
+    const dead = this.#index.segments.dead(floor, abandonedMs, segmentsPerStep)
     if (dead.length === 0) return
     this.#index.group(() => {
       for (const segment of dead) {
         this.#removePieces(segment)
-        this.#index.forgetSegment(segment)
+        this.#index.segments.forget(segment)
       }
     })
     debugDfs('collected %d segments', dead.length)

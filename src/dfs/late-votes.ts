@@ -65,7 +65,7 @@ export class LateVotes {
 
   /** The register as it will be in the index. */
   register(key: Key): StoredRegister {
-    return this.#ahead.get(key) ?? this.#index.register(key)
+    return this.#ahead.get(key) ?? this.#index.registers.get(key)
   }
 
   /** Records a yes, with its locks. */
@@ -176,6 +176,6 @@ export class LateVotes {
 
   /** Undefined when it has rotted. */
   #current(key: Key): StoredRegister | undefined {
-    return this.#ahead.get(key) ?? this.#index.recentRegister(key)
+    return this.#ahead.get(key) ?? this.#index.registers.recent(key)
   }
 }

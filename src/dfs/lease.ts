@@ -46,7 +46,7 @@ export class Lease {
     this.#clock = clock
     this.#generation = random.bytes(6).readUIntBE(0, 6)
     // Who held it when this server was stopped or killed may still rely on it.
-    const client = index.state(stateName)
+    const client = index.state.get(stateName)
     if (typeof client === 'string' && client !== nobody) {
       this.#holder = { client, heardMs: clock.monotonic(), isRecalled: false }
     }
@@ -146,6 +146,6 @@ export class Lease {
   }
 
   #store(client: string): void {
-    if (this.#index.state(stateName) !== client) this.#index.setState(stateName, client)
+    if (this.#index.state.get(stateName) !== client) this.#index.state.set(stateName, client)
   }
 }

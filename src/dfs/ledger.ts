@@ -45,7 +45,7 @@ export class Ledger {
   load(): void {
     this.#undecided.clear()
     this.locks.clear()
-    for (const { commit: _, ...record } of this.#index.undecidedRecords()) {
+    for (const { commit: _, ...record } of this.#index.records.undecided()) {
       const body = record.body === null ? null : decode(transactionCodec, record.body)
       this.#undecided.set(record.id, { ...record, body })
       if (body !== null && (record.yes || record.everCommit)) this.locks.take(record.id, body)
@@ -81,7 +81,7 @@ export class Ledger {
   /** As `keep`, to the index alone. */
   put(record: Undecided): void {
     const body = record.body === null ? null : encode(transactionCodec, record.body)
-    this.#index.putRecord({ ...record, body, commit: null })
+    this.#index.records.put({ ...record, body, commit: null })
   }
 
   /** As `keep` for a vote that the index does not know yet, with its locks. */
@@ -110,7 +110,7 @@ export class Ledger {
   }
 
   decisionOf(id: Version): boolean | undefined {
-    return this.#index.record(id)?.commit ?? undefined
+    return this.#index.records.get(id)?.commit ?? undefined
   }
 
   /** Returns whether the decision is known here afterwards. The first decision wins. */
@@ -128,7 +128,7 @@ export class Ledger {
     }
     const body = record?.body ?? sent
     if (commit && body === null) return false
-    this.#index.putRecord({ ...unknown, id, body: null, commit })
+    this.#index.records.put({ ...unknown, id, body: null, commit })
     this.#undecided.delete(id)
     if (record?.body) this.locks.release(id, record.body)
     if (commit && body !== null) {
@@ -141,15 +141,15 @@ export class Ledger {
   /** As `decide`, where the values were installed by other means. */
   mark(id: Version, commit: boolean): void {
     if (this.decide({ id, commit, body: null, spares: [] })) return
-    this.#index.putRecord({ ...unknown, id, body: null, commit })
+    this.#index.records.put({ ...unknown, id, body: null, commit })
     this.#undecided.delete(id)
   }
 
   /** Spare pieces came inside a commit, so they are in the index; a file is not removed by this. */
   #dropSpares(spares: Decision['spares']): void {
     for (const { segment, piece } of spares) {
-      if (this.#index.pieceOf(segment, piece)?.content != null) {
-        this.#index.removePiece(segment, piece)
+      if (this.#index.pieces.get(segment, piece)?.content != null) {
+        this.#index.pieces.remove(segment, piece)
       }
     }
   }
@@ -165,13 +165,14 @@ export class Ledger {
    * nobody knows how old it is: it waits for a repair, which brings the latest.
    */
   set(key: Key, version: Version, value: Buffer | null): void {
-    const current = this.#index.recentRegister(key)
+    const current = this.#index.registers.recent(key)
     if (current === undefined) {
       this.#rotMark = (this.#rotMark + 1) % 2 ** 32
       return
     }
-    if (this.replaces(version, current)) this.#index.setRegister(key, version, value, current)
-    else if (value !== null && version < current.version) this.#index.passOver(key, version, value)
+    if (this.replaces(version, current)) this.#index.registers.set(key, version, value, current)
+    else if (value !== null && version < current.version)
+      this.#index.registers.passOver(key, version, value)
   }
 
   /** Whether what is decided as `version` takes the place of what is there. */

@@ -38,7 +38,7 @@ export class RegisterReader {
     const steps: { entry: Seen; inode: SeenInode | null }[] = []
     let folder = parent
     for (const name of names) {
-      const entry = this.#seen(entryKey(folder, name), this.#index.entry(folder, name))
+      const entry = this.#seen(entryKey(folder, name), this.#index.registers.entry(folder, name))
       if (entry.value === null) {
         steps.push({ entry, inode: null })
         break
@@ -54,7 +54,7 @@ export class RegisterReader {
   list({ folder, after, entriesMax, withHeldPieces }: Request<'list'>): Reply<'list'> {
     this.#standing.assertFilled()
     const wanted = Math.min(entriesMax, limits.listEntriesMax)
-    const stored = this.#index.entries(folder, after, wanted + 1, limits.listBytesMax)
+    const stored = this.#index.registers.entries(folder, after, wanted + 1, limits.listBytesMax)
     const entries: Listed[] = []
     let bytes = 0
     for (const row of stored.slice(0, wanted)) {
@@ -89,7 +89,7 @@ export class RegisterReader {
         if (bytes > limits.frameBytesMax) throw new DfsError('protocol', 'too much asked at once')
         return inode
       }
-      const register = this.#seen(key, this.#index.entry(parsed.parent, parsed.name))
+      const register = this.#seen(key, this.#index.registers.entry(parsed.parent, parsed.name))
       return { register, folder: null }
     })
     return { stamp: this.#standing.stamp(), registers }
@@ -101,19 +101,19 @@ export class RegisterReader {
   }
 
   #seenInode(ino: number): SeenInode {
-    return this.#summarised(ino, this.#index.inode(ino))
+    return this.#summarised(ino, this.#index.registers.inode(ino))
   }
 
   #summarised(ino: number, register: StoredRegister): SeenInode {
     const isFolder =
       register.value !== null && typeOf(modeOfInode(register.value)) === fileType.folder
-    const folder = isFolder ? this.#index.folder(ino) : null
+    const folder = isFolder ? this.#index.folders.get(ino) : null
     return { register: this.#seen(inodeKey(ino), register), folder }
   }
 
   #heldOf(value: Buffer | null): Buffer {
     if (value === null) return noBytes
-    return Buffer.from(decodeInode(value).segments.map(({ id }) => this.#index.heldPieces(id)))
+    return Buffer.from(decodeInode(value).segments.map(({ id }) => this.#index.pieces.held(id)))
   }
 
   /** Adds names that are locked but were never written, in their place. */
@@ -128,7 +128,7 @@ export class RegisterReader {
     )
     if (missing.length === 0) return entries
     for (const name of missing.slice(0, limits.listEntriesMax - entries.length)) {
-      const entry = this.#seen(entryKey(folder, name), this.#index.entry(folder, name))
+      const entry = this.#seen(entryKey(folder, name), this.#index.registers.entry(folder, name))
       entries.push({ name, entry, inode: null, held: noBytes })
     }
     return entries.sort((a, b) => compareNames(a.name, b.name))

@@ -27,8 +27,8 @@ export class Repair {
   records({ after, undecidedOnly, limit }: Request<'records'>): Reply<'records'> {
     this.#standing.assertNotBlank()
     const wanted = Math.min(limit, limits.surveyEntriesMax)
-    const records = this.#index
-      .recordsAfter(after, undecidedOnly, wanted)
+    const records = this.#index.records
+      .after(after, undecidedOnly, wanted)
       .map(({ id, commit }) => ({
         id,
         state: commit === null ? 'undecided' : commit ? 'committed' : 'aborted',
@@ -44,7 +44,11 @@ export class Repair {
   changes({ afterVersion, afterKey, withValues, limit }: Request<'changes'>): Reply<'changes'> {
     this.#standing.assertNotBlank()
     const wanted = Math.min(limit, limits.surveyEntriesMax)
-    const { registers: changed, more } = this.#index.changes(afterVersion, afterKey, wanted)
+    const { registers: changed, more } = this.#index.registers.changes(
+      afterVersion,
+      afterKey,
+      wanted,
+    )
     if (!withValues) {
       const registers = changed.map(({ key, version }) => ({ key, version, value: null }))
       const checksums = changed.map(({ checksum }) => checksum)
@@ -57,7 +61,7 @@ export class Repair {
     })
     const page = fitting === -1 ? changed : changed.slice(0, Math.max(1, fitting))
     const registers = page.map(({ key, version }) => {
-      const { value } = this.#index.register(key)
+      const { value } = this.#index.registers.get(key)
       return { key, version, value }
     })
     const checksums = page.map(({ checksum }) => checksum)
@@ -68,7 +72,7 @@ export class Repair {
   rotten({ limit }: Request<'rotten'>): Reply<'rotten'> {
     this.#standing.assertFilled()
     const keys: Key[] = []
-    for (const key of this.#index.rottenKeys()) {
+    for (const key of this.#index.registers.rottenKeys()) {
       if (keys.length >= Math.min(limit, limits.readKeysMax)) break
       if (this.#ledger.locks.holder(key) === undefined) keys.push(key)
     }
@@ -82,7 +86,7 @@ export class Repair {
 
   orphans({ before, limit }: Request<'orphans'>): Reply<'orphans'> {
     this.#standing.assertFilled()
-    const inos = this.#index.orphans(before, Math.min(limit, limits.surveyEntriesMax))
+    const inos = this.#index.registers.orphans(before, Math.min(limit, limits.surveyEntriesMax))
     return { stamp: this.#standing.stamp(), inos }
   }
 
@@ -103,10 +107,10 @@ export class Repair {
       mark === this.#ledger.rotMark &&
       floor === this.#standing.floor &&
       this.#ledger.locks.holder(key) === undefined
-    const here = this.#index.wholeRegister(key)
+    const here = this.#index.registers.whole(key)
     const isLost = here === undefined || (here.version === noVersion && version <= floor)
     const restored = isUntouched && isLost
-    if (restored) this.#index.restoreRegister(key, version, value)
+    if (restored) this.#index.registers.restore(key, version, value)
     return { stamp: this.#standing.stamp(), restored }
   }
 

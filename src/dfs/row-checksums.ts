@@ -2,7 +2,9 @@
  * Checksums of what the index keeps in rows. SQLite has none of its own: a bit that rots inside a page
  * that is otherwise in order would be believed. Each covers the whole row, its key included.
  */
+
 import { crc32 } from 'node:zlib'
+import { DfsError } from '../errors.js'
 import { fileType, linksOfInode, modeOfInode, typeOf } from '../wire/records.js'
 import type { Version } from '../wire/version.js'
 
@@ -70,4 +72,9 @@ export function linksOf(value: Buffer | null): number | null {
 
 function ofValue(text: string, value: Buffer | null): number {
   return value === null ? crc32(`${text} -`) : crc32(value, crc32(`${text} +`))
+}
+
+/** A row that everything else relies on: the account cannot go on with it. */
+export function rottenRow(where: string): never {
+  throw new DfsError('damaged', `a row of ${where} has rotted`)
 }

@@ -22,14 +22,14 @@ export class Standing {
 
   constructor(index: AccountIndex, random: Random) {
     this.#index = index
-    if (index.state('incarnation') === undefined) {
+    if (index.state.get('incarnation') === undefined) {
       index.group(() => {
-        index.setState('incarnation', incarnationOf(random))
-        index.setState('state', 'blank')
-        index.setState('epoch', 0)
-        index.setState('session', 0)
-        index.setState('fence', noVersion)
-        index.setState('floor', noVersion)
+        index.state.set('incarnation', incarnationOf(random))
+        index.state.set('state', 'blank')
+        index.state.set('epoch', 0)
+        index.state.set('session', 0)
+        index.state.set('fence', noVersion)
+        index.state.set('floor', noVersion)
         index.syncBeforeReply()
       })
     }
@@ -38,12 +38,12 @@ export class Standing {
 
   /** As it is in the index. */
   load(): void {
-    this.#state = this.#index.state('state') as AccountState
-    this.#session = Number(this.#index.state('session'))
-    this.#epoch = Number(this.#index.state('epoch'))
-    this.#incarnation = Number(this.#index.state('incarnation'))
-    this.#fence = String(this.#index.state('fence'))
-    this.#floor = String(this.#index.state('floor'))
+    this.#state = this.#index.state.get('state') as AccountState
+    this.#session = Number(this.#index.state.get('session'))
+    this.#epoch = Number(this.#index.state.get('epoch'))
+    this.#incarnation = Number(this.#index.state.get('incarnation'))
+    this.#fence = String(this.#index.state.get('fence'))
+    this.#floor = String(this.#index.state.get('floor'))
   }
 
   /** Only an account that is `voting` votes, counts and answers reads. */
@@ -92,28 +92,28 @@ export class Standing {
 
   become(state: AccountState): void {
     this.#state = state
-    this.#index.setState('state', state)
+    this.#index.state.set('state', state)
     this.#index.syncBeforeReply()
   }
 
   /** What is here is kept, but it goes through a fill before the account votes again. */
   becomeUnsure(random: Random): void {
     this.#incarnation = incarnationOf(random)
-    this.#index.setState('incarnation', this.#incarnation)
+    this.#index.state.set('incarnation', this.#incarnation)
     this.become('unsure')
   }
 
   raiseEpoch(epoch: number): void {
     if (epoch <= this.#epoch) return
     this.#epoch = epoch
-    this.#index.setState('epoch', epoch)
+    this.#index.state.set('epoch', epoch)
     this.#index.syncBeforeReply()
   }
 
   raiseFence(fence: Version): void {
     if (fence <= this.#fence) return
     this.#fence = fence
-    this.#index.setState('fence', fence)
+    this.#index.state.set('fence', fence)
     this.#index.syncBeforeReply()
   }
 
@@ -122,7 +122,7 @@ export class Standing {
     if (floor <= this.#floor) return
     this.raiseFence(floor)
     this.#floor = floor
-    this.#index.setState('floor', floor)
+    this.#index.state.set('floor', floor)
     this.#index.syncBeforeReply()
   }
 
@@ -132,7 +132,7 @@ export class Standing {
       this.#state !== 'voting' && incarnation === this.#incarnation && epoch > this.#session
     if (!starts) return false
     this.#session = epoch
-    this.#index.setState('session', epoch)
+    this.#index.state.set('session', epoch)
     this.#index.syncBeforeReply()
     return true
   }

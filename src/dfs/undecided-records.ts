@@ -5,7 +5,7 @@
 import { limits } from '../limits.js'
 import type { Transaction } from '../wire/records.js'
 import type { Version } from '../wire/version.js'
-import type { StoredRecord } from './index.js'
+import type { StoredRecord } from './tables/records.js'
 
 /** An undecided transaction; once decided only its id and decision remain, in the index. */
 export interface Undecided extends Omit<StoredRecord, 'body' | 'commit'> {

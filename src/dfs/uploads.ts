@@ -41,7 +41,7 @@ export class Uploads {
     if (payload.length === pieceLength && pieceLength <= limits.smallPieceBytesMax) {
       const { index } = this.#account
       this.#account.isHeld({ segment, piece }, pieceLength, checksums)
-      index.addPiece(segment, piece, pieceLength, checksums, payload)
+      index.pieces.add(segment, piece, pieceLength, checksums, payload)
       return {}
     }
     const key = `${segment}.${piece}`
@@ -110,7 +110,7 @@ export class Uploads {
     try {
       await writer.finish()
       if (this.#account.isHeld(name, length, checksums)) return
-      this.#account.index.addPiece(name.segment, name.piece, length, checksums)
+      this.#account.index.pieces.add(name.segment, name.piece, length, checksums)
     } finally {
       arrived()
     }

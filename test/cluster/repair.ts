@@ -20,7 +20,7 @@ const allUp = (client: Client): Promise<void> => until(() => client.cluster.up.l
 /** As if the machine had been started anew since the server of this folder ran last. */
 function pretendReboot(folder: string): void {
   const index = AccountIndex.open(join(folder, 'alice', 'index.db'))
-  index.setState('open', 'another boot')
+  index.state.set('open', 'another boot')
   index.close()
 }
 

@@ -206,7 +206,7 @@ t.test('below the floor nothing comes back and everything is forgotten', async (
   const { incarnation } = acceptor.stamp()
   t.equal(acceptor.repair.raiseFloor({ floor: at(30), incarnation: incarnation + 1 }).raised, false)
   t.equal(acceptor.repair.raiseFloor({ floor: at(30), incarnation }).raised, true)
-  t.equal(index.register(key).version, noVersion, 'the tombstone is dropped')
+  t.equal(index.registers.get(key).version, noVersion, 'the tombstone is dropped')
   acceptor.repair.install({ registers: [{ key, version: at(10), value: file }] })
   t.match(shown(acceptor, key), { value: null })
   t.match(acceptor.prepare({ id: at(10), ballot: 9 }), { outcome: 'forgotten' })
@@ -286,7 +286,7 @@ t.test('a decision counts for the commit that brings it, before it is in the ind
   t.match(logged(one, at(11), again(at(10))), { outcome: 'locked', by: at(10) })
   t.equal(logged(one, at(12), again(at(10)), [at(10)]).outcome, 'yes')
   t.equal(logged(one, at(13), again(at(12)), [at(12)]).outcome, 'yes')
-  t.equal(one.index.register(key).version, noVersion, 'nothing is in the index yet')
+  t.equal(one.index.registers.get(key).version, noVersion, 'nothing is in the index yet')
   t.match(logged(one, at(14), again(at(12))), { outcome: 'locked', by: at(13) })
   one.index.group(() => one.acceptor.applyLate())
   t.match(shown(one.acceptor, key), { version: at(12), lock: at(13) })
@@ -309,7 +309,7 @@ t.test(
     const one = voting()
     logged(one, at(10), create('a'))
     t.equal(logged(one, at(11), create('a'), [at(10)]).outcome, 'conflict')
-    t.equal(one.index.register(key).version, at(10))
+    t.equal(one.index.registers.get(key).version, at(10))
   },
 )
 
@@ -324,7 +324,7 @@ t.test('nothing relies on a decision that came in a group which was undone', asy
   t.throws(() => undone(at(11), [at(10)]))
   t.throws(() => undone(at(12), []))
   t.equal(logged(one, at(13), again(at(10))).outcome, 'yes')
-  t.equal(one.index.register(key).version, at(10), 'it is in the index now')
+  t.equal(one.index.registers.get(key).version, at(10), 'it is in the index now')
 })
 
 t.test('votes from the log are what they were, with the decisions between them', async (t) => {
@@ -345,9 +345,9 @@ t.test('what was read is forgotten when a change is undone', async (t) => {
       throw new Error('the disk is full')
     }),
   )
-  t.equal(index.register(key).version, noVersion)
+  t.equal(index.registers.get(key).version, noVersion)
   decide(acceptor, at(10), true)
-  t.equal(index.register(key).version, at(10))
+  t.equal(index.registers.get(key).version, at(10))
 })
 
 t.test('a malformed transaction is refused before it leaves a trace', async (t) => {
@@ -439,7 +439,7 @@ t.test('reads no more large inodes for a page than fit it', (t) => {
     ]
     acceptor.repair.install({ registers })
   }
-  t.ok(index.entries(1, '', 2048, limits.listBytesMax).length < count)
+  t.ok(index.registers.entries(1, '', 2048, limits.listBytesMax).length < count)
   const names: string[] = []
   for (let more = true; more; ) {
     const page = acceptor.reader.list({

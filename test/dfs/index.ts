@@ -13,15 +13,15 @@ const tiny = { id: 'cd'.repeat(16), length: 1, md5: '0'.repeat(32) }
 
 /** A file of `segments`, of which `pieces` are here. */
 function fill(index: AccountIndex, pieces: readonly number[], segments = [segment]): void {
-  index.setRegister(inodeKey(7), at(10), sampleInode({ segments }))
+  index.registers.set(inodeKey(7), at(10), sampleInode({ segments }))
   for (const { id } of segments) {
-    for (const piece of pieces) index.addPiece(id, piece, 2, [0], Buffer.from('ab'))
+    for (const piece of pieces) index.pieces.add(id, piece, 2, [0], Buffer.from('ab'))
   }
 }
 
 function misplaced(t: Test, index: AccountIndex): string[] {
-  const listed = index.segments('', true, 9).map(({ segment: { id } }) => id)
-  t.equal(index.misplacedTotal(), listed.length, 'the status says the same')
+  const listed = index.segments.after('', true, 9).map(({ segment: { id } }) => id)
+  t.equal(index.segments.misplacedTotal(), listed.length, 'the status says the same')
   return listed
 }
 
@@ -35,17 +35,17 @@ t.test('a segment is misplaced when other pieces are here than belong here', asy
   const index = indexOf(t, () => 0)
   fill(index, [1, 3])
   t.same(misplaced(t, index), [segment.id], 'two pieces, one of them a neighbour’s')
-  t.notOk(index.isPlaced(segment.id))
-  index.addPiece(segment.id, 2, 2, [0], Buffer.from('ab'))
+  t.notOk(index.segments.isPlaced(segment.id))
+  index.pieces.add(segment.id, 2, 2, [0], Buffer.from('ab'))
   t.same(misplaced(t, index), [segment.id], 'one too many')
-  index.removePiece(segment.id, 3)
+  index.pieces.remove(segment.id, 3)
   t.same(misplaced(t, index), [])
-  t.ok(index.isPlaced(segment.id))
-  index.addPiece(segment.id, 2, 2, [0], Buffer.from('ab'))
+  t.ok(index.segments.isPlaced(segment.id))
+  index.pieces.add(segment.id, 2, 2, [0], Buffer.from('ab'))
   t.same(misplaced(t, index), [], 'a piece that comes again is counted once')
-  index.removePiece(segment.id, 1)
+  index.pieces.remove(segment.id, 1)
   t.same(misplaced(t, index), [segment.id], 'one too few')
-  index.setRegister(inodeKey(7), at(20), null)
+  index.registers.set(inodeKey(7), at(20), null)
   t.same(misplaced(t, index), [], 'nothing refers to it')
 })
 
@@ -56,7 +56,7 @@ t.test('of a segment of one byte only the piece that is not empty belongs anywhe
   const other = indexOf(t, () => 1)
   fill(other, [], [tiny])
   t.same(misplaced(t, other), [])
-  other.addPiece(tiny.id, 1, 1, [0], Buffer.from('a'))
+  other.pieces.add(tiny.id, 1, 1, [0], Buffer.from('a'))
   t.same(misplaced(t, other), [tiny.id])
 })
 
@@ -77,7 +77,7 @@ t.test('an undone group undoes what it found out about the position', async (t) 
   position = 1
   const undone = (): void =>
     index.group(() => {
-      index.misplacedTotal()
+      index.segments.misplacedTotal()
       throw new Error('a full disk')
     })
   t.throws(undone)
@@ -102,8 +102,8 @@ t.test('an index of version 2, which counted pieces, is converted', async (t) =>
   const index = AccountIndex.open(path, () => 0)
   t.teardown(() => index.close())
   t.same(misplaced(t, index), [segment.id, tiny.id])
-  index.removePiece(tiny.id, 3)
-  index.removePiece(segment.id, 3)
-  index.addPiece(segment.id, 2, 2, [0], Buffer.from('ab'))
+  index.pieces.remove(tiny.id, 3)
+  index.pieces.remove(segment.id, 3)
+  index.pieces.add(segment.id, 2, 2, [0], Buffer.from('ab'))
   t.same(misplaced(t, index), [])
 })

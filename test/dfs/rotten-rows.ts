@@ -47,7 +47,7 @@ function account(t: Test) {
     },
   ]
   acceptor.repair.install({ registers })
-  index.addPiece(segment.id, 1, 2, [0], Buffer.from('ab'))
+  index.pieces.add(segment.id, 1, 2, [0], Buffer.from('ab'))
   return {
     get acceptor() {
       return acceptor
@@ -133,11 +133,11 @@ t.test('references to segments are counted anew where the old value is not known
   t.throws(() => acceptor.reader.read({ keys: [key] }), { code: 'corrupt' })
   const { mark, floor } = acceptor.repair.rotten({ limit: 9 })
   acceptor.repair.restore({ register: { key, version: at(10), value: before }, mark, floor })
-  t.match(index.segments('', false, 9), [{ segment: { id: segment.id }, referred: true }])
+  t.match(index.segments.after('', false, 9), [{ segment: { id: segment.id }, referred: true }])
   acceptor.repair.install({ registers: [{ key, version: at(30), value: null }] })
-  t.match(index.segments('', false, 9), [{ segment: { id: segment.id }, referred: false }])
-  t.same(index.deadSegments(at(29), 0, 9), [])
-  t.same(index.deadSegments(at(30), 0, 9), [segment.id])
+  t.match(index.segments.after('', false, 9), [{ segment: { id: segment.id }, referred: false }])
+  t.same(index.segments.dead(at(29), 0, 9), [])
+  t.same(index.segments.dead(at(30), 0, 9), [segment.id])
 })
 
 t.test('an entry that rotted is taken out of the folder that it is not in', async (t) => {
@@ -150,8 +150,8 @@ t.test('an entry that rotted is taken out of the folder that it is not in', asyn
   t.same(keys, [entryKey(1, 'b')])
   const nothing = { key: entryKey(1, 'b'), version: noVersion, value: null }
   t.match(acceptor.repair.restore({ register: nothing, mark, floor }), { restored: true })
-  t.match(index.folder(1), { live: 0, subfolders: 0 })
-  t.equal(index.entry(1, 'b').version, noVersion)
+  t.match(index.folders.get(1), { live: 0, subfolders: 0 })
+  t.equal(index.registers.entry(1, 'b').version, noVersion)
 })
 
 t.test('what all had up to the floor and one has no more is brought back there', async (t) => {
@@ -173,14 +173,14 @@ t.test(
   'a register that is not listed where it should be makes the index one to set aside',
   async (t) => {
     const one = account(t)
-    one.index.assertListed()
+    one.index.registers.assertListed()
     // As if the entry of the index had gone.
     const indexAs = (sql: string): string => `
     PRAGMA writable_schema = ON;
     UPDATE sqlite_schema SET sql = '${sql}' WHERE name = 'inodes_version';`
     const whole = 'CREATE INDEX inodes_version ON inodes (version)'
     one.rot(indexAs(`${whole} WHERE ino < 0`), 'REINDEX inodes_version', indexAs(whole))
-    t.throws(() => one.index.assertListed(), { code: 'damaged' })
+    t.throws(() => one.index.registers.assertListed(), { code: 'damaged' })
   },
 )
 
@@ -231,9 +231,9 @@ t.test('what is summed up of segments is summed up anew where it does not fit', 
     one.rot(change)
     await one.index.checkSums()
     const { acceptor, index } = one
-    t.same(index.segments('', true, 9), [{ segment, referred: true }], change)
-    t.equal(index.heldPieces(segment.id), 1)
+    t.same(index.segments.after('', true, 9), [{ segment, referred: true }], change)
+    t.equal(index.pieces.held(segment.id), 1)
     acceptor.repair.install({ registers: [{ key, version: at(30), value: null }] })
-    t.same(index.deadSegments(at(30), 0, 9), change.includes('refs = 2') ? [] : [segment.id])
+    t.same(index.segments.dead(at(30), 0, 9), change.includes('refs = 2') ? [] : [segment.id])
   }
 })

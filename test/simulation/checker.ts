@@ -429,7 +429,7 @@ function checkTree(chains: Chains, report: Report): void {
 function checkServers({ indexes, isHealed }: Evidence, chains: Chains, report: Report): void {
   for (const [server, index] of indexes.entries()) {
     for (const [key, chain] of chains) {
-      const { version, value } = index.register(key)
+      const { version, value } = index.registers.get(key)
       const link = chain.find(({ id }) => id === version)
       if (link === undefined) {
         report(`server ${server + 1} has ${key} at ${version}, which was never committed`)
@@ -440,7 +440,7 @@ function checkServers({ indexes, isHealed }: Evidence, chains: Chains, report: R
       if (!isHealed || version === last.id || (value === null && last.value === null)) continue
       report(`server ${server + 1} has ${key} at ${version} instead of ${last.id}`)
     }
-    const undecided = isHealed ? index.undecidedRecords() : []
+    const undecided = isHealed ? index.records.undecided() : []
     for (const { id } of undecided) report(`server ${server + 1} has not decided ${id}`)
   }
 }
@@ -448,7 +448,7 @@ function checkServers({ indexes, isHealed }: Evidence, chains: Chains, report: R
 /** After a repair the four are the same, tombstones included, and keep no piece but where it belongs. */
 function checkEqual({ indexes, lost }: Evidence, report: Report): void {
   const all = indexes.map((index) =>
-    index
+    index.registers
       .changes(noVersion, '', Number.MAX_SAFE_INTEGER)
       .registers.map(({ key, version, checksum }) => `${key} ${version} ${checksum}`),
   )
@@ -460,13 +460,13 @@ function checkEqual({ indexes, lost }: Evidence, report: Report): void {
     }
   }
   for (const [server, index] of indexes.entries()) {
-    const orphans = index.orphans(versionOf(2 ** 47, 0, '00000000'), 9)
+    const orphans = index.registers.orphans(versionOf(2 ** 47, 0, '00000000'), 9)
     if (orphans.length > 0) report(`server ${server + 1} keeps files without a name: ${orphans}`)
-    for (const { segment, referred } of index.segments('', false, Number.MAX_SAFE_INTEGER)) {
+    for (const { segment, referred } of index.segments.after('', false, Number.MAX_SAFE_INTEGER)) {
       const { id, md5, length } = segment
       if (!referred || lost.includes(id)) continue
       const placed = homeMask(server, length, md5)
-      const held = index.heldPieces(id)
+      const held = index.pieces.held(id)
       if (held !== placed) report(`server ${server + 1} holds ${held} of ${id}, not ${placed}`)
     }
   }
@@ -483,7 +483,7 @@ function checkCopies(evidence: Evidence, chains: Chains, report: Report): void {
     const last = chain.at(-1)
     if (parseKey(key).kind !== 'inode' || !last?.value) continue
     for (const { id, length } of decodeInode(last.value).segments) {
-      const masks = evidence.indexes.map((index) => index.heldPieces(id))
+      const masks = evidence.indexes.map((index) => index.pieces.held(id))
       for (let piece = 1; piece <= 4; piece += 1) {
         const bit = 1 << (piece - 1)
         if ((wholeMask(length) & bit) === 0) continue

@@ -155,7 +155,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a folder is removed though it is not empty',
     acceptor,
-    'if (this.#index.folder(folder).live === 0)',
+    'if (this.#index.folders.get(folder).live === 0)',
     'if (true)',
   ),
   mutant(
@@ -195,7 +195,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a vote is only in memory',
     edits: [
-      { file: ledger, from: 'this.#index.putRecord({ ...record, body, commit: null });', to: '' },
+      { file: ledger, from: 'this.#index.records.put({ ...record, body, commit: null });', to: '' },
       {
         file: 'dfs/vote-log.js',
         from: 'this.#entries.push(...entries.map((entry) => Buffer.from(entry)));',
@@ -316,7 +316,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'references to segments are not counted',
-    'dfs/index.js',
+    'dfs/tables/segments.js',
     'this.#statements.refer.run(id, length, md5, now, this.#homeOf(length, md5));',
     `this.#statements.refer.run(id, length, md5, now, this.#homeOf(length, md5));
      this.#statements.unrefer.run(version, id);`,

@@ -184,10 +184,10 @@ export class World {
   get #lacksCopies(): boolean {
     return this.#storages.some((storage, server) => {
       const { index } = storage.openAccount(user)
-      return index
-        .segments('', true, Number.MAX_SAFE_INTEGER)
+      return index.segments
+        .after('', true, Number.MAX_SAFE_INTEGER)
         .some(({ segment: { id, md5, length } }) => {
-          return (homeMask(server, length, md5) & ~index.heldPieces(id)) !== 0
+          return (homeMask(server, length, md5) & ~index.pieces.held(id)) !== 0
         })
     })
   }
@@ -199,7 +199,7 @@ export class World {
 
   #isBlank(index: number): boolean {
     const storage = this.#storages[index]
-    return storage?.openAccount(user).index.state('state') !== 'voting'
+    return storage?.openAccount(user).index.state.get('state') !== 'voting'
   }
 
   noticed(line: string): void {

@@ -1,0 +1,138 @@
+/**
+ * The SQLite database of an account: what arrives together is one transaction, all of which is undone
+ * when a part of it could not be stored; and what has been written gets to the disk.
+ */
+import { closeSync, fdatasyncSync, openSync } from 'node:fs'
+import Database from 'better-sqlite3'
+import { DfsError } from '../../errors.js'
+import { FileSync } from '../file-sync.js'
+import { storageError } from '../storage-error.js'
+import { bringTablesUpToDate } from './schema.js'
+
+export class AccountDatabase {
+  readonly #db: Database.Database
+  readonly #walFile: number | undefined
+  readonly #disk: FileSync | undefined
+  readonly #begin: Database.Statement
+  readonly #commit: Database.Statement
+  readonly #rollback: Database.Statement
+  readonly #onRollback: (() => void)[] = []
+  readonly #onCommit: (() => void)[] = []
+  #depth = 0
+  #syncBeforeReply = false
+  #failure: unknown
+
+  /** `path` may be ':memory:'. */
+  constructor(path: string) {
+    this.#db = new Database(path)
+    try {
+      // One process has a server's folder; without sharing, SQLite needs no locks of its own.
+      this.#db.pragma('locking_mode = EXCLUSIVE')
+      this.#db.pragma('journal_mode = WAL')
+      this.#db.pragma('synchronous = NORMAL')
+      this.#db.pragma('wal_autocheckpoint = 10000')
+      this.#db.pragma('cache_size = -8000')
+      bringTablesUpToDate(this.#db, path)
+      this.#begin = this.#db.prepare('BEGIN')
+      this.#commit = this.#db.prepare('COMMIT')
+      this.#rollback = this.#db.prepare('ROLLBACK')
+    } catch (thrown) {
+      this.#db.close()
+      throw thrown
+    }
+    this.#walFile = path === ':memory:' ? undefined : openSync(`${path}-wal`, 'r+')
+    this.#disk = this.#walFile === undefined ? undefined : new FileSync(this.#walFile)
+    // What the tables were made or brought up to date with.
+    this.#disk?.wrote()
+  }
+
+  get name(): string {
+    return this.#db.name
+  }
+
+  prepare(statement: string): Database.Statement {
+    return this.#db.prepare(statement)
+  }
+
+  /** A function for statements, which gives the same for the same. */
+  define(name: string, work: (...values: unknown[]) => unknown): void {
+    this.#db.function(name, { deterministic: true }, work)
+  }
+
+  /**
+   * Runs `work` in one SQLite transaction; inside another group it joins that one. When anything in
+   * it could not be stored, all of the outermost group is undone, its owners are told through
+   * `onRollback`, and the failure is thrown: `noSpace` on a full disk.
+   */
+  group<T>(work: () => T): T {
+    if (this.#depth > 0) return work()
+    this.#failure = undefined
+    this.#syncBeforeReply = false
+    this.#depth = 1
+    try {
+      const result = work()
+      if (this.#failure !== undefined) throw this.#failure
+      if (this.#db.inTransaction) {
+        this.#commit.run()
+        this.#disk?.wrote()
+      }
+      if (this.#syncBeforeReply && this.#walFile !== undefined) {
+        fdatasyncSync(this.#walFile)
+        this.#disk?.isSynced()
+      }
+      for (const note of this.#onCommit) note()
+      return result
+    } catch (thrown) {
+      if (this.#db.inTransaction) this.#rollback.run()
+      for (const undo of this.#onRollback) undo()
+      throw storageError(this.#failure ?? thrown)
+    } finally {
+      this.#depth = 0
+    }
+  }
+
+  /** Runs a change and remembers its failure, so that nobody can overlook it. */
+  write(change: () => void): void {
+    try {
+      if (this.#depth > 0) {
+        // A group that only reads and votes needs no transaction.
+        if (!this.#db.inTransaction) this.#begin.run()
+        change()
+      } else this.group(() => this.write(change))
+    } catch (thrown) {
+      this.#failure ??= thrown
+      throw storageError(thrown)
+    }
+  }
+
+  /** Calls `undo` whenever a group was rolled back: what was derived from it must be read again. */
+  onRollback(undo: () => void): void {
+    this.#onRollback.push(undo)
+  }
+
+  /** Calls `note` whenever a group was stored. */
+  onCommit(note: () => void): void {
+    this.#onCommit.push(note)
+  }
+
+  /** The group that is running is on the disk before it returns. */
+  syncBeforeReply(): void {
+    this.#syncBeforeReply = true
+  }
+
+  /** Reads all of it, which takes its time. Throws `damaged` when its structure is broken. */
+  assertWhole(): void {
+    const found = this.#db.pragma('quick_check(1)', { simple: true })
+    if (found !== 'ok') throw new DfsError('damaged', `${found}`)
+  }
+
+  /** Resolves when every group that has returned is on the disk. */
+  async sync(): Promise<void> {
+    await this.#disk?.sync()
+  }
+
+  close(): void {
+    if (this.#walFile !== undefined) closeSync(this.#walFile)
+    this.#db.close()
+  }
+}

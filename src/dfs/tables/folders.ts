@@ -1,0 +1,62 @@
+/** What is summed up of the entries of each folder, so that nobody needs to count them. */
+import { fileType } from '../../wire/records.js'
+import { noVersion, type Version } from '../../wire/version.js'
+import type { AccountDatabase } from './database.js'
+
+export interface StoredFolder {
+  readonly touched: Version
+  readonly live: number
+  readonly subfolders: number
+}
+
+const emptyFolder: StoredFolder = { touched: noVersion, live: 0, subfolders: 0 }
+const folderType = fileType.folder >> 12
+
+/** An entry before or after a change; undefined where no live one is. */
+type Entry = { readonly type: number } | undefined
+
+export class FolderTable {
+  readonly #statements
+
+  constructor(db: AccountDatabase) {
+    this.#statements = prepare(db)
+  }
+
+  get(ino: number): StoredFolder {
+    return (this.#statements.getFolder.get(ino) as StoredFolder | undefined) ?? emptyFolder
+  }
+
+  /** An entry of the folder has changed. Inside a write. */
+  touch(ino: number, version: Version, before: Entry, after: Entry): void {
+    const live = Number(after !== undefined) - Number(before !== undefined)
+    const subfolders = Number(after?.type === folderType) - Number(before?.type === folderType)
+    this.#statements.touchFolder.run(ino, version, live, subfolders)
+  }
+
+  /** Inside a write. */
+  drop(ino: number): void {
+    this.#statements.dropFolder.run(ino)
+  }
+
+  /** Counts the entries anew. Inside a write. */
+  sumUp(ino: number): void {
+    const { touched } = this.get(ino)
+    this.#statements.dropFolder.run(ino)
+    this.#statements.sumUpFolder.run({ ino, touched, folderType })
+  }
+}
+
+function prepare(db: AccountDatabase) {
+  return {
+    getFolder: db.prepare('SELECT touched, live, subfolders FROM folders WHERE ino = ?'),
+    dropFolder: db.prepare('DELETE FROM folders WHERE ino = ?'),
+    touchFolder: db.prepare(`
+      INSERT INTO folders VALUES (?, ?, ?, ?) ON CONFLICT (ino) DO UPDATE SET
+        touched = max(touched, excluded.touched), live = live + excluded.live,
+        subfolders = subfolders + excluded.subfolders`),
+    sumUpFolder: db.prepare(`
+      INSERT INTO folders SELECT @ino, max(@touched, coalesce(max(version), '${noVersion}')),
+        count(ino), count(iif(type = @folderType, ino, NULL))
+      FROM entries WHERE parent = @ino`),
+  }
+}

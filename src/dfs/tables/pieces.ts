@@ -1,0 +1,154 @@
+/** The pieces that are here, and the bytes of the small ones. */
+import type { AccountDatabase } from './database.js'
+import type { SegmentTable } from './segments.js'
+
+export interface StoredPieceRow {
+  /** In bytes. */
+  readonly length: number
+  readonly checksums: readonly number[]
+  /** Where the bytes of a small piece are; null when they are in a file. */
+  readonly content: number | null
+}
+
+export interface PieceTotals {
+  readonly pieces: number
+  readonly bytes: number
+}
+
+const none = Buffer.alloc(0)
+
+export class PieceTable {
+  readonly #db: AccountDatabase
+  readonly #segments: SegmentTable
+  readonly #statements
+  /** Counted when the index opens and kept with every change. */
+  #totals: PieceTotals
+  /** As the last group left them. */
+  #storedTotals: PieceTotals
+
+  constructor(db: AccountDatabase, segments: SegmentTable) {
+    this.#db = db
+    this.#segments = segments
+    this.#statements = prepare(db)
+    this.#totals = this.#statements.totals.get() as PieceTotals
+    this.#storedTotals = this.#totals
+    db.onCommit(() => {
+      this.#storedTotals = this.#totals
+    })
+    db.onRollback(() => {
+      this.#totals = this.#storedTotals
+    })
+  }
+
+  /**
+   * Takes note of a piece that has been stored, in place of what was known of it. A small one brings
+   * its `bytes` along: they rest here and not in a file.
+   */
+  add(
+    segment: string,
+    piece: number,
+    length: number,
+    checksums: readonly number[],
+    bytes?: Buffer,
+  ): void {
+    const { putPiece, putContent, dropContent } = this.#statements
+    this.#db.write(() => {
+      const before = this.get(segment, piece)
+      if (before?.content != null) dropContent.run(before.content)
+      const content = bytes === undefined ? null : putContent.run(bytes).lastInsertRowid
+      putPiece.run(segment, piece, length, packed(checksums), content)
+      if (before === undefined) this.#segments.hold(segment, [piece])
+      this.#count(before ? 0 : 1, length - (before?.length ?? 0))
+    })
+  }
+
+  /** As `add` for small pieces of a segment of which nothing is known here. */
+  addSmall(
+    segment: string,
+    pieces: readonly { piece: number; checksums: readonly number[]; bytes: Buffer }[],
+  ): void {
+    const { putPiece, putContent } = this.#statements
+    this.#db.write(() => {
+      for (const { piece, checksums, bytes } of pieces) {
+        const { lastInsertRowid } = putContent.run(bytes)
+        putPiece.run(segment, piece, bytes.length, packed(checksums), lastInsertRowid)
+        this.#count(1, bytes.length)
+      }
+      this.#segments.hold(
+        segment,
+        pieces.map(({ piece }) => piece),
+      )
+    })
+  }
+
+  get(segment: string, piece: number): StoredPieceRow | undefined {
+    const row = this.#statements.getPiece.get(segment, piece) as
+      | { length: number; checksums: Buffer; content: number | null }
+      | undefined
+    if (row === undefined) return undefined
+    const checksums: number[] = []
+    for (let at = 0; at < row.checksums.length; at += 4) {
+      checksums.push(row.checksums.readUInt32BE(at))
+    }
+    return { length: row.length, checksums, content: row.content }
+  }
+
+  /** The bytes of a small piece, by what `get` says of it. */
+  content(content: number): Buffer {
+    return (
+      (this.#statements.getContent.get(content) as { bytes: Buffer } | undefined)?.bytes ?? none
+    )
+  }
+
+  /** A bit for every piece of the segment that is here: 1 << (piece - 1). */
+  held(segment: string): number {
+    let mask = 0
+    for (const { piece } of this.#statements.heldPieces.all(segment) as { piece: number }[]) {
+      mask |= 1 << (piece - 1)
+    }
+    return mask
+  }
+
+  remove(segment: string, piece: number): void {
+    const before = this.get(segment, piece)
+    if (before === undefined) return
+    this.#db.write(() => {
+      this.#statements.dropPiece.run(segment, piece)
+      this.#segments.unhold(segment, piece)
+      if (before.content !== null) this.#statements.dropContent.run(before.content)
+      this.#count(-1, -before.length)
+    })
+  }
+
+  totals(): PieceTotals {
+    return this.#totals
+  }
+
+  #count(pieces: number, bytes: number): void {
+    this.#totals = {
+      pieces: this.#totals.pieces + pieces,
+      bytes: this.#totals.bytes + bytes,
+    }
+  }
+}
+
+function packed(checksums: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(checksums.length * 4)
+  for (const [index, checksum] of checksums.entries()) bytes.writeUInt32BE(checksum, index * 4)
+  return bytes
+}
+
+function prepare(db: AccountDatabase) {
+  return {
+    getPiece: db.prepare(
+      'SELECT length, checksums, content FROM pieces WHERE segment = ? AND piece = ?',
+    ),
+    heldPieces: db.prepare('SELECT piece FROM pieces WHERE segment = ?'),
+    putPiece: db.prepare('INSERT OR REPLACE INTO pieces VALUES (?, ?, ?, ?, ?)'),
+    dropPiece: db.prepare('DELETE FROM pieces WHERE segment = ? AND piece = ?'),
+    getContent: db.prepare('SELECT bytes FROM contents WHERE id = ?'),
+    putContent: db.prepare('INSERT INTO contents (bytes) VALUES (?)'),
+    dropContent: db.prepare('DELETE FROM contents WHERE id = ?'),
+    totals: db.prepare('SELECT count(*) AS pieces, coalesce(sum(length), 0) AS bytes FROM pieces'),
+  }
+}

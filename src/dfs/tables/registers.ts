@@ -1,0 +1,468 @@
+/**
+ * The registers, which are inodes and entries: found by key, by folder and by version, each with a
+ * checksum, and what is derived from them kept with every change.
+ */
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { notice } from '../../log.js'
+import {
+  decodeEntry,
+  decodeInode,
+  encodeEntry,
+  entryKey,
+  inodeKey,
+  type Key,
+  parseKey,
+  type Segment,
+} from '../../wire/records.js'
+import { noVersion, type Version } from '../../wire/version.js'
+import { RecentRegisters, type StoredRegister } from '../recent-registers.js'
+import {
+  type EntryRow,
+  entryChecksum,
+  type InodeRow,
+  inodeChecksum,
+  isWholeEntry,
+  isWholeInode,
+  linksOf,
+  rottenRow,
+} from '../row-checksums.js'
+import type { AccountDatabase } from './database.js'
+import type { FolderTable } from './folders.js'
+import { nextTurn, rowsAtOnce } from './pages.js'
+import type { Reference, SegmentTable } from './segments.js'
+
+interface CheckedRegister extends StoredRegister {
+  readonly checksum: number | null
+}
+
+export interface StoredEntry {
+  readonly name: string
+  readonly version: Version
+  /** null for a tombstone. */
+  readonly ino: number | null
+  readonly type: number
+  readonly inode: StoredRegister
+}
+
+/** A register that changed; what its value is has to be asked for. */
+export interface ChangedRegister {
+  readonly key: Key
+  readonly version: Version
+  /** About what the value takes. */
+  readonly bytes: number
+  /** Of key, version and value. */
+  readonly checksum: number
+}
+
+interface Place {
+  readonly key: Key
+  readonly version: Version
+  readonly bytes: number
+}
+
+interface ListedRow {
+  readonly name: string
+  readonly version: Version
+  readonly ino: number | null
+  readonly type: number
+  readonly checksum: number
+  readonly inodeVersion: Version | null
+  readonly inodeValue: Buffer | null
+  readonly inodeChecksum: number | null
+}
+
+interface ChangedInode {
+  readonly ino: number
+  readonly version: Version
+  /** Of the value. */
+  readonly bytes: number
+}
+
+interface ChangedEntry {
+  readonly parent: number
+  readonly name: string
+  readonly version: Version
+}
+
+type NumberedInodeRow = InodeRow & { readonly ino: number }
+
+const never: CheckedRegister = { version: noVersion, value: null, checksum: null }
+const entryBytes = 9
+
+export class RegisterTable {
+  readonly #db: AccountDatabase
+  readonly #folders: FolderTable
+  readonly #segments: SegmentTable
+  readonly #statements
+  /** Registers that were found rotten and have not been restored since. */
+  readonly #rotten = new Set<Key>()
+  readonly #recent = new RecentRegisters()
+  /** A register was restored whose old value is not known: references may be counted too high. */
+  #mayMiscount = false
+  /** Live ones, counted when the index opens and kept with every change. */
+  #total: number
+  /** As the last group left it. */
+  #storedTotal: number
+
+  constructor(db: AccountDatabase, folders: FolderTable, segments: SegmentTable) {
+    this.#db = db
+    this.#folders = folders
+    this.#segments = segments
+    this.#statements = prepare(db)
+    this.#total = this.#statements.total.get() as number
+    this.#storedTotal = this.#total
+    db.onCommit(() => {
+      this.#storedTotal = this.#total
+    })
+    db.onRollback(() => {
+      this.#total = this.#storedTotal
+      this.#recent.clear()
+    })
+  }
+
+  // -- finding -----------------------------------------------------------------------------------
+
+  /** Live registers: inodes and entries. */
+  total(): number {
+    return this.#total
+  }
+
+  /** Throws `corrupt` when it has rotted: then nobody here knows even its version. */
+  get(key: Key): StoredRegister {
+    return this.recent(key) ?? this.#rot(key)
+  }
+
+  /** Undefined when it has rotted, unless it was read or written a moment ago. */
+  recent(key: Key): StoredRegister | undefined {
+    const recent = this.#recent.get(key)
+    if (recent !== undefined) return recent
+    const stored = this.whole(key)
+    if (stored !== undefined) this.#recent.set(key, stored)
+    return stored
+  }
+
+  /** As it is on the disk; undefined when it has rotted. */
+  whole(key: Key): CheckedRegister | undefined {
+    const parsed = parseKey(key)
+    if (parsed.kind === 'inode') {
+      const row = this.#inodeRow(parsed.ino)
+      if (row === undefined) return never
+      return isWholeInode(parsed.ino, row) ? row : undefined
+    }
+    const row = this.#entryRow(parsed.parent, parsed.name)
+    if (row === undefined) return never
+    if (!isWholeEntry(parsed.parent, parsed.name, row)) return undefined
+    const { version, checksum } = row
+    return { version, value: entryValue(row.ino, row.type), checksum }
+  }
+
+  inode(ino: number): StoredRegister {
+    const row = this.#inodeRow(ino)
+    if (row === undefined) return never
+    return isWholeInode(ino, row) ? row : this.#rot(inodeKey(ino))
+  }
+
+  entry(parent: number, name: string): StoredRegister {
+    const row = this.#entryRow(parent, name)
+    if (row === undefined) return never
+    if (!isWholeEntry(parent, name, row)) return this.#rot(entryKey(parent, name))
+    return { version: row.version, value: entryValue(row.ino, row.type) }
+  }
+
+  #inodeRow(ino: number): InodeRow | undefined {
+    return this.#statements.getInode.get(ino) as InodeRow | undefined
+  }
+
+  #entryRow(parent: number, name: string): EntryRow | undefined {
+    return this.#statements.getEntry.get(parent, name) as EntryRow | undefined
+  }
+
+  /** Registers that somebody came across and that have rotted. */
+  rottenKeys(): ReadonlySet<Key> {
+    return this.#rotten
+  }
+
+  #rot(key: Key): never {
+    this.#noteRotten(key)
+    throw new DfsError('corrupt', 'A register has rotted on the disk of this server')
+  }
+
+  #noteRotten(key: Key): void {
+    this.#recent.delete(key)
+    if (this.#rotten.size >= limits.badCopiesMax) return
+    if (this.#rotten.size === 0) notice(`a register has rotted on the disk: ${JSON.stringify(key)}`)
+    this.#rotten.add(key)
+  }
+
+  /**
+   * Up to `limit` entries of a folder behind the name `after`, in byte order, with their inodes. It
+   * ends earlier, but not with the first few, when the inodes together are more than `bytesMax`.
+   */
+  entries(parent: number, after: string, limit: number, bytesMax: number): StoredEntry[] {
+    const entries: StoredEntry[] = []
+    let bytes = 0
+    while (entries.length < limit && bytes <= bytesMax) {
+      const from = entries.at(-1)?.name ?? after
+      const wanted = Math.min(rowsAtOnce, limit - entries.length)
+      const rows = this.#statements.listEntries.all(parent, from, wanted) as ListedRow[]
+      for (const row of rows) {
+        const { name, version, ino, type } = row
+        if (!isWholeEntry(parent, name, row)) this.#rot(entryKey(parent, name))
+        const inode = this.#listedInode(row)
+        entries.push({ name, version, ino, type, inode })
+        bytes += inode.value?.length ?? 0
+      }
+      if (rows.length < wanted) break
+    }
+    return entries
+  }
+
+  #listedInode({ ino, inodeVersion, inodeValue, inodeChecksum }: ListedRow): StoredRegister {
+    if (ino === null || inodeVersion === null) return never
+    const row = { version: inodeVersion, value: inodeValue, checksum: inodeChecksum }
+    return isWholeInode(ino, row) ? row : this.#rot(inodeKey(ino))
+  }
+
+  /** A name in the folder with a live entry, if there is one. */
+  someLiveName(parent: number): string | undefined {
+    return (this.#statements.liveName.get(parent) as { name: string } | undefined)?.name
+  }
+
+  /** Files without a name, not written since `before`: those of programs that died, most likely. */
+  orphans(before: Version, limit: number): number[] {
+    return this.#statements.orphans.all(before, limit) as number[]
+  }
+
+  /** Registers behind (version, key) in that order; those that have rotted are left out. */
+  changes(
+    afterVersion: Version,
+    afterKey: Key,
+    limit: number,
+  ): { readonly registers: ChangedRegister[]; readonly more: boolean } {
+    // A page of nothing would begin where it ends, for ever.
+    if (limit === 0) return { registers: [], more: true }
+    const registers: ChangedRegister[] = []
+    let last = { version: afterVersion, key: afterKey }
+    for (let more = true; more && registers.length === 0; ) {
+      const places = this.#places(last.version, last.key, limit)
+      for (const { key, version, bytes } of places) {
+        const whole = this.whole(key)
+        if (whole === undefined) this.#noteRotten(key)
+        // The row is in order and the database's own index of it is not: others may be missing in it.
+        else if (whole.version !== version) rottenRow('an index')
+        else registers.push({ key, version, bytes, checksum: whole.checksum ?? 0 })
+      }
+      more = places.length === limit
+      if (!more) return { registers, more }
+      last = places.at(-1) ?? last
+    }
+    return { registers, more: true }
+  }
+
+  #places(afterVersion: Version, afterKey: Key, limit: number): Place[] {
+    // All writes of one transaction have one version: as many rows may have to be passed over, and
+    // as many more may belong to the last version of the page.
+    const some = limit + 2 * limits.transactionWritesMax
+    const inodes = this.#statements.changedInodes.all(afterVersion, some) as ChangedInode[]
+    const entries = this.#statements.changedEntries.all(afterVersion, some) as ChangedEntry[]
+    const places: Place[] = [
+      ...inodes.map(({ ino, version, bytes }) => ({ key: inodeKey(ino), version, bytes })),
+      ...entries.map(({ parent, name, version }) => ({
+        key: entryKey(parent, name),
+        version,
+        bytes: entryBytes,
+      })),
+    ]
+    return places
+      .filter(({ version, key }) => version > afterVersion || key > afterKey)
+      .sort((a, b) =>
+        a.version === b.version ? (a.key < b.key ? -1 : 1) : a.version < b.version ? -1 : 1,
+      )
+      .slice(0, limit)
+  }
+
+  // -- changing ----------------------------------------------------------------------------------
+
+  /**
+   * Stores a decided value, whatever was there, and keeps what is derived from it: the folder's
+   * summary for an entry, the references to segments for an inode. `before` is what is there, for who
+   * has just read it.
+   */
+  set(
+    key: Key,
+    version: Version,
+    value: Buffer | null,
+    before: StoredRegister = this.get(key),
+  ): void {
+    const parsed = parseKey(key)
+    this.#db.write(() => {
+      if (parsed.kind === 'inode') this.#setInode(parsed.ino, version, value, before)
+      else this.#setEntry(parsed.parent, parsed.name, version, value, before)
+      this.#recent.set(key, { version, value })
+    })
+  }
+
+  /**
+   * A decided value that was replaced before it came here. Pieces that came with the vote for it are
+   * garbage, unless something else refers to them.
+   */
+  passOver(key: Key, version: Version, value: Buffer): void {
+    if (parseKey(key).kind === 'inode') this.#segments.passOver(segmentsOf(value), version)
+  }
+
+  #setInode(ino: number, version: Version, value: Buffer | null, before: StoredRegister): void {
+    this.#segments.refer(segmentsOf(before.value), segmentsOf(value), version)
+    const checksum = inodeChecksum(ino, version, value)
+    this.#statements.putInode.run(ino, version, value, linksOf(value), checksum)
+    if (value === null) this.#folders.drop(ino)
+    this.#total += Number(value !== null) - Number(before.value !== null)
+  }
+
+  #setEntry(
+    parent: number,
+    name: string,
+    version: Version,
+    value: Buffer | null,
+    before: StoredRegister,
+  ): void {
+    const was = before.value === null ? undefined : decodeEntry(before.value)
+    const entry = value === null ? undefined : decodeEntry(value)
+    const [ino, type] = [entry?.ino ?? null, entry?.type ?? 0]
+    const checksum = entryChecksum(parent, name, { version, ino, type })
+    this.#statements.putEntry.run(parent, name, version, ino, type, checksum)
+    this.#folders.touch(parent, version, was, entry)
+    this.#total += Number(entry !== undefined) - Number(was !== undefined)
+  }
+
+  /**
+   * Puts a value in the place of one that has rotted; a version of `noVersion` says that there is no
+   * such register. What is derived from registers is summed up anew where the old value is missing.
+   */
+  restore(key: Key, version: Version, value: Buffer | null): void {
+    const parsed = parseKey(key)
+    this.#db.write(() => {
+      if (parsed.kind === 'inode') this.#statements.dropInode.run(parsed.ino)
+      else this.#statements.dropEntry.run(parsed.parent, parsed.name)
+      this.#rotten.delete(key)
+      this.#recent.delete(key)
+      if (version !== noVersion) this.set(key, version, value)
+      if (parsed.kind === 'entry') this.#folders.sumUp(parsed.parent)
+      else this.#mayMiscount = true
+      if (this.#mayMiscount && this.#rotten.size === 0) this.sumUpReferences(version)
+      this.#total = this.#statements.total.get() as number
+    })
+  }
+
+  /** Drops tombstones up to a version that all four servers agree on. */
+  dropUpTo(floor: Version): void {
+    this.#db.write(() => {
+      this.#recent.clear()
+      this.#statements.dropDeadInodes.run(floor)
+      this.#statements.dropDeadEntries.run(floor)
+    })
+  }
+
+  // -- what is derived ---------------------------------------------------------------------------
+
+  /**
+   * Walks all inodes: seldom, and only when none of them is known to be rotten, because what such a
+   * one refers to must not be taken for garbage. Inside a write.
+   */
+  sumUpReferences(version: Version): void {
+    const references = new Map<string, Reference>()
+    for (const row of this.#statements.allInodes.iterate() as IterableIterator<NumberedInodeRow>) {
+      if (!isWholeInode(row.ino, row)) this.#noteRotten(inodeKey(row.ino))
+      if (this.#rotten.size > 0) return
+      for (const segment of new Map(segmentsOf(row.value).map((one) => [one.id, one])).values()) {
+        const count = (references.get(segment.id)?.count ?? 0) + 1
+        references.set(segment.id, { segment, count })
+      }
+    }
+    this.#segments.setReferences(references, version)
+    this.#mayMiscount = false
+  }
+
+  /** Whether the segments are known that the inodes refer to, looked at a little at a time. */
+  async areReferencesRight(): Promise<boolean> {
+    for (let after = -1; ; ) {
+      const rows = this.#statements.inodesAfter.all(after, rowsAtOnce) as NumberedInodeRow[]
+      for (const row of rows) {
+        if (row.value === null || !isWholeInode(row.ino, row)) continue
+        const segments = segmentsOf(row.value)
+        if (!segments.every((segment) => this.#segments.isReferred(segment))) return false
+      }
+      after = rows.at(-1)?.ino ?? after
+      if (rows.length < rowsAtOnce) return true
+      await nextTurn()
+    }
+  }
+
+  /** Throws `damaged` when a register would not be found by its version. */
+  assertListed(): void {
+    const { inodesByRow, inodesByVersion, entriesByRow, entriesByVersion } = this.#statements
+    const isListed =
+      inodesByRow.get() === inodesByVersion.get() && entriesByRow.get() === entriesByVersion.get()
+    if (!isListed) rottenRow('an index')
+  }
+}
+
+function entryValue(ino: number | null, type: number): Buffer | null {
+  return ino === null ? null : encodeEntry({ ino, type })
+}
+
+function segmentsOf(value: Buffer | null): readonly Segment[] {
+  return value === null ? [] : decodeInode(value).segments
+}
+
+function prepare(db: AccountDatabase) {
+  return {
+    getInode: db.prepare('SELECT version, value, checksum FROM inodes WHERE ino = ?'),
+    putInode: db.prepare(
+      'INSERT OR REPLACE INTO inodes (ino, version, value, links, checksum) VALUES (?, ?, ?, ?, ?)',
+    ),
+    dropInode: db.prepare('DELETE FROM inodes WHERE ino = ?'),
+    allInodes: db.prepare('SELECT ino, version, value, checksum FROM inodes'),
+    inodesAfter: db.prepare(
+      'SELECT ino, version, value, checksum FROM inodes WHERE ino > ? ORDER BY ino LIMIT ?',
+    ),
+    orphans: db
+      .prepare('SELECT ino FROM inodes WHERE links = 0 AND version < ? ORDER BY version LIMIT ?')
+      .pluck(),
+    inodesByRow: db
+      .prepare('SELECT coalesce(sum(ino & 4294967295), 0) FROM inodes NOT INDEXED')
+      .pluck(),
+    inodesByVersion: db
+      .prepare(`
+        SELECT coalesce(sum(ino & 4294967295), 0) FROM inodes INDEXED BY inodes_version
+        WHERE version > ''`)
+      .pluck(),
+    getEntry: db.prepare(
+      'SELECT version, ino, type, checksum FROM entries WHERE parent = ? AND name = ?',
+    ),
+    putEntry: db.prepare('INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?)'),
+    dropEntry: db.prepare('DELETE FROM entries WHERE parent = ? AND name = ?'),
+    listEntries: db.prepare(`
+      SELECT e.name, e.version, e.ino, e.type, e.checksum, i.version AS inodeVersion,
+        i.value AS inodeValue, i.checksum AS inodeChecksum
+      FROM entries e LEFT JOIN inodes i ON i.ino = e.ino
+      WHERE e.parent = ? AND e.name > ? ORDER BY e.name LIMIT ?`),
+    liveName: db.prepare('SELECT name FROM entries WHERE parent = ? AND ino IS NOT NULL LIMIT 1'),
+    entriesByRow: db.prepare('SELECT count(*) FROM entries NOT INDEXED').pluck(),
+    entriesByVersion: db
+      .prepare("SELECT count(*) FROM entries INDEXED BY entries_version WHERE version > ''")
+      .pluck(),
+    changedInodes: db.prepare(`
+      SELECT ino, version, coalesce(length(value), 0) AS bytes
+      FROM inodes WHERE version >= ? ORDER BY version LIMIT ?`),
+    changedEntries: db.prepare(`
+      SELECT parent, name, version FROM entries WHERE version >= ? ORDER BY version LIMIT ?`),
+    dropDeadInodes: db.prepare('DELETE FROM inodes WHERE value IS NULL AND version <= ?'),
+    dropDeadEntries: db.prepare('DELETE FROM entries WHERE ino IS NULL AND version <= ?'),
+    total: db
+      .prepare(`
+        SELECT (SELECT count(*) FROM inodes WHERE value IS NOT NULL) +
+          (SELECT count(*) FROM entries WHERE ino IS NOT NULL)`)
+      .pluck(),
+  }
+}

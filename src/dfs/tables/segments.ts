@@ -1,0 +1,263 @@
+/**
+ * The segments of which a piece is here or to which a register refers: how many refer to them, which
+ * pieces are here, and which belong here.
+ */
+import { limits } from '../../limits.js'
+import { homeMask, maskOf } from '../../wire/placement.js'
+import type { Segment } from '../../wire/records.js'
+import { noVersion, type Version } from '../../wire/version.js'
+import type { AccountDatabase } from './database.js'
+import { nextTurn, rowsAtOnce } from './pages.js'
+import { heldSum } from './schema.js'
+import type { StateTable } from './state.js'
+
+interface SegmentRow {
+  readonly segment: string
+  readonly length: number
+  readonly md5: string
+  readonly refs: number
+}
+
+interface SummedUpRow extends SegmentRow {
+  readonly home: number
+  readonly isHeldRight: number
+}
+
+/** How many registers refer to a segment. */
+export interface Reference {
+  readonly segment: Segment
+  readonly count: number
+}
+
+const noDigest = '0'.repeat(32)
+
+export class SegmentTable {
+  readonly #db: AccountDatabase
+  readonly #state: StateTable
+  readonly #position: () => number | null
+  readonly #now: () => number
+  readonly #statements
+  /** The position that what is stored of pieces' homes was worked out for. */
+  #homePosition: number | undefined
+  /** Segments of which nothing is known here, so that who stores the first piece need not ask again. */
+  readonly #unknown = new Set<string>()
+
+  /** `position` of the server in its cluster, null while it has none; `now` in ms since 1970. */
+  constructor(
+    db: AccountDatabase,
+    state: StateTable,
+    position: () => number | null,
+    now: () => number,
+  ) {
+    this.#db = db
+    this.#state = state
+    this.#position = position
+    this.#now = now
+    this.#statements = prepare(db)
+    db.onRollback(() => {
+      this.#homePosition = undefined
+      this.#unknown.clear()
+    })
+  }
+
+  // -- references --------------------------------------------------------------------------------
+
+  /** A register that referred to `before` refers to `after`, from `version` on. Inside a write. */
+  refer(before: readonly Segment[], after: readonly Segment[], version: Version): void {
+    const old = new Set(before.map(({ id }) => id))
+    const now = this.#now()
+    for (const { id, length, md5 } of after) {
+      if (old.delete(id)) continue
+      this.#statements.refer.run(id, length, md5, now, this.#homeOf(length, md5))
+      this.#unknown.delete(id)
+    }
+    for (const id of old) this.#statements.unrefer.run(version, id)
+  }
+
+  /** What would have referred to them was replaced before it came here. */
+  passOver(segments: readonly Segment[], version: Version): void {
+    this.#db.write(() => {
+      for (const { id } of segments) this.#statements.passOver.run(version, id)
+    })
+  }
+
+  /** Puts right how many refer to each segment; `references` are all that there are. Inside a write. */
+  setReferences(references: ReadonlyMap<string, Reference>, version: Version): void {
+    const { referred, setReferences, describe } = this.#statements
+    for (const { segment, refs } of referred.all() as { segment: string; refs: number }[]) {
+      const count = references.get(segment)?.count ?? 0
+      if (refs !== count) setReferences.run(count, version, segment)
+    }
+    this.#unknown.clear()
+    for (const { segment, count } of references.values()) {
+      const { id, length, md5 } = segment
+      describe.run(id, count, length, md5, this.#now(), this.#homeOf(length, md5))
+    }
+  }
+
+  /** Whether it is known here as it is, and as referred to. */
+  isReferred({ id, length, md5 }: Segment): boolean {
+    const known = this.#statements.segmentOf.get(id) as SegmentRow | undefined
+    return known?.length === length && known.md5 === md5 && known.refs > 0
+  }
+
+  // -- pieces of them ----------------------------------------------------------------------------
+
+  /** Pieces of it have come. Inside a write. */
+  hold(segment: string, pieces: readonly number[]): void {
+    this.#statements.holdPieces.run(segment, maskOf(pieces), this.#now())
+    this.#unknown.delete(segment)
+  }
+
+  /** A piece of it has gone. Inside a write. */
+  unhold(segment: string, piece: number): void {
+    this.#statements.dropHeld.run(maskOf([piece]), segment)
+  }
+
+  /** Looks anew which pieces are here. Inside a write. */
+  sumUpHeld(): void {
+    this.#statements.sumUpHeld.run()
+  }
+
+  /** Whether what is summed up of pieces is right, looked at a little at a time. */
+  async areSumsRight(): Promise<boolean> {
+    for (let after = ''; ; ) {
+      const rows = this.#statements.summedUp.all(after, rowsAtOnce) as SummedUpRow[]
+      const isRight = ({ refs, length, md5, home, isHeldRight }: SummedUpRow): boolean =>
+        isHeldRight === 1 && (refs <= 0 || home === this.#homeOf(length, md5))
+      if (!rows.every(isRight)) return false
+      after = rows.at(-1)?.segment ?? after
+      if (rows.length < rowsAtOnce) return true
+      await nextTurn()
+    }
+  }
+
+  /** Whether a piece of it is here, or a register refers to it. */
+  knows(segment: string): boolean {
+    if (this.#unknown.has(segment)) return false
+    if (this.#statements.segment.get(segment) !== undefined) return true
+    if (this.#unknown.size >= limits.unknownSegmentsMax) this.#unknown.clear()
+    this.#unknown.add(segment)
+    return false
+  }
+
+  /** A register refers to it, and just the pieces of it that belong here are here. */
+  isPlaced(segment: string): boolean {
+    this.#settleHomes()
+    return this.#statements.placed.get(segment) !== undefined
+  }
+
+  /**
+   * Segments behind the id `after`, in order: all, or only those referred to of which other pieces are
+   * here than belong here.
+   */
+  after(
+    after: string,
+    misplacedOnly: boolean,
+    limit: number,
+  ): { readonly segment: Segment; readonly referred: boolean }[] {
+    if (misplacedOnly) this.#settleHomes()
+    const { misplaced, segments } = this.#statements
+    const rows = (misplacedOnly ? misplaced : segments).all(after, limit) as SegmentRow[]
+    return rows.map(({ segment, length, md5, refs }) => ({
+      segment: { id: segment, length, md5: md5 === '' ? noDigest : md5 },
+      referred: refs > 0,
+    }))
+  }
+
+  /** How many are misplaced. */
+  misplacedTotal(): number {
+    this.#settleHomes()
+    return (this.#statements.misplacedCount.get() as { count: number }).count
+  }
+
+  /** The bits of the pieces that belong here; none while nobody knows where this server stands. */
+  #homeOf(length: number, md5: string): number {
+    this.#settleHomes()
+    const position = this.#position()
+    return position === null ? 0 : homeMask(position, length, md5)
+  }
+
+  /**
+   * A server learns its position after its first account is opened, and an index of an older program
+   * does not say where pieces belong: then that is worked out for all segments.
+   */
+  #settleHomes(): void {
+    const position = this.#position()
+    if (position === null || position === this.#homePosition) return
+    this.#homePosition = position
+    if (this.#state.get('position') === position) return
+    this.#db.write(() => {
+      this.#statements.setHomes.run(position)
+      this.#state.set('position', position)
+    })
+  }
+
+  /**
+   * Segments that nothing refers to: those whose last reference went by a version up to `released`,
+   * and those never referred to that came before `abandonedMs` (since 1970).
+   */
+  dead(released: Version, abandonedMs: number, limit: number): string[] {
+    const { released: gone, abandoned } = this.#statements
+    const rows = [...gone.all(released, limit), ...abandoned.all(Math.floor(abandonedMs), limit)]
+    return (rows as { segment: string }[]).map(({ segment }) => segment)
+  }
+
+  /** Forgets a dead segment; its pieces must have been removed. */
+  forget(segment: string): void {
+    this.#db.write(() => this.#statements.forgetSegment.run(segment))
+  }
+}
+
+function prepare(db: AccountDatabase) {
+  db.define('home_mask', (position, length, md5) =>
+    homeMask(position as number, length as number, md5 as string),
+  )
+  return {
+    refer: db.prepare(`
+      INSERT INTO segments VALUES (?, 1, 0, ?, ?, '${noVersion}', ?, ?)
+      ON CONFLICT (segment) DO UPDATE SET
+        refs = refs + 1, length = excluded.length, md5 = excluded.md5, home = excluded.home`),
+    unrefer: db.prepare('UPDATE segments SET refs = refs - 1, released = ? WHERE segment = ?'),
+    passOver: db.prepare(
+      'UPDATE segments SET released = max(released, ?) WHERE segment = ? AND refs = 0',
+    ),
+    referred: db.prepare('SELECT segment, refs FROM segments WHERE refs <> 0'),
+    setReferences: db.prepare(
+      'UPDATE segments SET refs = ?, released = max(released, ?) WHERE segment = ?',
+    ),
+    describe: db.prepare(`
+      INSERT INTO segments VALUES (?, ?, 0, ?, ?, '${noVersion}', ?, ?)
+      ON CONFLICT (segment) DO UPDATE SET
+        refs = excluded.refs, length = excluded.length, md5 = excluded.md5, home = excluded.home`),
+    segmentOf: db.prepare('SELECT segment, length, md5, refs FROM segments WHERE segment = ?'),
+    holdPieces: db.prepare(`
+      INSERT INTO segments VALUES (?, 0, ?, 0, '', '${noVersion}', ?, 0)
+      ON CONFLICT (segment) DO UPDATE SET held = held | excluded.held`),
+    dropHeld: db.prepare('UPDATE segments SET held = held & ~? WHERE segment = ?'),
+    sumUpHeld: db.prepare(`UPDATE segments SET held = ${heldSum}`),
+    summedUp: db.prepare(`
+      SELECT segment, length, md5, refs, home, held = ${heldSum} AS isHeldRight
+      FROM segments WHERE segment > ? ORDER BY segment LIMIT ?`),
+    segment: db.prepare('SELECT 1 FROM segments WHERE segment = ?').pluck(),
+    placed: db
+      .prepare('SELECT 1 FROM segments WHERE segment = ? AND refs > 0 AND held = home')
+      .pluck(),
+    segments: db.prepare(`
+      SELECT segment, length, md5, refs FROM segments WHERE segment > ? ORDER BY segment LIMIT ?`),
+    misplaced: db.prepare(`
+      SELECT segment, length, md5, refs FROM segments
+      WHERE refs > 0 AND held <> home AND segment > ? ORDER BY segment LIMIT ?`),
+    misplacedCount: db.prepare(
+      'SELECT count(*) AS count FROM segments WHERE refs > 0 AND held <> home',
+    ),
+    setHomes: db.prepare('UPDATE segments SET home = home_mask(?, length, md5) WHERE refs > 0'),
+    released: db.prepare(`
+      SELECT segment FROM segments
+      WHERE refs = 0 AND released > '${noVersion}' AND released <= ? LIMIT ?`),
+    abandoned: db.prepare(`
+      SELECT segment FROM segments
+      WHERE refs = 0 AND released = '${noVersion}' AND met < ? LIMIT ?`),
+    forgetSegment: db.prepare('DELETE FROM segments WHERE segment = ? AND refs = 0'),
+  }
+}

@@ -40,6 +40,8 @@ export interface Handle {
   /** On the monotonic clock; and how many reads have not been answered yet. */
   lastReadMs: number
   readsUnderWay: number
+  /** No program has it any more. */
+  isClosing: boolean
 }
 
 /** A reader that was heard of so lately is still reading. */
@@ -53,6 +55,8 @@ export class OpenFile implements Holder {
   /** For people. */
   name: string
   readonly handles = new Set<Handle>()
+  /** While its last handles are closed with something that is not stored: until that is, or given up. */
+  ending: Promise<void> | undefined
   /** The latest that this mount knows. */
   node: Node
   /** No name refers to it: it goes when the last handle does. */

@@ -76,6 +76,7 @@ export class OpenFiles {
       pinned: undefined,
       lastReadMs: this.#tools.clock.monotonic(),
       readsUnderWay: 0,
+      isClosing: false,
     }
     file.handles.add(handle)
     try {
@@ -107,9 +108,21 @@ export class OpenFiles {
   }
 
   /** The last of the handles takes what is not stored yet with it: to the servers or to recovery. */
-  async close(handle: Handle): Promise<void> {
+  close(handle: Handle): Promise<void> {
     const { file } = handle
     handle.readAhead.close()
+    handle.isClosing = true
+    const closed = this.#close(handle)
+    if (!file.isDirty || [...file.handles].some(({ isClosing }) => !isClosing)) return closed
+    const ending = closed.finally(() => {
+      if (file.ending === ending) file.ending = undefined
+    })
+    file.ending = ending
+    return ending
+  }
+
+  async #close(handle: Handle): Promise<void> {
+    const { file } = handle
     if (handle.canWrite && file.isDirty) await this.#commitQuietly(file)
     file.handles.delete(handle)
     await this.#dropUnused(file)
@@ -225,9 +238,16 @@ export class OpenFiles {
     return range.size
   }
 
-  /** Lets those who read an older version come to its end, and says what there is then. */
+  /**
+   * Lets those who read an older version come to its end, and what a close is storing, or could not
+   * store, be stored or given up; says what there is then.
+   */
   async #settled(found: Node): Promise<{ node: Node; known: OpenFile | undefined }> {
     const file = this.#files.get(found.ino)
+    if (file?.ending !== undefined) {
+      await file.ending
+      return this.#settled(await this.#client.namespace.node(found.ino, true))
+    }
     if (file === undefined || !file.differsFrom(found) || !file.isBeingRead) {
       return { node: found, known: file }
     }

@@ -289,6 +289,26 @@ t.test('a close reports what could not be stored, and the last one keeps it', as
   await until(() => client.cluster.voters.length === 4)
 })
 
+t.test(
+  'who opens a file whose last close fails does not see what is about to be given up',
+  async (t) => {
+    await make('given-up')
+    await write(filesystem, 'given-up', 'stored')
+    const handle = await open(filesystem, 'given-up', O_RDWR | O_TRUNC)
+    await filesystem.write(handle, 0, Buffer.from('never stored'))
+    await servers.kill(1, 3)
+    await until(() => client.cluster.voters.length === 2)
+    await t.rejects(filesystem.files.flush(handle), { code: 'readOnly' })
+    const closed = filesystem.files.close(handle)
+    const reader = await open(filesystem, 'given-up', O_RDONLY)
+    t.equal(`${await filesystem.files.read(reader, 0, 100)}`, 'stored')
+    await filesystem.files.close(reader)
+    await closed
+    await Promise.all([servers.start(1), servers.start(3)])
+    await until(() => client.cluster.voters.length === 4)
+  },
+)
+
 t.test('what is written while the rest is given up is not given up with it', async (t) => {
   await make('again')
   const handle = await open(filesystem, 'again', O_RDWR)

@@ -24,6 +24,8 @@ export interface FolderPage {
 }
 
 export class FolderReader {
+  /** Hears of a folder that was read because of its names, if a page holds all of them. */
+  onRead: (folder: number, names: readonly ListedName[]) => void = () => {}
   readonly #registers: Registers
   readonly #lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>
   readonly #cache: NodeCache
@@ -87,8 +89,9 @@ export class FolderReader {
     const pagesMax = 2 + live / limits.knownNamesPerPageMin
     let after = ''
     for (let count = 0; count < pagesMax; count += 1) {
-      const { end, more, undecided } = await this.page(folder, after, true)
+      const { entries, end, more, undecided } = await this.page(folder, after, true)
       if (undecided.size > 0) return false
+      if (!more && count === 0) this.onRead(folder, entries)
       if (!more) return true
       after = end
     }

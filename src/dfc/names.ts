@@ -56,6 +56,10 @@ export class Names {
 
   // -- for who asks ------------------------------------------------------------------------------
 
+  set onFolderRead(listener: FolderReader['onRead']) {
+    this.#folders.onRead = listener
+  }
+
   /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */
   absentForMs(parent: number, name: string): number {
     return this.certain(parent, name) === null ? this.#lease.aloneForMs : 0

@@ -20,6 +20,7 @@ import { noVersion } from '../wire/version.js'
 import { Changes, exactly, type Plan, type Planner } from './changes.js'
 import type { Cluster } from './cluster.js'
 import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
+import type { FolderReader } from './folder-reader.js'
 import { assertHeld } from './held-segments.js'
 import { type Keep, KeptFiles } from './kept-files.js'
 import type { Lease } from './lease.js'
@@ -82,6 +83,11 @@ export class Namespace {
   /** Calls `listener` when other clients are about to be let in, and a time that was told is over. */
   set onCompany(listener: () => void) {
     this.#lease.onEnd = listener
+  }
+
+  /** Calls `listener` when a small folder was read as a whole, because some of its names were asked for. */
+  set onFolderRead(listener: FolderReader['onRead']) {
+    this.#names.onFolderRead = listener
   }
 
   /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */

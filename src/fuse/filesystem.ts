@@ -95,6 +95,7 @@ export class Filesystem {
     this.acl = options.acl
     this.kernel = new KernelView(clock)
     this.#namespace.onCompany = () => this.kernel.takeNames?.()
+    this.#namespace.onFolderRead = (folder, names) => this.#siblings.note(folder, names)
     const tools = {
       content: client.content,
       namespace: client.namespace,

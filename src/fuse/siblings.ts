@@ -1,7 +1,7 @@
 /**
  * Notices that the small files of a folder are opened one after the other, in the order in which they
- * were listed, as `grep -r`, `cp -r` and `tar` do, and names those that will be next: what is in them
- * can then be fetched before it is asked for.
+ * are listed, as `grep -r`, `cp -r`, `tar` and `*` in a shell do, and names those that will be next: what
+ * is in them can then be fetched before it is asked for.
  */
 import { LRUCache } from 'lru-cache'
 import type { ListedName, Node } from '../dfc/node.js'

@@ -128,6 +128,8 @@ t.test('a folder of which many names are asked for is read as a whole', async (t
   await first.close()
   const client = await connect(t, servers, true)
   await client.namespace.lookup(rootIno, 'folder')
+  const heard: string[][] = []
+  client.namespace.onFolderRead = (_, listed) => void heard.push(listed.map(({ name }) => name))
   const counts = countRequests(client)
   const found = await Promise.all(
     names.map((name) =>
@@ -141,6 +143,7 @@ t.test('a folder of which many names are asked for is read as a whole', async (t
   await t.rejects(client.namespace.lookup(folder.ino, 'g'), { code: 'notFound' })
   t.ok((counts.get('lookup') ?? 0) <= 8, `${counts.get('lookup')} look-ups`)
   t.equal(counts.get('list'), 2)
+  t.same(heard, [names.filter((name) => name !== 'f7').sort()])
 })
 
 t.test(

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { msEach, work } from '../order.js'
 import { time } from '../programs.js'
 import type { Scale } from '../scale.js'
-import type { Site, Work } from '../work.js'
+import type { Site, Step, Work } from '../work.js'
 import { clusterOf } from './cluster-of.js'
 
 const writers = 4
@@ -32,36 +32,29 @@ export function many({ manyFiles, files }: Scale): Work {
       of: Math.ceil(of / writers),
       prefix: '0-',
     })
+  const making = (name: string, count: number): Step => ({
+    title: `make ${count} files in folders of 1000`,
+    unit: 's',
+    run: async (site) => {
+      const startMs = performance.now()
+      await fillTree(treeIn(site, name), count)
+      return (performance.now() - startMs) / 1000
+    },
+  })
   return {
     name: 'many',
     rounds: 1,
     secondsMax,
     oursOnly: true,
     steps: [
-      {
-        title: `make ${few} files in folders of 1000`,
-        unit: 's',
-        run: async (site) => {
-          const startMs = performance.now()
-          await fillTree(treeIn(site, 'few'), few)
-          return (performance.now() - startMs) / 1000
-        },
-      },
+      making('few', few),
       {
         title: `look up ${files} of them, cold`,
         unit: 'ms each',
         cold: true,
         run: (site) => lookUps(site, 'few', few),
       },
-      {
-        title: `make ${manyFiles} files in folders of 1000`,
-        unit: 's',
-        run: async (site) => {
-          const startMs = performance.now()
-          await fillTree(treeIn(site, 'many'), manyFiles)
-          return (performance.now() - startMs) / 1000
-        },
-      },
+      making('many', manyFiles),
       {
         title: 'most memory of the mount so far',
         unit: 'MiB',

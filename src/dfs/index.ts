@@ -27,6 +27,7 @@ export class AccountIndex {
   readonly #db: AccountDatabase
   readonly #now: () => number
   #closed = false
+  #isOnDisk = false
   #boot: string | undefined
 
   private constructor(path: string, position: () => number | null, now: () => number) {
@@ -147,22 +148,26 @@ export class AccountIndex {
     return this.#db.sync()
   }
 
-  close(): void {
-    if (this.#closed) return
+  /** True when all that was answered is on the disk. */
+  close(): boolean {
+    if (this.#closed) return this.#isOnDisk
     this.#closed = true
-    if (this.#boot !== undefined) this.#closeClean()
+    if (this.#boot !== undefined) this.#isOnDisk = this.#closeClean()
     this.#db.close()
+    return this.#isOnDisk
   }
 
-  /** A full disk may keep this from being noted: then the next boot is careful for nothing. */
-  #closeClean(): void {
+  /** A full disk may keep this from being noted: then the next boot is careful. */
+  #closeClean(): boolean {
     try {
       this.group(() => {
         this.state.set('open', '')
         this.syncBeforeReply()
       })
+      return true
     } catch (error) {
       debugDfs('%s: not closed cleanly: %o', this.#db.name, error)
+      return false
     }
   }
 }

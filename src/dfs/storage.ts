@@ -126,8 +126,8 @@ function openFolder(
   syncFolder(own)
   if (isNew) syncFolder(folder)
   const close = (): void => {
-    index.close()
-    votes.close()
+    const isOnDisk = index.close()
+    votes.close(isOnDisk)
   }
   return { index, pieces, votes, boot: bootId(), file, close }
 }

@@ -28,7 +28,8 @@ export interface VoteLog {
   readonly hasRotted: boolean
   /** All entries are in the index: they may go, now or later. */
   clear(): void
-  close(): void
+  /** `isIndexOnDisk`: nothing is needed any more that was cleared. */
+  close(isIndexOnDisk: boolean): void
 }
 
 const { O_CREAT, O_RDWR } = constants
@@ -122,9 +123,9 @@ export class FileVoteLog implements VoteLog {
   }
 
   /** What is needed no more leaves nothing behind. */
-  close(): void {
+  close(isIndexOnDisk: boolean): void {
     closeSync(this.#file)
-    if (!this.#isNeeded) rmSync(this.#path, { force: true })
+    if (isIndexOnDisk && !this.#isNeeded) rmSync(this.#path, { force: true })
   }
 
   get #isFull(): boolean {

@@ -1,4 +1,3 @@
-import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -7,11 +6,9 @@ import { MemoryPieces } from '../../src/dfs/memory-pieces.js'
 import { PageMemory } from '../../src/dfs/page-memory.js'
 import { keepsTheContract, survivesAFullDisk } from '../fixtures/piece-store-contract.js'
 import { Seeded } from '../fixtures/seeded.js'
+import { mountSmallDisk, noSmallDisk } from '../fixtures/small-disk.js'
 
 const segment = 'ab112233445566778899aabbccddeeff'
-
-/** Whether a small file system can be mounted here. */
-const canMount = spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'x', '/mnt']).status === 0
 
 t.test('a folder of the disk keeps the contract', async (t) => {
   await keepsTheContract(t, (t) => new FolderPieces(t.testdir({})))
@@ -76,14 +73,14 @@ t.test('the memory survives being full', async (t) => {
   await survivesAFullDisk(t, new MemoryPieces(() => 0, 1_000_000))
 })
 
-t.test('a folder survives a full disk', { skip: !canMount && 'needs root' }, async (t) => {
+t.test('a folder survives a full disk', { skip: noSmallDisk }, async (t) => {
   const folder = t.testdir({})
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', folder])
+  const takeOff = mountSmallDisk(folder, '1m')
   try {
     await survivesAFullDisk(t, new FolderPieces(folder))
     t.same(readdirSync(join(folder, 'uploads')), [])
   } finally {
-    execFileSync('umount', [folder])
+    takeOff()
   }
 })
 

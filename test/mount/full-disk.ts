@@ -1,22 +1,21 @@
 /** A server whose disk is full: what does not fit is refused, and nothing that was there is harmed. */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses, until } from '../fixtures/servers.js'
-
-const canMount = spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'x', '/mnt']).status === 0
+import { mountSmallDisk, noSmallDisk } from '../fixtures/small-disk.js'
 
 t.setTimeout(240_000)
-t.test('a full disk on one server', { skip: !canMount && 'needs root' }, async (t) => {
+t.test('a full disk on one server', { skip: noSmallDisk }, async (t) => {
   const servers = await startServerProcesses(t)
   const [, folder = ''] = servers.folders
   // The small disk begins with what the server has: an empty one would have to be filled first.
   await servers.kill(1)
   execFileSync('mv', [folder, `${folder}.before`])
   execFileSync('mkdir', [folder])
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', folder])
+  const takeOff = mountSmallDisk(folder, '24m')
   try {
     execFileSync('cp', ['-a', `${folder}.before/.`, folder])
     await servers.start(1)
@@ -42,6 +41,6 @@ t.test('a full disk on one server', { skip: !canMount && 'needs root' }, async (
   } finally {
     // The fixtures are removed before what a teardown does.
     await servers.kill(1)
-    execFileSync('umount', ['--lazy', folder])
+    takeOff()
   }
 })

@@ -1,16 +1,9 @@
 import t from 'tap'
-import type { Clock } from '../../src/clock.js'
-import { systemClock } from '../../src/clock.js'
 import { build, wholeSlice } from '../../src/dfc/extents.js'
 import type { Content } from '../../src/dfc/node.js'
 import { isPrefix, sameContent } from '../../src/fuse/content-equality.js'
 import { KernelView } from '../../src/fuse/kernel-view.js'
-
-/** The system's clock, but its monotonic time stands still until it is told to go on. */
-function standingClock(): Clock & { nowMs: number } {
-  const clock = { ...systemClock, nowMs: 0, monotonic: () => clock.nowMs }
-  return clock
-}
+import { StandingClock } from '../fixtures/standing-clock.js'
 
 function contentOf(...digits: readonly string[]): Content {
   const segments = digits.map((digit) => ({
@@ -33,7 +26,7 @@ t.test('contents are the same when their slices are', async (t) => {
 })
 
 t.test('at an open the kernel asks anew for attributes that are of another content', async (t) => {
-  const kernel = new KernelView(standingClock())
+  const kernel = new KernelView(new StandingClock())
   const taken: number[] = []
   kernel.takeAttributes = (ino) => taken.push(ino)
   kernel.correct(5, contentOf('1'))
@@ -48,18 +41,18 @@ t.test('at an open the kernel asks anew for attributes that are of another conte
 })
 
 t.test('after a second the kernel asks by itself', async (t) => {
-  const clock = standingClock()
+  const clock = new StandingClock()
   const kernel = new KernelView(clock)
   const taken: number[] = []
   kernel.takeAttributes = (ino) => taken.push(ino)
   kernel.tell(5, contentOf('1'))
-  clock.nowMs = 2000
+  clock.pass(2000)
   kernel.correct(5, contentOf('2'))
   t.same(taken, [])
 })
 
 t.test('pages belong to a file and a content', async (t) => {
-  const kernel = new KernelView(standingClock())
+  const kernel = new KernelView(new StandingClock())
   t.notOk(kernel.hasPagesOf(5, contentOf('1')))
   kernel.setPages(5, contentOf('1'))
   t.ok(kernel.hasPagesOf(5, contentOf('1')))
@@ -68,7 +61,7 @@ t.test('pages belong to a file and a content', async (t) => {
 })
 
 t.test('of what was given up the kernel keeps neither pages nor size', async (t) => {
-  const kernel = new KernelView(standingClock())
+  const kernel = new KernelView(new StandingClock())
   const taken: number[] = []
   kernel.takeAttributes = (ino) => taken.push(ino)
   kernel.setPages(5, contentOf('1'))
@@ -78,7 +71,7 @@ t.test('of what was given up the kernel keeps neither pages nor size', async (t)
 })
 
 t.test('a file is known by the name that it was told under last', async (t) => {
-  const kernel = new KernelView(standingClock())
+  const kernel = new KernelView(new StandingClock())
   kernel.tellPlace(5, 1, 'f')
   kernel.tellPlace(5, 1, 'g')
   kernel.forgetPlace(5, 1, 'f')

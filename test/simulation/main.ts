@@ -9,7 +9,7 @@ import { fork } from 'node:child_process'
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { runMutants } from './mutants.js'
-import { type Focus, runSeed } from './world.js'
+import { focuses, runSeed } from './world.js'
 
 const { values } = parseArgs({
   options: {
@@ -29,7 +29,10 @@ const { values } = parseArgs({
 
 const first = Number(values.seed ?? Math.floor(Date.now() / 1000) % 1_000_000_000)
 const count = Number(values.seeds)
-const focus = values.focus as Focus | undefined
+const focus = focuses.find((one) => one === values.focus)
+if (values.focus !== undefined && focus === undefined) {
+  throw new Error(`--focus: expected one of ${focuses.join(', ')}, got ${values.focus}`)
+}
 const processes = Math.min(Number(values.processes), Math.max(1, Math.floor(count / 20)))
 
 if (values.mutants)

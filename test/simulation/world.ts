@@ -31,7 +31,8 @@ import { currentOperation, Tap } from './tap.js'
  * What a run is most about. `ballots`: many clients, few names, and commits that reach two servers.
  * `repairs`: disks are lost and everything is swept as soon as it can be.
  */
-export type Focus = 'everything' | 'ballots' | 'repairs'
+export const focuses = ['everything', 'ballots', 'repairs'] as const
+export type Focus = (typeof focuses)[number]
 
 /** The frame of a run, drawn from its seed. */
 export interface Plan {

@@ -1,15 +1,14 @@
 /**
  * Puts a mount into the kernel's tree. fusermount3 does it, as it may for ordinary users, and hands
- * over the open device through a socket as fuse_session_mount of libfuse has it: Node can make no pair
- * of sockets and receive no descriptor, so these two system calls are made directly.
+ * over the open device through a socket as fuse_session_mount of libfuse has it.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants } from 'node:fs'
 import { access, readFile } from 'node:fs/promises'
-import koffi from 'koffi'
 import { DfsError } from '../../errors.js'
 import { payloadBytesMax } from './protocol.js'
+import { receiveDescriptor, socketPair } from './system-calls.js'
 
 export interface AttachOptions {
   readonly mountpoint: string
@@ -34,7 +33,10 @@ export async function attach(options: AttachOptions): Promise<number> {
   const [ours, theirs] = socketPair()
   try {
     await runHelper(options, theirs)
-    return receiveDescriptor(ours)
+    // It has sent it before it ended.
+    const received = receiveDescriptor(ours)
+    if (received === undefined) throw complaint(`${helper} did not hand over ${device}`)
+    return received
   } finally {
     closeSync(ours)
   }
@@ -78,63 +80,6 @@ async function runHelper(options: AttachOptions, socket: number): Promise<void> 
     throw complaint(`${helper} is missing: install FUSE 3 (Debian: apt-get install fuse3)`, cause)
   })) as [number | null]
   if (code !== 0) throw complaint(said.trim() || `${helper} ended with ${code}`)
-}
-
-// ---- unix(7), recvmsg(2) -------------------------------------------------------------------------
-
-const libc = koffi.load(null)
-koffi.struct('iovec', { base: 'void *', length: 'size_t' })
-koffi.struct('msghdr', {
-  name: 'void *',
-  nameLength: 'uint32_t',
-  parts: 'iovec *',
-  partCount: 'size_t',
-  control: 'void *',
-  controlLength: 'size_t',
-  flags: 'int',
-})
-const socketpair = libc.func('int socketpair(int, int, int, _Out_ int *)')
-const recvmsg = libc.func('long recvmsg(int, _Inout_ msghdr *, int)')
-
-const unixFamily = 1
-const streamSocket = 1
-const closeOnExec = 0o2000000
-const closeReceivedOnExec = 0x4000_0000
-/** struct cmsghdr: its length, the level SOL_SOCKET and the type SCM_RIGHTS, then the descriptors. */
-const controlHeaderBytes = 16
-const oneDescriptorBytes = controlHeaderBytes + 4
-const socketLevel = 1
-const rights = 1
-
-function socketPair(): readonly [number, number] {
-  const pair: [number, number] = [-1, -1]
-  if (socketpair(unixFamily, streamSocket | closeOnExec, 0, pair) !== 0) {
-    throw complaint('no pair of sockets could be made')
-  }
-  return pair
-}
-
-/** The helper has sent it before it ended. */
-function receiveDescriptor(socket: number): number {
-  const bytes = Buffer.alloc(1)
-  const control = Buffer.alloc(64)
-  const message = {
-    name: null,
-    nameLength: 0,
-    parts: [{ base: bytes, length: bytes.length }],
-    partCount: 1,
-    control,
-    controlLength: control.length,
-    flags: 0,
-  }
-  const received = recvmsg(socket, message, closeReceivedOnExec)
-  const isDescriptor =
-    received === 1 &&
-    message.controlLength >= oneDescriptorBytes &&
-    control.readUInt32LE(8) === socketLevel &&
-    control.readUInt32LE(12) === rights
-  if (!isDescriptor) throw complaint(`${helper} did not hand over ${device}`)
-  return control.readInt32LE(controlHeaderBytes)
 }
 
 function complaint(message: string, cause?: unknown): DfsError {

@@ -3,12 +3,13 @@
  * read in the event loop like a socket, without a thread in between, which costs a third of the CPU
  * time and has two changes of threads less for each request.
  */
-import { writeSync, writevSync } from 'node:fs'
+import { closeSync, writeSync, writevSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { debugFuse } from '../../log.js'
 import type { Answer } from './answers.js'
 import { outHeaderBytes, requestBytesMax } from './protocol.js'
 import type { Unique } from './request.js'
+import { moveTo, socketPair } from './system-calls.js'
 
 export interface DeviceEvents {
   /**
@@ -31,10 +32,13 @@ export class Device {
   readonly #spare: Buffer<ArrayBuffer>[] = []
   #buffer = Buffer.allocUnsafeSlow(requestBytesMax)
 
+  /** `fd` is the device's from now on. */
   constructor(fd: number, { onRequest, onEnd }: DeviceEvents) {
-    this.#fd = fd
+    const [place, other] = socketPair()
+    closeSync(other)
+    this.#fd = place
     this.#socket = new Socket({
-      ...({ handle: pollableOf(fd) } as object),
+      fd: place,
       readable: true,
       writable: false,
       onread: {
@@ -45,6 +49,9 @@ export class Device {
         },
       },
     })
+    // A socket of Node takes descriptors of sockets and pipes only, but then reads what is behind the
+    // number: the device takes the place of one before the event loop has looked at it.
+    moveTo(place, fd)
     this.#socket.on('error', (error) => debugFuse('device: %o', error))
     this.#socket.on('close', onEnd)
     this.#socket.resume()
@@ -110,22 +117,4 @@ function header(out: Buffer, bytes: number, error: number, { low, high }: Unique
   out.writeUInt32LE(low, 8)
   out.writeUInt32LE(high, 12)
   return bytes
-}
-
-interface PipeBinding {
-  readonly Pipe: new (type: number) => { open(fd: number): number }
-  readonly constants: { readonly SOCKET: number }
-}
-
-/**
- * A handle by which libuv polls and reads the descriptor. net.Socket takes descriptors of sockets and
- * pipes only; the handle that it makes of those does the same for a device.
- */
-function pollableOf(fd: number): object {
-  const { binding } = process as unknown as { binding(name: 'pipe_wrap'): PipeBinding }
-  const { Pipe, constants } = binding('pipe_wrap')
-  const pipe = new Pipe(constants.SOCKET)
-  const error = pipe.open(fd)
-  if (error !== 0) throw new Error(`the device cannot be polled: ${error}`)
-  return pipe
 }

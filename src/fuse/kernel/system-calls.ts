@@ -1,0 +1,78 @@
+/**
+ * The system calls that a mount needs and Node has not: pairs of sockets, descriptors that come through
+ * one, and one descriptor in the place of another.
+ */
+import { closeSync } from 'node:fs'
+import koffi from 'koffi'
+import { DfsError } from '../../errors.js'
+
+const libc = koffi.load(null)
+koffi.struct('iovec', { base: 'void *', length: 'size_t' })
+koffi.struct('msghdr', {
+  name: 'void *',
+  nameLength: 'uint32_t',
+  parts: 'iovec *',
+  partCount: 'size_t',
+  control: 'void *',
+  controlLength: 'size_t',
+  flags: 'int',
+})
+const socketpair = libc.func('int socketpair(int, int, int, _Out_ int *)')
+const recvmsg = libc.func('long recvmsg(int, _Inout_ msghdr *, int)')
+const dup3 = libc.func('int dup3(int, int, int)')
+const fcntl = libc.func('int fcntl(int, int, ...)')
+
+const unixFamily = 1
+const streamSocket = 1
+const closeOnExec = 0o2000000
+const nonBlocking = 0o4000
+const closeReceivedOnExec = 0x4000_0000
+const setStatusFlags = 4
+/** struct cmsghdr: its length, the level SOL_SOCKET and the type SCM_RIGHTS, then the descriptors. */
+const controlHeaderBytes = 16
+const oneDescriptorBytes = controlHeaderBytes + 4
+const socketLevel = 1
+const rights = 1
+
+/** Two ends of a stream, socketpair(2). */
+export function socketPair(): readonly [number, number] {
+  const pair: [number, number] = [-1, -1]
+  if (socketpair(unixFamily, streamSocket | closeOnExec, 0, pair) !== 0) {
+    throw new DfsError('tooManyOpen', 'no pair of sockets could be made')
+  }
+  return pair
+}
+
+/** A descriptor that was sent through `socket`, unix(7); undefined when none has come. */
+export function receiveDescriptor(socket: number): number | undefined {
+  const bytes = Buffer.alloc(1)
+  const control = Buffer.alloc(64)
+  const message = {
+    name: null,
+    nameLength: 0,
+    parts: [{ base: bytes, length: bytes.length }],
+    partCount: 1,
+    control,
+    controlLength: control.length,
+    flags: 0,
+  }
+  const received = recvmsg(socket, message, closeReceivedOnExec)
+  const isDescriptor =
+    received === 1 &&
+    message.controlLength >= oneDescriptorBytes &&
+    control.readUInt32LE(8) === socketLevel &&
+    control.readUInt32LE(12) === rights
+  return isDescriptor ? control.readInt32LE(controlHeaderBytes) : undefined
+}
+
+/**
+ * What `descriptor` has open is from now on behind the number `place`, whose file is closed, and reading it
+ * does not block. dup(2), fcntl(2).
+ */
+export function moveTo(place: number, descriptor: number): void {
+  const isMoved =
+    fcntl(descriptor, setStatusFlags, 'int', nonBlocking) === 0 &&
+    dup3(descriptor, place, closeOnExec) === place
+  if (!isMoved) throw new DfsError('io', 'a descriptor cannot be moved')
+  closeSync(descriptor)
+}

@@ -101,6 +101,8 @@ export const limits = {
   slowRequestsMax: 256,
   blockCacheBytesMax: 64 * MiB,
   registerCacheEntriesMax: 50_000,
+  /** For names that left that cache, two bytes and more for each: what is not among them is not there. */
+  forgottenNamesBytesMax: 8 * MiB,
   cacheLifeMs: 1_000,
   /** To read so many names of a folder costs about as much as to ask for one of them. */
   namesPerLookup: 16,

@@ -19,6 +19,7 @@ import {
   typeOf,
 } from '../wire/records.js'
 import { noVersion, type Version } from '../wire/version.js'
+import { KnownFolders } from './known-folders.js'
 import type { Node } from './node.js'
 import type { QuorumRegister } from './registers.js'
 import { nodeOf, summaryAfter } from './summary.js'
@@ -36,15 +37,8 @@ interface Timed<T> {
   readonly atMs: number
 }
 
-/** How far a folder has been listed without a gap. */
-interface Listing {
-  readonly end: string
-  readonly atMs: number
-}
-
 /** Given as `max` the bound would take all of its memory at once: 30 ms in every command. */
 const bound = { maxSize: limits.registerCacheEntriesMax, sizeCalculation: () => 1 }
-const listingsMax = 256
 
 export class NodeCache {
   readonly #clock: Clock
@@ -52,13 +46,11 @@ export class NodeCache {
   readonly #nodes = new LRUCache<number, Timed<Node>>(bound)
   readonly #entries = new LRUCache<Key, Timed<EntryView>>({
     ...bound,
-    dispose: (_, key, reason) => {
-      if (reason === 'evict') this.#noteGap(key)
+    dispose: ({ value }, key, reason) => {
+      if (reason === 'evict' && value.ino !== null) this.#forget(key)
     },
   })
-  /** Folders of which every live name is in the cache: since when. */
-  readonly #complete = new LRUCache<number, number>(bound)
-  readonly #listings = new LRUCache<number, Listing>({ max: listingsMax })
+  readonly #folders = new KnownFolders()
   #askedMs: number | undefined
 
   /** `aloneSinceMs`: since when only this client can have changed anything; see lease.ts. */
@@ -106,9 +98,9 @@ export class NodeCache {
   certainEntry(parent: number, name: string): EntryView | undefined {
     const timed = this.#entries.get(entryKey(parent, name))
     if (timed !== undefined) return this.#certain(timed)?.value
-    const completeMs = this.#complete.get(parent)
-    const sinceMs = completeMs === undefined ? undefined : this.#aloneSinceMs()
-    if (completeMs === undefined || sinceMs === undefined || completeMs < sinceMs) return undefined
+    const absentMs = this.#folders.absentSinceMs(parent, name)
+    const sinceMs = absentMs === undefined ? undefined : this.#aloneSinceMs()
+    if (absentMs === undefined || sinceMs === undefined || absentMs < sinceMs) return undefined
     return { version: noVersion, ino: null, type: 0 }
   }
 
@@ -174,22 +166,17 @@ export class NodeCache {
 
   /** A folder that was just made is empty. */
   setEmpty(folder: number): void {
-    this.#complete.set(folder, this.#atMs())
+    this.#folders.setEmpty(folder, this.#atMs())
   }
 
   /** A page of a folder, behind `after` up to `end`, is in the cache, and then all, unless `more`. */
   setListed(folder: number, after: string, end: string, more: boolean): void {
-    const before = this.#listings.get(folder)
-    this.#listings.delete(folder)
-    if (after !== '' && before?.end !== after) return
-    const atMs = after === '' || before === undefined ? this.#atMs() : before.atMs
-    if (more) this.#listings.set(folder, { end, atMs })
-    else this.#complete.set(folder, atMs)
+    this.#folders.setListed(folder, after, end, more, this.#atMs())
   }
 
   dropNode(ino: number): void {
     this.#nodes.delete(ino)
-    this.#complete.delete(ino)
+    this.#folders.drop(ino)
   }
 
   /** Keeps what is newer: an answer that was under way must not replace what was written since. */
@@ -213,11 +200,9 @@ export class NodeCache {
     return known === undefined ? atMs : Math.max(atMs, known.atMs)
   }
 
-  #noteGap(key: Key): void {
+  #forget(key: Key): void {
     const parsed = parseKey(key)
-    if (parsed.kind !== 'entry') return
-    this.#complete.delete(parsed.parent)
-    this.#listings.delete(parsed.parent)
+    if (parsed.kind === 'entry') this.#folders.forget(parsed.parent, parsed.name)
   }
 
   #fresh<T>(timed: Timed<T> | undefined): T | undefined {

@@ -46,6 +46,11 @@ const folderBytes = 4096
 const blockBytes = 512
 /** Room is counted in blocks of this size, as programs are used to. */
 const roomBytes = 4096
+/**
+ * Whoever reads takes most of it from the kernel's pages: a buffer of this size stays in the processor's
+ * cache from one read to the next, one of a megabyte does not.
+ */
+const readBytes = 128 * 1024
 
 /**
  * `content` is what the kernel shall know of, `written` when it was written to and `dataBytes` how much
@@ -68,7 +73,8 @@ export function attributesOf(
     rdev: inode.rdev,
     size,
     blocks: blocksOf(dataBytes ?? storedBytes(inode, size)),
-    blksize: limits.draftChunkBytes,
+    // An empty file can only be written, and each write is a request.
+    blksize: isFolder || size === 0 ? limits.draftChunkBytes : readBytes,
     atime: inode.atime,
     mtime: written ?? inode.mtime,
     ctime: written ?? inode.ctime,

@@ -24,6 +24,7 @@ import { Draft } from '../src/fuse/draft.js'
 import { SpillSpace } from '../src/fuse/spill-file.js'
 import { limits } from '../src/limits.js'
 import { tcpNetwork } from '../src/network.js'
+import { PageMemory } from '../src/page-memory.js'
 import { cleanUp, undoLater } from './clean-up.js'
 import { Cluster } from './cluster.js'
 import { dropKernelCaches } from './place.js'
@@ -93,7 +94,7 @@ async function measure(): Promise<void> {
 function open(config: Parameters<typeof Client.open>[0]['config']): Promise<Client> {
   const digests = new ThreadDigests()
   const system = { network: tcpNetwork, clock: systemClock, random: systemRandom }
-  return Client.open({ config, digests, ...system })
+  return Client.open({ config, digests, memory: new PageMemory(), ...system })
 }
 
 /** In requests of 1 MiB, of which the kernel waits for each. */

@@ -117,6 +117,8 @@ export const limits = {
   readAheadBytesMax: 8 * MiB,
   /** For all of them together: what is read ahead must not drive itself out of the cache. */
   readAheadTotalBytesMax: 32 * MiB,
+  /** What is further behind a reader who goes through a big file is forgotten: the kernel has it. */
+  readBehindBytesMax: 2 * MiB,
   decisionsPendingMax: 64,
   /** How long a decision waits for a commit to ride on; who meets its lock meanwhile waits as long. */
   decisionDelayMs: 15,
@@ -172,7 +174,7 @@ export const limits = {
   undecidedBytesMax: 128 * MiB,
   /** Pieces up to this size rest in the account's index: a file costs far more than its bytes. */
   smallPieceBytesMax: 16 * KiB,
-  /** Parts of pieces in memory that is used again, coming in and going out; more take other memory. */
+  /** Of a server, and of a mount: parts of pieces in memory that is used again; more take other memory. */
   pageBuffersMax: 24,
   /** Parts of pieces that are remembered to belong into the kernel's cache, or to be there. */
   cachedPartsMax: 4096,

@@ -1,19 +1,26 @@
 /**
  * The blocks of pieces that were read lately, checked already. They are kept in chunks of as many
  * blocks as one answer of a server may carry, and a chunk leaves as a whole: the blocks of one answer
- * are views of one buffer, so that a chunk never holds more memory than it is charged for.
+ * are views of one buffer, so that a chunk never holds more memory than it is charged for. The cache
+ * holds that memory while a block of it is here.
  */
 import { LRUCache } from 'lru-cache'
 import { limits } from '../limits.js'
+import { HeldMemory } from './held-memory.js'
 
 export const chunkBytes = limits.framePayloadBytesMax
 const blocksPerChunk = chunkBytes / limits.blockBytes
 
 /** What a chunk costs beyond its bytes: its key, its list and the views. */
-const overheadBytes = 4096
+const overheadBytes = 8192
 
-/** For each block of the chunk: its bytes, when they are known. */
-export type Chunk = readonly (Buffer | undefined)[]
+export interface Block {
+  readonly bytes: Buffer
+  readonly memory: HeldMemory
+}
+
+/** The blocks of the chunk that are known. */
+export type Chunk = readonly (Block | undefined)[]
 
 const emptyChunk: Chunk = Array.from({ length: blocksPerChunk }, () => undefined)
 
@@ -21,7 +28,13 @@ export class BlockCache {
   readonly #chunks: LRUCache<string, Chunk>
 
   constructor(bytesMax: number = limits.blockCacheBytesMax) {
-    this.#chunks = new LRUCache({ maxSize: bytesMax, sizeCalculation: bytesOf })
+    this.#chunks = new LRUCache({
+      maxSize: bytesMax,
+      sizeCalculation: bytesOf,
+      dispose: letGo,
+      // The chunk that takes the place of an older one has all that was in it.
+      noDisposeOnSet: true,
+    })
   }
 
   /** Bytes charged now. */
@@ -35,17 +48,27 @@ export class BlockCache {
   }
 
   /** Adds blocks that follow each other, from block `first` of the chunk on. */
-  add(key: string, first: number, bytes: Buffer): void {
+  add(key: string, first: number, bytes: Buffer, memory: HeldMemory = new HeldMemory()): void {
     const chunk = [...(this.#chunks.peek(key) ?? emptyChunk)]
     for (let at = 0, block = first; at < bytes.length; at += limits.blockBytes, block += 1) {
-      chunk[block] ??= bytes.subarray(at, at + limits.blockBytes)
+      if (chunk[block] !== undefined) continue
+      memory.hold()
+      chunk[block] = { bytes: bytes.subarray(at, at + limits.blockBytes), memory }
     }
     this.#chunks.set(key, chunk)
+  }
+
+  forget(key: string): void {
+    this.#chunks.delete(key)
   }
 }
 
 function bytesOf(chunk: Chunk): number {
   let bytes = overheadBytes
-  for (const block of chunk) bytes += block?.length ?? 0
+  for (const block of chunk) bytes += block?.bytes.length ?? 0
   return bytes
+}
+
+function letGo(chunk: Chunk): void {
+  for (const block of chunk) block?.memory.letGo()
 }

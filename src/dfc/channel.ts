@@ -8,7 +8,8 @@ import { codeOfWireNumber, DfsError, type ErrorCode } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugWire } from '../log.js'
 import type { Address, Connection, Network } from '../network.js'
-import { type Frame, FrameParser, frame, frameKind } from '../wire/frame.js'
+import { type PageMemory, pageBufferBytes } from '../page-memory.js'
+import { type Frame, type FrameMemory, FrameParser, frame, frameKind } from '../wire/frame.js'
 import {
   failureCodec,
   messages,
@@ -29,6 +30,8 @@ export interface ChannelOptions {
   readonly network: Network
   readonly clock: Clock
   readonly random: Random
+  /** What whole parts of pieces are received into. Who has it gives back what `release` of answers does. */
+  readonly memory?: PageMemory | undefined
   /** Of the versions that this client writes, the same on all its channels. */
   readonly client: string
   /** The server wants its lease back. */
@@ -41,12 +44,14 @@ export interface Answer<V extends Verb> {
   readonly reply: Reply<V>
   /** Raw bytes behind the reply's fields; empty for most verbs. */
   readonly payload: Buffer
+  /** Gives back the memory of the payload, if that is lent: then nobody may look at it any more. */
+  readonly release: (() => void) | undefined
 }
 
 interface Pending {
   readonly verb: Verb
   readonly sentMs: number
-  resolve(answer: { reply: never; payload: Buffer }): void
+  resolve(answer: Answer<never>): void
   reject(error: DfsError): void
 }
 
@@ -63,7 +68,7 @@ const entryMs = limits.leaseMs + limits.leaseSlackMs + 500
 export class Channel {
   readonly #options: ChannelOptions
   readonly #pending = new Map<number, Pending>()
-  readonly #parser = new FrameParser((received) => this.#onFrame(received))
+  readonly #parser: FrameParser
   #connection: Connection | undefined
   #closedBy: DfsError | undefined
   #nextId = 1
@@ -78,6 +83,9 @@ export class Channel {
 
   private constructor(options: ChannelOptions) {
     this.#options = options
+    const memory = options.memory && forPieces(options.memory)
+    const onFrame = (received: Frame): void => this.#onFrame(received)
+    this.#parser = new FrameParser(onFrame, limits.frameBytesMax, memory)
   }
 
   /**
@@ -180,7 +188,7 @@ export class Channel {
     }
   }
 
-  #onFrame({ kind, id, reader }: Frame): void {
+  #onFrame({ kind, id, reader, release }: Frame): void {
     if (kind === frameKind.recall) {
       this.#options.onRecall()
       return
@@ -201,7 +209,7 @@ export class Channel {
       throw new DfsError('protocol', `${reader.remaining} bytes too many in ${pending.verb}`)
     }
     this.#pending.delete(id)
-    pending.resolve({ reply, payload: reader.rest() })
+    pending.resolve({ reply, payload: reader.rest(), release })
   }
 
   /**
@@ -246,5 +254,17 @@ export class Channel {
     this.#pending.clear()
     this.#onDrained()
     this.#options.onClosed(reason)
+  }
+}
+
+/** A part that fills the memory: smaller ones would keep a cache from holding what it counts. */
+function forPieces(memory: PageMemory): FrameMemory {
+  return {
+    take: (kind, length) => {
+      const isPart = kind === messages.getPiece.number + frameKind.reply
+      const isWhole = length > limits.framePayloadBytesMax && length <= pageBufferBytes
+      return isPart && isWhole ? memory.take() : undefined
+    },
+    give: (buffer) => memory.give(buffer),
   }
 }

@@ -10,6 +10,7 @@ import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfc, notice } from '../log.js'
 import type { Network } from '../network.js'
+import type { PageMemory } from '../page-memory.js'
 import type { Reply, Request, Verb } from '../wire/messages.js'
 import { ScramCredentials } from '../wire/scram.js'
 import { HybridClock } from '../wire/version.js'
@@ -23,6 +24,8 @@ export interface ClusterOptions {
   readonly network: Network
   readonly clock: Clock
   readonly random: Random
+  /** For a program that reads much: what pieces are received into. */
+  readonly memory?: PageMemory | undefined
 }
 
 /** What one server said: its answer, or why there is none. */

@@ -11,6 +11,7 @@ import type { Cluster } from './cluster.js'
 import { ContentUpload, type StagedContent } from './content-upload.js'
 import { type Digests, localDigests } from './digests.js'
 import { build, type Slice, slices, wholeSlice } from './extents.js'
+import { Holds, type LentParts } from './held-memory.js'
 import { inOrder } from './in-order.js'
 import type { Content } from './node.js'
 import { joinParts, zeroParts } from './parts.js'
@@ -59,21 +60,51 @@ export class ContentStore {
 
   /** The bytes `at` .. `at + length`, fewer at the end of the content. Nobody may write to them. */
   async read(content: Content, at: number, length: number): Promise<Buffer> {
-    return joinParts(await this.readParts(content, at, length))
+    const holds = new Holds()
+    try {
+      const parts = await this.#readHeld(content, at, length, holds)
+      return holds.isLent ? Buffer.concat(parts) : joinParts(parts)
+    } finally {
+      holds.letGo()
+    }
   }
 
-  /** The same without copying, as views. Throws as `SegmentReader.read`. */
-  async readParts(content: Content, at: number, length: number): Promise<readonly Buffer[]> {
-    const found = slices(content, at, length)
-    const parts = await Promise.all(found.map((slice) => this.#readSlice(slice)))
-    return parts.length === 1 && parts[0] !== undefined ? parts[0] : parts.flat()
+  /** The same without copying, as views that are lent. Throws as `SegmentReader.read`. */
+  async readLent(content: Content, at: number, length: number): Promise<LentParts> {
+    const holds = new Holds()
+    try {
+      const parts = await this.#readHeld(content, at, length, holds)
+      return { parts, release: () => holds.letGo() }
+    } catch (error) {
+      holds.letGo()
+      throw error
+    }
+  }
+
+  async #readHeld(
+    content: Content,
+    at: number,
+    length: number,
+    holds: Holds,
+  ): Promise<readonly Buffer[]> {
+    const reads = slices(content, at, length).map((slice) => this.#readSliceHeld(slice, holds))
+    const [only] = reads
+    if (only !== undefined && reads.length === 1) return only
+    // None goes on to hold something when another one has failed.
+    await Promise.allSettled(reads)
+    return (await Promise.all(reads)).flat()
   }
 
   /** The state that one open handle needs so that reading it from front to back is fast. */
   readAhead(): ReadAhead {
-    return new ReadAhead(this.#readAheadBudget, (content, at, length) =>
-      this.prefetch(content, at, length),
-    )
+    return new ReadAhead(this.#readAheadBudget, {
+      fetch: (content, at, length) => this.prefetch(content, at, length),
+      forget: (content, at, length) => {
+        for (const slice of slices(content, at, length)) {
+          if (slice.kind === 'data') this.reader.forget(slice.segment, slice.offset, slice.length)
+        }
+      },
+    })
   }
 
   /** Begins to fetch a range, as far as there is capacity, and does not wait for it. */
@@ -133,6 +164,11 @@ export class ContentStore {
   async #readSlice(slice: Slice): Promise<readonly Buffer[]> {
     if (slice.kind === 'hole') return zeroParts(slice.length)
     return await this.reader.read(slice.segment, slice.offset, slice.length)
+  }
+
+  async #readSliceHeld(slice: Slice, holds: Holds): Promise<readonly Buffer[]> {
+    if (slice.kind === 'hole') return zeroParts(slice.length)
+    return await this.reader.readHeld(slice.segment, slice.offset, slice.length, holds)
   }
 }
 

@@ -30,6 +30,12 @@ export interface PieceBlocks {
   readonly length: number
 }
 
+/** What was asked for, and how to give back its memory, if that is lent. */
+export interface FetchedBlocks {
+  readonly bytes: Buffer
+  readonly release: (() => void) | undefined
+}
+
 /** Somebody who wants to know of a copy that has rotted or is not where it should be. */
 export type BadCopyListener = (server: number, segment: Segment, piece: number) => void
 
@@ -58,12 +64,12 @@ export class PieceFetcher {
    * Throws `incomplete` when no server that is up has the blocks, and `corrupt` when all four were
    * asked and what they have is rotten.
    */
-  fetch(blocks: PieceBlocks): Promise<Buffer> {
+  fetch(blocks: PieceBlocks): Promise<FetchedBlocks> {
     const slots = isSmall(blocks) ? this.#smallSlots : this.#slots
     return slots.run(() => this.#fetch(blocks))
   }
 
-  #fetch(blocks: PieceBlocks): Promise<Buffer> {
+  #fetch(blocks: PieceBlocks): Promise<FetchedBlocks> {
     const servers = this.#inOrder(blocks)
     const failures: DfsError[] = []
     const { clock } = this.#cluster
@@ -86,16 +92,19 @@ export class PieceFetcher {
         open.set(server, askedMs)
         if (asked < servers.length) hedge = clock.after(patienceMs, askNext)
         this.#ask(server, blocks).then(
-          (bytes) => {
+          (fetched) => {
             open.delete(server)
-            if (isDone) return
+            if (isDone) {
+              fetched.release?.()
+              return
+            }
             end()
             const now = clock.monotonic()
             for (const [late, lateMs] of open) {
               if (isLate(now - lateMs, patienceMs, now - askedMs))
                 this.#cluster.link(late).becameSlow()
             }
-            resolve(bytes)
+            resolve(fetched)
           },
           (thrown: unknown) => {
             open.delete(server)
@@ -129,16 +138,16 @@ export class PieceFetcher {
     return this.#cluster.up.toSorted((a, b) => rank(a) - rank(b))
   }
 
-  async #ask(server: number, blocks: PieceBlocks): Promise<Buffer> {
+  async #ask(server: number, blocks: PieceBlocks): Promise<FetchedBlocks> {
     const { segment, piece } = blocks
     const { clock } = this.#cluster
     const askedMs = clock.monotonic()
     this.#count(server, 1)
     try {
       const small = isSmall(blocks) ? await this.#askForSmall(server, blocks) : undefined
-      const bytes = small ?? (await this.#askForBlocks(server, blocks))
+      const fetched = small ?? (await this.#askForBlocks(server, blocks))
       this.#patience.note(clock.monotonic() - askedMs)
-      return ownBytes(bytes)
+      return fetched
     } catch (thrown) {
       debugDfc('read %s.%d from server %d: %o', segment.id, piece, server, thrown)
       if (isBadCopy(server, blocks, thrown)) this.#onBadCopy(server, segment, piece)
@@ -149,25 +158,27 @@ export class PieceFetcher {
   }
 
   /** Undefined when the server does not have it, or not as a small piece: the other way tells why. */
-  async #askForSmall(server: number, blocks: PieceBlocks): Promise<Buffer | undefined> {
+  async #askForSmall(server: number, blocks: PieceBlocks): Promise<FetchedBlocks | undefined> {
     const { segment, piece, length } = blocks
     try {
       const { bytes, checksums } = await this.#smallPieces.get(server, segment.id, piece)
-      return bytes.length === length && matchesChecksums(bytes, checksums) ? bytes : undefined
+      const isGood = bytes.length === length && matchesChecksums(bytes, checksums)
+      return isGood ? { bytes: ownBytes(bytes), release: undefined } : undefined
     } catch (error) {
       if (isError(error, 'noPiece')) return undefined
       throw error
     }
   }
 
-  async #askForBlocks(server: number, blocks: PieceBlocks): Promise<Buffer> {
+  async #askForBlocks(server: number, blocks: PieceBlocks): Promise<FetchedBlocks> {
     const { segment, piece, pieceLength, offset, length } = blocks
     const fields = { segment: segment.id, piece, offset, length }
-    const { reply, payload } = await this.#cluster.request(server, 'getPiece', fields)
+    const { reply, payload, release } = await this.#cluster.request(server, 'getPiece', fields)
     const isWanted = reply.pieceLength === pieceLength && reply.offset === offset
     if (isWanted && payload.length === length && matchesChecksums(payload, reply.checksums)) {
-      return payload
+      return { bytes: release === undefined ? ownBytes(payload) : payload, release }
     }
+    release?.()
     throw new DfsError('corrupt')
   }
 

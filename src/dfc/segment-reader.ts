@@ -1,15 +1,16 @@
 /**
  * Reads ranges of segments: finds the blocks of the pieces that cover a range, takes them from the
  * cache or from a fetch that is on its way already, and fetches the rest, neighbours together. Nothing
- * is copied: the answer is a list of views.
+ * is copied: the answer is a list of views, whose memory the reader holds.
  */
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfc } from '../log.js'
 import { pieceNumbers, pieceRange, rotationOf } from '../wire/placement.js'
 import type { Segment } from '../wire/records.js'
-import { BlockCache, chunkBytes } from './block-cache.js'
+import { type Block, BlockCache, chunkBytes } from './block-cache.js'
 import type { Cluster } from './cluster.js'
+import { HeldMemory, Holds } from './held-memory.js'
 import { appendPart } from './parts.js'
 import { type BadCopyListener, PieceFetcher } from './piece-fetcher.js'
 import type { PreparedSegment } from './prepared-segment.js'
@@ -33,11 +34,12 @@ interface Fetch {
   readonly first: number
   readonly end: number
   readonly bytes: Promise<Buffer>
+  readonly memory: HeldMemory
 }
 
 /** Where blocks of a chunk come from: bytes at hand, or a fetch. */
 type Source =
-  | { readonly block: number; readonly bytes: Buffer }
+  | { readonly block: number; readonly known: Block }
   | { readonly block: number; readonly fetch: Fetch }
 
 export class SegmentReader {
@@ -56,15 +58,32 @@ export class SegmentReader {
   }
 
   /**
-   * The bytes `offset` .. `offset + length` of the segment, as views that nobody may write to. Throws
-   * `incomplete` or `corrupt` when a block of the range, and nothing but the range, cannot be had.
+   * The bytes `offset` .. `offset + length` of the segment, for as long as one likes. Nobody may write
+   * to them. Throws `incomplete` or `corrupt` when a block of the range, and nothing but the range,
+   * cannot be had.
    */
   async read(segment: Segment, offset: number, length: number): Promise<readonly Buffer[]> {
+    const holds = new Holds()
+    try {
+      const parts = await this.readHeld(segment, offset, length, holds)
+      return holds.isLent ? parts.map((part) => Buffer.from(part)) : parts
+    } finally {
+      holds.letGo()
+    }
+  }
+
+  /** The same as views of memory that is held by `holds`, also when this throws. */
+  async readHeld(
+    segment: Segment,
+    offset: number,
+    length: number,
+    holds: Holds,
+  ): Promise<readonly Buffer[]> {
     const parts: Buffer[] = []
     const ranges = chunkRanges(segment, offset, length)
-    const plans = ranges.map((range) => ({ range, sources: this.#sources(range) }))
+    const plans = ranges.map((range) => ({ range, sources: this.#heldSources(range, holds) }))
     for (const { range, sources } of plans) {
-      for (const source of sources) await this.#append(parts, range, source)
+      for (const source of sources) await this.#append(parts, range, source, holds)
     }
     return parts
   }
@@ -77,6 +96,13 @@ export class SegmentReader {
     for (const range of chunkRanges(segment, offset, length)) {
       if (this.#fetcher.isBusy) return
       this.#sources(range)
+    }
+  }
+
+  /** Forgets the chunks of which the end is in this range: nobody is expected to read them again. */
+  forget(segment: Segment, offset: number, length: number): void {
+    for (const { key, chunkAt, pieceLength, end } of chunkRanges(segment, offset, length)) {
+      if (end === Math.min(chunkAt + chunkBytes, pieceLength)) this.#cache.forget(key)
     }
   }
 
@@ -93,6 +119,15 @@ export class SegmentReader {
     }
   }
 
+  /** As `#sources`; they are held before anything else happens, which might let go of them. */
+  #heldSources(range: ChunkRange, holds: Holds): Source[] {
+    const sources = this.#sources(range)
+    for (const source of sources) {
+      holds.add('known' in source ? source.known.memory : source.fetch.memory)
+    }
+    return sources
+  }
+
   /** For each block of the range its source; what is missing is being fetched afterwards. */
   #sources(range: ChunkRange): Source[] {
     const chunk = this.#cache.get(range.key)
@@ -100,9 +135,9 @@ export class SegmentReader {
     const end = blockOf(range, range.end - 1) + 1
     const sources: Source[] = []
     for (let block = first; block < end; block += 1) {
-      const bytes = chunk[block]
-      if (bytes !== undefined) {
-        sources.push({ block, bytes })
+      const known = chunk[block]
+      if (known !== undefined) {
+        sources.push({ block, known })
         continue
       }
       let missingEnd = block + 1
@@ -131,33 +166,41 @@ export class SegmentReader {
     const { key, segment, piece, pieceLength, chunkAt } = range
     const offset = chunkAt + first * blockBytes
     const length = Math.min(chunkAt + end * blockBytes, pieceLength) - offset
-    const bytes = this.#fetcher.fetch({
+    const wanted = {
       segment,
       rotation: rotationOf(segment.md5),
       piece,
       pieceLength,
       offset,
       length,
+    }
+    const memory = new HeldMemory()
+    const bytes = this.#fetcher.fetch(wanted).then((fetched) => {
+      memory.lend(fetched.release)
+      return fetched.bytes
     })
-    const fetch = { first, end, bytes }
+    const fetch = { first, end, bytes, memory }
     this.#fetches.set(key, [...(this.#fetches.get(key) ?? []), fetch])
     bytes
-      .then((fetched) => this.#cache.add(key, first, fetched))
+      .then((fetched) => this.#cache.add(key, first, fetched, memory))
       .catch((error: unknown) => debugDfc('fetch %s: %o', key, error))
-      .finally(() => this.#forget(key, fetch))
+      .finally(() => {
+        this.#ended(key, fetch)
+        memory.letGo()
+      })
     return fetch
   }
 
-  #forget(key: string, fetch: Fetch): void {
+  #ended(key: string, fetch: Fetch): void {
     const others = this.#fetches.get(key)?.filter((other) => other !== fetch) ?? []
     if (others.length > 0) this.#fetches.set(key, others)
     else this.#fetches.delete(key)
   }
 
   /** Appends what `source` has of the range. */
-  async #append(parts: Buffer[], range: ChunkRange, source: Source): Promise<void> {
-    if ('bytes' in source) {
-      appendPart(parts, cut(range, source.block, source.bytes))
+  async #append(parts: Buffer[], range: ChunkRange, source: Source, holds: Holds): Promise<void> {
+    if ('known' in source) {
+      appendPart(parts, cut(range, source.block, source.known.bytes))
       return
     }
     const { fetch, block } = source
@@ -167,7 +210,7 @@ export class SegmentReader {
     } catch (thrown) {
       if (!isError(thrown, 'incomplete', 'corrupt') || fetch.end - fetch.first === 1) throw thrown
       const end = Math.min(fetch.end, blockOf(range, range.end - 1) + 1)
-      await this.#appendOneByOne(parts, range, block, end)
+      await this.#appendOneByOne(parts, range, block, end, holds)
     }
   }
 
@@ -177,11 +220,13 @@ export class SegmentReader {
     range: ChunkRange,
     first: number,
     end: number,
+    holds: Holds,
   ): Promise<void> {
     for (let block = first; block < end; block += 1) {
-      const bytes = this.#cache.get(range.key)[block]
-      const fetch = bytes ?? (await this.#fetch(range, block, block + 1).bytes)
-      appendPart(parts, cut(range, block, fetch))
+      const known = this.#cache.get(range.key)[block]
+      const { bytes, memory } = known ?? this.#fetch(range, block, block + 1)
+      holds.add(memory)
+      appendPart(parts, cut(range, block, await bytes))
     }
   }
 }

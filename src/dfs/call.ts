@@ -46,7 +46,7 @@ export type LaterCall = Call<LaterVerb> & {
   readonly kind: 'later'
   readonly bytes: number
   /** Gives back the memory that the request came in, when it was answered or never will be. */
-  readonly release: () => void
+  readonly release: (() => void) | undefined
 }
 
 /** Throws `protocol` when the frame is no request that may come after the handshake. */

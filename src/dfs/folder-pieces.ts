@@ -9,9 +9,9 @@ import { join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { asDfsError } from '../errors.js'
 import { limits } from '../limits.js'
+import type { PageMemory } from '../page-memory.js'
 import { bootId } from './boot.js'
 import { FileWriter } from './file-writer.js'
-import type { PageMemory } from './page-memory.js'
 import type {
   DiskSpace,
   LentBytes,

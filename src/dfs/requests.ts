@@ -70,7 +70,7 @@ export class Requests {
   /** Takes the frames of one data event, and the error that ended it, if one did. */
   add(frames: readonly Frame[], error: DfsError | undefined): void {
     if (this.#broken !== undefined || this.#stopped) {
-      for (const { release } of frames) release()
+      for (const { release } of frames) release?.()
       return
     }
     let id = 0
@@ -84,7 +84,7 @@ export class Requests {
       if (error !== undefined) this.#broken = { id: 0, error }
     } catch (thrown) {
       this.#broken = { id, error: asDfsError(thrown) }
-      for (const { release } of frames.slice(parsed)) release()
+      for (const { release } of frames.slice(parsed)) release?.()
     }
     this.#run()
   }
@@ -97,7 +97,7 @@ export class Requests {
   /** Runs nothing more; what is in progress goes on. */
   stop(): void {
     this.#stopped = true
-    for (const call of this.#waiting) if (call.kind === 'later') call.release()
+    for (const call of this.#waiting) if (call.kind === 'later') call.release?.()
     this.#waiting = []
     this.#stall?.cancel()
   }
@@ -176,7 +176,7 @@ export class Requests {
   /** Never rejects, but for a failed assertion, which is to stop the program. */
   async #finish(call: LaterCall): Promise<void> {
     const { parts, sent } = await runLater(this.#context, call)
-    call.release()
+    call.release?.()
     this.#inProgress -= 1
     this.#bytesInProgress -= call.bytes
     this.#connection.send(parts, sent)

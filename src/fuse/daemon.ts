@@ -9,6 +9,7 @@ import { ThreadDigests } from '../dfc/thread-digests.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { debugFuse, notice } from '../log.js'
 import { tcpNetwork } from '../network.js'
+import { PageMemory } from '../page-memory.js'
 import { rootIno } from '../wire/records.js'
 import { Control } from './control.js'
 import { Filesystem } from './filesystem.js'
@@ -63,6 +64,7 @@ export class Daemon {
       random: systemRandom,
       lease: true,
       digests: new ThreadDigests(),
+      memory: new PageMemory(),
     })
     const daemon = new Daemon(options, client)
     try {

@@ -30,7 +30,7 @@ import type { SpillFile, SpillSpace } from './spill-file.js'
 
 /** What all drafts of a mount share. */
 export interface DraftTools {
-  readonly content: Pick<ContentStore, 'digests' | 'read' | 'readParts'> & {
+  readonly content: Pick<ContentStore, 'digests' | 'read' | 'readLent'> & {
     readonly writer: Pick<ContentStore['writer'], 'put'>
   }
   readonly random: Random
@@ -158,8 +158,7 @@ export class Draft {
   /** Of the stored content, with zeros where that has ended. */
   async #readStored(stored: Content, at: number, end: number): Promise<readonly Buffer[]> {
     const storedEnd = Math.max(at, Math.min(end, stored.size))
-    const found =
-      storedEnd > at ? await this.#tools.content.readParts(stored, at, storedEnd - at) : []
+    const found = storedEnd > at ? [await this.#tools.content.read(stored, at, storedEnd - at)] : []
     return storedEnd < end ? [...found, ...zeroParts(end - storedEnd)] : found
   }
 

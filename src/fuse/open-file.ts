@@ -7,6 +7,7 @@
 import { type Clock, sleep, type Time } from '../clock.js'
 import type { Client } from '../dfc/client.js'
 import { copyRange } from '../dfc/extents.js'
+import type { LentParts } from '../dfc/held-memory.js'
 import type { Namespace } from '../dfc/namespace.js'
 import { type Content, emptyContent, type Node } from '../dfc/node.js'
 import type { ReadAhead } from '../dfc/read-ahead.js'
@@ -171,10 +172,9 @@ export class OpenFile implements Holder {
   // -- reading -----------------------------------------------------------------------------------
 
   /**
-   * The bytes `at` .. `at + length`, fewer at the end of the file. Nobody may write to them. Throws
-   * `stale` where the kernel would mix the reader's old version with a newer and longer one.
+   * The bytes `at` .. `at + length`, fewer at the end of the file. Throws `stale` where the kernel would mix the reader's old version with a newer and longer one.
    */
-  async read(handle: Handle, at: number, length: number): Promise<Buffer> {
+  async read(handle: Handle, at: number, length: number): Promise<LentParts> {
     handle.readsUnderWay += 1
     try {
       return await this.#read(handle, at, length)
@@ -184,17 +184,19 @@ export class OpenFile implements Holder {
     }
   }
 
-  #read(handle: Handle, at: number, length: number): Promise<Buffer> {
+  async #read(handle: Handle, at: number, length: number): Promise<LentParts> {
     const { pinned, direct } = handle
     if (pinned === undefined) {
-      if (this.#draft !== undefined) return this.#draft.read(at, length)
+      if (this.#draft !== undefined) {
+        return { parts: [await this.#draft.read(at, length)], release: () => {} }
+      }
       if (at + length > this.#content.size) this.#followAppends()
     } else if (!direct && at + length > pinned.size && this.#content.size > pinned.size) {
       throw new DfsError('stale')
     }
     const content = pinned ?? this.#content
     handle.readAhead.note(content, at, length)
-    return this.#tools.content.read(content, at, length)
+    return this.#tools.content.readLent(content, at, length)
   }
 
   /** Who reads on at the end, such as tail -f, sees what others have appended meanwhile. */

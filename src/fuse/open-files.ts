@@ -5,6 +5,7 @@
  */
 import { constants } from 'node:fs'
 import type { Client } from '../dfc/client.js'
+import type { LentParts } from '../dfc/held-memory.js'
 import type { Node } from '../dfc/node.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
@@ -176,7 +177,7 @@ export class OpenFiles {
 
   // -- bytes -------------------------------------------------------------------------------------
 
-  read(handle: Handle, at: number, length: number): Promise<Buffer> {
+  read(handle: Handle, at: number, length: number): Promise<LentParts> {
     return handle.file.read(handle, at, length)
   }
 

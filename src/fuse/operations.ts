@@ -297,7 +297,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     read: async (_, fields) => {
       const handle = handles.get(fields.u64())
       const at = fields.u64()
-      return answers.data(await files.read(handle, at, fields.u32()))
+      return answers.lent(await files.read(handle, at, fields.u32()))
     },
     write: async ({ caller }, fields, keep) => {
       const handle = handles.get(fields.u64())

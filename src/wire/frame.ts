@@ -19,8 +19,8 @@ export interface Frame {
   readonly id: number
   /** Stands at the message's fields; what they leave is the payload. */
   readonly reader: Reader
-  /** Gives back the memory that it is in, if that is lent: then nobody may look at it any more. */
-  readonly release: () => void
+  /** Gives back the memory that it is in, where that is lent: then nobody may look at it any more. */
+  readonly release: (() => void) | undefined
 }
 
 /** Memory that big frames are received into and that is used again. */
@@ -58,8 +58,6 @@ export function recallFrame(): readonly Uint8Array[] {
   bytes.writeUInt8(frameKind.recall, prefixBytes)
   return [bytes]
 }
-
-const nothingToRelease = (): void => {}
 
 /** What is received before it is known how long the frame is. */
 const scratchBytes = 16 * 1024
@@ -168,7 +166,7 @@ export class FrameParser {
       kind: body.readUInt8(0),
       id: body.readUInt32BE(1),
       reader: new Reader(body, headBytes),
-      release: lent === undefined ? nothingToRelease : () => memory?.give(lent),
+      release: lent === undefined ? undefined : () => memory?.give(lent),
     })
   }
 }

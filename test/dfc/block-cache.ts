@@ -9,7 +9,7 @@ t.test('returns the blocks that were added, and no others', async (t) => {
   const bytes = Buffer.alloc(blockBytes * 2 + 5, 7)
   cache.add('a', 3, bytes)
   const chunk = cache.get('a')
-  const known = chunk.map((block) => block?.length ?? 0)
+  const known = chunk.map((block) => block?.bytes.length ?? 0)
   t.same(known.slice(0, 7), [0, 0, 0, blockBytes, blockBytes, 5, 0])
   t.equal(
     cache.get('b').every((block) => block === undefined),
@@ -25,7 +25,7 @@ t.test('adds to a chunk what it did not know', async (t) => {
     cache
       .get('a')
       .slice(0, 3)
-      .map((block) => block?.[0]),
+      .map((block) => block?.bytes[0]),
     [1, 2, undefined],
   )
 })
@@ -42,7 +42,7 @@ t.test('never charges or holds more memory than its bound', async (t) => {
   }
   for (let count = 0; count < 40; count += 1) {
     for (const key of [`${count}`, `${count}.random`]) {
-      for (const block of cache.get(key)) if (block !== undefined) buffers.add(block.buffer)
+      for (const block of cache.get(key)) if (block !== undefined) buffers.add(block.bytes.buffer)
     }
   }
   let held = 0

@@ -18,10 +18,18 @@ interface Asked {
   readonly length: number
 }
 
-function reader(budget = new ReadAheadBudget()): { readAhead: ReadAhead; asked: Asked[] } {
+function reader(budget = new ReadAheadBudget()): {
+  readAhead: ReadAhead
+  asked: Asked[]
+  forgotten: Asked[]
+} {
   const asked: Asked[] = []
-  const readAhead = new ReadAhead(budget, (_content, at, length) => asked.push({ at, length }))
-  return { readAhead, asked }
+  const forgotten: Asked[] = []
+  const readAhead = new ReadAhead(budget, {
+    fetch: (_content, at, length) => asked.push({ at, length }),
+    forget: (_content, at, length) => forgotten.push({ at, length }),
+  })
+  return { readAhead, asked, forgotten }
 }
 
 t.test('asks for every byte once, ahead of a sequential reader, up to the window', async (t) => {
@@ -95,4 +103,40 @@ t.test('shares its memory with other handles and gives it back', async (t) => {
   for (const { readAhead } of readers) readAhead.close()
   const all = budget.take(limits.readAheadTotalBytesMax + 1)
   t.equal(all, limits.readAheadTotalBytesMax)
+})
+
+t.test(
+  'forgets what is far behind one who goes through a big file, and the rest at its end',
+  async (t) => {
+    const { readAhead, asked, forgotten } = reader()
+    const step = 128 * KiB
+    for (let at = 0; at < size; at += step) {
+      readAhead.note(content, at, step)
+      const last = forgotten.at(-1)
+      const end = last === undefined ? 0 : last.at + last.length
+      if (end > 0 && end > at + step - limits.readBehindBytesMax) t.fail(`${end} is forgotten at ${at}`)
+      const behind = at + step - end
+      if (at > 64 * MiB && behind > 2 * limits.readBehindBytesMax) t.fail(`${behind} are kept`)
+    }
+    readAhead.close()
+    for (const [index, { at }] of forgotten.entries()) {
+      const before = forgotten[index - 1]
+      if (before !== undefined) t.equal(at, before.at + before.length, 'no gap and nothing twice')
+    }
+    const last = forgotten.at(-1)
+    t.equal((last?.at ?? 0) + (last?.length ?? 0), size)
+    t.ok(asked.length > 0)
+  },
+)
+
+t.test('forgets nothing of a file that is not big, nor when reads jump about', async (t) => {
+  const { readAhead, forgotten } = reader()
+  const small = build(15 * MiB, [wholeSlice({ ...segment, length: 15 * MiB })])
+  for (let at = 0; at < small.size; at += 128 * KiB) readAhead.note(small, at, 128 * KiB)
+  const random = new Seeded(1)
+  for (let count = 0; count < 1000; count += 1) {
+    readAhead.note(content, random.below(size / 4096) * 4096, 4096)
+  }
+  readAhead.close()
+  t.same(forgotten, [])
 })

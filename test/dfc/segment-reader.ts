@@ -6,6 +6,8 @@ import type { Content } from '../../src/dfc/node.js'
 import { prepare } from '../../src/dfc/prepared-segment.js'
 import { limits } from '../../src/limits.js'
 import { type Network, tcpNetwork } from '../../src/network.js'
+import { PageMemory } from '../../src/page-memory.js'
+import { bytesOf } from '../fixtures/lent.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServers } from '../fixtures/servers.js'
 
@@ -21,7 +23,7 @@ interface Stored {
 }
 
 /** One segment on four servers, and a client that counts what it receives. */
-async function stored(t: Test, length: number): Promise<Stored> {
+async function stored(t: Test, length: number, memory?: PageMemory): Promise<Stored> {
   const servers = await startServers(t)
   let received = 0
   const counting: Network = {
@@ -35,7 +37,7 @@ async function stored(t: Test, length: number): Promise<Stored> {
         },
       }),
   }
-  const cluster = await servers.connect(t, servers.config(), counting)
+  const cluster = await servers.connect(t, servers.config(), counting, memory)
   const bytes = new Seeded(length).bytes(length)
   const prepared = prepare(bytes, new Seeded(1))
   await new ContentStore(cluster).writer.put(prepared)
@@ -103,10 +105,88 @@ t.test('asks both holders of a piece for their share', async (t) => {
 t.test('returns views that stay as they are while the cache moves on', async (t) => {
   const { cluster, content, bytes } = await stored(t, 32 * MiB)
   const store = new ContentStore(cluster)
-  const early = await store.readParts(content, 1000, 5 * MiB)
+  const { parts: early } = await store.readLent(content, 1000, 5 * MiB)
   await store.read(content, 0, bytes.length)
   t.ok(Buffer.concat(early).equals(bytes.subarray(1000, 1000 + 5 * MiB)))
   t.ok(early.length < 12, `${early.length} views: neighbours in memory are one`)
+})
+
+/** How many buffers of it nobody uses. */
+function freeOf(memory: PageMemory): number {
+  const taken: Buffer[] = []
+  for (let next = memory.take(); next !== undefined; next = memory.take()) taken.push(next)
+  for (const buffer of taken) memory.give(buffer)
+  return taken.length
+}
+
+t.test('lends what it has until it is given back, and uses the memory again', async (t) => {
+  const memory = new PageMemory(4)
+  const { cluster, content, bytes } = await stored(t, 32 * MiB, memory)
+  const [segment] = content.segments
+  if (segment === undefined) throw new Error('one segment')
+  const store = new ContentStore(cluster)
+  const early = await store.readLent(content, 1000, 2 * MiB)
+  t.ok(freeOf(memory) < 4, 'it is in lent memory')
+  store.reader.forget(segment, 0, bytes.length)
+  const held = freeOf(memory)
+  for (let at = 0; at < bytes.length; at += MiB) {
+    t.ok(bytesOf(await store.readLent(content, at, MiB)).equals(bytes.subarray(at, at + MiB)))
+    store.reader.forget(segment, at, MiB)
+    if (freeOf(memory) !== held) t.fail(`${freeOf(memory)} are free after ${at}`)
+  }
+  t.ok(Buffer.concat(early.parts).equals(bytes.subarray(1000, 1000 + 2 * MiB)))
+  early.release()
+  t.equal(freeOf(memory), 4)
+})
+
+t.test('what is read to be kept stays as it is when the memory is used again', async (t) => {
+  const memory = new PageMemory(4)
+  const { cluster, content, bytes } = await stored(t, 32 * MiB, memory)
+  const [segment] = content.segments
+  if (segment === undefined) throw new Error('one segment')
+  const store = new ContentStore(cluster)
+  const kept: (readonly [at: number, bytes: Buffer])[] = []
+  for (let at = 0; at < bytes.length; at += MiB) {
+    kept.push([at, await store.read(content, at, MiB)])
+    kept.push([at, Buffer.concat(await store.reader.read(segment, at, MiB))])
+    store.reader.forget(segment, at, MiB)
+  }
+  t.ok(kept.every(([at, read]) => read.equals(bytes.subarray(at, at + MiB))))
+  t.equal(freeOf(memory), 4)
+})
+
+t.test('readers that wait for the same fetch hold it together', async (t) => {
+  const memory = new PageMemory(2)
+  const { cluster, content, bytes } = await stored(t, 8 * MiB, memory)
+  const store = new ContentStore(cluster)
+  store.prefetch(content)
+  const reads = Array.from({ length: 64 }, async (_, index) => {
+    const at = (index * 97 * 4096) % (bytes.length - MiB)
+    const lent = await store.readLent(content, at, MiB)
+    await new Promise(setImmediate)
+    return bytesOf(lent).equals(bytes.subarray(at, at + MiB))
+  })
+  t.ok((await Promise.all(reads)).every((same) => same))
+  const [segment] = content.segments
+  if (segment !== undefined) store.reader.forget(segment, 0, bytes.length)
+  t.equal(freeOf(memory), 2)
+})
+
+t.test('gives back the memory of an answer that is not what was asked for', async (t) => {
+  const memory = new PageMemory(4)
+  const { cluster, content, bytes } = await stored(t, 8 * MiB, memory)
+  for (const link of cluster.links) {
+    const request = link.request.bind(link)
+    link.request = async (verb, ...rest) => {
+      const answer = await request(verb, ...rest)
+      if (verb === 'getPiece') answer.payload[0] = (answer.payload[0] ?? 0) ^ 1
+      return answer
+    }
+  }
+  const store = new ContentStore(cluster)
+  await t.rejects(store.readLent(content, 0, bytes.length), { code: 'corrupt' })
+  await t.rejects(store.read(content, 0, bytes.length), { code: 'corrupt' })
+  t.equal(freeOf(memory), 4)
 })
 
 t.test('refuses a range beyond the segment', async (t) => {

@@ -94,10 +94,13 @@ t.test('blocks count what is not a hole, folders their subfolders', async (t) =>
   t.match(attributesOf(node), { nlink: 5, size: 4096 })
 })
 
-t.test('who reads is told a size that stays in a processor’s cache, who fills a file a larger one', async (t) => {
-  const of = (mode: number, size: number) =>
-    attributesOf({ ino: 9, version: '', inode: inodeOf(mode, { size }), folder: null }).blksize
-  t.equal(of(fileType.file | 0o644, 1), 128 * 1024)
-  t.equal(of(fileType.file | 0o644, 0), 1024 * 1024)
-  t.equal(of(fileType.folder | 0o755, 0), 1024 * 1024, 'and listings come in large parts')
-})
+t.test(
+  'who reads is told a size that stays in a processor’s cache, who fills a file a larger one',
+  async (t) => {
+    const of = (mode: number, size: number) =>
+      attributesOf({ ino: 9, version: '', inode: inodeOf(mode, { size }), folder: null }).blksize
+    t.equal(of(fileType.file | 0o644, 1), 128 * 1024)
+    t.equal(of(fileType.file | 0o644, 0), 1024 * 1024)
+    t.equal(of(fileType.folder | 0o755, 0), 1024 * 1024, 'and listings come in large parts')
+  },
+)

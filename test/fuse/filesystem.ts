@@ -9,6 +9,7 @@ import { Filesystem } from '../../src/fuse/filesystem.js'
 import type { Handle } from '../../src/fuse/open-file.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
 import { filesystemOf, openClient } from '../fixtures/drafts.js'
+import { textOf } from '../fixtures/lent.js'
 import { startServers, until } from '../fixtures/servers.js'
 
 t.setTimeout(120_000)
@@ -48,9 +49,9 @@ async function write(on: Filesystem, name: string, text: string, flags = O_RDWR)
 
 async function read(on: Filesystem, name: string): Promise<string> {
   const handle = await open(on, name, O_RDONLY)
-  const bytes = await on.files.read(handle, 0, 1_000_000)
+  const text = textOf(await on.files.read(handle, 0, 1_000_000))
   await on.files.close(handle)
-  return bytes.toString()
+  return text
 }
 
 t.test('what is closed here is seen by an open elsewhere', async (t) => {
@@ -75,10 +76,10 @@ t.test('a reader goes on in the version that it began with', async (t) => {
   await make('three')
   await write(filesystem, 'three', 'a'.repeat(1000))
   const reader = await open(filesystem, 'three', O_RDONLY)
-  t.equal((await filesystem.files.read(reader, 0, 500)).toString(), 'a'.repeat(500))
+  t.equal(textOf(await filesystem.files.read(reader, 0, 500)), 'a'.repeat(500))
   await write(elsewhere, 'three', 'b'.repeat(1000), O_RDWR | O_TRUNC)
   t.equal(await read(filesystem, 'three'), 'b'.repeat(1000), 'a new open sees the new version')
-  t.equal((await filesystem.files.read(reader, 500, 500)).toString(), 'a'.repeat(500))
+  t.equal(textOf(await filesystem.files.read(reader, 500, 500)), 'a'.repeat(500))
   await filesystem.files.close(reader)
 })
 
@@ -86,10 +87,10 @@ t.test('a reader at the end goes on in what was appended elsewhere', async (t) =
   await make('log')
   await write(filesystem, 'log', 'one\n')
   const reader = await open(filesystem, 'log', O_RDONLY)
-  t.equal((await filesystem.files.read(reader, 0, 100)).toString(), 'one\n')
+  t.equal(textOf(await filesystem.files.read(reader, 0, 100)), 'one\n')
   await write(elsewhere, 'log', 'two\n', O_RDWR | O_APPEND)
   await read(filesystem, 'log')
-  t.equal((await filesystem.files.read(reader, 4, 100)).toString(), 'two\n')
+  t.equal(textOf(await filesystem.files.read(reader, 4, 100)), 'two\n')
   await filesystem.files.close(reader)
 })
 
@@ -107,7 +108,7 @@ t.test('a file that loses its name while it is open lives until it is closed', a
   await filesystem.unlink(rootIno, 'five')
   await t.rejects(elsewhere.lookup(rootIno, 'five'), { code: 'notFound' })
   await filesystem.write(handle, 4, Buffer.from(' on'))
-  t.equal((await filesystem.files.read(handle, 0, 100)).toString(), 'kept on')
+  t.equal(textOf(await filesystem.files.read(handle, 0, 100)), 'kept on')
   t.match(await filesystem.getattr(handle.file.ino), { nlink: 0, size: 7 })
   await close(filesystem, handle)
   await t.rejects(client.namespace.node(ino, true), { code: 'stale' }, 'then its inode goes')
@@ -142,7 +143,7 @@ t.test(
     t.match(inode, { nlink: 0, size: 4 }, 'a close stores it: it may still get a name')
     await client.namespace.renewKept(0)
     t.ok((await client.namespace.node(ino, true)).version > version)
-    t.equal((await filesystem.files.read(again.handle, 0, 9)).toString(), 'text')
+    t.equal(textOf(await filesystem.files.read(again.handle, 0, 9)), 'text')
     await close(filesystem, again.handle)
     await t.rejects(client.namespace.node(ino, true), { code: 'stale' })
     await t.rejects(filesystem.link(ino, rootIno, 'too late'), { code: 'notFound' })
@@ -301,7 +302,7 @@ t.test(
     await t.rejects(filesystem.files.flush(handle), { code: 'readOnly' })
     const closed = filesystem.files.close(handle)
     const reader = await open(filesystem, 'given-up', O_RDONLY)
-    t.equal(`${await filesystem.files.read(reader, 0, 100)}`, 'stored')
+    t.equal(textOf(await filesystem.files.read(reader, 0, 100)), 'stored')
     await filesystem.files.close(reader)
     await closed
     await Promise.all([servers.start(1), servers.start(3)])

@@ -6,6 +6,7 @@ import type { Attributes } from '../../src/fuse/attributes.js'
 import type { Filesystem } from '../../src/fuse/filesystem.js'
 import { fileType, rootIno, typeOf } from '../../src/wire/records.js'
 import { filesystemOf, openClient } from '../fixtures/drafts.js'
+import { textOf } from '../fixtures/lent.js'
 import { type Posix, type PosixFile, posixCases, type Status } from '../fixtures/posix-cases.js'
 import { startServers } from '../fixtures/servers.js'
 
@@ -80,7 +81,7 @@ function posixOn(fs: Filesystem, home: number): Posix {
           : await fs.makeFile(parent, name, fileType.file | 0o644, caller, mayExist)
       const { handle } = await fs.openNode(node, name, flags)
       return withErrnos({
-        read: async (at, length) => (await fs.files.read(handle, at, length)).toString(),
+        read: async (at, length) => textOf(await fs.files.read(handle, at, length)),
         write: async (at, text) => {
           await fs.write(handle, at, Buffer.from(text))
         },

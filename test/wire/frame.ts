@@ -108,7 +108,7 @@ t.test('receives into lent memory, at its end, and gives it back', async (t) => 
         const isLent = rest.buffer === lent.buffer && rest.length > 4096
         atPages.push(isLent && (rest.byteOffset - lent.byteOffset) % 4096 === 0)
         if (rest.length > 10) t.same(rest, payload)
-        release()
+        release?.()
       },
       limits.frameBytesMax,
       memory,

@@ -173,15 +173,17 @@ export async function readCopy(
   const parts: Buffer[] = []
   for (let offset = 0; offset < length; offset += limits.framePayloadBytesMax) {
     const rest = Math.min(limits.framePayloadBytesMax, length - offset)
-    const { reply, payload } = await cluster.request(server, 'getPiece', {
+    const { reply, payload, release } = await cluster.request(server, 'getPiece', {
       segment: segment.id,
       piece,
       offset,
       length: rest,
     })
     const isWhole = reply.pieceLength === length && payload.length === rest
-    if (!isWhole || !matchesChecksums(payload, reply.checksums)) throw new DfsError('corrupt')
-    parts.push(payload)
+    const isGood = isWhole && matchesChecksums(payload, reply.checksums)
+    if (isGood) parts.push(release === undefined ? payload : Buffer.from(payload))
+    release?.()
+    if (!isGood) throw new DfsError('corrupt')
   }
   return parts
 }

@@ -3,17 +3,22 @@
  * device.ts fills in. Pure.
  */
 import type { Time } from '../../clock.js'
+import type { LentParts } from '../../dfc/held-memory.js'
 import { limits } from '../../limits.js'
 import { fileType } from '../../wire/records.js'
 import type { Attributes } from '../attributes.js'
 import { openFlags, outHeaderBytes, statxMask } from './protocol.js'
 
 /** A whole answer, or one in parts, of which the first has the room for the header. */
-export type Answer = Buffer | readonly Buffer[]
+export type Answer = Buffer | readonly Buffer[] | LentAnswer
+
+/** One in parts, whose memory is given back when it was sent or will never be. */
+export type LentAnswer = LentParts
 
 const attributesBytes = 88
 const entryBytes = 40 + attributesBytes
 const nameHeaderBytes = 24
+const partsMax = 64
 const twoTo32 = 2 ** 32
 const validSeconds = Math.floor(limits.kernelCacheMs / 1000)
 const validNanoseconds = (limits.kernelCacheMs % 1000) * 1_000_000
@@ -25,6 +30,12 @@ export function done(): Buffer {
 
 export function data(bytes: Buffer): Answer {
   return [room(0), bytes]
+}
+
+/** Without copying, unless it is in so many parts that each costs more than its bytes. */
+export function lent({ parts, release }: LentParts): LentAnswer {
+  const whole = parts.length > partsMax ? [Buffer.concat(parts)] : parts
+  return { parts: [room(0), ...whole], release }
 }
 
 export function text(value: string): Answer {

@@ -66,8 +66,9 @@ export class Device {
     this.#socket.resume()
   }
 
+  /** When it returns the answer has been sent, or nobody is there who wants it. */
   answer(unique: Unique, answer: Answer): void {
-    const parts = Buffer.isBuffer(answer) ? [answer] : answer
+    const parts = partsOf(answer)
     const bytes = parts.reduce((sum, part) => sum + part.length, 0)
     const [first] = parts
     if (first !== undefined) this.#send(parts, header(first, bytes, 0, unique))
@@ -109,6 +110,11 @@ export class Device {
       if (this.#spare.length < spareBuffersMax) this.#spare.push(given)
     }
   }
+}
+
+function partsOf(answer: Answer): readonly Buffer[] {
+  if (Buffer.isBuffer(answer)) return [answer]
+  return 'parts' in answer ? answer.parts : answer
 }
 
 function header(out: Buffer, bytes: number, error: number, { low, high }: Unique): number {

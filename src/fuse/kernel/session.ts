@@ -141,7 +141,7 @@ export class Session {
     // The promise never rejects: every failure is an answer.
     void result
       .then(
-        (answer) => waiting.answered || this.#succeed(request, answer),
+        (answer) => (waiting.answered ? giveBack(answer) : this.#succeed(request, answer)),
         (thrown: unknown) => waiting.answered || this.#fail(request, thrown),
       )
       .then(() => {
@@ -160,6 +160,7 @@ export class Session {
   #succeed({ opcode, ino, unique }: Request, result: Result): void {
     if (debugFuse.enabled) debugFuse('%s %d', nameOf(opcode), ino)
     if (result !== noAnswer) this.#device.answer(unique, result)
+    giveBack(result)
   }
 
   #fail({ opcode, ino, unique }: Request, thrown: unknown): void {
@@ -219,6 +220,11 @@ export class Session {
     this.#device.fail(unique, EPROTO)
     this.#begun.reject(new DfsError('configuration', why))
   }
+}
+
+/** The memory of an answer that has been sent, or comes too late. */
+function giveBack(result: Result): void {
+  if (result !== noAnswer && 'release' in result) result.release()
 }
 
 /** What the kernel offers and we want, in the two words of flags. */

@@ -83,3 +83,15 @@ t.test('a length that was asked for comes alone', async (t) => {
   t.equal(answers.count(12).readUInt32LE(header), 12)
   t.same(at(answers.whole(2 ** 40), 0), [2n ** 40n])
 })
+
+t.test('what was read goes out as it is, joined where it is in very many parts', async (t) => {
+  const release = (): void => {}
+  const few = [Buffer.from('ab'), Buffer.from('c')]
+  const { parts } = answers.lent({ parts: few, release })
+  t.equal(parts[0]?.length, header)
+  t.same(parts.slice(1), few)
+  const many = Array.from({ length: 2000 }, (_, index) => Buffer.from([index % 256]))
+  const joined = answers.lent({ parts: many, release }).parts
+  t.equal(joined.length, 2)
+  t.same(joined[1], Buffer.concat(many))
+})

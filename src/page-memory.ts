@@ -2,10 +2,11 @@
  * Memory for what is big: the parts of pieces as they arrive, and as they are read to be sent. It is
  * used again and again, because a megabyte that is left to the garbage collector costs more than to
  * fill it; and its buffers begin and end at pages, so that files can be read and written directly,
- * past the kernel's cache (O_DIRECT of open(2)).
+ * past the kernel's cache (O_DIRECT of open(2)), and that the kernel, which takes the answers of a mount
+ * page by page, has one place to look at for each.
  */
 import assert from 'node:assert/strict'
-import { limits } from '../limits.js'
+import { limits } from './limits.js'
 
 /** What O_DIRECT asks of addresses, positions and lengths. */
 export const pageBytes = 4096

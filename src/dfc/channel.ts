@@ -99,7 +99,11 @@ export class Channel {
     channel.#connection = await options.network.connect(options.address, options.timeoutMs, {
       buffer: () => channel.#parser.buffer(),
       data: (bytes) => channel.#onData(bytes),
-      closed: (cause) => channel.#close(new DfsError('down', 'connection closed', { cause })),
+      closed: (cause) => {
+        // Only now nobody receives into the memory of a frame that is not complete.
+        channel.#parser.close()
+        channel.#close(new DfsError('down', 'connection closed', { cause }))
+      },
       drained: () => channel.#onDrained(),
     })
     try {

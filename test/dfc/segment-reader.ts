@@ -20,22 +20,28 @@ interface Stored {
   readonly bytes: Buffer
   /** Bytes that servers have sent to this client, without the little around them. */
   received(): number
+  /** Ends each connection at the next bytes that come. */
+  cutOff(): void
 }
 
 /** One segment on four servers, and a client that counts what it receives. */
 async function stored(t: Test, length: number, memory?: PageMemory): Promise<Stored> {
   const servers = await startServers(t)
   let received = 0
+  let isCutOff = false
   const counting: Network = {
     ...tcpNetwork,
-    connect: (address, timeoutMs, events) =>
-      tcpNetwork.connect(address, timeoutMs, {
+    async connect(address, timeoutMs, events) {
+      const connection = await tcpNetwork.connect(address, timeoutMs, {
         ...events,
         data(bytes) {
           received += bytes.length
           events.data(bytes)
+          if (isCutOff) connection.destroy()
         },
-      }),
+      })
+      return connection
+    },
   }
   const cluster = await servers.connect(t, servers.config(), counting, memory)
   const bytes = new Seeded(length).bytes(length)
@@ -43,7 +49,10 @@ async function stored(t: Test, length: number, memory?: PageMemory): Promise<Sto
   await new ContentStore(cluster).writer.put(prepared)
   const content = build(length, [wholeSlice(prepared.segment)])
   received = 0
-  return { cluster, content, bytes, received: () => received }
+  const cutOff = (): void => {
+    isCutOff = true
+  }
+  return { cluster, content, bytes, received: () => received, cutOff }
 }
 
 t.test('fetches one block for a small read, and nothing when it is read again', async (t) => {
@@ -186,6 +195,18 @@ t.test('gives back the memory of an answer that is not what was asked for', asyn
   const store = new ContentStore(cluster)
   await t.rejects(store.readLent(content, 0, bytes.length), { code: 'corrupt' })
   await t.rejects(store.read(content, 0, bytes.length), { code: 'corrupt' })
+  t.equal(freeOf(memory), 4)
+})
+
+t.test('gives back the memory of an answer that breaks off', async (t) => {
+  const memory = new PageMemory(4)
+  const { cluster, content, cutOff } = await stored(t, 8 * MiB, memory)
+  const store = new ContentStore(cluster)
+  cutOff()
+  await t.rejects(store.readLent(content, 0, MiB), { code: 'incomplete' })
+  cluster.close()
+  const deadline = Date.now() + 10_000
+  while (freeOf(memory) < 4 && Date.now() < deadline) await new Promise(setImmediate)
   t.equal(freeOf(memory), 4)
 })
 

@@ -121,7 +121,8 @@ async function read(client: Client, content: Content, step: number): Promise<voi
   const readAhead = client.content.readAhead()
   for (let at = 0; at < content.size; at += step) {
     readAhead.note(content, at, step)
-    await client.content.read(content, at, step)
+    const { release } = await client.content.readLent(content, at, step)
+    release()
     await new Promise(setImmediate)
   }
   readAhead.close()

@@ -114,7 +114,8 @@ t.test(
       readAhead.note(content, at, step)
       const last = forgotten.at(-1)
       const end = last === undefined ? 0 : last.at + last.length
-      if (end > 0 && end > at + step - limits.readBehindBytesMax) t.fail(`${end} is forgotten at ${at}`)
+      if (end > 0 && end > at + step - limits.readBehindBytesMax)
+        t.fail(`${end} is forgotten at ${at}`)
       const behind = at + step - end
       if (at > 64 * MiB && behind > 2 * limits.readBehindBytesMax) t.fail(`${behind} are kept`)
     }

@@ -21,7 +21,7 @@ export interface EntryRow {
   readonly checksum: number | null
 }
 
-interface RecordColumns {
+export interface RecordColumns {
   readonly id: Version
   readonly body: Buffer | null
   readonly yes: number

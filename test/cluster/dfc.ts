@@ -17,6 +17,7 @@ import {
 import t, { type Test } from 'tap'
 import { rotationOf } from '../../src/wire/placement.js'
 import { UserOfDfc } from '../fixtures/client.js'
+import { outcomeOf } from '../fixtures/outcome.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServerProcesses, type TestServers } from '../fixtures/servers.js'
 
@@ -136,7 +137,7 @@ t.test('put replaces a file, and a changed file is never stored', async (t) => {
   alice.write('changing', random.bytes(40 * MiB))
   const putting = alice.start(['put', 'changing'])
   const growing = setInterval(() => appendFileSync(alice.path('changing'), 'more'), 1)
-  const outcome = await alice.outcomeOf(putting)
+  const outcome = await outcomeOf(putting)
   clearInterval(growing)
   t.equal(outcome.status, 1)
   t.match(outcome.problems, /^dfc: changing: .* while it was being put; nothing was stored\n$/)
@@ -289,7 +290,7 @@ t.test('a get that is interrupted leaves nothing behind', async (t) => {
   const watcher = watch(alice.path('empty'))
   const getting = alice.start(['get', 'large', 'empty'])
   watcher.once('change', () => getting.kill('SIGINT'))
-  const outcome = await alice.outcomeOf(getting)
+  const outcome = await outcomeOf(getting)
   watcher.close()
   t.same(outcome, { status: 130, out: '', problems: '' })
   t.same(readdirSync(alice.path('empty')), [])

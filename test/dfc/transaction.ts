@@ -1,10 +1,9 @@
 import t, { type Test } from 'tap'
-import { systemClock, systemRandom } from '../../src/clock.js'
-import { Client } from '../../src/dfc/client.js'
+import { systemRandom } from '../../src/clock.js'
+import type { Client } from '../../src/dfc/client.js'
 import { build, wholeSlice } from '../../src/dfc/extents.js'
 import { prepare } from '../../src/dfc/prepared-segment.js'
 import { DfsError } from '../../src/errors.js'
-import { tcpNetwork } from '../../src/network.js'
 import type { Verb } from '../../src/wire/messages.js'
 import { fileType, inodeKey, rootIno } from '../../src/wire/records.js'
 import { noVersion } from '../../src/wire/version.js'
@@ -13,13 +12,7 @@ import { startServers } from '../fixtures/servers.js'
 
 t.test('content that was just committed is not fetched to be read again', async (t) => {
   const servers = await startServers(t)
-  const client = await Client.open({
-    config: servers.config(),
-    network: tcpNetwork,
-    clock: systemClock,
-    random: systemRandom,
-  })
-  t.teardown(() => client.close())
+  const client = await openClient(t, servers)
   const bytes = systemRandom.bytes(5000)
   const written = Buffer.from(bytes)
   const inline = prepare(written, systemRandom)

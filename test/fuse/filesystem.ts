@@ -8,8 +8,9 @@ import { accessAcl, aclTags, defaultAcl, formatAcl, noId, parseAcl } from '../..
 import { Filesystem } from '../../src/fuse/filesystem.js'
 import type { Handle } from '../../src/fuse/open-file.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
-import { filesystemOf, openClient } from '../fixtures/drafts.js'
+import { filesystemOf } from '../fixtures/drafts.js'
 import { textOf } from '../fixtures/lent.js'
+import { openClient } from '../fixtures/library.js'
 import { startServers, until } from '../fixtures/servers.js'
 
 t.setTimeout(120_000)

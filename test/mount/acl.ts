@@ -2,8 +2,8 @@
  * Access control lists with the programs that people use for them, in a mount with `-o acl` and in a local
  * folder: what they print and what comes of it must be the same, line by line.
  */
-import { execFileSync } from 'node:child_process'
 import t from 'tap'
+import { isInstalled } from '../fixtures/installed.js'
 import { shell, TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses } from '../fixtures/servers.js'
 
@@ -126,15 +126,6 @@ const cases: readonly Case[] = [
       getfacl -np f | wc -l; getfacl -np f | md5sum; setfacl -d -M list d; touch d/f; getfacl -np d/f | md5sum`,
   },
 ]
-
-const isInstalled = (name: string): boolean => {
-  try {
-    execFileSync('sh', ['-c', `command -v ${name}`], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
 
 t.setTimeout(240_000)
 const servers = await startServerProcesses(t)

@@ -1,7 +1,7 @@
 /** Ordinary programs in a real mount: version control, databases, builds, archives, exercisers. */
-import { execFileSync } from 'node:child_process'
 import { resolve } from 'node:path'
 import t from 'tap'
+import { isInstalled } from '../fixtures/installed.js'
 import { TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses } from '../fixtures/servers.js'
 
@@ -108,15 +108,6 @@ const cases: readonly Case[] = [
     prints: '1',
   },
 ]
-
-const isInstalled = (name: string): boolean => {
-  try {
-    execFileSync('sh', ['-c', `command -v ${name}`], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
 
 t.setTimeout(240_000)
 const servers = await startServerProcesses(t)

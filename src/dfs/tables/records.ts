@@ -1,6 +1,6 @@
 /** The records of transactions, undecided and decided. */
 import { laterOf, noVersion, type Version } from '../../wire/version.js'
-import { recordChecksum, rottenRow } from '../row-checksums.js'
+import { type RecordColumns, recordChecksum, rottenRow } from '../row-checksums.js'
 import type { AccountDatabase } from './database.js'
 
 export interface StoredRecord {
@@ -15,15 +15,7 @@ export interface StoredRecord {
   readonly commit: boolean | null
 }
 
-export interface RecordRow {
-  readonly id: Version
-  readonly body: Buffer | null
-  readonly yes: number
-  readonly promised: number
-  readonly accepted: number
-  readonly accepted_commit: number
-  readonly ever_commit: number
-  readonly decision: number | null
+export interface RecordRow extends RecordColumns {
   readonly checksum: number
 }
 

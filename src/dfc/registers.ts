@@ -121,9 +121,14 @@ export class Registers {
     undecided: ReadonlySet<string>
   }> {
     const fields = { folder, after, entriesMax: limits.listEntriesMax, withHeldPieces }
-    const replies = withHeldPieces
-      ? await this.#askAll('list', fields)
-      : await this.#askTwo('list', fields)
+    const ask = (): Promise<Reply<'list'>[]> =>
+      withHeldPieces ? this.#askAll('list', fields) : this.#askTwo('list', fields)
+    let replies = await ask()
+    // A name that one server does not know is missing in its page: with others there one is not enough.
+    for (let attempt = 1; replies.length < 2 && this.#cluster.voters.length > 1; attempt += 1) {
+      if (attempt >= attemptsMax) throw new DfsError('undecided')
+      replies = await ask()
+    }
     const self = await this.#resolve(
       inodeKey(folder),
       replies.map((reply) => reply.folder),

@@ -38,7 +38,7 @@ export const limits = {
   userNameBytesMax: 64,
   keyBytesMax: 300,
   registerValueBytesMax: 768 * KiB,
-  transactionWritesMax: 16,
+  transactionWritesMax: 256,
   transactionPreconditionsMax: 4096,
   settlesMax: 256,
   lookupNamesMax: 64,
@@ -61,6 +61,10 @@ export const limits = {
   leaseIdleMs: 10_000,
   /** How long a created file may wait for its first content, to be stored together with it. */
   createDelayMs: 200,
+  /** How long a change of names may wait for others, to be stored together with them. */
+  behindMs: 10,
+  /** Before what could not be stored is tried again. */
+  behindRetryMs: 1_000,
   undecidedPatienceMs: 200,
   transactionPatienceMs: 10_000,
   /** A server whose clock is further off is told of. */

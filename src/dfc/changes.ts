@@ -19,12 +19,15 @@ import type { Node } from './node.js'
 import type { NodeCache } from './node-cache.js'
 import type { PreparedSegment } from './prepared-segment.js'
 import type { Transactions } from './transaction.js'
+import type { WriteBehind } from './write-behind.js'
 
 /** One attempt of a change: what to commit, and what is true once it is committed. */
 export interface Plan<T> {
   readonly body: Transaction
   readonly inline?: PreparedSegment | undefined
   readonly onDisk?: boolean | undefined
+  /** It may be answered before it is stored, where this client is alone: names and attributes. */
+  readonly behind?: boolean | undefined
   /** Brings the cache up to date and gives the result. */
   readonly done: (id: Version) => T
 }
@@ -42,6 +45,7 @@ export class Changes {
   readonly #transactions: Transactions
   readonly #lease: Pick<Lease, 'forgetAll'>
   readonly #cache: NodeCache
+  readonly #behind: WriteBehind
   readonly #locks = new KeyLocks()
 
   constructor(
@@ -49,11 +53,13 @@ export class Changes {
     transactions: Transactions,
     lease: Pick<Lease, 'forgetAll'>,
     cache: NodeCache,
+    behind: WriteBehind,
   ) {
     this.#clock = clock
     this.#transactions = transactions
     this.#lease = lease
     this.#cache = cache
+    this.#behind = behind
   }
 
   /** A turn on these keys for a change that commits nothing yet. Throws `readOnly`. */
@@ -81,9 +87,12 @@ export class Changes {
         })
         if (planned === undefined) return undefined as T
         if (planned.body === undefined) return planned.result
-        const { body, inline, onDisk } = planned
+        const { body, inline: content, onDisk, behind } = planned
+        const taken = behind ? this.#behind.take(body) : undefined
+        if (taken !== undefined) return planned.done(taken)
+        await (onDisk ? this.#behind.settle() : this.#behind.ahead(body))
         const [askedMs, outcome] = await this.#cache.asked(() =>
-          this.#transactions.commit(body, inline, onDisk),
+          this.#transactions.commit(body, { content, onDisk }),
         )
         if (outcome.committed) {
           return this.#cache.asOf(askedMs, () => planned.done(outcome.id))

@@ -28,6 +28,8 @@ const foundingStepMs = 50
 export interface ClientOptions extends ClusterOptions {
   /** For programs that stay: what is known needs not be asked again while this client is alone. */
   readonly lease?: boolean
+  /** Every change of a name or attribute is stored when it is answered, also where this client is alone. */
+  readonly dirSync?: boolean
   /** Who makes the digests of what is written: else this thread does. Belongs to the client. */
   readonly digests?: Digests
 }
@@ -53,7 +55,10 @@ export class Client {
   readonly #statuses: (Reply<'status'> | undefined)[] = []
   readonly #lease: Lease | typeof noLease
 
-  private constructor(cluster: Cluster, { lease: wantsLease, digests }: ClientOptions) {
+  private constructor(
+    cluster: Cluster,
+    { lease: wantsLease, dirSync = false, digests }: ClientOptions,
+  ) {
     this.cluster = cluster
     const onBadCopy: BadCopyListener = (...copy) => this.keeper.noteBadCopy(...copy)
     this.content = new ContentStore(cluster, onBadCopy, digests)
@@ -76,10 +81,10 @@ export class Client {
       writer,
       (inline) => reader.remember(inline),
     )
-    this.#lease = wantsLease ? new Lease(cluster, () => this.namespace.store()) : noLease
+    this.#lease = wantsLease ? new Lease(cluster, () => this.namespace.settle()) : noLease
     const registers = this.#registers
     const transactions = this.#transactions
-    this.namespace = new Namespace(cluster, registers, transactions, this.#lease)
+    this.namespace = new Namespace(cluster, registers, transactions, this.#lease, dirSync)
     const mover = { cluster, writer, reader, registers, transactions }
     this.keeper = new Keeper(
       mover,
@@ -126,7 +131,8 @@ export class Client {
    * the pieces of `content`.
    */
   async sync(content?: Content): Promise<void> {
-    if (content === undefined) await this.namespace.store()
+    if (content === undefined) await this.namespace.sync()
+    else await this.namespace.settleChanges()
     await syncDisks(
       this.cluster,
       (content?.segments ?? []).map(({ id }) => id),
@@ -162,6 +168,7 @@ export class Client {
   async close(): Promise<void> {
     this.keeper.stop()
     await this.#lease.close()
+    this.namespace.end()
     await this.#settlement.settled()
     this.content.digests.close()
     this.cluster.close()

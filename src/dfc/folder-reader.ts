@@ -9,6 +9,7 @@ import type { Lease } from './lease.js'
 import type { ListedName, Node } from './node.js'
 import type { NodeCache } from './node-cache.js'
 import type { QuorumEntry, Registers } from './registers.js'
+import type { WriteBehind } from './write-behind.js'
 
 export interface FolderPage {
   /** The folder itself; undefined when it is gone. */
@@ -29,6 +30,7 @@ export class FolderReader {
   readonly #registers: Registers
   readonly #lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>
   readonly #cache: NodeCache
+  readonly #behind: WriteBehind
   readonly #lookups = new FolderLookups()
   readonly #beingRead = new Map<number, Promise<void>>()
 
@@ -36,10 +38,12 @@ export class FolderReader {
     registers: Registers,
     lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>,
     cache: NodeCache,
+    behind: WriteBehind,
   ) {
     this.#registers = registers
     this.#lease = lease
     this.#cache = cache
+    this.#behind = behind
   }
 
   /**
@@ -47,6 +51,7 @@ export class FolderReader {
    * between them, so that no file needs to be looked through for what is missing.
    */
   async page(folder: number, after: string, whole: boolean): Promise<FolderPage> {
+    await this.#behind.settleForReading()
     const [askedMs, page] = await this.#cache.asked(() =>
       this.#registers.list(folder, after, !whole),
     )

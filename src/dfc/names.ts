@@ -15,6 +15,7 @@ import type { Newborn } from './newborn.js'
 import type { ListedName, Node } from './node.js'
 import { type EntryView, type NodeCache, viewOf } from './node-cache.js'
 import type { Registers } from './registers.js'
+import type { WriteBehind } from './write-behind.js'
 
 /** A page of a folder. */
 export interface Listing {
@@ -37,6 +38,7 @@ export class Names {
   readonly #lease: Pick<Lease, 'aloneForMs'>
   readonly #cache: NodeCache
   readonly #newborn: Newborn
+  readonly #behind: WriteBehind
   readonly #folders: FolderReader
 
   constructor(
@@ -45,13 +47,15 @@ export class Names {
     lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll'>,
     cache: NodeCache,
     newborn: Newborn,
+    behind: WriteBehind,
   ) {
     this.#cluster = cluster
     this.#registers = registers
     this.#lease = lease
     this.#cache = cache
     this.#newborn = newborn
-    this.#folders = new FolderReader(registers, lease, cache)
+    this.#behind = behind
+    this.#folders = new FolderReader(registers, lease, cache, behind)
   }
 
   // -- for who asks ------------------------------------------------------------------------------
@@ -76,9 +80,7 @@ export class Names {
     if (certain === null) throw new DfsError('notFound')
     if (certain !== undefined) return certain
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
-      const [askedMs, [step]] = await this.#cache.asked(() =>
-        this.#registers.lookup(parent, [name]),
-      )
+      const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
       const node =
         step &&
         this.#cache.asOf(askedMs, () => this.#cache.noteStep(parent, name, step.entry, step.inode))
@@ -98,7 +100,7 @@ export class Names {
     for (let at = 0; at < names.length; at += limits.lookupNamesMax) {
       const parent = nodes.at(-1)?.ino ?? rootIno
       const some = names.slice(at, at + limits.lookupNamesMax)
-      const [askedMs, steps] = await this.#cache.asked(() => this.#registers.lookup(parent, some))
+      const [askedMs, steps] = await this.#ask((registers) => registers.lookup(parent, some))
       for (const [depth, step] of steps.entries()) {
         const folder = nodes.at(-1)?.ino ?? rootIno
         const node = this.#cache.asOf(askedMs, () =>
@@ -127,9 +129,7 @@ export class Names {
   }
 
   async #askForNode(ino: number): Promise<Node> {
-    const [askedMs, [register]] = await this.#cache.asked(() =>
-      this.#registers.read([inodeKey(ino)]),
-    )
+    const [askedMs, [register]] = await this.#ask((registers) => registers.read([inodeKey(ino)]))
     const node = register && this.#cache.asOf(askedMs, () => this.#cache.noteNode(ino, register))
     if (node === undefined) throw new DfsError('stale')
     return node
@@ -193,6 +193,12 @@ export class Names {
     return entry.ino === null ? null : this.#cache.certainNode(entry.ino)
   }
 
+  /** What the servers say, once they know what was changed here. */
+  async #ask<T>(ask: (registers: Registers) => Promise<T>): Promise<readonly [number, T]> {
+    await this.#behind.settleForReading()
+    return this.#cache.asked(() => ask(this.#registers))
+  }
+
   // -- what a change starts from -----------------------------------------------------------------
 
   /** With `fresh` as the servers have it now, and so are the others below. Throws `stale`. */
@@ -216,7 +222,7 @@ export class Names {
     const cached = fresh ? undefined : this.#cache.anyEntry(parent, name)
     if (cached !== undefined) return cached
     if (!fresh && this.#cache.certainEntry(parent, name) !== undefined) return absentEntry
-    const [askedMs, [step]] = await this.#cache.asked(() => this.#registers.lookup(parent, [name]))
+    const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
     if (step === undefined) return absentEntry
     this.#cache.asOf(askedMs, () => this.#cache.noteStep(parent, name, step.entry, step.inode))
     return viewOf(step.entry)

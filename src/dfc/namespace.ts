@@ -32,6 +32,7 @@ import type { PreparedSegment } from './prepared-segment.js'
 import type { Registers } from './registers.js'
 import { type Renamed, type RenameHow, Renames } from './rename.js'
 import type { Transactions } from './transaction.js'
+import { WriteBehind } from './write-behind.js'
 
 /** How a file is to be written. */
 interface Rewriting {
@@ -41,6 +42,8 @@ interface Rewriting {
   readonly check?: (node: Node) => Promise<void>
   /** Nothing is done to a file that is stored already. */
   readonly onlyNewborn?: boolean
+  /** It may be answered before it is stored. */
+  readonly behind?: boolean
 }
 
 const attemptsMax = 12
@@ -51,6 +54,7 @@ export class Namespace {
   readonly #lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll' | 'onEnd'>
   readonly #cache: NodeCache
   readonly #newborn: Newborn
+  readonly #behind: WriteBehind
   readonly #names: Names
   readonly #changes: Changes
   readonly #kept: KeptFiles
@@ -61,14 +65,16 @@ export class Namespace {
     registers: Registers,
     transactions: Transactions,
     lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll' | 'onEnd'>,
+    dirSync: boolean,
   ) {
     const { clock } = cluster
     this.#cluster = cluster
     this.#lease = lease
     this.#cache = new NodeCache(clock, () => lease.aloneSinceMs)
     this.#newborn = new Newborn(clock, (ino) => this.#bear(ino))
-    this.#names = new Names(cluster, registers, lease, this.#cache, this.#newborn)
-    this.#changes = new Changes(clock, transactions, lease, this.#cache)
+    this.#behind = new WriteBehind(cluster, registers, transactions, lease, this.#cache, dirSync)
+    this.#names = new Names(cluster, registers, lease, this.#cache, this.#newborn, this.#behind)
+    this.#changes = new Changes(clock, transactions, lease, this.#cache, this.#behind)
     this.#kept = new KeptFiles(clock, this.#cache)
     this.#renames = new Renames(clock, this.#names, this.#cache, this.#kept)
   }
@@ -130,13 +136,10 @@ export class Namespace {
     assertName(name)
     return this.#changes.make([entryKey(parent, name)], [inodeKey(parent)], async (fresh) => {
       const inode = newInode(attributes, parent, this.#cluster.clock.time())
-      return planCreation(
-        this.#names,
-        this.#cache,
-        { parent, name, ino: newIno(this.#cluster.clock, this.#cluster.random), inode },
-        attributes.inline,
-        fresh,
-      )
+      const file = { parent, name, ino: newIno(this.#cluster.clock, this.#cluster.random), inode }
+      const { inline, mode } = attributes
+      const plan = await planCreation(this.#names, this.#cache, file, inline, fresh)
+      return { ...plan, behind: typeOf(mode) !== fileType.file }
     })
   }
 
@@ -195,10 +198,31 @@ export class Namespace {
     })
   }
 
-  /** Resolves when what `createSoon` made (one file, or all of them) is stored. */
-  async store(ino?: number): Promise<void> {
-    if (ino === undefined) await this.#newborn.settle()
-    else if (this.#newborn.get(ino) !== undefined) await this.#bear(ino)
+  /** Resolves when what `createSoon` made under this number, if it did, is stored. */
+  async store(ino: number): Promise<void> {
+    if (this.#newborn.get(ino) !== undefined) await this.#bear(ino)
+  }
+
+  /** Resolves when everything that was answered is stored. Throws what keeps it from that. */
+  async settle(): Promise<void> {
+    await this.#newborn.settle()
+    await this.#behind.settle()
+  }
+
+  /** As `settle`. Throws `stale`, once, when something was answered and could not be stored after all. */
+  async sync(): Promise<void> {
+    await this.#newborn.settle()
+    await this.#behind.sync()
+  }
+
+  /** Resolves when the changes of names and attributes so far are stored. */
+  settleChanges(): Promise<void> {
+    return this.#behind.settle()
+  }
+
+  /** Nothing is tried again any more. */
+  end(): void {
+    this.#behind.end()
   }
 
   /** PUT of a whole file: makes it, or replaces the content of the file that has the name. */
@@ -244,6 +268,7 @@ export class Namespace {
       if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
       const change = this.#kept.droppedLink(node, keep)
       return {
+        behind: true,
         body: {
           writes: [{ key: entry, value: null }, change.write],
           preconditions: [{ key: entry, absent: false, version: found.version }, exactly(node)],
@@ -273,6 +298,7 @@ export class Namespace {
         const node = await this.#names.nodeForChange(ino, fresh)
         if (node.inode.nlink > 0) return undefined
         return {
+          behind: true,
           body: {
             writes: [{ key: inodeKey(ino), value: null }],
             preconditions: [exactly(node)],
@@ -296,6 +322,7 @@ export class Namespace {
       const node = await this.#names.nodeForChange(found.ino, fresh)
       if (typeOf(node.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
       return {
+        behind: true,
         body: {
           writes: [
             { key: entry, value: null },
@@ -338,6 +365,7 @@ export class Namespace {
           ctime: this.#cluster.clock.time(),
         }
         return {
+          behind: true,
           body: {
             writes: [
               { key: entry, value: encodeEntry({ ino, type: inode.mode >> 12 }) },
@@ -383,7 +411,8 @@ export class Namespace {
   /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */
   async update(ino: number, change: (inode: Inode, now: Time) => Inode): Promise<Node> {
     const newborn = this.#newborn.get(ino)
-    if (newborn === undefined || newborn.isOnItsWay) return this.#rewrite(ino, change)
+    if (newborn === undefined || newborn.isOnItsWay)
+      return this.#rewrite(ino, change, { behind: true })
     const inode = change(newborn.node.inode, this.#cluster.clock.time())
     newborn.node = { ...newborn.node, inode }
     return newborn.node
@@ -444,7 +473,7 @@ export class Namespace {
   #rewrite(
     ino: number,
     change: (inode: Inode, now: Time) => Inode,
-    { inline, onDisk = false, check, onlyNewborn = false }: Rewriting = {},
+    { inline, onDisk = false, check, onlyNewborn = false, behind = false }: Rewriting = {},
   ): Promise<Node> {
     const place = this.#newborn.get(ino)
     const exclusive = place === undefined ? [] : [entryKey(place.parent, place.name)]
@@ -462,6 +491,7 @@ export class Namespace {
       return {
         inline,
         onDisk,
+        behind,
         body: {
           writes: [{ key: inodeKey(ino), value: encodeInode(inode) }],
           preconditions: [exactly(node)],
@@ -497,6 +527,8 @@ export class Namespace {
         ...plan,
         done: (id) => {
           this.#newborn.delete(node.ino)
+          // The folder had its entry counted when it was made here.
+          this.#cache.touch(parent, id, { ino: node.ino, type: inode.mode >> 12 }, undefined)
           return plan.done(id)
         },
       }

@@ -155,7 +155,7 @@ export class NodeCache {
     parent: number,
     id: Version,
     before: Pick<EntryView, 'ino' | 'type'> | undefined,
-    after: Pick<EntryView, 'ino' | 'type'>,
+    after: Pick<EntryView, 'ino' | 'type'> | undefined,
   ): void {
     const known = this.#nodes.get(parent)
     if (known === undefined || known.value.folder === null) return
@@ -172,6 +172,18 @@ export class NodeCache {
   /** A page of a folder, behind `after` up to `end`, is in the cache, and then all, unless `more`. */
   setListed(folder: number, after: string, end: string, more: boolean): void {
     this.#folders.setListed(folder, after, end, more, this.#atMs())
+  }
+
+  /** What is known of the register is wrong. */
+  drop(key: Key): void {
+    const parsed = parseKey(key)
+    if (parsed.kind === 'inode') {
+      this.dropNode(parsed.ino)
+      return
+    }
+    this.#entries.delete(key)
+    this.#forget(key)
+    this.#nodes.delete(parsed.parent)
   }
 
   dropNode(ino: number): void {

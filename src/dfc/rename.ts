@@ -165,6 +165,7 @@ class Draft {
 
   plan<T>(result: () => T): Plan<T> {
     return {
+      behind: true,
       body: {
         writes: [...this.#writes].map(([key, value]) => ({ key, value })),
         preconditions: [...this.#preconditions.values()],

@@ -27,7 +27,7 @@ export function summaryAfter(
   summary: FolderSummary,
   id: Version,
   before: { readonly ino: number | null; readonly type: number } | undefined,
-  after: { readonly ino: number | null; readonly type: number },
+  after: { readonly ino: number | null; readonly type: number } | undefined,
 ): FolderSummary {
   const isLive = (entry: typeof before): number =>
     entry !== undefined && entry.ino !== null ? 1 : 0

@@ -25,6 +25,12 @@ export type Committed =
   /** `conflict`: read again and try again. `notEmpty`: a folder has the entry `key`. */
   | { readonly committed: false; readonly why: 'conflict' | 'notEmpty'; readonly key: Key }
 
+interface CommitHow {
+  readonly content?: PreparedSegment | undefined
+  readonly onDisk?: boolean | undefined
+  readonly id?: Version
+}
+
 const quorum = 3
 /** No rule commits what fewer servers voted for: a ballot with three promises wants two of them. */
 const votesOfCommitMin = 2
@@ -89,16 +95,18 @@ export class Transactions {
 
   /**
    * Commits `body`, with the content of a small new segment riding along; `onDisk`: three servers have
-   * it on their disks, with all that came before, when it resolves. Throws `readOnly` when fewer than
+   * it on their disks, with all that came before, when it resolves; `id`: as this version, which is newer
+   * than all that it relies on. With the same one it may be tried again. Throws `readOnly` when fewer than
    * three servers are up (nothing was sent), `unknownOutcome` when too few answered to know, and what a
    * server said (`noSpace`) when that is why it failed.
    */
-  async commit(body: Transaction, content?: PreparedSegment, onDisk = false): Promise<Committed> {
+  async commit(body: Transaction, how: CommitHow = {}): Promise<Committed> {
+    const { content, onDisk = false } = how
     this.assertWritable()
     // A server that is not waited for may get its pieces when the caller's bytes have changed.
     const inline = content === undefined ? undefined : ownCopy(content)
     for (const { version } of body.preconditions) this.#cluster.versions.see(version)
-    const id = this.#cluster.versions.next()
+    const id = how.id ?? this.#cluster.versions.next()
     const attempt: Attempt = {
       id,
       body,

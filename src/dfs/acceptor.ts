@@ -7,7 +7,7 @@ import type { Random } from '../clock.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Decision, Reply, Request, Stamp } from '../wire/messages.js'
-import { entryKey } from '../wire/records.js'
+import { entryKey, parseKey, type Transaction } from '../wire/records.js'
 import { noVersion, type Version } from '../wire/version.js'
 import type { AccountIndex } from './index.js'
 import { type LateVote, LateVotes } from './late-votes.js'
@@ -187,11 +187,10 @@ export class Acceptor {
       }
       if (id <= register.version) return refuse('conflict', { key, hint: register.version })
     }
-    // What is derived from registers is in the index only.
+    // What is derived from registers is in the index only. The transaction may remove the last names itself.
     if (body.emptyFolders.length > 0) this.applyLate()
     for (const folder of body.emptyFolders) {
-      if (this.#index.folders.get(folder).live === 0) continue
-      const name = this.#index.registers.someLiveName(folder)
+      const name = this.#nameLeft(folder, body)
       if (name !== undefined) return refuse('notEmpty', { key: entryKey(folder, name) })
     }
     this.#ledger.assertRoom()
@@ -202,6 +201,20 @@ export class Acceptor {
       this.#ledger.locks.take(id, body)
     }
     return refuse('yes')
+  }
+
+  /** A name that the folder has once the transaction is done, if it has any. */
+  #nameLeft(folder: number, { writes }: Transaction): string | undefined {
+    const removed = new Set<string>()
+    for (const { key, value } of writes) {
+      const parsed = parseKey(key)
+      if (parsed.kind !== 'entry' || parsed.parent !== folder) continue
+      if (value !== null) return parsed.name
+      removed.add(parsed.name)
+    }
+    if (this.#index.folders.get(folder).live === 0) return undefined
+    const names = this.#index.registers.liveNames(folder, removed.size + 1)
+    return names.find((name) => !removed.has(name))
   }
 
   prepare({ id, ballot }: Request<'prepare'>): Reply<'prepare'> {

@@ -63,6 +63,7 @@ export class Daemon {
       clock: systemClock,
       random: systemRandom,
       lease: true,
+      dirSync: options.words.dirSync,
       digests: new ThreadDigests(),
       memory: new PageMemory(),
     })
@@ -93,6 +94,10 @@ export class Daemon {
       const names = unsaved.map(({ name }) => `"${name}"`).join(', ')
       throw new DfsError('busy', `not everything could be stored yet: ${names}`)
     }
+    await this.#client.namespace.settle().catch((cause: unknown) => {
+      const why = asDfsError(cause).message
+      throw new DfsError('busy', `not everything could be stored yet: ${why}`, { cause })
+    })
     await unmount(this.#options.mountpoint)
     await this.#finish()
   }

@@ -56,7 +56,7 @@ const program = new Command('dfs-mount')
   .option('--port <first>', 'with --local: the first of four ports', String(defaultPort))
   .option('--foreground', 'stay; the mount ends with Ctrl-C')
   .option('--unmount', 'store everything and take the mount off')
-  .option('-o, --option <words>', 'ro, allow_other, acl, fsname=NAME ...', collect)
+  .option('-o, --option <words>', 'ro, allow_other, acl, dirsync, fsname=NAME ...', collect)
   .exitOverride()
 
 try {

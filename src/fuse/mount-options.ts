@@ -6,6 +6,8 @@ export interface MountWords {
   readonly allowOther: boolean
   /** Access control lists. */
   readonly acl: boolean
+  /** Changes of names and attributes are on the servers when they are answered. */
+  readonly dirSync: boolean
   readonly fsname: string | undefined
   /** Device nodes and set-user-ID bits work; undefined: as mount(8) does it for who mounts. */
   readonly dev: boolean | undefined
@@ -16,6 +18,7 @@ interface Chosen {
   readOnly: boolean
   allowOther: boolean
   acl: boolean
+  dirSync: boolean
   fsname: string | undefined
   dev: boolean | undefined
   suid: boolean | undefined
@@ -37,6 +40,9 @@ const words: Readonly<Record<string, (chosen: Chosen, value: string) => void>> =
   },
   noacl: (chosen) => {
     chosen.acl = false
+  },
+  dirsync: (chosen) => {
+    chosen.dirSync = true
   },
   dev: (chosen) => {
     chosen.dev = true
@@ -64,6 +70,7 @@ export function parseMountOptions(texts: readonly string[]): MountWords {
     readOnly: false,
     allowOther: false,
     acl: false,
+    dirSync: false,
     fsname: undefined,
     dev: undefined,
     suid: undefined,

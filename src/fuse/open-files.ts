@@ -137,10 +137,10 @@ export class OpenFiles {
   /** Commits everything; returns what could not be. */
   async commitAll(): Promise<readonly OpenFile[]> {
     await Promise.all(this.dirty.map((file) => this.#commitQuietly(file)))
-    // Files that nothing was written to are stored by themselves.
+    // Files that nothing was written to, and names, are stored by themselves.
     await this.#client.namespace
-      .store()
-      .catch((error: unknown) => debugFuse('created files: %o', error))
+      .settle()
+      .catch((error: unknown) => debugFuse('what was answered: %o', error))
     return this.dirty.filter(({ orphaned }) => !orphaned)
   }
 

@@ -31,7 +31,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 5
+export const protocolVersion = 6
 
 interface Message<Q, A> {
   readonly number: number

@@ -137,6 +137,36 @@ t.test('a shared lock of a create keeps rmdir out, and the other way round', asy
   t.match(vote(acceptor, at(23), make), { outcome: 'locked', by: at(22) })
 })
 
+t.test('a transaction may empty a folder and remove it', async (t) => {
+  const { acceptor } = voting()
+  const folder = inodeKey(5)
+  const inode = sampleInode({ mode: fileType.folder | 0o755 })
+  const [x, y] = [entryKey(5, 'x'), entryKey(5, 'y')]
+  const there = [
+    { key: folder, value: inode },
+    { key: x, value: file },
+    { key: y, value: file },
+  ]
+  decide(acceptor, at(1), true, body(there))
+  const was = (key: string) => ({ key, absent: false, version: at(1) })
+  const removal = (...keys: string[]): Transaction =>
+    body(
+      [...keys, folder].map((key) => ({ key, value: null })),
+      [...keys, folder].map(was),
+      [5],
+    )
+  t.match(vote(acceptor, at(10), removal(x)), { outcome: 'notEmpty', key: y })
+  t.match(vote(acceptor, at(11), removal(y)), { outcome: 'notEmpty', key: x })
+  const z = entryKey(5, 'z')
+  const kept = body(
+    [...removal(x, y).writes, { key: z, value: file }],
+    [...removal(x, y).preconditions],
+    [5],
+  )
+  t.match(vote(acceptor, at(12), kept), { outcome: 'notEmpty', key: z }, 'it would gain a name')
+  t.equal(vote(acceptor, at(13), removal(x, y)).outcome, 'yes')
+})
+
 t.test('a promise keeps a late commit out', async (t) => {
   const { acceptor } = voting()
   t.match(acceptor.prepare({ id: at(10), ballot: 5 }), { outcome: 'promised', yes: false })

@@ -2,7 +2,7 @@ import t from 'tap'
 import { parseMountOptions } from '../../src/fuse/mount-options.js'
 
 t.test('reads the words behind -o, in one list or several', async (t) => {
-  const nothing = { dev: undefined, suid: undefined, fsname: undefined }
+  const nothing = { dev: undefined, suid: undefined, fsname: undefined, dirSync: false }
   t.same(parseMountOptions([]), { ...nothing, readOnly: false, allowOther: false, acl: false })
   t.same(parseMountOptions(['ro,allow_other', 'noatime,default_permissions,fsname=a=b']), {
     ...nothing,
@@ -13,6 +13,7 @@ t.test('reads the words behind -o, in one list or several', async (t) => {
   })
   t.match(parseMountOptions(['nodev,suid']), { dev: false, suid: true })
   t.equal(parseMountOptions(['acl']).acl, true)
+  t.equal(parseMountOptions(['dirsync']).dirSync, true)
   t.equal(parseMountOptions(['acl,noacl']).acl, false)
   t.equal(parseMountOptions(['ro,rw']).readOnly, false, 'the last word wins')
 })

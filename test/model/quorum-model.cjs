@@ -64,7 +64,7 @@ function runSeed(seed, F, opt) {
             else if (c.ver !== p.ver) return c.ver < p.ver ? { no: 'stale', key: k } : { no: 'conflict', hint: c.ver };
             if (F.clock && tid <= c.ver) return { no: 'conflict', hint: c.ver };
           }
-          for (const k of m.body.empty || []) if (this.rot.has(k)) return { rot: 1 }; else if (F.empty && this.reg(k).val !== null) return { no: 'notEmpty', key: k };
+          for (const k of m.body.empty || []) if (this.rot.has(k)) return { rot: 1 }; else if (F.empty && this.reg(k).val !== null && m.body.w[k] !== null) return { no: 'notEmpty', key: k };
           const r = this.rec(tid); r.y = true; r.body = m.body; this.lock(r); return { yes: 1 };
         }
         case 'prepare': {
@@ -198,6 +198,7 @@ function runSeed(seed, F, opt) {
     const preOf = (r) => r.val === null ? { abs: 1, ver: r.ver } : { ver: r.ver };
     if (opt.dir) { const f = yield* read(c, 'k0'), e = yield* read(c, 'k1'); if (!f || !e) return 'noread'; reads.push(f, e); const x = rnd();
       if (f.val === null) return yield* txn(c, { k0: 'd' + ++vseq }, { k0: preOf(f) }, keep);
+      if (opt.empty && e.val !== null && x > 0.6 && x < 0.7) return yield* txn(c, { k0: null, k1: null }, { k0: preOf(f), k1: preOf(e) }, keep, ['k1']); // empties it and removes it
       if (e.val === null || (opt.empty && !keep && x > 0.9)) return x < 0.5 ? yield* txn(c, { k1: 'e' + ++vseq }, { k0: preOf(f), k1: preOf(e) }, keep) : yield* (opt.empty ? txn(c, { k0: null }, { k0: preOf(f) }, keep, ['k1']) : txn(c, { k0: null }, { k0: preOf(f), k1: preOf(e) }, keep));
       return x < 0.8 ? yield* txn(c, { k1: null }, { k1: preOf(e) }, keep) : yield* txn(c, { k0: 'd' + ++vseq }, { k0: preOf(f) }, keep); }
     if (kind < 0.45 && r.val !== null) return yield* txn(c, { [k]: null }, { [k]: preOf(r) }, keep);

@@ -2,6 +2,7 @@
  * One user of a client: does operations one after the other, and remembers what it came across, so
  * that later ones are about files that exist, or did a moment ago.
  */
+import { type Clock, sleep } from '../../src/clock.js'
 import type { Client } from '../../src/dfc/client.js'
 import { overlay, truncate, wholeSlice } from '../../src/dfc/extents.js'
 import type { Content, Node } from '../../src/dfc/node.js'
@@ -13,7 +14,7 @@ import { entryKey, fileType, inodeKey, rootIno, typeOf } from '../../src/wire/re
 import type { Seeded } from '../fixtures/seeded.js'
 import { chance, pick, weighted } from './chance.js'
 import type { Contents } from './contents.js'
-import type { History, Operation, Subject } from './history.js'
+import { type History, nameOf, type Operation, type Subject } from './history.js'
 import { currentOperation } from './tap.js'
 
 /** Since when, if at all, a client can reach only one server, and until when it last could not. */
@@ -33,13 +34,27 @@ export interface ActorOptions {
   readonly company: Company
   readonly name: string
   readonly client: Client
+  /** What it changes may be answered before it is stored. */
+  readonly isBehind: boolean
   readonly random: Seeded
   readonly history: History
   readonly contents: Contents
+  readonly clock: Clock
 }
 
 export const names = ['a', 'b', 'c', 'd', 'e'] as const
 const knownMax = 4
+/** Changes of names and attributes, which a client that is alone may answer before they are stored. */
+const answeredEarly: ReadonlySet<string> = new Set([
+  'mkdir',
+  'symlink',
+  'unlink',
+  'rmdir',
+  'link',
+  'rename',
+  'chmod',
+  'forget',
+])
 /** Folders can be moved into each other, but seldom so deep. */
 const depthMax = 8
 
@@ -55,6 +70,8 @@ export class Actor {
   readonly #files: number[] = []
   readonly #folders: number[] = []
   readonly #removed: number[] = []
+  /** What was answered, and is perhaps not stored yet. */
+  #answered: Operation[] = []
 
   constructor(options: ActorOptions) {
     this.#options = options
@@ -101,6 +118,28 @@ export class Actor {
       heal: () => this.heal(this.#options.sweepAgeMs ?? 0),
     }
     await actions[weighted(this.#random, weights)]()
+    if (this.#answered.length > 0 && chance(this.#random, 0.3)) await this.settle()
+  }
+
+  /** Resolves when everything that was answered is stored, or known not to be. */
+  async settle(): Promise<void> {
+    const { history, clock } = this.#options
+    while (this.#answered.length > 0) {
+      const answered = this.#answered
+      try {
+        await this.#client.namespace.sync()
+        this.#answered = []
+        for (const operation of answered) history.end(operation, 'ok')
+      } catch (thrown) {
+        if (!(thrown instanceof DfsError)) throw thrown
+        if (thrown.code !== 'stale') {
+          await sleep(clock, 50)
+          continue
+        }
+        this.#answered = []
+        for (const operation of answered) history.end(operation, 'givenUp', thrown.message)
+      }
+    }
   }
 
   /** Everything there is, from the root down: names, inodes and contents. */
@@ -179,6 +218,10 @@ export class Actor {
         const node = await namespace.createSoon(folder, name, attributes)
         try {
           await namespace.store(node.ino)
+        } catch (error) {
+          // It is tried again, and until then there for the users of this client only.
+          this.#options.history.unstored.add(node.ino)
+          throw error
         } finally {
           const { version } = namespace.cached(node.ino) ?? {}
           if (version !== node.version) this.#options.history.provisional.add(node.version)
@@ -214,6 +257,7 @@ export class Actor {
   async sweepAway(folder: number, name: string, sweepAgeMs: number): Promise<void> {
     await this.#unlink(false, folder, name)
     await this.#rmdir(folder, name)
+    await this.settle()
     await this.heal(sweepAgeMs)
   }
 
@@ -420,14 +464,25 @@ export class Actor {
   ): Promise<T | undefined> {
     const { history, name } = this.#options
     const operation = history.begin(name, verb, subject)
+    if (this.#answered.length > 0) {
+      // What it sends may be what was answered before, and what it sees nobody else has seen yet.
+      operation.isBehind = true
+      operation.wasAlone = true
+    }
     const noteCompany = (): void => {
       const { isAlone, aloneUntilMs } = this.#options.company
       const isAloneNow = isAlone || this.#client.cluster.voters.length < 2
-      operation.wasAlone = isAloneNow || aloneUntilMs >= operation.startMs
+      operation.wasAlone ||= isAloneNow || aloneUntilMs >= operation.startMs
     }
     try {
       const result = await currentOperation.run(operation, () => work(operation))
       noteCompany()
+      if (this.#options.isBehind && answeredEarly.has(verb)) {
+        operation.isBehind = true
+        this.#answered.push(operation)
+        history.note(`${name} ANSWERED ${nameOf(operation)} ${summaryOf(result)}`)
+        return result
+      }
       history.end(operation, 'ok', summaryOf(result))
       return result
     } catch (thrown) {

@@ -198,6 +198,10 @@ function checkOutcome(
   const seen = transactions.map((id) => evidence.transactions.get(id))
   const committed = seen.filter((one) => one?.isCommitted)
   if (outcome === 'open') report(`${name} never ends`)
+  if (outcome === 'ok' && operation.isBehind) {
+    checkStored(operation, evidence, report)
+    return
+  }
   if (outcome === 'ok') {
     // A repair deletes as many files without a name as it finds, and another one may be faster.
     const last = operation.verb === 'heal' ? undefined : seen.at(-1)
@@ -216,7 +220,7 @@ function checkOutcome(
     return
   }
   if (outcome === 'open' || outcome === 'lost') return
-  if (refusals.includes(outcome) && committed.length > 0) {
+  if (refusals.includes(outcome) && committed.length > 0 && !operation.isBehind) {
     report(`${name} failed with ${outcome}, but ${committed[0]?.id} was committed`)
   }
   const client = operation.client.split('.')[0] ?? ''
@@ -225,11 +229,40 @@ function checkOutcome(
   const isForgotten = outcome === 'unknownOutcome' && endMs - startMs >= evidence.forgottenAfterMs
   const mayFail = (): boolean =>
     isForgotten || evidence.impairedServers(client, startMs, endMs) > serversMax
-  const isLost = operation.segments.some((id) => isExcusedLoss(id, evidence, chains))
+  // Of what nobody was told is stored there may be one copy until it is repaired: it may be away.
+  const hasImpaired = evidence.impairedServers(client, startMs, endMs) > 0
+  const isLost = operation.segments.some(
+    (id) =>
+      isExcusedLoss(id, evidence, chains) ||
+      (hasImpaired && isUnacknowledged(id, evidence, chains)),
+  )
   if (!(outcome === 'incomplete' && isLost) && !isCaused(operation, chains, mayFail)) {
     report(
       `${name} of ${operation.client} failed without a cause: ${outcome} (${startMs}..${endMs})`,
     )
+  }
+}
+
+/** What was answered before it was stored, perhaps with others, has been stored by some transaction. */
+function checkStored(operation: Operation, evidence: Evidence, report: Report): void {
+  const { client, makes, startMs, endMs } = operation
+  for (const { key, isLive } of makes) {
+    const isShared = evidence.history.operations.some(
+      (other) =>
+        other !== operation &&
+        other.client === client &&
+        other.entries.includes(key) &&
+        other.endMs >= startMs &&
+        other.startMs <= endMs,
+    )
+    const isStored = [...evidence.transactions.values()].some(
+      ({ isCommitted, body, firstSentMs }) =>
+        isCommitted === true &&
+        firstSentMs >= startMs &&
+        firstSentMs <= endMs &&
+        body?.writes.some((write) => write.key === key && (write.value !== null) === isLive),
+    )
+    if (!isShared && !isStored) report(`${nameOf(operation)} was answered and ${key} not stored`)
   }
 }
 
@@ -260,8 +293,10 @@ function isCaused(operation: Operation, chains: Chains, mayFail: () => boolean):
       if (operation.segments.some((id) => mayBeSwept(chains, id, operation.endMs))) return true
       return operation.verb === 'rename' && mayLoseAncestor(chains, operation)
     case 'exists':
-      return named.length > 0
+      // Of what was answered and is not stored yet the servers know nothing.
+      return operation.isBehind || named.length > 0
     case 'notEmpty':
+      if (operation.isBehind) return true
       return [...chains.keys()].some((key) => {
         const parsed = parseKey(key)
         return (
@@ -332,7 +367,7 @@ interface Place {
 
 /** What was seen had been written, was not overwritten, and never went back. */
 function checkSightings(
-  { operations, provisional }: History,
+  { operations, provisional, unstored }: History,
   chains: Chains,
   report: Report,
 ): void {
@@ -341,6 +376,7 @@ function checkSightings(
     if (operation.outcome !== 'ok' || operation.wasAlone) continue
     for (const sighting of operation.saw) {
       if ('version' in sighting && provisional.has(sighting.version)) continue
+      if (unstored.has(inoOf(sighting))) continue
       const place = placeOf(operation, sighting, chains)
       if (place === undefined) {
         report(`${nameOf(operation)} saw ${describeSighting(sighting)}, which could not be`)
@@ -385,6 +421,12 @@ function checkForward(key: Key, places: readonly Place[], report: Report): void 
       report(`${nameOf(place.operation)} saw ${key} older than ${nameOf(latest.operation)} did`)
     }
   }
+}
+
+function inoOf(sighting: Sighting): number {
+  if ('ino' in sighting) return sighting.ino ?? 0
+  const parsed = parseKey(sighting.key)
+  return parsed.kind === 'inode' ? parsed.ino : 0
 }
 
 function describeSighting(sighting: Sighting): string {
@@ -497,6 +539,15 @@ function checkCopies(evidence: Evidence, chains: Chains, report: Report): void {
       }
     }
   }
+}
+
+function isUnacknowledged(segment: string, evidence: Evidence, chains: Chains): boolean {
+  for (const [key, chain] of chains) {
+    if (parseKey(key).kind !== 'inode') continue
+    const operation = writerOf(segment, chain, evidence)
+    if (operation !== undefined) return operation.outcome !== 'ok'
+  }
+  return false
 }
 
 /** The operation that brought the segment into the file. */

@@ -23,8 +23,8 @@ export interface Operation {
   readonly startMs: number
   /** Infinite while it runs. */
   endMs: number
-  /** `lost`: its client crashed. */
-  outcome: 'open' | 'lost' | 'ok' | ErrorCode
+  /** `lost`: its client crashed. `givenUp`: answered, and could not be stored after all. */
+  outcome: 'open' | 'lost' | 'ok' | 'givenUp' | ErrorCode
   /** The transactions that were sent for it. */
   readonly transactions: Version[]
   readonly saw: Sighting[]
@@ -39,6 +39,8 @@ export interface Operation {
   readonly isChange: boolean
   /** At some time during it its client could reach only one server, and took its word. */
   wasAlone: boolean
+  /** It was answered before it was stored, and has ended when it was: with others, in any transaction. */
+  isBehind: boolean
 }
 
 export type Subject = Pick<Operation, 'about'> &
@@ -50,6 +52,8 @@ export class History {
   readonly lines: string[] = []
   /** What files had that their client showed to its own users before they were stored. */
   readonly provisional = new Set<Version>()
+  /** Files that were made, and of which it is not known that they were stored. */
+  readonly unstored = new Set<number>()
   readonly #nowMs: () => number
   readonly #isTraced: boolean
   #hash = 0
@@ -80,6 +84,7 @@ export class History {
       segments: [],
       isChange: false,
       wasAlone: false,
+      isBehind: false,
       ...subject,
     }
     this.operations.push(operation)

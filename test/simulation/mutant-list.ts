@@ -327,4 +327,25 @@ export const mutants: readonly Mutant[] = [
     'if (ageMs >= 0 && ageMs < patienceMs)',
     'if (ageMs < patienceMs)',
   ),
+  mutant(
+    'names are answered first also where others may change them',
+    'dfc/write-behind.js',
+    'if (this.#lease.aloneForMs < leaseLeftMsMin || !this.#isCertain(change))',
+    'if (false)',
+    'leases',
+  ),
+  mutant(
+    'of several changes of a name in one transaction the first one is stored',
+    'dfc/batch.js',
+    'this.#writes.set(key, value);',
+    'if (!this.#writes.has(key)) this.#writes.set(key, value);',
+    'leases',
+  ),
+  mutant(
+    'what was refused with others is not tried by itself',
+    'dfc/write-behind.js',
+    'this.#due.splice(0, 1, ...due.changes.map(single));',
+    'this.#due.shift();',
+    'leases',
+  ),
 ]

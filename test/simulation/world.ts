@@ -29,10 +29,14 @@ import { currentOperation, Tap } from './tap.js'
 
 /**
  * What a run is most about. `ballots`: many clients, few names, and commits that reach two servers.
- * `repairs`: disks are lost and everything is swept as soon as it can be.
+ * `repairs`: disks are lost and everything is swept as soon as it can be. `leases`: one client, and others
+ * that come for a moment.
  */
-export const focuses = ['everything', 'ballots', 'repairs'] as const
+export const focuses = ['everything', 'ballots', 'repairs', 'leases'] as const
 export type Focus = (typeof focuses)[number]
+
+/** What the names of clients begin with that come for a moment only. */
+const visitor = 'v'
 
 /** The frame of a run, drawn from its seed. */
 export interface Plan {
@@ -216,6 +220,7 @@ export class World {
     await this.#finish('the first client', this.#startClient(0))
     this.#network.isCalm = false
     for (let index = 1; index < plan.clientCount; index += 1) void this.#startClient(index)
+    if (plan.focus === 'leases') this.#visitLater()
     const faults = new Faults(this, fork(this.#random), plan.profile)
     faults.start()
     await this.scheduler.run(() => this.#operationsLeft <= 0 || this.scheduler.nowMs > 120_000)
@@ -357,7 +362,9 @@ export class World {
     }
     this.#lanesRunning -= running.lanes
     this.scheduler.after(between(this.#random, 1, 100), () => {
-      if (!this.#isOver) void this.#startClient(index)
+      if (this.#isOver) return
+      if (name.startsWith(visitor)) this.#visitLater()
+      else void this.#startClient(index)
     })
   }
 
@@ -549,10 +556,40 @@ export class World {
     const client = await this.#open(participant)
     running.client = client
     if (this.plan.hasKeepers) client.keeper.start()
-    for (let lane = 0; lane < this.plan.laneCount; lane += 1) {
+    // Only of one who does one thing after the other can be told what became of an answer.
+    const laneCount = this.#isDirSync(participant) ? this.plan.laneCount : 1
+    for (let lane = 0; lane < laneCount; lane += 1) {
       const actor = this.#actor(`${participant.name}.${lane}`, participant, client)
       void this.#occupy(running, () => this.#live(participant, actor))
     }
+  }
+
+  #visitLater(): void {
+    this.scheduler.after(between(this.#random, 50, 800), () => {
+      if (!this.#isOver && this.#operationsLeft > 0) void this.#visit()
+    })
+  }
+
+  /** Somebody comes in for a moment: who was alone has to let them. */
+  async #visit(): Promise<void> {
+    this.#clientNumber += 1
+    const participant = this.#participant(`${visitor}${this.#clientNumber}`)
+    const running: RunningClient = { index: 1, participant, client: undefined, lanes: 0 }
+    this.#clients[1] = running
+    const client = await this.#open(participant)
+    running.client = client
+    const actor = this.#actor(`${participant.name}.0`, participant, client)
+    const operationsMax = between(participant.random, 1, 4)
+    await this.#occupy(running, () => this.#live(participant, actor, operationsMax))
+    await client.close()
+    this.#clients[1] = undefined
+    this.#visitLater()
+  }
+
+  /** Half of the clients wait until what they change is stored; those that are alone for long do not. */
+  #isDirSync({ name }: Participant): boolean {
+    if (this.plan.focus === 'leases') return !name.startsWith('c')
+    return Number(name.slice(1)) % 2 !== 1
   }
 
   async #open(participant: Participant): Promise<Client> {
@@ -564,7 +601,8 @@ export class World {
           network: this.#network.of(participant),
           clock: participant.clock,
           random: participant.random,
-          lease: participant.random.below(2) === 1,
+          lease: participant.random.below(2) === 1 || !this.#isDirSync(participant),
+          dirSync: this.#isDirSync(participant),
         }
         const client = await currentOperation.run(operation, () => Client.open(options))
         this.history.end(operation, 'ok')
@@ -580,9 +618,11 @@ export class World {
     return new Actor({
       name,
       client,
+      isBehind: !this.#isDirSync(participant),
       random: fork(participant.random),
       history: this.history,
       contents: this.#contents,
+      clock: participant.clock,
       company: this.#companyOf(client),
       nameCount: this.plan.nameCount,
       sweepAgeMs: this.plan.hasKeepers ? this.plan.sweepAgeMs : undefined,
@@ -600,13 +640,18 @@ export class World {
     return company
   }
 
-  async #live(participant: Participant, actor: Actor): Promise<void> {
+  async #live(
+    participant: Participant,
+    actor: Actor,
+    operationsMax = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
     const random = fork(participant.random)
-    while (this.#operationsLeft > 0) {
+    for (let done = 0; done < operationsMax && this.#operationsLeft > 0; done += 1) {
       await sleep(participant, random.below(this.plan.thinkMsMax))
       this.#operationsLeft -= 1
       await actor.act()
     }
+    await actor.settle()
   }
 
   /** The run is not over before `work` is, unless the client's process ends before. */
@@ -754,7 +799,7 @@ function planOf(random: Seeded, wanted?: Focus): Plan {
     nameCount: pick(random, [2, 3, 5]),
     rottingServer: chance(random, 0.2) ? random.below(4) : -1,
   }
-  const drawn = weighted<Focus>(random, { everything: 4, ballots: 2, repairs: 2 })
+  const drawn = weighted<Focus>(random, { everything: 4, ballots: 2, repairs: 2, leases: 2 })
   const focus = wanted ?? drawn
   return { ...plan, focus, ...focusOn[focus](random) }
 }
@@ -774,6 +819,14 @@ const focusOn: Readonly<Record<Focus, (random: Seeded) => Partial<Plan>>> = {
     nameCount: 2,
     ambushProbability: pick(random, [0.15, 0.3]),
     hasKeepers: chance(random, 0.2),
+  }),
+  leases: (random) => ({
+    profile: pick(random, ['clients', 'clients', 'single', 'wild']),
+    clientCount: 1,
+    operationCount: between(random, 80, 160),
+    faultGapMs: pick(random, [1500, 4000]),
+    thinkMsMax: pick(random, [5, 30]),
+    nameCount: pick(random, [3, 5]),
   }),
   repairs: (random) => ({
     profile: 'disks',

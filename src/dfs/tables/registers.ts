@@ -224,9 +224,9 @@ export class RegisterTable {
     return isWholeInode(ino, row) ? row : this.#rot(inodeKey(ino))
   }
 
-  /** A name in the folder with a live entry, if there is one. */
-  someLiveName(parent: number): string | undefined {
-    return (this.#statements.liveName.get(parent) as { name: string } | undefined)?.name
+  /** Names in the folder with a live entry, at most so many. */
+  liveNames(parent: number, limit: number): string[] {
+    return this.#statements.liveNames.all(parent, limit) as string[]
   }
 
   /** Files without a name, not written since `before`: those of programs that died, most likely. */
@@ -447,7 +447,9 @@ function prepare(db: AccountDatabase) {
         i.value AS inodeValue, i.checksum AS inodeChecksum
       FROM entries e LEFT JOIN inodes i ON i.ino = e.ino
       WHERE e.parent = ? AND e.name > ? ORDER BY e.name LIMIT ?`),
-    liveName: db.prepare('SELECT name FROM entries WHERE parent = ? AND ino IS NOT NULL LIMIT 1'),
+    liveNames: db
+      .prepare('SELECT name FROM entries WHERE parent = ? AND ino IS NOT NULL LIMIT ?')
+      .pluck(),
     entriesByRow: db.prepare('SELECT count(*) FROM entries NOT INDEXED').pluck(),
     entriesByVersion: db
       .prepare("SELECT count(*) FROM entries INDEXED BY entries_version WHERE version > ''")

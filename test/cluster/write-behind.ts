@@ -1,0 +1,226 @@
+/** Changes of names that are answered before they are stored: real servers, and what may come between. */
+import t, { type Test } from 'tap'
+import { systemClock, systemRandom } from '../../src/clock.js'
+import type { ClientConfig } from '../../src/config.js'
+import { Client } from '../../src/dfc/client.js'
+import { redirectNotices } from '../../src/log.js'
+import { tcpNetwork } from '../../src/network.js'
+import { fileType, rootIno } from '../../src/wire/records.js'
+import { openProxies } from '../fixtures/server-proxy.js'
+import { startServers, type TestServers, until } from '../fixtures/servers.js'
+
+const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
+const folderAttributes = { ...attributes, mode: fileType.folder | 0o755 }
+
+interface How {
+  readonly lease?: boolean
+  readonly dirSync?: boolean
+  readonly config?: ClientConfig
+}
+
+async function connect(t: Test, servers: TestServers, how: How = {}): Promise<Client> {
+  const { lease = true, dirSync = false, config = servers.config() } = how
+  const options = { network: tcpNetwork, clock: systemClock, random: systemRandom }
+  const client = await Client.open({ ...options, config, lease, dirSync })
+  t.teardown(() => client.close())
+  return client
+}
+
+/** A folder with `count` empty files f0, f1, ... in it, all of them stored. */
+async function folderOf({ namespace }: Client, count: number): Promise<number> {
+  const { ino } = await namespace.create(rootIno, 'folder', folderAttributes)
+  for (let index = 0; index < count; index += 1) {
+    await namespace.create(ino, `f${index}`, attributes)
+  }
+  await namespace.settle()
+  return ino
+}
+
+async function namesIn({ namespace }: Client, folder: number): Promise<string[]> {
+  const { entries } = await namespace.list(folder, '')
+  return entries.map(({ name }) => name)
+}
+
+/** How many commits `client` sends to the first server from now on. */
+function countCommits({ cluster }: Client): () => number {
+  let count = 0
+  const { request } = cluster
+  cluster.request = (index, verb, ...rest) => {
+    if (index === 0 && verb === 'commit') count += 1
+    return request.call(cluster, index, verb, ...rest) as never
+  }
+  return () => count
+}
+
+function noticesOf(t: Test): string[] {
+  const lines: string[] = []
+  redirectNotices((line) => lines.push(line))
+  t.teardown(() => redirectNotices((line) => process.stderr.write(`${line}\n`)))
+  return lines
+}
+
+t.test('many changes are one transaction, and the next client finds all of them', async (t) => {
+  const servers = await startServers(t)
+  const first = await connect(t, servers)
+  const folder = await folderOf(first, 20)
+  const commits = countCommits(first)
+  const { namespace } = first
+  for (let index = 0; index < 10; index += 1) {
+    await namespace.rename(folder, `f${index}`, folder, `g${index}`, 'replace')
+    await namespace.rename(folder, `g${index}`, folder, `h${index}`, 'replace')
+  }
+  for (let index = 10; index < 20; index += 1) await namespace.unlink(folder, `f${index}`)
+  const { ino } = await namespace.create(folder, 'sub', folderAttributes)
+  await namespace.create(ino, 'link', {
+    ...attributes,
+    mode: fileType.symlink | 0o777,
+    target: 'x',
+  })
+  const moved = await namespace.lookup(folder, 'h3')
+  await namespace.update(moved.ino, (inode) => ({ ...inode, uid: 7 }))
+  t.ok(commits() <= 4, `${commits()} commits for 33 changes`)
+  const second = await connect(t, servers, { lease: false })
+  const expected = [...Array.from({ length: 10 }, (_, index) => `h${index}`), 'sub']
+  t.same(await namesIn(second, folder), expected)
+  t.same(await namesIn(second, ino), ['link'])
+  t.equal((await second.namespace.lookup(folder, 'h3')).inode.uid, 7)
+  t.same(await namesIn(first, folder), expected)
+})
+
+t.test('a tree is removed, every folder with what was in it', async (t) => {
+  const servers = await startServers(t)
+  const client = await connect(t, servers)
+  const { namespace } = client
+  const outer = await folderOf(client, 3)
+  const inner = await namespace.create(outer, 'inner', folderAttributes)
+  await namespace.create(inner.ino, 'f', attributes)
+  await namespace.settle()
+  const commits = countCommits(client)
+  await t.rejects(namespace.rmdir(rootIno, 'folder'), { code: 'notEmpty' })
+  const before = commits()
+  await namespace.unlink(inner.ino, 'f')
+  await namespace.rmdir(outer, 'inner')
+  for (const name of ['f0', 'f1', 'f2']) await namespace.unlink(outer, name)
+  await namespace.rmdir(rootIno, 'folder')
+  await namespace.settle()
+  t.equal(commits() - before, 1)
+  t.same(await namesIn(await connect(t, servers, { lease: false }), rootIno), [])
+})
+
+t.test('what was closed is not there without the names that were changed before', async (t) => {
+  const servers = await startServers(t)
+  const first = await connect(t, servers)
+  const folder = await folderOf(first, 2)
+  const base = await first.namespace.lookup(folder, 'f1')
+  await first.namespace.rename(folder, 'f0', folder, 'g0', 'replace')
+  const time = { seconds: 1, nanoseconds: 0 }
+  const content = { size: 5, segments: [], extents: [] }
+  await first.namespace.writeContent(base.ino, base, content, { mtime: time, ctime: time })
+  // As if it was killed: nothing else is sent.
+  first.cluster.close()
+  const second = await connect(t, servers, { lease: false })
+  t.equal((await second.namespace.lookup(folder, 'f1')).inode.size, 5)
+  t.same(await namesIn(second, folder), ['f1', 'g0'])
+})
+
+t.test('with dirSync a change is stored when it is answered', async (t) => {
+  const servers = await startServers(t)
+  const first = await connect(t, servers, { dirSync: true })
+  const folder = await folderOf(first, 2)
+  const commits = countCommits(first)
+  await first.namespace.rename(folder, 'f0', folder, 'g0', 'replace')
+  await first.namespace.unlink(folder, 'f1')
+  t.equal(commits(), 2)
+  first.cluster.close()
+  t.same(await namesIn(await connect(t, servers, { lease: false }), folder), ['g0'])
+})
+
+t.test('times that were set for a folder hold until its next entry', async (t) => {
+  const servers = await startServers(t)
+  const client = await connect(t, servers)
+  const folder = await folderOf(client, 2)
+  const { namespace } = client
+  const mtime = { seconds: 1_000, nanoseconds: 0 }
+  await namespace.unlink(folder, 'f0')
+  await namespace.update(folder, (inode, ctime) => ({ ...inode, mtime, ctime }))
+  t.same((await namespace.node(folder)).inode.mtime, mtime)
+  await namespace.settle()
+  const second = await connect(t, servers, { lease: false })
+  t.same((await second.namespace.node(folder)).inode.mtime, mtime)
+  await second.close()
+  await namespace.update(folder, (inode, ctime) => ({ ...inode, mtime, ctime }))
+  await namespace.unlink(folder, 'f1')
+  // A folder's times follow from what is decided, which others hear of a moment later.
+  await client.close()
+  const third = await connect(t, servers, { lease: false })
+  t.ok((await third.namespace.node(folder)).inode.mtime.seconds > 1_000)
+})
+
+t.test('a name that another one had removed before is given again', async (t) => {
+  const servers = await startServers(t)
+  const earlier = await connect(t, servers, { lease: false })
+  const folder = await folderOf(earlier, 3)
+  for (const name of ['f1', 'f2']) await earlier.namespace.unlink(folder, name)
+  await earlier.close()
+  const client = await connect(t, servers)
+  const { namespace } = client
+  await namespace.lookup(rootIno, 'folder')
+  t.same(await namesIn(client, folder), ['f0'])
+  await namespace.rename(folder, 'f0', folder, 'f1', 'replace')
+  await namespace.create(folder, 'f2', folderAttributes)
+  const commits = countCommits(client)
+  await namespace.settle()
+  t.equal(commits(), 2, 'both at once, and once more')
+  await client.sync()
+  t.same(await namesIn(await connect(t, servers, { lease: false }), folder), ['f1', 'f2'])
+})
+
+t.test('what two servers that die keep from being stored is stored when one is back', async (t) => {
+  const servers = await startServers(t)
+  const notices = noticesOf(t)
+  const client = await connect(t, servers)
+  const { namespace } = client
+  const folder = await folderOf(client, 3)
+  const killed = Promise.all([servers.kill(1), servers.kill(2)])
+  await namespace.rename(folder, 'f0', folder, 'g0', 'replace')
+  await killed
+  await until(() => client.cluster.voters.length === 2)
+  await until(() => notices.some((line) => line.includes('cannot be stored yet')))
+  await t.rejects(namespace.rename(folder, 'f1', folder, 'g1', 'replace'), { code: 'readOnly' })
+  await t.rejects(client.sync(), { code: 'readOnly' })
+  await servers.start(1)
+  await until(() => notices.some((line) => line.includes('It is stored now')))
+  await namespace.rename(folder, 'f1', folder, 'g1', 'replace')
+  await client.sync()
+  const second = await connect(t, servers, { lease: false })
+  t.same(await namesIn(second, folder), ['f2', 'g0', 'g1'])
+})
+
+t.test('what others have made impossible is given up, and told', async (t) => {
+  const servers = await startServers(t)
+  const notices = noticesOf(t)
+  const { proxies, config } = await openProxies(t, servers)
+  const first = await connect(t, servers, { config })
+  const folder = await folderOf(first, 3)
+  const { namespace } = first
+  await namespace.rename(folder, 'f0', folder, 'g0', 'replace')
+  await namespace.rename(folder, 'g0', folder, 'h0', 'replace')
+  await namespace.rename(folder, 'f1', folder, 'g1', 'replace')
+  await namespace.unlink(folder, 'f2')
+  // It is cut off before it can store any of this, and its lease runs out.
+  for (const proxy of proxies) proxy.isMute = true
+  const second = await connect(t, servers, { lease: false })
+  t.same(await namesIn(second, folder), ['f0', 'f1', 'f2'])
+  await second.namespace.rename(folder, 'f0', folder, 'mine', 'replace')
+  await second.namespace.unlink(folder, 'f2')
+  const theirs = await second.namespace.create(folder, 'f2', attributes)
+  for (const proxy of proxies) proxy.isMute = false
+  await until(() => notices.some((line) => line.includes('"f2"')))
+  const lost = notices.filter((line) => line.includes('another mount was faster'))
+  t.match(lost, [/"f0" and "g0"|"g0" and "f0"/, /"g0" and "h0"|"h0" and "g0"/, /"f2"/])
+  await t.rejects(first.sync(), { code: 'stale' })
+  await first.sync()
+  t.same(await namesIn(second, folder), ['f2', 'g1', 'mine'])
+  t.equal((await second.namespace.lookup(folder, 'f2')).ino, theirs.ino, 'theirs is not removed')
+  t.same(await namesIn(first, folder), ['f2', 'g1', 'mine'])
+})

@@ -17,6 +17,7 @@ import type { BadCopyListener } from './piece-fetcher.js'
 import { Recovery } from './recovery.js'
 import { Registers } from './registers.js'
 import { Keeper } from './repair/keeper.js'
+import { finishUndecided } from './repair/undecided.js'
 import { type VerifyEvents, type VerifyReport, verify } from './repair/verify.js'
 import { makeRoot } from './root-folder.js'
 import { Settlement } from './settlement.js'
@@ -84,7 +85,13 @@ export class Client {
     this.#lease = wantsLease ? new Lease(cluster, () => this.namespace.settle()) : noLease
     const registers = this.#registers
     const transactions = this.#transactions
-    this.namespace = new Namespace(cluster, registers, transactions, this.#lease, dirSync)
+    this.namespace = new Namespace(
+      cluster,
+      registers,
+      transactions,
+      this.#lease,
+      dirSync ? undefined : () => this.#finishOthers(recovery),
+    )
     const mover = { cluster, writer, reader, registers, transactions }
     this.keeper = new Keeper(
       mover,
@@ -108,11 +115,20 @@ export class Client {
         await makeRoot(cluster, client.#registers, client.#transactions)
       }
       await client.#lease.begin()
+      await client.namespace.begin()
       return client
     } catch (error) {
       cluster.close()
       throw error
     }
+  }
+
+  /** False when something that a client has left undecided cannot be decided now. */
+  async #finishOthers(recovery: Recovery): Promise<boolean> {
+    const { voters, versions } = this.cluster
+    if (voters.length < limits.serverCount) return false
+    const left = await finishUndecided(this.cluster, recovery, voters, 0, versions.client)
+    return left.length === 0
   }
 
   /** Another client may be founding the account at this very moment. */

@@ -32,7 +32,7 @@ import type { PreparedSegment } from './prepared-segment.js'
 import type { Registers } from './registers.js'
 import { type Renamed, type RenameHow, Renames } from './rename.js'
 import type { Transactions } from './transaction.js'
-import { WriteBehind } from './write-behind.js'
+import { type FinishOthers, WriteBehind } from './write-behind.js'
 
 /** How a file is to be written. */
 interface Rewriting {
@@ -65,18 +65,30 @@ export class Namespace {
     registers: Registers,
     transactions: Transactions,
     lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll' | 'onEnd'>,
-    dirSync: boolean,
+    finishOthers: FinishOthers | undefined,
   ) {
     const { clock } = cluster
     this.#cluster = cluster
     this.#lease = lease
     this.#cache = new NodeCache(clock, () => lease.aloneSinceMs)
     this.#newborn = new Newborn(clock, (ino) => this.#bear(ino))
-    this.#behind = new WriteBehind(cluster, registers, transactions, lease, this.#cache, dirSync)
+    this.#behind = new WriteBehind(
+      cluster,
+      registers,
+      transactions,
+      lease,
+      this.#cache,
+      finishOthers,
+    )
     this.#names = new Names(cluster, registers, lease, this.#cache, this.#newborn, this.#behind)
     this.#changes = new Changes(clock, transactions, lease, this.#cache, this.#behind)
     this.#kept = new KeptFiles(clock, this.#cache)
     this.#renames = new Renames(clock, this.#names, this.#cache, this.#kept)
+  }
+
+  /** To be awaited before the first change: where this client is alone it may be answered at once then. */
+  begin(): Promise<void> {
+    return this.#behind.begin()
   }
 
   // -- reading: see names.ts ---------------------------------------------------------------------

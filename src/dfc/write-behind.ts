@@ -1,7 +1,8 @@
 /**
  * Changes of names and attributes that are answered before the servers have them, many of them in one
  * transaction a moment later: one round trip for all instead of one for each. Only where this client
- * is alone (lease.ts), knows everything that a change relies on, and all four servers are there.
+ * is alone (lease.ts), knows everything that a change relies on, and all four servers are there; and when
+ * nothing is undecided that a client has left, since that may be decided against what is known.
  *
  * What was answered first reaches the servers first, and before whatever is waited for after it. So
  * what a crash of this client takes are its last `behindMs`, as with a local file system; fsync(2) waits for
@@ -31,6 +32,9 @@ interface Due {
   refusals: number
 }
 
+/** Decides what other clients have left undecided; false when that cannot be done now. */
+export type FinishOthers = () => Promise<boolean>
+
 /** The lease must hold longer than it takes to store what is answered. */
 const leaseLeftMsMin = 300
 /** A refusal may be about the id, which repair has passed. */
@@ -40,9 +44,12 @@ export class WriteBehind {
   readonly #cluster: Cluster
   readonly #registers: Registers
   readonly #transactions: Transactions
-  readonly #lease: Pick<Lease, 'aloneForMs' | 'forgetAll'>
+  readonly #lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll'>
   readonly #cache: NodeCache
-  readonly #isOff: boolean
+  readonly #finishOthers: FinishOthers | undefined
+  /** Since when this client is alone, if nothing of others is undecided since then. */
+  #clearSinceMs: number | undefined
+  #clearing: Promise<void> | undefined
   #open: Batch | undefined
   #timer: Timer | undefined
   /** In the order in which they have to be stored. */
@@ -55,20 +62,30 @@ export class WriteBehind {
   #givenUp: DfsError | undefined
   #isOver = false
 
+  /** Without `finishOthers` every change is waited for. */
   constructor(
     cluster: Cluster,
     registers: Registers,
     transactions: Transactions,
-    lease: Pick<Lease, 'aloneForMs' | 'forgetAll'>,
+    lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll'>,
     cache: NodeCache,
-    isOff: boolean,
+    finishOthers: FinishOthers | undefined,
   ) {
     this.#cluster = cluster
     this.#registers = registers
     this.#transactions = transactions
     this.#lease = lease
     this.#cache = cache
-    this.#isOff = isOff
+    this.#finishOthers = finishOthers
+  }
+
+  /** Resolves when changes may be answered early, or it is known that they may not yet. */
+  async begin(): Promise<void> {
+    if (this.#finishOthers === undefined) return
+    this.#clearing ??= this.#clear(this.#finishOthers).finally(() => {
+      this.#clearing = undefined
+    })
+    await this.#clearing
   }
 
   /**
@@ -76,8 +93,8 @@ export class WriteBehind {
    * committed and waited for.
    */
   take(change: Transaction): Version | undefined {
-    if (this.#isOff || this.#obstacle !== undefined) return undefined
-    if (this.#cluster.voters.length < limits.serverCount) return undefined
+    if (this.#obstacle !== undefined) return undefined
+    if (this.#cluster.voters.length < limits.serverCount || !this.#isClear()) return undefined
     if (this.#lease.aloneForMs < leaseLeftMsMin || !this.#isCertain(change)) return undefined
     for (const { version } of change.preconditions) this.#cluster.versions.see(version)
     const batch = this.#open ?? new Batch(this.#cluster.versions.next())
@@ -241,6 +258,25 @@ export class WriteBehind {
   }
 
   // -- what is certain ---------------------------------------------------------------------------
+
+  /** Nobody else's transaction can be decided any more; if that is not known, it is found out. */
+  #isClear(): boolean {
+    const sinceMs = this.#lease.aloneSinceMs
+    if (sinceMs === undefined || this.#finishOthers === undefined) return false
+    if (sinceMs === this.#clearSinceMs) return true
+    void this.begin()
+    return false
+  }
+
+  async #clear(finishOthers: FinishOthers): Promise<void> {
+    const sinceMs = this.#lease.aloneSinceMs
+    if (sinceMs === undefined) return
+    try {
+      if (await finishOthers()) this.#clearSinceMs = sinceMs
+    } catch (error) {
+      debugDfc('what others left undecided: %o', error)
+    }
+  }
 
   /** Nobody can have changed what the change relies on since this client heard of it. */
   #isCertain({ preconditions, emptyFolders }: Transaction): boolean {

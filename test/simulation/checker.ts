@@ -203,8 +203,9 @@ function checkOutcome(
     return
   }
   if (outcome === 'ok') {
-    // A repair deletes as many files without a name as it finds, and another one may be faster.
-    const last = operation.verb === 'heal' ? undefined : seen.at(-1)
+    // A repair deletes as many files without a name as it finds, and another one may be faster; before
+    // a folder is listed it is tried once more to store what was made in it.
+    const last = ['heal', 'list'].includes(operation.verb) ? undefined : seen.at(-1)
     if (last !== undefined && !last.isCommitted && !mayHaveNothingToDo(operation, chains)) {
       report(`${name} succeeded, but ${last.id} did not`)
     }

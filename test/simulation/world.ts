@@ -524,6 +524,12 @@ export class World {
     if (running === undefined || running.participant.isStopped) return
     this.#count('clientStop', `${running.participant.name} ${durationMs} ms`)
     running.participant.stop()
+    // Servers give up what does not answer, such as a login, and it finds out when it goes on.
+    const { nowMs } = this.scheduler
+    const { name } = running.participant
+    for (const server of serverNames.keys()) {
+      this.#impairments.begin(server, nowMs, name)(nowMs + durationMs)
+    }
     this.scheduler.after(durationMs, () => running.participant.continue())
   }
 

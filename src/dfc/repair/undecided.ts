@@ -1,19 +1,21 @@
 /** Finds transactions that somebody left undecided, and finishes them by ballot. */
 import { limits } from '../../limits.js'
-import { msOfVersion, noVersion, type Version } from '../../wire/version.js'
+import { clientOfVersion, msOfVersion, noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
 import { askOne } from './ask-voters.js'
 
 /**
  * Recovers what was undecided on any of `servers` and is older than `patienceMs`; what is younger is
- * most likely just being decided. Returns the ids that are left open.
+ * most likely just being decided; those of the client `except` are its own affair. Returns the ids that
+ * are left open.
  */
 export async function finishUndecided(
   cluster: Cluster,
   recovery: Recovery,
   servers: readonly number[],
   patienceMs: number,
+  except?: string,
 ): Promise<Version[]> {
   const open = new Set<Version>()
   for (const server of servers) {
@@ -23,7 +25,7 @@ export async function finishUndecided(
         undecidedOnly: true,
         limit: limits.surveyEntriesMax,
       })
-      for (const { id } of page.records) open.add(id)
+      for (const { id } of page.records) if (clientOfVersion(id) !== except) open.add(id)
       after = page.records.at(-1)?.id ?? after
       more = page.more
     }

@@ -11,7 +11,7 @@ export function small({ files, rounds }: Scale): Work {
   return {
     name: 'small',
     rounds,
-    secondsMax: 25,
+    secondsMax: 40,
     steps: [
       {
         title: `create ${files} files of 4 KiB`,
@@ -44,10 +44,26 @@ export function small({ files, rounds }: Scale): Work {
         unit: 'ms each',
         run: ({ folder }) => msEach({ ...each, task: 'rename', path: folder }),
       },
+      // The same in a mount that has done it before: ours is fresh above, their daemons never are.
       {
-        title: 'unlink them',
+        title: `create ${files} more`,
+        unit: 'ms each',
+        run: ({ folder }) => msEach({ ...each, task: 'create', path: folder, prefix: 'g' }),
+      },
+      {
+        title: 'rename these',
+        unit: 'ms each',
+        run: ({ folder }) => msEach({ ...each, task: 'rename', path: folder, prefix: 'g' }),
+      },
+      {
+        title: 'unlink the first ones',
         unit: 'ms each',
         run: ({ folder }) => msEach({ ...each, task: 'unlink', path: folder }),
+      },
+      {
+        title: 'unlink the others',
+        unit: 'ms each',
+        run: ({ folder }) => msEach({ ...each, task: 'unlink', path: folder, prefix: 'gr' }),
       },
     ],
   }

@@ -56,6 +56,8 @@ t.test('a mount that is killed loses nothing that was closed or fsynced', { skip
     const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] })
     const told: Buffer[] = []
     child.stdout.on('data', (bytes: Buffer) => told.push(bytes))
+    // Without its mount it would go on in the folder below, for ever.
+    t.teardown(() => child.kill('SIGKILL'))
     const ended = once(child, 'close')
     await sleep(200 + random.below(1_500))
     mount.process.kill('SIGKILL')

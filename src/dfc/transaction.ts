@@ -131,7 +131,13 @@ export class Transactions {
     const fate = await this.#fateOf(id, body)
     if (fate === 'committed') {
       if (inline !== undefined) await this.#ensureCopies(attempt, inline)
-      if (onDisk) await syncDisks(this.#cluster, inline === undefined ? [] : [inline.segment.id])
+      if (onDisk) {
+        const segments = inline === undefined ? [] : [inline.segment.id]
+        await syncDisks(this.#cluster, segments).catch((cause: unknown) => {
+          // It is made all the same: `readOnly` would say that nothing was.
+          throw new DfsError('unknownOutcome', 'stored, but perhaps not on the disks', { cause })
+        })
+      }
       return { committed: true, id }
     }
     if (fate === 'aborted' || (fate === 'forgotten' && votesMax(attempt) < votesOfCommitMin)) {

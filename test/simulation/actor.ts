@@ -221,6 +221,7 @@ export class Actor {
         } catch (error) {
           // It is tried again, and until then there for the users of this client only.
           this.#options.history.unstored.add(node.ino)
+          this.#options.history.unstoredBy.add(this.#clientName)
           throw error
         } finally {
           const { version } = namespace.cached(node.ino) ?? {}
@@ -464,6 +465,7 @@ export class Actor {
   ): Promise<T | undefined> {
     const { history, name } = this.#options
     const operation = history.begin(name, verb, subject)
+    if (history.unstoredBy.has(this.#clientName)) operation.isBehind = true
     if (this.#answered.length > 0) {
       // What it sends may be what was answered before, and what it sees nobody else has seen yet.
       operation.isBehind = true
@@ -496,6 +498,11 @@ export class Actor {
       history.violation(`${name} ${verb} ${subject.about}: ${what}`)
       return undefined
     }
+  }
+
+  /** Without the number of the user. */
+  get #clientName(): string {
+    return this.#options.name.split('.')[0] ?? ''
   }
 
   #note(operation: Operation, node: Node): Node {

@@ -13,7 +13,7 @@ import type { Version } from '../wire/version.js'
 
 /** A batch goes out when it has so much: a change that is too big by itself may be one alone. */
 const writesMax = limits.transactionWritesMax - 16
-const bytesMax = 256 * 1024
+const bytesMax = 128 * 1024
 
 export class Batch {
   /** The version of everything that it writes. */

@@ -13,12 +13,13 @@ import {
   type Transaction,
 } from '../wire/records.js'
 import type { Version } from '../wire/version.js'
+import { dependOnEachOther } from './batch.js'
 import { KeyLocks } from './key-locks.js'
 import type { Lease } from './lease.js'
 import type { Node } from './node.js'
 import type { NodeCache } from './node-cache.js'
 import type { PreparedSegment } from './prepared-segment.js'
-import type { Transactions } from './transaction.js'
+import type { Committed, Transactions } from './transaction.js'
 import type { WriteBehind } from './write-behind.js'
 
 /** One attempt of a change: what to commit, and what is true once it is committed. */
@@ -38,6 +39,10 @@ export type Planned<T> = Plan<T> | { readonly body: undefined; readonly result: 
 /** With `fresh` nothing is taken from the cache. */
 export type Planner<T> = (fresh: boolean) => Promise<Planned<T>>
 
+type Outcome<T> =
+  | { readonly committed: true; readonly result: T }
+  | Extract<Committed, { committed: false }>
+
 const attemptsMax = 12
 
 export class Changes {
@@ -47,6 +52,8 @@ export class Changes {
   readonly #cache: NodeCache
   readonly #behind: WriteBehind
   readonly #locks = new KeyLocks()
+  /** What is waited for now: until it is done the cache does not have it. */
+  readonly #underWay = new Set<Transaction>()
 
   constructor(
     clock: Clock,
@@ -87,16 +94,10 @@ export class Changes {
         })
         if (planned === undefined) return undefined as T
         if (planned.body === undefined) return planned.result
-        const { body, inline: content, onDisk, behind } = planned
-        const taken = behind ? this.#behind.take(body) : undefined
+        const taken = this.#answered(planned)
         if (taken !== undefined) return planned.done(taken)
-        await (onDisk ? this.#behind.settle() : this.#behind.ahead(body))
-        const [askedMs, outcome] = await this.#cache.asked(() =>
-          this.#transactions.commit(body, { content, onDisk }),
-        )
-        if (outcome.committed) {
-          return this.#cache.asOf(askedMs, () => planned.done(outcome.id))
-        }
+        const outcome = await this.#committed(planned)
+        if (outcome.committed) return outcome.result
         if (outcome.why === 'notEmpty') throw new DfsError('notEmpty')
         this.#doubt(outcome.key)
         const elapsedMs = this.#clock.monotonic() - startedMs
@@ -105,6 +106,30 @@ export class Changes {
         }
       }
     })
+  }
+
+  /** The version of a change that may be answered before it is stored. */
+  #answered<T>({ body, behind }: Plan<T>): Version | undefined {
+    if (behind !== true) return undefined
+    // What it was planned from would not be so any more when it is stored.
+    for (const other of this.#underWay) if (dependOnEachOther(other, body)) return undefined
+    return this.#behind.take(body)
+  }
+
+  async #committed<T>(plan: Plan<T>): Promise<Outcome<T>> {
+    const { body, inline: content, onDisk } = plan
+    this.#underWay.add(body)
+    try {
+      await (onDisk ? this.#behind.settle() : this.#behind.ahead(body))
+      const [askedMs, outcome] = await this.#cache.asked(() =>
+        this.#transactions.commit(body, { content, onDisk }),
+      )
+      if (!outcome.committed) return outcome
+      const { id } = outcome
+      return { committed: true, result: this.#cache.asOf(askedMs, () => plan.done(id)) }
+    } finally {
+      this.#underWay.delete(body)
+    }
   }
 
   /**

@@ -217,13 +217,14 @@ export class Namespace {
 
   /** Resolves when everything that was answered is stored. Throws what keeps it from that. */
   async settle(): Promise<void> {
-    await this.#newborn.settle()
-    await this.#behind.settle()
+    // What cannot be stored of one is no reason not to store the other.
+    const outcomes = await Promise.allSettled([this.#behind.settle(), this.#newborn.settle()])
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
 
   /** As `settle`. Throws `stale`, once, when something was answered and could not be stored after all. */
   async sync(): Promise<void> {
-    await this.#newborn.settle()
+    await this.settle()
     await this.#behind.sync()
   }
 

@@ -38,7 +38,7 @@ export type FinishOthers = () => Promise<boolean>
 /** The lease must hold longer than it takes to store what is answered. */
 const leaseLeftMsMin = 300
 /** A refusal may be about the id, which repair has passed. */
-const refusalsMax = 4
+const refusalsMax = 3
 
 export class WriteBehind {
   readonly #cluster: Cluster
@@ -100,7 +100,7 @@ export class WriteBehind {
     const batch = this.#open ?? new Batch(this.#cluster.versions.next())
     if (!batch.add(change)) return undefined
     this.#open = batch
-    this.#timer ??= this.#cluster.clock.after(limits.behindMs, () => this.#storeSoon())
+    this.#timer ??= this.#cluster.clock.after(limits.behindMs, () => this.#isDue())
     return batch.id
   }
 
@@ -111,17 +111,18 @@ export class WriteBehind {
   async ahead(body: Transaction): Promise<void> {
     if (this.#open === undefined && this.#due.length === 0) return
     if (this.#obstacle !== undefined) await this.settle()
-    while (this.#open !== undefined && this.#storing !== undefined) await this.#storing
+    if (this.#open !== undefined && this.#storing !== undefined) await this.#storing
     this.#storeSoon()
     if (this.#due.some((due) => dependOnEachOther(due.body, body))) await this.#storing
   }
 
-  /** Resolves when all that was taken is stored. Throws what keeps it from that. */
+  /** Resolves when all that was taken so far is stored. Throws what keeps it from that. */
   async settle(): Promise<void> {
-    while (this.#open !== undefined || this.#due.length > 0) {
-      // One that is running is at what came before.
-      await (this.#storing ?? this.#store())
-    }
+    const open = this.#open
+    // What runs is at what came before. What comes meanwhile is not waited for: that might have no end.
+    if (this.#storing !== undefined) await this.#storing
+    const isLeft = open !== undefined && open === this.#open
+    if (isLeft || this.#due.length > 0) await (this.#storing ?? this.#store())
   }
 
   /** Before the servers are asked for what may have been changed here: as far as that can be now. */
@@ -142,11 +143,17 @@ export class WriteBehind {
   end(): void {
     this.#isOver = true
     this.#timer?.cancel()
+    this.#close()
     const left = this.#due.flatMap(({ changes }) => changes)
     for (const change of left) notice(`Not stored: a change of ${describe(change)}`)
   }
 
   // -- storing -----------------------------------------------------------------------------------
+
+  #isDue(): void {
+    this.#timer = undefined
+    this.#storeSoon()
+  }
 
   #storeSoon(): void {
     void (this.#storing ?? this.#store()).catch((error: unknown) => debugDfc('behind: %o', error))
@@ -178,7 +185,7 @@ export class WriteBehind {
     const isWaiting = this.#open !== undefined || this.#due.length > 0
     if (!isWaiting || this.#timer !== undefined || this.#isOver) return
     const delayMs = obstacle === undefined ? limits.behindMs : limits.behindRetryMs
-    this.#timer = this.#cluster.clock.after(delayMs, () => this.#storeSoon())
+    this.#timer = this.#cluster.clock.after(delayMs, () => this.#isDue())
   }
 
   /** Nothing is added to the open batch any more. */
@@ -198,9 +205,9 @@ export class WriteBehind {
       const { id } = due
       const { committed } = await this.#transactions.commit(body, { id })
       if (!committed) {
-        due.refusals += 1
-        if (due.refusals === 1) await this.#refreshAbsences(due)
+        if (due.refusals === 0) await this.#refreshAbsences(due)
         else this.#refused(due)
+        due.refusals += 1
         continue
       }
       this.#due.shift()
@@ -220,8 +227,8 @@ export class WriteBehind {
   }
 
   /**
-   * Of a name that is not in a folder known in full it is not known when it was removed, perhaps before
-   * our time: that it is not there is what counts.
+   * A folder that is known in full tells that a name is not there, and not when it was removed: that may
+   * have been before our time, and is no reason for a refusal.
    */
   async #refreshAbsences(due: Due): Promise<void> {
     const keys = due.body.preconditions.filter(({ absent }) => absent).map(({ key }) => key)

@@ -224,3 +224,76 @@ t.test('what others have made impossible is given up, and told', async (t) => {
   t.equal((await second.namespace.lookup(folder, 'f2')).ino, theirs.ino, 'theirs is not removed')
   t.same(await namesIn(first, folder), ['f2', 'g1', 'mine'])
 })
+
+t.test('a change comes while another one of the same file is under way', async (t) => {
+  const servers = await startServers(t)
+  const client = await connect(t, servers)
+  const { namespace } = client
+  const folder = await folderOf(client, 20)
+  const time = { seconds: 1, nanoseconds: 0 }
+  const content = { size: 5, segments: [], extents: [] }
+  for (let index = 0; index < 20; index += 1) {
+    const base = await namespace.lookup(folder, `f${index}`)
+    const closing = namespace.writeContent(base.ino, base, content, { mtime: time, ctime: time })
+    if (index % 2 === 0) await namespace.unlink(folder, `f${index}`)
+    else await namespace.rename(folder, `f${index}`, folder, `g${index}`, 'replace')
+    await closing
+  }
+  await client.sync()
+  const left = (await namesIn(await connect(t, servers, { lease: false }), folder)).sort()
+  t.same(left, Array.from({ length: 10 }, (_, index) => `g${2 * index + 1}`).sort())
+})
+
+t.test('a folder is removed while a file is made in it', async (t) => {
+  const servers = await startServers(t)
+  const client = await connect(t, servers)
+  const { namespace } = client
+  for (let round = 0; round < 10; round += 1) {
+    const name = `d${round}`
+    const { ino } = await namespace.create(rootIno, name, folderAttributes)
+    await namespace.settle()
+    const making = namespace.create(ino, 'file', attributes)
+    const outcomes = await Promise.allSettled([making, namespace.rmdir(rootIno, name)])
+    t.equal(outcomes.filter(({ status }) => status === 'rejected').length, 1, 'one of the two')
+  }
+  await client.sync()
+})
+
+t.test('what comes while something is being stored is stored by itself as well', async (t) => {
+  const servers = await startServers(t)
+  const { proxies, config } = await openProxies(t, servers)
+  const client = await connect(t, servers, { config })
+  const folder = await folderOf(client, 2)
+  const commits = countCommits(client)
+  // It takes longer than changes wait for one another.
+  for (const proxy of proxies) proxy.delayMs = 60
+  await client.namespace.unlink(folder, 'f0')
+  await until(() => commits() === 1)
+  await client.namespace.unlink(folder, 'f1')
+  await until(() => commits() === 2, 3_000)
+  for (const proxy of proxies) proxy.delayMs = 0
+})
+
+t.test('nobody waits for what is changed after they have asked', async (t) => {
+  const servers = await startServers(t)
+  const client = await connect(t, servers)
+  const { namespace } = client
+  const folder = await folderOf(client, 8)
+  let isOver = false
+  const goOn = async (first: string): Promise<void> => {
+    for (let [from, to] = [first, `${first}g`]; !isOver; [from, to] = [to, from]) {
+      await namespace.rename(folder, from, folder, to, 'replace')
+      await new Promise(setImmediate)
+    }
+  }
+  const busy = Promise.all(Array.from({ length: 8 }, (_, index) => goOn(`f${index}`)))
+  await new Promise((done) => setTimeout(done, 100))
+  const startedMs = performance.now()
+  setTimeout(() => {
+    isOver = true
+  }, 5_000).unref()
+  await namespace.settleChanges()
+  t.ok(performance.now() - startedMs < 4_000, 'it is done while they go on')
+  isOver = true
+  await busy
+})

@@ -127,7 +127,8 @@ export class Client {
   async #finishOthers(recovery: Recovery): Promise<boolean> {
     const { voters, versions } = this.cluster
     if (voters.length < limits.serverCount) return false
-    const left = await finishUndecided(this.cluster, recovery, voters, 0, versions.client)
+    const { client } = versions
+    const { left } = await finishUndecided(this.cluster, recovery, voters, { client })
     return left.length === 0
   }
 

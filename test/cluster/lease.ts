@@ -1,11 +1,11 @@
 /** A client that is alone, and what happens when it is not any more: real servers, two clients. */
 import t, { type Test } from 'tap'
-import { systemClock, systemRandom } from '../../src/clock.js'
+import { sleep, systemClock, systemRandom } from '../../src/clock.js'
 import { Client } from '../../src/dfc/client.js'
 import { limits } from '../../src/limits.js'
 import { tcpNetwork } from '../../src/network.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
-import { startServers, type TestServers } from '../fixtures/servers.js'
+import { startServerProcesses, startServers, type TestServers } from '../fixtures/servers.js'
 
 const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
 const folderAttributes = { ...attributes, mode: fileType.folder | 0o755 }
@@ -55,6 +55,41 @@ t.test('what one has made and not stored yet is there when another one looks', a
   const second = await connect(t, servers, false)
   t.equal((await second.namespace.lookup(rootIno, 'new')).ino, ino)
 })
+
+t.test(
+  'a repair while it is busy does not touch what it is storing, nor what it knows',
+  async (t) => {
+    // As processes they have it at different moments.
+    const servers = await startServerProcesses(t)
+    const client = await connect(t, servers, true)
+    await alone(client)
+    const { namespace, keeper } = client
+    const { ino: folder } = await namespace.create(rootIno, 'folder', folderAttributes)
+    await namespace.settle()
+    let isOver = false
+    const write = async (writer: number): Promise<void> => {
+      for (let index = 0; !isOver; index += 1) {
+        await namespace.create(folder, `${writer} ${index}`, attributes)
+      }
+      await namespace.settle()
+    }
+    const writers = Promise.all([0, 1, 2].map(write))
+    // So much that a server tells of it in more than one answer.
+    await sleep(systemClock, 2_000)
+    const counts = countRequests(client)
+    let young = 0
+    for (let round = 0; round < 20; round += 1) {
+      const report = await keeper.heal({ sweepAgeMs: limits.sweepAgeMs })
+      t.match(report, { registersCopied: 0, left: 0, swept: true })
+      young += report.young
+    }
+    isOver = true
+    await writers
+    t.ok(young > 0, 'something was being stored')
+    t.equal(counts.get('prepare'), undefined, 'no ballot')
+    t.equal(counts.get('lookup'), undefined, 'it knows that the next name is not there')
+  },
+)
 
 t.test('who was alone sees at once what another one changes', async (t) => {
   const servers = await startServers(t)

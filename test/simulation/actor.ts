@@ -162,7 +162,7 @@ export class Actor {
       const report = await this.#client.keeper.heal(options)
       for (const { id } of report.lost) lost.add(id)
       const troubles = Number(!report.swept) + Number(report.failure !== undefined)
-      return report.left - report.lost.length + troubles
+      return report.left + report.young - report.lost.length + troubles
     })
   }
 

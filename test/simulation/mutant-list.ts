@@ -259,8 +259,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a fill leaves the undecided alone',
     'dfc/repair/fill.js',
-    'const open = await finishUndecided(cluster, recovery, donors, 0);',
-    'const open = [];',
+    'const { left } = await finishUndecided(cluster, recovery, donors);',
+    'const left = [];',
     'repairs',
   ),
   mutant(
@@ -324,8 +324,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a transaction of a clock that is ahead is left undecided',
     'dfc/repair/undecided.js',
-    'if (ageMs >= 0 && ageMs < patienceMs)',
-    'if (ageMs < patienceMs)',
+    'return ageMs >= 0 && ageMs < patienceMs;',
+    'return ageMs < patienceMs;',
   ),
   mutant(
     'names are answered first also where others may change them',

@@ -18,7 +18,8 @@ export const heal: Command = {
   operandsMin: 0,
   operandsMax: 0,
   summary: 'bring servers that were away up to date',
-  details: 'Exits with 0 when all four servers agree and hold their pieces, else with 1.',
+  details:
+    'Exits with 0 when all four servers agree and hold their pieces, else with 1. What is being stored at this very moment does not count.',
   options: [['--thorough', 'compare all there is, not only what a server can have missed']],
   completes: [],
 
@@ -46,7 +47,7 @@ function describe({ phase, done, total }: HealProgress): string {
 
 function summaryOf(report: HealReport, nameOf: (server: number) => string): string[] {
   const { filledServers, registersCopied, piecesCopied, piecesDropped, lost, left } = report
-  const { registersRestored, orphansDeleted, straysDeleted } = report
+  const { registersRestored, orphansDeleted, straysDeleted, young } = report
   const lines = filledServers.map((server) => `${nameOf(server)} was filled`)
   lines.push(
     `${registersCopied} registers and ${piecesCopied} pieces copied, ${piecesDropped} pieces dropped`,
@@ -56,6 +57,7 @@ function summaryOf(report: HealReport, nameOf: (server: number) => string): stri
   if (straysDeleted > 0) lines.push(`${straysDeleted} files of no piece deleted`)
   if (lost.length > 0) lines.push(`${lost.length} segments have lost a piece for good`)
   if (report.failure !== undefined) lines.push(`not all could be done: ${report.failure.message}`)
+  if (young > 0) lines.push(`${young} changes are being stored just now`)
   lines.push(left === 0 ? 'All four servers agree: 0 left' : `${left} left`)
   return lines
 }

@@ -36,8 +36,8 @@ export async function fillServer(
   if (!started) throw new DfsError('busy', 'another fill of this server is going on')
   // From here on commits of an older epoch, which may have counted on the old votes, are refused.
   await askEach(cluster, donors, 'epoch', () => ({ epoch }))
-  const open = await finishUndecided(cluster, recovery, donors, 0)
-  if (open.length > 0) throw new DfsError('undecided')
+  const { left } = await finishUndecided(cluster, recovery, donors)
+  if (left.length > 0) throw new DfsError('undecided')
   let floor = noVersion
   let fence = noVersion
   let copied = 0

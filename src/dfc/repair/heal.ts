@@ -18,7 +18,7 @@ import { misplacedSegments, type PieceMover, placePieces } from './pieces.js'
 import { reunite } from './reunite.js'
 import { restoreLost, restoreRotten } from './rotten.js'
 import { sweep } from './sweep.js'
-import { finishUndecided } from './undecided.js'
+import { finishUndecided, isYoung } from './undecided.js'
 
 export type HealPhase = 'fill' | 'undecided' | 'registers' | 'pieces' | 'sweep'
 
@@ -44,6 +44,8 @@ export interface HealReport {
   readonly lost: readonly Segment[]
   /** What could not be put right now; 0 when all servers agree and have their pieces. */
   readonly left: number
+  /** Changes that were most likely just being stored, and were not touched. */
+  readonly young: number
   /** Why something was left, if it was. */
   readonly failure: DfsError | undefined
   /** All four agree and what remembered the way there was dropped. */
@@ -51,7 +53,7 @@ export interface HealReport {
 }
 
 export interface HealOptions {
-  /** Younger transactions are most likely just being decided. */
+  /** What is younger is most likely just being stored by its client. */
   readonly patienceMs: number
   /** How far the floor stays behind: readers of replaced content have so long to finish. */
   readonly sweepAgeMs: number
@@ -88,7 +90,8 @@ export async function heal(
   }
   const servers = cluster.voters
   if (servers.length === 0) throw failure ?? new DfsError('down', 'no server answers')
-  left += (await finishUndecided(cluster, recovery, servers, patienceMs)).length
+  const undecided = await finishUndecided(cluster, recovery, servers, { patienceMs })
+  left += undecided.left.length
   const rotten = await restoreRotten(cluster, recovery)
   left += rotten.left
   const statuses = await askEach(cluster, servers, 'status', () => ({}))
@@ -96,7 +99,8 @@ export async function heal(
   const everything = await differences(cluster, servers, thorough ? noVersion : floor)
   const lostHere = everything.filter(({ version }) => version <= floor)
   const restored = rotten.restored + (await restoreLost(cluster, recovery, lostHere))
-  const found = everything.filter(({ version }) => version > floor)
+  const later = everything.filter(({ version }) => version > floor)
+  const found = later.filter(({ version }) => !isYoung(cluster.clock, version, patienceMs))
   const registersCopied = await installDifferences(cluster, servers, found, (done) =>
     progress({ phase: 'registers', done, total: found.length }),
   )
@@ -136,6 +140,7 @@ export async function heal(
     piecesDropped: placed.dropped,
     lost: placed.lost,
     left: left + placed.left + placed.lost.length + (4 - cluster.voters.length),
+    young: undecided.young + later.length - found.length,
     failure,
     swept,
   }

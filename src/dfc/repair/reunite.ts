@@ -34,7 +34,7 @@ export async function reunite(cluster: Cluster): Promise<boolean> {
   }
   await askEach(cluster, serverIndexes, 'epoch', () => ({ epoch }))
   const recovery = new Recovery(cluster, () => serverIndexes)
-  if ((await finishUndecided(cluster, recovery, serverIndexes, 0)).length > 0) return false
+  if ((await finishUndecided(cluster, recovery, serverIndexes)).left.length > 0) return false
   await installEverywhere(cluster)
   const floor = statuses.reduce((most, one) => (one.floor > most ? one.floor : most), noVersion)
   const fence = statuses.reduce((m, one) => (one.stamp.fence > m ? one.stamp.fence : m), noVersion)

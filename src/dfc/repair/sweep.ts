@@ -22,9 +22,9 @@ export async function sweep(cluster: Cluster, recovery: Recovery, ageMs: number)
   const floor = versionOf(Math.max(0, Math.floor(cluster.clock.now() - ageMs)), 0, '00000000')
   // First the fence: an old-stamped commit must not land behind the survey.
   await askEach(cluster, serverIndexes, 'fence', () => ({ fence: floor }))
-  if ((await finishUndecided(cluster, recovery, serverIndexes, 0)).some((id) => id <= floor)) {
-    return false
-  }
+  // What came later is none of its affair: clients that are there decide it themselves.
+  const { left } = await finishUndecided(cluster, recovery, serverIndexes, { upTo: floor })
+  if (left.length > 0) return false
   const base = before.map((status) => status.floor).reduce((a, b) => (a < b ? a : b))
   const found = await differences(cluster, serverIndexes, base)
   const installed = await installDifferences(cluster, serverIndexes, found, () => {})

@@ -1,23 +1,37 @@
 /** Finds transactions that somebody left undecided, and finishes them by ballot. */
+import type { Clock } from '../../clock.js'
 import { limits } from '../../limits.js'
 import { clientOfVersion, msOfVersion, noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
 import { askOne } from './ask-voters.js'
 
-/**
- * Recovers what was undecided on any of `servers` and is older than `patienceMs`; what is younger is
- * most likely just being decided; those of the client `except` are its own affair. Returns the ids that
- * are left open.
- */
+/** Which transactions to finish: all that were undecided, but for these. */
+export interface Exceptions {
+  /** Younger ones are most likely just being decided. */
+  readonly patienceMs?: number
+  /** Later ones. */
+  readonly upTo?: Version
+  /** Those of this client are its own affair. */
+  readonly client?: string
+}
+
+export interface Finished {
+  /** Those that could not be decided now. */
+  readonly left: readonly Version[]
+  /** How many were too young. */
+  readonly young: number
+}
+
+/** Recovers what was undecided on any of `servers`. */
 export async function finishUndecided(
   cluster: Cluster,
   recovery: Recovery,
   servers: readonly number[],
-  patienceMs: number,
-  except?: string,
-): Promise<Version[]> {
+  { patienceMs = 0, upTo, client }: Exceptions = {},
+): Promise<Finished> {
   const open = new Set<Version>()
+  const young = new Set<Version>()
   for (const server of servers) {
     for (let after = noVersion, more = true; more; ) {
       const page = await askOne(cluster, server, 'records', {
@@ -25,17 +39,27 @@ export async function finishUndecided(
         undecidedOnly: true,
         limit: limits.surveyEntriesMax,
       })
-      for (const { id } of page.records) if (clientOfVersion(id) !== except) open.add(id)
+      for (const { id } of page.records) {
+        if ((upTo !== undefined && id > upTo) || clientOfVersion(id) === client) continue
+        const ids = isYoung(cluster.clock, id, patienceMs) ? young : open
+        ids.add(id)
+      }
       after = page.records.at(-1)?.id ?? after
       more = page.more
     }
   }
   const left: Version[] = []
   for (const id of open) {
-    // A writer whose clock is ahead seems to be younger than now: that is no reason to wait for it.
-    const ageMs = cluster.clock.now() - msOfVersion(id)
-    if (ageMs >= 0 && ageMs < patienceMs) left.push(id)
-    else if ((await recovery.recover(id)) === 'unknown') left.push(id)
+    if ((await recovery.recover(id)) === 'unknown') left.push(id)
   }
-  return left
+  return { left, young: young.size }
+}
+
+/**
+ * Whether what has this version is most likely still on its way to the servers. A writer whose clock is
+ * ahead seems to be younger than now: that is no reason to wait for it.
+ */
+export function isYoung(clock: Clock, version: Version, patienceMs: number): boolean {
+  const ageMs = clock.now() - msOfVersion(version)
+  return ageMs >= 0 && ageMs < patienceMs
 }

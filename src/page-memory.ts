@@ -26,6 +26,8 @@ export class PageMemory {
   readonly #memory: ArrayBuffer
   readonly #free: Buffer[] = []
   readonly #lent = new Set<Buffer>()
+  /** Called when one is wanted and all are in use: somebody may give back what is not needed much. */
+  onShortage: () => void = () => {}
 
   /** `count` buffers. The system gives the memory when it is first written to. */
   constructor(count: number = limits.pageBuffersMax) {
@@ -39,6 +41,7 @@ export class PageMemory {
 
   /** Of `pageBufferBytes`, the one given back last; undefined when all are in use. */
   take(): Buffer | undefined {
+    if (this.#free.length === 0) this.onShortage()
     const buffer = this.#free.pop()
     if (buffer !== undefined) this.#lent.add(buffer)
     return buffer

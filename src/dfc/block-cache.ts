@@ -2,7 +2,7 @@
  * The blocks of pieces that were read lately, checked already. They are kept in chunks of as many
  * blocks as one answer of a server may carry, and a chunk leaves as a whole: the blocks of one answer
  * are views of one buffer, so that a chunk never holds more memory than it is charged for. The cache
- * holds that memory while a block of it is here.
+ * holds that memory while a block of it is here, or until somebody needs it for what comes next.
  */
 import { LRUCache } from 'lru-cache'
 import { limits } from '../limits.js'
@@ -26,12 +26,17 @@ const emptyChunk: Chunk = Array.from({ length: blocksPerChunk }, () => undefined
 
 export class BlockCache {
   readonly #chunks: LRUCache<string, Chunk>
+  /** Chunks in lent memory of which something was read, the one that was read last at the end. */
+  readonly #readInLent = new Set<string>()
 
   constructor(bytesMax: number = limits.blockCacheBytesMax) {
     this.#chunks = new LRUCache({
       maxSize: bytesMax,
       sizeCalculation: bytesOf,
-      dispose: letGo,
+      dispose: (chunk, key) => {
+        this.#readInLent.delete(key)
+        letGo(chunk)
+      },
       // The chunk that takes the place of an older one has all that was in it.
       noDisposeOnSet: true,
     })
@@ -44,7 +49,17 @@ export class BlockCache {
 
   /** The chunk of this name, with holes for blocks that are not known. */
   get(key: string): Chunk {
-    return this.#chunks.get(key) ?? emptyChunk
+    const chunk = this.#chunks.get(key)
+    if (chunk === undefined) return emptyChunk
+    this.noteRead(key)
+    return chunk
+  }
+
+  /** Somebody has read it without `get`, while it was on its way. */
+  noteRead(key: string): void {
+    if (!this.#chunks.peek(key)?.some((block) => block?.memory.isLent)) return
+    this.#readInLent.delete(key)
+    this.#readInLent.add(key)
   }
 
   /** Adds blocks that follow each other, from block `first` of the chunk on. */
@@ -60,6 +75,12 @@ export class BlockCache {
 
   forget(key: string): void {
     this.#chunks.delete(key)
+  }
+
+  /** Forgets the chunk in lent memory that was read the longest ago; what nobody has read yet stays. */
+  forgetLent(): void {
+    const [key] = this.#readInLent
+    if (key !== undefined) this.forget(key)
   }
 }
 

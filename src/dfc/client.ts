@@ -58,7 +58,7 @@ export class Client {
 
   private constructor(
     cluster: Cluster,
-    { lease: wantsLease, dirSync = false, digests }: ClientOptions,
+    { lease: wantsLease, dirSync = false, digests, memory }: ClientOptions,
   ) {
     this.cluster = cluster
     const onBadCopy: BadCopyListener = (...copy) => this.keeper.noteBadCopy(...copy)
@@ -74,6 +74,7 @@ export class Client {
     )
     this.#registers = new Registers(cluster, recovery, this.#settlement)
     const { writer, reader } = this.content
+    if (memory !== undefined) memory.onShortage = () => reader.forgetLent()
     this.#transactions = new Transactions(
       cluster,
       this.#registers,

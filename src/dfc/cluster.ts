@@ -202,8 +202,10 @@ export class Cluster {
     })
     const outcomes = await untilEnough(asked, enough, this.#hedge(indices))
     return indices.map((index, at): Outcome<V> => {
+      const outcome = outcomes[at]
+      if (outcome !== undefined) return outcome
       const error = new DfsError('down', `${this.link(index).name} has not answered yet`)
-      return outcomes[at] ?? { index, error, late: asked[at] as Promise<Outcome<V>> }
+      return { index, error, late: asked[at] as Promise<Outcome<V>> }
     })
   }
 

@@ -35,6 +35,10 @@ interface Fetch {
   readonly end: number
   readonly bytes: Promise<Buffer>
   readonly memory: HeldMemory
+  /** A reader waits for it: it has not only been fetched ahead. */
+  isRead: boolean
+  /** Nobody will want it again once those have it who wait for it. */
+  isForgotten: boolean
 }
 
 /** Where blocks of a chunk come from: bytes at hand, or a fetch. */
@@ -102,8 +106,15 @@ export class SegmentReader {
   /** Forgets the chunks of which the end is in this range: nobody is expected to read them again. */
   forget(segment: Segment, offset: number, length: number): void {
     for (const { key, chunkAt, pieceLength, end } of chunkRanges(segment, offset, length)) {
-      if (end === Math.min(chunkAt + chunkBytes, pieceLength)) this.#cache.forget(key)
+      if (end !== Math.min(chunkAt + chunkBytes, pieceLength)) continue
+      this.#cache.forget(key)
+      for (const fetch of this.#fetches.get(key) ?? []) fetch.isForgotten = true
     }
+  }
+
+  /** Makes room in the memory that is used again, which would otherwise be full of what was read long ago. */
+  forgetLent(): void {
+    this.#cache.forgetLent()
   }
 
   /**
@@ -124,6 +135,7 @@ export class SegmentReader {
     const sources = this.#sources(range)
     for (const source of sources) {
       holds.add('known' in source ? source.known.memory : source.fetch.memory)
+      if ('fetch' in source) source.fetch.isRead = true
     }
     return sources
   }
@@ -179,10 +191,14 @@ export class SegmentReader {
       memory.lend(fetched.release)
       return fetched.bytes
     })
-    const fetch = { first, end, bytes, memory }
+    const fetch: Fetch = { first, end, bytes, memory, isRead: false, isForgotten: false }
     this.#fetches.set(key, [...(this.#fetches.get(key) ?? []), fetch])
     bytes
-      .then((fetched) => this.#cache.add(key, first, fetched, memory))
+      .then((fetched) => {
+        if (fetch.isForgotten) return
+        this.#cache.add(key, first, fetched, memory)
+        if (fetch.isRead) this.#cache.noteRead(key)
+      })
       .catch((error: unknown) => debugDfc('fetch %s: %o', key, error))
       .finally(() => {
         this.#ended(key, fetch)

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { BlockCache, chunkBytes } from '../../src/dfc/block-cache.js'
+import { HeldMemory } from '../../src/dfc/held-memory.js'
 import { limits } from '../../src/limits.js'
 
 const { blockBytes } = limits
@@ -49,4 +50,22 @@ t.test('never charges or holds more memory than its bound', async (t) => {
   for (const buffer of buffers) held += buffer.byteLength
   t.ok(held <= bytesMax, `${held} bytes are held`)
   t.ok(held > bytesMax / 2, 'and most of the bound is used')
+})
+
+t.test('gives back lent memory, first of what was read the longest ago', async (t) => {
+  const cache = new BlockCache()
+  const released: string[] = []
+  for (const key of ['a', 'b', 'c', 'unread']) {
+    const memory = new HeldMemory()
+    memory.lend(() => released.push(key))
+    cache.add(key, 0, Buffer.alloc(chunkBytes), memory)
+    memory.letGo()
+  }
+  cache.add('of its own', 0, Buffer.alloc(chunkBytes))
+  for (const key of ['of its own', 'b', 'a', 'c', 'b']) cache.get(key)
+  for (let count = 0; count < 5; count += 1) cache.forgetLent()
+  t.same(released, ['a', 'c', 'b'])
+  t.ok(cache.get('unread')[0])
+  t.ok(cache.get('of its own')[0])
+  t.notOk(cache.get('b')[0])
 })

@@ -7,6 +7,7 @@ import { prepare } from '../../src/dfc/prepared-segment.js'
 import { limits } from '../../src/limits.js'
 import { type Network, tcpNetwork } from '../../src/network.js'
 import { PageMemory } from '../../src/page-memory.js'
+import type { Segment } from '../../src/wire/records.js'
 import { bytesOf } from '../fixtures/lent.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServers } from '../fixtures/servers.js'
@@ -147,6 +148,46 @@ t.test('lends what it has until it is given back, and uses the memory again', as
   early.release()
   t.equal(freeOf(memory), 4)
 })
+
+t.test('what is forgotten while it is on its way is not kept', async (t) => {
+  const memory = new PageMemory(4)
+  const { cluster, content, bytes } = await stored(t, 32 * MiB, memory)
+  const [segment] = content.segments
+  if (segment === undefined) throw new Error('one segment')
+  const store = new ContentStore(cluster)
+  const reading = store.readLent(content, 0, 2 * MiB)
+  store.reader.forget(segment, 0, 2 * MiB)
+  const lent = await reading
+  t.ok(Buffer.concat(lent.parts).equals(bytes.subarray(0, 2 * MiB)))
+  t.equal(freeOf(memory), 2, 'its reader has it')
+  lent.release()
+  t.equal(freeOf(memory), 4)
+})
+
+t.test(
+  'memory that is wanted is taken from what was read, and not from what will be',
+  async (t) => {
+    const memory = new PageMemory(4)
+    const { cluster, content, bytes, received } = await stored(t, 32 * MiB, memory)
+    const store = new ContentStore(cluster)
+    memory.onShortage = () => store.reader.forgetLent()
+    const { take } = memory
+    let refused = 0
+    memory.take = () => {
+      const taken = take.call(memory)
+      refused += Number(taken === undefined)
+      return taken
+    }
+    store.reader.prefetch(content.segments[0] as Segment, 0, 2 * MiB)
+    for (let at = 2 * MiB; at < bytes.length; at += MiB) {
+      t.ok(bytesOf(await store.readLent(content, at, MiB)).equals(bytes.subarray(at, at + MiB)))
+    }
+    t.equal(refused, 0)
+    const before = received()
+    t.ok((await store.read(content, 0, 2 * MiB)).equals(bytes.subarray(0, 2 * MiB)))
+    t.equal(received(), before, 'what was fetched ahead is there')
+  },
+)
 
 t.test('what is read to be kept stays as it is when the memory is used again', async (t) => {
   const memory = new PageMemory(4)

@@ -20,6 +20,8 @@ export const limits = {
   inlineContentBytesMax: 64 * KiB,
   /** A file with more extents than this is merged when it is closed. */
   extentsMergeAt: 64,
+  /** The same for one that a commit can carry in full: each extent costs every later commit 50 bytes. */
+  extentsMergeAtSmall: 16,
 
   // Names and attributes (POSIX <limits.h>, Linux xattr(7)).
   nameBytesMax: 255,

@@ -51,6 +51,7 @@ export function segmentsOf(ranges: readonly Range[]): Run[][] {
 
 /** How many extents a file of this size may have before they are merged. */
 export function extentsAllowed(size: number): number {
+  if (size <= limits.inlineContentBytesMax) return limits.extentsMergeAtSmall
   const segments = Math.max(1, Math.ceil(size / limits.segmentBytesMax))
   return Math.min(limits.extentsMax, limits.extentsMergeAt * segments)
 }

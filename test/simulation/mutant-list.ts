@@ -170,7 +170,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'dfc/repair/heal.js',
-        from: 'const found = everything.filter(({ version }) => version > floor);',
+        from: 'const found = later.filter(({ version }) => !isYoung(cluster.clock, version, patienceMs));',
         to: 'const found = [];',
       },
       {

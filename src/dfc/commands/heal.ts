@@ -57,7 +57,7 @@ function summaryOf(report: HealReport, nameOf: (server: number) => string): stri
   if (straysDeleted > 0) lines.push(`${straysDeleted} files of no piece deleted`)
   if (lost.length > 0) lines.push(`${lost.length} segments have lost a piece for good`)
   if (report.failure !== undefined) lines.push(`not all could be done: ${report.failure.message}`)
-  if (young > 0) lines.push(`${young} changes are being stored just now`)
-  lines.push(left === 0 ? 'All four servers agree: 0 left' : `${left} left`)
+  const isAside = young === 0 ? '' : ` but for ${young} changes that are being stored just now`
+  lines.push(left === 0 ? `All four servers agree${isAside}: 0 left` : `${left} left`)
   return lines
 }

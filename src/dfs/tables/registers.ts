@@ -27,6 +27,7 @@ import {
   linksOf,
   rottenRow,
 } from '../row-checksums.js'
+import { type ChangedRegister, ChangedRegisters } from './changed-registers.js'
 import type { AccountDatabase } from './database.js'
 import type { FolderTable } from './folders.js'
 import { nextTurn, rowsAtOnce } from './pages.js'
@@ -45,22 +46,6 @@ export interface StoredEntry {
   readonly inode: StoredRegister
 }
 
-/** A register that changed; what its value is has to be asked for. */
-export interface ChangedRegister {
-  readonly key: Key
-  readonly version: Version
-  /** About what the value takes. */
-  readonly bytes: number
-  /** Of key, version and value. */
-  readonly checksum: number
-}
-
-interface Place {
-  readonly key: Key
-  readonly version: Version
-  readonly bytes: number
-}
-
 interface ListedRow {
   readonly name: string
   readonly version: Version
@@ -72,29 +57,16 @@ interface ListedRow {
   readonly inodeChecksum: number | null
 }
 
-interface ChangedInode {
-  readonly ino: number
-  readonly version: Version
-  /** Of the value. */
-  readonly bytes: number
-}
-
-interface ChangedEntry {
-  readonly parent: number
-  readonly name: string
-  readonly version: Version
-}
-
 type NumberedInodeRow = InodeRow & { readonly ino: number }
 
 const never: CheckedRegister = { version: noVersion, value: null, checksum: null }
-const entryBytes = 9
 
 export class RegisterTable {
   readonly #db: AccountDatabase
   readonly #folders: FolderTable
   readonly #segments: SegmentTable
   readonly #statements
+  readonly #changed: ChangedRegisters
   /** Registers that were found rotten and have not been restored since. */
   readonly #rotten = new Set<Key>()
   readonly #recent = new RecentRegisters()
@@ -110,6 +82,7 @@ export class RegisterTable {
     this.#folders = folders
     this.#segments = segments
     this.#statements = prepare(db)
+    this.#changed = new ChangedRegisters(db)
     this.#total = this.#statements.total.get() as number
     this.#storedTotal = this.#total
     db.onCommit(() => {
@@ -243,43 +216,14 @@ export class RegisterTable {
     // A page of nothing would begin where it ends, for ever.
     if (limit === 0) return { registers: [], more: true }
     const registers: ChangedRegister[] = []
-    let last = { version: afterVersion, key: afterKey }
-    for (let more = true; more && registers.length === 0; ) {
-      const places = this.#places(last.version, last.key, limit)
-      for (const { key, version, bytes } of places) {
-        const whole = this.whole(key)
-        if (whole === undefined) this.#noteRotten(key)
-        // The row is in order and the database's own index of it is not: others may be missing in it.
-        else if (whole.version !== version) rottenRow('an index')
-        else registers.push({ key, version, bytes, checksum: whole.checksum ?? 0 })
-      }
-      more = places.length === limit
-      if (!more) return { registers, more }
-      last = places.at(-1) ?? last
+    for (const change of this.#changed.after(afterVersion, afterKey)) {
+      if (registers.length === limit) return { registers, more: true }
+      if (change.isWhole) registers.push(change)
+      else if (this.whole(change.key) === undefined) this.#noteRotten(change.key)
+      // The row is in order and the database's own index of it is not: others may be missing in it.
+      else rottenRow('an index')
     }
-    return { registers, more: true }
-  }
-
-  #places(afterVersion: Version, afterKey: Key, limit: number): Place[] {
-    // All writes of one transaction have one version: as many rows may have to be passed over, and
-    // as many more may belong to the last version of the page.
-    const some = limit + 2 * limits.transactionWritesMax
-    const inodes = this.#statements.changedInodes.all(afterVersion, some) as ChangedInode[]
-    const entries = this.#statements.changedEntries.all(afterVersion, some) as ChangedEntry[]
-    const places: Place[] = [
-      ...inodes.map(({ ino, version, bytes }) => ({ key: inodeKey(ino), version, bytes })),
-      ...entries.map(({ parent, name, version }) => ({
-        key: entryKey(parent, name),
-        version,
-        bytes: entryBytes,
-      })),
-    ]
-    return places
-      .filter(({ version, key }) => version > afterVersion || key > afterKey)
-      .sort((a, b) =>
-        a.version === b.version ? (a.key < b.key ? -1 : 1) : a.version < b.version ? -1 : 1,
-      )
-      .slice(0, limit)
+    return { registers, more: false }
   }
 
   // -- changing ----------------------------------------------------------------------------------
@@ -454,11 +398,6 @@ function prepare(db: AccountDatabase) {
     entriesByVersion: db
       .prepare("SELECT count(*) FROM entries INDEXED BY entries_version WHERE version > ''")
       .pluck(),
-    changedInodes: db.prepare(`
-      SELECT ino, version, coalesce(length(value), 0) AS bytes
-      FROM inodes WHERE version >= ? ORDER BY version LIMIT ?`),
-    changedEntries: db.prepare(`
-      SELECT parent, name, version FROM entries WHERE version >= ? ORDER BY version LIMIT ?`),
     dropDeadInodes: db.prepare('DELETE FROM inodes WHERE value IS NULL AND version <= ?'),
     dropDeadEntries: db.prepare('DELETE FROM entries WHERE ino IS NULL AND version <= ?'),
     total: db

@@ -152,6 +152,8 @@ export const limits = {
   spillBytesMax: 4 * 1024 * MiB,
   /** Unit in which drafts take memory. */
   draftChunkBytes: 1 * MiB,
+  /** A write of less does not keep the memory of its request while it waits. */
+  smallWriteBytes: 16 * KiB,
   /** Segments on their way to the servers while their file is still being written. */
   uploadsInFlightMax: 2,
   /** Of one answer to readdir; the kernel asks for less. */

@@ -165,7 +165,7 @@ export class Draft {
   // -- changing ----------------------------------------------------------------------------------
 
   /**
-   * Takes over `bytes`, which the caller must not change afterwards. Waits while too much is on its
+   * Takes a copy of `bytes`, which the caller must not change before. Waits while too much is on its
    * way; throws, and has not taken them, when what was written before cannot be stored.
    */
   async write(at: number, bytes: Buffer): Promise<void> {

@@ -308,8 +308,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
       // Pages of a shared mapping belong where they were, also in a file that is appended to.
       const appends = (how & writeFromCache) === 0 && (flags & constants.O_APPEND) !== 0
       const kills = (how & writeKillsPrivileges) !== 0 ? caller : undefined
-      // A draft keeps small buffers as they are, and copies what is in large ones.
-      if (length < limits.draftChunkBytes) {
+      if (length < limits.smallWriteBytes) {
         const own = Buffer.from(bytes)
         return answers.count(await filesystem.write(handle, at, own, appends, kills))
       }

@@ -51,13 +51,13 @@ export class Run {
   }
 
   /**
-   * Adds bytes at the end, as many as fit into a segment, and returns how many. The buffer becomes the
-   * run's own when it is the first and small: the caller must not change it afterwards.
+   * Adds a copy of the bytes at the end, as many as fit into a segment, and returns how many. The first
+   * ones get just as much memory as they need: many files and many changes are small.
    */
   append(bytes: Buffer): number {
     const taken = Math.min(bytes.length, limits.segmentBytesMax - this.#length)
     if (this.#length === 0 && taken < limits.draftChunkBytes) {
-      this.#hold(bytes.subarray(0, taken))
+      this.#hold(Buffer.from(bytes.subarray(0, taken)))
       this.#length = taken
       return taken
     }

@@ -5,6 +5,7 @@ import { Run } from '../../src/fuse/run.js'
 import { Seeded } from '../fixtures/seeded.js'
 
 const size = 5000
+const MiB = 1024 * 1024
 type Value = number | 'spilled' | undefined
 
 /** What the ranges say, as one value for each byte: undefined where nothing was written. */
@@ -49,6 +50,29 @@ t.test('agrees with an array of bytes after any changes', async (t) => {
     t.ok(dirty.isEmpty)
   }
 })
+
+t.test(
+  'keeps no view of the memory that it is given, which is used for the next write',
+  async (t) => {
+    const shared = Buffer.alloc(MiB)
+    for (const first of [10, 4096, 100_000, MiB - 1]) {
+      const dirty = new DirtyRanges(new ChunkPool())
+      const lengths = [first, ...new Array<number>(33).fill(MiB)]
+      const expected: Buffer[] = []
+      let at = 0
+      for (const [index, length] of lengths.entries()) {
+        expected.push(Buffer.alloc(length, index + 1))
+        dirty.write(at, shared.subarray(0, length).fill(index + 1))
+        at += length
+      }
+      shared.fill(0xff)
+      t.ok(dirty.runs.length > 1, 'they are more than one segment')
+      const kept = Buffer.concat(dirty.runs.flatMap((run) => run.parts()))
+      t.ok(kept.equals(Buffer.concat(expected)), `${first} bytes, and then others`)
+      dirty.clear()
+    }
+  },
+)
 
 t.test('bytes that follow each other are one run, however they arrive', async (t) => {
   const dirty = new DirtyRanges(new ChunkPool())

@@ -178,6 +178,17 @@ t.test('big files come back as they were', async (t) => {
   }
 })
 
+t.test('what begins with a few bytes and goes on with many comes back as it was', async (t) => {
+  for (const first of [100, 4096, 20_000, 100_000, 600_000]) {
+    const same = await mount.out(
+      `{ head -c ${first} /dev/urandom; head -c 70M /dev/urandom; } > ${mounts.path('mixed')}
+       { dd bs=${first} count=1 status=none iflag=fullblock; dd bs=1M status=none iflag=fullblock; } < ${mounts.path('mixed')} > f
+       dd if=f bs=1M iflag=direct status=none | cmp - ${mounts.path('mixed')} && cmp f ${mounts.path('mixed')} && echo same; rm f`,
+    )
+    t.equal(same, 'same', `${first} bytes, and then others`)
+  }
+})
+
 t.test('two programs write two halves of one file', async (t) => {
   const script = `head -c 4M /dev/urandom > ${mounts.path('half')}
     dd if=${mounts.path('half')} of=f bs=64k count=32 conv=notrunc status=none &

@@ -76,6 +76,10 @@ export const limits = {
 
   // Repair: how soon after a server came back, after a failure, and when nothing happens.
   repairDelayMs: 1_000,
+  /** A repair that nothing asks for waits until its client has changed nothing for so long, */
+  repairQuietMs: 300,
+  /** but not longer than this. */
+  repairDeferralMs: 10_000,
   repairRetryMs: 5_000,
   repairIntervalMs: 60_000,
   /** Records, tombstones and replaced content are kept at least so long. */

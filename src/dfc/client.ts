@@ -97,7 +97,7 @@ export class Client {
     this.keeper = new Keeper(
       mover,
       recovery,
-      () => this.#settlement.settled(),
+      this.#settlement,
       () => this.#lease.forgetAll(),
       () => this.namespace.renewKept(),
     )

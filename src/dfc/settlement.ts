@@ -24,14 +24,21 @@ export class Settlement {
   readonly #cluster: Cluster
   #pending: Decided[] = []
   #timer: Timer | undefined
+  #addedMs = Number.NEGATIVE_INFINITY
   readonly #sending = new Set<Promise<unknown>>()
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster
   }
 
+  /** For how long this client has committed nothing. */
+  get quietMs(): number {
+    return this.#cluster.clock.monotonic() - this.#addedMs
+  }
+
   /** Takes note that a transaction was committed by the votes of `yes`. */
   add(decided: Decided): void {
+    this.#addedMs = this.#cluster.clock.monotonic()
     this.#pending.push(decided)
     if (this.#pending.length >= limits.decisionsPendingMax) {
       this.flush()

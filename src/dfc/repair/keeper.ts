@@ -1,7 +1,7 @@
 /**
  * Keeps the servers in agreement without being asked: repairs soon after a server comes back, looks
- * again from time to time, and puts right what readers found rotten. One line when a repair that has
- * something to do begins to matter, and one when it ends.
+ * again from time to time, when its client is not busy, and puts right what readers found rotten. One
+ * line when a repair that has something to do begins to matter, and one when it ends.
  */
 import { randomBelow, type Timer } from '../../clock.js'
 import { asDfsError } from '../../errors.js'
@@ -9,6 +9,7 @@ import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
 import type { Segment } from '../../wire/records.js'
 import type { Recovery } from '../recovery.js'
+import type { Settlement } from '../settlement.js'
 import { type Healer, type HealOptions, type HealReport, heal } from './heal.js'
 import { replacePiece } from './pieces.js'
 
@@ -21,28 +22,30 @@ interface BadCopy {
 export class Keeper {
   readonly #mover: Healer
   readonly #recovery: Recovery
-  readonly #settled: () => Promise<void>
+  readonly #settlement: Pick<Settlement, 'settled' | 'quietMs'>
   readonly #changed: () => void
   readonly #renew: () => Promise<void>
   readonly #badCopies = new Map<string, BadCopy>()
   #running: Promise<HealReport> | undefined
   #timer: Timer | undefined
+  /** When the next repair begins at the latest, on the monotonic clock. */
+  #latestMs = Number.POSITIVE_INFINITY
   #unsubscribe: (() => void) | undefined
 
   /**
-   * `settled` resolves when the servers know what this client itself has decided; `changed` hears of
-   * repairs that changed what servers hold; `renew` writes again what would be taken for abandoned.
+   * `settlement` knows what this client itself has decided; `changed` hears of repairs that changed
+   * what servers hold; `renew` writes again what would be taken for abandoned.
    */
   constructor(
     mover: Healer,
     recovery: Recovery,
-    settled: () => Promise<void>,
+    settlement: Pick<Settlement, 'settled' | 'quietMs'>,
     changed: () => void,
     renew: () => Promise<void>,
   ) {
     this.#mover = mover
     this.#recovery = recovery
-    this.#settled = settled
+    this.#settlement = settlement
     this.#changed = changed
     this.#renew = renew
   }
@@ -51,17 +54,16 @@ export class Keeper {
   start(): void {
     const { cluster } = this.#mover
     this.#unsubscribe ??= cluster.onChange((link) => {
-      if (link.isUp) this.#schedule(limits.repairDelayMs)
+      if (link.isUp) this.soon()
     })
-    this.#schedule(limits.repairDelayMs)
+    this.#schedule(limits.repairDelayMs, limits.repairDeferralMs)
   }
 
   /** Begins nothing more. A repair that runs ends when the servers cannot be asked any more. */
   stop(): void {
     this.#unsubscribe?.()
     this.#unsubscribe = undefined
-    this.#timer?.cancel()
-    this.#timer = undefined
+    this.#cancel()
   }
 
   /** Resolves when no repair runs. */
@@ -76,7 +78,7 @@ export class Keeper {
     this.soon()
   }
 
-  /** Something was changed that repair may have to finish. */
+  /** Something happened that repair may have to put right. */
   soon(): void {
     this.#schedule(limits.repairDelayMs)
   }
@@ -90,7 +92,7 @@ export class Keeper {
   }
 
   async #heal(options: Partial<HealOptions>): Promise<HealReport> {
-    await this.#settled()
+    await this.#settlement.settled()
     await this.#mover.cluster.refreshBlank()
     await this.#replaceBadCopies()
     const report = await heal(this.#mover, this.#recovery, {
@@ -106,14 +108,35 @@ export class Keeper {
     return report
   }
 
-  #schedule(delayMs: number): void {
+  /** It may be put off by up to `deferralMs` while the client is busy. Unless one is to begin sooner. */
+  #schedule(delayMs: number, deferralMs = 0): void {
     // A round that was under way when it was stopped has no other after it.
     if (this.#unsubscribe === undefined) return
     const { clock, random } = this.#mover.cluster
-    this.#timer?.cancel()
     // Several mounts see a server come back at the same moment: they need not all begin at once.
     const jitterMs = randomBelow(random, Math.max(1, Math.floor(delayMs / 2)))
-    this.#timer = clock.after(delayMs + jitterMs, () => void this.#round())
+    const latestMs = clock.monotonic() + delayMs + jitterMs + deferralMs
+    if (latestMs >= this.#latestMs) return
+    this.#cancel()
+    this.#latestMs = latestMs
+    this.#timer = clock.after(delayMs + jitterMs, () => this.#begin())
+  }
+
+  #cancel(): void {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#latestMs = Number.POSITIVE_INFINITY
+  }
+
+  #begin(): void {
+    const { clock } = this.#mover.cluster
+    const isBusy = this.#settlement.quietMs < limits.repairQuietMs
+    if (isBusy && clock.monotonic() < this.#latestMs) {
+      this.#timer = clock.after(limits.repairQuietMs, () => this.#begin())
+      return
+    }
+    this.#cancel()
+    void this.#round()
   }
 
   async #round(): Promise<void> {
@@ -123,12 +146,12 @@ export class Keeper {
       this.#tell(report)
       // A server that is away says so itself when it comes back.
       const isWhole = this.#mover.cluster.voters.length === limits.serverCount
-      const retry = report.left > 0 && isWhole
-      this.#schedule(retry ? limits.repairRetryMs : limits.repairIntervalMs)
+      if (report.left > 0 && isWhole) this.#schedule(limits.repairRetryMs)
     } catch (error) {
       debugDfc('repair: %o', error)
       this.#schedule(limits.repairRetryMs)
     }
+    this.#schedule(limits.repairIntervalMs, limits.repairDeferralMs)
   }
 
   #tell(report: HealReport): void {

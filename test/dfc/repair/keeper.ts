@@ -1,8 +1,9 @@
 import t from 'tap'
-import { type Clock, systemClock, systemRandom } from '../../../src/clock.js'
+import { type Clock, sleep, systemClock, systemRandom } from '../../../src/clock.js'
 import { Client } from '../../../src/dfc/client.js'
 import { limits } from '../../../src/limits.js'
 import { tcpNetwork } from '../../../src/network.js'
+import { fileType, rootIno } from '../../../src/wire/records.js'
 import { startServers, until } from '../../fixtures/servers.js'
 
 t.test('a keeper that is stopped in the middle of a round begins no other', async (t) => {
@@ -34,3 +35,49 @@ t.test('a keeper that is stopped in the middle of a round begins no other', asyn
   await new Promise<void>((done) => systemClock.after(50, done))
   t.equal(rounds, before)
 })
+
+t.test(
+  'what nothing asks for waits for a busy client, and what something asks for does not',
+  async (t) => {
+    const servers = await startServers(t)
+    const client = await Client.open({
+      config: servers.config(),
+      network: tcpNetwork,
+      clock: systemClock,
+      random: systemRandom,
+    })
+    t.teardown(() => client.close())
+    const { cluster, namespace, keeper } = client
+    let repairs = 0
+    const { request } = cluster
+    cluster.request = (index, verb, ...rest) => {
+      if (index === 0 && verb === 'changes') repairs += 1
+      return request.call(cluster, index, verb, ...rest) as never
+    }
+    let isBusy = true
+    const work = async (): Promise<void> => {
+      const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
+      for (let count = 0; isBusy; count += 1) {
+        await namespace.create(rootIno, `${count}`, attributes)
+        await sleep(systemClock, 20)
+      }
+    }
+    const working = work()
+    keeper.start()
+    await sleep(systemClock, 1.5 * limits.repairDelayMs + 1_000)
+    t.equal(repairs, 0)
+    keeper.soon()
+    await until(() => repairs > 0, 1.5 * limits.repairDelayMs + 1_000)
+    await keeper.ended()
+    keeper.stop()
+    repairs = 0
+    keeper.start()
+    await sleep(systemClock, 1.5 * limits.repairDelayMs)
+    isBusy = false
+    await working
+    t.equal(repairs, 0)
+    await until(() => repairs > 0, 2 * limits.repairQuietMs + 1_000)
+    keeper.stop()
+    await keeper.ended()
+  },
+)

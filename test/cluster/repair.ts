@@ -69,6 +69,29 @@ t.test('a server with a new disk is filled, and votes only then', async (t) => {
   t.equal(`${await readFile(client, 'meanwhile')}`, 'written without the blank one')
 })
 
+t.test('a copy that somebody thought bad is not given up when it is good', async (t) => {
+  const servers = await startServerProcesses(t)
+  const client = await openClient(t, servers)
+  const { cluster, keeper } = client
+  await putFile(client, 'f', systemRandom.bytes(400_000))
+  const { inode } = await client.namespace.lookup(rootIno, 'f')
+  const [segment] = inode.segments
+  if (segment === undefined) throw new Error('one segment')
+  const dropped: string[] = []
+  const { request } = cluster
+  cluster.request = (index, verb, ...rest) => {
+    if (verb === 'dropPieces') dropped.push(verb)
+    return request.call(cluster, index, verb, ...rest) as never
+  }
+  for (const piece of [1, 2, 3, 4]) {
+    for (const server of holdersOf(piece, rotationOf(segment.md5))) {
+      keeper.noteBadCopy(server, segment, piece)
+    }
+  }
+  t.match(await keeper.heal(healNow), { left: 0, lost: [] })
+  t.same(dropped, [])
+})
+
 t.test('an older copy of a disk after a power cut is not believed', async (t) => {
   const servers = await startServerProcesses(t)
   const client = await openClient(t, servers)

@@ -168,8 +168,9 @@ export class Keeper {
   async #replaceBadCopies(): Promise<void> {
     for (const [key, { server, segment, piece }] of [...this.#badCopies]) {
       try {
-        await replacePiece(this.#mover, segment, piece, server)
-        notice(`repair: piece ${piece} of ${segment.id} on server ${server + 1} was replaced`)
+        const isReplaced = await replacePiece(this.#mover, segment, piece, server)
+        if (isReplaced)
+          notice(`repair: piece ${piece} of ${segment.id} on server ${server + 1} was replaced`)
       } catch (thrown) {
         debugDfc('bad copy %s: %s', key, asDfsError(thrown).message)
       }

@@ -153,12 +153,7 @@ async function placeSegment(
 /** Before an extra copy goes, those that stay must be good: a rotten one is replaced first. */
 async function assertHome(mover: PieceMover, segment: Segment, piece: number): Promise<void> {
   for (const server of holdersOf(piece, rotationOf(segment.md5))) {
-    try {
-      await readCopy(mover.cluster, segment, piece, server)
-    } catch (error) {
-      if (!isError(error, 'corrupt', 'noPiece')) throw error
-      await replacePiece(mover, segment, piece, server)
-    }
+    await replacePiece(mover, segment, piece, server)
   }
 }
 
@@ -200,19 +195,39 @@ async function copyPiece(
   await writer.putPiece(segment, preparePiece(piece, parts), server)
 }
 
-/** Replaces a copy that has rotted by a good one. Throws `corrupt` when there is none. */
+/**
+ * Replaces a copy that has rotted, or is gone, by a good one; false when it is good by now: it may be
+ * the only one, and must not be given up. Throws `corrupt` when there is none.
+ */
 export async function replacePiece(
   mover: PieceMover,
   segment: Segment,
   piece: number,
   server: number,
-): Promise<void> {
+): Promise<boolean> {
+  if (await isGoodCopy(mover.cluster, segment, piece, server)) return false
   const { start, length } = pieceRange(segment.length, piece)
   const parts = await mover.reader.read(segment, start, length)
   // Only now that a good copy is in hand is the bad one given up.
   const pieces = 1 << (piece - 1)
   await askOne(mover.cluster, server, 'dropPieces', { segment: segment.id, pieces })
   await mover.writer.putPiece(segment, preparePiece(piece, parts), server)
+  return true
+}
+
+async function isGoodCopy(
+  cluster: Cluster,
+  segment: Segment,
+  piece: number,
+  server: number,
+): Promise<boolean> {
+  try {
+    await readCopy(cluster, segment, piece, server)
+    return true
+  } catch (error) {
+    if (isError(error, 'corrupt', 'noPiece')) return false
+    throw error
+  }
 }
 
 export interface HeldSegment {

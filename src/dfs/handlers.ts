@@ -81,6 +81,7 @@ export const handlers = {
     floor: ({ account }, request) => account.raiseFloor(request),
     records: ({ account }, request) => account.acceptor.repair.records(request),
     changes: ({ account }, request) => account.acceptor.repair.changes(request),
+    changesDigest: ({ account }, request) => account.acceptor.repair.changesDigest(request),
     mark: ({ account }, request) => account.acceptor.repair.mark(request),
     fillStart: ({ account }, request) => account.acceptor.repair.fillStart(request),
     fill: ({ account }, request) => account.acceptor.repair.fill(request),

@@ -2,6 +2,7 @@
  * The server's side of fills, repairs and sweeps: what this account has and lacks, and what others
  * bring it. docs/decisions/0001 and 0011 have the reasons.
  */
+import { createHash } from 'node:crypto'
 import { limits } from '../limits.js'
 import type { Reply, Request } from '../wire/messages.js'
 import type { Key } from '../wire/records.js'
@@ -66,6 +67,25 @@ export class Repair {
     })
     const checksums = page.map(({ checksum }) => checksum)
     return { stamp: this.#standing.stamp(), registers, checksums, more: fitting !== -1 || more }
+  }
+
+  /** The same registers as `changes` with the same fields. */
+  changesDigest(request: Request<'changesDigest'>): Reply<'changesDigest'> {
+    this.#standing.assertNotBlank()
+    const { afterVersion, afterKey } = request
+    const wanted = Math.min(request.limit, limits.surveyEntriesMax)
+    const { registers, more } = this.#index.registers.changes(afterVersion, afterKey, wanted)
+    // No key has a zero byte.
+    const lines = registers.map(({ version, key, checksum }) => `${version}${key}\0${checksum}\0`)
+    const last = registers.at(-1)
+    return {
+      stamp: this.#standing.stamp(),
+      count: registers.length,
+      digest: createHash('md5').update(lines.join('')).digest('hex'),
+      lastVersion: last?.version ?? afterVersion,
+      lastKey: last?.key ?? afterKey,
+      more,
+    }
   }
 
   /** What has rotted here, for a repair to bring it back: see docs/decisions/0011. */

@@ -31,7 +31,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 6
+export const protocolVersion = 7
 
 interface Message<Q, A> {
   readonly number: number
@@ -404,6 +404,21 @@ export const messages = {
       registers: list(registerCodec, limits.surveyEntriesMax),
       /** For each of them: CRC-32 of its key, version and value, as this server keeps them. */
       checksums: list(u32, limits.surveyEntriesMax),
+      more: boolean,
+    }),
+  ),
+  /** What `changes` would tell, as one digest: most often it is the same on all servers. */
+  changesDigest: message(
+    43,
+    struct({ afterVersion: versionCodec, afterKey: text(limits.keyBytesMax), limit: u32 }),
+    struct({
+      stamp,
+      count: u32,
+      /** MD5 of the version, the key and the checksum of each. */
+      digest: hex(16),
+      /** Of the last of them; as asked for when there is none. */
+      lastVersion: versionCodec,
+      lastKey: text(limits.keyBytesMax),
       more: boolean,
     }),
   ),

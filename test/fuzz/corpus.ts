@@ -36,7 +36,14 @@ const worldBeginMs = 1_700_000_000_000
 const perVerb = 24
 /** Those that take the server longest, or the disk, come less often: the others are more at a time. */
 const perHeavyVerb = 4
-const heavyVerbs: ReadonlySet<Verb> = new Set(['sync', 'status', 'segments', 'changes', 'records'])
+const heavyVerbs: ReadonlySet<Verb> = new Set([
+  'sync',
+  'status',
+  'segments',
+  'changes',
+  'changesDigest',
+  'records',
+])
 
 /** Some frames of every verb, in an order of no meaning. */
 export function makeCorpus(random: Seeded, incarnation: number): readonly Buffer[] {
@@ -127,6 +134,9 @@ const plausible: { readonly [V in Verb]?: (world: World) => Made<V> } = {
       withValues: random.below(2) === 0,
       limit: random.below(5000),
     },
+  ],
+  changesDigest: ({ random }) => [
+    { afterVersion: noVersion, afterKey: '', limit: random.below(5000) },
   ],
   mark: ({ random }) => [{ decisions: [{ id: version(random), commit: random.below(2) === 0 }] }],
   fillStart: ({ random, incarnation }) => [{ epoch: random.below(4), incarnation }],

@@ -4,10 +4,11 @@
  * them is agreed on. What is left over names the keys on which some server is behind.
  */
 import { limits } from '../../limits.js'
+import type { Reply } from '../../wire/messages.js'
 import type { Key } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
-import { askOne } from './ask-voters.js'
+import { askEach, askOne } from './ask-voters.js'
 
 /** A register of which not all servers have the latest value seen. */
 export interface Difference {
@@ -24,14 +25,63 @@ interface Place {
   readonly checksum: number
 }
 
-/** The differences between `servers` in what is newer than `floor`. */
+/** A place in the order, which may be one that nothing is at. */
+type Position = Omit<Place, 'checksum'>
+
+type Latest = Map<Key, { version: Version; holders: number[] }>
+
+/**
+ * The differences between `servers` in what is newer than `floor`. Digests tell where there are none,
+ * `pageEntries` registers at a time.
+ */
 export async function differences(
   cluster: Cluster,
   servers: readonly number[],
   floor: Version,
+  pageEntries: number = limits.surveyEntriesMax,
 ): Promise<Difference[]> {
-  const latest = new Map<Key, { version: Version; holders: number[] }>()
-  const walks = servers.map((server) => ({ server, walk: walkOf(cluster, server, floor) }))
+  const latest: Latest = new Map()
+  // Behind every key of the floor's own version.
+  for (let from: Position | undefined = { version: floor, key: '\uffff' }; from !== undefined; ) {
+    const { version: afterVersion, key: afterKey } = from
+    const fields = { afterVersion, afterKey, limit: pageEntries }
+    const digests = await askEach(cluster, servers, 'changesDigest', () => fields)
+    const to = endOf(digests)
+    if (!areSame(digests)) await compare(cluster, servers, from, to, latest)
+    from = to
+  }
+  return [...latest]
+    .filter(([, { holders }]) => holders.length < servers.length)
+    .map(([key, { version, holders }]) => ({ key, version, holders }))
+}
+
+function areSame(digests: readonly Reply<'changesDigest'>[]): boolean {
+  const [first] = digests
+  return digests.every(
+    ({ count, digest, more }) =>
+      count === first?.count && digest === first.digest && more === first.more,
+  )
+}
+
+/** The last place of which some digest tells; undefined where one tells of all that is left. */
+function endOf(digests: readonly Reply<'changesDigest'>[]): Position | undefined {
+  let end: Position | undefined
+  for (const { lastVersion: version, lastKey: key, more } of digests) {
+    if (!more) return undefined
+    if (end === undefined || isBehind({ version, key }, end)) end = { version, key }
+  }
+  return end
+}
+
+/** Notes what is not on all servers behind `from` and up to `to`, or all that follows. */
+async function compare(
+  cluster: Cluster,
+  servers: readonly number[],
+  from: Position,
+  to: Position | undefined,
+  latest: Latest,
+): Promise<void> {
+  const walks = servers.map((server) => ({ server, walk: walkOf(cluster, server, from) }))
   const heads = await Promise.all(
     walks.map(async ({ server, walk }) => ({ server, walk, place: await next(walk) })),
   )
@@ -40,7 +90,7 @@ export async function differences(
       (best, { place }) => (place && (!best || isBefore(place, best)) ? place : best),
       undefined,
     )
-    if (least === undefined) break
+    if (least === undefined || (to !== undefined && isBehind(least, to))) return
     const here = heads.filter(({ place }) => place && isSame(place, least))
     if (here.length < servers.length)
       note(
@@ -53,16 +103,9 @@ export async function differences(
       head.place = step === undefined ? await next(head.walk) : step
     }
   }
-  return [...latest]
-    .filter(([, { holders }]) => holders.length < servers.length)
-    .map(([key, { version, holders }]) => ({ key, version, holders }))
 }
 
-function note(
-  latest: Map<Key, { version: Version; holders: number[] }>,
-  { key, version }: Place,
-  holders: number[],
-): void {
+function note(latest: Latest, { key, version }: Place, holders: number[]): void {
   const known = latest.get(key)
   if (known === undefined || known.version < version) latest.set(key, { version, holders })
 }
@@ -81,12 +124,11 @@ async function next(walk: Walk): Promise<Place | undefined> {
   }
 }
 
-function walkOf(cluster: Cluster, server: number, floor: Version): Walk {
+function walkOf(cluster: Cluster, server: number, from: Position): Walk {
   let page: readonly Place[] = []
   let at = 0
   let more = true
-  // Behind every key of the floor's own version.
-  let last: Omit<Place, 'checksum'> = { version: floor, key: '\uffff' }
+  let last = from
   return {
     step: () => page[at++],
     async fetch() {
@@ -113,6 +155,10 @@ function walkOf(cluster: Cluster, server: number, floor: Version): Walk {
 function isBefore(a: Place, b: Place): boolean {
   if (a.version !== b.version) return a.version < b.version
   return a.key === b.key ? a.checksum < b.checksum : a.key < b.key
+}
+
+function isBehind(a: Position, b: Position): boolean {
+  return a.version === b.version ? a.key > b.key : a.version > b.version
 }
 
 function isSame(a: Place, b: Place): boolean {

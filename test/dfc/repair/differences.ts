@@ -1,0 +1,78 @@
+import t from 'tap'
+import { sleep, systemClock } from '../../../src/clock.js'
+import type { Client } from '../../../src/dfc/client.js'
+import { differences } from '../../../src/dfc/repair/differences.js'
+import { limits } from '../../../src/limits.js'
+import type { Key } from '../../../src/wire/records.js'
+import { rootIno } from '../../../src/wire/records.js'
+import { noVersion, type Version } from '../../../src/wire/version.js'
+import { healNow, openClient, putFile } from '../../fixtures/library.js'
+import { startServers, until } from '../../fixtures/servers.js'
+
+const servers = [0, 1, 2, 3]
+
+/** The same without digests and pages: all that each server has, compared by key. */
+async function expected({ cluster }: Client, floor: Version): Promise<unknown[]> {
+  const latest = new Map<Key, { version: Version; holders: number[] }>()
+  for (const server of servers) {
+    const { reply } = await cluster.request(server, 'changes', {
+      afterVersion: floor,
+      afterKey: '\uffff',
+      withValues: false,
+      limit: 4096,
+    })
+    t.notOk(reply.more)
+    for (const { key, version } of reply.registers) {
+      const known = latest.get(key)
+      if (known === undefined || known.version < version)
+        latest.set(key, { version, holders: [server] })
+      else if (known.version === version) known.holders.push(server)
+    }
+  }
+  const all = [...latest].map(([key, one]) => ({ key, ...one }))
+  return sorted(all.filter(({ holders }) => holders.length < servers.length))
+}
+
+function sorted<T extends { readonly key: Key }>(all: readonly T[]): T[] {
+  return all.toSorted((a, b) => (a.key < b.key ? -1 : 1))
+}
+
+t.test('finds the same differences whatever the pages are', async (t) => {
+  const all = await startServers(t)
+  const client = await openClient(t, all)
+  const { cluster, namespace } = client
+  const check = async (what: string): Promise<number> => {
+    const wanted = await expected(client, noVersion)
+    for (const page of [1, 2, 3, 5, 8, 30, 4096]) {
+      const found = sorted(await differences(cluster, servers, noVersion, page))
+      t.same(found, wanted, `${what}, pages of ${page}`)
+    }
+    return wanted.length
+  }
+  // Decisions go out by themselves a moment after the votes.
+  const decided = (): Promise<void> => sleep(systemClock, 10 * limits.decisionDelayMs)
+  const without = async (server: number, work: () => Promise<unknown>): Promise<void> => {
+    await all.kill(server)
+    await until(() => cluster.up.length === 3)
+    await work()
+    await decided()
+    await all.start(server)
+    await until(() => cluster.up.length === 4)
+  }
+  for (let count = 0; count < 12; count += 1) await putFile(client, `f${count}`, Buffer.alloc(10))
+  await decided()
+  t.equal(await check('nothing is missing'), 0)
+  await without(2, async () => {
+    await namespace.rename(rootIno, 'f3', rootIno, 'g', 'replace')
+    await namespace.unlink(rootIno, 'f5')
+    await putFile(client, 'f7', Buffer.alloc(20))
+  })
+  t.ok((await check('one has missed something')) > 0)
+  // What follows is on all of them, and then comes what another one has missed.
+  for (let count = 0; count < 7; count += 1) await putFile(client, `h${count}`, Buffer.alloc(10))
+  await decided()
+  await without(0, () => putFile(client, 'last', Buffer.alloc(30)))
+  t.ok((await check('now another one has')) > 0)
+  await client.keeper.heal(healNow)
+  t.equal(await check('it is repaired'), 0)
+})

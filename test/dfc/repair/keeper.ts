@@ -51,7 +51,7 @@ t.test(
     let repairs = 0
     const { request } = cluster
     cluster.request = (index, verb, ...rest) => {
-      if (index === 0 && verb === 'changes') repairs += 1
+      if (index === 0 && verb === 'changesDigest') repairs += 1
       return request.call(cluster, index, verb, ...rest) as never
     }
     let isBusy = true

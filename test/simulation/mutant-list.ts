@@ -257,6 +257,13 @@ export const mutants: readonly Mutant[] = [
     'repairs',
   ),
   mutant(
+    'what servers have is not compared where their digests differ',
+    'dfc/repair/differences.js',
+    'if (!areSame(digests))',
+    'if (false)',
+    'repairs',
+  ),
+  mutant(
     'a fill leaves the undecided alone',
     'dfc/repair/fill.js',
     'const { left } = await finishUndecided(cluster, recovery, donors);',

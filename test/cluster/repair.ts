@@ -69,6 +69,19 @@ t.test('a server with a new disk is filled, and votes only then', async (t) => {
   t.equal(`${await readFile(client, 'meanwhile')}`, 'written without the blank one')
 })
 
+t.test('what is younger than its patience is left alone, and counted', async (t) => {
+  const servers = await startServerProcesses(t)
+  const client = await openClient(t, servers)
+  await servers.kill(2)
+  await until(() => client.cluster.up.length === 3)
+  await putFile(client, 'young', Buffer.alloc(10))
+  await servers.start(2)
+  await allUp(client)
+  const { young, ...report } = await client.keeper.heal({ patienceMs: 600_000 })
+  t.match(report, { registersCopied: 0, left: 0 })
+  t.ok(young > 0, `${young} changes`)
+})
+
 t.test('a copy that somebody thought bad is not given up when it is good', async (t) => {
   const servers = await startServerProcesses(t)
   const client = await openClient(t, servers)

@@ -44,7 +44,7 @@ export interface HealReport {
   readonly lost: readonly Segment[]
   /** What could not be put right now; 0 when all servers agree and have their pieces. */
   readonly left: number
-  /** Changes that were most likely just being stored, and were not touched. */
+  /** Changes that were most likely just being stored: no difference that repair is for. */
   readonly young: number
   /** Why something was left, if it was. */
   readonly failure: DfsError | undefined

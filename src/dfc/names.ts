@@ -148,6 +148,19 @@ export class Names {
     return entry === undefined || entry.ino === null ? undefined : { ino: entry.ino }
   }
 
+  /**
+   * As `lookup`, without asking anybody: null when there is no such name, undefined when that takes a
+   * question.
+   */
+  known(parent: number, name: string): Node | null | undefined {
+    assertName(name)
+    const entry = this.cachedEntry(parent, name)
+    if (entry !== undefined) return this.cached(entry.ino)
+    // A folder that is gone has no names either.
+    const isAbsent = this.cached(parent) !== undefined && this.certain(parent, name) === null
+    return isAbsent ? null : undefined
+  }
+
   /** A page of a folder behind the name `after`, in the byte order of the names. */
   async list(folder: number, after: string): Promise<Listing> {
     // What cannot be stored now is tried again by whoever waits for it.

@@ -113,6 +113,14 @@ export class Namespace {
     return this.#names.lookup(parent, name)
   }
 
+  /**
+   * As `lookup`, without asking anybody: null when there is no such name, undefined when that takes a
+   * question.
+   */
+  known(parent: number, name: string): Node | null | undefined {
+    return this.#names.known(parent, name)
+  }
+
   /** The node at the end of `names` from the root, symbolic links not followed. */
   walk(names: readonly string[]): Promise<Node> {
     return this.#names.walk(names)

@@ -127,11 +127,12 @@ export class Filesystem {
     }
   }
 
-  /** The same, up to a moment old. */
-  async find(parent: number, name: string): Promise<Node> {
-    const entry = this.#namespace.cachedEntry(parent, name)
-    const cached = entry && this.#namespace.cached(entry.ino)
-    return cached ?? this.lookup(parent, name)
+  /**
+   * The same, up to a moment old and without asking anybody: null when there is no such name, undefined
+   * when that takes a question.
+   */
+  known(parent: number, name: string): Node | null | undefined {
+    return this.#plainName(name) === undefined ? this.#namespace.known(parent, name) : undefined
   }
 
   /** For how long the kernel may believe that there is no `name`; 0 for not at all. */
@@ -148,17 +149,25 @@ export class Filesystem {
 
   /** What is known by its number, with a name or without. Throws `stale` when it is gone. */
   async getattr(ino: number): Promise<Attributes> {
-    const gone = this.#gone.get(ino)
-    if (gone !== undefined) return { ...attributesOf(gone), nlink: 0 }
-    const file = this.files.get(ino)
-    if (file?.orphaned === true) return this.attributes(file.node)
+    const known = this.knownAttributes(ino)
+    if (known !== undefined) return known
     try {
       return this.attributes(await this.#namespace.node(ino))
     } catch (error) {
+      const file = this.files.get(ino)
       // Another mount removed what is still open here.
       if (file === undefined || !isError(error, 'stale')) throw error
       return { ...this.attributes(file.node), nlink: 0 }
     }
+  }
+
+  /** As `getattr`, without asking anybody: undefined when that takes a question. */
+  knownAttributes(ino: number): Attributes | undefined {
+    const gone = this.#gone.get(ino)
+    if (gone !== undefined) return { ...attributesOf(gone), nlink: 0 }
+    const file = this.files.get(ino)
+    const node = file?.orphaned === true ? file.node : this.#namespace.cached(ino)
+    return node && this.attributes(node)
   }
 
   /** The attributes of `node`, of which the kernel is about to be told. */

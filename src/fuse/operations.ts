@@ -54,6 +54,12 @@ export function operationsOf(filesystem: Filesystem): Operations {
   const attributesOf = async (ino: number): Promise<Buffer> =>
     answers.attributes(await filesystem.getattr(ino))
 
+  const noEntryOf = (parent: number, name: string): Buffer => {
+    const validMs = filesystem.absentForMs(parent, name)
+    if (validMs <= 0) throw new DfsError('notFound')
+    return answers.noEntry(validMs)
+  }
+
   const openedOf = ({ handle, direct, keep }: Opened): readonly [number, answers.OpenedAs] => [
     handles.add(handle),
     { direct, keep, noFlush: !handle.canWrite },
@@ -69,6 +75,17 @@ export function operationsOf(filesystem: Filesystem): Operations {
     } catch (error) {
       if (isError(error, 'notFound')) await filesystem.assertThere(parent)
       throw error
+    }
+  }
+
+  const lookUp = async (parent: number, name: string): Promise<Buffer> => {
+    try {
+      return await inFolder(parent, async () =>
+        entryOf(await filesystem.lookup(parent, name), parent, name),
+      )
+    } catch (error) {
+      if (!isError(error, 'notFound')) throw error
+      return noEntryOf(parent, name)
     }
   }
 
@@ -131,17 +148,12 @@ export function operationsOf(filesystem: Filesystem): Operations {
 
   return {
     // -- names -----------------------------------------------------------------------------------
-    lookup: async ({ ino: parent }, fields) => {
+    lookup: ({ ino: parent }, fields) => {
       const name = fields.name()
-      try {
-        return await inFolder(parent, async () =>
-          entryOf(await filesystem.find(parent, name), parent, name),
-        )
-      } catch (error) {
-        const validMs = isError(error, 'notFound') ? filesystem.absentForMs(parent, name) : 0
-        if (validMs <= 0) throw error
-        return answers.noEntry(validMs)
-      }
+      // Promises would cost several times as much as the answer.
+      const known = filesystem.known(parent, name)
+      if (known === null) return noEntryOf(parent, name)
+      return known === undefined ? lookUp(parent, name) : entryOf(known, parent, name)
     },
     forget: ({ ino }) => {
       forget(ino)
@@ -200,7 +212,10 @@ export function operationsOf(filesystem: Filesystem): Operations {
     readlink: async ({ ino }) => answers.text(await filesystem.readlink(ino)),
 
     // -- attributes ------------------------------------------------------------------------------
-    getattr: ({ ino }) => attributesOf(ino),
+    getattr: ({ ino }) => {
+      const known = filesystem.knownAttributes(ino)
+      return known === undefined ? attributesOf(ino) : answers.attributes(known)
+    },
     statx: async ({ ino }) => answers.extendedAttributes(await filesystem.getattr(ino)),
     setattr: async ({ ino, caller }, fields) => {
       const valid = fields.u32()

@@ -1,6 +1,7 @@
 /** The table of POSIX cases with the bare file system: no kernel, no mount, the same results. */
 import { constants } from 'node:fs'
 import t from 'tap'
+import type { Node } from '../../src/dfc/node.js'
 import { DfsError } from '../../src/errors.js'
 import type { Attributes } from '../../src/fuse/attributes.js'
 import type { Filesystem } from '../../src/fuse/filesystem.js'
@@ -36,10 +37,12 @@ function statusOf({ ino, mode, nlink, size, mtime }: Attributes): Status {
 
 /** What the kernel does with paths, and with errors: each has the name of its errno. */
 function posixOn(fs: Filesystem, home: number): Posix {
+  const find = async (parent: number, name: string): Promise<Node> =>
+    fs.known(parent, name) ?? (await fs.lookup(parent, name))
   const inoOf = async (path: string): Promise<number> => {
     let ino = home
     for (const name of path.split('/')) {
-      if (name !== '.') ino = (await fs.find(ino, name)).ino
+      if (name !== '.') ino = (await find(ino, name)).ino
     }
     return ino
   }
@@ -78,7 +81,7 @@ function posixOn(fs: Filesystem, home: number): Posix {
       const mayExist = (flags & constants.O_EXCL) === 0
       const node =
         (flags & constants.O_CREAT) === 0
-          ? await fs.find(parent, name)
+          ? await find(parent, name)
           : await fs.makeFile(parent, name, fileType.file | 0o644, caller, mayExist)
       const { handle } = await fs.openNode(node, name, flags)
       return withErrnos({

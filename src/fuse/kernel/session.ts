@@ -10,6 +10,7 @@ import { limits } from '../../limits.js'
 import { debugFuse, notice } from '../../log.js'
 import type { Answer } from './answers.js'
 import { Device } from './device.js'
+import { Linger } from './linger.js'
 import {
   aclInitFlags,
   initFlags,
@@ -69,6 +70,7 @@ export class Session {
   readonly #acl: boolean
   readonly #clock: Clock
   readonly #waiting = new Set<Waiting>()
+  readonly #linger: Linger
   readonly #begun = Promise.withResolvers<number>()
   readonly #overdue = setInterval(() => this.#giveUpOverdue(), overdueEveryMs)
   #paused = false
@@ -77,6 +79,7 @@ export class Session {
   constructor(fd: number, { operations, acl, clock, onEnd }: SessionOptions) {
     this.#acl = acl
     this.#clock = clock
+    this.#linger = new Linger(clock)
     this.#operations = tableOf(operations)
     this.#overdue.unref()
     this.#device = new Device(fd, {
@@ -106,6 +109,7 @@ export class Session {
   }
 
   #take(bytes: Buffer, keep: () => () => void): void {
+    this.#linger.end()
     const request = parseRequest(bytes)
     const { opcode, unique } = request
     if (opcode === opcodes.init) {
@@ -121,11 +125,15 @@ export class Session {
     }
     try {
       const result = operation(request, new Fields(bytes), keep)
-      if (result instanceof Promise) this.#waitFor(request, result)
-      else this.#succeed(request, result)
+      if (result instanceof Promise) {
+        this.#waitFor(request, result)
+        return
+      }
+      this.#succeed(request, result)
     } catch (thrown) {
       this.#fail(request, thrown)
     }
+    this.#answered()
   }
 
   #waitFor(request: Request, result: Promise<Result>): void {
@@ -147,7 +155,13 @@ export class Session {
       .then(() => {
         this.#waiting.delete(waiting)
         if (this.#waiting.size < limits.mountRequestsMax) this.#pause(false)
+        this.#answered()
       })
+  }
+
+  /** While servers are asked for something the processors are theirs. */
+  #answered(): void {
+    if (this.#waiting.size === 0) this.#linger.begin()
   }
 
   #pause(paused: boolean): void {

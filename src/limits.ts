@@ -110,6 +110,8 @@ export const limits = {
   /** What it has not answered yet: more is not sent, as if it were down. */
   slowRequestsMax: 256,
   blockCacheBytesMax: 64 * MiB,
+  /** Small segments that were stored last, for who goes on with one. */
+  storedSegmentsMax: 128,
   registerCacheEntriesMax: 50_000,
   /** For names that left that cache, two bytes and more for each: what is not among them is not there. */
   forgottenNamesBytesMax: 8 * MiB,

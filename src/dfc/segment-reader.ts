@@ -51,6 +51,8 @@ export class SegmentReader {
   readonly #fetcher: PieceFetcher
   /** By the chunk's key. */
   readonly #fetches = new Map<string, Fetch[]>()
+  /** By the segment's id, the oldest first. */
+  readonly #stored = new Map<string, PreparedSegment>()
 
   constructor(
     cluster: Cluster,
@@ -118,15 +120,30 @@ export class SegmentReader {
   }
 
   /**
-   * Takes a copy of a small segment that was just stored. Whoever appends to a small file again and
-   * again would otherwise have to fetch what it has just sent, to join it with what follows.
+   * Keeps a small segment that was just stored, and whose bytes do not change any more, for a while.
+   * Whoever appends to a small file again and again would otherwise have to fetch what it has just
+   * sent, to join it with what follows.
    */
-  remember({ segment, pieces }: PreparedSegment): void {
-    for (const { piece, length, parts } of pieces) {
+  remember(stored: PreparedSegment): void {
+    this.#stored.set(stored.segment.id, stored)
+    if (this.#stored.size <= limits.storedSegmentsMax) return
+    for (const oldest of this.#stored.keys()) {
+      this.#stored.delete(oldest)
+      return
+    }
+  }
+
+  /** Only what is read goes to the cache, which costs several times as much as to keep it. */
+  #recall({ id }: Segment): void {
+    const stored = this.#stored.get(id)
+    if (stored === undefined) return
+    this.#stored.delete(id)
+    for (const { piece, length, parts } of stored.pieces) {
+      // They may be views of more than the cache would charge for.
       const bytes = Buffer.allocUnsafeSlow(length)
       let at = 0
       for (const part of parts) at += part.copy(bytes, at)
-      this.#cache.add(chunkKey(segment, piece, 0), 0, bytes)
+      this.#cache.add(chunkKey(stored.segment, piece, 0), 0, bytes)
     }
   }
 
@@ -142,6 +159,7 @@ export class SegmentReader {
 
   /** For each block of the range its source; what is missing is being fetched afterwards. */
   #sources(range: ChunkRange): Source[] {
+    this.#recall(range.segment)
     const chunk = this.#cache.get(range.key)
     const first = blockOf(range, range.start)
     const end = blockOf(range, range.end - 1) + 1

@@ -170,12 +170,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: 'dfc/repair/heal.js',
-        from: 'const found = later.filter(({ version }) => !isYoung(cluster.clock, version, patienceMs));',
-        to: 'const found = [];',
-      },
-      {
-        file: 'dfc/repair/sweep.js',
-        from: 'const found = await differences(cluster, serverIndexes, base);',
+        from: 'const found = later.filter(({ version }) => !isLeftAlone(version));',
         to: 'const found = [];',
       },
     ],

@@ -6,7 +6,7 @@
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Segment } from '../../wire/records.js'
-import { noVersion } from '../../wire/version.js'
+import { noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
 import { askEach, askOne } from './ask-voters.js'
@@ -17,7 +17,7 @@ import { collectOrphans, type OrphanCollector } from './orphans.js'
 import { misplacedSegments, type PieceMover, placePieces } from './pieces.js'
 import { reunite } from './reunite.js'
 import { restoreLost, restoreRotten } from './rotten.js'
-import { sweep } from './sweep.js'
+import { beginSweep, endSweep } from './sweep.js'
 import { finishUndecided, isYoung } from './undecided.js'
 
 export type HealPhase = 'fill' | 'undecided' | 'registers' | 'pieces' | 'sweep'
@@ -96,19 +96,6 @@ export async function heal(
   left += rotten.left
   const statuses = await askEach(cluster, servers, 'status', () => ({}))
   const floor = statuses.map((status) => status.floor).reduce((a, b) => (a < b ? a : b))
-  const everything = await differences(cluster, servers, thorough ? noVersion : floor)
-  const lostHere = everything.filter(({ version }) => version <= floor)
-  const restored = rotten.restored + (await restoreLost(cluster, recovery, lostHere))
-  const later = everything.filter(({ version }) => version > floor)
-  const found = later.filter(({ version }) => !isYoung(cluster.clock, version, patienceMs))
-  const registersCopied = await installDifferences(cluster, servers, found, (done) =>
-    progress({ phase: 'registers', done, total: found.length }),
-  )
-  const misplaced = await misplacedSegments(cluster, servers)
-  const placed = await placePieces(mover, misplaced, (done) =>
-    progress({ phase: 'pieces', done, total: misplaced.length }),
-  )
-  progress({ phase: 'sweep', done: 0, total: undefined })
   const unlessItFails = async <T>(work: Promise<T>, otherwise: T): Promise<T> => {
     try {
       return await work
@@ -117,11 +104,33 @@ export async function heal(
       return otherwise
     }
   }
+  // What it finds must have been compared after it began, and comparing is what costs: once for both.
+  const sweep =
+    servers.length === limits.serverCount
+      ? await unlessItFails(beginSweep(cluster, recovery, statuses, sweepAgeMs), undefined)
+      : undefined
+  const everything = await differences(cluster, servers, thorough ? noVersion : floor)
+  const lostHere = everything.filter(({ version }) => version <= floor)
+  const restored = rotten.restored + (await restoreLost(cluster, recovery, lostHere))
+  const later = everything.filter(({ version }) => version > floor)
+  const isLeftAlone = (version: Version): boolean =>
+    version > (sweep?.floor ?? noVersion) && isYoung(cluster.clock, version, patienceMs)
+  const found = later.filter(({ version }) => !isLeftAlone(version))
+  const registersCopied = await installDifferences(cluster, servers, found, (done) =>
+    progress({ phase: 'registers', done, total: found.length }),
+  )
+  const misplaced = await misplacedSegments(cluster, servers)
+  const placed = await placePieces(mover, misplaced, (done) =>
+    progress({ phase: 'pieces', done, total: misplaced.length }),
+  )
+  progress({ phase: 'sweep', done: 0, total: undefined })
   const orphansDeleted =
     cluster.voters.length === limits.serverCount
       ? await unlessItFails(collectOrphans(cluster, mover, orphanAgeMs), 0)
       : 0
-  const swept = await unlessItFails(sweep(cluster, recovery, sweepAgeMs), false)
+  const isReady = sweep !== undefined && registersCopied === found.length
+  const isThere = cluster.voters.length === limits.serverCount
+  const swept = isReady && isThere ? await unlessItFails(endSweep(cluster, sweep), false) : false
   let straysDeleted = 0
   for (const server of thorough ? cluster.voters : []) {
     const stray = askOne(cluster, server, 'strays', { remove: true })

@@ -3,42 +3,55 @@
  * tombstones, and segments nothing refers to. docs/decisions/0001, "Repair and sweep".
  */
 import { limits } from '../../limits.js'
+import type { Reply } from '../../wire/messages.js'
 import { serverIndexes } from '../../wire/placement.js'
 import { noVersion, type Version, versionOf } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
 import { askEach, askOne } from './ask-voters.js'
-import { differences } from './differences.js'
-import { installDifferences } from './install.js'
 import { finishUndecided } from './undecided.js'
 
+/** One that has begun: nothing up to `floor` is undecided, and nothing new will come up to it. */
+export interface Sweep {
+  readonly floor: Version
+  /** Of the four accounts, from before it began. */
+  readonly incarnations: readonly number[]
+}
+
 /**
- * Raises the floor to `ageMs` ago; returns false when that is not possible now: a server is away, or
- * something is undecided. Throws what a server failed with.
+ * Lets nothing new come that is older than `ageMs`; undefined when something so old cannot be decided
+ * now. `statuses` are those of all four servers. Throws what a server failed with.
  */
-export async function sweep(cluster: Cluster, recovery: Recovery, ageMs: number): Promise<boolean> {
-  if (cluster.voters.length < limits.serverCount) return false
-  const before = await askEach(cluster, serverIndexes, 'status', () => ({}))
+export async function beginSweep(
+  cluster: Cluster,
+  recovery: Recovery,
+  statuses: readonly Reply<'status'>[],
+  ageMs: number,
+): Promise<Sweep | undefined> {
   const floor = versionOf(Math.max(0, Math.floor(cluster.clock.now() - ageMs)), 0, '00000000')
   // First the fence: an old-stamped commit must not land behind the survey.
   await askEach(cluster, serverIndexes, 'fence', () => ({ fence: floor }))
   // What came later is none of its affair: clients that are there decide it themselves.
   const { left } = await finishUndecided(cluster, recovery, serverIndexes, { upTo: floor })
-  if (left.length > 0) return false
-  const base = before.map((status) => status.floor).reduce((a, b) => (a < b ? a : b))
-  const found = await differences(cluster, serverIndexes, base)
-  const installed = await installDifferences(cluster, serverIndexes, found, () => {})
-  if (installed < found.length) return false
-  if (!(await markAll(cluster, floor))) return false
+  if (left.length > 0) return undefined
+  return { floor, incarnations: statuses.map(({ stamp }) => stamp.incarnation) }
+}
+
+/**
+ * Raises the floor, once every difference up to it was found and installed after the sweep began. Returns
+ * false when a server has begun anew since then. Throws what a server failed with.
+ */
+export async function endSweep(cluster: Cluster, { floor, incarnations }: Sweep): Promise<boolean> {
+  await markAll(cluster, floor)
   const raised = await askEach(cluster, serverIndexes, 'floor', (server) => ({
     floor,
-    incarnation: before[server]?.stamp.incarnation ?? 0,
+    incarnation: incarnations[server] ?? 0,
   }))
   return raised.every((reply) => reply.raised)
 }
 
-/** Every decision up to `floor` is known on all four; false while one is missing. */
-async function markAll(cluster: Cluster, floor: Version): Promise<boolean> {
+/** Every decision up to `floor` is known on all four afterwards. */
+async function markAll(cluster: Cluster, floor: Version): Promise<void> {
   const decided = new Map<Version, { commit: boolean; on: Set<number> }>()
   for (const server of serverIndexes) {
     for (let after = noVersion, more = true; more; ) {
@@ -68,5 +81,4 @@ async function markAll(cluster: Cluster, floor: Version): Promise<boolean> {
     }
   }
   // Something may have become undecided here by a late ballot: the floor asks again.
-  return true
 }

@@ -185,7 +185,7 @@ export const limits = {
   /** Registers of an account in memory, besides those on which a transaction is open. */
   recentRegistersMax: 1024,
   recentValueBytesMax: 1 * KiB,
-  unknownSegmentsMax: 256,
+  segmentSeriesMax: 256,
   /** In memory, of one account. */
   undecidedBytesMax: 128 * MiB,
   /** Pieces up to this size rest in the account's index: a file costs far more than its bytes. */

@@ -196,6 +196,12 @@ class TcpConnection implements Connection {
       sent?.()
       return
     }
+    const [first, second] = parts
+    // To hold it back for others that follow would cost as much as to send it.
+    if (first !== undefined && second === undefined && sent === undefined) {
+      this.#socket.write(first)
+      return
+    }
     this.#socket.cork()
     for (const part of parts) if (part.length > 0) this.#socket.write(part)
     // The callback of an empty write comes when all before it has gone.

@@ -4,7 +4,7 @@
  * must not change until the segment is stored.
  */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import type { Random } from '../clock.js'
 import { limits } from '../limits.js'
 import { BlockChecksums } from '../wire/checksum.js'
@@ -122,9 +122,11 @@ export function ownCopy(prepared: PreparedSegment): PreparedSegment {
 }
 
 function md5Of(parts: readonly Buffer[]): string {
-  const hash = createHash('md5')
-  for (const part of parts) hash.update(part)
-  return hash.digest('hex')
+  const [first, second] = parts
+  if (first !== undefined && second === undefined) return hash('md5', first, 'hex')
+  const digest = createHash('md5')
+  for (const part of parts) digest.update(part)
+  return digest.digest('hex')
 }
 
 /** As `checksumsOf` of the concatenation, without concatenating. */

@@ -47,6 +47,8 @@ const fullBytes = 1024 * 1024
 /** The file becomes longer by as much. */
 const stepBytes = 256 * 1024
 const zeros = Buffer.alloc(stepBytes)
+/** For what is written at once: nothing stays in it. */
+const scratch = Buffer.allocUnsafeSlow(64 * 1024)
 
 /**
  * u32 mark, u32 generation; then u8 tag, u24 length, u32 CRC-32 of the entry, the entry; and so on. The
@@ -83,14 +85,17 @@ export class FileVoteLog implements VoteLog {
 
   append(entries: readonly Buffer[]): void {
     if (this.#generation === 0) this.#begin(1)
-    const parts = entries.flatMap((entry) => {
-      const head = Buffer.allocUnsafe(entryHeadBytes)
-      head.writeUInt32BE(entry.length, 0)
-      head.writeUInt8(tag, 0)
-      head.writeUInt32BE(crc32(entry, this.#generation), 4)
-      return [head, entry]
-    })
-    const bytes = Buffer.concat(parts)
+    let length = 0
+    for (const entry of entries) length += entryHeadBytes + entry.length
+    const bytes =
+      length <= scratch.length ? scratch.subarray(0, length) : Buffer.allocUnsafe(length)
+    let at = 0
+    for (const entry of entries) {
+      bytes.writeUInt32BE(entry.length, at)
+      bytes.writeUInt8(tag, at)
+      bytes.writeUInt32BE(crc32(entry, this.#generation), at + 4)
+      at += entryHeadBytes + entry.copy(bytes, at + entryHeadBytes)
+    }
     this.#lengthen(this.#end + bytes.length)
     try {
       this.#write(bytes, this.#end)

@@ -29,6 +29,9 @@ export interface Reference {
   readonly count: number
 }
 
+/** What the ids have in common that a client makes one after the other: half of their digits. */
+const seriesOf = (segment: string): string => segment.slice(0, 16)
+
 const noDigest = '0'.repeat(32)
 
 export class SegmentTable {
@@ -39,8 +42,8 @@ export class SegmentTable {
   readonly #statements
   /** The position that what is stored of pieces' homes was worked out for. */
   #homePosition: number | undefined
-  /** Segments of which nothing is known here, so that who stores the first piece need not ask again. */
-  readonly #unknown = new Set<string>()
+  /** Of the series of ids that were met lately: nothing is known here of any that is greater. */
+  readonly #greatest = new Map<string, string>()
 
   /** `position` of the server in its cluster, null while it has none; `now` in ms since 1970. */
   constructor(
@@ -56,7 +59,6 @@ export class SegmentTable {
     this.#statements = prepare(db)
     db.onRollback(() => {
       this.#homePosition = undefined
-      this.#unknown.clear()
     })
   }
 
@@ -69,7 +71,7 @@ export class SegmentTable {
     for (const { id, length, md5 } of after) {
       if (old.delete(id)) continue
       this.#statements.refer.run(id, length, md5, now, this.#homeOf(length, md5))
-      this.#unknown.delete(id)
+      this.#met(id)
     }
     for (const id of old) this.#statements.unrefer.run(version, id)
   }
@@ -88,9 +90,9 @@ export class SegmentTable {
       const count = references.get(segment)?.count ?? 0
       if (refs !== count) setReferences.run(count, version, segment)
     }
-    this.#unknown.clear()
     for (const { segment, count } of references.values()) {
       const { id, length, md5 } = segment
+      this.#met(id)
       describe.run(id, count, length, md5, this.#now(), this.#homeOf(length, md5))
     }
   }
@@ -106,7 +108,7 @@ export class SegmentTable {
   /** Pieces of it have come. Inside a write. */
   hold(segment: string, pieces: readonly number[]): void {
     this.#statements.holdPieces.run(segment, maskOf(pieces), this.#now())
-    this.#unknown.delete(segment)
+    this.#met(segment)
   }
 
   /** A piece of it has gone. Inside a write. */
@@ -134,11 +136,25 @@ export class SegmentTable {
 
   /** Whether a piece of it is here, or a register refers to it. */
   knows(segment: string): boolean {
-    if (this.#unknown.has(segment)) return false
-    if (this.#statements.segment.get(segment) !== undefined) return true
-    if (this.#unknown.size >= limits.unknownSegmentsMax) this.#unknown.clear()
-    this.#unknown.add(segment)
-    return false
+    const series = seriesOf(segment)
+    const greatest = this.#greatest.get(series) ?? this.#greatestOf(series)
+    return segment <= greatest && this.#statements.segment.get(segment) !== undefined
+  }
+
+  /** A client counts up the ids of its segments: that a new one is new needs no look at the table. */
+  #greatestOf(series: string): string {
+    const found = this.#statements.greatest.get(series, `${series}g`) as { id: string | null }
+    if (this.#greatest.size >= limits.segmentSeriesMax) this.#greatest.clear()
+    this.#greatest.set(series, found.id ?? '')
+    return found.id ?? ''
+  }
+
+  /** It may be known here from now on. */
+  #met(segment: string): void {
+    const greatest = this.#greatest.get(seriesOf(segment))
+    if (greatest !== undefined && segment > greatest) {
+      this.#greatest.set(seriesOf(segment), segment)
+    }
   }
 
   /** A register refers to it, and just the pieces of it that belong here are here. */
@@ -240,6 +256,9 @@ function prepare(db: AccountDatabase) {
       SELECT segment, length, md5, refs, home, held = ${heldSum} AS isHeldRight
       FROM segments WHERE segment > ? ORDER BY segment LIMIT ?`),
     segment: db.prepare('SELECT 1 FROM segments WHERE segment = ?').pluck(),
+    greatest: db.prepare(
+      'SELECT max(segment) AS id FROM segments WHERE segment >= ? AND segment < ?',
+    ),
     placed: db
       .prepare('SELECT 1 FROM segments WHERE segment = ? AND refs > 0 AND held = home')
       .pluck(),

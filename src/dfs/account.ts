@@ -3,7 +3,7 @@
  * pieces. Here are the verbs about pieces that need all three; connections of the user share it.
  */
 import type { Clock, Random, Timer } from '../clock.js'
-import { asDfsError, DfsError } from '../errors.js'
+import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
 import { matchesChecksums } from '../wire/checksum.js'
@@ -176,7 +176,9 @@ export class Account {
 
   #putInlinePiece({ segment, piece, checksums, bytes }: InlineBytes): void {
     const { length } = bytes
-    if (this.isHeld({ segment, piece }, length, checksums)) return
+    const isSame = this.isSame({ segment, piece }, length, checksums)
+    if (isSame === false) throw anotherPiece()
+    if (isSame === true) return
     if (length <= smallPieceBytesMax) {
       this.index.pieces.add(segment, piece, length, checksums, bytes)
       return
@@ -185,13 +187,42 @@ export class Account {
     this.index.pieces.add(segment, piece, length, checksums)
   }
 
-  /** Whether just this piece is here already. Throws `invalid` when it is another of this name. */
-  isHeld({ segment, piece }: PieceName, length: number, checksums: readonly number[]): boolean {
+  /** Whether it is this piece that is here by this name; undefined when there is none. */
+  isSame(
+    { segment, piece }: PieceName,
+    length: number,
+    checksums: readonly number[],
+  ): boolean | undefined {
     const known = this.index.pieces.get(segment, piece)
-    if (known === undefined) return false
-    const equal = known.checksums.every((checksum, block) => checksum === checksums[block])
-    if (known.length === length && equal) return true
-    throw new DfsError('invalid', 'Another piece of this name is here: pieces never change')
+    if (known === undefined) return undefined
+    const isEqual = known.checksums.every((checksum, block) => checksum === checksums[block])
+    return known.length === length && isEqual
+  }
+
+  /** Throws `invalid` when another piece of this name is here, and has not rotted. */
+  async assertReplaceable(
+    name: PieceName,
+    length: number,
+    checksums: readonly number[],
+  ): Promise<void> {
+    const isOther = this.isSame(name, length, checksums) === false
+    if (isOther && (await this.#isWhole(name))) throw anotherPiece()
+  }
+
+  /** Whether what is here of a piece is what the index says. */
+  async #isWhole({ segment, piece }: PieceName): Promise<boolean> {
+    try {
+      for (let offset = 0; ; ) {
+        const wanted = { segment, piece, offset, length: framePayloadBytesMax }
+        const { reply, payload } = await this.getPiece(wanted)
+        payload.release()
+        offset += framePayloadBytesMax
+        if (offset >= reply.pieceLength) return reply.pieceLength > 0
+      }
+    } catch (thrown) {
+      if (isError(thrown, 'corrupt', 'noPiece')) return false
+      throw thrown
+    }
   }
 
   /** Whole blocks around the wanted bytes, at most framePayloadBytesMax of them. */
@@ -392,12 +423,18 @@ export class Account {
       return await this.pieces.read(name, offset, length)
     } catch (thrown) {
       if (thrown instanceof DfsError && thrown.code === 'noPiece') {
+        // It may have come again since it was looked for.
+        if (this.pieces.holds(name)) throw thrown
         notice(`${this.user}: piece ${name.piece} of ${name.segment} has vanished from the disk`)
         this.index.pieces.remove(name.segment, name.piece)
       }
       throw thrown
     }
   }
+}
+
+function anotherPiece(): DfsError {
+  return new DfsError('invalid', 'Another piece of this name is here: pieces never change')
 }
 
 /** Bytes that are nobody's to give back. */

@@ -40,7 +40,7 @@ export class Uploads {
     const { segment, piece, pieceLength, checksums } = request
     if (payload.length === pieceLength && pieceLength <= limits.smallPieceBytesMax) {
       const { index } = this.#account
-      this.#account.isHeld({ segment, piece }, pieceLength, checksums)
+      await this.#account.assertReplaceable({ segment, piece }, pieceLength, checksums)
       index.pieces.add(segment, piece, pieceLength, checksums, payload)
       return {}
     }
@@ -105,11 +105,11 @@ export class Uploads {
 
   /** A piece that is here already is written again all the same: that is how rot is repaired. */
   async #finish({ name, length, writer, checksums }: Upload): Promise<void> {
-    this.#account.isHeld(name, length, checksums)
+    await this.#account.assertReplaceable(name, length, checksums)
     const arrived = this.#account.arriving(name)
     try {
       await writer.finish()
-      if (this.#account.isHeld(name, length, checksums)) return
+      if (this.#account.isSame(name, length, checksums) === true) return
       this.#account.index.pieces.add(name.segment, name.piece, length, checksums)
     } finally {
       arrived()

@@ -213,6 +213,34 @@ t.test('notices rot, says so, and takes the good piece again', async (t) => {
   t.ok((await client.ask('getPiece', get)).payload.equals(bytes))
 })
 
+t.test('takes the good piece where the index itself tells of another one', async (t) => {
+  const { client, own, server, file } = await open(t)
+  const pieces = [100, 300_000].map((length) => {
+    const [segment, bytes] = [newSegment(), random.bytes(length)]
+    return { segment, bytes, parts: partsOf(segment, 2, bytes) }
+  })
+  for (const { parts } of pieces) await put(client, parts)
+  await server.stop(0)
+  const index = new Database(join(own, 'index.db'))
+  index.prepare('UPDATE pieces SET checksums = ?').run(Buffer.alloc(20))
+  index.close()
+  const again = await startServer(t, { folder: join(own, '..') })
+  const next = await RawClient.open(again.port)
+  for (const { segment, bytes, parts } of pieces) {
+    const get = { segment, piece: 2, offset: 0, length: bytes.length }
+    await t.rejects(next.call('getPiece', get), { code: 'corrupt' })
+    await put(next, parts)
+    t.ok((await next.ask('getPiece', get)).payload.equals(bytes))
+    const other = partsOf(segment, 2, random.bytes(bytes.length))
+    await t.rejects(put(next, other), { code: 'invalid' }, 'one that is good stays')
+    t.ok((await next.ask('getPiece', get)).payload.equals(bytes))
+  }
+  const [, big] = pieces
+  t.ok(readFileSync(file(big?.segment ?? '', 2)).equals(big?.bytes ?? Buffer.alloc(0)))
+  const { pieces: count, pieceBytes } = await next.call('status', {})
+  t.same([count, pieceBytes], [2, 300_100], 'counted once')
+})
+
 t.test('keeps a small piece in its index: no file, the same answers', async (t) => {
   const { client, file } = await open(t)
   for (const length of [1, 1000, 16_384]) {

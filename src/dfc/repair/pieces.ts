@@ -196,8 +196,9 @@ async function copyPiece(
 }
 
 /**
- * Replaces a copy that has rotted, or is gone, by a good one; false when it is good by now: it may be
- * the only one, and must not be given up. Throws `corrupt` when there is none.
+ * Replaces a copy that has rotted, or is gone, by a good one; false when it is good by now. The server
+ * keeps what it has until the good one is there, and whoever else replaces it puts the same in its
+ * place: so nothing is given up that may be the only one. Throws `corrupt` when there is none.
  */
 export async function replacePiece(
   mover: PieceMover,
@@ -208,9 +209,6 @@ export async function replacePiece(
   if (await isGoodCopy(mover.cluster, segment, piece, server)) return false
   const { start, length } = pieceRange(segment.length, piece)
   const parts = await mover.reader.read(segment, start, length)
-  // Only now that a good copy is in hand is the bad one given up.
-  const pieces = 1 << (piece - 1)
-  await askOne(mover.cluster, server, 'dropPieces', { segment: segment.id, pieces })
   await mover.writer.putPiece(segment, preparePiece(piece, parts), server)
   return true
 }

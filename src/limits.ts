@@ -18,8 +18,10 @@ export const limits = {
   fileBytesMax: 256 * 1024 * MiB,
   /** Content up to this size travels inside the commit itself. */
   inlineContentBytesMax: 64 * KiB,
-  /** A file with more extents than this is merged when it is closed. */
+  /** A file with more extents than this in each of its segments is merged at a close, if that is cheap. */
   extentsMergeAt: 64,
+  /** The same whatever it costs: so many times the root of its size in MiB. */
+  extentsOfMiB: 128,
   /** The same for one that a commit can carry in full: each extent costs every later commit 50 bytes. */
   extentsMergeAtSmall: 16,
 

@@ -6,6 +6,8 @@ import type { Scale } from '../scale.js'
 import type { Site, Work } from '../work.js'
 
 const MiB = 1024 * 1024
+/** Enough for a file that consists of too many parts to be put together again. */
+const again = 10
 
 const fileIn = ({ shared }: Site): string => join(shared, 'file')
 
@@ -27,6 +29,17 @@ export function inside({ copyMiB, operations, syncs, rounds }: Scale): Work {
         title: `${operations} random overwrites of 4 KiB, then close`,
         unit: 'ms each',
         run: (site) => msEach({ ...anywhere, task: 'randomWrite', path: fileIn(site) }),
+      },
+      {
+        title: `${again} times more, each with a close`,
+        unit: 'ms each',
+        run: async (site) => {
+          let ms = 0
+          for (let time = 0; time < again; time += 1) {
+            ms += await msEach({ ...anywhere, task: 'randomWrite', path: fileIn(site) })
+          }
+          return ms / again
+        },
       },
       {
         title: 'open, append a line, close',

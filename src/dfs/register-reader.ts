@@ -4,7 +4,6 @@ import { limits } from '../limits.js'
 import type { Listed, Reply, Request, Seen, SeenInode } from '../wire/messages.js'
 import {
   decodeEntry,
-  decodeInode,
   encodeEntry,
   entryKey,
   fileType,
@@ -12,6 +11,7 @@ import {
   type Key,
   modeOfInode,
   parseKey,
+  segmentsOfInode,
   typeOf,
 } from '../wire/records.js'
 import type { AccountIndex } from './index.js'
@@ -113,7 +113,7 @@ export class RegisterReader {
 
   #heldOf(value: Buffer | null): Buffer {
     if (value === null) return noBytes
-    return Buffer.from(decodeInode(value).segments.map(({ id }) => this.#index.pieces.held(id)))
+    return Buffer.from(segmentsOfInode(value).map(({ id }) => this.#index.pieces.held(id)))
   }
 
   /** Adds names that are locked but were never written, in their place. */

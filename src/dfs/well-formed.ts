@@ -2,8 +2,8 @@
 import { DfsError } from '../errors.js'
 import type { Decision } from '../wire/messages.js'
 import {
+  assertInode,
   decodeEntry,
-  decodeInode,
   inodeKey,
   type Key,
   parseKey,
@@ -14,7 +14,7 @@ import {
 export function assertValue(key: Key, value: Buffer | null): void {
   const { kind } = parseKey(key)
   if (value === null) return
-  if (kind === 'inode') decodeInode(value)
+  if (kind === 'inode') assertInode(value)
   else decodeEntry(value)
 }
 

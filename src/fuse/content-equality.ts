@@ -1,5 +1,4 @@
-/** Whether two contents are the same bytes: segments never change, so their slices tell. Pure. */
-import { dataSlices } from '../dfc/extents.js'
+/** Whether two contents are the same bytes: segments never change, so their extents tell. Pure. */
 import type { Content } from '../dfc/node.js'
 
 /** True only when they certainly are. */
@@ -10,18 +9,19 @@ export function sameContent(a: Content, b: Content): boolean {
 /** True when `longer` certainly begins with all of `shorter`: it was appended to. */
 export function isPrefix(shorter: Content, longer: Content): boolean {
   if (shorter.size > longer.size) return false
-  const a = dataSlices(shorter)
-  const b = dataSlices(longer, 0, shorter.size)
+  const { extents } = shorter
+  if (extents === longer.extents && shorter.segments === longer.segments) return true
+  const next = longer.extents[extents.length]
   return (
-    a.length === b.length &&
-    a.every((slice, index) => {
-      const other = b[index]
+    (next === undefined || next.at >= shorter.size) &&
+    extents.every(({ at, length, offset, segment }, index) => {
+      const other = longer.extents[index]
       return (
         other !== undefined &&
-        other.at === slice.at &&
-        other.length === slice.length &&
-        other.offset === slice.offset &&
-        other.segment.id === slice.segment.id
+        other.at === at &&
+        other.offset === offset &&
+        Math.min(other.length, shorter.size - at) === length &&
+        longer.segments[other.segment]?.id === shorter.segments[segment]?.id
       )
     })
   )

@@ -119,12 +119,14 @@ const extent = struct({
   length: u32,
 })
 
+const extentBytes = 20
+
 const attribute = struct({
   name: text(limits.attributeNameBytesMax),
   value: bytes(limits.attributeValueBytesMax),
 })
 
-export const inodeCodec = struct({
+const inodeHeadFields = {
   /** File type and permissions, as st_mode. */
   mode: u32,
   uid: u32,
@@ -145,6 +147,13 @@ export const inodeCodec = struct({
   target: text(limits.symlinkBytesMax),
   attributes: list(attribute, limits.attributesMax),
   segments: list(segmentCodec, limits.extentsMax),
+}
+
+/** All but the extents, of which there may be thousands. */
+const inodeHead = struct(inodeHeadFields)
+
+export const inodeCodec = struct({
+  ...inodeHeadFields,
   /** Ordered by `at`, not overlapping; what none covers is a hole of zeros. */
   extents: list(extent, limits.extentsMax),
 })
@@ -162,6 +171,25 @@ export const encodeInode = (inode: Inode): Buffer => encode(inodeCodec, inode)
 export const decodeInode = (value: Buffer): Inode => decode(inodeCodec, value)
 export const encodeEntry = (entry: Entry): Buffer => encode(entryCodec, entry)
 export const decodeEntry = (value: Buffer): Entry => decode(entryCodec, value)
+
+/** The segments of an encoded inode, without its extents. */
+export function segmentsOfInode(value: Buffer): readonly Segment[] {
+  return inodeHead.read(new Reader(value)).segments
+}
+
+/** Throws `protocol` where `decodeInode` does, without making an object of each extent. */
+export function assertInode(value: Buffer): void {
+  const reader = new Reader(value)
+  inodeHead.read(reader)
+  const count = u32.read(reader)
+  if (count > limits.extentsMax || reader.remaining !== count * extentBytes) {
+    throw new DfsError('protocol', `${count} extents in ${reader.remaining} bytes`)
+  }
+  for (let index = 0; index < count; index += 1) {
+    u64.read(reader)
+    reader.take(extentBytes - 8)
+  }
+}
 
 /** The mode in an encoded inode, its first field, without decoding the rest. */
 export function modeOfInode(value: Buffer): number {

@@ -81,6 +81,29 @@ t.test('overwriting at random keeps the extents few', async (t) => {
   t.equal(content.size, size)
 })
 
+t.test('overwriting at random stores a small part of the file each time', async (t) => {
+  const random = new Seeded(5)
+  const size = 32 * MiB
+  for (const [writes, commits] of [
+    [1, 1000],
+    [100, 30],
+  ] as const) {
+    let content = store(emptyContent, [{ at: 0, end: size }]).content
+    let stored = 0
+    for (let index = 0; index < commits; index += 1) {
+      const blocks = new Set(Array.from({ length: writes }, () => random.below(size / 8192)))
+      const dirty = [...blocks]
+        .sort((a, b) => a - b)
+        .map((block) => ({ at: block * 8192, end: block * 8192 + 4096 }))
+      const next = store(content, rangesToStore(content, dirty))
+      content = next.content
+      stored += next.bytes
+    }
+    const factor = stored / (commits * writes * 4096)
+    t.ok(factor < 20, `${writes} writes a commit: each byte is stored ${factor} times`)
+  }
+})
+
 t.test('very many ranges at once become few', async (t) => {
   const dirty = Array.from({ length: 50_000 }, (_, index) => ({
     at: index * 10_000,

@@ -7,13 +7,13 @@ import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
 import {
   decodeEntry,
-  decodeInode,
   encodeEntry,
   entryKey,
   inodeKey,
   type Key,
   parseKey,
   type Segment,
+  segmentsOfInode,
 } from '../../wire/records.js'
 import { noVersion, type Version } from '../../wire/version.js'
 import { RecentRegisters, type StoredRegister } from '../recent-registers.js'
@@ -356,7 +356,7 @@ function entryValue(ino: number | null, type: number): Buffer | null {
 }
 
 function segmentsOf(value: Buffer | null): readonly Segment[] {
-  return value === null ? [] : decodeInode(value).segments
+  return value === null ? [] : segmentsOfInode(value)
 }
 
 function prepare(db: AccountDatabase) {

@@ -5,9 +5,8 @@
  */
 import { constants } from 'node:fs'
 import { LRUCache } from 'lru-cache'
-import type { Clock, Random, Time } from '../clock.js'
+import type { Clock, Random } from '../clock.js'
 import type { Client } from '../dfc/client.js'
-import type { NewAttributes } from '../dfc/creation.js'
 import type { Namespace } from '../dfc/namespace.js'
 import type { Content, Node } from '../dfc/node.js'
 import type { RenameHow } from '../dfc/rename.js'
@@ -15,25 +14,12 @@ import { Slots } from '../dfc/slots.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { coversEverything } from '../wire/placement.js'
-import { fileType, type Inode, typeOf } from '../wire/records.js'
-import { aclOf, formatAcl, inheritedAcls, isAcl, withAcl } from './acl.js'
-import {
-  type Attributes,
-  attributesOf,
-  type Caller,
-  newOwner,
-  setGroupId,
-  setUserId,
-  withMode,
-  withOwner,
-  withoutPrivileges,
-  withTimes,
-} from './attributes.js'
-import { isInGroup } from './caller-groups.js'
+import { fileType, typeOf } from '../wire/records.js'
+import type { Caller } from './attributes.js'
 import { ChunkPool } from './chunk-pool.js'
 import { DraftMemory } from './draft-memory.js'
-import { attributeOf, createFlag, withAttribute, withoutAttribute } from './extended-attributes.js'
 import { KernelView, type Place } from './kernel-view.js'
+import { Metadata } from './metadata.js'
 import type { Handle } from './open-file.js'
 import { type Opened, OpenFiles } from './open-files.js'
 import { OpenFolder } from './open-folder.js'
@@ -75,7 +61,7 @@ const incompleteSuffix = ' [incomplete]'
 export class Filesystem {
   readonly files: OpenFiles
   readonly kernel: KernelView
-  readonly acl: boolean
+  readonly metadata: Metadata
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
   readonly #readOnly: boolean
@@ -83,8 +69,6 @@ export class Filesystem {
   readonly #siblings = new Siblings()
   /** The threads of which an open was answered with `stale`: the next one is their second attempt. */
   readonly #sentBack = new LRUCache<number, true>({ max: limits.mountRequestsMax * 4 })
-  /** What has lost its last name while only the kernel knows of it, until it does not either. */
-  readonly #gone = new LRUCache<number, Node>({ max: limits.kernelCacheEntriesMax })
   #space: { readonly atMs: number; readonly answer: Space } | undefined
 
   constructor({ client, clock, random, ...options }: FilesystemOptions) {
@@ -92,7 +76,6 @@ export class Filesystem {
     this.#clock = clock
     this.#namespace = client.namespace
     this.#readOnly = options.readOnly
-    this.acl = options.acl
     this.kernel = new KernelView(clock)
     this.#namespace.onCompany = () => this.kernel.takeNames?.()
     this.#namespace.onFolderRead = (folder, names) => this.#siblings.note(folder, names)
@@ -109,9 +92,17 @@ export class Filesystem {
       memory: new DraftMemory(),
     }
     this.files = new OpenFiles(client, tools, new RecoveryFolder(options.recoveryFolder, clock))
+    this.metadata = new Metadata({
+      namespace: client.namespace,
+      files: this.files,
+      kernel: this.kernel,
+      clock,
+      acl: options.acl,
+      assertWritable: () => this.#assertWritable(),
+    })
   }
 
-  // -- names and attributes ----------------------------------------------------------------------
+  // -- names -------------------------------------------------------------------------------------
 
   /**
    * What `name` is now. A name with the suffix of incomplete files that does not exist literally is
@@ -147,83 +138,18 @@ export class Filesystem {
     await this.#namespace.node(folder)
   }
 
-  /** What is known by its number, with a name or without. Throws `stale` when it is gone. */
-  async getattr(ino: number): Promise<Attributes> {
-    const known = this.knownAttributes(ino)
-    if (known !== undefined) return known
-    try {
-      return this.attributes(await this.#namespace.node(ino))
-    } catch (error) {
-      const file = this.files.get(ino)
-      // Another mount removed what is still open here.
-      if (file === undefined || !isError(error, 'stale')) throw error
-      return { ...this.attributes(file.node), nlink: 0 }
-    }
-  }
-
-  /** As `getattr`, without asking anybody: undefined when that takes a question. */
-  knownAttributes(ino: number): Attributes | undefined {
-    const gone = this.#gone.get(ino)
-    if (gone !== undefined) return { ...attributesOf(gone), nlink: 0 }
-    const file = this.files.get(ino)
-    const node = file?.orphaned === true ? file.node : this.#namespace.cached(ino)
-    return node && this.attributes(node)
-  }
-
-  /** The attributes of `node`, of which the kernel is about to be told. */
-  attributes(node: Node): Attributes {
-    const file = this.files.get(node.ino)
-    if (file?.isDirty) return attributesOf(node, file, file.draftTime, file.dataBytes)
-    const content = file?.told(node.inode) ?? node.inode
-    if (typeOf(node.inode.mode) === fileType.file) this.kernel.tell(node.ino, content)
-    return attributesOf(node, content)
-  }
-
-  /** The kernel has no use for it any more. */
-  forget(ino: number): void {
-    this.#gone.delete(ino)
-  }
-
-  async setMode(ino: number, mode: number): Promise<void> {
-    await this.#update(ino, (inode, now) => withMode(inode, mode, now))
-  }
-
-  /** undefined leaves an id as it is. */
-  async setOwner(ino: number, uid: number | undefined, gid: number | undefined): Promise<void> {
-    await this.#update(ino, (inode, now) => withOwner(inode, uid, gid, now))
-  }
-
-  /**
-   * chown(2) that changes neither id: the special bits of a file go all the same. The kernel says no
-   * more before a write by `caller`, who need not be the owner; that takes the bits by itself.
-   */
-  async keepOwner(ino: number, caller: Caller): Promise<void> {
-    const { inode } = await this.#namespace.node(ino)
-    if (caller.uid !== 0 && caller.uid !== inode.uid) return
-    await this.setOwner(ino, undefined, undefined)
-  }
-
-  async setTimes(
-    ino: number,
-    atime: Time | 'now' | undefined,
-    mtime: Time | 'now' | undefined,
-  ): Promise<void> {
-    const { inode } = await this.#update(ino, (old, now) => withTimes(old, atime, mtime, now))
-    if (mtime !== undefined) this.files.get(ino)?.setTime(inode.mtime)
-  }
-
   /** truncate(2), for which the file need not be open. */
   async truncate(ino: number, size: number, kills?: Caller): Promise<void> {
     this.#assertWritable()
     const node = this.files.get(ino)?.node ?? (await this.#namespace.node(ino, true))
     if (typeOf(node.inode.mode) !== fileType.file) throw new DfsError('invalid')
-    await this.losePrivileges(node, kills)
+    await this.metadata.losePrivileges(node, kills)
     await this.files.truncateNode(node, this.#nameOf(ino), size)
   }
 
   /** ftruncate(2). */
   async truncateOpen(handle: Handle, size: number, kills?: Caller): Promise<void> {
-    await this.losePrivileges(handle.file.node, kills)
+    await this.metadata.losePrivileges(handle.file.node, kills)
     await this.files.truncate(handle, size)
   }
 
@@ -242,7 +168,7 @@ export class Filesystem {
       throw new DfsError('nameTooLong')
     }
     const folder = await this.#namespace.node(parent)
-    const attributes = this.#newAttributes(folder.inode, mode, caller)
+    const attributes = this.metadata.ofNew(folder.inode, mode, caller)
     return this.#namespace.create(parent, name, { ...attributes, ...special })
   }
 
@@ -260,7 +186,7 @@ export class Filesystem {
     this.#assertWritable()
     try {
       const folder = await this.#namespace.node(parent)
-      const attributes = this.#newAttributes(folder.inode, mode, caller)
+      const attributes = this.metadata.ofNew(folder.inode, mode, caller)
       return await this.#namespace.createSoon(parent, name, attributes)
     } catch (error) {
       if (!mayExist || !isError(error, 'exists')) throw error
@@ -274,9 +200,9 @@ export class Filesystem {
    */
   async openNameless(parent: number, mode: number, flags: number, caller: Caller): Promise<Opened> {
     this.#assertWritable()
-    if (this.#gone.has(parent)) throw new DfsError('notPermitted')
+    if (this.metadata.isGone(parent)) throw new DfsError('notPermitted')
     const folder = await this.#namespace.node(parent)
-    const attributes = this.#newAttributes(folder.inode, mode, caller)
+    const attributes = this.metadata.ofNew(folder.inode, mode, caller)
     return this.files.openNameless(await this.#namespace.createNameless(parent, attributes), flags)
   }
 
@@ -295,14 +221,14 @@ export class Filesystem {
     this.#assertWritable()
     const node = await this.#namespace.unlink(parent, name, (ino) => this.files.has(ino))
     this.kernel.forgetPlace(node.ino, parent, name)
-    await this.#lostName(node)
+    await this.metadata.lostName(node)
   }
 
   async rmdir(parent: number, name: string): Promise<void> {
     this.#assertWritable()
     const folder = this.#cachedAt(parent, name)
     await this.#namespace.rmdir(parent, name)
-    if (folder !== undefined) this.#gone.set(folder.ino, folder)
+    if (folder !== undefined) this.metadata.setGone(folder)
   }
 
   async rename(
@@ -329,9 +255,9 @@ export class Filesystem {
     }
     if (replaced !== undefined) {
       this.kernel.forgetPlace(replaced.ino, toParent, toName)
-      await this.#lostName(replaced)
+      await this.metadata.lostName(replaced)
     } else if (met !== undefined && how === 'replace' && this.#cachedAt(toParent, toName) !== met) {
-      if (typeOf(met.inode.mode) === fileType.folder) this.#gone.set(met.ino, met)
+      if (typeOf(met.inode.mode) === fileType.folder) this.metadata.setGone(met)
     }
   }
 
@@ -356,7 +282,7 @@ export class Filesystem {
   async openNode(node: Node, name: string, flags: number, kills?: Caller): Promise<Opened> {
     const writes = (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) !== 0
     if (writes) this.#assertWritable()
-    await this.losePrivileges(node, kills)
+    await this.metadata.losePrivileges(node, kills)
     return this.files.open(node, name, flags)
   }
 
@@ -379,22 +305,8 @@ export class Filesystem {
     kills?: Caller,
   ): Promise<number> {
     if (!handle.file.isDirty) this.#assertWritable()
-    await this.losePrivileges(handle.file.node, kills)
+    await this.metadata.losePrivileges(handle.file.node, kills)
     return this.files.write(handle, at, bytes, appends)
-  }
-
-  /** Before `caller`, who has no right to keep them, changes the content of a file. */
-  async losePrivileges(
-    { ino, inode: { mode, gid } }: Node,
-    caller: Caller | undefined,
-  ): Promise<void> {
-    if (caller === undefined || (mode & (setUserId | setGroupId)) === 0 || caller.uid === 0) return
-    const isMember = await isInGroup(caller, gid)
-    if (withoutPrivileges(mode, isMember) === mode) return
-    await this.#update(ino, (inode) => ({
-      ...inode,
-      mode: withoutPrivileges(inode.mode, isMember),
-    }))
   }
 
   /** fallocate(2). Space is not reserved: the servers have it or do not when it is written. */
@@ -409,7 +321,7 @@ export class Filesystem {
     if (!file.isDirty) this.#assertWritable()
     if ((mode & ~(keepSize | punchHole | zeroRange)) !== 0) throw new DfsError('unsupported')
     if (at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
-    await this.losePrivileges(file.node, caller)
+    await this.metadata.losePrivileges(file.node, caller)
     if ((mode & (punchHole | zeroRange)) !== 0) await file.punch(at, length)
     // With nothing to do it is a modification all the same, and shows in the times.
     await file.extend((mode & keepSize) === 0 ? at + length : 0)
@@ -445,90 +357,7 @@ export class Filesystem {
     await this.#client.sync()
   }
 
-  // -- extended attributes -----------------------------------------------------------------------
-
-  /** null when there is none of that name. */
-  async getAttribute(ino: number, name: string): Promise<Buffer | null> {
-    this.#assertKept(name)
-    const { inode } = await this.#nodeAsOpen(ino)
-    return isAcl(name) ? aclOf(inode, name) : attributeOf(inode, name)
-  }
-
-  async listAttributes(ino: number): Promise<string[]> {
-    const { inode } = await this.#nodeAsOpen(ino)
-    return inode.attributes.map(({ name }) => name).filter((name) => this.acl || !isAcl(name))
-  }
-
-  /** `losesGroupId`: with an access ACL, the caller may not keep the set-group-ID bit. */
-  async setAttribute(
-    ino: number,
-    name: string,
-    value: Buffer,
-    flags: number,
-    losesGroupId = false,
-  ): Promise<void> {
-    this.#assertWritable()
-    this.#assertKept(name)
-    const { inode } = await this.#nodeAsOpen(ino)
-    // As on ext4 nothing has changed when it is the same, not even the ctime.
-    if (isAcl(name)) {
-      if (withAcl(inode, name, value, losesGroupId, inode.ctime) === inode) return
-      await this.#update(ino, (old, now) => withAcl(old, name, value, losesGroupId, now))
-      return
-    }
-    const isSame = (flags & createFlag) === 0 && attributeOf(inode, name)?.equals(value) === true
-    if (isSame) return
-    await this.#update(ino, (old, now) => withAttribute(old, name, value, flags, now))
-  }
-
-  async removeAttribute(ino: number, name: string): Promise<void> {
-    // That there was no list is no error.
-    if (isAcl(name)) await this.setAttribute(ino, name, formatAcl([]), 0)
-    else await this.#update(ino, (inode, now) => withoutAttribute(inode, name, now))
-  }
-
   // ------------------------------------------------------------------------------------------------
-
-  #newAttributes(folder: Inode, mode: number, caller: Caller): NewAttributes {
-    const owner = newOwner(folder, mode, caller)
-    const inherits = this.acl && typeOf(mode) !== fileType.symlink
-    const inherited = inherits ? inheritedAcls(folder, owner.mode) : undefined
-    // Without lists the kernel has applied the umask, and nothing is left of it to be applied.
-    return { ...owner, ...(inherited ?? { mode: owner.mode & ~(caller.umask ?? 0) }) }
-  }
-
-  /** Lists that nobody enforces are neither shown nor taken. */
-  #assertKept(name: string): void {
-    if (!this.acl && isAcl(name)) throw new DfsError('unsupported')
-  }
-
-  async #update(ino: number, change: (inode: Inode, now: Time) => Inode): Promise<Node> {
-    this.#assertWritable()
-    const gone = this.#gone.get(ino)
-    if (gone !== undefined) {
-      // Whoever still has it open sees what becomes of it; the servers know nothing of it any more.
-      const changed = { ...gone, inode: change(gone.inode, this.#clock.time()) }
-      this.#gone.set(ino, changed)
-      return changed
-    }
-    const node = await this.#namespace.update(ino, change)
-    this.files.get(ino)?.noteNode(node)
-    return node
-  }
-
-  /** While a file is being written its attributes are asked for at every write: from memory then. */
-  async #nodeAsOpen(ino: number): Promise<Node> {
-    const file = this.files.get(ino)
-    const open = file?.isDirty === true || file?.orphaned === true ? file.node : undefined
-    const known = this.#gone.get(ino) ?? this.#namespace.cached(ino) ?? open
-    return known ?? (await this.#namespace.node(ino))
-  }
-
-  async #lostName(node: Node): Promise<void> {
-    if (node.inode.nlink > 0 || typeOf(node.inode.mode) === fileType.folder) return
-    if (this.files.has(node.ino)) await this.files.orphan(node)
-    else this.#gone.set(node.ino, node)
-  }
 
   #cachedAt(parent: number, name: string): Node | undefined {
     const entry = this.#namespace.cachedEntry(parent, name)

@@ -46,7 +46,7 @@ export class Mount {
     this.#mountpoint = mountpoint
     this.#session = new Session(fd, {
       operations: operationsOf(filesystem),
-      acl: filesystem.acl,
+      acl: filesystem.metadata.acl,
       clock: systemClock,
       onEnd: () => {
         if (!this.#ended) onEnd()

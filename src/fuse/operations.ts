@@ -41,18 +41,21 @@ const statfsBlockBytes = 4096
 /** There is no bound on the number of files; programs that look at it shall see plenty. */
 const filesShown = 2 ** 40
 
+/** Made once: it is given that often. */
+const noAttribute = new DfsError('noAttribute')
+
 export function operationsOf(filesystem: Filesystem): Operations {
-  const { files, kernel } = filesystem
+  const { files, kernel, metadata } = filesystem
   const handles = new Handles<Handle>()
   const folders = new Handles<OpenFolder>()
 
   const entryOf = (node: Node, parent: number, name: string): Buffer => {
     kernel.tellPlace(node.ino, parent, name)
-    return answers.entry(filesystem.attributes(node))
+    return answers.entry(metadata.attributes(node))
   }
 
   const attributesOf = async (ino: number): Promise<Buffer> =>
-    answers.attributes(await filesystem.getattr(ino))
+    answers.attributes(await metadata.getattr(ino))
 
   const noEntryOf = (parent: number, name: string): Buffer => {
     const validMs = filesystem.absentForMs(parent, name)
@@ -127,12 +130,15 @@ export function operationsOf(filesystem: Filesystem): Operations {
     for (const { name, incomplete, node, ...listed } of await folder.read(next - 2)) {
       next += 1
       const shown = filesystem.shownName(name, incomplete)
-      const attributes = withAttributes && node ? filesystem.attributes(node) : undefined
+      const attributes = withAttributes && node ? metadata.attributes(node) : undefined
       if (!listing.add({ ...listed, name: shown, next, attributes })) break
       if (attributes !== undefined) kernel.tellPlace(listed.ino, ino, shown)
     }
     return listing.answer
   }
+
+  const askForAttribute = async (ino: number, name: string, bytesMax: number): Promise<Result> =>
+    attributeValue(await metadata.getAttribute(ino, name), bytesMax)
 
   const copyRange = async ({ caller }: Request, fields: Fields): Promise<number> => {
     const source = handles.get(fields.u64())
@@ -140,11 +146,11 @@ export function operationsOf(filesystem: Filesystem): Operations {
     const target = handles.get(fields.skip(8).u64())
     const at = fields.u64()
     const length = fields.length64()
-    await filesystem.losePrivileges(target.file.node, caller)
+    await metadata.losePrivileges(target.file.node, caller)
     return files.copyRange(source, from, target, at, length)
   }
 
-  const forget = (ino: number): void => filesystem.forget(ino)
+  const forget = (ino: number): void => metadata.forget(ino)
 
   return {
     // -- names -----------------------------------------------------------------------------------
@@ -213,10 +219,10 @@ export function operationsOf(filesystem: Filesystem): Operations {
 
     // -- attributes ------------------------------------------------------------------------------
     getattr: ({ ino }) => {
-      const known = filesystem.knownAttributes(ino)
+      const known = metadata.knownAttributes(ino)
       return known === undefined ? attributesOf(ino) : answers.attributes(known)
     },
-    statx: async ({ ino }) => answers.extendedAttributes(await filesystem.getattr(ino)),
+    statx: async ({ ino }) => answers.extendedAttributes(await metadata.getattr(ino)),
     setattr: async ({ ino, caller }, fields) => {
       const valid = fields.u32()
       const has = (flag: number): boolean => (valid & flag) !== 0
@@ -232,16 +238,16 @@ export function operationsOf(filesystem: Filesystem): Operations {
       const [uid, gid] = [fields.skip(4).u32(), fields.u32()]
 
       // chown(2) with -1 and -1: what is left of it.
-      if (valid === 0) await filesystem.keepOwner(ino, caller)
+      if (valid === 0) await metadata.keepOwner(ino, caller)
       if (size !== undefined) {
         const kills = has(setattrFlags.killPrivileges) ? caller : undefined
         if (has(setattrFlags.handle))
           await filesystem.truncateOpen(handles.get(handle), size, kills)
         else await filesystem.truncate(ino, size, kills)
       }
-      if (has(setattrFlags.mode)) await filesystem.setMode(ino, mode)
+      if (has(setattrFlags.mode)) await metadata.setMode(ino, mode)
       if (has(setattrFlags.uid | setattrFlags.gid)) {
-        await filesystem.setOwner(
+        await metadata.setOwner(
           ino,
           has(setattrFlags.uid) ? uid : undefined,
           has(setattrFlags.gid) ? gid : undefined,
@@ -253,32 +259,35 @@ export function operationsOf(filesystem: Filesystem): Operations {
         timeOf(atime, atimeNs, has(setattrFlags.atimeNow)),
         isOwnTime ? undefined : timeOf(mtime, mtimeNs, has(setattrFlags.mtimeNow)),
       ] as const
-      if (times.some((time) => time !== undefined)) await filesystem.setTimes(ino, ...times)
+      if (times.some((time) => time !== undefined)) await metadata.setTimes(ino, ...times)
       return attributesOf(ino)
     },
-    getxattr: async ({ ino }, fields) => {
+    getxattr: ({ ino }, fields) => {
       const bytesMax = fields.u32()
-      const value = await filesystem.getAttribute(ino, fields.skip(4).name())
-      if (value === null) throw new DfsError('noAttribute')
-      return sized(value, bytesMax)
+      const name = fields.skip(4).name()
+      // The kernel asks for one of every new file, which has none.
+      const known = metadata.knownAttribute(ino, name)
+      return known === undefined
+        ? askForAttribute(ino, name, bytesMax)
+        : attributeValue(known, bytesMax)
     },
     listxattr: async ({ ino }, fields) => {
       const bytesMax = fields.u32()
-      const names = await filesystem.listAttributes(ino)
+      const names = await metadata.listAttributes(ino)
       return sized(Buffer.from(names.map((name) => `${name}\0`).join('')), bytesMax)
     },
     setxattr: async ({ ino }, fields) => {
       const [bytes, flags] = [fields.u32(), fields.u32()]
       // Two more fields were agreed upon with access control lists.
-      const how = filesystem.acl ? fields.u32() : 0
-      const name = (filesystem.acl ? fields.skip(4) : fields).name()
+      const how = metadata.acl ? fields.u32() : 0
+      const name = (metadata.acl ? fields.skip(4) : fields).name()
       const value = Buffer.from(fields.bytes(bytes))
       const losesGroupId = (how & setxattrKillsGroupId) !== 0
-      await filesystem.setAttribute(ino, name, value, flags, losesGroupId)
+      await metadata.setAttribute(ino, name, value, flags, losesGroupId)
       return answers.done()
     },
     removexattr: async ({ ino }, fields) => {
-      await filesystem.removeAttribute(ino, fields.name())
+      await metadata.removeAttribute(ino, fields.name())
       return answers.done()
     },
 
@@ -298,14 +307,14 @@ export function operationsOf(filesystem: Filesystem): Operations {
         const node = await filesystem.makeFile(parent, name, mode, maker, mayExist)
         kernel.tellPlace(node.ino, parent, name)
         const opened = openedOf(await filesystem.openNode(node, name, flags, kills))
-        return answers.created(filesystem.attributes(node), ...opened)
+        return answers.created(metadata.attributes(node), ...opened)
       })
     },
     tmpfile: ({ ino: parent, caller }, fields) => {
       const { flags, mode, umask } = newFileOf(fields)
       return inFolder(parent, async () => {
         const opened = await filesystem.openNameless(parent, mode, flags, { ...caller, umask })
-        const attributes = filesystem.attributes(opened.handle.file.node)
+        const attributes = metadata.attributes(opened.handle.file.node)
         return answers.created(attributes, ...openedOf(opened))
       })
     },
@@ -396,6 +405,12 @@ export function operationsOf(filesystem: Filesystem): Operations {
 function newFileOf(fields: Fields): Readonly<Record<'flags' | 'mode' | 'umask' | 'how', number>> {
   const [flags, mode, umask, how] = [fields.u32(), fields.u32(), fields.u32(), fields.u32()]
   return { flags, mode: fileType.file | (mode & ~fileType.mask), umask, how }
+}
+
+/** Of an extended attribute, if there is one. */
+function attributeValue(value: Buffer | null, bytesMax: number): Result {
+  if (value === null) throw noAttribute
+  return sized(value, bytesMax)
 }
 
 /** A value, or how long it is when no room was offered for it. */

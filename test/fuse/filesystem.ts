@@ -110,7 +110,7 @@ t.test('a file that loses its name while it is open lives until it is closed', a
   await t.rejects(elsewhere.lookup(rootIno, 'five'), { code: 'notFound' })
   await filesystem.write(handle, 4, Buffer.from(' on'))
   t.equal(textOf(await filesystem.files.read(handle, 0, 100)), 'kept on')
-  t.match(await filesystem.getattr(handle.file.ino), { nlink: 0, size: 7 })
+  t.match(await filesystem.metadata.getattr(handle.file.ino), { nlink: 0, size: 7 })
   await close(filesystem, handle)
   await t.rejects(client.namespace.node(ino, true), { code: 'stale' }, 'then its inode goes')
 })
@@ -118,7 +118,7 @@ t.test('a file that loses its name while it is open lives until it is closed', a
 t.test('a file that was made without a name is stored when it gets one', async (t) => {
   const { handle } = await filesystem.openNameless(rootIno, fileType.file | 0o640, O_RDWR, caller)
   const { ino } = handle.file
-  t.match(await filesystem.getattr(ino), { nlink: 0, size: 0, uid: 1000, gid: 1000 })
+  t.match(await filesystem.metadata.getattr(ino), { nlink: 0, size: 0, uid: 1000, gid: 1000 })
   await filesystem.write(handle, 0, Buffer.from('text'))
   t.match(await filesystem.link(ino, rootIno, 'named'), { ino, inode: { nlink: 1, size: 4 } })
   t.equal(await read(elsewhere, 'named'), 'text', 'also while it is open')
@@ -161,7 +161,7 @@ t.test('what has lost its last name, or shall have none, cannot be linked', asyn
     const { ino } = handle.file
     await filesystem.write(handle, 0, Buffer.from('text'))
     await t.rejects(filesystem.link(ino, rootIno, 'again'), { code: 'notFound' })
-    t.match(await filesystem.getattr(ino), { nlink: 0, size: 4 })
+    t.match(await filesystem.metadata.getattr(ino), { nlink: 0, size: 4 })
     await close(filesystem, handle)
     await t.rejects(client.namespace.node(ino, true), { code: 'stale' })
   }
@@ -186,7 +186,7 @@ t.test('a time that was set is not changed by the close', async (t) => {
   const handle = await open(filesystem, 'six', O_RDWR)
   await filesystem.write(handle, 0, Buffer.from('x'))
   const long = { seconds: 1_000_000, nanoseconds: 5 }
-  await filesystem.setTimes(ino, undefined, long)
+  await filesystem.metadata.setTimes(ino, undefined, long)
   await close(filesystem, handle)
   t.same((await elsewhere.lookup(rootIno, 'six')).inode.mtime, long)
 })
@@ -195,7 +195,7 @@ t.test('attributes set elsewhere survive a close here', async (t) => {
   const ino = await make('seven')
   const handle = await open(filesystem, 'seven', O_RDWR)
   await filesystem.write(handle, 0, Buffer.from('x'))
-  await elsewhere.setMode(ino, 0o600)
+  await elsewhere.metadata.setMode(ino, 0o600)
   await close(filesystem, handle)
   t.match((await elsewhere.lookup(rootIno, 'seven')).inode, {
     mode: fileType.file | 0o600,
@@ -245,9 +245,9 @@ t.test('knows data from holes, and makes holes', async (t) => {
   await filesystem.allocate(handle, 3, 1200, 300, caller)
   t.equal(seek(1200, 'data'), 1500)
   await filesystem.allocate(handle, 0, 0, 5000, caller)
-  t.equal((await filesystem.getattr(handle.file.ino)).size, 5000)
+  t.equal((await filesystem.metadata.getattr(handle.file.ino)).size, 5000)
   await filesystem.allocate(handle, 1, 0, 9000, caller)
-  t.equal((await filesystem.getattr(handle.file.ino)).size, 5000, 'FALLOC_FL_KEEP_SIZE')
+  t.equal((await filesystem.metadata.getattr(handle.file.ino)).size, 5000, 'FALLOC_FL_KEEP_SIZE')
   await t.rejects(filesystem.allocate(handle, 8, 0, 1, caller), { code: 'unsupported' })
   await close(filesystem, handle)
 })
@@ -361,24 +361,30 @@ t.test('ACLs are enforced where they are kept, and elsewhere neither shown nor l
   ])
   const maker = { ...caller, umask: 0o077 }
   const { ino } = await keeping.make(rootIno, 'listed', fileType.folder | 0o777, maker)
-  t.match(await keeping.getattr(ino), { mode: fileType.folder | 0o700 }, 'the umask is applied')
-  await keeping.setAttribute(ino, defaultAcl, list, 0)
+  t.match(
+    await keeping.metadata.getattr(ino),
+    { mode: fileType.folder | 0o700 },
+    'the umask is applied',
+  )
+  await keeping.metadata.setAttribute(ino, defaultAcl, list, 0)
   const made = await keeping.makeFile(ino, 'file', fileType.file | 0o666, maker)
   t.equal(made.inode.mode, fileType.file | 0o640, 'it is not, where there is a default ACL')
   const link = await keeping.make(ino, 'link', fileType.symlink | 0o777, caller, { target: 'x' })
   t.match(link.inode, { mode: fileType.symlink | 0o777, attributes: [] })
-  const shown = await keeping.getAttribute(made.ino, accessAcl)
-  t.same(await keeping.listAttributes(made.ino), [accessAcl])
+  const shown = await keeping.metadata.getAttribute(made.ino, accessAcl)
+  t.same(await keeping.metadata.listAttributes(made.ino), [accessAcl])
 
-  await t.rejects(filesystem.getAttribute(made.ino, accessAcl), { code: 'unsupported' })
-  await t.rejects(filesystem.setAttribute(ino, defaultAcl, list, 0), { code: 'unsupported' })
-  await t.rejects(filesystem.removeAttribute(ino, defaultAcl), { code: 'unsupported' })
-  t.same(await filesystem.listAttributes(ino), [])
+  await t.rejects(filesystem.metadata.getAttribute(made.ino, accessAcl), { code: 'unsupported' })
+  await t.rejects(filesystem.metadata.setAttribute(ino, defaultAcl, list, 0), {
+    code: 'unsupported',
+  })
+  await t.rejects(filesystem.metadata.removeAttribute(ino, defaultAcl), { code: 'unsupported' })
+  t.same(await filesystem.metadata.listAttributes(ino), [])
   const plain = await filesystem.make(ino, 'plain', fileType.file | 0o666, caller)
   t.match(plain.inode, { mode: fileType.file | 0o666, attributes: [] })
-  await filesystem.setMode(made.ino, 0o600)
+  await filesystem.metadata.setMode(made.ino, 0o600)
   const fresh = filesystemOf(await openClient(t, servers), servers, true)
-  const later = parseAcl((await fresh.getAttribute(made.ino, accessAcl)) ?? Buffer.of())
+  const later = parseAcl((await fresh.metadata.getAttribute(made.ino, accessAcl)) ?? Buffer.of())
   t.equal(later.find(({ tag }) => tag === aclTags.mask)?.permissions, 0)
   t.equal(parseAcl(shown ?? Buffer.of()).find(({ tag }) => tag === aclTags.mask)?.permissions, 4)
 })
@@ -387,12 +393,12 @@ t.test('a folder that was removed while it is open can be changed', async (t) =>
   const ino = await make('removed', fileType.folder | 0o755)
   await filesystem.lookup(rootIno, 'removed')
   await filesystem.rmdir(rootIno, 'removed')
-  await filesystem.setMode(ino, 0o700)
-  await filesystem.setAttribute(ino, 'user.a', Buffer.from('b'), 0)
-  await filesystem.setOwner(ino, 5, 6)
+  await filesystem.metadata.setMode(ino, 0o700)
+  await filesystem.metadata.setAttribute(ino, 'user.a', Buffer.from('b'), 0)
+  await filesystem.metadata.setOwner(ino, 5, 6)
   const left = { mode: fileType.folder | 0o700, nlink: 0, uid: 5, gid: 6 }
-  t.match(await filesystem.getattr(ino), left)
-  t.same(await filesystem.listAttributes(ino), ['user.a'])
-  filesystem.forget(ino)
-  await t.rejects(filesystem.setMode(ino, 0o755), { code: 'stale' })
+  t.match(await filesystem.metadata.getattr(ino), left)
+  t.same(await filesystem.metadata.listAttributes(ino), ['user.a'])
+  filesystem.metadata.forget(ino)
+  await t.rejects(filesystem.metadata.setMode(ino, 0o755), { code: 'stale' })
 })

@@ -69,11 +69,11 @@ function posixOn(fs: Filesystem, home: number): Posix {
       const names = await fs.openFolder(await inoOf(path)).read(0)
       return names.map(({ name }) => name).toSorted()
     },
-    status: async (path) => statusOf(await fs.getattr(await inoOf(path))),
-    chmod: async (path, mode) => fs.setMode(await inoOf(path), mode),
+    status: async (path) => statusOf(await fs.metadata.getattr(await inoOf(path))),
+    chmod: async (path, mode) => fs.metadata.setMode(await inoOf(path), mode),
     setTime: async (path, seconds) => {
       const time = { seconds, nanoseconds: 0 }
-      await fs.setTimes(await inoOf(path), time, time)
+      await fs.metadata.setTimes(await inoOf(path), time, time)
     },
     truncate: async (path, size) => fs.truncate(await inoOf(path), size),
     open: async (path, flags): Promise<PosixFile> => {
@@ -90,7 +90,7 @@ function posixOn(fs: Filesystem, home: number): Posix {
           await fs.write(handle, at, Buffer.from(text))
         },
         truncate: (size) => fs.truncateOpen(handle, size),
-        status: async () => statusOf(await fs.getattr(node.ino)),
+        status: async () => statusOf(await fs.metadata.getattr(node.ino)),
         close: async () => {
           await fs.files.flush(handle)
           await fs.files.close(handle)

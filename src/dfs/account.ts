@@ -195,8 +195,11 @@ export class Account {
   ): boolean | undefined {
     const known = this.index.pieces.get(segment, piece)
     if (known === undefined) return undefined
-    const isEqual = known.checksums.every((checksum, block) => checksum === checksums[block])
-    return known.length === length && isEqual
+    return (
+      known.length === length &&
+      known.checksums.length === checksums.length &&
+      known.checksums.every((checksum, block) => checksum === checksums[block])
+    )
   }
 
   /** Throws `invalid` when another piece of this name is here, and has not rotted. */

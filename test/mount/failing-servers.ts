@@ -165,9 +165,12 @@ function suite(): void {
     const client = await openClient(t, servers)
     await until(() => client.cluster.voters.length === 4)
     t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
-    t.match(await checkAll(client), clean)
+    t.match(await checkAll(client), sound)
   })
 }
+
+/** What was sent of a file that could not be stored is kept for a while by those that have it. */
+const { garbage: _, ...sound } = clean
 
 /** What was reported as done is there. */
 async function judge(

@@ -40,7 +40,7 @@ export function outdatedMutants(): string[] {
 export async function runMutants(
   only = '',
   lanes = availableParallelism(),
-  seedsMax = 1000,
+  seedsMax = 3000,
 ): Promise<boolean> {
   const wanted = mutants.filter(({ name }) => name.includes(only))
   const open = [...wanted]

@@ -343,11 +343,4 @@ export const mutants: readonly Mutant[] = [
     'if (!this.#writes.has(key)) this.#writes.set(key, value);',
     'leases',
   ),
-  mutant(
-    'what was refused with others is not tried by itself',
-    'dfc/write-behind.js',
-    'this.#due.splice(0, 1, ...due.changes.map(single));',
-    'this.#due.shift();',
-    'leases',
-  ),
 ]

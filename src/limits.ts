@@ -22,6 +22,8 @@ export const limits = {
   extentsMergeAt: 64,
   /** The same whatever it costs: so many times the root of its size in MiB. */
   extentsOfMiB: 128,
+  /** So many times its size the segments of a file may take: what little of some is in use moves then. */
+  segmentBytesOfSize: 2,
   /** The same for one that a commit can carry in full: each extent costs every later commit 50 bytes. */
   extentsMergeAtSmall: 16,
 

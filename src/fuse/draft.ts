@@ -20,7 +20,7 @@ import type { Content } from '../dfc/node.js'
 import { joinParts, lengthOfParts, zeroParts } from '../dfc/parts.js'
 import { type PreparedSegment, prepare } from '../dfc/prepared-segment.js'
 import type { Slots } from '../dfc/slots.js'
-import { asDfsError, DfsError } from '../errors.js'
+import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { ChunkPool } from './chunk-pool.js'
 import { DirtyRanges, join, type Part, type Range } from './dirty-ranges.js'
@@ -241,7 +241,18 @@ export class Draft {
    */
   async store(): Promise<StoredDraft> {
     await this.#drain(0)
-    const segments = segmentsOf(rangesToStore(this.#stored, this.#dirty.joined))
+    const written = this.#dirty.joined
+    try {
+      return await this.#storeRanges(rangesToStore(this.#stored, written))
+    } catch (error) {
+      if (!isError(error, 'incomplete', 'corrupt')) throw error
+      // What was to be stored again along with it cannot be read: no reason not to store what was written.
+      return await this.#storeRanges(written)
+    }
+  }
+
+  async #storeRanges(ranges: readonly Range[]): Promise<StoredDraft> {
+    const segments = segmentsOf(ranges)
     const [only] = segments
     if (only !== undefined && segments.length === 1) {
       if (lengthOfSlots(only) <= limits.inlineContentBytesMax) {

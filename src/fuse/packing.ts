@@ -10,12 +10,19 @@ import { limits } from '../limits.js'
 import { join, type Range } from './dirty-ranges.js'
 
 interface Piece extends Range {
-  readonly isDirty: boolean
+  /** It was written, or is of a segment that is worn. */
+  readonly moves: boolean
 }
 
 const smallestBytes = 4096
 /** What is up to this long is stored again for the sake of fewer extents before there are too many. */
 const cheapBytes = 64 * 1024
+/** What segments may take beyond the bound for the size. */
+const spareBytes = 4 * 1024 * 1024
+/** Of worn segments, with one commit. */
+const movedBytesMax = limits.segmentBytesMax
+/** So much of what is allowed is left when it was too many. */
+const fewEnough = 0.75
 /** How near the least bytes that have to be stored again are found. */
 const precision = 1.05
 
@@ -23,16 +30,42 @@ const precision = 1.05
 export function rangesToStore(content: Content, dirty: readonly Range[]): readonly Range[] {
   const size = Math.max(content.size, dirty.at(-1)?.end ?? 0)
   const wanted = extentsWanted(size)
+  const worn = wornSegments(content)
   // A range is one more, and cuts at most one in two.
-  if (content.extents.length + 2 * dirty.length <= wanted) return dirty
-  const pieces = piecesOf(content, dirty)
-  if (pieces.length <= wanted) return dirty
-  for (let small = smallestBytes; small <= cheapBytes; small *= 2) {
-    const groups = groupSmall(pieces, small)
-    if (countAfter(groups) <= wanted / 2) return rangesOf(groups)
+  if (worn.size === 0 && content.extents.length + 2 * dirty.length <= wanted) return dirty
+  const pieces = piecesOf(content, dirty, worn)
+  if (pieces.length > wanted) {
+    for (let small = smallestBytes; small <= cheapBytes; small *= 2) {
+      const groups = groupSmall(pieces, small)
+      if (countAfter(groups) <= wanted / 2) return rangesOf(groups)
+    }
   }
   const allowed = extentsAllowed(size)
-  return pieces.length <= allowed ? dirty : rangesOf(groupFew(pieces, allowed / 2))
+  const isMany = pieces.length > allowed
+  return rangesOf(isMany ? groupFew(pieces, allowed * fewEnough) : groupSmall(pieces, 0))
+}
+
+/**
+ * Segments, by their number, of which little is in use any more, when all together take much more than
+ * the file: what is left of them is stored again, so that they can go. Not too much of it at once.
+ */
+function wornSegments({ size, segments, extents }: Content): ReadonlySet<number> {
+  const worn = new Set<number>()
+  const total = segments.reduce((sum, { length }) => sum + length, 0)
+  let spare = total - limits.segmentBytesOfSize * size - spareBytes
+  if (spare <= 0) return worn
+  const used = segments.map(() => 0)
+  for (const { segment, length } of extents) used[segment] = (used[segment] ?? 0) + length
+  const rated = segments.map(({ length }, number) => ({ number, length, left: used[number] ?? 0 }))
+  rated.sort((a, b) => a.left / a.length - b.left / b.length)
+  let moved = 0
+  for (const { number, length, left } of rated) {
+    moved += left
+    if (spare <= 0 || moved > movedBytesMax) break
+    worn.add(number)
+    spare -= length - left
+  }
+  return worn
 }
 
 /** At most about so many groups, which store as little again as that takes. */
@@ -49,7 +82,7 @@ function groupFew(pieces: readonly Piece[], count: number): Piece[][] {
 
 function rangesOf(groups: readonly (readonly Piece[])[]): Range[] {
   return groups
-    .filter((group) => group.some(({ isDirty }) => isDirty) || group.length > 1)
+    .filter((group) => group.some(({ moves }) => moves) || group.length > 1)
     .map((group) => ({ at: group[0]?.at ?? 0, end: group.at(-1)?.end ?? 0 }))
 }
 
@@ -88,30 +121,35 @@ export function extentsAllowed(size: number): number {
   return Math.min(limits.extentsMax, Math.max(extentsWanted(size), Math.floor(atMost)))
 }
 
-/** The content as it will be: what is stored and stays, and what was written, in order. */
-function piecesOf(content: Content, dirty: readonly Range[]): Piece[] {
+/** The content as it will be: what is stored, and what was written, in order. */
+function piecesOf(
+  content: Content,
+  dirty: readonly Range[],
+  worn: ReadonlySet<number> = new Set(),
+): Piece[] {
+  const wornIds = new Set([...worn].map((number) => content.segments[number]?.id))
   const pieces: Piece[] = []
   let from = 0
   const keep = (end: number): void => {
-    for (const { at, length } of dataSlices(content, from, Math.max(0, end - from))) {
-      pieces.push({ at, end: at + length, isDirty: false })
+    for (const { at, length, segment } of dataSlices(content, from, Math.max(0, end - from))) {
+      pieces.push({ at, end: at + length, moves: wornIds.has(segment.id) })
     }
   }
   for (const range of dirty) {
     keep(range.at)
-    pieces.push({ ...range, isDirty: true })
+    pieces.push({ ...range, moves: true })
     from = range.end
   }
   keep(content.size)
   return pieces
 }
 
-/** Neighbours that are small or written anyway, with no more than a small gap between them. */
+/** Neighbours that are small or move anyway, with no more than a small gap between them. */
 function groupSmall(pieces: readonly Piece[], small: number): Piece[][] {
   const groups: Piece[][] = []
   let open = false
   for (const piece of pieces) {
-    const joins = piece.isDirty || piece.end - piece.at <= small
+    const joins = piece.moves || piece.end - piece.at <= small
     const last = groups.at(-1)
     const gap = piece.at - (last?.at(-1)?.end ?? Number.NEGATIVE_INFINITY)
     if (open && joins && last !== undefined && gap <= small) last.push(piece)

@@ -209,6 +209,23 @@ t.test('very many scattered writes go to the spill file', async (t) => {
   }
 })
 
+t.test('what is written is stored where what is around it is lost', async (t) => {
+  const lost = { id: 'f'.repeat(32), length: 10_000, md5: '0'.repeat(32) }
+  const extents = Array.from({ length: 30 }, (_, index) => ({
+    at: index * 200,
+    segment: 0,
+    offset: index * 300,
+    length: 100,
+  }))
+  const draft = draftOn({ size: 6000, segments: [lost], extents })
+  const bytes = Buffer.from('written')
+  await draft.write(150, Buffer.from(bytes))
+  const content = await committed(draft)
+  t.ok((await client.content.read(content, 150, bytes.length)).equals(bytes))
+  t.equal(content.extents.length, 31)
+  await t.rejects(client.content.read(content, 200, 10), { code: 'incomplete' })
+})
+
 t.test('what no server takes stays, and is stored when they are back', async (t) => {
   const bytes = new Seeded(7).bytes(limits.segmentBytesMax + 1000)
   const draft = draftOn(emptyContent)

@@ -101,6 +101,8 @@ t.test('overwriting at random stores a small part of the file each time', async 
     }
     const factor = stored / (commits * writes * 4096)
     t.ok(factor < 20, `${writes} writes a commit: each byte is stored ${factor} times`)
+    const kept = content.segments.reduce((sum, { length }) => sum + length, 0) / size
+    t.ok(kept < 2.5, `its segments are ${kept} times as large as the file`)
   }
 })
 

@@ -98,8 +98,10 @@ export class Changes {
         if (taken !== undefined) return planned.done(taken)
         const outcome = await this.#committed(planned)
         if (outcome.committed) return outcome.result
-        if (outcome.why === 'notEmpty') throw new DfsError('notEmpty')
-        this.#doubt(outcome.key)
+        if (outcome.why === 'notEmpty') {
+          // Of what was only remembered the name may mean another folder by now, or none.
+          if (attempt > 0 || this.#isCertain(exclusive[0])) throw new DfsError('notEmpty')
+        } else this.#doubt(outcome.key)
         const elapsedMs = this.#clock.monotonic() - startedMs
         if (attempt >= attemptsMax || elapsedMs > limits.transactionPatienceMs) {
           throw new DfsError('busy', 'others change the same names all the time')
@@ -130,6 +132,14 @@ export class Changes {
     } finally {
       this.#underWay.delete(body)
     }
+  }
+
+  /** Nobody can have changed what the name means since this client heard of it. */
+  #isCertain(key: Key | undefined): boolean {
+    const parsed = key === undefined ? undefined : parseKey(key)
+    return (
+      parsed?.kind === 'entry' && this.#cache.certainEntry(parsed.parent, parsed.name) !== undefined
+    )
   }
 
   /**

@@ -100,7 +100,8 @@ export class Changes {
         if (outcome.committed) return outcome.result
         if (outcome.why === 'notEmpty') {
           // Of what was only remembered the name may mean another folder by now, or none.
-          if (attempt > 0 || this.#isCertain(exclusive[0])) throw new DfsError('notEmpty')
+          const isSure = attempt > 0 || exclusive.every((key) => this.#isCertain(key))
+          if (isSure) throw new DfsError('notEmpty')
         } else this.#doubt(outcome.key)
         const elapsedMs = this.#clock.monotonic() - startedMs
         if (attempt >= attemptsMax || elapsedMs > limits.transactionPatienceMs) {
@@ -135,10 +136,10 @@ export class Changes {
   }
 
   /** Nobody can have changed what the name means since this client heard of it. */
-  #isCertain(key: Key | undefined): boolean {
-    const parsed = key === undefined ? undefined : parseKey(key)
+  #isCertain(key: Key): boolean {
+    const parsed = parseKey(key)
     return (
-      parsed?.kind === 'entry' && this.#cache.certainEntry(parsed.parent, parsed.name) !== undefined
+      parsed.kind === 'entry' && this.#cache.certainEntry(parsed.parent, parsed.name) !== undefined
     )
   }
 

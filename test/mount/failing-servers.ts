@@ -7,6 +7,9 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { limits } from '../../src/limits.js'
+import type { HeldSegment } from '../../src/wire/messages.js'
+import { serverIndexes } from '../../src/wire/placement.js'
 import { checkAll, clean, healNow, openClient } from '../fixtures/library.js'
 import { type TestMount, TestMounts } from '../fixtures/mount.js'
 import { openProxies, type ServerProxy } from '../fixtures/server-proxy.js'
@@ -166,6 +169,13 @@ function suite(): void {
     await until(() => client.cluster.voters.length === 4)
     t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
     t.match(await checkAll(client), sound)
+    for (const index of serverIndexes) {
+      const wanted = { after: '0'.repeat(32), misplacedOnly: false, limit: limits.surveyEntriesMax }
+      const { reply } = await client.cluster.request(index, 'segments', wanted)
+      const released = ({ referred, segment }: HeldSegment): boolean =>
+        !referred && segment.length > 0
+      t.same(reply.segments.filter(released), [], 'what was in use once is collected')
+    }
   })
 }
 

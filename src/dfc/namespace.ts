@@ -249,23 +249,12 @@ export class Namespace {
   /** PUT of a whole file: makes it, or replaces the content of the file that has the name. */
   async replace(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+      const file = await this.#fileAt(parent, name)
       try {
-        const { ino, inode } = await this.lookup(parent, name)
-        if (typeOf(inode.mode) === fileType.folder) throw new DfsError('isDirectory')
-        if (typeOf(inode.mode) !== fileType.file) throw new DfsError('exists')
-        return await this.#rewrite(
-          ino,
-          (old, now) => ({
-            ...old,
-            ...(attributes.content ?? emptyContent),
-            mode: attributes.mode,
-            mtime: attributes.mtime ?? now,
-            ctime: now,
-          }),
-          { inline: attributes.inline },
-        )
+        if (file !== undefined) return await this.#rewritten(file.ino, attributes)
       } catch (error) {
-        if (!isError(error, 'notFound', 'stale')) throw error
+        // The name is another's meanwhile, also that of a file that was not stored yet.
+        if (!isError(error, 'notFound', 'stale', 'exists')) throw error
       }
       try {
         return await this.create(parent, name, attributes)
@@ -274,6 +263,37 @@ export class Namespace {
       }
     }
     throw new DfsError('busy', 'the name changes faster than it can be replaced')
+  }
+
+  /** The file that has the name, undefined where nothing has. Throws `isDirectory`, `exists` for what is no file. */
+  async #fileAt(parent: number, name: string): Promise<Node | undefined> {
+    try {
+      const node = await this.lookup(parent, name)
+      if (typeOf(node.inode.mode) === fileType.file) return node
+      // What is remembered, or known to few servers, is no reason for a refusal.
+      return await this.#changes.make([entryKey(parent, name)], [], async () => {
+        const { ino } = await this.#names.existingForChange(parent, name, true)
+        const result = await this.#names.nodeForChange(ino, true)
+        if (typeOf(result.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
+        if (typeOf(result.inode.mode) !== fileType.file) throw new DfsError('exists')
+        return { body: undefined, result }
+      })
+    } catch (error) {
+      if (!isError(error, 'notFound', 'stale')) throw error
+      return undefined
+    }
+  }
+
+  #rewritten(ino: number, attributes: NewAttributes): Promise<Node> {
+    const { content = emptyContent, mode, mtime, inline } = attributes
+    const change = (old: Inode, now: Time): Inode => ({
+      ...old,
+      ...content,
+      mode,
+      mtime: mtime ?? now,
+      ctime: now,
+    })
+    return this.#rewrite(ino, change, { inline })
   }
 
   /**

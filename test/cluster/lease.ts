@@ -220,3 +220,17 @@ t.test('clients that begin a new account at once all find its root', async (t) =
     })
   }
 })
+
+t.test('no PUT is refused for what a server that was away says', async (t) => {
+  const servers = await startServers(t)
+  const client = await connect(t, servers, false)
+  const link = { ...attributes, mode: fileType.symlink | 0o777, target: 'elsewhere' }
+  await client.namespace.create(rootIno, 'f', link)
+  await t.rejects(client.namespace.replace(rootIno, 'f', attributes), { code: 'exists' })
+  await servers.kill(3)
+  await client.namespace.unlink(rootIno, 'f')
+  await servers.start(3)
+  while (!client.cluster.voters.includes(3)) await sleep(systemClock, 10)
+  await servers.kill(0, 1, 2)
+  await t.rejects(client.namespace.replace(rootIno, 'f', attributes), { code: 'readOnly' })
+})

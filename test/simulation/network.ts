@@ -115,6 +115,14 @@ export class SimulatedNetwork {
     }
   }
 
+  /** Something is on its way that neither was sent by `participant` nor is for it. */
+  isCarrying(participant: Participant): boolean {
+    const others = [...this.#ends].filter(
+      (end) => end.owner !== participant && end.peer.owner !== participant,
+    )
+    return others.some((end) => end.isExpecting)
+  }
+
   /** The machine of a silent crash answers again: its old connections are unknown to it. */
   returned(name: string): void {
     for (const end of [...this.#ends]) {
@@ -242,6 +250,10 @@ class End implements Connection {
     this.owner = owner
     this.remote = remote
     this.#ears = ears
+  }
+
+  get isExpecting(): boolean {
+    return this.#inbox.length > 0 && this.owner.isAlive
   }
 
   start(events: ConnectionEvents): void {

@@ -716,6 +716,11 @@ export class World {
     const actor = this.#actor('auditor', participant, client)
     await actor.audit()
     await Promise.all(this.clients.map((one) => one.client?.close()))
+    // A copy that was sent before and comes after the last repair is one too many, until the next.
+    const untilMs = this.scheduler.nowMs + operationMsMax
+    while (this.#network.isCarrying(participant) && this.scheduler.nowMs < untilMs) {
+      await sleep(participant, 10)
+    }
     let left: number | undefined
     for (let round = 0; round < healsMax && left !== 0; round += 1) {
       await sleep(participant, 100)

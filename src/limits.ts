@@ -52,6 +52,8 @@ export const limits = {
   listEntriesMax: 2048,
   listBytesMax: 512 * KiB,
   surveyEntriesMax: 4096,
+  /** For so many a repair asks at once: others wait for the server meanwhile. */
+  surveyEntriesAtOnce: 512,
   segmentsPerRequestMax: 8192,
 
   // Time, in milliseconds.

@@ -38,7 +38,7 @@ export async function differences(
   cluster: Cluster,
   servers: readonly number[],
   floor: Version,
-  pageEntries: number = limits.surveyEntriesMax,
+  pageEntries: number = limits.surveyEntriesAtOnce,
 ): Promise<Difference[]> {
   const latest: Latest = new Map()
   // Behind every key of the floor's own version.
@@ -137,7 +137,7 @@ function walkOf(cluster: Cluster, server: number, from: Position): Walk {
         afterVersion: last.version,
         afterKey: last.key,
         withValues: false,
-        limit: limits.surveyEntriesMax,
+        limit: limits.surveyEntriesAtOnce,
       })
       page = reply.registers.map(({ key, version }, index) => ({
         key,

@@ -89,7 +89,7 @@ async function copyFrom(
     const page = await askOne(cluster, donor, 'records', {
       after,
       undecidedOnly: false,
-      limit: limits.surveyEntriesMax,
+      limit: limits.surveyEntriesAtOnce,
     })
     floor = laterOf(floor, page.floor)
     fence = laterOf(fence, page.stamp.fence)
@@ -106,7 +106,7 @@ async function copyFrom(
       afterVersion: last.version,
       afterKey: last.key,
       withValues: true,
-      limit: limits.surveyEntriesMax,
+      limit: limits.surveyEntriesAtOnce,
     })
     for (const batch of batches(page.registers)) {
       await askOne(cluster, server, 'fill', { epoch, registers: batch, decisions: [] })
@@ -116,8 +116,8 @@ async function copyFrom(
     last = page.registers.at(-1) ?? last
     more = page.more
   }
-  for (let at = 0; at < decisions.length; at += limits.surveyEntriesMax) {
-    const some = decisions.slice(at, at + limits.surveyEntriesMax)
+  for (let at = 0; at < decisions.length; at += limits.surveyEntriesAtOnce) {
+    const some = decisions.slice(at, at + limits.surveyEntriesAtOnce)
     await askOne(cluster, server, 'fill', { epoch, registers: [], decisions: some })
   }
   return { registers, floor, fence }

@@ -57,7 +57,7 @@ export async function misplacedSegments(
       const page = await askOne(cluster, server, 'segments', {
         after,
         misplacedOnly: true,
-        limit: limits.surveyEntriesMax,
+        limit: limits.surveyEntriesAtOnce,
       })
       for (const { segment } of page.segments) found.set(segment.id, segment)
       after = page.segments.at(-1)?.segment.id ?? after
@@ -79,8 +79,8 @@ export async function placePieces(
   let left = 0
   let done = 0
   const lanes = new Lanes(lanesMax)
-  for (let at = 0; at < segments.length; at += limits.surveyEntriesMax) {
-    const some = segments.slice(at, at + limits.surveyEntriesMax)
+  for (let at = 0; at < segments.length; at += limits.surveyEntriesAtOnce) {
+    const some = segments.slice(at, at + limits.surveyEntriesAtOnce)
     for (const { segment, masks } of await heldMasks(mover.cluster, some)) {
       await lanes.start(async () => {
         try {

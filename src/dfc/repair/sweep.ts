@@ -29,6 +29,8 @@ export async function beginSweep(
   ageMs: number,
 ): Promise<Sweep | undefined> {
   const floor = versionOf(Math.max(0, Math.floor(cluster.clock.now() - ageMs)), 0, '00000000')
+  // What is not on the disk yet gets there beside other requests: all of them wait for the fence.
+  await askEach(cluster, serverIndexes, 'sync', () => ({ segments: [] }))
   // First the fence: an old-stamped commit must not land behind the survey.
   await askEach(cluster, serverIndexes, 'fence', () => ({ fence: floor }))
   // What came later is none of its affair: clients that are there decide it themselves.
@@ -58,7 +60,7 @@ async function markAll(cluster: Cluster, floor: Version): Promise<void> {
       const page = await askOne(cluster, server, 'records', {
         after,
         undecidedOnly: false,
-        limit: limits.surveyEntriesMax,
+        limit: limits.surveyEntriesAtOnce,
       })
       for (const { id, state } of page.records) {
         if (id > floor) break
@@ -73,9 +75,9 @@ async function markAll(cluster: Cluster, floor: Version): Promise<void> {
   }
   for (const server of serverIndexes) {
     const missing = [...decided].filter(([, { on }]) => !on.has(server))
-    for (let at = 0; at < missing.length; at += limits.surveyEntriesMax) {
+    for (let at = 0; at < missing.length; at += limits.surveyEntriesAtOnce) {
       const decisions = missing
-        .slice(at, at + limits.surveyEntriesMax)
+        .slice(at, at + limits.surveyEntriesAtOnce)
         .map(([id, { commit }]) => ({ id, commit }))
       await askOne(cluster, server, 'mark', { decisions })
     }

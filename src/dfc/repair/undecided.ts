@@ -37,7 +37,7 @@ export async function finishUndecided(
       const page = await askOne(cluster, server, 'records', {
         after,
         undecidedOnly: true,
-        limit: limits.surveyEntriesMax,
+        limit: limits.surveyEntriesAtOnce,
       })
       for (const { id } of page.records) {
         if ((upTo !== undefined && id > upTo) || clientOfVersion(id) === client) continue

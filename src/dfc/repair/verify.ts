@@ -161,7 +161,7 @@ async function* allSegments(cluster: Cluster, servers: readonly number[]): Async
       const page = await askOne(cluster, server, 'segments', {
         after: after.get(server) ?? '',
         misplacedOnly: false,
-        limit: limits.surveyEntriesMax,
+        limit: limits.surveyEntriesAtOnce,
       })
       pages.set(
         server,

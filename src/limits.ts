@@ -184,10 +184,14 @@ export const limits = {
   /** Of one user: nobody takes all connections of a server. */
   userConnectionsMax: 256,
   undecidedRecordsMax: 20_000,
-  /** Votes are logged at once, and written to the index after so long, or when there are so many. */
+  /** Votes are logged at once, and they and their decisions written to the index after so long, */
   lateMs: 200,
-  lateCountMax: 256,
-  lateBytesMax: 2 * MiB,
+  /** so many in one turn, and so long between two turns, */
+  lateCountAtOnce: 16,
+  lateTurnMs: 1,
+  /** or all of them at once when there are so many, or so large ones. */
+  lateCountMax: 1024,
+  lateBytesMax: 4 * MiB,
   /** Registers of an account in memory, besides those on which a transaction is open. */
   recentRegistersMax: 1024,
   recentValueBytesMax: 1 * KiB,

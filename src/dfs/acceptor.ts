@@ -104,6 +104,11 @@ export class Acceptor {
     this.#late.apply()
   }
 
+  /** As `applyLate`, for some that came first; inside a group that is left open. */
+  applySomeLate(countMax: number): void {
+    this.#late.applySome(countMax)
+  }
+
   /** Resolves when the votes that are not in the index are on the disk. */
   syncVotes(): Promise<void> {
     return this.#late.sync()

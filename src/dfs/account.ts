@@ -39,6 +39,7 @@ export class Account {
   readonly pieces: PieceStore
   readonly lease: Lease
   readonly #clock: Clock
+  readonly #lateCountAtOnce: number
   readonly #close: () => void
   readonly #collector: Collector
   /** Pieces whose files may be there before their rows. */
@@ -62,6 +63,7 @@ export class Account {
     this.index = storage.index
     this.pieces = storage.pieces
     this.#clock = clock
+    this.#lateCountAtOnce = storage.lateCountAtOnce ?? limits.lateCountAtOnce
     this.#close = () => storage.close()
     this.acceptor = new Acceptor(storage.index, random, storage.votes)
     this.#restoreVotes(storage.votes)
@@ -140,19 +142,37 @@ export class Account {
   }
 
   #applyLateSoon(): void {
-    this.#late ??= this.#clock.after(limits.lateMs, () => {
-      this.#late = undefined
-      this.#lateBytes = 0
-      this.#applyLate()
-    })
+    this.#late ??= this.#clock.after(limits.lateMs, () => this.#applyLateInTurns())
   }
 
-  /** What cannot be written now is tried again. */
+  /** A part at a time, so that no vote waits for all of it; then the rest, with what has come meanwhile. */
+  #applyLateInTurns(): void {
+    this.#late = undefined
+    const { lateCount } = this.acceptor
+    if (lateCount > this.#lateCountAtOnce) {
+      const some = (): void => this.acceptor.applySomeLate(this.#lateCountAtOnce)
+      if (!this.#write(() => this.index.group(some, true))) return
+    }
+    if (this.acceptor.lateCount < lateCount) {
+      this.#late = this.#clock.after(limits.lateTurnMs, () => this.#applyLateInTurns())
+      return
+    }
+    this.#lateBytes = 0
+    this.#applyLate()
+  }
+
   #applyLate(): void {
+    this.#write(() => this.index.group(() => this.acceptor.applyLate()))
+  }
+
+  /** Whether it could be written; what cannot be now is tried again. */
+  #write(work: () => void): boolean {
     try {
-      this.index.group(() => this.acceptor.applyLate())
+      work()
+      return true
     } catch (thrown) {
       notice(`${this.user}: votes could not be written: ${asDfsError(thrown).message}`)
+      return false
     }
   }
 

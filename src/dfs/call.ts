@@ -73,7 +73,7 @@ export function parseCall({ kind, id, reader, release }: Frame): NowCall | Later
 export function runNow(context: Context, call: NowCall): Parts {
   const { id, verb, request, payload, entry } = call
   const handler = handlers.now[verb] as NowHandler<Verb>
-  if (verb !== 'commit') context.account.acceptor.applyLate()
+  if (verb !== 'commit' && verb !== 'ping' && verb !== 'lease') context.account.acceptor.applyLate()
   return answer(verb, id, handler(context, request as never, payload, entry))
 }
 

@@ -64,8 +64,23 @@ export class AccountIndex {
   }
 
   /** See `AccountDatabase.group`: all of `work` is stored, or nothing. */
-  group<T>(work: () => T): T {
-    return this.#db.group(work)
+  group<T>(work: () => T, leaveOpen = false): T {
+    return this.#db.group(work, leaveOpen)
+  }
+
+  /** What a group has changed waits for another group to be stored. */
+  get isLeftOpen(): boolean {
+    return this.#db.isLeftOpen
+  }
+
+  /** What is left open is stored with the running group, whether that changes anything or not. */
+  storeOpen(): void {
+    this.#db.storeOpen()
+  }
+
+  /** As when the process ends while something is left open. */
+  rollBack(): void {
+    this.#db.rollBack()
   }
 
   /** In whole milliseconds since 1970, by this server's clock. */
@@ -78,9 +93,9 @@ export class AccountIndex {
     this.#db.onRollback(undo)
   }
 
-  /** Calls `note` whenever a group was stored. */
-  onCommit(note: () => void): void {
-    this.#db.onCommit(note)
+  /** Calls `note` whenever a group was stored or left open. */
+  onEnd(note: () => void): void {
+    this.#db.onEnd(note)
   }
 
   /** The group that is running is on the disk before it returns. */

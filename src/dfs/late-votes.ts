@@ -25,6 +25,13 @@ interface Vote extends LateVote {
   readonly isLogged: boolean
 }
 
+interface Applied {
+  readonly votes: Vote[]
+  readonly decisions: Decision[]
+  /** Nothing else waits. */
+  isAll: boolean
+}
+
 const none: Decision['spares'] = []
 
 export class LateVotes {
@@ -42,15 +49,15 @@ export class LateVotes {
   #newDecisions: Version[] = []
   /** Some are not in the log and will not be: nothing may be voted for that relies on them. */
   #mustApply = false
-  /** What the running group has written to the index, in case it is undone. */
-  #applied: { readonly votes: Vote[]; readonly decisions: Decision[] } | undefined
+  /** What was written to the index and is not stored yet, in case it is undone. */
+  #applied: Applied | undefined
 
   /** The groups are those of `index`. */
   constructor(index: AccountIndex, ledger: Ledger, log: VoteLog) {
     this.#index = index
     this.#ledger = ledger
     this.#log = log
-    index.onCommit(() => this.#logVotes())
+    index.onEnd(() => this.#logVotes())
   }
 
   /** How much waits for `apply`. */
@@ -86,6 +93,25 @@ export class LateVotes {
     this.#ledger.decide(decision)
   }
 
+  /**
+   * As `apply`, for the votes that came first and are decided, as long as that makes no more than
+   * `countMax` less. To be called in a group that is left open: it is stored when the rest is applied.
+   */
+  applySome(countMax: number): void {
+    this.#applied ??= { votes: [], decisions: [], isAll: false }
+    for (const least = this.count - countMax; this.count >= least + 2; ) {
+      const vote = this.#votes[0]
+      const decision = vote && this.#decisions.get(vote.id)
+      if (vote === undefined || decision === undefined) break
+      this.#votes.shift()
+      this.#decisions.delete(vote.id)
+      this.#applied.votes.push(vote)
+      this.#applied.decisions.push(decision)
+      vote.store(decision.spares)
+      this.#ledger.decide({ ...decision, spares: none })
+    }
+  }
+
   /** To be called before the next vote: some decisions are not in the log and will not be. */
   applyUnlogged(): void {
     if (this.#mustApply) this.apply()
@@ -98,7 +124,8 @@ export class LateVotes {
 
   /** Writes to the index what waits. To be called inside a group. */
   apply(): void {
-    if (this.#newVotes.length === 0 && this.count === 0) return
+    const isNothing = this.#newVotes.length === 0 && this.count === 0
+    if (isNothing && this.#applied === undefined) return
     if (this.#log.dropsSynced) this.#index.syncBeforeReply()
     const votes = [...this.#votes, ...this.#newVotes]
     const decisions = [...this.#decisions.values()]
@@ -106,7 +133,9 @@ export class LateVotes {
     this.#newVotes = []
     this.#decisions.clear()
     this.#ahead.clear()
-    this.#applied ??= { votes: [], decisions: [] }
+    this.#index.storeOpen()
+    this.#applied ??= { votes: [], decisions: [], isAll: true }
+    this.#applied.isAll = true
     this.#applied.votes.push(...votes)
     this.#applied.decisions.push(...decisions)
     const decided = new Map(decisions.map(({ id, spares }) => [id, spares]))
@@ -122,12 +151,14 @@ export class LateVotes {
     }
   }
 
-  /** The running group is stored. */
+  /** The running group is stored or left open. */
   #logVotes(): void {
-    if (this.#applied !== undefined) {
+    if (this.#applied !== undefined && !this.#index.isLeftOpen) {
+      if (this.#applied.isAll) {
+        this.#mustApply = false
+        this.#log.clear()
+      }
       this.#applied = undefined
-      this.#mustApply = false
-      this.#log.clear()
     }
     this.#newDecisions = []
     if (this.#newVotes.length === 0) return

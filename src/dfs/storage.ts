@@ -25,6 +25,8 @@ export interface AccountStorage {
   readonly boot: string
   /** The file that the index is in: not the same for a copy of it. */
   readonly file: string
+  /** In place of `limits.lateCountAtOnce`. */
+  readonly lateCountAtOnce?: number
   close(): void
 }
 
@@ -74,7 +76,16 @@ export function memoryStorage(random: Random, clock: Clock): Storage {
       )
       const pieces = new MemoryPieces(() => clock.now())
       const votes = new MemoryVoteLog()
-      const account = { index, pieces, votes, boot: 'memory', file: 'memory', close: () => {} }
+      const account: AccountStorage = {
+        index,
+        pieces,
+        votes,
+        boot: 'memory',
+        file: 'memory',
+        // Fewer than ever wait at once, so that both cases come.
+        lateCountAtOnce: 2,
+        close: () => {},
+      }
       accounts.set(user, account)
       return account
     },

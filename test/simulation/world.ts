@@ -255,6 +255,7 @@ export class World {
     this.#servers[index] = undefined
     running.participant.kill()
     this.#network.vanish(running.participant, isSilent)
+    this.#storages[index]?.openAccount(user).index.rollBack()
     const end = this.#impairments.begin(index, this.scheduler.nowMs)
     this.scheduler.after(durationMs, () => {
       end(this.scheduler.nowMs)

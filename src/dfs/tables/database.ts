@@ -18,7 +18,10 @@ export class AccountDatabase {
   readonly #rollback: Database.Statement
   readonly #onRollback: (() => void)[] = []
   readonly #onCommit: (() => void)[] = []
+  readonly #onEnd: (() => void)[] = []
   #depth = 0
+  /** The running group has changed something. */
+  #isChanged = false
   #syncBeforeReply = false
   #failure: unknown
 
@@ -63,17 +66,19 @@ export class AccountDatabase {
   /**
    * Runs `work` in one SQLite transaction; inside another group it joins that one. When anything in
    * it could not be stored, all of the outermost group is undone, its owners are told through
-   * `onRollback`, and the failure is thrown: `noSpace` on a full disk.
+   * `onRollback`, and the failure is thrown: `noSpace` on a full disk. With `leaveOpen` what it changes
+   * is stored, or undone, together with what the next group changes that is not to be left open.
    */
-  group<T>(work: () => T): T {
+  group<T>(work: () => T, leaveOpen = false): T {
     if (this.#depth > 0) return work()
     this.#failure = undefined
     this.#syncBeforeReply = false
+    this.#isChanged = false
     this.#depth = 1
     try {
       const result = work()
       if (this.#failure !== undefined) throw this.#failure
-      if (this.#db.inTransaction) {
+      if (this.#isChanged && !leaveOpen) {
         this.#commit.run()
         this.#disk?.wrote()
       }
@@ -81,7 +86,8 @@ export class AccountDatabase {
         fdatasyncSync(this.#walFile)
         this.#disk?.isSynced()
       }
-      for (const note of this.#onCommit) note()
+      if (!this.#db.inTransaction) for (const note of this.#onCommit) note()
+      for (const note of this.#onEnd) note()
       return result
     } catch (thrown) {
       if (this.#db.inTransaction) this.#rollback.run()
@@ -98,12 +104,30 @@ export class AccountDatabase {
       if (this.#depth > 0) {
         // A group that only reads and votes needs no transaction.
         if (!this.#db.inTransaction) this.#begin.run()
+        this.#isChanged = true
         change()
       } else this.group(() => this.write(change))
     } catch (thrown) {
       this.#failure ??= thrown
       throw storageError(thrown)
     }
+  }
+
+  /** What a group has changed waits for another group to be stored. */
+  get isLeftOpen(): boolean {
+    return this.#db.inTransaction
+  }
+
+  /** What is left open is stored with the running group, whether that changes anything or not. */
+  storeOpen(): void {
+    this.#isChanged ||= this.#db.inTransaction
+  }
+
+  /** As when the process ends while something is left open. */
+  rollBack(): void {
+    if (!this.#db.inTransaction) return
+    this.#rollback.run()
+    for (const undo of this.#onRollback) undo()
   }
 
   /** Calls `undo` whenever a group was rolled back: what was derived from it must be read again. */
@@ -114,6 +138,11 @@ export class AccountDatabase {
   /** Calls `note` whenever a group was stored. */
   onCommit(note: () => void): void {
     this.#onCommit.push(note)
+  }
+
+  /** Calls `note` whenever a group was stored or left open, after that. What it throws undoes the group. */
+  onEnd(note: () => void): void {
+    this.#onEnd.push(note)
   }
 
   /** The group that is running is on the disk before it returns. */

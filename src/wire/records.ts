@@ -119,6 +119,8 @@ const extent = struct({
   length: u32,
 })
 
+const segmentBytes = 36
+const noBytes = Buffer.alloc(0)
 const extentBytes = 20
 
 const attribute = struct({
@@ -126,7 +128,7 @@ const attribute = struct({
   value: bytes(limits.attributeValueBytesMax),
 })
 
-const inodeHeadFields = {
+const inodeFrontFields = {
   /** File type and permissions, as st_mode. */
   mode: u32,
   uid: u32,
@@ -146,14 +148,14 @@ const inodeHeadFields = {
   /** Target of a symbolic link, else empty. */
   target: text(limits.symlinkBytesMax),
   attributes: list(attribute, limits.attributesMax),
-  segments: list(segmentCodec, limits.extentsMax),
 }
 
-/** All but the extents, of which there may be thousands. */
-const inodeHead = struct(inodeHeadFields)
+/** All but the segments and extents, of which there may be thousands. */
+const inodeFront = struct(inodeFrontFields)
 
 export const inodeCodec = struct({
-  ...inodeHeadFields,
+  ...inodeFrontFields,
+  segments: list(segmentCodec, limits.extentsMax),
   /** Ordered by `at`, not overlapping; what none covers is a hole of zeros. */
   extents: list(extent, limits.extentsMax),
 })
@@ -174,13 +176,64 @@ export const decodeEntry = (value: Buffer): Entry => decode(entryCodec, value)
 
 /** The segments of an encoded inode, without its extents. */
 export function segmentsOfInode(value: Buffer): readonly Segment[] {
-  return inodeHead.read(new Reader(value)).segments
+  return segmentsIn(encodedSegments(value))
 }
 
-/** Throws `protocol` where `decodeInode` does, without making an object of each extent. */
+/**
+ * Segments that are in one of two encoded inodes only, but for some that are in both. What stands in the
+ * same order at the beginning and at the end of both is not decoded: as a rule all but the last.
+ */
+export function changedSegments(
+  before: Buffer | null,
+  after: Buffer | null,
+): { readonly gone: readonly Segment[]; readonly come: readonly Segment[] } {
+  const old = before === null ? noBytes : encodedSegments(before)
+  const now = after === null ? noBytes : encodedSegments(after)
+  const least = Math.min(old.length, now.length)
+  const isSame = (inOld: number, inNow: number, length: number): boolean =>
+    old.compare(now, inNow, inNow + length, inOld, inOld + length) === 0
+  let front = 0
+  if (isSame(0, 0, least)) front = least
+  while (front < least && isSame(front, front, segmentBytes)) front += segmentBytes
+  let oldEnd = old.length
+  let nowEnd = now.length
+  while (Math.min(oldEnd, nowEnd) > front) {
+    if (!isSame(oldEnd - segmentBytes, nowEnd - segmentBytes, segmentBytes)) break
+    oldEnd -= segmentBytes
+    nowEnd -= segmentBytes
+  }
+  return {
+    gone: segmentsIn(old.subarray(front, oldEnd)),
+    come: segmentsIn(now.subarray(front, nowEnd)),
+  }
+}
+
+function encodedSegments(value: Buffer): Buffer {
+  const reader = new Reader(value)
+  inodeFront.read(reader)
+  return takeSegments(reader)
+}
+
+/** Steps over the list of segments, and refuses what the codec refuses. */
+function takeSegments(reader: Reader): Buffer {
+  const count = u32.read(reader)
+  if (count > limits.extentsMax) throw new DfsError('protocol', `${count} segments`)
+  const at = reader.take(count * segmentBytes)
+  return reader.bytes.subarray(at, at + count * segmentBytes)
+}
+
+function segmentsIn(encoded: Buffer): readonly Segment[] {
+  const reader = new Reader(encoded)
+  const segments: Segment[] = []
+  while (reader.remaining > 0) segments.push(segmentCodec.read(reader))
+  return segments
+}
+
+/** Throws `protocol` where `decodeInode` does, without making an object of each segment and extent. */
 export function assertInode(value: Buffer): void {
   const reader = new Reader(value)
-  inodeHead.read(reader)
+  inodeFront.read(reader)
+  takeSegments(reader)
   const count = u32.read(reader)
   if (count > limits.extentsMax || reader.remaining !== count * extentBytes) {
     throw new DfsError('protocol', `${count} extents in ${reader.remaining} bytes`)

@@ -1,5 +1,11 @@
 import t from 'tap'
-import { assertInode, decodeInode, encodeInode, segmentsOfInode } from '../../src/wire/records.js'
+import {
+  assertInode,
+  changedSegments,
+  decodeInode,
+  encodeInode,
+  segmentsOfInode,
+} from '../../src/wire/records.js'
 import { inodeOf } from '../fixtures/inodes.js'
 import { Seeded } from '../fixtures/seeded.js'
 
@@ -21,6 +27,42 @@ const inode = inodeOf({
 t.test('finds the segments of an inode without its extents', async (t) => {
   t.same(segmentsOfInode(encodeInode(inode)), segments)
   t.same(segmentsOfInode(encodeInode({ ...inode, segments: [], extents: [] })), [])
+})
+
+t.test('tells which segments have come and gone, and decodes no more than it has to', async (t) => {
+  const random = new Seeded(5)
+  const pool = Array.from({ length: 40 }, (_, length) => ({
+    id: random.bytes(16).toString('hex'),
+    length,
+    md5: random.bytes(16).toString('hex'),
+  }))
+  const some = () => pool.filter(() => random.below(2) === 0)
+  const encoded = (list: typeof pool) => encodeInode({ ...inode, segments: list, extents: [] })
+  const idsOf = (list: readonly { readonly id: string }[]) => list.map(({ id }) => id).sort()
+  for (let round = 0; round < 500; round += 1) {
+    const old = round % 10 === 0 ? [] : some()
+    const at = random.below(old.length + 1)
+    const now =
+      round % 3 === 0 ? some() : [...old.slice(0, at), ...some().slice(0, 2), ...old.slice(at + 1)]
+    const { gone, come } = changedSegments(encoded(old), encoded(now))
+    // Together with `gone` and `come` both have the same.
+    if (!t.same(idsOf([...old, ...come]), idsOf([...now, ...gone]))) return
+    for (const segment of [...gone, ...come]) {
+      if (!t.same(pool[segment.length], segment)) return
+    }
+  }
+  const [one, two, three, four] = [
+    pool.slice(0, 9),
+    pool.slice(0, 10),
+    pool.slice(1, 10),
+    pool.slice(2, 9),
+  ]
+  t.same(changedSegments(encoded(one), encoded(two)), { gone: [], come: [pool[9]] })
+  t.same(changedSegments(encoded(two), encoded(three)), { gone: [pool[0]], come: [] })
+  t.same(changedSegments(encoded(one), encoded(four)), { gone: [pool[0], pool[1]], come: [] })
+  t.same(changedSegments(null, encoded(one)), { gone: [], come: one })
+  t.same(changedSegments(encoded(one), null), { gone: one, come: [] })
+  t.same(changedSegments(null, null), { gone: [], come: [] })
 })
 
 t.test('refuses just what cannot be decoded', async (t) => {

@@ -6,6 +6,7 @@ import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
 import {
+  changedSegments,
   decodeEntry,
   encodeEntry,
   entryKey,
@@ -256,7 +257,8 @@ export class RegisterTable {
   }
 
   #setInode(ino: number, version: Version, value: Buffer | null, before: StoredRegister): void {
-    this.#segments.refer(segmentsOf(before.value), segmentsOf(value), version)
+    const { gone, come } = changedSegments(before.value, value)
+    this.#segments.refer(gone, come, version)
     const checksum = inodeChecksum(ino, version, value)
     this.#statements.putInode.run(ino, version, value, linksOf(value), checksum)
     if (value === null) this.#folders.drop(ino)

@@ -64,11 +64,12 @@ export class SegmentTable {
 
   // -- references --------------------------------------------------------------------------------
 
-  /** A register that referred to `before` refers to `after`, from `version` on. Inside a write. */
-  refer(before: readonly Segment[], after: readonly Segment[], version: Version): void {
-    const old = new Set(before.map(({ id }) => id))
+  /** A register that referred to `gone` refers to `come`, from `version` on. Inside a write. */
+  refer(gone: readonly Segment[], come: readonly Segment[], version: Version): void {
+    if (gone.length === 0 && come.length === 0) return
+    const old = new Set(gone.map(({ id }) => id))
     const now = this.#now()
-    for (const { id, length, md5 } of after) {
+    for (const { id, length, md5 } of come) {
       if (old.delete(id)) continue
       this.#statements.refer.run(id, length, md5, now, this.#homeOf(length, md5))
       this.#met(id)

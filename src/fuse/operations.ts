@@ -409,8 +409,7 @@ function newFileOf(fields: Fields): Readonly<Record<'flags' | 'mode' | 'umask' |
 
 /** Of an extended attribute, if there is one. */
 function attributeValue(value: Buffer | null, bytesMax: number): Result {
-  if (value === null) throw noAttribute
-  return sized(value, bytesMax)
+  return value === null ? noAttribute : sized(value, bytesMax)
 }
 
 /** A value, or how long it is when no room was offered for it. */

@@ -27,7 +27,8 @@ import { Fields, parseRequest, type Request, type Unique } from './request.js'
 
 /** Some requests are not answered: the kernel does not wait. */
 export const noAnswer = Symbol('no answer')
-export type Result = Answer | typeof noAnswer
+/** A failure that comes often is returned: to throw it costs more than the answer. */
+export type Result = Answer | typeof noAnswer | DfsError
 
 /**
  * Does what a request asks for. It reads the fields before it waits for anything: their memory is used
@@ -171,7 +172,12 @@ export class Session {
     else this.#device.resume()
   }
 
-  #succeed({ opcode, ino, unique }: Request, result: Result): void {
+  #succeed(request: Request, result: Result): void {
+    if (result instanceof DfsError) {
+      this.#fail(request, result)
+      return
+    }
+    const { opcode, ino, unique } = request
     if (debugFuse.enabled) debugFuse('%s %d', nameOf(opcode), ino)
     if (result !== noAnswer) this.#device.answer(unique, result)
     giveBack(result)
@@ -238,7 +244,8 @@ export class Session {
 
 /** The memory of an answer that has been sent, or comes too late. */
 function giveBack(result: Result): void {
-  if (result !== noAnswer && 'release' in result) result.release()
+  if (result === noAnswer || result instanceof DfsError) return
+  if ('release' in result) result.release()
 }
 
 /** What the kernel offers and we want, in the two words of flags. */

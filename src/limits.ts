@@ -86,6 +86,8 @@ export const limits = {
   repairQuietMs: 300,
   /** but not longer than this. */
   repairDeferralMs: 10_000,
+  /** A repair that meets its client at work pauses between its steps, at most so long. */
+  repairPauseMsMax: 100,
   repairRetryMs: 5_000,
   repairIntervalMs: 60_000,
   /** Records, tombstones and replaced content are kept at least so long. */
@@ -192,6 +194,8 @@ export const limits = {
   /** or all of them at once when there are so many, or so large ones. */
   lateCountMax: 1024,
   lateBytesMax: 4 * MiB,
+  /** Between pages of rows, when a server looks by itself whether its index is right. */
+  checkPauseMs: 2,
   /** Registers of an account in memory, besides those on which a transaction is open. */
   recentRegistersMax: 1024,
   recentValueBytesMax: 1 * KiB,

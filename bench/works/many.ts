@@ -32,6 +32,13 @@ export function many({ manyFiles, files }: Scale): Work {
       of: Math.ceil(of / writers),
       prefix: '0-',
     })
+  /** By a mount that knows nothing, from servers that were asked just now. */
+  const again = async (site: Site, name: string, of: number): Promise<number> => {
+    const cluster = clusterOf(site)
+    await cluster.unmount()
+    await cluster.mount()
+    return lookUps(site, name, of)
+  }
   const making = (name: string, count: number): Step => ({
     title: `make ${count} files in folders of 1000`,
     unit: 's',
@@ -82,6 +89,19 @@ export function many({ manyFiles, files }: Scale): Work {
         unit: 'ms each',
         cold: true,
         run: (site) => lookUps(site, 'many', manyFiles),
+      },
+      {
+        title: 'the same by a fresh mount, what the servers have read of their disks in memory',
+        unit: 'ms each',
+        run: (site) => again(site, 'many', manyFiles),
+      },
+      {
+        title: `the same of ${few}`,
+        unit: 'ms each',
+        run: async (site) => {
+          await lookUps(site, 'few', few)
+          return again(site, 'few', few)
+        },
       },
     ],
   }

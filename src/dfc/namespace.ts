@@ -3,7 +3,7 @@
  * with preconditions on what it was derived from, tried again with fresh values when another client
  * was faster. Everything is by inode number; paths are the affair of the caller.
  */
-import { compareTimes, type Time } from '../clock.js'
+import type { Time } from '../clock.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import {
@@ -17,34 +17,26 @@ import {
   typeOf,
 } from '../wire/records.js'
 import { noVersion } from '../wire/version.js'
-import { Changes, exactly, type Plan, type Planner } from './changes.js'
+import { Changes, exactly, type Planner } from './changes.js'
 import type { Cluster } from './cluster.js'
 import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
 import type { FolderReader } from './folder-reader.js'
-import { assertHeld } from './held-segments.js'
+import {
+  type ContentTimes,
+  type HowWritten,
+  type InodeChange,
+  InodeChanges,
+} from './inode-changes.js'
 import { type Keep, KeptFiles } from './kept-files.js'
 import type { Lease } from './lease.js'
 import { assertName, type Listing, Names } from './names.js'
-import { Newborn, type NewbornFile } from './newborn.js'
+import { Newborn } from './newborn.js'
 import { type Content, emptyContent, type Node } from './node.js'
 import { NodeCache } from './node-cache.js'
-import type { PreparedSegment } from './prepared-segment.js'
 import type { Registers } from './registers.js'
 import { type Renamed, type RenameHow, Renames } from './rename.js'
 import type { Transactions } from './transaction.js'
 import { type FinishOthers, WriteBehind } from './write-behind.js'
-
-/** How a file is to be written. */
-interface Rewriting {
-  readonly inline?: PreparedSegment | undefined
-  readonly onDisk?: boolean
-  /** Throws when it must not be. */
-  readonly check?: (node: Node) => Promise<void>
-  /** Nothing is done to a file that is stored already. */
-  readonly onlyNewborn?: boolean
-  /** It may be answered before it is stored. */
-  readonly behind?: boolean
-}
 
 const attemptsMax = 12
 const never: Keep = () => false
@@ -57,6 +49,7 @@ export class Namespace {
   readonly #behind: WriteBehind
   readonly #names: Names
   readonly #changes: Changes
+  readonly #inodes: InodeChanges
   readonly #kept: KeptFiles
   readonly #renames: Renames
 
@@ -71,7 +64,7 @@ export class Namespace {
     this.#cluster = cluster
     this.#lease = lease
     this.#cache = new NodeCache(clock, () => lease.aloneSinceMs)
-    this.#newborn = new Newborn(clock, (ino) => this.#bear(ino))
+    this.#newborn = new Newborn(clock, (ino) => this.#inodes.bear(ino))
     this.#behind = new WriteBehind(
       cluster,
       registers,
@@ -82,6 +75,7 @@ export class Namespace {
     )
     this.#names = new Names(cluster, registers, lease, this.#cache, this.#newborn, this.#behind)
     this.#changes = new Changes(clock, transactions, lease, this.#cache, this.#behind)
+    this.#inodes = new InodeChanges(cluster, this.#names, this.#cache, this.#newborn, this.#changes)
     this.#kept = new KeptFiles(clock, this.#cache)
     this.#renames = new Renames(clock, this.#names, this.#cache, this.#kept)
   }
@@ -170,26 +164,8 @@ export class Namespace {
    */
   async createSoon(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
     assertName(name)
-    if (this.#lease.aloneSinceMs === undefined) return this.create(parent, name, attributes)
-    const keys = [[entryKey(parent, name)], [inodeKey(parent)]] as const
-    const node = await this.#changes.inTurn(...keys, async () => {
-      const folder = await this.#names.folderForChange(parent, false)
-      const place = this.#names.certain(parent, name)
-      if (place !== undefined && place !== null) throw new DfsError('exists')
-      // Nobody else can make the name now; what they made before would be known here.
-      if (place === undefined || this.#cache.certainNode(folder.ino) === undefined) return undefined
-      const inode = newInode(attributes, parent, this.#cluster.clock.time())
-      const id = this.#cluster.versions.next()
-      const born = {
-        ino: newIno(this.#cluster.clock, this.#cluster.random),
-        version: id,
-        inode,
-        folder: null,
-      }
-      this.#newborn.add({ parent, name, node: born })
-      this.#cache.touch(parent, id, undefined, { ino: born.ino, type: attributes.mode >> 12 })
-      return born
-    })
+    const isAlone = this.#lease.aloneSinceMs !== undefined
+    const node = isAlone ? await this.#inodes.makeNewborn(parent, name, attributes) : undefined
     return node ?? (await this.create(parent, name, attributes))
   }
 
@@ -220,7 +196,7 @@ export class Namespace {
 
   /** Resolves when what `createSoon` made under this number, if it did, is stored. */
   async store(ino: number): Promise<void> {
-    if (this.#newborn.get(ino) !== undefined) await this.#bear(ino)
+    if (this.#newborn.get(ino) !== undefined) await this.#inodes.bear(ino)
   }
 
   /** Resolves when everything that was answered is stored. Throws what keeps it from that. */
@@ -293,7 +269,7 @@ export class Namespace {
       mtime: mtime ?? now,
       ctime: now,
     })
-    return this.#rewrite(ino, change, { inline })
+    return this.#inodes.rewrite(ino, change, { inline })
   }
 
   /**
@@ -328,7 +304,7 @@ export class Namespace {
    * taken for those of a mount that died.
    */
   renewKept(everyMs: number = limits.orphanRenewalMs): Promise<void> {
-    return this.#kept.renew(everyMs, (ino) => this.#rewrite(ino, (inode) => inode))
+    return this.#kept.renew(everyMs, (ino) => this.#inodes.rewrite(ino, (inode) => inode))
   }
 
   /** Deletes an inode that no name refers to any more. */
@@ -450,13 +426,8 @@ export class Namespace {
   }
 
   /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */
-  async update(ino: number, change: (inode: Inode, now: Time) => Inode): Promise<Node> {
-    const newborn = this.#newborn.get(ino)
-    if (newborn === undefined || newborn.isOnItsWay)
-      return this.#rewrite(ino, change, { behind: true })
-    const inode = change(newborn.node.inode, this.#cluster.clock.time())
-    newborn.node = { ...newborn.node, inode }
-    return newborn.node
+  update(ino: number, change: InodeChange): Promise<Node> {
+    return this.#inodes.update(ino, change)
   }
 
   /**
@@ -469,33 +440,13 @@ export class Namespace {
     ino: number,
     base: Node,
     content: Content,
-    times: { readonly mtime: Time; readonly ctime: Time },
-    { inline, onDisk = false }: Pick<Rewriting, 'inline' | 'onDisk'> = {},
+    times: ContentTimes,
+    how?: HowWritten,
   ): Promise<Node> {
-    return this.#rewrite(
-      ino,
-      (inode) => ({
-        ...inode,
-        size: content.size,
-        segments: content.segments,
-        extents: content.extents,
-        mtime:
-          compareTimes(inode.mtime, base.inode.mtime) === 0 ||
-          compareTimes(inode.mtime, times.mtime) < 0
-            ? times.mtime
-            : inode.mtime,
-        ctime: times.ctime,
-      }),
-      { inline, onDisk, check: (node) => assertHeld(this.#cluster, node, content, inline) },
-    )
+    return this.#inodes.writeContent(ino, base, content, times, how)
   }
 
   // -- what is stored a moment later -------------------------------------------------------------
-
-  /** Stores a file that `createSoon` made, unless somebody else has done it meanwhile. */
-  async #bear(ino: number): Promise<void> {
-    await this.#rewrite(ino, (inode) => inode, { onlyNewborn: true })
-  }
 
   /** As `Changes.make`, once what these names stand for is stored. */
   async #changeStored<T>(
@@ -506,77 +457,8 @@ export class Namespace {
   ): Promise<T> {
     for (const [parent, name] of places) {
       const newborn = this.#newborn.at(parent, name)
-      if (newborn !== undefined) await this.#bear(newborn.node.ino)
+      if (newborn !== undefined) await this.#inodes.bear(newborn.node.ino)
     }
     return this.#changes.make(exclusive, shared, plan)
-  }
-
-  #rewrite(
-    ino: number,
-    change: (inode: Inode, now: Time) => Inode,
-    { inline, onDisk = false, check, onlyNewborn = false, behind = false }: Rewriting = {},
-  ): Promise<Node> {
-    const place = this.#newborn.get(ino)
-    const exclusive = place === undefined ? [] : [entryKey(place.parent, place.name)]
-    const shared = place === undefined ? [] : [inodeKey(place.parent)]
-    const done = this.#changes.make([...exclusive, inodeKey(ino)], shared, async (fresh) => {
-      const newborn = this.#newborn.get(ino)
-      if (newborn !== undefined) {
-        await check?.(newborn.node)
-        return { ...(await this.#birth(newborn, change, inline, fresh)), onDisk }
-      }
-      const node = await this.#names.nodeForChange(ino, fresh)
-      if (onlyNewborn) return { body: undefined, result: node }
-      await check?.(node)
-      const inode = change(node.inode, this.#cluster.clock.time())
-      return {
-        inline,
-        onDisk,
-        behind,
-        body: {
-          writes: [{ key: inodeKey(ino), value: encodeInode(inode) }],
-          preconditions: [exactly(node)],
-          emptyFolders: [],
-        },
-        done: (id) => this.#cache.writeNode(ino, id, inode, node.folder),
-      }
-    })
-    return done.finally(() => {
-      if (place !== undefined) place.isOnItsWay = false
-    })
-  }
-
-  /** A file that was made here is stored, with what it has got since. */
-  async #birth(
-    newborn: NewbornFile,
-    change: (inode: Inode, now: Time) => Inode,
-    inline: PreparedSegment | undefined,
-    fresh: boolean,
-  ): Promise<Plan<Node>> {
-    const { parent, name, node } = newborn
-    newborn.isOnItsWay = true
-    const inode = change(node.inode, this.#cluster.clock.time())
-    try {
-      const plan = await planCreation(
-        this.#names,
-        this.#cache,
-        { parent, name, ino: node.ino, inode },
-        inline,
-        fresh,
-      )
-      return {
-        ...plan,
-        done: (id) => {
-          this.#newborn.delete(node.ino)
-          // The folder had its entry counted when it was made here.
-          this.#cache.touch(parent, id, { ino: node.ino, type: inode.mode >> 12 }, undefined)
-          return plan.done(id)
-        },
-      }
-    } catch (error) {
-      // Another client was let in before it could be stored: the name is theirs.
-      if (fresh && isError(error, 'exists', 'notFound')) this.#newborn.delete(node.ino)
-      throw error
-    }
   }
 }

@@ -59,7 +59,7 @@ export class Acceptor {
   }
 
   counts(): { readonly registers: number; readonly undecided: number } {
-    return { registers: this.#index.registers.total(), undecided: this.#ledger.undecidedCount }
+    return { registers: this.#index.totals.now.registers, undecided: this.#ledger.undecidedCount }
   }
 
   // -- the account's beginning -------------------------------------------------------------------

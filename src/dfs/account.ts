@@ -2,7 +2,7 @@
  * One user on this server: the index with its registers, the acceptor that rules them, and the
  * pieces. Here are the verbs about pieces that need all three; connections of the user share it.
  */
-import type { Clock, Random, Timer } from '../clock.js'
+import { type Clock, type Random, sleep, type Timer } from '../clock.js'
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
@@ -22,6 +22,7 @@ import type { LateVote } from './late-votes.js'
 import { Lease } from './lease.js'
 import type { LentBytes, PieceName, PieceStore } from './piece-store.js'
 import type { AccountStorage } from './storage.js'
+import type { Pause } from './tables/pages.js'
 import type { StoredPieceRow } from './tables/pieces.js'
 import type { VoteLog } from './vote-log.js'
 
@@ -334,9 +335,9 @@ export class Account {
   }
 
   /** Files that a crash between the file and its row has left, in what the store has of pieces. */
-  async findStrays({ remove }: Request<'strays'>): Promise<Reply<'strays'>> {
-    this.index.registers.assertListed()
-    await this.index.checkSums()
+  async findStrays({ remove }: Request<'strays'>, pause?: Pause): Promise<Reply<'strays'>> {
+    await this.index.registers.assertListed(pause)
+    await this.index.checkSums(pause)
     let found = 0
     for await (const { segment, piece } of this.pieces.list()) {
       if (this.#isGivenUp) throw new DfsError('damaged')
@@ -352,7 +353,8 @@ export class Account {
 
   async #removeStrays(): Promise<void> {
     try {
-      const { found } = await this.findStrays({ remove: true })
+      const giveWay = (): Promise<void> => sleep(this.#clock, limits.checkPauseMs)
+      const { found } = await this.findStrays({ remove: true }, giveWay)
       if (found > 0) notice(`${this.user}: ${found} files of no piece were removed`)
     } catch (thrown) {
       debugDfs('%s: strays: %o', this.user, thrown)
@@ -393,7 +395,7 @@ export class Account {
     this.#applyLate()
     const space = await this.pieces.space()
     const { registers, undecided } = this.acceptor.counts()
-    const totals = this.index.pieces.totals()
+    const { pieces, pieceBytes } = this.index.totals.now
     return {
       stamp: this.acceptor.stamp(),
       state: this.acceptor.state,
@@ -402,8 +404,8 @@ export class Account {
       registers,
       undecided,
       misplaced: this.index.segments.misplacedTotal(),
-      pieces: totals.pieces,
-      pieceBytes: totals.bytes,
+      pieces,
+      pieceBytes,
       diskBytes: space.bytes,
       diskFreeBytes: space.freeBytes,
       disk: space.disk,

@@ -8,17 +8,20 @@ import { noVersion, type Version } from '../wire/version.js'
 import { storageError } from './storage-error.js'
 import { AccountDatabase } from './tables/database.js'
 import { FolderTable } from './tables/folders.js'
+import type { Pause } from './tables/pages.js'
 import { PieceTable } from './tables/pieces.js'
 import { RecordTable } from './tables/records.js'
 import { RegisterTable } from './tables/registers.js'
 import { SegmentTable } from './tables/segments.js'
 import { StateTable } from './tables/state.js'
+import { Totals } from './tables/totals.js'
 
 /** Does not jump when the clock of the machine is set: what is an hour old is not a day old then. */
 const steadyNow = (): number => performance.timeOrigin + performance.now()
 
 export class AccountIndex {
   readonly state: StateTable
+  readonly totals: Totals
   readonly registers: RegisterTable
   readonly folders: FolderTable
   readonly records: RecordTable
@@ -35,11 +38,12 @@ export class AccountIndex {
     this.#db = new AccountDatabase(path)
     try {
       this.state = new StateTable(this.#db)
+      this.totals = new Totals(this.#db, this.state)
       this.folders = new FolderTable(this.#db)
       this.records = new RecordTable(this.#db)
       this.segments = new SegmentTable(this.#db, this.state, position, () => this.now())
-      this.pieces = new PieceTable(this.#db, this.segments)
-      this.registers = new RegisterTable(this.#db, this.folders, this.segments)
+      this.pieces = new PieceTable(this.#db, this.segments, this.totals)
+      this.registers = new RegisterTable(this.#db, this.folders, this.segments, this.totals)
     } catch (thrown) {
       this.#db.close()
       throw thrown
@@ -135,9 +139,9 @@ export class AccountIndex {
    * Looks, a little at a time, whether what is summed up of segments fits the inodes that refer to them
    * and the pieces that are here, and sums it up anew where it does not.
    */
-  async checkSums(): Promise<void> {
+  async checkSums(pause?: Pause): Promise<void> {
     const { registers, segments } = this
-    if ((await registers.areReferencesRight()) && (await segments.areSumsRight())) return
+    if ((await registers.areReferencesRight(pause)) && (await segments.areSumsRight(pause))) return
     notice('what an index says of its segments has rotted: it is summed up anew')
     this.group(() =>
       this.#db.write(() => {

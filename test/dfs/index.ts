@@ -107,3 +107,41 @@ t.test('an index of version 2, which counted pieces, is converted', async (t) =>
   index.pieces.add(segment.id, 2, 2, [0], Buffer.from('ab'))
   t.same(misplaced(t, index), [])
 })
+
+t.test('how much there is outlasts the process without being counted again', async (t) => {
+  const path = join(t.testdir(), 'index.db')
+  const open = (): AccountIndex => AccountIndex.open(path)
+  const fillOne = (index: AccountIndex, ino: number): void =>
+    index.group(() => {
+      index.registers.set(inodeKey(ino), at(ino), sampleInode())
+      index.pieces.add(ino.toString(16).padStart(32, '0'), 1, 100, [7], Buffer.alloc(100))
+    })
+  const first = open()
+  t.same(first.totals.now, { registers: 0, pieces: 0, pieceBytes: 0 })
+  for (let ino = 2; ino < 12; ino += 1) fillOne(first, ino)
+  const all = { registers: 10, pieces: 10, pieceBytes: 1000 }
+  t.same(first.totals.now, all)
+  t.throws(() =>
+    first.group(() => {
+      fillOne(first, 12)
+      throw new Error('the disk is full')
+    }),
+  )
+  t.same(first.totals.now, all)
+  first.close()
+
+  const again = open()
+  t.same(again.totals.now, all)
+  fillOne(again, 12)
+  again.group(() => again.registers.set(inodeKey(12), at(13), null))
+  t.same(again.totals.now, { registers: 10, pieces: 11, pieceBytes: 1100 })
+  again.close()
+
+  // An index of an older program does not say it.
+  const raw = new Database(path)
+  raw.exec("DELETE FROM state WHERE name = 'totals'")
+  raw.close()
+  const counted = open()
+  t.same(counted.totals.now, { registers: 10, pieces: 11, pieceBytes: 1100 })
+  counted.close()
+})

@@ -172,17 +172,40 @@ t.test('what all had up to the floor and one has no more is brought back there',
 t.test(
   'a register that is not listed where it should be makes the index one to set aside',
   async (t) => {
-    const one = account(t)
-    one.index.registers.assertListed()
-    // As if the entry of the index had gone.
-    const indexAs = (sql: string): string => `
+    for (const [name, whole, never] of [
+      ['inodes_version', 'CREATE INDEX inodes_version ON inodes (version)', 'ino < 0'],
+      ['entries_version', 'CREATE INDEX entries_version ON entries (version)', 'parent < 0'],
+    ] as const) {
+      await t.test(name, async (t) => {
+        const one = account(t)
+        await one.index.registers.assertListed()
+        // As if the entries of the index had gone.
+        const indexAs = (sql: string): string => `
     PRAGMA writable_schema = ON;
-    UPDATE sqlite_schema SET sql = '${sql}' WHERE name = 'inodes_version';`
-    const whole = 'CREATE INDEX inodes_version ON inodes (version)'
-    one.rot(indexAs(`${whole} WHERE ino < 0`), 'REINDEX inodes_version', indexAs(whole))
-    t.throws(() => one.index.registers.assertListed(), { code: 'damaged' })
+    UPDATE sqlite_schema SET sql = '${sql}' WHERE name = '${name}';`
+        one.rot(indexAs(`${whole} WHERE ${never}`), `REINDEX ${name}`, indexAs(whole))
+        await t.rejects(one.index.registers.assertListed(), { code: 'damaged' })
+      })
+    }
   },
 )
+
+t.test('more registers than one page are found listed, also between changes', async (t) => {
+  const index = AccountIndex.open(':memory:')
+  for (let ino = 2; ino < 400; ino += 1) {
+    const version = at(ino)
+    index.registers.set(entryKey(1, `f${ino}`), version, encodeEntry({ ino, type: 8 }))
+    index.registers.set(inodeKey(ino), version, sampleInode())
+  }
+  let pauses = 0
+  await index.registers.assertListed(async () => {
+    pauses += 1
+    const ino = 1000 - pauses
+    index.registers.set(inodeKey(ino), at(ino), sampleInode())
+    index.registers.set(entryKey(1, `f${500 - 2 * pauses}`), at(ino), null)
+  })
+  t.ok(pauses >= 6, `${pauses} pauses`)
+})
 
 t.test('a rotten transaction or state makes the index one that is not believed', async (t) => {
   const one = account(t)

@@ -30,25 +30,34 @@ type Position = Omit<Place, 'checksum'>
 
 type Latest = Map<Key, { version: Version; holders: number[] }>
 
+export interface HowCompared {
+  /** Registers that one digest tells of. */
+  readonly pageEntries?: number
+  /** Waited for after each of them, which took so long. */
+  readonly giveWay?: ((tookMs: number) => Promise<void>) | undefined
+}
+
 /**
- * The differences between `servers` in what is newer than `floor`. Digests tell where there are none,
- * `pageEntries` registers at a time.
+ * The differences between `servers` in what is newer than `floor`. Digests tell where there are none, some
+ * registers at a time.
  */
 export async function differences(
   cluster: Cluster,
   servers: readonly number[],
   floor: Version,
-  pageEntries: number = limits.surveyEntriesAtOnce,
+  { pageEntries = limits.surveyEntriesAtOnce, giveWay }: HowCompared = {},
 ): Promise<Difference[]> {
   const latest: Latest = new Map()
   // Behind every key of the floor's own version.
   for (let from: Position | undefined = { version: floor, key: '\uffff' }; from !== undefined; ) {
     const { version: afterVersion, key: afterKey } = from
     const fields = { afterVersion, afterKey, limit: pageEntries }
+    const startMs = cluster.clock.monotonic()
     const digests = await askEach(cluster, servers, 'changesDigest', () => fields)
     const to = endOf(digests)
     if (!areSame(digests)) await compare(cluster, servers, from, to, latest)
     from = to
+    if (from !== undefined) await giveWay?.(cluster.clock.monotonic() - startMs)
   }
   return [...latest]
     .filter(([, { holders }]) => holders.length < servers.length)

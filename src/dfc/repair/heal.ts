@@ -10,7 +10,7 @@ import { noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
 import { askEach, askOne } from './ask-voters.js'
-import { differences } from './differences.js'
+import { differences, type HowCompared } from './differences.js'
 import { fillServer } from './fill.js'
 import { installDifferences } from './install.js'
 import { collectOrphans, type OrphanCollector } from './orphans.js'
@@ -61,6 +61,8 @@ export interface HealOptions {
   readonly orphanAgeMs: number
   /** Looks at all there is instead of at what a server can have missed. */
   readonly thorough: boolean
+  /** Waited for between pages of the comparison, of which the last took so long. */
+  readonly giveWay?: HowCompared['giveWay']
   readonly progress?: (progress: HealProgress) => void
 }
 
@@ -71,7 +73,7 @@ export async function heal(
   recovery: Recovery,
   { progress = () => {}, ...options }: HealOptions,
 ): Promise<HealReport> {
-  const { patienceMs, sweepAgeMs, orphanAgeMs, thorough } = options
+  const { patienceMs, sweepAgeMs, orphanAgeMs, thorough, giveWay } = options
   const { cluster } = mover
   const filledServers: number[] = []
   let failure: DfsError | undefined
@@ -109,7 +111,9 @@ export async function heal(
     servers.length === limits.serverCount
       ? await unlessItFails(beginSweep(cluster, recovery, statuses, sweepAgeMs), undefined)
       : undefined
-  const everything = await differences(cluster, servers, thorough ? noVersion : floor)
+  const everything = await differences(cluster, servers, thorough ? noVersion : floor, {
+    giveWay,
+  })
   const lostHere = everything.filter(({ version }) => version <= floor)
   const restored = rotten.restored + (await restoreLost(cluster, recovery, lostHere))
   const later = everything.filter(({ version }) => version > floor)

@@ -3,7 +3,7 @@
  * again from time to time, when its client is not busy, and puts right what readers found rotten. One
  * line when a repair that has something to do begins to matter, and one when it ends.
  */
-import { randomBelow, type Timer } from '../../clock.js'
+import { randomBelow, sleep, type Timer } from '../../clock.js'
 import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
@@ -130,8 +130,7 @@ export class Keeper {
 
   #begin(): void {
     const { clock } = this.#mover.cluster
-    const isBusy = this.#settlement.quietMs < limits.repairQuietMs
-    if (isBusy && clock.monotonic() < this.#latestMs) {
+    if (this.#isBusy && clock.monotonic() < this.#latestMs) {
       this.#timer = clock.after(limits.repairQuietMs, () => this.#begin())
       return
     }
@@ -142,7 +141,7 @@ export class Keeper {
   async #round(): Promise<void> {
     try {
       await this.#renew()
-      const report = await this.heal()
+      const report = await this.heal({ giveWay: (tookMs) => this.#giveWay(tookMs) })
       this.#tell(report)
       // A server that is away says so itself when it comes back.
       const isWhole = this.#mover.cluster.voters.length === limits.serverCount
@@ -152,6 +151,16 @@ export class Keeper {
       this.#schedule(limits.repairRetryMs)
     }
     this.#schedule(limits.repairIntervalMs, limits.repairDeferralMs)
+  }
+
+  /** A repair that nobody asked for takes a third of the servers' time while its client is busy. */
+  async #giveWay(tookMs: number): Promise<void> {
+    if (!this.#isBusy) return
+    await sleep(this.#mover.cluster.clock, Math.min(2 * tookMs, limits.repairPauseMsMax))
+  }
+
+  get #isBusy(): boolean {
+    return this.#settlement.quietMs < limits.repairQuietMs
   }
 
   #tell(report: HealReport): void {

@@ -17,6 +17,7 @@ export class AccountDatabase {
   readonly #commit: Database.Statement
   readonly #rollback: Database.Statement
   readonly #onRollback: (() => void)[] = []
+  readonly #beforeCommit: (() => void)[] = []
   readonly #onCommit: (() => void)[] = []
   readonly #onEnd: (() => void)[] = []
   #depth = 0
@@ -79,6 +80,7 @@ export class AccountDatabase {
       const result = work()
       if (this.#failure !== undefined) throw this.#failure
       if (this.#isChanged && !leaveOpen) {
+        for (const change of this.#beforeCommit) change()
         this.#commit.run()
         this.#disk?.wrote()
       }
@@ -135,12 +137,17 @@ export class AccountDatabase {
     this.#onRollback.push(undo)
   }
 
+  /** Calls `change` before a group is stored: what it changes is stored with it. */
+  beforeCommit(change: () => void): void {
+    this.#beforeCommit.push(change)
+  }
+
   /** Calls `note` whenever a group was stored. */
   onCommit(note: () => void): void {
     this.#onCommit.push(note)
   }
 
-  /** Calls `note` whenever a group was stored or left open, after that. What it throws undoes the group. */
+  /** Calls `note` after that, also when it was left open. What it throws is thrown to whoever ran the group. */
   onEnd(note: () => void): void {
     this.#onEnd.push(note)
   }

@@ -3,4 +3,7 @@ import { promisify } from 'node:util'
 
 /** Inodes may be large: so many are read before their size is looked at. */
 export const rowsAtOnce = 128
-export const nextTurn = promisify(setImmediate)
+
+/** What is waited for between two pages. */
+export type Pause = () => Promise<unknown>
+export const nextTurn: Pause = promisify(setImmediate)

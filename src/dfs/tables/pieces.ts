@@ -1,6 +1,7 @@
 /** The pieces that are here, and the bytes of the small ones. */
 import type { AccountDatabase } from './database.js'
 import type { SegmentTable } from './segments.js'
+import type { Totals } from './totals.js'
 
 export interface StoredPieceRow {
   /** In bytes. */
@@ -10,34 +11,19 @@ export interface StoredPieceRow {
   readonly content: number | null
 }
 
-export interface PieceTotals {
-  readonly pieces: number
-  readonly bytes: number
-}
-
 const none = Buffer.alloc(0)
 
 export class PieceTable {
   readonly #db: AccountDatabase
   readonly #segments: SegmentTable
   readonly #statements
-  /** Counted when the index opens and kept with every change. */
-  #totals: PieceTotals
-  /** As the last group left them. */
-  #storedTotals: PieceTotals
+  readonly #totals: Totals
 
-  constructor(db: AccountDatabase, segments: SegmentTable) {
+  constructor(db: AccountDatabase, segments: SegmentTable, totals: Totals) {
     this.#db = db
     this.#segments = segments
+    this.#totals = totals
     this.#statements = prepare(db)
-    this.#totals = this.#statements.totals.get() as PieceTotals
-    this.#storedTotals = this.#totals
-    db.onCommit(() => {
-      this.#storedTotals = this.#totals
-    })
-    db.onRollback(() => {
-      this.#totals = this.#storedTotals
-    })
   }
 
   /**
@@ -120,15 +106,8 @@ export class PieceTable {
     })
   }
 
-  totals(): PieceTotals {
-    return this.#totals
-  }
-
-  #count(pieces: number, bytes: number): void {
-    this.#totals = {
-      pieces: this.#totals.pieces + pieces,
-      bytes: this.#totals.bytes + bytes,
-    }
+  #count(pieces: number, pieceBytes: number): void {
+    this.#totals.add({ pieces, pieceBytes })
   }
 }
 
@@ -149,6 +128,5 @@ function prepare(db: AccountDatabase) {
     getContent: db.prepare('SELECT bytes FROM contents WHERE id = ?'),
     putContent: db.prepare('INSERT INTO contents (bytes) VALUES (?)'),
     dropContent: db.prepare('DELETE FROM contents WHERE id = ?'),
-    totals: db.prepare('SELECT count(*) AS pieces, coalesce(sum(length), 0) AS bytes FROM pieces'),
   }
 }

@@ -31,8 +31,9 @@ import {
 import { type ChangedRegister, ChangedRegisters } from './changed-registers.js'
 import type { AccountDatabase } from './database.js'
 import type { FolderTable } from './folders.js'
-import { nextTurn, rowsAtOnce } from './pages.js'
+import { nextTurn, type Pause, rowsAtOnce } from './pages.js'
 import type { Reference, SegmentTable } from './segments.js'
+import type { Totals } from './totals.js'
 
 interface CheckedRegister extends StoredRegister {
   readonly checksum: number | null
@@ -59,6 +60,8 @@ interface ListedRow {
 }
 
 type NumberedInodeRow = InodeRow & { readonly ino: number }
+type IndexedInodeRow = { readonly ino: number; readonly isListed: number }
+type IndexedEntryRow = { readonly parent: number; readonly name: string; readonly isListed: number }
 
 const never: CheckedRegister = { version: noVersion, value: null, checksum: null }
 
@@ -73,34 +76,21 @@ export class RegisterTable {
   readonly #recent = new RecentRegisters()
   /** A register was restored whose old value is not known: references may be counted too high. */
   #mayMiscount = false
-  /** Live ones, counted when the index opens and kept with every change. */
-  #total: number
-  /** As the last group left it. */
-  #storedTotal: number
+  readonly #totals: Totals
 
-  constructor(db: AccountDatabase, folders: FolderTable, segments: SegmentTable) {
+  constructor(db: AccountDatabase, folders: FolderTable, segments: SegmentTable, totals: Totals) {
     this.#db = db
     this.#folders = folders
     this.#segments = segments
+    this.#totals = totals
     this.#statements = prepare(db)
     this.#changed = new ChangedRegisters(db)
-    this.#total = this.#statements.total.get() as number
-    this.#storedTotal = this.#total
-    db.onCommit(() => {
-      this.#storedTotal = this.#total
-    })
     db.onRollback(() => {
-      this.#total = this.#storedTotal
       this.#recent.clear()
     })
   }
 
   // -- finding -----------------------------------------------------------------------------------
-
-  /** Live registers: inodes and entries. */
-  total(): number {
-    return this.#total
-  }
 
   /** Throws `corrupt` when it has rotted: then nobody here knows even its version. */
   get(key: Key): StoredRegister {
@@ -262,7 +252,7 @@ export class RegisterTable {
     const checksum = inodeChecksum(ino, version, value)
     this.#statements.putInode.run(ino, version, value, linksOf(value), checksum)
     if (value === null) this.#folders.drop(ino)
-    this.#total += Number(value !== null) - Number(before.value !== null)
+    this.#totals.add({ registers: Number(value !== null) - Number(before.value !== null) })
   }
 
   #setEntry(
@@ -278,7 +268,7 @@ export class RegisterTable {
     const checksum = entryChecksum(parent, name, { version, ino, type })
     this.#statements.putEntry.run(parent, name, version, ino, type, checksum)
     this.#folders.touch(parent, version, was, entry)
-    this.#total += Number(entry !== undefined) - Number(was !== undefined)
+    this.#totals.add({ registers: Number(entry !== undefined) - Number(was !== undefined) })
   }
 
   /**
@@ -296,7 +286,7 @@ export class RegisterTable {
       if (parsed.kind === 'entry') this.#folders.sumUp(parsed.parent)
       else this.#mayMiscount = true
       if (this.#mayMiscount && this.#rotten.size === 0) this.sumUpReferences(version)
-      this.#total = this.#statements.total.get() as number
+      this.#totals.countAgain()
     })
   }
 
@@ -330,7 +320,7 @@ export class RegisterTable {
   }
 
   /** Whether the segments are known that the inodes refer to, looked at a little at a time. */
-  async areReferencesRight(): Promise<boolean> {
+  async areReferencesRight(pause: Pause = nextTurn): Promise<boolean> {
     for (let after = -1; ; ) {
       const rows = this.#statements.inodesAfter.all(after, rowsAtOnce) as NumberedInodeRow[]
       for (const row of rows) {
@@ -340,16 +330,29 @@ export class RegisterTable {
       }
       after = rows.at(-1)?.ino ?? after
       if (rows.length < rowsAtOnce) return true
-      await nextTurn()
+      await pause()
     }
   }
 
-  /** Throws `damaged` when a register would not be found by its version. */
-  assertListed(): void {
-    const { inodesByRow, inodesByVersion, entriesByRow, entriesByVersion } = this.#statements
-    const isListed =
-      inodesByRow.get() === inodesByVersion.get() && entriesByRow.get() === entriesByVersion.get()
-    if (!isListed) rottenRow('an index')
+  /** Throws `damaged` when a register would not be found by its version, looked at a little at a time. */
+  async assertListed(pause: Pause = nextTurn): Promise<void> {
+    const { inodesListed, entriesListed } = this.#statements
+    for (let after = -1; ; ) {
+      const rows = inodesListed.all(after, rowsAtOnce) as IndexedInodeRow[]
+      if (rows.some(({ isListed }) => isListed === 0)) rottenRow('an index')
+      after = rows.at(-1)?.ino ?? after
+      if (rows.length < rowsAtOnce) break
+      await pause()
+    }
+    for (let [parent, name] = [-1, '']; ; ) {
+      const rows = entriesListed.all(parent, name, rowsAtOnce) as IndexedEntryRow[]
+      if (rows.some(({ isListed }) => isListed === 0)) rottenRow('an index')
+      const last = rows.at(-1)
+      if (last === undefined || rows.length < rowsAtOnce) return
+      parent = last.parent
+      name = last.name
+      await pause()
+    }
   }
 }
 
@@ -375,14 +378,11 @@ function prepare(db: AccountDatabase) {
     orphans: db
       .prepare('SELECT ino FROM inodes WHERE links = 0 AND version < ? ORDER BY version LIMIT ?')
       .pluck(),
-    inodesByRow: db
-      .prepare('SELECT coalesce(sum(ino & 4294967295), 0) FROM inodes NOT INDEXED')
-      .pluck(),
-    inodesByVersion: db
-      .prepare(`
-        SELECT coalesce(sum(ino & 4294967295), 0) FROM inodes INDEXED BY inodes_version
-        WHERE version > ''`)
-      .pluck(),
+    inodesListed: db.prepare(`
+      SELECT ino, EXISTS (
+        SELECT 1 FROM inodes l INDEXED BY inodes_version
+        WHERE l.version = i.version AND l.ino = i.ino) AS isListed
+      FROM inodes i NOT INDEXED WHERE ino > ? ORDER BY ino LIMIT ?`),
     getEntry: db.prepare(
       'SELECT version, ino, type, checksum FROM entries WHERE parent = ? AND name = ?',
     ),
@@ -396,16 +396,12 @@ function prepare(db: AccountDatabase) {
     liveNames: db
       .prepare('SELECT name FROM entries WHERE parent = ? AND ino IS NOT NULL LIMIT ?')
       .pluck(),
-    entriesByRow: db.prepare('SELECT count(*) FROM entries NOT INDEXED').pluck(),
-    entriesByVersion: db
-      .prepare("SELECT count(*) FROM entries INDEXED BY entries_version WHERE version > ''")
-      .pluck(),
+    entriesListed: db.prepare(`
+      SELECT parent, name, EXISTS (
+        SELECT 1 FROM entries l INDEXED BY entries_version
+        WHERE l.version = e.version AND l.parent = e.parent AND l.name = e.name) AS isListed
+      FROM entries e NOT INDEXED WHERE (parent, name) > (?, ?) ORDER BY parent, name LIMIT ?`),
     dropDeadInodes: db.prepare('DELETE FROM inodes WHERE value IS NULL AND version <= ?'),
     dropDeadEntries: db.prepare('DELETE FROM entries WHERE ino IS NULL AND version <= ?'),
-    total: db
-      .prepare(`
-        SELECT (SELECT count(*) FROM inodes WHERE value IS NOT NULL) +
-          (SELECT count(*) FROM entries WHERE ino IS NOT NULL)`)
-      .pluck(),
   }
 }

@@ -7,7 +7,7 @@ import { homeMask, maskOf } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import { noVersion, type Version } from '../../wire/version.js'
 import type { AccountDatabase } from './database.js'
-import { nextTurn, rowsAtOnce } from './pages.js'
+import { nextTurn, type Pause, rowsAtOnce } from './pages.js'
 import { heldSum } from './schema.js'
 import type { StateTable } from './state.js'
 
@@ -123,7 +123,7 @@ export class SegmentTable {
   }
 
   /** Whether what is summed up of pieces is right, looked at a little at a time. */
-  async areSumsRight(): Promise<boolean> {
+  async areSumsRight(pause: Pause = nextTurn): Promise<boolean> {
     for (let after = ''; ; ) {
       const rows = this.#statements.summedUp.all(after, rowsAtOnce) as SummedUpRow[]
       const isRight = ({ refs, length, md5, home, isHeldRight }: SummedUpRow): boolean =>
@@ -131,7 +131,7 @@ export class SegmentTable {
       if (!rows.every(isRight)) return false
       after = rows.at(-1)?.segment ?? after
       if (rows.length < rowsAtOnce) return true
-      await nextTurn()
+      await pause()
     }
   }
 

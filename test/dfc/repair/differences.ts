@@ -44,7 +44,7 @@ t.test('finds the same differences whatever the pages are', async (t) => {
   const check = async (what: string): Promise<number> => {
     const wanted = await expected(client, noVersion)
     for (const page of [1, 2, 3, 5, 8, 30, 4096]) {
-      const found = sorted(await differences(cluster, servers, noVersion, page))
+      const found = sorted(await differences(cluster, servers, noVersion, { pageEntries: page }))
       t.same(found, wanted, `${what}, pages of ${page}`)
     }
     return wanted.length

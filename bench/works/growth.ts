@@ -14,6 +14,16 @@ const folderOf = ({ shared }: Site, size: number): string => join(shared, String
 
 export function growth({ files, rounds }: Scale): Work {
   const each = { task: 'create', count: files, bytes: 4096 } as const
+  const together =
+    (prefix: string) =>
+    async ({ folder }: Site): Promise<number> => {
+      const all = Array.from({ length: writers }, (_, index) =>
+        work({ ...each, path: folder, prefix: `${prefix}-${index}-` }),
+      )
+      const outcomes = await Promise.all(all)
+      const done = outcomes.reduce((sum, outcome) => sum + outcome.done, 0)
+      return milliseconds(Math.max(...outcomes.map(({ seconds }) => seconds))) / done
+    }
   return {
     name: 'growth',
     rounds,
@@ -40,6 +50,16 @@ export function growth({ files, rounds }: Scale): Work {
           return ms
         },
       },
+      {
+        title: `create ${files} files by each of ${writers} at once, per file`,
+        unit: 'ms each',
+        run: together('early'),
+      },
+      {
+        title: 'by one again',
+        unit: 'ms each',
+        run: ({ folder }) => msEach({ ...each, path: folder, prefix: 'again-' }),
+      },
       ...sizes.map((size) => ({
         title: `ls -l of ${size} entries, cold, per entry`,
         unit: 'ms each' as const,
@@ -48,16 +68,9 @@ export function growth({ files, rounds }: Scale): Work {
           milliseconds(await time('ls', '-l', folderOf(site, size))) / size,
       })),
       {
-        title: `create ${files} files by each of ${writers} at once, per file`,
+        title: 'the same by a mount that has just begun to repair, per file',
         unit: 'ms each',
-        run: async ({ folder }) => {
-          const all = Array.from({ length: writers }, (_, index) =>
-            work({ ...each, path: folder, prefix: `writer-${index}-` }),
-          )
-          const outcomes = await Promise.all(all)
-          const done = outcomes.reduce((sum, outcome) => sum + outcome.done, 0)
-          return milliseconds(Math.max(...outcomes.map(({ seconds }) => seconds))) / done
-        },
+        run: together('late'),
       },
     ],
   }

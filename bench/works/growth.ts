@@ -68,7 +68,7 @@ export function growth({ files, rounds }: Scale): Work {
           milliseconds(await time('ls', '-l', folderOf(site, size))) / size,
       })),
       {
-        title: 'the same by a mount that has just begun to repair, per file',
+        title: `create ${files} by each of ${writers} in a mount that begins to repair, per file`,
         unit: 'ms each',
         run: together('late'),
       },

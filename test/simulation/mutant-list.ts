@@ -343,10 +343,4 @@ export const mutants: readonly Mutant[] = [
     'if (!this.#writes.has(key)) this.#writes.set(key, value);',
     'leases',
   ),
-  mutant(
-    'a part of the late votes is stored, and the log of all of them goes',
-    'dfs/late-votes.js',
-    'if (this.#applied.isAll) {',
-    'if (true) {',
-  ),
 ]

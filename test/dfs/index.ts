@@ -135,7 +135,12 @@ t.test('how much there is outlasts the process without being counted again', asy
   fillOne(again, 12)
   again.group(() => again.registers.set(inodeKey(12), at(13), null))
   t.same(again.totals.now, { registers: 10, pieces: 11, pieceBytes: 1100 })
+  // Something else than there is, to see that it is taken from there.
+  again.state.set('totals', '1 2 3')
   again.close()
+  const told = open()
+  t.same(told.totals.now, { registers: 1, pieces: 2, pieceBytes: 3 })
+  told.close()
 
   // An index of an older program does not say it.
   const raw = new Database(path)

@@ -73,6 +73,23 @@ t.test('finds the same differences whatever the pages are', async (t) => {
   await decided()
   await without(0, () => putFile(client, 'last', Buffer.alloc(30)))
   t.ok((await check('now another one has')) > 0)
+
+  const waits: number[] = []
+  let isWaiting = false
+  const { request } = cluster
+  cluster.request = (...asked) => {
+    t.notOk(isWaiting, 'nobody is asked while it gives way')
+    return request.apply(cluster, asked as never) as never
+  }
+  const giveWay = async (tookMs: number): Promise<void> => {
+    isWaiting = true
+    waits.push(tookMs)
+    await sleep(systemClock, 5)
+    isWaiting = false
+  }
+  await differences(cluster, servers, noVersion, { pageEntries: 8, giveWay })
+  t.ok(waits.length >= 3, `${waits.length} pauses`)
+  t.ok(waits.every((tookMs) => tookMs > 0))
   await client.keeper.heal(healNow)
   t.equal(await check('it is repaired'), 0)
 })

@@ -36,13 +36,17 @@ export interface Random {
  * clock supplies the fraction and is set anew whenever the two differ by a millisecond.
  */
 let fineOffsetMs = Date.now() - performance.now()
+let saidMs = 0
 
 function preciseNow(): number {
   const coarse = Date.now()
   const fine = performance.now() + fineOffsetMs
-  if (fine >= coarse && fine < coarse + 1) return fine
-  fineOffsetMs = coarse - performance.now()
-  return coarse
+  const isNear = fine >= coarse && fine < coarse + 1
+  if (!isNear) fineOffsetMs = coarse - performance.now()
+  const now = isNear ? fine : coarse
+  // Set anew it is behind what was said of the same millisecond: a file would be older after a change than before.
+  if (now > saidMs || saidMs - now >= 1) saidMs = now
+  return saidMs
 }
 
 export const systemClock: Clock = {

@@ -154,6 +154,10 @@ export const limits = {
   kernelCacheMs: 1_000,
   /** What the mount remembers of what it told the kernel: files. */
   kernelCacheEntriesMax: 20_000,
+  /** For how long a program may be on its way by a name that the kernel believed when it began. */
+  nameBelievedMs: 6_000,
+  /** Of one inode, that are looked up when it is opened; with more the kernel looks for them itself. */
+  namesToldMax: 8,
   handlesMax: 65_536,
   /** Folders of which the latest page is remembered, and small files fetched ahead in them. */
   siblingFoldersMax: 4,
@@ -248,6 +252,7 @@ assert(
 assert(limits.registerValueBytesMax + limits.keyBytesMax < limits.frameHeaderBytesMax)
 assert(limits.extentsMax * 64 + limits.attributesBytesMax <= limits.registerValueBytesMax)
 assert(limits.nameBytesMax + 32 <= limits.keyBytesMax)
+assert(limits.kernelCacheMs * 2 < limits.nameBelievedMs, 'a walk takes its time as well')
 assert(limits.listBytesMax < limits.frameHeaderBytesMax)
 assert(limits.segmentBytesMax % limits.draftChunkBytes === 0)
 assert(

@@ -110,12 +110,8 @@ export class InodeChanges {
         size: content.size,
         segments: content.segments,
         extents: content.extents,
-        mtime:
-          compareTimes(inode.mtime, base.inode.mtime) === 0 ||
-          compareTimes(inode.mtime, times.mtime) < 0
-            ? times.mtime
-            : inode.mtime,
-        ctime: times.ctime,
+        mtime: timeAfter(inode.mtime, base.inode.mtime, times.mtime),
+        ctime: timeAfter(inode.ctime, base.inode.ctime, times.ctime),
       }),
       { inline, onDisk, check: (node) => assertHeld(this.#cluster, node, content, inline) },
     )
@@ -190,4 +186,10 @@ export class InodeChanges {
       throw error
     }
   }
+}
+
+/** Of a file that was written to at `written`: its own if that is newer and not what was there `before`. */
+function timeAfter(latest: Time, before: Time, written: Time): Time {
+  const isNewer = compareTimes(latest, before) !== 0 && compareTimes(latest, written) >= 0
+  return isNewer ? latest : written
 }

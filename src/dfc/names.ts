@@ -96,25 +96,57 @@ export class Names {
     for (const name of names) assertName(name)
     if (names.length === 0) return this.node(rootIno, true)
     await this.#newborn.settle()
+    const { nodes, isMissing } = await this.#askAlong(rootIno, names)
+    const last = nodes.at(-1)
+    if (last === undefined || isMissing) throw new DfsError('notFound')
+    if (nodes.length < names.length) throw new DfsError('notDirectory')
+    return last
+  }
+
+  /**
+   * What `names` lead to now, one below the other, from the folder `from` on and as far as they are there: asks
+   * one question at most, and none where all of it is certain.
+   */
+  async follow(from: number, names: readonly string[]): Promise<readonly Node[]> {
+    for (const name of names) assertName(name)
+    const certain = this.#certainAlong(from, names)
+    if (certain !== undefined) return certain
+    // What cannot be stored now is tried again by whoever waits for it.
+    await this.#newborn.settle().catch(() => undefined)
+    return (await this.#askAlong(from, names)).nodes
+  }
+
+  #certainAlong(from: number, names: readonly string[]): readonly Node[] | undefined {
+    const nodes: Node[] = []
+    for (const name of names) {
+      const node = this.certain(nodes.at(-1)?.ino ?? from, name)
+      if (node === undefined) return undefined
+      if (node === null) break
+      nodes.push(node)
+    }
+    return nodes
+  }
+
+  async #askAlong(
+    from: number,
+    names: readonly string[],
+  ): Promise<{ readonly nodes: readonly Node[]; readonly isMissing: boolean }> {
     const nodes: Node[] = []
     for (let at = 0; at < names.length; at += limits.lookupNamesMax) {
-      const parent = nodes.at(-1)?.ino ?? rootIno
+      const parent = nodes.at(-1)?.ino ?? from
       const some = names.slice(at, at + limits.lookupNamesMax)
       const [askedMs, steps] = await this.#ask((registers) => registers.lookup(parent, some))
       for (const [depth, step] of steps.entries()) {
-        const folder = nodes.at(-1)?.ino ?? rootIno
+        const folder = nodes.at(-1)?.ino ?? from
         const node = this.#cache.asOf(askedMs, () =>
           this.#cache.noteStep(folder, some[depth] ?? '', step.entry, step.inode),
         )
-        if (node === undefined) throw new DfsError('notFound')
+        if (node === undefined) return { nodes, isMissing: true }
         nodes.push(node)
       }
       if (nodes.length < Math.min(at + some.length, names.length)) break
     }
-    const last = nodes.at(-1)
-    if (last === undefined) throw new DfsError('notFound')
-    if (nodes.length < names.length) throw new DfsError('notDirectory')
-    return last
+    return { nodes, isMissing: false }
   }
 
   /**
@@ -133,6 +165,11 @@ export class Names {
     const node = register && this.#cache.asOf(askedMs, () => this.#cache.noteNode(ino, register))
     if (node === undefined) throw new DfsError('stale')
     return node
+  }
+
+  /** The newest that is known of the inode, however long ago it was seen. */
+  latest(ino: number): Node | undefined {
+    return this.#newborn.get(ino)?.node ?? this.#cache.anyNode(ino)
   }
 
   /** The node if it is in the cache and within its time to live. */

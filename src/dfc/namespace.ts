@@ -87,6 +87,11 @@ export class Namespace {
 
   // -- reading: see names.ts ---------------------------------------------------------------------
 
+  /** Since when nobody else can have changed anything, on the monotonic clock; undefined when somebody can. */
+  get aloneSinceMs(): number | undefined {
+    return this.#lease.aloneSinceMs
+  }
+
   /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */
   absentForMs(parent: number, name: string): number {
     return this.#names.absentForMs(parent, name)
@@ -121,11 +126,24 @@ export class Namespace {
   }
 
   /**
+   * What `names` lead to now, one below the other, from the folder `from` on and as far as they are there: asks
+   * one question at most, and none where all of it is certain.
+   */
+  follow(from: number, names: readonly string[]): Promise<readonly Node[]> {
+    return this.#names.follow(from, names)
+  }
+
+  /**
    * The inode: from the cache for up to `cacheLifeMs`, with `fresh` only where it cannot have changed.
    * Throws `stale` when gone.
    */
   node(ino: number, fresh = false): Promise<Node> {
     return this.#names.node(ino, fresh)
+  }
+
+  /** The newest that is known of the inode, however long ago it was seen. */
+  latest(ino: number): Node | undefined {
+    return this.#names.latest(ino)
   }
 
   /** The node if it is in the cache and within its time to live. */

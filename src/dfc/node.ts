@@ -13,6 +13,11 @@ export interface Node {
   readonly folder: FolderSummary | null
 }
 
+/** Of the two the one that was written later, where there are two; of the same version the first. */
+export function newerOf(one: Node, other: Node | undefined): Node {
+  return other !== undefined && other.version > one.version ? other : one
+}
+
 /** The part of an inode that says where the bytes are. */
 export interface Content {
   /** In bytes. */

@@ -3,6 +3,7 @@
  * ext4 mounted with noatime: reading a file never changes its atime. Pure.
  */
 import type { Time } from '../clock.js'
+import type { ContentTimes } from '../dfc/inode-changes.js'
 import type { Content, Node } from '../dfc/node.js'
 import { limits } from '../limits.js'
 import { fileType, type Inode, typeOf } from '../wire/records.js'
@@ -53,13 +54,13 @@ const roomBytes = 4096
 const readBytes = 128 * 1024
 
 /**
- * `content` is what the kernel shall know of, `written` when it was written to and `dataBytes` how much
- * of it is no hole if that is not committed yet.
+ * `content` is what the kernel shall know of, `written` when it was written to and changed, and `dataBytes`
+ * how much of it is no hole, if that is not committed yet.
  */
 export function attributesOf(
   { ino, inode, folder }: Node,
   content: Pick<Content, 'size'> = inode,
-  written?: Time,
+  written?: ContentTimes,
   dataBytes?: number,
 ): Attributes {
   const isFolder = typeOf(inode.mode) === fileType.folder
@@ -76,8 +77,8 @@ export function attributesOf(
     // An empty file can only be written, and each write is a request.
     blksize: isFolder || size === 0 ? limits.draftChunkBytes : readBytes,
     atime: inode.atime,
-    mtime: written ?? inode.mtime,
-    ctime: written ?? inode.ctime,
+    mtime: written?.mtime ?? inode.mtime,
+    ctime: written?.ctime ?? inode.ctime,
     btime: inode.btime,
   }
 }

@@ -55,8 +55,10 @@ interface Upload {
 }
 
 export class Draft {
-  /** When it was last written to: the file's mtime once it is committed. */
+  /** When it was last written to, or what a program has set since: the file's mtime once it is committed. */
   mtime: Time
+  /** When it was last written to, or its attributes were changed since: the file's ctime. */
+  ctime: Time
   /**
    * Nothing that others can read has been changed, only added to: a commit in the middle of the work
    * shows them no mixture of an old version and a new one.
@@ -80,6 +82,7 @@ export class Draft {
     this.#size = base.size
     this.#dirty = new DirtyRanges(tools.pool, tools.content.digests)
     this.mtime = now
+    this.ctime = now
   }
 
   /** Of the file, in bytes. */

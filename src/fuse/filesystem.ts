@@ -4,7 +4,6 @@
  * (default_permissions); here it is decided what a change does.
  */
 import { constants } from 'node:fs'
-import { LRUCache } from 'lru-cache'
 import type { Clock, Random } from '../clock.js'
 import type { Client } from '../dfc/client.js'
 import type { Namespace } from '../dfc/namespace.js'
@@ -18,14 +17,16 @@ import { fileType, typeOf } from '../wire/records.js'
 import type { Caller } from './attributes.js'
 import { ChunkPool } from './chunk-pool.js'
 import { DraftMemory } from './draft-memory.js'
-import { KernelView, type Place } from './kernel-view.js'
+import { KernelView } from './kernel-view.js'
 import { Metadata } from './metadata.js'
+import { NameCheck } from './name-check.js'
 import type { Handle } from './open-file.js'
 import { type Opened, OpenFiles } from './open-files.js'
 import { OpenFolder } from './open-folder.js'
 import { RecoveryFolder } from './recovery-folder.js'
 import { Siblings } from './siblings.js'
 import { SpillSpace } from './spill-file.js'
+import { ToldNames } from './told-names.js'
 
 export interface FilesystemOptions {
   readonly client: Pick<Client, 'cluster' | 'content' | 'namespace' | 'space' | 'sync'>
@@ -61,14 +62,15 @@ const incompleteSuffix = ' [incomplete]'
 export class Filesystem {
   readonly files: OpenFiles
   readonly kernel: KernelView
+  /** By which the kernel knows of what it asks for. */
+  readonly names: ToldNames
+  readonly check: NameCheck
   readonly metadata: Metadata
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
   readonly #readOnly: boolean
   readonly #clock: Clock
   readonly #siblings = new Siblings()
-  /** The threads of which an open was answered with `stale`: the next one is their second attempt. */
-  readonly #sentBack = new LRUCache<number, true>({ max: limits.mountRequestsMax * 4 })
   #space: { readonly atMs: number; readonly answer: Space } | undefined
 
   constructor({ client, clock, random, ...options }: FilesystemOptions) {
@@ -77,6 +79,13 @@ export class Filesystem {
     this.#namespace = client.namespace
     this.#readOnly = options.readOnly
     this.kernel = new KernelView(clock)
+    this.names = new ToldNames(clock)
+    this.check = new NameCheck({
+      namespace: client.namespace,
+      names: this.names,
+      clock,
+      plainName: (name) => this.#plainName(name),
+    })
     this.#namespace.onCompany = () => this.kernel.takeNames?.()
     this.#namespace.onFolderRead = (folder, names) => this.#siblings.note(folder, names)
     const tools = {
@@ -98,7 +107,7 @@ export class Filesystem {
       kernel: this.kernel,
       clock,
       acl: options.acl,
-      assertWritable: () => this.#assertWritable(),
+      assertWritable: () => this.assertWritable(),
     })
   }
 
@@ -139,9 +148,9 @@ export class Filesystem {
   }
 
   /** truncate(2), for which the file need not be open. */
-  async truncate(ino: number, size: number, kills?: Caller): Promise<void> {
-    this.#assertWritable()
-    const node = this.files.get(ino)?.node ?? (await this.#namespace.node(ino, true))
+  async truncate(ino: number, size: number, caller: Caller, kills?: Caller): Promise<void> {
+    this.assertWritable()
+    const node = await this.check.node(ino, caller.pid)
     if (typeOf(node.inode.mode) !== fileType.file) throw new DfsError('invalid')
     await this.metadata.losePrivileges(node, kills)
     await this.files.truncateNode(node, this.#nameOf(ino), size)
@@ -163,7 +172,7 @@ export class Filesystem {
     caller: Caller,
     special: { readonly rdev?: number; readonly target?: string } = {},
   ): Promise<Node> {
-    this.#assertWritable()
+    this.assertWritable()
     if (Buffer.byteLength(special.target ?? '') > limits.symlinkBytesMax) {
       throw new DfsError('nameTooLong')
     }
@@ -172,26 +181,12 @@ export class Filesystem {
     return this.#namespace.create(parent, name, { ...attributes, ...special })
   }
 
-  /**
-   * The making part of open(2): the file is stored when it is closed, or a moment later. With
-   * `mayExist` it is what has the name already, if something has.
-   */
-  async makeFile(
-    parent: number,
-    name: string,
-    mode: number,
-    caller: Caller,
-    mayExist = false,
-  ): Promise<Node> {
-    this.#assertWritable()
-    try {
-      const folder = await this.#namespace.node(parent)
-      const attributes = this.metadata.ofNew(folder.inode, mode, caller)
-      return await this.#namespace.createSoon(parent, name, attributes)
-    } catch (error) {
-      if (!mayExist || !isError(error, 'exists')) throw error
-      return this.lookup(parent, name)
-    }
+  /** The making part of open(2): the file is stored when it is closed, or a moment later. */
+  async makeFile(parent: number, name: string, mode: number, caller: Caller): Promise<Node> {
+    this.assertWritable()
+    const folder = await this.#namespace.node(parent)
+    const attributes = this.metadata.ofNew(folder.inode, mode, caller)
+    return this.#namespace.createSoon(parent, name, attributes)
   }
 
   /**
@@ -199,7 +194,7 @@ export class Filesystem {
    * it one. Throws `notPermitted` for a folder that was removed here, as ext4 does.
    */
   async openNameless(parent: number, mode: number, flags: number, caller: Caller): Promise<Opened> {
-    this.#assertWritable()
+    this.assertWritable()
     if (this.metadata.isGone(parent)) throw new DfsError('notPermitted')
     const folder = await this.#namespace.node(parent)
     const attributes = this.metadata.ofNew(folder.inode, mode, caller)
@@ -213,22 +208,24 @@ export class Filesystem {
   }
 
   async link(ino: number, parent: number, name: string): Promise<Node> {
-    this.#assertWritable()
+    this.assertWritable()
     return this.files.link(ino, name, (isFirst) => this.#namespace.link(ino, parent, name, isFirst))
   }
 
   async unlink(parent: number, name: string): Promise<void> {
-    this.#assertWritable()
+    this.assertWritable()
     const node = await this.#namespace.unlink(parent, name, (ino) => this.files.has(ino))
-    this.kernel.forgetPlace(node.ino, parent, name)
+    this.names.forget(node.ino, parent, name)
     await this.metadata.lostName(node)
   }
 
   async rmdir(parent: number, name: string): Promise<void> {
-    this.#assertWritable()
+    this.assertWritable()
     const folder = this.#cachedAt(parent, name)
     await this.#namespace.rmdir(parent, name)
-    if (folder !== undefined) this.metadata.setGone(folder)
+    if (folder === undefined) return
+    this.names.forget(folder.ino, parent, name)
+    this.metadata.setGone(folder)
   }
 
   async rename(
@@ -238,7 +235,7 @@ export class Filesystem {
     toName: string,
     how: RenameHow,
   ): Promise<void> {
-    this.#assertWritable()
+    this.assertWritable()
     const isOpen = (ino: number): boolean => this.files.has(ino)
     const met = this.#cachedAt(toParent, toName)
     const { replaced } = await this.#namespace.rename(
@@ -249,14 +246,17 @@ export class Filesystem {
       how,
       isOpen,
     )
-    for (const [parent, name] of [[fromParent, fromName] as const, [toParent, toName] as const]) {
-      const entry = this.#namespace.cachedEntry(parent, name)
-      if (entry !== undefined) this.kernel.tellPlace(entry.ino, parent, name)
-    }
+    const left = this.#namespace.cachedEntry(fromParent, fromName)
+    const moved = this.#namespace.cachedEntry(toParent, toName)
+    if (moved !== undefined) this.names.forget(moved.ino, fromParent, fromName)
+    if (left !== undefined) this.names.forget(left.ino, toParent, toName)
+    if (moved !== undefined) this.names.tell(moved.ino, toParent, toName)
+    if (left !== undefined) this.names.tell(left.ino, fromParent, fromName)
     if (replaced !== undefined) {
-      this.kernel.forgetPlace(replaced.ino, toParent, toName)
+      this.names.forget(replaced.ino, toParent, toName)
       await this.metadata.lostName(replaced)
     } else if (met !== undefined && how === 'replace' && this.#cachedAt(toParent, toName) !== met) {
+      this.names.forget(met.ino, toParent, toName)
       if (typeOf(met.inode.mode) === fileType.folder) this.metadata.setGone(met)
     }
   }
@@ -268,24 +268,25 @@ export class Filesystem {
    * means another file now, upon which it looks for the name once more.
    */
   async open(ino: number, flags: number, caller: Caller, kills?: Caller): Promise<Opened> {
-    const place = this.kernel.placeOf(ino)
+    const place = this.names.lastOf(ino)
     if (place !== undefined && (flags & accessMode) === constants.O_RDONLY) {
       for (const { inode } of this.#siblings.nextAfter(place.parent, place.name)) {
         this.#client.content.prefetch(inode)
       }
     }
-    const node = await this.#fresh(ino, place, caller.pid)
+    const node = await this.check.node(ino, caller.pid)
     return this.openNode(node, place?.name ?? String(ino), flags, kills)
   }
 
   /** The same, of which `node` has just been read; people call it `name`. */
   async openNode(node: Node, name: string, flags: number, kills?: Caller): Promise<Opened> {
     const writes = (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) !== 0
-    if (writes) this.#assertWritable()
+    if (writes) this.assertWritable()
     await this.metadata.losePrivileges(node, kills)
     return this.files.open(node, name, flags)
   }
 
+  /** opendir(3), once `check` has found that it is the folder which was asked for. */
   openFolder(ino: number): OpenFolder {
     return new OpenFolder(this.#namespace, ino, (names) => this.#siblings.note(ino, names))
   }
@@ -304,7 +305,7 @@ export class Filesystem {
     appends: boolean = handle.appends,
     kills?: Caller,
   ): Promise<number> {
-    if (!handle.file.isDirty) this.#assertWritable()
+    if (!handle.file.isDirty) this.assertWritable()
     await this.metadata.losePrivileges(handle.file.node, kills)
     return this.files.write(handle, at, bytes, appends)
   }
@@ -318,7 +319,7 @@ export class Filesystem {
     caller: Caller,
   ): Promise<void> {
     if (!canWrite) throw new DfsError('badHandle')
-    if (!file.isDirty) this.#assertWritable()
+    if (!file.isDirty) this.assertWritable()
     if ((mode & ~(keepSize | punchHole | zeroRange)) !== 0) throw new DfsError('unsupported')
     if (at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
     await this.metadata.losePrivileges(file.node, caller)
@@ -357,6 +358,12 @@ export class Filesystem {
     await this.#client.sync()
   }
 
+  /** Throws `readOnly` at once, and not only when what was written is to be stored. */
+  assertWritable(): void {
+    if (this.#readOnly) throw new DfsError('readOnly', 'This mount is read-only')
+    if (this.#client.cluster.voters.length < serversMin) throw new DfsError('readOnly')
+  }
+
   // ------------------------------------------------------------------------------------------------
 
   #cachedAt(parent: number, name: string): Node | undefined {
@@ -366,27 +373,7 @@ export class Filesystem {
 
   /** For people. */
   #nameOf(ino: number): string {
-    return this.kernel.placeOf(ino)?.name ?? String(ino)
-  }
-
-  /**
-   * The node as the servers have it now, which must still have the name by which it is known. The thread
-   * `pid` is sent back once: the kernel gives up at a second time, and what it has found since the
-   * first was there after its program had asked.
-   */
-  async #fresh(ino: number, place: Place | undefined, pid: number): Promise<Node> {
-    const isSecond = this.#sentBack.delete(pid)
-    try {
-      if (place === undefined) return await this.#namespace.node(ino, true)
-      const node = await this.lookup(place.parent, place.name)
-      if (node.ino === ino) return node
-    } catch (error) {
-      if (!isError(error, 'notFound', 'stale')) throw error
-    }
-    const found = isSecond ? this.#namespace.cached(ino) : undefined
-    if (found !== undefined) return found
-    this.#sentBack.set(pid, true)
-    throw new DfsError('stale')
+    return this.names.lastOf(ino)?.name ?? String(ino)
   }
 
   /** The name without the suffix of incomplete files, while there can be any. */
@@ -394,12 +381,6 @@ export class Filesystem {
     const isSuffixed = name.length > incompleteSuffix.length && name.endsWith(incompleteSuffix)
     if (!isSuffixed || coversEverything(new Set(this.#client.cluster.voters))) return undefined
     return name.slice(0, -incompleteSuffix.length)
-  }
-
-  /** Throws `readOnly` at once, and not only when what was written is to be stored. */
-  #assertWritable(): void {
-    if (this.#readOnly) throw new DfsError('readOnly', 'This mount is read-only')
-    if (this.#client.cluster.voters.length < serversMin) throw new DfsError('readOnly')
   }
 }
 

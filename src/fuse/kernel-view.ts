@@ -3,21 +3,20 @@
  * after an open: pages are kept while the content is the one they came from, and attributes that are
  * out of date are taken from it.
  */
+import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.js'
 import type { Content } from '../dfc/node.js'
 import { limits } from '../limits.js'
+import type { Version } from '../wire/version.js'
 import { sameContent } from './content-equality.js'
 
 interface Told {
-  readonly content: Content
+  /** Of the inode. */
+  readonly version: Version
+  /** That the size is of, unless that is of what is not committed. */
+  readonly content: Content | undefined
   readonly atMs: number
-}
-
-/** A name in a folder. */
-export interface Place {
-  readonly parent: number
-  readonly name: string
 }
 
 /** The kernel counts in ticks of up to 10 ms, and its time begins when our answer arrives. */
@@ -28,7 +27,6 @@ export class KernelView {
   readonly #clock: Clock
   readonly #told = new LRUCache<number, Told>({ max: limits.kernelCacheEntriesMax })
   readonly #pages = new LRUCache<number, Content>({ max: limits.kernelCacheEntriesMax })
-  readonly #places = new LRUCache<number, Place>({ max: limits.kernelCacheEntriesMax })
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -40,15 +38,23 @@ export class KernelView {
   /** Makes the kernel look for all names anew, where it can be made to. The mount sets it. */
   takeNames: (() => void) | undefined
 
-  /** The kernel is being told the size that `content` has. */
-  tell(ino: number, content: Content): void {
-    this.#told.set(ino, { content, atMs: this.#clock.monotonic() })
+  /**
+   * The kernel is being told of a file in this version, and of the size that `content` has; undefined: that
+   * of what is not committed. While the file `isOpen` that is never an older version than the last time: the
+   * kernel would cut off what it has in its pages, and programs would write where something is already.
+   */
+  tell(ino: number, version: Version, content: Content | undefined, isOpen: boolean): void {
+    const told = isOpen ? this.#told.get(ino) : undefined
+    assert(told === undefined || version >= told.version, 'an open file goes back')
+    this.#told.set(ino, { version, content, atMs: this.#clock.monotonic() })
   }
 
-  /** At an open: what the kernel was told of another content than this it must not believe. */
-  correct(ino: number, content: Content): void {
+  /** At an open: what the kernel was told of another content, or a later version, it must not believe. */
+  correct(ino: number, version: Version, content: Content): void {
     const told = this.#told.get(ino)
-    if (told === undefined || sameContent(told.content, content)) return
+    if (told === undefined) return
+    const isSame = told.content !== undefined && sameContent(told.content, content)
+    if (isSame && told.version <= version) return
     this.#told.delete(ino)
     if (this.#clock.monotonic() - told.atMs <= limits.kernelCacheMs + slackMs) {
       this.takeAttributes(ino)
@@ -71,23 +77,5 @@ export class KernelView {
     this.#pages.delete(ino)
     this.#told.delete(ino)
     this.takeAttributes(ino)
-  }
-
-  // -- names -------------------------------------------------------------------------------------
-
-  /** The kernel is being told that `name` means `ino`, or has itself given it that name. */
-  tellPlace(ino: number, parent: number, name: string): void {
-    this.#places.set(ino, { parent, name })
-  }
-
-  /** The name by which the kernel was told of the file last. */
-  placeOf(ino: number): Place | undefined {
-    return this.#places.get(ino)
-  }
-
-  /** The file has lost that name. */
-  forgetPlace(ino: number, parent: number, name: string): void {
-    const place = this.#places.get(ino)
-    if (place?.parent === parent && place.name === name) this.#places.delete(ino)
   }
 }

@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock, Time } from '../clock.js'
 import type { NewAttributes } from '../dfc/creation.js'
 import type { Namespace } from '../dfc/namespace.js'
-import type { Node } from '../dfc/node.js'
+import { type Node, newerOf } from '../dfc/node.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { fileType, type Inode, typeOf } from '../wire/records.js'
@@ -61,35 +61,67 @@ export class Metadata {
   // -- what the kernel is told -------------------------------------------------------------------
 
   /** What is known by its number, with a name or without. Throws `stale` when it is gone. */
-  async getattr(ino: number): Promise<Attributes> {
-    const known = this.knownAttributes(ino)
+  async find(ino: number): Promise<Node> {
+    const known = this.known(ino)
     if (known !== undefined) return known
     try {
-      return this.attributes(await this.#namespace.node(ino))
+      return await this.#namespace.node(ino)
     } catch (error) {
       const file = this.#files.get(ino)
       // Another mount removed what is still open here.
       if (file === undefined || !isError(error, 'stale')) throw error
-      return { ...this.attributes(file.node), nlink: 0 }
+      file.isRemoved = true
+      return file.node
     }
   }
 
-  /** As `getattr`, without asking anybody: undefined when that takes a question. */
-  knownAttributes(ino: number): Attributes | undefined {
+  /** As `find`, without asking anybody: undefined when that takes a question. */
+  known(ino: number): Node | undefined {
     const gone = this.#gone.get(ino)
-    if (gone !== undefined) return { ...attributesOf(gone), nlink: 0 }
+    if (gone !== undefined) return gone
     const file = this.#files.get(ino)
-    const node = file?.orphaned === true ? file.node : this.#namespace.cached(ino)
-    return node && this.attributes(node)
+    return file?.orphaned === true ? file.node : this.#namespace.cached(ino)
   }
 
-  /** The attributes of `node`, of which the kernel is about to be told. */
-  attributes(node: Node): Attributes {
-    const file = this.#files.get(node.ino)
-    if (file?.isDirty) return attributesOf(node, file, file.draftTime, file.dataBytes)
-    const content = file?.told(node.inode) ?? node.inode
-    if (typeOf(node.inode.mode) === fileType.file) this.#kernel.tell(node.ino, content)
-    return attributesOf(node, content)
+  /**
+   * The attributes of what was seen as `seen`, of which the kernel is told now: to be called when the answer is
+   * written, and not before. Whatever was read a moment ago, and however long that took, they are those of
+   * the newest that this mount knows: of what is written here and not committed, else of the last commit.
+   */
+  told(seen: Node): Attributes {
+    return this.#toldOf(newerOf(this.#namespace.latest(seen.ino) ?? seen, seen))
+  }
+
+  /** The same of the newest that is known of those that are not open. */
+  #toldOf(newest: Node): Attributes {
+    const { ino } = newest
+    const gone = this.#gone.size === 0 ? undefined : this.#gone.get(ino)
+    if (gone !== undefined) return { ...attributesOf(gone), nlink: 0 }
+    const file = this.#files.get(ino)
+    const node = newerOf(newest, file?.node)
+    file?.noteNode(node)
+    const content = file?.isDirty === true ? undefined : (file?.told(node.inode) ?? node.inode)
+    if (typeOf(node.inode.mode) === fileType.file) {
+      this.#kernel.tell(ino, node.version, content, file !== undefined)
+    }
+    const size = content ?? file
+    const attributes = attributesOf(node, size, file?.draftTimes, file?.dataBytes)
+    return file?.isRemoved === true ? { ...attributes, nlink: 0 } : attributes
+  }
+
+  /**
+   * The same of a name that a listing has, which was read a while ago: undefined where the name may mean
+   * another file by now, or what is known of it is too old to be told.
+   */
+  toldOfListed(folder: number, name: string, ino: number): Attributes | undefined {
+    if (this.#namespace.cachedEntry(folder, name)?.ino !== ino) return undefined
+    const node = this.#namespace.cached(ino)
+    return node && this.#toldOf(node)
+  }
+
+  /** What is told of it now. Throws `stale` when it is gone. */
+  async getattr(ino: number): Promise<Attributes> {
+    return this.told(await this.find(ino))
   }
 
   /** The kernel has no use for it any more. */

@@ -4,10 +4,11 @@
  * mount commits is seen by whoever opens the file afterwards, while a reader that was there before
  * goes on in the version it began with.
  */
-import { type Clock, sleep, type Time } from '../clock.js'
+import { type Clock, compareTimes, sleep, type Time } from '../clock.js'
 import type { Client } from '../dfc/client.js'
 import { copyRange } from '../dfc/extents.js'
 import type { LentParts } from '../dfc/held-memory.js'
+import type { ContentTimes } from '../dfc/inode-changes.js'
 import type { Namespace } from '../dfc/namespace.js'
 import { type Content, emptyContent, type Node } from '../dfc/node.js'
 import type { ReadAhead } from '../dfc/read-ahead.js'
@@ -62,6 +63,8 @@ export class OpenFile implements Holder {
   node: Node
   /** No name refers to it: it goes when the last handle does. */
   orphaned = false
+  /** Another mount has removed it, in all its names. */
+  isRemoved = false
   /** Made without a name, it may still get one. */
   linkable = false
   readonly #tools: OpenFileTools
@@ -102,9 +105,9 @@ export class OpenFile implements Holder {
     return this.#draft?.data.reduce((sum, { at, end }) => sum + end - at, 0)
   }
 
-  /** When it was last written to, if that is not committed yet. */
-  get draftTime(): Time | undefined {
-    return this.#draft?.mtime
+  /** When it was last written to and changed, if something is not committed yet. */
+  get draftTimes(): ContentTimes | undefined {
+    return this.#draft
   }
 
   /**
@@ -155,6 +158,8 @@ export class OpenFile implements Holder {
 
   /** At an open: `node` is what the servers have now. Readers of a version that is gone keep it. */
   revalidate(node: Node): void {
+    // It was asked for before the last commit here.
+    if (node.version < this.node.version) return
     this.noteNode(node)
     if (!this.differsFrom(node)) return
     const content = contentOf(node)
@@ -164,9 +169,15 @@ export class OpenFile implements Holder {
     this.#content = content
   }
 
-  /** Newer attributes of the file. */
+  /** Newer attributes of the file: they have changed it, too, as what is in its draft has. */
   noteNode(node: Node): void {
-    if (node.version >= this.node.version) this.node = node
+    if (node.version < this.node.version) return
+    const [before, after] = [this.node.inode.ctime, node.inode.ctime]
+    const draft = this.#draft
+    const hasChanged = compareTimes(before, after) !== 0
+    if (draft !== undefined && hasChanged && compareTimes(draft.ctime, after) < 0)
+      draft.ctime = after
+    this.node = node
   }
 
   // -- reading -----------------------------------------------------------------------------------
@@ -275,18 +286,19 @@ export class OpenFile implements Holder {
         await this.#tools.namespace.store(this.ino)
         return false
       }
-      const mtime = draft.mtime
       let onDisk = false
       try {
         const { content, inline } = await draft.store()
-        const times = { mtime, ctime: this.#tools.clock.time() }
+        // Those that programs have seen: nothing happens to the file when it is stored.
+        const times = { mtime: draft.mtime, ctime: draft.ctime }
         const [ino, base] = [this.ino, this.node]
         const isThere = ({ id }: Segment): boolean =>
           id === inline?.segment.id || this.#onDisk.has(id)
         onDisk = toDisk && content.segments.every(isThere)
         const how = { inline, onDisk }
         const node = await this.#tools.namespace.writeContent(ino, base, content, times, how)
-        this.node = node
+        // Its attributes may have been changed since.
+        this.noteNode(node)
         this.#content = contentOf(node)
         if (onDisk) this.#onDisk = new Set(this.#content.segments.map(({ id }) => id))
       } finally {
@@ -294,7 +306,7 @@ export class OpenFile implements Holder {
       }
       this.#forget(draft)
       const { kernel } = this.#tools
-      kernel.tell(this.ino, this.#content)
+      kernel.tell(this.ino, this.node.version, this.#content, true)
       for (const { direct, pinned } of this.handles) {
         if (!direct && pinned === undefined) kernel.setPages(this.ino, this.#content)
       }
@@ -350,6 +362,7 @@ export class OpenFile implements Holder {
         if (this.#draft !== undefined) this.#account()
       })
       draft.mtime = now
+      draft.ctime = now
       if (this.#draft === undefined) this.#draftSinceMs = this.#tools.clock.monotonic()
       this.#draft = draft
       this.#account()

@@ -6,7 +6,7 @@
 import { constants } from 'node:fs'
 import type { Client } from '../dfc/client.js'
 import type { LentParts } from '../dfc/held-memory.js'
-import type { Node } from '../dfc/node.js'
+import { type Node, newerOf } from '../dfc/node.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugFuse, notice } from '../log.js'
@@ -63,7 +63,7 @@ export class OpenFiles {
     if (typeOf(found.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
     const { node, known } = await this.#settled(found)
     const { kernel } = this.#tools
-    if (!known?.isDirty) kernel.correct(node.ino, node.inode)
+    if (!known?.isDirty) kernel.correct(node.ino, node.version, node.inode)
     const file = known ?? this.#add(node, name)
     file.revalidate(node)
     file.name = name
@@ -244,17 +244,22 @@ export class OpenFiles {
    * store, be stored or given up; says what there is then.
    */
   async #settled(found: Node): Promise<{ node: Node; known: OpenFile | undefined }> {
-    const file = this.#files.get(found.ino)
+    const { ino } = found
+    const file = this.#files.get(ino)
     if (file?.ending !== undefined) {
       await file.ending
-      return this.#settled(await this.#client.namespace.node(found.ino, true))
+      return this.#settled(await this.#client.namespace.node(ino, true))
     }
-    if (file === undefined || !file.differsFrom(found) || !file.isBeingRead) {
-      return { node: found, known: file }
+    const newest = (node: Node, known: OpenFile | undefined): Node =>
+      newerOf(newerOf(node, this.#client.namespace.latest(ino)), known?.node)
+    const node = newest(found, file)
+    if (file === undefined || !file.differsFrom(node) || !file.isBeingRead) {
+      return { node, known: file }
     }
     await file.quiet()
-    const node = await this.#client.namespace.node(found.ino, true)
-    return { node, known: this.#files.get(found.ino) }
+    const again = await this.#client.namespace.node(ino, true)
+    const known = this.#files.get(ino)
+    return { node: newest(again, known), known }
   }
 
   // -- the table itself --------------------------------------------------------------------------

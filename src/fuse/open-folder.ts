@@ -15,7 +15,7 @@ interface Page {
 
 export class OpenFolder {
   readonly ino: number
-  readonly #namespace: Pick<Namespace, 'list'>
+  readonly #namespace: Pick<Namespace, 'cachedEntry' | 'known' | 'list'>
   readonly #onPage: (names: readonly ListedName[]) => void
   #page: Page | undefined
   /** For each page: the number of its first name, and the name before that. */
@@ -23,7 +23,7 @@ export class OpenFolder {
 
   /** `onPage` is told of each page when it has come. */
   constructor(
-    namespace: Pick<Namespace, 'list'>,
+    namespace: Pick<Namespace, 'cachedEntry' | 'known' | 'list'>,
     ino: number,
     onPage: (names: readonly ListedName[]) => void = () => {},
   ) {
@@ -34,7 +34,8 @@ export class OpenFolder {
 
   /**
    * Names from the number `from` on, at least one unless there are no more. From 0 on the folder is
-   * read anew.
+   * read anew; and from `from` on where what was read is so old that others may have changed it since: that
+   * is one question, and without it there would be one for each name that is looked at.
    */
   async read(from: number): Promise<readonly ListedName[]> {
     if (from === 0) {
@@ -48,7 +49,19 @@ export class OpenFolder {
       if (!page.more || last === undefined) return []
       page = await this.#load({ first: page.first + page.names.length, after: last.name })
     }
+    if (!this.#isKnown(page.names[from - page.first])) {
+      const after = page.names[from - page.first - 1]?.name ?? this.#startOf(from).after
+      return (await this.#load({ first: from, after })).names
+    }
     return page.names.slice(from - page.first)
+  }
+
+  /** Also that a name is not there any more is known. */
+  #isKnown(listed: ListedName | undefined): boolean {
+    if (listed === undefined) return true
+    const { name } = listed
+    const isThere = this.#namespace.cachedEntry(this.ino, name) !== undefined
+    return isThere || this.#namespace.known(this.ino, name) === null
   }
 
   #startOf(from: number): { readonly first: number; readonly after: string } {

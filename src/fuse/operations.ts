@@ -10,6 +10,7 @@ import type { RenameHow } from '../dfc/rename.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { fileType, typeOf } from '../wire/records.js'
+import type { Caller } from './attributes.js'
 import type { Filesystem } from './filesystem.js'
 import { Handles } from './handles.js'
 import * as answers from './kernel/answers.js'
@@ -45,17 +46,20 @@ const filesShown = 2 ** 40
 const noAttribute = new DfsError('noAttribute')
 
 export function operationsOf(filesystem: Filesystem): Operations {
-  const { files, kernel, metadata } = filesystem
+  const { check, files, metadata, names } = filesystem
   const handles = new Handles<Handle>()
   const folders = new Handles<OpenFolder>()
 
+  /** What is told of attributes is put together when it is written: see `Metadata.told`. */
   const entryOf = (node: Node, parent: number, name: string): Buffer => {
-    kernel.tellPlace(node.ino, parent, name)
-    return answers.entry(metadata.attributes(node))
+    names.tell(node.ino, parent, name)
+    return answers.entry(metadata.told(node))
   }
 
-  const attributesOf = async (ino: number): Promise<Buffer> =>
-    answers.attributes(await metadata.getattr(ino))
+  const attributesOf = async (ino: number): Promise<Result> => {
+    const node = await metadata.find(ino)
+    return () => answers.attributes(metadata.told(node))
+  }
 
   const noEntryOf = (parent: number, name: string): Buffer => {
     const validMs = filesystem.absentForMs(parent, name)
@@ -69,23 +73,41 @@ export function operationsOf(filesystem: Filesystem): Operations {
   ]
 
   /**
-   * A change of a name in `parent`. A folder that is gone may have been replaced by another of its
+   * What has to do with a name in `parent`. A folder that is gone may have been replaced by another of its
    * name: with ESTALE the kernel looks for it once more.
    */
-  const inFolder = async <T>(parent: number, change: () => Promise<T>): Promise<T> => {
+  const ifThere = async <T>(parent: number, work: () => Promise<T>): Promise<T> => {
     try {
-      return await change()
+      return await work()
     } catch (error) {
       if (isError(error, 'notFound')) await filesystem.assertThere(parent)
       throw error
     }
   }
 
-  const lookUp = async (parent: number, name: string): Promise<Buffer> => {
+  /** A change of names in `parent`, which the program came to by a name as well as to `others`. */
+  const inFolder = async <T>(
+    parent: number,
+    { pid }: Caller,
+    change: (isSecond: boolean) => Promise<T>,
+    ...others: readonly number[]
+  ): Promise<T> => {
+    filesystem.assertWritable()
+    const isSecond = check.isSure ? false : await check.assertNamed([parent, ...others], pid)
+    return ifThere(parent, () => change(isSecond))
+  }
+
+  const lookUp = async (parent: number, name: string, { pid }: Caller): Promise<Result> => {
     try {
-      return await inFolder(parent, async () =>
-        entryOf(await filesystem.lookup(parent, name), parent, name),
-      )
+      const found = await ifThere(parent, () => filesystem.lookup(parent, name))
+      return () => {
+        // What was asked for may have been given another meaning here before the answer came.
+        const known = filesystem.known(parent, name)
+        if (known === null) return noEntryOf(parent, name)
+        const node = known ?? found
+        check.again.found(pid, node.ino)
+        return entryOf(node, parent, name)
+      }
     } catch (error) {
       if (!isError(error, 'notFound')) throw error
       return noEntryOf(parent, name)
@@ -98,20 +120,38 @@ export function operationsOf(filesystem: Filesystem): Operations {
     mode: number,
     special?: { readonly rdev?: number; readonly target?: string },
   ): Promise<Result> =>
-    inFolder(parent, async () =>
-      entryOf(await filesystem.make(parent, name, mode, caller, special), parent, name),
-    )
+    inFolder(parent, caller, async () => {
+      const node = await filesystem.make(parent, name, mode, caller, special)
+      return () => entryOf(node, parent, name)
+    })
 
-  const rename = (from: number, to: number, flags: number, fields: Fields): Promise<Result> => {
+  /** Of a file that was there the kernel must ask: it takes what is told of a new one for the latest. */
+  const find = async (
+    parent: number,
+    name: string,
+    { pid }: Caller,
+    isSecond: boolean,
+  ): Promise<Node> => {
+    const node = await filesystem.lookup(parent, name)
+    if (isSecond || check.again.take(pid, node.ino)) return node
+    check.again.expect(pid, node.ino)
+    throw new DfsError('stale')
+  }
+
+  const rename = (
+    { ino: from, caller }: Request,
+    to: number,
+    flags: number,
+    fields: Fields,
+  ): Promise<Result> => {
     const how = renameModes[flags]
     if (how === undefined) throw new DfsError('invalid')
     const [fromName, toName] = [fields.name(), fields.name()]
-    return inFolder(from, () =>
-      inFolder(to, async () => {
-        await filesystem.rename(from, fromName, to, toName, how)
-        return answers.done()
-      }),
-    )
+    const change = async (): Promise<Result> => {
+      await filesystem.rename(from, fromName, to, toName, how)
+      return answers.done()
+    }
+    return inFolder(from, caller, () => ifThere(to, change), to)
   }
 
   const list = async (
@@ -121,20 +161,26 @@ export function operationsOf(filesystem: Filesystem): Operations {
   ): Promise<Result> => {
     const folder = folders.get(fields.u64())
     const from = fields.u64()
-    const listing = new answers.Listing(fields.u32(), withAttributes)
+    const bytesMax = fields.u32()
     const dots = ['.', '..'].slice(from)
-    for (const [index, name] of dots.entries()) {
-      listing.add({ name, ino, type: answers.folderType, next: from + index + 1 })
+    const first = from + dots.length
+    const page = await folder.read(first - 2)
+    return () => {
+      const listing = new answers.Listing(bytesMax, withAttributes)
+      for (const [index, name] of dots.entries()) {
+        listing.add({ name, ino, type: answers.folderType, next: from + index + 1 })
+      }
+      let next = first
+      for (const { name, incomplete, node, ...listed } of page) {
+        next += 1
+        const shown = filesystem.shownName(name, incomplete)
+        const isTold = withAttributes && node !== undefined
+        const attributes = isTold ? metadata.toldOfListed(ino, name, listed.ino) : undefined
+        if (!listing.add({ ...listed, name: shown, next, attributes })) break
+        if (attributes !== undefined) names.tell(listed.ino, ino, shown)
+      }
+      return listing.answer
     }
-    let next = from + dots.length
-    for (const { name, incomplete, node, ...listed } of await folder.read(next - 2)) {
-      next += 1
-      const shown = filesystem.shownName(name, incomplete)
-      const attributes = withAttributes && node ? metadata.attributes(node) : undefined
-      if (!listing.add({ ...listed, name: shown, next, attributes })) break
-      if (attributes !== undefined) kernel.tellPlace(listed.ino, ino, shown)
-    }
-    return listing.answer
   }
 
   const askForAttribute = async (ino: number, name: string, bytesMax: number): Promise<Result> =>
@@ -150,16 +196,30 @@ export function operationsOf(filesystem: Filesystem): Operations {
     return files.copyRange(source, from, target, at, length)
   }
 
+  const openFolder = (ino: number): Buffer =>
+    answers.opened(folders.add(filesystem.openFolder(ino)))
+
+  const openNamedFolder = async (ino: number, { pid }: Caller): Promise<Result> => {
+    try {
+      await check.assertNamed([ino], pid)
+    } catch (error) {
+      // That nobody can be asked is said when it is listed, which takes fewer servers.
+      if (isError(error, 'stale')) throw error
+    }
+    return openFolder(ino)
+  }
+
   const forget = (ino: number): void => metadata.forget(ino)
 
   return {
     // -- names -----------------------------------------------------------------------------------
-    lookup: ({ ino: parent }, fields) => {
+    lookup: ({ ino: parent, caller }, fields) => {
       const name = fields.name()
+      if (check.again.isExpected(caller.pid)) return lookUp(parent, name, caller)
       // Promises would cost several times as much as the answer.
       const known = filesystem.known(parent, name)
       if (known === null) return noEntryOf(parent, name)
-      return known === undefined ? lookUp(parent, name) : entryOf(known, parent, name)
+      return known === undefined ? lookUp(parent, name, caller) : entryOf(known, parent, name)
     },
     forget: ({ ino }) => {
       forget(ino)
@@ -189,40 +249,45 @@ export function operationsOf(filesystem: Filesystem): Operations {
       const typed = fileType.folder | (mode & ~fileType.mask)
       return make({ ino, caller: { ...caller, umask } }, fields.name(), typed)
     },
-    link: ({ ino: parent }, fields) => {
+    link: ({ ino: parent, caller }, fields) => {
       const ino = fields.u64()
       const name = fields.name()
-      return inFolder(parent, async () =>
-        entryOf(await filesystem.link(ino, parent, name), parent, name),
-      )
+      const link = async (): Promise<Result> => {
+        const node = await filesystem.link(ino, parent, name)
+        return () => entryOf(node, parent, name)
+      }
+      return inFolder(parent, caller, link, ino)
     },
-    unlink: ({ ino: parent }, fields) => {
+    unlink: ({ ino: parent, caller }, fields) => {
       const name = fields.name()
-      return inFolder(parent, async () => {
+      return inFolder(parent, caller, async () => {
         await filesystem.unlink(parent, name)
         return answers.done()
       })
     },
-    rmdir: ({ ino: parent }, fields) => {
+    rmdir: ({ ino: parent, caller }, fields) => {
       const name = fields.name()
-      return inFolder(parent, async () => {
+      return inFolder(parent, caller, async () => {
         await filesystem.rmdir(parent, name)
         return answers.done()
       })
     },
-    rename: ({ ino }, fields) => rename(ino, fields.u64(), 0, fields),
-    rename2: ({ ino }, fields) => {
+    rename: (request, fields) => rename(request, fields.u64(), 0, fields),
+    rename2: (request, fields) => {
       const [to, flags] = [fields.u64(), fields.u32()]
-      return rename(ino, to, flags, fields.skip(4))
+      return rename(request, to, flags, fields.skip(4))
     },
     readlink: async ({ ino }) => answers.text(await filesystem.readlink(ino)),
 
     // -- attributes ------------------------------------------------------------------------------
     getattr: ({ ino }) => {
-      const known = metadata.knownAttributes(ino)
-      return known === undefined ? attributesOf(ino) : answers.attributes(known)
+      const known = metadata.known(ino)
+      return known === undefined ? attributesOf(ino) : answers.attributes(metadata.told(known))
     },
-    statx: async ({ ino }) => answers.extendedAttributes(await metadata.getattr(ino)),
+    statx: async ({ ino }) => {
+      const node = await metadata.find(ino)
+      return () => answers.extendedAttributes(metadata.told(node))
+    },
     setattr: async ({ ino, caller }, fields) => {
       const valid = fields.u32()
       const has = (flag: number): boolean => (valid & flag) !== 0
@@ -243,7 +308,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
         const kills = has(setattrFlags.killPrivileges) ? caller : undefined
         if (has(setattrFlags.handle))
           await filesystem.truncateOpen(handles.get(handle), size, kills)
-        else await filesystem.truncate(ino, size, kills)
+        else await filesystem.truncate(ino, size, caller, kills)
       }
       if (has(setattrFlags.mode)) await metadata.setMode(ino, mode)
       if (has(setattrFlags.uid | setattrFlags.gid)) {
@@ -301,21 +366,27 @@ export function operationsOf(filesystem: Filesystem): Operations {
       const { flags, mode, umask, how } = newFileOf(fields)
       const name = fields.name()
       const kills = (how & openKillsPrivileges) !== 0 ? caller : undefined
-      return inFolder(parent, async () => {
+      return inFolder(parent, caller, async (isSecond) => {
         const mayExist = (flags & constants.O_EXCL) === 0
         const maker = { ...caller, umask }
-        const node = await filesystem.makeFile(parent, name, mode, maker, mayExist)
-        kernel.tellPlace(node.ino, parent, name)
+        const node = await filesystem
+          .makeFile(parent, name, mode, maker)
+          .catch((error: unknown) => {
+            if (mayExist && isError(error, 'exists')) return find(parent, name, caller, isSecond)
+            throw error
+          })
+        names.tell(node.ino, parent, name)
         const opened = openedOf(await filesystem.openNode(node, name, flags, kills))
-        return answers.created(metadata.attributes(node), ...opened)
+        return () => answers.created(metadata.told(node), ...opened)
       })
     },
     tmpfile: ({ ino: parent, caller }, fields) => {
       const { flags, mode, umask } = newFileOf(fields)
-      return inFolder(parent, async () => {
+      return inFolder(parent, caller, async () => {
         const opened = await filesystem.openNameless(parent, mode, flags, { ...caller, umask })
-        const attributes = metadata.attributes(opened.handle.file.node)
-        return answers.created(attributes, ...openedOf(opened))
+        const { node } = opened.handle.file
+        const numbered = openedOf(opened)
+        return () => answers.created(metadata.told(node), ...numbered)
       })
     },
     read: async (_, fields) => {
@@ -373,7 +444,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     copyFileRange64: async (request, fields) => answers.whole(await copyRange(request, fields)),
 
     // -- folders ---------------------------------------------------------------------------------
-    opendir: ({ ino }) => answers.opened(folders.add(filesystem.openFolder(ino))),
+    opendir: ({ ino, caller }) => (check.isSure ? openFolder(ino) : openNamedFolder(ino, caller)),
     readdir: (request, fields) => list(request, fields, false),
     readdirplus: (request, fields) => list(request, fields, true),
     releasedir: (_, fields) => {

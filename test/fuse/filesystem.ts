@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { systemClock, systemRandom } from '../../src/clock.js'
+import { compareTimes, sleep, systemClock, systemRandom, type Time } from '../../src/clock.js'
 import { isError } from '../../src/errors.js'
 import { accessAcl, aclTags, defaultAcl, formatAcl, noId, parseAcl } from '../../src/fuse/acl.js'
 import { Filesystem } from '../../src/fuse/filesystem.js'
@@ -20,6 +20,9 @@ const servers = await startServers(t)
 const client = await openClient(t, servers)
 const filesystem = filesystemOf(client, servers)
 const elsewhere = filesystemOf(await openClient(t, servers), servers)
+
+/** Long enough for any clock to show it. */
+const pass = (): Promise<void> => sleep(systemClock, 3)
 
 async function make(name: string, mode = fileType.file | 0o644): Promise<number> {
   return (await filesystem.make(rootIno, name, mode, caller)).ino
@@ -120,7 +123,10 @@ t.test('a file that was made without a name is stored when it gets one', async (
   const { ino } = handle.file
   t.match(await filesystem.metadata.getattr(ino), { nlink: 0, size: 0, uid: 1000, gid: 1000 })
   await filesystem.write(handle, 0, Buffer.from('text'))
-  t.match(await filesystem.link(ino, rootIno, 'named'), { ino, inode: { nlink: 1, size: 4 } })
+  t.match(await filesystem.link(ino, rootIno, 'named'), {
+    ino,
+    inode: { nlink: 1, size: 4 },
+  })
   t.equal(await read(elsewhere, 'named'), 'text', 'also while it is open')
   t.match(await filesystem.link(ino, rootIno, 'named too'), { inode: { nlink: 2 } })
   await filesystem.write(handle, 4, Buffer.from(' and more'))
@@ -189,6 +195,54 @@ t.test('a time that was set is not changed by the close', async (t) => {
   await filesystem.metadata.setTimes(ino, undefined, long)
   await close(filesystem, handle)
   t.same((await elsewhere.lookup(rootIno, 'six')).inode.mtime, long)
+})
+
+t.test('every change of attributes shows in the ctime, also while a file is written', async (t) => {
+  const ino = await make('changing')
+  const handle = await open(filesystem, 'changing', O_RDWR)
+  const ctime = async (): Promise<Time> => (await filesystem.metadata.getattr(ino)).ctime
+  const long = { seconds: 1_000_000, nanoseconds: 5 }
+  const changes: Readonly<Record<string, () => Promise<unknown>>> = {
+    write: () => filesystem.write(handle, 0, Buffer.from('x')),
+    futimens: () => filesystem.metadata.setTimes(ino, long, long),
+    fchmod: () => filesystem.metadata.setMode(ino, 0o600),
+    fchown: () => filesystem.metadata.setOwner(ino, 5, 6),
+    fsetxattr: () => filesystem.metadata.setAttribute(ino, 'user.a', Buffer.from('b'), 0),
+    link: () => filesystem.link(ino, rootIno, 'changing too'),
+    rename: () =>
+      filesystem.rename(rootIno, 'changing too', rootIno, 'changing as well', 'replace'),
+    unlink: () => filesystem.unlink(rootIno, 'changing as well'),
+    ftruncate: () => filesystem.truncateOpen(handle, 5),
+  }
+  for (const [what, change] of Object.entries(changes)) {
+    const before = await ctime()
+    await pass()
+    await change()
+    t.ok(compareTimes(await ctime(), before) > 0, what)
+  }
+  await close(filesystem, handle)
+})
+
+t.test('no time goes on by itself when a file is closed', async (t) => {
+  const ino = await make('closing')
+  const handle = await open(filesystem, 'closing', O_RDWR)
+  const times = async (on: Filesystem): Promise<readonly Time[]> => {
+    const { mtime, ctime } = await on.metadata.getattr(ino)
+    return [mtime, ctime]
+  }
+  await filesystem.write(handle, 0, Buffer.from('x'))
+  const written = await times(filesystem)
+  await pass()
+  await filesystem.files.flush(handle)
+  t.same(await times(filesystem), written)
+  await filesystem.write(handle, 1, Buffer.from('y'))
+  await pass()
+  await filesystem.metadata.setMode(ino, 0o600)
+  const changed = await times(filesystem)
+  await pass()
+  await close(filesystem, handle)
+  t.same(await times(filesystem), changed)
+  t.same(await times(elsewhere), changed, 'elsewhere it is the same')
 })
 
 t.test('attributes set elsewhere survive a close here', async (t) => {

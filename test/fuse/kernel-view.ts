@@ -29,14 +29,14 @@ t.test('at an open the kernel asks anew for attributes that are of another conte
   const kernel = new KernelView(new StandingClock())
   const taken: number[] = []
   kernel.takeAttributes = (ino) => taken.push(ino)
-  kernel.correct(5, contentOf('1'))
+  kernel.correct(5, '1', contentOf('1'))
   t.same(taken, [], 'it was told nothing')
-  kernel.tell(5, contentOf('1'))
-  kernel.correct(5, contentOf('1'))
+  kernel.tell(5, '1', contentOf('1'), false)
+  kernel.correct(5, '1', contentOf('1'))
   t.same(taken, [], 'it was told this')
-  kernel.correct(5, contentOf('2'))
+  kernel.correct(5, '1', contentOf('2'))
   t.same(taken, [5], 'it was told something else')
-  kernel.correct(5, contentOf('3'))
+  kernel.correct(5, '1', contentOf('3'))
   t.same(taken, [5], 'and knows nothing since')
 })
 
@@ -45,9 +45,9 @@ t.test('after a second the kernel asks by itself', async (t) => {
   const kernel = new KernelView(clock)
   const taken: number[] = []
   kernel.takeAttributes = (ino) => taken.push(ino)
-  kernel.tell(5, contentOf('1'))
+  kernel.tell(5, '1', contentOf('1'), false)
   clock.pass(2000)
-  kernel.correct(5, contentOf('2'))
+  kernel.correct(5, '1', contentOf('2'))
   t.same(taken, [])
 })
 
@@ -70,12 +70,21 @@ t.test('of what was given up the kernel keeps neither pages nor size', async (t)
   t.same(taken, [5])
 })
 
-t.test('a file is known by the name that it was told under last', async (t) => {
+t.test('at an open the kernel must not believe a later version that is no more', async (t) => {
   const kernel = new KernelView(new StandingClock())
-  kernel.tellPlace(5, 1, 'f')
-  kernel.tellPlace(5, 1, 'g')
-  kernel.forgetPlace(5, 1, 'f')
-  t.same(kernel.placeOf(5), { parent: 1, name: 'g' })
-  kernel.forgetPlace(5, 1, 'g')
-  t.equal(kernel.placeOf(5), undefined)
+  const taken: number[] = []
+  kernel.takeAttributes = (ino) => taken.push(ino)
+  kernel.tell(5, '2', contentOf('1'), false)
+  kernel.correct(5, '1', contentOf('1'))
+  t.same(taken, [5])
+  kernel.tell(5, '1', contentOf('1'), true)
+})
+
+t.test('of an open file the kernel is never told an older version', async (t) => {
+  const kernel = new KernelView(new StandingClock())
+  kernel.tell(5, '2', undefined, true)
+  kernel.tell(5, '2', contentOf('1'), true)
+  t.throws(() => kernel.tell(5, '1', contentOf('1'), true), { code: 'ERR_ASSERTION' })
+  kernel.forgetFile(5)
+  kernel.tell(5, '1', contentOf('1'), true)
 })

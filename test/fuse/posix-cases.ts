@@ -2,7 +2,7 @@
 import { constants } from 'node:fs'
 import t from 'tap'
 import type { Node } from '../../src/dfc/node.js'
-import { DfsError } from '../../src/errors.js'
+import { DfsError, isError } from '../../src/errors.js'
 import type { Attributes } from '../../src/fuse/attributes.js'
 import type { Filesystem } from '../../src/fuse/filesystem.js'
 import { fileType, rootIno, typeOf } from '../../src/wire/records.js'
@@ -75,14 +75,19 @@ function posixOn(fs: Filesystem, home: number): Posix {
       const time = { seconds, nanoseconds: 0 }
       await fs.metadata.setTimes(await inoOf(path), time, time)
     },
-    truncate: async (path, size) => fs.truncate(await inoOf(path), size),
+    truncate: async (path, size) => fs.truncate(await inoOf(path), size, caller),
     open: async (path, flags): Promise<PosixFile> => {
       const [parent, name] = await placeOf(path)
       const mayExist = (flags & constants.O_EXCL) === 0
-      const node =
-        (flags & constants.O_CREAT) === 0
-          ? await find(parent, name)
-          : await fs.makeFile(parent, name, fileType.file | 0o644, caller, mayExist)
+      const make = async (): Promise<Node> => {
+        try {
+          return await fs.makeFile(parent, name, fileType.file | 0o644, caller)
+        } catch (error) {
+          if (mayExist && isError(error, 'exists')) return find(parent, name)
+          throw error
+        }
+      }
+      const node = await ((flags & constants.O_CREAT) === 0 ? find(parent, name) : make())
       const { handle } = await fs.openNode(node, name, flags)
       return withErrnos({
         read: async (at, length) => textOf(await fs.files.read(handle, at, length)),

@@ -1,5 +1,6 @@
 /** Two mounts of one user: what is closed in one is what an open sees in the other. */
 import t from 'tap'
+import { isInstalled } from '../fixtures/installed.js'
 import { TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses } from '../fixtures/servers.js'
 
@@ -66,4 +67,92 @@ t.test('a name that is replaced while it is open never goes missing', async (t) 
 t.test('a folder that was made anew elsewhere can be used at once', async (t) => {
   const script = `mkdir $A/d; touch $A/d/1; ls $B/d; rm -r $A/d; mkdir $A/d; touch $A/d/2; touch $B/d/3; ls $A/d`
   t.equal(await out(script), '1\n2\n3')
+})
+
+/**
+ * What an open means is what its name means then, whatever the kernel has been told a moment before. Each
+ * runs in a folder of its own, $A of the one mount and $B of the other, and prints nothing but what is said.
+ */
+const names: readonly (readonly [what: string, script: string, prints: string])[] = [
+  [
+    'a file that was replaced while another hard link of it stays',
+    `echo old > $A/conf; ln $A/conf $A/conf.bak; cat $B/conf $B/conf.bak; stat -t $B/conf $B/conf.bak > /dev/null
+    echo new > $A/tmp; mv $A/tmp $A/conf; cat $B/conf; echo edited > $B/conf; cat $A/conf $A/conf.bak`,
+    'old\nold\nnew\nedited\nold',
+  ],
+  [
+    'the hard link that stays',
+    `echo old > $A/conf; ln $A/conf $A/conf.bak; stat -t $B/conf $B/conf.bak > /dev/null
+    echo new > $A/tmp; mv $A/tmp $A/conf; cat $B/conf.bak; echo more >> $B/conf.bak; cat $B/conf.bak $B/conf`,
+    'old\nold\nmore\nnew',
+  ],
+  [
+    'a log that was rotated',
+    `echo one > $A/log; cat $B/log; mv $A/log $A/log.1; stat -t $B/log.1 > /dev/null
+    echo two > $A/log; cat $B/log; echo three >> $B/log; cat $A/log.1 $A/log`,
+    'one\ntwo\none\ntwo\nthree',
+  ],
+  [
+    'names that were exchanged',
+    `echo 1 > $A/a; echo 2 > $A/b; stat -t $B/a $B/b > /dev/null
+    mv $A/a $A/t; mv $A/b $A/a; mv $A/t $A/b; cat $B/a $B/b`,
+    '2\n1',
+  ],
+  [
+    'a file in a folder that was moved away',
+    `mkdir -p $A/d/e; echo old > $A/d/e/f; cat $B/d/e/f; mv $A/d $A/gone; mkdir -p $A/d/e; echo new > $A/d/e/f
+    cat $B/d/e/f; echo edited > $B/d/e/f; cat $A/gone/e/f $A/d/e/f`,
+    'old\nnew\nold\nedited',
+  ],
+  [
+    'a folder that was moved away, and what is removed in it',
+    `mkdir $A/d; echo 1 > $A/d/old; ls $B/d; mv $A/d $A/kept; mkdir $A/d; echo 2 > $A/d/new; ls $B/d
+    mv $A/d $A/t; mkdir $A/d; stat -t $B/t > /dev/null; rm -r $B/d; ls $A/kept $A/t`,
+    'old\nnew\n$A/kept:\nold\n\n$A/t:\nnew',
+  ],
+  [
+    'names that are changed in a folder that was moved away',
+    `mkdir $A/d; touch $A/d/f $A/d/g; stat -t $B/d/f $B/d/g > /dev/null; mv $A/d $A/kept; mkdir $A/d
+    rm $B/d/f 2> /dev/null; mv $B/d/g $B/h 2> /dev/null; echo x > $B/d/new; mkdir $B/d/folder; ls $A $A/d $A/kept`,
+    '$A:\nd\nkept\n\n$A/d:\nfolder\nnew\n\n$A/kept:\nf\ng',
+  ],
+  [
+    'what is linked',
+    `echo old > $A/f; ln $A/f $A/g; stat -t $B/f $B/g > /dev/null; echo new > $A/t; mv $A/t $A/f
+    ln $B/f $B/h; cat $A/h`,
+    'new',
+  ],
+]
+
+for (const [what, script, prints] of names) {
+  t.test(`an open means what the name means: ${what}`, async (t) => {
+    for (const round of [1, 2, 3]) {
+      const folder = `${what.replaceAll(' ', '-')}${round}`
+      await out(`mkdir $A/${folder}`)
+      const said = await a.out(script, {
+        A: `${both.A}/${folder}`,
+        B: `${both.B}/${folder}`,
+      })
+      t.equal(
+        said.replaceAll(`${both.A}/${folder}`, () => '$A'),
+        prints,
+      )
+    }
+  })
+}
+
+const noPython = isInstalled('python3') ? false : 'python3 is not installed'
+
+t.test('truncate(2) means what the name means', { skip: noPython }, async (t) => {
+  const script = `echo "old settings" > $A/cut; ln $A/cut $A/cut.bak; stat -t $B/cut $B/cut.bak > /dev/null
+    echo "new settings" > $A/t; mv $A/t $A/cut
+    python3 -c 'import os, sys; os.truncate(sys.argv[1], 3)' $B/cut; cat $A/cut.bak $A/cut`
+  t.equal(await out(script), 'old settings\nnew')
+})
+
+t.test('names that are too many to be looked up are looked for by the kernel', async (t) => {
+  const script = `mkdir $A/many; echo old > $A/many/0; for i in $(seq 1 12); do ln $A/many/0 $A/many/$i; done
+    stat -t $B/many/* > /dev/null; echo new > $A/many/t; mv $A/many/t $A/many/3
+    cat $B/many/3 $B/many/4 $B/many/3; for i in $(seq 0 12); do cat $B/many/$i; done | sort | uniq -c | tr -s ' '`
+  t.equal(await out(script), 'new\nold\nnew\n 1 new\n 12 old')
 })

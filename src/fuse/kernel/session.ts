@@ -27,8 +27,12 @@ import { Fields, parseRequest, type Request, type Unique } from './request.js'
 
 /** Some requests are not answered: the kernel does not wait. */
 export const noAnswer = Symbol('no answer')
-/** A failure that comes often is returned: to throw it costs more than the answer. */
-export type Result = Answer | typeof noAnswer | DfsError
+/**
+ * A failure that comes often is returned: to throw it costs more than the answer. What tells the kernel
+ * something that may change at any moment is a function, which is called when the answer is written: between
+ * the two nothing happens.
+ */
+export type Result = Answer | typeof noAnswer | DfsError | (() => Answer)
 
 /**
  * Does what a request asks for. It reads the fields before it waits for anything: their memory is used
@@ -178,9 +182,16 @@ export class Session {
       return
     }
     const { opcode, ino, unique } = request
+    let answer: Answer | typeof noAnswer
+    try {
+      answer = typeof result === 'function' ? result() : result
+    } catch (thrown) {
+      this.#fail(request, thrown)
+      return
+    }
     if (debugFuse.enabled) debugFuse('%s %d', nameOf(opcode), ino)
-    if (result !== noAnswer) this.#device.answer(unique, result)
-    giveBack(result)
+    if (answer !== noAnswer) this.#device.answer(unique, answer)
+    giveBack(answer)
   }
 
   #fail({ opcode, ino, unique }: Request, thrown: unknown): void {
@@ -244,7 +255,7 @@ export class Session {
 
 /** The memory of an answer that has been sent, or comes too late. */
 function giveBack(result: Result): void {
-  if (result === noAnswer || result instanceof DfsError) return
+  if (result === noAnswer || result instanceof DfsError || typeof result === 'function') return
   if ('release' in result) result.release()
 }
 

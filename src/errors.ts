@@ -25,7 +25,7 @@ const table = {
   isDirectory: [12, 'EISDIR', 'Is a directory'],
   notEmpty: [13, 'ENOTEMPTY', 'Directory not empty'],
   nameTooLong: [14, 'ENAMETOOLONG', 'File name too long'],
-  illegalName: [15, 'EILSEQ', 'A name must be valid UTF-8'],
+  illegalName: [15, 'EILSEQ', 'Not the text of a name'],
   invalid: [16, 'EINVAL', 'Invalid argument'],
   notPermitted: [17, 'EPERM', 'Operation not permitted'],
   access: [18, 'EACCES', 'Permission denied'],

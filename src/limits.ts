@@ -30,10 +30,15 @@ export const limits = {
   // Names and attributes (POSIX <limits.h>, Linux xattr(7)).
   nameBytesMax: 255,
   symlinkBytesMax: 4095,
+  /** A byte that is not UTF-8 takes so many in the texts of src/byte-text.ts. */
+  textBytesPerByte: 4,
   linksMax: 65_000,
   attributeNameBytesMax: 255,
   attributeValueBytesMax: 64 * KiB,
-  attributesBytesMax: 64 * KiB,
+  /** Names, as they are kept, and values: one of the largest fits beside others. */
+  attributesBytesMax: 128 * KiB,
+  /** What listxattr(2) can tell, a zero byte behind each name. */
+  attributeNamesBytesMax: 64 * KiB,
   /** Of one file. */
   attributesMax: 1024,
 
@@ -42,7 +47,7 @@ export const limits = {
   frameHeaderBytesMax: 1 * MiB,
   frameBytesMax: 2 * MiB,
   userNameBytesMax: 64,
-  keyBytesMax: 300,
+  keyBytesMax: 1056,
   registerValueBytesMax: 768 * KiB,
   transactionWritesMax: 256,
   transactionPreconditionsMax: 4096,
@@ -251,7 +256,8 @@ assert(
 )
 assert(limits.registerValueBytesMax + limits.keyBytesMax < limits.frameHeaderBytesMax)
 assert(limits.extentsMax * 64 + limits.attributesBytesMax <= limits.registerValueBytesMax)
-assert(limits.nameBytesMax + 32 <= limits.keyBytesMax)
+assert(limits.nameBytesMax * limits.textBytesPerByte + 32 <= limits.keyBytesMax)
+assert(limits.attributeValueBytesMax * 1.5 < limits.attributesBytesMax)
 assert(limits.kernelCacheMs * 2 < limits.nameBelievedMs, 'a walk takes its time as well')
 assert(limits.listBytesMax < limits.frameHeaderBytesMax)
 assert(limits.segmentBytesMax % limits.draftChunkBytes === 0)

@@ -3,6 +3,7 @@
  * person must know (a server went down, repair is done) and which are printed always.
  */
 import debug from 'debug'
+import { withVisibleBytes } from './byte-text.js'
 
 export const debugFuse = debug('dfs:fuse')
 export const debugDfc = debug('dfs:dfc')
@@ -15,7 +16,7 @@ let write = (line: string): void => {
 
 /** Prints one line for people, with the time in front. */
 export function notice(line: string): void {
-  write(`${new Date().toISOString()} ${line}`)
+  write(`${new Date().toISOString()} ${withVisibleBytes(line)}`)
 }
 
 /** Sends the notices somewhere else than to standard error. */

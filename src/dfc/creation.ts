@@ -1,4 +1,5 @@
 /** What makes a new file, folder, link or node: its inode, its number, and the plan of the change. */
+import { byteLengthOf } from '../byte-text.js'
 import type { Clock, Random, Time } from '../clock.js'
 import { DfsError } from '../errors.js'
 import {
@@ -86,7 +87,7 @@ export function newInode(attributes: NewAttributes, parent: number, now: Time): 
     uid: attributes.uid,
     gid: attributes.gid,
     nlink: 1,
-    size: target === '' ? content.size : Buffer.byteLength(target),
+    size: target === '' ? content.size : byteLengthOf(target),
     rdev: attributes.rdev ?? 0,
     parent: isFolder ? parent : 0,
     atime: attributes.mtime ?? now,

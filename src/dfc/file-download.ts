@@ -1,5 +1,6 @@
 /** GET: copies files, symbolic links and folders from the servers to local ones. */
 import { chmod, lstat, mkdir, rename, stat, symlink, unlink } from 'node:fs/promises'
+import { localPath } from '../byte-text.js'
 import { DfsError } from '../errors.js'
 import { fileType, isEntryName, typeOf } from '../wire/records.js'
 import type { Session, Status } from './commands/command.js'
@@ -43,7 +44,7 @@ export class FileDownload {
       return this.#transfer.inLane(source, () => this.#getItem(source, node, target))
     }
     if (!this.#recursive) throw new DfsError('isDirectory', 'Is a directory (get -r takes folders)')
-    const existing = await stat(target).catch(() => undefined)
+    const existing = await stat(localPath(target)).catch(() => undefined)
     await this.#getFolder(source, node, target, existing?.isDirectory() === true)
   }
 
@@ -66,14 +67,14 @@ export class FileDownload {
 
   async #getLink({ inode }: Node, path: string): Promise<void> {
     const { temporaries } = this.#session
-    const existing = await lstat(path).catch(() => undefined)
+    const existing = await lstat(localPath(path)).catch(() => undefined)
     if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
     const temporary = temporaries.reserve(path)
     try {
-      await symlink(inode.target, temporary)
-      await rename(temporary, path)
+      await symlink(localPath(inode.target), localPath(temporary))
+      await rename(localPath(temporary), localPath(path))
     } catch (error) {
-      await unlink(temporary).catch(() => undefined)
+      await unlink(localPath(temporary)).catch(() => undefined)
       throw error
     } finally {
       temporaries.release(temporary)
@@ -84,9 +85,9 @@ export class FileDownload {
   /** Only the folder that the user named may be a symbolic link to one. */
   async #getFolder(name: string, node: Node, path: string, exists: boolean): Promise<void> {
     const permissions = node.inode.mode & permissionsKept
-    if (!exists) await mkdir(path, permissions | 0o700)
+    if (!exists) await mkdir(localPath(path), permissions | 0o700)
     this.#transfer.whenFilled(name, async () => {
-      await chmod(path, permissions)
+      await chmod(localPath(path), permissions)
       await this.#times.set(path, node.inode.mtime)
     })
     for await (const child of namesIn(this.#session, node.ino)) {
@@ -103,7 +104,7 @@ export class FileDownload {
     if (!isFolder(node)) {
       return this.#transfer.inLane(name, () => this.#getItem(name, node, path))
     }
-    const existing = await lstat(path).catch(() => undefined)
+    const existing = await lstat(localPath(path)).catch(() => undefined)
     if (existing !== undefined && !existing.isDirectory()) {
       throw new DfsError('notDirectory', `${path}: Not a directory`)
     }

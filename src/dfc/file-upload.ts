@@ -1,7 +1,7 @@
 /** PUT: copies local files, symbolic links and folders to the servers. */
-import { isUtf8 } from 'node:buffer'
 import type { BigIntStats } from 'node:fs'
 import { lstat, open, readdir, readlink, stat } from 'node:fs/promises'
+import { localPath, textOf } from '../byte-text.js'
 import { DfsError, isError } from '../errors.js'
 import { fileType } from '../wire/records.js'
 import type { Session, Status } from './commands/command.js'
@@ -31,7 +31,7 @@ export class FileUpload {
 
   /** Links named by the user are followed, except with -r, as cp(1) does. */
   async #putOperand({ source, target }: Step): Promise<void> {
-    const info = await (this.#recursive ? lstat : stat)(source, { bigint: true })
+    const info = await (this.#recursive ? lstat : stat)(localPath(source), { bigint: true })
     if (info.isDirectory() && !this.#recursive) {
       throw new DfsError('isDirectory', 'Is a directory (put -r takes folders)')
     }
@@ -55,7 +55,7 @@ export class FileUpload {
   }
 
   async #putFile(path: string, parent: number, name: string): Promise<void> {
-    const file = await open(path, 'r')
+    const file = await open(localPath(path), 'r')
     try {
       const { client, interrupted } = this.#session
       const info = await file.stat({ bigint: true })
@@ -77,9 +77,8 @@ export class FileUpload {
   /** A link that has the name already is replaced at one stroke. */
   async #putLink(path: string, info: BigIntStats, parent: number, name: string): Promise<void> {
     const { namespace, cluster } = this.#session.client
-    const target = await readlink(path, { encoding: 'buffer' })
-    if (!isUtf8(target)) throw new DfsError('illegalName', 'its target is not valid UTF-8')
-    const attributes = { ...attributesOf(fileType.symlink, info), target: target.toString() }
+    const target = await readlink(localPath(path), { encoding: 'buffer' })
+    const attributes = { ...attributesOf(fileType.symlink, info), target: textOf(target) }
     try {
       await namespace.create(parent, name, attributes)
     } catch (error) {
@@ -114,12 +113,11 @@ export class FileUpload {
     this.#transfer.whenFilled(path, async () => {
       await namespace.update(folder.ino, (inode, now) => ({ ...inode, mode, mtime, ctime: now }))
     })
-    for (const bytes of await readdir(path, { encoding: 'buffer' })) {
-      const name = bytes.toString()
+    for (const bytes of await readdir(localPath(path), { encoding: 'buffer' })) {
+      const name = textOf(bytes)
       const child = `${path.replace(/\/+$/, '')}/${name}`
       await this.#transfer.attempt(child, async () => {
-        if (!isUtf8(bytes)) throw new DfsError('illegalName')
-        const childInfo = await lstat(child, { bigint: true })
+        const childInfo = await lstat(localPath(child), { bigint: true })
         const action = (): Promise<void> => this.#putItem(child, childInfo, folder.ino, name)
         await (childInfo.isDirectory() ? action() : this.#transfer.inLane(child, action))
       })

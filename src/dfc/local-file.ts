@@ -5,6 +5,7 @@
 import { type BigIntStats, constants as flags, unlinkSync } from 'node:fs'
 import { chmod, type FileHandle, open, realpath, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { localPath, textOf } from '../byte-text.js'
 import type { Random } from '../clock.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { debugDfc } from '../log.js'
@@ -36,7 +37,7 @@ export class Temporaries {
   removeAll(): void {
     for (const path of this.#paths) {
       try {
-        unlinkSync(path)
+        unlinkSync(localPath(path))
       } catch (error) {
         debugDfc('%s: %o', path, error)
       }
@@ -56,26 +57,26 @@ export async function writeLocalFile(
   mode: number,
   temporaries: Temporaries,
 ): Promise<string | undefined> {
-  const existing = await stat(path).catch(() => undefined)
+  const existing = await stat(localPath(path)).catch(() => undefined)
   if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
   if (existing !== undefined && (!existing.isFile() || isOpenElsewhere(path))) {
     await writeDirectly(path, chunks)
     return undefined
   }
-  const final = existing === undefined ? path : await realpath(path)
+  const final = existing === undefined ? path : textOf(await realpath(localPath(path), 'buffer'))
   const temporary = temporaries.reserve(final)
   try {
-    const file = await open(temporary, 'wx', 0o600).catch(failAbout(path))
+    const file = await open(localPath(temporary), 'wx', 0o600).catch(failAbout(path))
     try {
       for await (const chunk of chunks) await file.writeFile(chunk).catch(failAbout(path))
     } finally {
       await file.close()
     }
-    await chmod(temporary, mode)
-    await rename(temporary, final).catch(failAbout(path))
+    await chmod(localPath(temporary), mode)
+    await rename(localPath(temporary), localPath(final)).catch(failAbout(path))
     return final
   } catch (error) {
-    await unlink(temporary).catch(() => undefined)
+    await unlink(localPath(temporary)).catch(() => undefined)
     throw error
   } finally {
     temporaries.release(temporary)
@@ -93,7 +94,7 @@ async function writeDirectly(path: string, chunks: AsyncIterable<Buffer>): Promi
     for await (const chunk of chunks) await writeOut(chunk)
     return
   }
-  const file = await open(path, flags.O_WRONLY | flags.O_APPEND).catch(failAbout(path))
+  const file = await open(localPath(path), flags.O_WRONLY | flags.O_APPEND).catch(failAbout(path))
   try {
     for await (const chunk of chunks) await file.writeFile(chunk).catch(failAbout(path))
   } finally {

@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { lstat, lutimes } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { bytesOf, localPath } from '../byte-text.js'
 import type { Time } from '../clock.js'
 import { debugDfc } from '../log.js'
 
@@ -29,15 +29,15 @@ export class LocalTimes {
 
   /** Sets the time of `path` itself, not of what a symbolic link leads to. */
   async set(path: string, time: Time): Promise<void> {
-    const { mtimeNs, atimeNs } = await lstat(path, { bigint: true })
+    const { mtimeNs, atimeNs } = await lstat(localPath(path), { bigint: true })
     const exact = nanosecondsOf(time)
     if (mtimeNs === exact) return
     // Node takes a negative number for "now", but accepts a date.
     const modified = new Date(time.seconds * 1000 + time.nanoseconds / 1e6)
     const seconds = time.seconds + time.nanoseconds / 1e9
-    await lutimes(path, Number(atimeNs) / 1e9, time.seconds < 0 ? modified : seconds)
-    const after = await lstat(path, { bigint: true })
-    if (after.mtimeNs !== exact) this.#correct(resolve(path), exact)
+    await lutimes(localPath(path), Number(atimeNs) / 1e9, time.seconds < 0 ? modified : seconds)
+    const after = await lstat(localPath(path), { bigint: true })
+    if (after.mtimeNs !== exact) this.#correct(path.startsWith('/') ? path : `./${path}`, exact)
   }
 
   /** Resolves when all times are set. Where there is no touch, they stay as near as Node gets. */
@@ -51,7 +51,7 @@ export class LocalTimes {
 
   #correct(path: string, exact: bigint): void {
     this.#touch ??= startTouch()
-    this.#touch.stdin?.write(`@${decimal(exact)}\0${path}\0`)
+    this.#touch.stdin?.write(bytesOf(`@${decimal(exact)}\0${path}\0`))
   }
 }
 

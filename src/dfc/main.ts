@@ -2,10 +2,10 @@
  * The program dfc: one operation from its arguments, or the prompt without any. Exit status: 0 done,
  * 1 failed, 2 not understood, 130 interrupted.
  */
-import { isUtf8 } from 'node:buffer'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { CommanderError } from 'commander'
+import { textOf } from '../byte-text.js'
 import { systemClock, systemRandom } from '../clock.js'
 import { loadClientConfig } from '../config.js'
 import { debugDfc, redirectNotices } from '../log.js'
@@ -31,10 +31,6 @@ interface Request {
 }
 
 async function main(args: readonly string[]): Promise<number> {
-  if (args.some((arg) => arg.includes('\ufffd')) && !areUtf8Arguments()) {
-    process.stderr.write('dfc: an argument is not valid UTF-8\n')
-    return status.misunderstood
-  }
   const asked = parse(args)
   if (typeof asked === 'number') return asked
   const output = outputFor(asked)
@@ -49,9 +45,13 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** Node shows bytes that are not UTF-8 as U+FFFD, so that a name would be stored under another one. */
-function areUtf8Arguments(): boolean {
-  return isUtf8(readFileSync('/proc/self/cmdline'))
+/** The arguments as they were given: Node shows bytes that are not UTF-8 as U+FFFD. */
+function givenArguments(): string[] {
+  const args = process.argv.slice(2)
+  if (!args.some((arg) => /[\ufffd\udbff]/.test(arg))) return args
+  // Each ends with a zero byte; those of Node itself come first.
+  const given = readFileSync('/proc/self/cmdline', 'latin1').split('\0').slice(0, -1)
+  return given.slice(given.length - args.length).map((arg) => textOf(Buffer.from(arg, 'latin1')))
 }
 
 async function perform({ config, operation }: Request, output: Output): Promise<number> {
@@ -138,7 +138,7 @@ process.on('uncaughtException', (error) => {
   process.exit(status.failed)
 })
 
-const statusAtEnd = await main(process.argv.slice(2))
+const statusAtEnd = await main(givenArguments())
 await flushed(process.stdout)
 // A connection that is still being attempted must not keep the program from ending.
 process.exit(statusAtEnd)

@@ -3,6 +3,7 @@
  * has not stored yet, what is in the cache where that may answer, or what the servers say; and what a
  * change starts from, which may be a guess, since the servers check it.
  */
+import { byteLengthOf, isByteText } from '../byte-text.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { coversEverything } from '../wire/placement.js'
@@ -299,7 +300,7 @@ export class Names {
 }
 
 export function assertName(name: string): void {
-  if (Buffer.byteLength(name) > limits.nameBytesMax) throw new DfsError('nameTooLong')
+  if (byteLengthOf(name) > limits.nameBytesMax) throw new DfsError('nameTooLong')
+  if (!isByteText(name)) throw new DfsError('illegalName')
   if (!isEntryName(name)) throw new DfsError('invalid', `"${name}" cannot be a name`)
-  if (!name.isWellFormed()) throw new DfsError('illegalName')
 }

@@ -68,7 +68,7 @@ export class RegisterReader {
         inode,
         held,
       })
-      bytes += row.name.length + (row.inode.value?.length ?? 0) + held.length + 96
+      bytes += Buffer.byteLength(row.name) + (row.inode.value?.length ?? 0) + held.length + 96
       if (bytes > limits.listBytesMax) break
     }
     // A page that is full of bytes may have been read no further than it goes.

@@ -1,4 +1,5 @@
 /** xattr(7) on inodes: bounds, and which names there are. Pure. */
+import { byteLengthOf } from '../byte-text.js'
 import type { Time } from '../clock.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
@@ -31,7 +32,7 @@ export function withAttribute(
   now: Time,
 ): Inode {
   assertKind(name)
-  if (Buffer.byteLength(name) > limits.attributeNameBytesMax) throw new DfsError('range')
+  if (byteLengthOf(name) > limits.attributeNameBytesMax) throw new DfsError('range')
   if (value.length > limits.attributeValueBytesMax) throw new DfsError('attributeTooLarge')
   const exists = inode.attributes.some((attribute) => attribute.name === name)
   if (exists && (flags & createFlag) !== 0) throw new DfsError('exists')
@@ -42,6 +43,8 @@ export function withAttribute(
   if (attributes.length > limits.attributesMax) throw new DfsError('noSpace')
   const bytes = attributes.reduce((sum, a) => sum + Buffer.byteLength(a.name) + a.value.length, 0)
   if (bytes > limits.attributesBytesMax) throw new DfsError('noSpace')
+  const listed = attributes.reduce((sum, a) => sum + byteLengthOf(a.name) + 1, 0)
+  if (listed > limits.attributeNamesBytesMax) throw new DfsError('noSpace')
   return { ...inode, attributes, ctime: now }
 }
 

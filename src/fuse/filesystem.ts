@@ -4,6 +4,7 @@
  * (default_permissions); here it is decided what a change does.
  */
 import { constants } from 'node:fs'
+import { byteLengthOf } from '../byte-text.js'
 import type { Clock, Random } from '../clock.js'
 import type { Client } from '../dfc/client.js'
 import type { Namespace } from '../dfc/namespace.js'
@@ -173,7 +174,7 @@ export class Filesystem {
     special: { readonly rdev?: number; readonly target?: string } = {},
   ): Promise<Node> {
     this.assertWritable()
-    if (Buffer.byteLength(special.target ?? '') > limits.symlinkBytesMax) {
+    if (byteLengthOf(special.target ?? '') > limits.symlinkBytesMax) {
       throw new DfsError('nameTooLong')
     }
     const folder = await this.#namespace.node(parent)
@@ -294,7 +295,7 @@ export class Filesystem {
   /** The name under which a listing shows a file of which some part cannot be reached. */
   shownName(name: string, incomplete: boolean): string {
     const shown = name + incompleteSuffix
-    return incomplete && Buffer.byteLength(shown) <= limits.nameBytesMax ? shown : name
+    return incomplete && byteLengthOf(shown) <= limits.nameBytesMax ? shown : name
   }
 
   /** What appends goes to the end: fcntl(2) may have changed that since the file was opened. */

@@ -4,6 +4,7 @@
  * inode numbers, ours and the kernel's being the same.
  */
 import { constants } from 'node:fs'
+import { bytesOf } from '../byte-text.js'
 import type { Time } from '../clock.js'
 import type { Node } from '../dfc/node.js'
 import type { RenameHow } from '../dfc/rename.js'
@@ -21,7 +22,7 @@ import {
   writeFromCache,
   writeKillsPrivileges,
 } from './kernel/protocol.js'
-import type { Fields, Request } from './kernel/request.js'
+import { type Fields, type Request, secondsMax, secondsMin } from './kernel/request.js'
 import { noAnswer, type Operations, type Result } from './kernel/session.js'
 import type { Handle } from './open-file.js'
 import type { Opened } from './open-files.js'
@@ -339,7 +340,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     listxattr: async ({ ino }, fields) => {
       const bytesMax = fields.u32()
       const names = await metadata.listAttributes(ino)
-      return sized(Buffer.from(names.map((name) => `${name}\0`).join('')), bytesMax)
+      return sized(bytesOf(names.map((name) => `${name}\0`).join('')), bytesMax)
     },
     setxattr: async ({ ino }, fields) => {
       const [bytes, flags] = [fields.u32(), fields.u32()]
@@ -491,7 +492,7 @@ function sized(value: Buffer, bytesMax: number): Result {
 }
 
 function secondsOf(fields: Fields, isGiven: boolean): number | undefined {
-  if (isGiven) return fields.i64()
+  if (isGiven) return fields.seconds()
   fields.skip(8)
   return undefined
 }
@@ -502,5 +503,8 @@ function timeOf(
   isNow: boolean,
 ): Time | 'now' | undefined {
   if (seconds === undefined) return undefined
-  return isNow ? 'now' : { seconds, nanoseconds }
+  if (isNow) return 'now'
+  // As timestamp_truncate() of the kernel has it.
+  const isBound = seconds === secondsMin || seconds === secondsMax
+  return { seconds, nanoseconds: isBound ? 0 : nanoseconds }
 }

@@ -22,6 +22,7 @@ import {
 } from './codec.js'
 import {
   keyCodec,
+  nameText,
   registerCodec,
   registerValueCodec,
   segmentCodec,
@@ -31,7 +32,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 7
+export const protocolVersion = 8
 
 interface Message<Q, A> {
   readonly number: number
@@ -110,7 +111,7 @@ const inlinePiece = struct({
 export type InlinePiece = Value<typeof inlinePiece>
 
 const listed = struct({
-  name: text(limits.nameBytesMax),
+  name: nameText,
   entry: seen,
   /** Absent when the entry is a tombstone or this server does not have the inode. */
   inode: optional(seenInode),
@@ -231,7 +232,7 @@ export const messages = {
   /** Walks `names` down from the folder `parent`, as far as this server can. */
   lookup: message(
     12,
-    struct({ parent: u64, names: list(text(limits.nameBytesMax), limits.lookupNamesMax) }),
+    struct({ parent: u64, names: list(nameText, limits.lookupNamesMax) }),
     struct({
       stamp,
       steps: list(struct({ entry: seen, inode: optional(seenInode) }), limits.lookupNamesMax),
@@ -243,7 +244,7 @@ export const messages = {
     struct({
       folder: u64,
       /** Only names greater than this one. */
-      after: text(limits.nameBytesMax),
+      after: nameText,
       entriesMax: u32,
       withHeldPieces: boolean,
     }),

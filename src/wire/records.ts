@@ -3,6 +3,7 @@
  * directory entries, and transactions. A server looks into a value only to join a listing and to
  * count the references to segments; what the fields mean is the client's affair.
  */
+import { byteLengthOf, hasBytes, isByteText } from '../byte-text.js'
 import type { Time } from '../clock.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
@@ -66,7 +67,10 @@ export function parseKey(key: Key): ParsedKey {
 
 const digitZero = 0x30
 
-/** Whether a directory entry may have this name: POSIX filename, 1 to 255 bytes, not "." or "..". */
+/**
+ * Whether a directory entry may have this name: POSIX filename, 1 to 255 bytes, not "." or "..", in the one
+ * text that these bytes have.
+ */
 export function isEntryName(name: string): boolean {
   return (
     name !== '' &&
@@ -74,9 +78,13 @@ export function isEntryName(name: string): boolean {
     name !== '..' &&
     !name.includes('/') &&
     !name.includes('\0') &&
-    (name.length * 3 <= limits.nameBytesMax || Buffer.byteLength(name) <= limits.nameBytesMax)
+    (name.length * 3 <= limits.nameBytesMax || byteLengthOf(name) <= limits.nameBytesMax) &&
+    (!hasBytes(name) || isByteText(name))
   )
 }
+
+/** A name in a folder, as src/byte-text.ts has it. */
+export const nameText = text(limits.nameBytesMax * limits.textBytesPerByte)
 
 const keyCodec = text(limits.keyBytesMax)
 
@@ -124,7 +132,7 @@ const noBytes = Buffer.alloc(0)
 const extentBytes = 20
 
 const attribute = struct({
-  name: text(limits.attributeNameBytesMax),
+  name: text(limits.attributeNameBytesMax * limits.textBytesPerByte),
   value: bytes(limits.attributeValueBytesMax),
 })
 
@@ -146,7 +154,7 @@ const inodeFrontFields = {
   ctime: timeCodec,
   btime: timeCodec,
   /** Target of a symbolic link, else empty. */
-  target: text(limits.symlinkBytesMax),
+  target: text(limits.symlinkBytesMax * limits.textBytesPerByte),
   attributes: list(attribute, limits.attributesMax),
 }
 

@@ -124,9 +124,16 @@ t.test('a target that cannot be is named', async (t) => {
   t.same(await alice.dfc('rm', 'one'), done)
 })
 
-t.test('a name that is not UTF-8 is refused rather than changed', async (t) => {
-  const outcome = await alice.sh('$DFC mkdir "$(printf \'a\\377\')"')
-  t.same(outcome, { status: 2, out: '', problems: 'dfc: an argument is not valid UTF-8\n' })
+t.test('a name that is not UTF-8 is taken, put and got as its bytes', async (t) => {
+  const outcome =
+    await alice.sh(`n=$(printf 'a\\377'); mkdir "$n"; echo x > "$n/$n"; ln -s "$n" "$n/l"
+    $DFC put -r "$n" && $DFC mv "$n/$n" "b$n" && $DFC list | grep -c "b$n" && $DFC get "b$n" "$n/c" &&
+    $DFC get -r "$n" got && cat "$n/c" && readlink got/l | od -An -c | tr -d ' '; $DFC list --json "$n" | grep -o '"a.*61ff"'; $DFC rm -r "b$n" "$n"; rm -r got "$n"`)
+  t.same(outcome, {
+    status: 0,
+    out: '1\nx\na377\\n"a\\\\xff","targetBytes":"61ff"\n',
+    problems: '',
+  })
   t.same(await alice.dfc('mkdir', 'a\ufffd'), done, 'the character itself is a name like any other')
   t.same(await alice.dfc('rm', '-r', 'a\ufffd'), done)
 })

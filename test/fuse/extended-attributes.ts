@@ -52,8 +52,15 @@ t.test('unknown namespaces are refused', async (t) => {
 t.test('names, values and their sum are bounded', async (t) => {
   const big = Buffer.alloc(65_537)
   t.throws(() => withAttribute(bare, 'user.a', big, 0, now), { code: 'attributeTooLarge' })
-  const half = withAttribute(bare, 'user.a', Buffer.alloc(40_000), 0, now)
-  t.throws(() => withAttribute(half, 'user.b', Buffer.alloc(40_000), 0, now), { code: 'noSpace' })
+  const full = withAttribute(bare, 'user.a', Buffer.alloc(65_536), 0, now)
+  const other = withAttribute(full, 'user.a', Buffer.alloc(65_536, 1), 0, now)
+  t.equal(other.attributes[0]?.value[0], 1, 'the largest value takes the place of another one')
+  t.throws(() => withAttribute(full, 'user.b', Buffer.alloc(65_530), 0, now), { code: 'noSpace' })
+  let many = bare
+  for (let count = 0; count < 250; count += 1) {
+    many = withAttribute(many, `user.${count}${'\u{10ffe9}'.repeat(100)}`, value, 0, now)
+  }
+  t.equal(decodeInode(encodeInode(many)).attributes.length, 250, 'names are bytes')
   t.throws(() => withAttribute(bare, `user.${'a'.repeat(255)}`, value, 0, now), { code: 'range' })
 })
 

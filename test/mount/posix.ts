@@ -133,7 +133,21 @@ const cases: readonly (readonly [what: string, script: string, prints: string])[
     'n=$(head -c 255 /dev/zero | tr "\\0" n); touch $n && touch n$n 2>&1 | grep -o "File name too long"',
     'File name too long',
   ],
-  ['a name must be UTF-8', 'touch "$(printf "\\377")" 2>/dev/null || echo refused', 'refused'],
+  [
+    'names are bytes',
+    'n=$(printf "caf\\351"); echo x > "$n"; mkdir d; mv "$n" "d/$n"; ln -s "$n" d/l; tar cf t.tar d; tar xf t.tar -C ..; cat "../d/$n" ../d/l; ls d | od -An -c | tr -d " "; rm -r ../d',
+    'x\nx\ncaf351\\nl\\n',
+  ],
+  [
+    'a name of 255 bytes that are no UTF-8 is a name, and one of 256 is not',
+    'n=$(head -c 255 /dev/zero | tr "\\0" "\\351"); touch "$n" && ls | wc -c && touch "x$n" 2>&1 | grep -o "too long"',
+    '256\ntoo long',
+  ],
+  [
+    'times beyond what is kept are cut',
+    'touch -d @99999999999999999 f; stat -c %Y f; touch -d @-99999999999 f; stat -c %Y f',
+    '15032385535\n-2147483648',
+  ],
   ['an open file outlives its name', 'echo 1 > f; exec 3< f; rm f; ls; cat <&3', '1'],
   [
     'a folder can go although a file in it was open',

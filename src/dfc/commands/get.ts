@@ -1,5 +1,6 @@
 /** GET: copies files from the servers into the working folder, or to where the last operand says. */
 import { stat } from 'node:fs/promises'
+import { localPath } from '../../byte-text.js'
 import { FileDownload } from '../file-download.js'
 import { planTargets, splitOperands, type TargetKind } from '../targets.js'
 import type { Command } from './command.js'
@@ -22,7 +23,7 @@ export const get: Command = {
 }
 
 async function localKind(path: string): Promise<TargetKind> {
-  const found = await stat(path).catch(() => undefined)
+  const found = await stat(localPath(path)).catch(() => undefined)
   if (found === undefined) return 'absent'
   return found.isDirectory() ? 'folder' : 'other'
 }

@@ -1,4 +1,5 @@
 /** LIST: the names in a folder, with ` [incomplete]` behind those that cannot be read in full now. */
+import { bytesOf, hasBytes, withVisibleBytes } from '../../byte-text.js'
 import { pagesOf } from '../folder.js'
 import type { ListedName, Node } from '../node.js'
 import { followPath, isFolder } from '../remote-path.js'
@@ -112,7 +113,7 @@ function jsonPrinter({ output }: Session): Printer {
 }
 
 function describe({ name, ino, type, node, incomplete }: ListedName): object {
-  const common = { name, type: typeWord(type << 12), ino, incomplete }
+  const common = { ...shown('name', name), type: typeWord(type << 12), ino, incomplete }
   if (node === undefined) return common
   const { inode } = node
   return {
@@ -123,8 +124,14 @@ function describe({ name, ino, type, node, incomplete }: ListedName): object {
     gid: inode.gid,
     size: inode.size,
     mtime: isoTime(inode.mtime),
-    ...(inode.target === '' ? {} : { target: inode.target }),
+    ...(inode.target === '' ? {} : shown('target', inode.target)),
   }
+}
+
+/** JSON holds no bytes: those of a name that is not UTF-8 stand beside it, in hexadecimal. */
+function shown(field: string, text: string): object {
+  if (!hasBytes(text)) return { [field]: text }
+  return { [field]: withVisibleBytes(text), [`${field}Bytes`]: bytesOf(text).toString('hex') }
 }
 
 /** As st_nlink: a folder is named by its entry, its own `.`, and each subfolder's `..`. */

@@ -1,4 +1,5 @@
 /** How names, modes, times, sizes and tables are shown to people. Pure. */
+import { withVisibleBytes } from '../../byte-text.js'
 import type { Time } from '../../clock.js'
 import { fileType, typeOf } from '../../wire/records.js'
 
@@ -9,13 +10,17 @@ const shortEscapes: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r
 
 /** `name` with every character that could act on a terminal shown as an escape. */
 export function escapeName(name: string): string {
-  return name.replace(unsafe, (character) => shortEscapes[character] ?? numericEscape(character))
+  const safe = name.replace(
+    unsafe,
+    (character) => shortEscapes[character] ?? numericEscape(character),
+  )
+  return withVisibleBytes(safe)
 }
 
 function numericEscape(character: string): string {
   const code = character.codePointAt(0) ?? 0
   const digits = code.toString(16)
-  return code < 0x100 ? `\\x${digits.padStart(2, '0')}` : `\\u${digits.padStart(4, '0')}`
+  return code < 0x80 ? `\\x${digits.padStart(2, '0')}` : `\\u${digits.padStart(4, '0')}`
 }
 
 const typeLetters: Readonly<Record<number, string>> = {

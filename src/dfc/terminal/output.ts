@@ -2,6 +2,7 @@
  * What the client writes for people: results to one stream, problems to another. Whatever occupies the
  * last line of the terminal, a progress bar or the prompt, gives way while a line is written.
  */
+import { bytesOf } from '../../byte-text.js'
 import { escapeName } from './format.js'
 
 /** Something that is drawn on the terminal's last line. */
@@ -73,7 +74,7 @@ export class Output {
   #write(stream: NodeJS.WriteStream, line: string): void {
     const occupant = this.#occupants.at(-1)
     occupant?.erase()
-    stream.write(`${line}\n`)
+    stream.write(bytesOf(`${line}\n`))
     occupant?.draw()
   }
 }

@@ -83,7 +83,7 @@ function entryChange(row: NamedEntryRow): Change {
   return {
     key: entryKey(parent, name),
     version,
-    bytes: entryBytes,
+    bytes: entryBytes + Buffer.byteLength(name),
     checksum: checksum ?? 0,
     isWhole,
   }

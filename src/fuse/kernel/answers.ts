@@ -2,6 +2,7 @@
  * The answers to the kernel's requests, as in linux/fuse.h. Each begins with room for its header, which
  * device.ts fills in. Pure.
  */
+import { bytesOf, hasBytes } from '../../byte-text.js'
 import type { Time } from '../../clock.js'
 import type { LentParts } from '../../dfc/held-memory.js'
 import { limits } from '../../limits.js'
@@ -39,7 +40,7 @@ export function lent({ parts, release }: LentParts): LentAnswer {
 }
 
 export function text(value: string): Answer {
-  return data(Buffer.from(value))
+  return data(bytesOf(value))
 }
 
 /** struct fuse_write_out: how many bytes. */
@@ -186,7 +187,9 @@ export class Listing {
 
   /** False when there is no room for it. */
   add({ name, ino, type, next, attributes }: ListedEntry): boolean {
-    const nameBytes = Buffer.byteLength(name)
+    // What is not UTF-8 has a text that is no name to the kernel.
+    const escaped = hasBytes(name) ? bytesOf(name) : undefined
+    const nameBytes = escaped?.length ?? Buffer.byteLength(name)
     const header = this.#withAttributes ? entryBytes + nameHeaderBytes : nameHeaderBytes
     const bytes = (header + nameBytes + 7) & ~7
     if (this.#at + bytes > this.#out.length) return false
@@ -200,7 +203,8 @@ export class Listing {
     writeU64(this.#out, next, at + 8)
     this.#out.writeUInt32LE(nameBytes, at + 16)
     this.#out.writeUInt32LE(type, at + 20)
-    this.#out.write(name, at + nameHeaderBytes)
+    if (escaped === undefined) this.#out.write(name, at + nameHeaderBytes)
+    else escaped.copy(this.#out, at + nameHeaderBytes)
     this.#out.fill(0, at + nameHeaderBytes + nameBytes, this.#at + bytes)
     this.#at += bytes
     return true

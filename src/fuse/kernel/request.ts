@@ -3,7 +3,7 @@
  * takes them in the order in which linux/fuse.h declares them. Numbers are little-endian, as on every
  * machine that this runs on.
  */
-import { isUtf8 } from 'node:buffer'
+import { textOf } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Caller } from '../attributes.js'
@@ -24,6 +24,10 @@ export interface Request {
 }
 
 const twoTo32 = 2 ** 32
+
+/** The times of ext4: a file system that keeps seconds in 34 bits, from 1901 to 2446. */
+export const secondsMin = -(2 ** 31)
+export const secondsMax = 2 ** 34 - 2 ** 31 - 1
 
 /** `bytes` are exactly one request. Throws `protocol`. */
 export function parseRequest(bytes: Buffer): Request {
@@ -74,12 +78,11 @@ export class Fields {
     return Math.min(low + high * twoTo32, limits.fileBytesMax)
   }
 
-  /** Throws `range` for what is no safe integer. */
-  i64(): number {
+  /** The seconds of a time: what cannot be kept is the first or the last that can. */
+  seconds(): number {
     const value = Number(this.#bytes.readBigInt64LE(this.#at))
     this.#at += 8
-    if (!Number.isSafeInteger(value)) throw new DfsError('range')
-    return value
+    return Math.max(secondsMin, Math.min(value, secondsMax))
   }
 
   skip(count: number): this {
@@ -87,17 +90,16 @@ export class Fields {
     return this
   }
 
-  /** A text that ends with a zero byte. Throws `illegalName` for what is not UTF-8. */
+  /** Bytes that end with a zero byte, as the text that stands for them. */
   text(): string {
     const end = this.#bytes.indexOf(0, this.#at)
     if (end === -1) throw new DfsError('protocol', 'the kernel sent a name without an end')
     const name = this.#bytes.subarray(this.#at, end)
     this.#at = end + 1
-    if (!isUtf8(name)) throw new DfsError('illegalName')
-    return name.toString()
+    return textOf(name)
   }
 
-  /** A name in a folder, or of an attribute. Throws `illegalName`, `nameTooLong`. */
+  /** A name in a folder, or of an attribute. Throws `nameTooLong`. */
   name(): string {
     const from = this.#at
     const name = this.text()

@@ -12,7 +12,7 @@ t.test('shows what could act on a terminal as an escape', async (t) => {
   t.equal(escapeName('plain name.txt'), 'plain name.txt')
   t.equal(escapeName('naïve 日本 👩‍🔬'), 'naïve 日本 👩‍🔬')
   t.equal(escapeName('a\nb\rc\td'), 'a\\nb\\rc\\td')
-  t.equal(escapeName('\x1b[31mred\x07\x7f\x9b'), '\\x1b[31mred\\x07\\x7f\\x9b')
+  t.equal(escapeName('\x1b[31mred\x07\x7f\x9b'), '\\x1b[31mred\\x07\\x7f\\u009b')
   t.equal(escapeName('exe\u202egnp.txt\u2028'), 'exe\\u202egnp.txt\\u2028')
 })
 

@@ -1,0 +1,95 @@
+/**
+ * Text that stands for any bytes: names, targets of symbolic links, paths. Inside the programs, on the wire
+ * and in the tables a name is valid Unicode. A byte that is not part of valid UTF-8 is one code point of a
+ * reserved block at the end of plane 16, U+10FF00 + byte; the UTF-8 of a code point of that block counts as
+ * not valid. So each string of bytes has exactly one text, and what is UTF-8 is its own. Pure.
+ *
+ *     63 61 66 e9      "caf\u{10ffe9}"
+ *     63 61 66 c3 a9   "café"
+ */
+import { isUtf8 } from 'node:buffer'
+
+const reservedFrom = 0x10ff00
+/** The first half of the surrogate pair of each reserved code point, and of some others. */
+const reservedHigh = '\udbff'
+const reserved = /[\u{10ff80}-\u{10ffff}]/u
+const allReserved = /[\u{10ff80}-\u{10ffff}]/gu
+/** A reserved code point is four bytes of UTF-8 and stands for one. */
+const extraBytes = 3
+
+/** The text of `bytes`. */
+export function textOf(bytes: Buffer): string {
+  if (isUtf8(bytes)) {
+    const text = bytes.toString()
+    if (!hasBytes(text)) return text
+  }
+  let text = ''
+  let from = 0
+  for (let at = 0; at < bytes.length; ) {
+    const length = validLength(bytes, at)
+    if (length > 0) {
+      at += length
+      continue
+    }
+    text += bytes.toString('utf8', from, at)
+    text += String.fromCodePoint(reservedFrom + bytes.readUInt8(at))
+    at += 1
+    from = at
+  }
+  return text + bytes.toString('utf8', from)
+}
+
+/** The bytes that `text` stands for. */
+export function bytesOf(text: string): Buffer {
+  if (!hasBytes(text)) return Buffer.from(text)
+  const parts: Buffer[] = []
+  let from = 0
+  for (const { 0: character, index } of text.matchAll(allReserved)) {
+    parts.push(Buffer.from(text.slice(from, index)))
+    parts.push(Buffer.of((character.codePointAt(0) ?? 0) - reservedFrom))
+    from = index + character.length
+  }
+  return Buffer.concat([...parts, Buffer.from(text.slice(from))])
+}
+
+/** How many bytes `text` stands for. */
+export function byteLengthOf(text: string): number {
+  const length = Buffer.byteLength(text)
+  if (!hasBytes(text)) return length
+  return length - extraBytes * (text.match(allReserved)?.length ?? 0)
+}
+
+/** Whether `text` is the text of some bytes, and not another way to write them. */
+export function isByteText(text: string): boolean {
+  if (!text.isWellFormed()) return false
+  return !hasBytes(text) || textOf(bytesOf(text)) === text
+}
+
+/** Whether some of it stands for bytes that are no UTF-8. */
+export function hasBytes(text: string): boolean {
+  return text.includes(reservedHigh) && reserved.test(text)
+}
+
+/** The path as the functions of node:fs take it. */
+export function localPath(text: string): string | Buffer {
+  return hasBytes(text) ? bytesOf(text) : text
+}
+
+/** `text` with each byte that is no UTF-8 as `\xe9`. */
+export function withVisibleBytes(text: string): string {
+  if (!hasBytes(text)) return text
+  return text.replace(allReserved, (character) => {
+    const byte = (character.codePointAt(0) ?? 0) - reservedFrom
+    return `\\x${byte.toString(16)}`
+  })
+}
+
+/** Of the character of UTF-8 that begins at `at`; 0 where none does, or a reserved one. */
+function validLength(bytes: Buffer, at: number): number {
+  const first = bytes.readUInt8(at)
+  const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4
+  if (length <= 1) return length
+  const character = bytes.subarray(at, at + length)
+  if (character.length < length || !isUtf8(character)) return 0
+  return length === 4 && reserved.test(character.toString()) ? 0 : length
+}

@@ -52,6 +52,11 @@ export function bytesOf(text: string): Buffer {
   return Buffer.concat([...parts, Buffer.from(text.slice(from))])
 }
 
+/** The text of one byte beside others, which may be one character together. */
+export function byteText(byte: number): string {
+  return byte < 0x80 ? String.fromCharCode(byte) : String.fromCodePoint(reservedFrom + byte)
+}
+
 /** How many bytes `text` stands for. */
 export function byteLengthOf(text: string): number {
   const length = Buffer.byteLength(text)

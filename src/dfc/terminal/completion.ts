@@ -34,8 +34,9 @@ export async function complete(
     position === 0
       ? operationsFor(word.text)
       : await operandsFor(namespace, first.toLowerCase(), position - 1, word.text)
-  const safe = offers.filter(({ text }) => escapeName(text) === text)
-  return [safe.map((offer) => written(offer, styleOf(end), safe.length === 1)), end]
+  // Where one of them needs escapes all have them: readline takes what they have in common.
+  const style = offers.some(({ text }) => escapeName(text) !== text) ? "$'" : styleOf(end)
+  return [offers.map((offer) => written(offer, style, offers.length === 1)), end]
 }
 
 /** Whether the blank at the end of the line belongs to the word: it is quoted. */
@@ -104,10 +105,11 @@ async function remoteNames(namespace: Namespace, folder: string, begin: string):
 function written({ text, final }: Offer, style: Quote | undefined, isOnly: boolean): string {
   const word = quoteWord(text, style)
   if (!isOnly || !final) return word
-  return `${word}${style ?? ''} `
+  return `${word}${style === "$'" ? "'" : (style ?? '')} `
 }
 
 function styleOf(end: string): Quote | undefined {
+  if (end.startsWith("$'")) return "$'"
   const first = end.charAt(0)
   return first === "'" || first === '"' ? first : undefined
 }

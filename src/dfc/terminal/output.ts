@@ -4,6 +4,7 @@
  */
 import { bytesOf } from '../../byte-text.js'
 import { escapeName } from './format.js'
+import { quoteWord } from './words.js'
 
 /** Something that is drawn on the terminal's last line. */
 export interface Occupant {
@@ -37,9 +38,10 @@ export class Output {
     return process.stderr.isTTY ? process.stderr : undefined
   }
 
-  /** A name as it may be shown: on a terminal its control characters must not act. */
+  /** A name as it may be shown: on a terminal as it can be typed where its control characters would act. */
   name(name: string): string {
-    return this.#results.isTTY ? escapeName(name) : name
+    const isSafe = !this.#results.isTTY || escapeName(name) === name
+    return isSafe ? name : quoteWord(name)
   }
 
   /** Writes one line of results. Names in it have gone through `name`. */

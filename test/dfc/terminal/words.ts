@@ -14,6 +14,8 @@ const lines: readonly (readonly [line: string, words: readonly string[]])[] = [
   ["'a\\b\"c'", ['a\\b"c']],
   ['"" \'\'', ['', '']],
   ['\\" \\\' \\\\', ['"', "'", '\\']],
+  ["get $'caf\\xe9' caf$'\\351'", ['get', 'caf\u{10ffe9}', 'caf\u{10ffe9}']],
+  ["$'\\xc3\\xa9\\u00e9\\n\\'\\\\'x", ["éé\n'\\x"]],
   ['naïve "日本 語"', ['naïve', '日本 語']],
 ]
 
@@ -37,8 +39,23 @@ t.test('says where each word of a line begins, quotes included', async (t) => {
 })
 
 t.test('what is quoted reads back as the same word', async (t) => {
-  for (const text of ['plain', 'two words', 'a"b', "a'b", 'a\\b', '', ' ', '\t', `'"\\ `]) {
+  for (const text of [
+    'a\n\u0085',
+    "caf\u{10ffe9}1'\\",
+    "$'a'",
+    'plain',
+    'two words',
+    'a"b',
+    "a'b",
+    'a\\b',
+    '',
+    ' ',
+    '\t',
+    `'"\\ `,
+  ]) {
     t.same(wordsOf(quoteWord(text)), [text], text)
+    t.same(wordsOf(`${quoteWord(text, "$'")}'`), [text], `${text} with escapes`)
+    if (/[\n\t\u{10ffe9}]/u.test(text)) continue
     t.same(wordsOf(`${quoteWord(text, '"')}"`), [text], `${text} in double quotes`)
     if (!text.includes("'"))
       t.same(wordsOf(`${quoteWord(text, "'")}'`), [text], `${text} in quotes`)

@@ -14,7 +14,11 @@ export const limits = {
   segmentBytesMax: 32 * MiB,
   /** Granularity of the CRC-32 checks, in memory, on the wire and on disk. */
   blockBytes: 64 * KiB,
-  extentsMax: 8192,
+  segmentsMax: 8192,
+  /** Of one file, if its register has room for them: scattered ones take about six bytes each. */
+  extentsMax: 131_072,
+  /** With more than this the extents of an inode are written in the packed form. */
+  extentsPlainMax: 1024,
   fileBytesMax: 256 * 1024 * MiB,
   /** Content up to this size travels inside the commit itself. */
   inlineContentBytesMax: 64 * KiB,
@@ -255,7 +259,7 @@ assert(
   'pieces inside a commit rest in the index, where a decision can drop the spare one',
 )
 assert(limits.registerValueBytesMax + limits.keyBytesMax < limits.frameHeaderBytesMax)
-assert(limits.extentsMax * 64 + limits.attributesBytesMax <= limits.registerValueBytesMax)
+assert(limits.segmentsMax * 56 + limits.attributesBytesMax <= limits.registerValueBytesMax)
 assert(limits.nameBytesMax * limits.textBytesPerByte + 32 <= limits.keyBytesMax)
 assert(limits.attributeValueBytesMax * 1.5 < limits.attributesBytesMax)
 assert(limits.kernelCacheMs * 2 < limits.nameBelievedMs, 'a walk takes its time as well')

@@ -184,10 +184,10 @@ function without(content: Content, runs: readonly Run[]): DataSlice[] {
   let from = 0
   for (const run of runs) {
     assert(run.at >= from && run.length > 0, 'runs must be ordered, apart and not empty')
-    kept.push(...dataSlices(content, from, run.at - from))
+    for (const slice of dataSlices(content, from, run.at - from)) kept.push(slice)
     from = endOf(run)
   }
-  kept.push(...dataSlices(content, from, Math.max(content.size - from, 0)))
+  for (const slice of dataSlices(content, from, Math.max(content.size - from, 0))) kept.push(slice)
   return kept
 }
 

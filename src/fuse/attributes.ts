@@ -87,7 +87,8 @@ function blocksOf(bytes: number): number {
   return Math.ceil(bytes / roomBytes) * (roomBytes / blockBytes)
 }
 
-function storedBytes(inode: Inode, size: number): number {
+/** How much of a file is no hole; a folder counts as its size. */
+export function storedBytes(inode: Inode, size = 0): number {
   if (inode.extents.length === 0) return typeOf(inode.mode) === fileType.folder ? size : 0
   return inode.extents.reduce((sum, { length }) => sum + length, 0)
 }

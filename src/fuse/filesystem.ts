@@ -15,13 +15,13 @@ import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { coversEverything } from '../wire/placement.js'
 import { fileType, typeOf } from '../wire/records.js'
-import type { Caller } from './attributes.js'
+import { type Caller, storedBytes } from './attributes.js'
 import { ChunkPool } from './chunk-pool.js'
 import { DraftMemory } from './draft-memory.js'
 import { KernelView } from './kernel-view.js'
 import { Metadata } from './metadata.js'
 import { NameCheck } from './name-check.js'
-import type { Handle } from './open-file.js'
+import type { Handle, OpenFile } from './open-file.js'
 import { type Opened, OpenFiles } from './open-files.js'
 import { OpenFolder } from './open-folder.js'
 import { RecoveryFolder } from './recovery-folder.js'
@@ -322,11 +322,23 @@ export class Filesystem {
     if (!canWrite) throw new DfsError('badHandle')
     if (!file.isDirty) this.assertWritable()
     if ((mode & ~(keepSize | punchHole | zeroRange)) !== 0) throw new DfsError('unsupported')
-    if (at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
+    // Nothing is there to be punched beyond the largest file, and nothing grows.
+    const grows = (mode & (punchHole | keepSize)) === 0
+    const isPunch = (mode & punchHole) !== 0
+    if (!isPunch && at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
+    if (!isPunch) await this.#assertRoomFor(file, length)
     await this.metadata.losePrivileges(file.node, caller)
     if ((mode & (punchHole | zeroRange)) !== 0) await file.punch(at, length)
     // With nothing to do it is a modification all the same, and shows in the times.
-    await file.extend((mode & keepSize) === 0 ? at + length : 0)
+    await file.extend(grows ? at + length : 0)
+  }
+
+  /** What cannot be kept is not promised, although nothing is reserved. Throws `noSpace`. */
+  async #assertRoomFor({ dataBytes, node }: OpenFile, length: number): Promise<void> {
+    const stored = dataBytes ?? storedBytes(node.inode)
+    // All the data that there is may lie in the range: then it takes no more room.
+    const wanted = length - stored
+    if (wanted > 0 && wanted > (await this.space()).freeBytes) throw new DfsError('noSpace')
   }
 
   /** lseek(2) with SEEK_DATA or SEEK_HOLE. Throws `noSuchOffset`. */

@@ -1,8 +1,9 @@
 /**
  * Decides which ranges of a file are stored when it is committed: what was written, and, when the
- * file would come to consist of too many extents, the small ones around it as well. Extents are merged
- * by size, smallest first, so that appending n times rewrites O(n log n) bytes; and what is far apart
- * only where it has become very many. Pure.
+ * file would come to consist of too many extents, the small ones around it as well. Only neighbours
+ * become one, never across a hole: a hole is not stored. They are merged by size, smallest first, so
+ * that appending n times rewrites O(n log n) bytes. Scattered data of many small segments moves into
+ * one segment, and stays scattered. Pure.
  */
 import { dataSlices, type Run } from '../dfc/extents.js'
 import type { Content } from '../dfc/node.js'
@@ -21,6 +22,10 @@ const cheapBytes = 64 * 1024
 const spareBytes = 4 * 1024 * 1024
 /** Of worn segments, with one commit. */
 const movedBytesMax = limits.segmentBytesMax
+/** Small segments of one size class, of which each is 16 times the one before, that become one. */
+const crowd = 16
+/** So many segments a file may have beside two for each 32 MiB. */
+const segmentsSpare = 64
 /** So much of what is allowed is left when it was too many. */
 const fewEnough = 0.75
 /** How near the least bytes that have to be stored again are found. */
@@ -30,19 +35,21 @@ const precision = 1.05
 export function rangesToStore(content: Content, dirty: readonly Range[]): readonly Range[] {
   const size = Math.max(content.size, dirty.at(-1)?.end ?? 0)
   const wanted = extentsWanted(size)
-  const worn = wornSegments(content)
+  const worn = new Set([...wornSegments(content), ...crowdedSegments(content)])
   // A range is one more, and cuts at most one in two.
   if (worn.size === 0 && content.extents.length + 2 * dirty.length <= wanted) return dirty
   const pieces = piecesOf(content, dirty, worn)
-  if (pieces.length > wanted) {
+  // What holes keep apart cannot become fewer.
+  const apart = Math.max(0, join(pieces).length - 1)
+  if (pieces.length - apart > wanted) {
     for (let small = smallestBytes; small <= cheapBytes; small *= 2) {
       const groups = groupSmall(pieces, small)
-      if (countAfter(groups) <= wanted / 2) return rangesOf(groups)
+      if (countAfter(groups) - apart <= wanted / 2) return rangesOf(groups)
     }
   }
   const allowed = extentsAllowed(size)
-  const isMany = pieces.length > allowed
-  return rangesOf(isMany ? groupFew(pieces, allowed * fewEnough) : groupSmall(pieces, 0))
+  const isMany = pieces.length - apart > allowed
+  return rangesOf(isMany ? groupFew(pieces, apart + allowed * fewEnough) : groupSmall(pieces, 0))
 }
 
 /**
@@ -66,6 +73,35 @@ function wornSegments({ size, segments, extents }: Content): ReadonlySet<number>
     spare -= length - left
   }
   return worn
+}
+
+/**
+ * Segments, by their number, of which there are many that are small: all of one size class, the
+ * smallest first. What is left of them moves into one, so that each byte moves once for each class.
+ */
+function crowdedSegments({ segments, extents }: Content): readonly number[] {
+  const used = segments.map(() => 0)
+  let total = 0
+  for (const { segment, length } of extents) {
+    used[segment] = (used[segment] ?? 0) + length
+    total += length
+  }
+  const allowed = segmentsSpare + 2 * Math.ceil(total / limits.segmentBytesMax)
+  if (segments.length <= allowed) return []
+  const order = used.map((left, number) => ({ left, number })).sort((a, b) => a.left - b.left)
+  for (let bound = smallestBytes * crowd; bound < limits.segmentBytesMax; bound *= crowd) {
+    const least = bound === smallestBytes * crowd ? 0 : bound / crowd
+    const small = order.filter(({ left }) => left >= least && left < bound)
+    if (small.length < crowd) continue
+    let moved = 0
+    return small
+      .filter(({ left }, index) => {
+        moved += left
+        return index < 2 || moved <= movedBytesMax
+      })
+      .map(({ number }) => number)
+  }
+  return []
 }
 
 /** At most about so many groups, which store as little again as that takes. */
@@ -109,7 +145,7 @@ export function segmentsOf(ranges: readonly Range[]): Run[][] {
 function extentsWanted(size: number): number {
   if (size <= limits.inlineContentBytesMax) return limits.extentsMergeAtSmall
   const segments = Math.max(1, Math.ceil(size / limits.segmentBytesMax))
-  return Math.min(limits.extentsMax, limits.extentsMergeAt * segments)
+  return limits.extentsMergeAt * segments
 }
 
 /**
@@ -118,7 +154,7 @@ function extentsWanted(size: number): number {
  */
 export function extentsAllowed(size: number): number {
   const atMost = limits.extentsOfMiB * Math.sqrt(size / (1024 * 1024))
-  return Math.min(limits.extentsMax, Math.max(extentsWanted(size), Math.floor(atMost)))
+  return Math.max(extentsWanted(size), Math.floor(atMost))
 }
 
 /** The content as it will be: what is stored, and what was written, in order. */
@@ -144,7 +180,7 @@ function piecesOf(
   return pieces
 }
 
-/** Neighbours that are small or move anyway, with no more than a small gap between them. */
+/** Neighbours that touch and are small or move anyway. */
 function groupSmall(pieces: readonly Piece[], small: number): Piece[][] {
   const groups: Piece[][] = []
   let open = false
@@ -152,7 +188,7 @@ function groupSmall(pieces: readonly Piece[], small: number): Piece[][] {
     const joins = piece.moves || piece.end - piece.at <= small
     const last = groups.at(-1)
     const gap = piece.at - (last?.at(-1)?.end ?? Number.NEGATIVE_INFINITY)
-    if (open && joins && last !== undefined && gap <= small) last.push(piece)
+    if (open && joins && last !== undefined && gap <= 0) last.push(piece)
     else groups.push([piece])
     open = joins
   }

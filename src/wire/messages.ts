@@ -116,7 +116,7 @@ const listed = struct({
   /** Absent when the entry is a tombstone or this server does not have the inode. */
   inode: optional(seenInode),
   /** When asked for: for each segment of the inode, a bit for every piece held (1 << piece - 1). */
-  held: bytes(limits.extentsMax),
+  held: bytes(limits.segmentsMax),
 })
 export type Listed = Value<typeof listed>
 

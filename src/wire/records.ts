@@ -25,6 +25,7 @@ import {
   u64,
   type Value,
 } from './codec.js'
+import { type PlainExtent, packedExtents, walkPackedExtents } from './packed-extents.js'
 import { versionCodec } from './version.js'
 
 // ---- keys ---------------------------------------------------------------------------------------
@@ -127,6 +128,29 @@ const extent = struct({
   length: u32,
 })
 
+const plainExtents = list(extent, limits.segmentsMax)
+/** In place of a count: the packed form follows. */
+const packedMark = 0xffff_ffff
+
+/** Few as they are, many packed. */
+const extents: Codec<readonly PlainExtent[]> = {
+  write(writer, value) {
+    if (value.length <= limits.extentsPlainMax) {
+      plainExtents.write(writer, value)
+      return
+    }
+    u32.write(writer, packedMark)
+    packedExtents.write(writer, value)
+  },
+  read(reader) {
+    if (reader.remaining < 4 || reader.rest().readUInt32BE(0) !== packedMark) {
+      return plainExtents.read(reader)
+    }
+    reader.take(4)
+    return packedExtents.read(reader)
+  },
+}
+
 const segmentBytes = 36
 const noBytes = Buffer.alloc(0)
 const extentBytes = 20
@@ -163,9 +187,9 @@ const inodeFront = struct(inodeFrontFields)
 
 export const inodeCodec = struct({
   ...inodeFrontFields,
-  segments: list(segmentCodec, limits.extentsMax),
+  segments: list(segmentCodec, limits.segmentsMax),
   /** Ordered by `at`, not overlapping; what none covers is a hole of zeros. */
-  extents: list(extent, limits.extentsMax),
+  extents,
 })
 export type Inode = Value<typeof inodeCodec>
 export type Extent = Value<typeof extent>
@@ -177,10 +201,18 @@ export const entryCodec = struct({
 })
 export type Entry = Value<typeof entryCodec>
 
-export const encodeInode = (inode: Inode): Buffer => encode(inodeCodec, inode)
 export const decodeInode = (value: Buffer): Inode => decode(inodeCodec, value)
 export const encodeEntry = (entry: Entry): Buffer => encode(entryCodec, entry)
 export const decodeEntry = (value: Buffer): Entry => decode(entryCodec, value)
+
+/** Throws `tooManyExtents` when it has more than a register has room for. */
+export function encodeInode(inode: Inode): Buffer {
+  const value = inode.segments.length <= limits.segmentsMax ? encode(inodeCodec, inode) : undefined
+  if (value === undefined || value.length > limits.registerValueBytesMax) {
+    throw new DfsError('tooManyExtents')
+  }
+  return value
+}
 
 /** The segments of an encoded inode, without its extents. */
 export function segmentsOfInode(value: Buffer): readonly Segment[] {
@@ -225,7 +257,7 @@ function encodedSegments(value: Buffer): Buffer {
 /** Steps over the list of segments, and refuses what the codec refuses. */
 function takeSegments(reader: Reader): Buffer {
   const count = u32.read(reader)
-  if (count > limits.extentsMax) throw new DfsError('protocol', `${count} segments`)
+  if (count > limits.segmentsMax) throw new DfsError('protocol', `${count} segments`)
   const at = reader.take(count * segmentBytes)
   return reader.bytes.subarray(at, at + count * segmentBytes)
 }
@@ -243,7 +275,12 @@ export function assertInode(value: Buffer): void {
   inodeFront.read(reader)
   takeSegments(reader)
   const count = u32.read(reader)
-  if (count > limits.extentsMax || reader.remaining !== count * extentBytes) {
+  if (count === packedMark) {
+    walkPackedExtents(reader, () => {})
+    if (reader.remaining !== 0) throw new DfsError('protocol', 'bytes behind the extents')
+    return
+  }
+  if (count > limits.segmentsMax || reader.remaining !== count * extentBytes) {
     throw new DfsError('protocol', `${count} extents in ${reader.remaining} bytes`)
   }
   for (let index = 0; index < count; index += 1) {

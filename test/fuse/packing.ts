@@ -1,5 +1,5 @@
 import t from 'tap'
-import { overlay, slicesOfRuns } from '../../src/dfc/extents.js'
+import { overlay, punch, slicesOfRuns } from '../../src/dfc/extents.js'
 import { type Content, emptyContent } from '../../src/dfc/node.js'
 import type { Range } from '../../src/fuse/dirty-ranges.js'
 import { dataRanges, extentsAllowed, rangesToStore, segmentsOf } from '../../src/fuse/packing.js'
@@ -106,17 +106,69 @@ t.test('overwriting at random stores a small part of the file each time', async 
   }
 })
 
-t.test('very many ranges at once become few', async (t) => {
-  const dirty = Array.from({ length: 50_000 }, (_, index) => ({
-    at: index * 10_000,
-    end: index * 10_000 + 4096,
-  }))
-  const ranges = rangesToStore(emptyContent, dirty)
-  const { content } = store(emptyContent, ranges)
-  t.ok(content.extents.length <= limits.extentsMax, `${content.extents.length} extents`)
-  for (const { at, end } of dirty) {
-    if (!ranges.some((range) => range.at <= at && end <= range.end)) t.fail(`${at} is not stored`)
+t.test('a hole is never stored, however many there are', async (t) => {
+  for (const count of [8192, 50_000]) {
+    const dirty = Array.from({ length: count }, (_, index) => ({
+      at: index * 10_000,
+      end: index * 10_000 + 4096,
+    }))
+    const ranges = rangesToStore(emptyContent, dirty)
+    t.same(ranges, dirty)
+    const { content, bytes } = store(emptyContent, ranges)
+    t.equal(bytes, count * 4096)
+    const again = [{ at: 5000, end: 6000 }]
+    t.same(rangesToStore(content, again), again, 'nor is what is there stored again')
   }
+})
+
+t.test('scattered writes with a commit each stay few segments and store no hole', async (t) => {
+  const random = new Seeded(9)
+  let content = emptyContent
+  let stored = 0
+  let most = 0
+  const written = new Set<number>()
+  const count = 3000
+  for (let index = 0; index < count; index += 1) {
+    const block = random.below(1_000_000)
+    written.add(block)
+    const at = block * 16_384
+    const ranges = rangesToStore(content, [{ at, end: at + 4096 }])
+    const next = store(content, ranges)
+    content = next.content
+    stored += next.bytes
+    most = Math.max(most, content.segments.length)
+  }
+  const data = content.extents.reduce((sum, { length }) => sum + length, 0)
+  t.equal(data, written.size * 4096, 'just what was written is data')
+  t.ok(most <= 80, `${most} segments`)
+  t.ok(stored / (count * 4096) < 6, `each byte is stored ${stored / (count * 4096)} times`)
+})
+
+t.test('random changes of every kind store nothing but data', async (t) => {
+  for (const seed of [1, 2, 3]) {
+    const random = new Seeded(seed)
+    const size = 600_000
+    const model = new Uint8Array(size)
+    let content: Content = { ...emptyContent, size }
+    for (let step = 0; step < 600; step += 1) {
+      const at = random.below(size - 3000)
+      const end = at + 1 + random.below(random.below(4) === 0 ? 3000 : 300)
+      if (random.below(4) === 0) {
+        content = punch(content, at, end - at)
+        model.fill(0, at, end)
+      } else {
+        content = store(content, rangesToStore(content, [{ at, end }])).content
+        model.fill(1, at, end)
+      }
+      const seen = new Uint8Array(size)
+      for (const extent of content.extents) seen.fill(1, extent.at, extent.at + extent.length)
+      if (!Buffer.from(seen).equals(Buffer.from(model))) {
+        t.fail(`seed ${seed}, step ${step}: data is where none was written, or the reverse`)
+        return
+      }
+    }
+  }
+  t.pass('the map of data is that of the model')
 })
 
 t.test('knows where there is data, stored or written', async (t) => {

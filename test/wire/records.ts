@@ -65,30 +65,54 @@ t.test('tells which segments have come and gone, and decodes no more than it has
   t.same(changedSegments(null, null), { gone: [], come: [] })
 })
 
-t.test('refuses just what cannot be decoded', async (t) => {
-  const random = new Seeded(11)
-  const whole = encodeInode(inode)
-  const throws = (work: () => unknown): boolean => {
-    try {
-      work()
-      return false
-    } catch {
-      return true
-    }
+t.test('many extents take few bytes and come back as they were', async (t) => {
+  const random = new Seeded(13)
+  for (const count of [1024, 1025, 20_000, 100_000]) {
+    let at = 0
+    const extents = Array.from({ length: count }, (_, index) => {
+      at += 4096 * (1 + random.below(100))
+      const extent = { at, segment: index % 2, offset: Math.floor(index / 2) * 4096, length: 4096 }
+      at += 4096
+      return extent
+    })
+    const encoded = encodeInode({ ...inode, size: at, extents })
+    t.same(decodeInode(encoded).extents, extents)
+    assertInode(encoded)
+    if (count > 1024) t.ok(encoded.length < 1000 + count * 7, `${encoded.length} bytes`)
   }
-  let refused = 0
-  for (let round = 0; round < 5000; round += 1) {
-    const bytes = Buffer.from(whole)
-    const changes = random.below(3)
-    for (let change = 0; change < changes; change += 1) {
-      bytes.writeUInt8(random.below(256), random.below(bytes.length))
-    }
-    const cut = random.below(4) === 0 ? random.below(bytes.length) : bytes.length
-    const longer = random.below(8) === 0 ? random.bytes(random.below(30)) : Buffer.alloc(0)
-    const changed = Buffer.concat([bytes.subarray(0, cut), longer])
-    const isBad = throws(() => decodeInode(changed))
-    if (isBad) refused += 1
-    if (throws(() => assertInode(changed)) !== isBad) t.fail(changed.toString('hex'))
-  }
-  t.ok(refused > 500 && refused < 4500, `${refused} of 5000 were refused`)
 })
+
+for (const kind of ['plain', 'packed'])
+  t.test(`refuses just what cannot be decoded, ${kind}`, async (t) => {
+    const random = new Seeded(11)
+    const many = Array.from({ length: 1030 }, (_, index) => ({
+      at: index * 300,
+      segment: index % 2,
+      offset: index % 7,
+      length: 100,
+    }))
+    const whole = encodeInode(kind === 'plain' ? inode : { ...inode, extents: many })
+    const throws = (work: () => unknown): boolean => {
+      try {
+        work()
+        return false
+      } catch {
+        return true
+      }
+    }
+    let refused = 0
+    for (let round = 0; round < 5000; round += 1) {
+      const bytes = Buffer.from(whole)
+      const changes = random.below(3)
+      for (let change = 0; change < changes; change += 1) {
+        bytes.writeUInt8(random.below(256), random.below(bytes.length))
+      }
+      const cut = random.below(4) === 0 ? random.below(bytes.length) : bytes.length
+      const longer = random.below(8) === 0 ? random.bytes(random.below(30)) : Buffer.alloc(0)
+      const changed = Buffer.concat([bytes.subarray(0, cut), longer])
+      const isBad = throws(() => decodeInode(changed))
+      if (isBad) refused += 1
+      if (throws(() => assertInode(changed)) !== isBad) t.fail(changed.toString('hex'))
+    }
+    t.ok(refused > 500 && refused < 4500, `${refused} of 5000 were refused`)
+  })

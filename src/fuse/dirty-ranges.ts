@@ -4,6 +4,7 @@
  * overlap; neighbours may touch.
  */
 import { type Digests, localDigests } from '../dfc/digests.js'
+import { limits } from '../limits.js'
 import type { ChunkPool } from './chunk-pool.js'
 import { Run } from './run.js'
 
@@ -88,6 +89,8 @@ export class DirtyRanges {
 
   /** Takes out and returns a run that is as long as a segment may be. */
   takeFull(): Run | undefined {
+    // Each write asks, also where very many ranges are in the spill file.
+    if (this.#memoryBytes < limits.segmentBytesMax) return undefined
     const index = this.#ranges.findIndex(({ run }) => run?.isFull === true)
     const run = this.#ranges[index]?.run
     if (run === undefined) return undefined
@@ -98,9 +101,9 @@ export class DirtyRanges {
 
   /** The bytes of `run` are in the spill file now. */
   spilled(run: Run): void {
-    const index = this.#ranges.findIndex((dirty) => dirty.run === run)
+    const index = this.#firstBehind(run.at)
     const dirty = this.#ranges[index]
-    if (dirty === undefined) return
+    if (dirty?.run !== run) return
     this.#count(run, -1)
     run.release()
     dirty.run = undefined

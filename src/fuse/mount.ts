@@ -67,7 +67,8 @@ export class Mount {
     await prepareMountpoint(mountpoint)
     const isRoot = process.getuid?.() === 0
     const [dev, suid] = [options.dev ?? isRoot, options.suid ?? isRoot]
-    const mount = new Mount(await attach({ mountpoint, allowOther, dev, suid, fsname }), options)
+    const fd = await attach({ mountpoint, allowOther, dev, suid, fsname, subtype: 'dfs' })
+    const mount = new Mount(fd, options)
     try {
       const minor = await mount.#session.begun
       if (minor >= newEpochMinor) {

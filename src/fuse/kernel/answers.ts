@@ -21,8 +21,6 @@ const entryBytes = 40 + attributesBytes
 const nameHeaderBytes = 24
 const partsMax = 64
 const twoTo32 = 2 ** 32
-const validSeconds = Math.floor(limits.kernelCacheMs / 1000)
-const validNanoseconds = (limits.kernelCacheMs % 1000) * 1_000_000
 
 /** Nothing but that it was done. */
 export function done(): Buffer {
@@ -58,28 +56,26 @@ export function whole(value: number): Buffer {
   return out
 }
 
-/** struct fuse_attr_out. */
-export function attributes(given: Attributes): Buffer {
+/** struct fuse_attr_out. The kernel may believe them for `validMs`. */
+export function attributes(given: Attributes, validMs: number = limits.kernelCacheMs): Buffer {
   const out = room(16 + attributesBytes)
-  writeU64(out, validSeconds, 16)
-  out.writeUInt32LE(validNanoseconds, 24)
+  writeValid(out, validMs, 16, 24)
   out.writeUInt32LE(0, 28)
   writeAttributes(out, given, 32)
   return out
 }
 
-/** struct fuse_entry_out: a name and what it means. */
-export function entry(given: Attributes): Buffer {
+/** struct fuse_entry_out: a name and what it means. The kernel may believe both for `validMs`. */
+export function entry(given: Attributes, validMs: number = limits.kernelCacheMs): Buffer {
   const out = room(entryBytes)
-  writeEntry(out, given, outHeaderBytes)
+  writeEntry(out, given, outHeaderBytes, validMs)
   return out
 }
 
 /** The same for a name that is not there, and that nobody else can make for so long. */
 export function noEntry(validMs: number): Buffer {
   const out = room(entryBytes).fill(0)
-  writeU64(out, Math.floor(validMs / 1000), outHeaderBytes + 16)
-  out.writeUInt32LE(Math.floor((validMs % 1000) * 1_000_000), outHeaderBytes + 32)
+  writeValid(out, validMs, outHeaderBytes + 16, outHeaderBytes + 32)
   return out
 }
 
@@ -101,9 +97,14 @@ export function opened(handle: number, as: OpenedAs = asFolder): Buffer {
 }
 
 /** struct fuse_entry_out, then struct fuse_open_out. */
-export function created(given: Attributes, handle: number, as: OpenedAs): Buffer {
+export function created(
+  given: Attributes,
+  handle: number,
+  as: OpenedAs,
+  validMs: number = limits.kernelCacheMs,
+): Buffer {
   const out = room(entryBytes + 16)
-  writeEntry(out, given, outHeaderBytes)
+  writeEntry(out, given, outHeaderBytes, validMs)
   writeOpened(out, handle, as, outHeaderBytes + entryBytes)
   return out
 }
@@ -130,10 +131,12 @@ export function statfs({ blockBytes, blocks, freeBlocks, files }: Statfs): Buffe
 }
 
 /** struct fuse_statx_out. */
-export function extendedAttributes(given: Attributes): Buffer {
+export function extendedAttributes(
+  given: Attributes,
+  validMs: number = limits.kernelCacheMs,
+): Buffer {
   const out = room(32 + 256).fill(0)
-  writeU64(out, validSeconds, 16)
-  out.writeUInt32LE(validNanoseconds, 24)
+  writeValid(out, validMs, 16, 24)
   const at = outHeaderBytes + 32
   out.writeUInt32LE(statxMask, at)
   out.writeUInt32LE(given.blksize, at + 4)
@@ -196,7 +199,7 @@ export class Listing {
     let at = this.#at
     if (this.#withAttributes) {
       if (attributes === undefined) this.#out.fill(0, at, at + entryBytes)
-      else writeEntry(this.#out, attributes, at)
+      else writeEntry(this.#out, attributes, at, limits.kernelCacheMs)
       at += entryBytes
     }
     writeU64(this.#out, ino, at)
@@ -228,14 +231,17 @@ function room(bytes: number): Buffer {
   return Buffer.allocUnsafe(outHeaderBytes + bytes)
 }
 
-function writeEntry(out: Buffer, given: Attributes, at: number): void {
+function writeValid(out: Buffer, validMs: number, secondsAt: number, nanosecondsAt: number): void {
+  writeU64(out, Math.floor(validMs / 1000), secondsAt)
+  out.writeUInt32LE(Math.floor((validMs % 1000) * 1_000_000), nanosecondsAt)
+}
+
+function writeEntry(out: Buffer, given: Attributes, at: number, validMs: number): void {
   writeU64(out, given.ino, at)
   // A generation tells apart two files that had the same number one after the other: ours never do.
   writeU64(out, 0, at + 8)
-  writeU64(out, validSeconds, at + 16)
-  writeU64(out, validSeconds, at + 24)
-  out.writeUInt32LE(validNanoseconds, at + 32)
-  out.writeUInt32LE(validNanoseconds, at + 36)
+  writeValid(out, validMs, at + 16, at + 32)
+  writeValid(out, validMs, at + 24, at + 36)
   writeAttributes(out, given, at + 40)
 }
 

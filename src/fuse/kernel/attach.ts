@@ -18,6 +18,8 @@ export interface AttachOptions {
   readonly suid: boolean
   /** The source that df(1) shows. */
   readonly fsname: string
+  /** The kernel's table of mounts names the type of the file system "fuse." and this. */
+  readonly subtype: string
 }
 
 const device = '/dev/fuse'
@@ -63,7 +65,8 @@ async function runHelper(options: AttachOptions, socket: number): Promise<void> 
     ...(options.allowOther ? ['allow_other'] : []),
     // fusermount3 takes a backslash for the protection of a comma.
     `fsname=${options.fsname.replaceAll('\\', '\\\\')}`,
-    ...['noatime', 'default_permissions', 'subtype=dfs', `max_read=${payloadBytesMax}`],
+    `subtype=${options.subtype}`,
+    ...['noatime', 'default_permissions', `max_read=${payloadBytesMax}`],
   ]
   const child = spawn(helper, ['-o', words.join(','), '--', options.mountpoint], {
     cwd: '/',

@@ -3,6 +3,7 @@
  * about the data: when the disks are well again everything that was acknowledged is there, and nothing
  * was deleted. A storm as long as wanted: DISK_STORM_SECONDS=3600; DISK_STORM_SEED draws the same faults.
  */
+import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -119,10 +120,15 @@ async function assertWell(t: Test, setUp: ServersOnDisks, client: Client): Promi
   t.same(damagedOf(setUp), [], 'nothing was set aside')
 }
 
-/** Nothing of an ordinary start is in a server's memory. */
+/** An ordinary restart of all: nothing is in a log or in a server's memory. */
 async function restart({ servers }: ServersOnDisks): Promise<void> {
-  await servers.kill(...all)
-  for (const server of all) await servers.start(server)
+  for (const server of all) {
+    const child = servers.process(server)
+    const ended = once(child, 'exit')
+    child.kill('SIGTERM')
+    await ended
+    await servers.start(server)
+  }
 }
 
 async function touch(client: Client): Promise<void> {
@@ -137,43 +143,53 @@ const moment: readonly (readonly [string, DiskFault])[] = [
   ['everything', { effect: { error: 'EIO' }, operations: reading }],
 ]
 
-for (const count of [1, 2, 3, 4]) {
-  for (const [what, fault] of moment) {
-    t.test(`a moment in which ${what} cannot be read on ${count}`, { skip }, async (t) => {
-      const setUp = await startServersOnDisks(t)
-      const { servers, disks } = setUp
-      const remembered = new Remembered(count)
-      const first = await openClient(t, servers)
-      await remembered.fill(first)
-      t.match(await first.keeper.heal(healNow), { left: 0 })
-      await first.close()
-      const before = all.map((server) => piecesOf(setUp, server))
-      await restart(setUp)
+/** The accounts are opened while their disks cannot be read, or had been opened just before. */
+const moments = [1, 2, 3, 4].flatMap((count) =>
+  moment.flatMap(([what, fault]) =>
+    ['before', 'after'].map((since) => ({ count, what, fault, since })),
+  ),
+)
 
-      // The accounts are opened while their disks cannot be read.
-      for (const server of all.slice(0, count)) await disks.strike(server, fault)
-      const during = await openClient(t, servers).catch(() => undefined)
-      if (during !== undefined) await touch(during)
-      await sleep(systemClock, 1_000)
-      await disks.lift()
-      await during?.close()
+for (const { count, what, fault, since } of moments) {
+  t.test(`${what} cannot be read on ${count} from ${since} the log-in`, { skip }, async (t) => {
+    const setUp = await startServersOnDisks(t)
+    const { servers, disks } = setUp
+    const remembered = new Remembered(count)
+    const first = await openClient(t, servers)
+    await remembered.fill(first)
+    t.match(await first.keeper.heal(healNow), { left: 0 })
+    await first.close()
+    const before = all.map((server) => piecesOf(setUp, server))
+    await restart(setUp)
 
-      t.equal(await startEnded(setUp), 0, 'no server has ended')
-      const client = await openClient(t, servers)
-      await assertWell(t, setUp, client)
-      await remembered.assertThere(t, client)
-      for (const server of all) {
-        const has = new Set(piecesOf(setUp, server))
-        t.same(
-          before[server]?.filter((name) => !has.has(name)),
-          [],
-          `nothing was deleted on server ${server + 1}`,
-        )
-      }
-      await remembered.put(client, 'new')
-      await remembered.assertThere(t, client)
-    })
-  }
+    const struck = all.slice(0, count)
+    const strike = async (): Promise<void> => {
+      for (const server of struck) await disks.strike(server, fault)
+    }
+    if (since === 'before') await strike()
+    const during = await openClient(t, servers).catch(() => undefined)
+    if (since === 'after') await strike()
+    if (during !== undefined) await touch(during)
+    await sleep(systemClock, 1_000)
+    await disks.lift()
+    for (const server of struck) t.ok((await disks.struck(server)) > 0, 'the fault was met')
+    await during?.close()
+
+    t.equal(await startEnded(setUp), 0, 'no server has ended')
+    const client = await openClient(t, servers)
+    await assertWell(t, setUp, client)
+    await remembered.assertThere(t, client)
+    for (const server of all) {
+      const has = new Set(piecesOf(setUp, server))
+      t.same(
+        before[server]?.filter((name) => !has.has(name)),
+        [],
+        `nothing was deleted on server ${server + 1}`,
+      )
+    }
+    await remembered.put(client, 'new')
+    await remembered.assertThere(t, client)
+  })
 }
 
 t.test('a moment in which no open index can be read, and a restart in it', { skip }, async (t) => {

@@ -3,9 +3,10 @@
  */
 import type { Seeded } from '../fixtures/seeded.js'
 import { between, chance, pick, weighted } from './chance.js'
+import { diskTroubles } from './disks.js'
 import type { World } from './world.js'
 
-export type Profile = 'calm' | 'clients' | 'single' | 'wild' | 'disks'
+export type Profile = 'calm' | 'clients' | 'single' | 'wild' | 'disks' | 'troubles'
 
 type Fault =
   | 'crash'
@@ -14,6 +15,7 @@ type Fault =
   | 'reset'
   | 'wipe'
   | 'rot'
+  | 'disk'
   | 'clientCrash'
   | 'clientStop'
   | 'nothing'
@@ -26,6 +28,7 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     reset: 0,
     wipe: 0,
     rot: 0,
+    disk: 0,
     clientCrash: 0,
     clientStop: 0,
     nothing: 1,
@@ -37,6 +40,7 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     reset: 0,
     wipe: 0,
     rot: 0,
+    disk: 0,
     clientCrash: 3,
     clientStop: 2,
     nothing: 2,
@@ -48,6 +52,7 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     reset: 3,
     wipe: 2,
     rot: 2,
+    disk: 0,
     clientCrash: 2,
     clientStop: 0,
     nothing: 1,
@@ -59,6 +64,7 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     reset: 4,
     wipe: 2,
     rot: 2,
+    disk: 0,
     clientCrash: 2,
     clientStop: 2,
     nothing: 1,
@@ -70,9 +76,22 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     reset: 2,
     wipe: 2,
     rot: 0,
+    disk: 0,
     clientCrash: 1,
     clientStop: 3,
     nothing: 2,
+  },
+  troubles: {
+    crash: 3,
+    stop: 1,
+    block: 2,
+    reset: 2,
+    wipe: 0,
+    rot: 0,
+    disk: 8,
+    clientCrash: 1,
+    clientStop: 1,
+    nothing: 1,
   },
 }
 
@@ -143,6 +162,15 @@ export class Faults {
       case 'rot':
         void world.rot(random)
         return
+      case 'disk': {
+        const trouble = pick(random, diskTroubles)
+        // One cable under all of them, now and then.
+        const isOfAll = chance(random, 0.2)
+        for (const index of isOfAll ? [0, 1, 2, 3] : [server]) {
+          world.troubleDisk(index, trouble, durationMs)
+        }
+        return
+      }
       case 'clientCrash':
         world.crashClient(random.below(world.plan.clientCount), chance(random, 0.3))
         return

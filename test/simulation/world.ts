@@ -19,6 +19,7 @@ import { Actor, type Company } from './actor.js'
 import { between, chance, fork, pick, weighted } from './chance.js'
 import { check } from './checker.js'
 import { Contents } from './contents.js'
+import { type DiskTrouble, SimulatedDisk } from './disks.js'
 import { Faults, type Profile } from './faults.js'
 import { History } from './history.js'
 import { Impairments } from './impairments.js'
@@ -30,9 +31,9 @@ import { currentOperation, Tap } from './tap.js'
 /**
  * What a run is most about. `ballots`: many clients, few names, and commits that reach two servers.
  * `repairs`: disks are lost and everything is swept as soon as it can be. `leases`: one client, and others
- * that come for a moment.
+ * that come for a moment. `disks`: disks that cannot be read or written for a while.
  */
-export const focuses = ['everything', 'ballots', 'repairs', 'leases'] as const
+export const focuses = ['everything', 'ballots', 'repairs', 'leases', 'disks'] as const
 export type Focus = (typeof focuses)[number]
 
 /** What the names of clients begin with that come for a moment only. */
@@ -131,6 +132,8 @@ export class World {
   readonly #impairments: Impairments
   readonly #disks: Participant[]
   readonly #storages: Storage[]
+  /** What stands between a server and its storage. */
+  readonly #troubled = serverNames.map(() => new SimulatedDisk())
   readonly #servers: (RunningServer | undefined)[] = []
   readonly #clients: (RunningClient | undefined)[] = []
   readonly #counts: Record<string, number> = {}
@@ -328,6 +331,20 @@ export class World {
       else if (!this.#isClosed) this.scheduler.after(100, look)
     }
     look()
+  }
+
+  /** The disk of a server, running or not, fails, and has everything afterwards that it had. */
+  troubleDisk(index: number, trouble: DiskTrouble, durationMs: number): void {
+    const disk = this.#troubled[index]
+    if (disk === undefined) return
+    this.#count('diskTrouble', `${serverNames[index]} ${trouble} ${durationMs} ms`)
+    const endTrouble = disk.begin(trouble)
+    const end = this.#impairments.begin(index, this.scheduler.nowMs)
+    this.scheduler.after(durationMs, () => {
+      endTrouble()
+      // It tries again every few seconds.
+      end(this.scheduler.nowMs + limits.repairRetryMs)
+    })
   }
 
   /** A piece changes on the disk of one server, always the same, in runs in which no disk is lost. */
@@ -538,15 +555,22 @@ export class World {
 
   async #startServer(index: number): Promise<void> {
     const storage = this.#storages[index]
+    const disk = this.#troubled[index]
     const name = serverNames[index]
-    if (storage === undefined || name === undefined || this.#servers[index] !== undefined) return
+    if (
+      disk === undefined ||
+      storage === undefined ||
+      name === undefined ||
+      this.#servers[index] !== undefined
+    )
+      return
     const participant = this.#participant(name)
     this.history.note(`${name} starts`)
     this.#network.returned(name)
     const server = await Server.start({
       address: { host: name, port: firstPort + index },
       users,
-      storage,
+      storage: disk.over(storage),
       network: this.#network.of(participant),
       clock: participant.clock,
       random: participant.random,
@@ -695,6 +719,7 @@ export class World {
   #mend(): void {
     this.history.note('all faults end')
     this.#network.heal()
+    for (const disk of this.#troubled) disk.mend()
     for (const index of serverNames.keys()) {
       this.#servers[index]?.participant.continue()
       void this.#startServer(index)
@@ -788,7 +813,7 @@ export class World {
 }
 
 function planOf(random: Seeded, wanted?: Focus): Plan {
-  const profile = weighted<Exclude<Profile, 'disks'>>(random, {
+  const profile = weighted<Exclude<Profile, 'disks' | 'troubles'>>(random, {
     calm: 1,
     clients: 2,
     single: 4,
@@ -811,7 +836,12 @@ function planOf(random: Seeded, wanted?: Focus): Plan {
     nameCount: pick(random, [2, 3, 5]),
     rottingServer: chance(random, 0.2) ? random.below(4) : -1,
   }
-  const drawn = weighted<Focus>(random, { everything: 4, ballots: 2, repairs: 2, leases: 2 })
+  const drawn = weighted<Exclude<Focus, 'disks'>>(random, {
+    everything: 4,
+    ballots: 2,
+    repairs: 2,
+    leases: 2,
+  })
   const focus = wanted ?? drawn
   return { ...plan, focus, ...focusOn[focus](random) }
 }
@@ -839,6 +869,11 @@ const focusOn: Readonly<Record<Focus, (random: Seeded) => Partial<Plan>>> = {
     faultGapMs: pick(random, [1500, 4000]),
     thinkMsMax: pick(random, [5, 30]),
     nameCount: pick(random, [3, 5]),
+  }),
+  disks: (random) => ({
+    profile: 'troubles',
+    rottingServer: -1,
+    faultGapMs: pick(random, [150, 400, 1500]),
   }),
   repairs: (random) => ({
     profile: 'disks',

@@ -55,6 +55,7 @@ const table = {
   crossDevice: [42, 'EXDEV', 'Invalid cross-device link'],
   damaged: [43, 'EIO', 'The index of the server is damaged'],
   noIoctl: [44, 'ENOTTY', 'Inappropriate ioctl for device'],
+  disk: [45, 'EIO', 'The disk of the server does not work'],
 } as const satisfies Record<string, readonly [number, keyof typeof constants.errno, string]>
 
 export type ErrorCode = keyof typeof table

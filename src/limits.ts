@@ -234,6 +234,12 @@ export const limits = {
   uploadIdleMs: 60_000,
   /** An account stays open so long after its last connection. */
   accountLingerMs: 60_000,
+  /** An account whose disk does not work is tried again so often. */
+  diskRetryMs: 2_000,
+  /** Files of no piece are kept aside for so long. */
+  strayKeptMs: 30 * 24 * 3600_000,
+  /** A client sends pieces past a server whose disk was full for so long before it tries again. */
+  fullServerMs: 5_000,
   syncsInFlightMax: 4,
   stopDrainMs: 5_000,
   /** Lines in the log about refused connections: so many at once, then one that counts the others. */

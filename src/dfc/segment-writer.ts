@@ -5,7 +5,7 @@
  */
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
-import { debugDfc } from '../log.js'
+import { debugDfc, notice } from '../log.js'
 import type { Request } from '../wire/messages.js'
 import { pairOf, piecesFor, serverIndexes } from '../wire/placement.js'
 import type { Segment } from '../wire/records.js'
@@ -18,7 +18,13 @@ const serversMin = limits.serverCount - 1
 const roundsMax = 4
 
 /** Failures that sending the pieces to other servers would not cure. */
-const fatal = ['noSpace', 'quota', 'protocol', 'invalid'] as const
+const fatal = ['quota', 'protocol', 'invalid'] as const
+
+/** A server that could not take its pieces. */
+interface Lost {
+  readonly server: number
+  readonly error: DfsError
+}
 
 /** What one put has achieved: the pieces that each server said it has. */
 type Stored = readonly Set<number>[]
@@ -29,6 +35,8 @@ export class SegmentWriter {
   readonly #puts = new Slots(limits.segmentPutsInFlightMax)
   /** For each server: frames sent and not answered. */
   readonly #slots = serverIndexes.map(() => new Slots(limits.putFramesInFlightMax))
+  /** For each server whose disk was full: when it is tried again, on the monotonic clock. */
+  readonly #fullUntilMs: (number | undefined)[] = []
 
   constructor(cluster: Cluster) {
     this.#cluster = cluster
@@ -36,7 +44,7 @@ export class SegmentWriter {
 
   /**
    * Resolves when every piece is on two servers. Throws `readOnly` when fewer than three servers are
-   * there to take it, `noSpace` or `quota` when one of them cannot. What was sent of a segment that
+   * there to take it, `noSpace` when that is because their disks are full, `quota` when one of them refuses. What was sent of a segment that
    * failed is garbage that the servers sweep.
    */
   put(prepared: PreparedSegment): Promise<void> {
@@ -54,7 +62,7 @@ export class SegmentWriter {
     if (absent.size > 1) throw new DfsError('readOnly')
     const stored = serverIndexes.map((server) => new Set(pairOf(server, prepared.rotation)))
     const [lost] = await this.#send(prepared, absent, stored)
-    if (lost !== undefined) throw new DfsError('down', `${this.#cluster.link(lost).name} is down`)
+    if (lost !== undefined) throw lost.error
   }
 
   /** Gives `server` one piece, in place of what it has of it: repair. */
@@ -66,37 +74,53 @@ export class SegmentWriter {
     if (this.#cluster.voters.length < serversMin) throw new DfsError('readOnly')
     const stored = serverIndexes.map(() => new Set<number>())
     let absent = this.#away()
+    let full: DfsError | undefined
     for (let round = 0; round < roundsMax; round += 1) {
       // One that was away when the put began, or failed in it, may be back when another one fails.
       if (absent.size > 1) absent = this.#away()
       if (absent.size > 1) break
       const lost = await this.#send(prepared, absent, stored)
       if (lost.length === 0) return
-      for (const server of lost) {
+      for (const { server, error } of lost) {
         stored[server]?.clear()
         absent.add(server)
+        if (error.code === 'noSpace') full = this.#becameFull(server, error)
       }
     }
-    throw new DfsError('readOnly')
+    throw full ?? new DfsError('readOnly')
   }
 
-  /** Who is given nothing: those that are down, or a single one that is slow while all are up. */
+  /** Who is given nothing: those that are down, or a single one that is slow or full while all are up. */
   #away(): Set<number> {
     const links = serverIndexes.map((server) => this.#cluster.link(server))
     const down = links.filter(({ isUp }) => !isUp)
-    const slow = links.filter(({ isSlow }) => isSlow)
-    const away = down.length === 0 && slow.length === 1 ? slow : down
+    const now = this.#cluster.clock.monotonic()
+    const bad = links.filter(
+      ({ isSlow, index }) => isSlow || now < (this.#fullUntilMs[index] ?? Number.NEGATIVE_INFINITY),
+    )
+    const away = down.length === 0 && bad.length === 1 ? bad : down
     return new Set(away.map(({ index }) => index))
   }
 
-  /** Sends what is not stored yet, and returns the servers that were lost on the way. */
+  /** Its neighbours take its pieces for a while, as if it were down; it is said when that begins. */
+  #becameFull(server: number, error: DfsError): DfsError {
+    const { clock } = this.#cluster
+    const name = this.#cluster.link(server).name
+    if (this.#fullUntilMs[server] === undefined) {
+      notice(`${name} has no space left: its neighbours take its pieces`)
+    }
+    this.#fullUntilMs[server] = clock.monotonic() + limits.fullServerMs
+    return error
+  }
+
+  /** Sends what is not stored yet, and returns the servers that were lost on the way, with the reason. */
   async #send(
     prepared: PreparedSegment,
     absent: ReadonlySet<number>,
     stored: Stored,
-  ): Promise<number[]> {
+  ): Promise<Lost[]> {
     const transfer = new Transfer()
-    const lost: number[] = []
+    const lost: Lost[] = []
     await Promise.all(
       serverIndexes.map(async (server) => {
         const taken = new Set(piecesFor(server, prepared.rotation, absent))
@@ -106,11 +130,12 @@ export class SegmentWriter {
         try {
           await this.#sendPieces(prepared.segment, pieces, server, transfer)
           for (const { piece } of pieces) stored[server]?.add(piece)
+          if (pieces.length > 0) this.#fullUntilMs[server] = undefined
         } catch (thrown) {
           const error = asDfsError(thrown)
           debugDfc('put %s: server %d: %s', prepared.segment.id, server, error.message)
           if (isError(error, ...fatal)) transfer.failure ??= error
-          else lost.push(server)
+          else lost.push({ server, error })
         }
       }),
     )

@@ -211,7 +211,11 @@ export class Transactions {
       const refusals = this.#count(attempt, outcomes)
       if (refusals === 'committed') return true
       if (yes.size >= quorum) return true
-      if (refusals === 'final') return false
+      if (refusals === 'final') {
+        // One server that cannot is not why the others refuse.
+        attempt.failure = undefined
+        return false
+      }
       if (refusals.length === 0) {
         timeouts += 1
         if (round > 0 || this.#cluster.voters.length < quorum) return false
@@ -234,7 +238,8 @@ export class Transactions {
     for (const { index, answer, error, late } of outcomes) {
       if (answer === undefined) {
         if (late !== undefined) attempt.late.push(late)
-        if (isError(error, 'down')) attempt.unheard.add(index)
+        // Of a disk that failed nobody knows whether it has the vote.
+        if (isError(error, 'down', 'disk', 'io', 'damaged')) attempt.unheard.add(index)
         attempt.failure = isError(attempt.failure, 'noSpace') ? attempt.failure : error
         continue
       }

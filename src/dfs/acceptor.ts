@@ -9,6 +9,7 @@ import { limits } from '../limits.js'
 import type { Decision, Reply, Request, Stamp } from '../wire/messages.js'
 import { entryKey, parseKey, type Transaction } from '../wire/records.js'
 import { noVersion, type Version } from '../wire/version.js'
+import { type AccountHistory, noHistory } from './account-history.js'
 import type { AccountIndex } from './index.js'
 import { type LateVote, LateVotes } from './late-votes.js'
 import { Ledger, unknown } from './ledger.js'
@@ -30,9 +31,14 @@ export class Acceptor {
   readonly #ledger: Ledger
   readonly #late: LateVotes
 
-  constructor(index: AccountIndex, random: Random, log: VoteLog = new MemoryVoteLog()) {
+  constructor(
+    index: AccountIndex,
+    random: Random,
+    log: VoteLog = new MemoryVoteLog(),
+    history: AccountHistory = noHistory,
+  ) {
     this.#index = index
-    this.#standing = new Standing(index, random)
+    this.#standing = new Standing(index, random, history)
     this.#ledger = new Ledger(index, this.#standing)
     this.#late = new LateVotes(index, this.#ledger, log)
     this.reader = new RegisterReader(index, this.#standing, this.#ledger.locks)
@@ -66,7 +72,8 @@ export class Acceptor {
 
   /**
    * Begins a new account. The incarnations are those of all four servers, all blank when they were
-   * read, so a server that was wiped since then is not meant and stays blank.
+   * read, so a server that was wiped since then is not meant and stays blank. One that had an account before is
+   * `lost`: only a fill brings it back.
    */
   found({ incarnations }: Request<'found'>): Reply<'found'> {
     if (
@@ -75,6 +82,7 @@ export class Acceptor {
     ) {
       throw new DfsError('blank', 'this account has begun anew since then')
     }
+    if (this.#standing.state === 'lost') throw new DfsError('blank', 'this account was here before')
     if (this.#standing.state === 'blank') this.#standing.become('voting')
     return { stamp: this.stamp() }
   }

@@ -2,6 +2,7 @@
  * One user on this server: the index with its registers, the acceptor that rules them, and the
  * pieces. Here are the verbs about pieces that need all three; connections of the user share it.
  */
+import { AssertionError } from 'node:assert'
 import { type Clock, type Random, sleep, type Timer } from '../clock.js'
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
@@ -22,11 +23,16 @@ import type { LateVote } from './late-votes.js'
 import { Lease } from './lease.js'
 import type { LentBytes, PieceName, PieceStore } from './piece-store.js'
 import type { AccountStorage } from './storage.js'
+import { storageError } from './storage-error.js'
 import type { Pause } from './tables/pages.js'
 import type { StoredPieceRow } from './tables/pieces.js'
 import type { VoteLog } from './vote-log.js'
 
 const { blockBytes, framePayloadBytesMax, pieceCount, smallPieceBytesMax } = limits
+
+const lostAccount =
+  'an account was here and its index is gone: it waits for a repair to fill it from the other servers. ' +
+  'To begin it anew, remove its folder on all four servers'
 
 export interface PieceAnswer {
   readonly reply: Reply<'getPiece'>
@@ -47,6 +53,8 @@ export class Account {
   readonly #arriving = new Set<string>()
   readonly #onDamage: (account: Account, error: DfsError) => void
   #isGivenUp = false
+  /** Somebody has been told that the disk is full, or the like, and it has been so since. */
+  #isTold = false
   #mayHaveStrays = true
   #late: Timer | undefined
   #lateBytes = 0
@@ -66,7 +74,7 @@ export class Account {
     this.#clock = clock
     this.#lateCountAtOnce = storage.lateCountAtOnce ?? limits.lateCountAtOnce
     this.#close = () => storage.close()
-    this.acceptor = new Acceptor(storage.index, random, storage.votes)
+    this.acceptor = new Acceptor(storage.index, random, storage.votes, storage.history)
     this.#restoreVotes(storage.votes)
     this.lease = new Lease(storage.index, clock, random)
     const isCopy = storage.index.isCopy(storage.file)
@@ -80,10 +88,21 @@ export class Account {
     } else if (isCopy) {
       this.acceptor.becomeUnsure(random)
       notice(`${user}: this is a copy, perhaps an old one: repair has to confirm what is here`)
+    } else if (storage.history.isDistrusted) {
+      this.acceptor.becomeUnsure(random)
+      notice(`${user}: the disk may have dropped what was written last: repair has to confirm it`)
     }
-    this.#collector = new Collector(storage.index, clock, (segment) => {
-      for (const name of this.#piecesOf(segment)) this.#remove(name)
-    })
+    if (storage.history.isDistrusted) storage.history.trust()
+    if (this.acceptor.state === 'voting') storage.history.markFounded()
+    if (this.acceptor.state === 'lost') notice(`${user}: ${lostAccount}`)
+    this.#collector = new Collector(
+      storage.index,
+      clock,
+      (segment) => {
+        for (const name of this.#piecesOf(segment)) this.#remove(name)
+      },
+      (thrown) => this.#failed('what is no longer needed could not be removed', thrown),
+    )
   }
 
   /** Votes that perhaps only the log has, because the process that gave them was killed. */
@@ -170,11 +189,21 @@ export class Account {
   #write(work: () => void): boolean {
     try {
       work()
+      this.#isTold = false
       return true
     } catch (thrown) {
-      notice(`${this.user}: votes could not be written: ${asDfsError(thrown).message}`)
+      this.#failed('votes could not be written', thrown)
       return false
     }
+  }
+
+  /** Work that nobody waits for has failed: it is said once, and a disk that does not work ends the account. */
+  #failed(what: string, thrown: unknown): void {
+    if (thrown instanceof AssertionError) throw thrown
+    const error = asDfsError(storageError(thrown))
+    if (error.code === 'damaged' || error.code === 'disk') this.giveUp(error)
+    else if (!this.#isTold) notice(`${this.user}: ${what}: ${error.message}`)
+    this.#isTold = true
   }
 
   #putInline(
@@ -334,8 +363,13 @@ export class Account {
     return () => this.#arriving.delete(key)
   }
 
-  /** Files that a crash between the file and its row has left, in what the store has of pieces. */
+  /**
+   * Files that a crash between the file and its row has left, in what the store has of pieces. None is
+   * deleted because the index does not know it: with `remove` they are moved aside, for 30 days.
+   */
   async findStrays({ remove }: Request<'strays'>, pause?: Pause): Promise<Reply<'strays'>> {
+    // What an index does not know that has not been filled may be all that there is.
+    if (this.acceptor.state !== 'voting') throw new DfsError('blank')
     await this.index.registers.assertListed(pause)
     await this.index.checkSums(pause)
     let found = 0
@@ -346,8 +380,9 @@ export class Account {
       // It may have been collected, with its row, since it was listed.
       if (!this.pieces.holds({ segment, piece })) continue
       found += 1
-      if (remove) this.pieces.remove({ segment, piece })
+      if (remove) this.pieces.moveAside({ segment, piece })
     }
+    if (remove) await this.pieces.forgetAside(this.#clock.now() - limits.strayKeptMs)
     return { stamp: this.acceptor.stamp(), found }
   }
 
@@ -355,13 +390,18 @@ export class Account {
     try {
       const giveWay = (): Promise<void> => sleep(this.#clock, limits.checkPauseMs)
       const { found } = await this.findStrays({ remove: true }, giveWay)
-      if (found > 0) notice(`${this.user}: ${found} files of no piece were removed`)
+      if (found > 0) notice(`${this.user}: ${found} files of no piece were moved aside`)
     } catch (thrown) {
       debugDfs('%s: strays: %o', this.user, thrown)
     }
   }
 
-  /** The index is broken: its owner closes the account, and nobody believes what it has. */
+  /** It cannot go on: its owner closes it, and nobody believes what it has. */
+  get isGivenUp(): boolean {
+    return this.#isGivenUp
+  }
+
+  /** To be called when the index is broken, or its disk: see `isGivenUp`. */
   giveUp(error: DfsError): void {
     if (this.#isGivenUp) return
     this.#isGivenUp = true
@@ -388,7 +428,11 @@ export class Account {
 
   /** Votes that are only logged need not be written to the index for it. */
   async #syncIndex(): Promise<void> {
-    await Promise.all([this.acceptor.syncVotes(), this.index.sync()])
+    try {
+      await Promise.all([this.acceptor.syncVotes(), this.index.sync()])
+    } catch (thrown) {
+      throw storageError(thrown)
+    }
   }
 
   async status(): Promise<Reply<'status'>> {
@@ -418,7 +462,12 @@ export class Account {
     this.#late?.cancel()
     if (!this.#isGivenUp) this.#applyLate()
     this.#isGivenUp = true
-    this.#close()
+    try {
+      this.#close()
+    } catch (thrown) {
+      // As after a kill: what is open is taken in when the account is opened again.
+      debugDfs('%s: not closed: %o', this.user, thrown)
+    }
     debugDfs('%s: account closed', this.user)
   }
 

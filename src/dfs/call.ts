@@ -4,7 +4,7 @@
  * assertion stops the program.
  */
 import { AssertionError } from 'node:assert'
-import { asDfsError, DfsError } from '../errors.js'
+import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
 import type { Codec } from '../wire/codec.js'
@@ -95,9 +95,11 @@ export async function runLater(context: Context, call: LaterCall): Promise<Later
 /** The failure frame for what a handler threw. */
 export function failedCall(context: Context, call: NowCall | LaterCall, thrown: unknown): Parts {
   if (thrown instanceof AssertionError) throw thrown
-  const error = asDfsError(storageError(thrown))
-  if (error.code === 'damaged') context.account.giveUp(error)
-  if (error !== thrown && error.code === 'io') {
+  // What was still running when the account was closed failed for that reason.
+  const isClosed = context.account.isGivenUp && !(thrown instanceof DfsError)
+  const error = isClosed ? new DfsError('disk') : asDfsError(storageError(thrown))
+  if (isError(error, 'damaged', 'disk')) context.account.giveUp(error)
+  if (error.code === 'io' && !(thrown instanceof DfsError)) {
     const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
     notice(`${context.account.user}: ${call.verb} failed: ${text}`)
   }

@@ -16,18 +16,32 @@ export class Collector {
   readonly #index: AccountIndex
   readonly #clock: Clock
   readonly #removePieces: (segment: string) => void
+  readonly #onFailure: (thrown: unknown) => void
   #timer: Timer | undefined
 
-  constructor(index: AccountIndex, clock: Clock, removePieces: (segment: string) => void) {
+  /** `onFailure` hears why collecting ended early: what is left is collected after the next floor. */
+  constructor(
+    index: AccountIndex,
+    clock: Clock,
+    removePieces: (segment: string) => void,
+    onFailure: (thrown: unknown) => void,
+  ) {
     this.#index = index
     this.#clock = clock
     this.#removePieces = removePieces
+    this.#onFailure = onFailure
   }
 
   /** Removes what was released by a version up to `floor`, or was abandoned long ago. */
   collect(floor: Version): void {
     this.#timer?.cancel()
-    this.#timer = this.#clock.after(stepPauseMs, () => this.#step(floor))
+    this.#timer = this.#clock.after(stepPauseMs, () => {
+      try {
+        this.#step(floor)
+      } catch (thrown) {
+        this.#onFailure(thrown)
+      }
+    })
   }
 
   stop(): void {

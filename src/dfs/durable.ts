@@ -4,13 +4,13 @@
  */
 import {
   closeSync,
-  existsSync,
   fchmodSync,
   fsyncSync,
   mkdirSync,
   openSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
@@ -36,12 +36,17 @@ export function writeDurably(file: string, content: string, mode: number): void 
   syncFolder(dirname(file))
 }
 
+/** Whether there is such a file or folder. Throws what the disk says when it cannot tell. */
+export function exists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined
+}
+
 /**
  * Makes `folder` and those above it, for its owner only; harmless when it is there. Node's recursive
  * mkdir would try for ever where a file system answers ENOENT to every mkdir, as /proc does.
  */
 export function makeFolder(folder: string): void {
-  if (existsSync(folder)) return
+  if (exists(folder)) return
   makeFolder(dirname(folder))
   mkdirSync(folder, { mode: 0o700 })
 }

@@ -6,6 +6,7 @@
 import { closeSync, constants, openSync, rmSync, write } from 'node:fs'
 import { rename } from 'node:fs/promises'
 import { asDfsError, DfsError } from '../errors.js'
+import { debugDfs } from '../log.js'
 import type { PageMemory } from '../page-memory.js'
 import { pageBytes } from '../page-memory.js'
 import type { PieceWriter } from './piece-store.js'
@@ -96,9 +97,14 @@ export class FileWriter implements PieceWriter {
     for (const descriptor of open) closeSync(descriptor)
   }
 
+  /** What cannot be removed now goes when the account is opened the next time. */
   #discard(): void {
-    this.#close()
-    rmSync(this.#upload, { force: true })
+    try {
+      this.#close()
+      rmSync(this.#upload, { force: true })
+    } catch (thrown) {
+      debugDfs('%s: not removed: %o', this.#upload, thrown)
+    }
   }
 }
 

@@ -1,16 +1,17 @@
 /**
  * Pieces as files of the local disk, raw bytes and nothing else: `pieces/ab/<segment>.<n>`, where ab
  * are the first two digits of the segment's id. What is still being written is in `uploads/`, which
- * is emptied when the store opens, and is renamed when whole.
+ * is emptied when the store opens, and is renamed when whole. What no index knows is moved to `strays/`.
  */
-import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { open, readdir, stat, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { asDfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { PageMemory } from '../page-memory.js'
 import { bootId } from './boot.js'
+import { exists, makeFolder } from './durable.js'
 import { FileWriter } from './file-writer.js'
 import type {
   DiskSpace,
@@ -25,6 +26,7 @@ import { readAt } from './read-at.js'
 export class FolderPieces implements PieceStore {
   readonly #pieces: string
   readonly #uploads: string
+  readonly #strays: string
   readonly #folders = new Set<string>()
   readonly #memory: PageMemory | undefined
   /** What is read through the kernel's cache: files that were written so, and parts of files. */
@@ -36,6 +38,7 @@ export class FolderPieces implements PieceStore {
     this.#memory = memory
     this.#pieces = join(folder, 'pieces')
     this.#uploads = join(folder, 'uploads')
+    this.#strays = join(folder, 'strays')
     rmSync(this.#uploads, { recursive: true, force: true })
     mkdirSync(this.#uploads, { mode: 0o700 })
     mkdirSync(this.#pieces, { recursive: true, mode: 0o700 })
@@ -77,11 +80,28 @@ export class FolderPieces implements PieceStore {
   }
 
   holds(name: PieceName): boolean {
-    return existsSync(this.#file(name))
+    return exists(this.#file(name))
   }
 
   remove(name: PieceName): void {
     rmSync(this.#file(name), { force: true })
+  }
+
+  moveAside(name: PieceName): void {
+    if (!this.holds(name)) return
+    makeFolder(this.#strays)
+    const file = this.#file(name)
+    const aside = join(this.#strays, basename(file))
+    // Its time of change becomes that of the move.
+    renameSync(file, aside)
+  }
+
+  async forgetAside(beforeMs: number): Promise<void> {
+    if (!exists(this.#strays)) return
+    for (const name of await readdir(this.#strays)) {
+      const path = join(this.#strays, name)
+      if ((await stat(path)).ctimeMs < beforeMs) rmSync(path)
+    }
   }
 
   async sync(names: readonly PieceName[]): Promise<void> {

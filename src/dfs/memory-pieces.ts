@@ -19,6 +19,7 @@ export class MemoryPieces implements PieceStore {
   readonly #capacityBytes: number
   readonly #held = new Map<string, Held>()
   #usedBytes = 0
+  #aside: Held[] = []
 
   /** `now` in milliseconds since 1970. What does not fit `capacityBytes` is `noSpace`. */
   constructor(now: () => number, capacityBytes = Number.MAX_SAFE_INTEGER) {
@@ -65,6 +66,17 @@ export class MemoryPieces implements PieceStore {
     const key = `${segment}.${piece}`
     this.#usedBytes -= this.#held.get(key)?.bytes.length ?? 0
     this.#held.delete(key)
+  }
+
+  moveAside(name: PieceName): void {
+    const held = this.#held.get(`${name.segment}.${name.piece}`)
+    if (held === undefined) return
+    this.remove(name)
+    this.#aside.push({ ...held, storedMs: this.#now() })
+  }
+
+  async forgetAside(beforeMs: number): Promise<void> {
+    this.#aside = this.#aside.filter(({ storedMs }) => storedMs >= beforeMs)
   }
 
   async sync(): Promise<void> {}

@@ -50,6 +50,10 @@ export interface PieceStore {
   holds(name: PieceName): boolean
   /** Harmless when there is none. */
   remove(name: PieceName): void
+  /** Takes a piece out of what is held, and keeps its bytes where people find them. */
+  moveAside(name: PieceName): void
+  /** Removes what was moved aside before `beforeMs`, in milliseconds since 1970. */
+  forgetAside(beforeMs: number): Promise<void>
   /** Resolves when these pieces survive a power cut. Those that are not there are passed over. */
   sync(names: readonly PieceName[]): Promise<void>
   /** Every finished piece, in no order. */

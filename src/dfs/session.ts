@@ -205,7 +205,10 @@ export class Session implements ConnectionEvents {
     this.#leaveEntrance()
     this.#opened?.requests.stop()
     const who = JSON.stringify(this.#opened?.account.user ?? this.#handshake.claimedUser)
-    this.#host.refusals.tell(`${who} at ${this.#connection.remote} refused: ${error.message}`)
+    // A disk that does not work was told of, and everybody comes again until it does.
+    if (error.code !== 'disk') {
+      this.#host.refusals.tell(`${who} at ${this.#connection.remote} refused: ${error.message}`)
+    }
     const close = (): void => {
       this.#connection.send(failure(id, error))
       this.#close()

@@ -6,12 +6,14 @@ import type { Random } from '../clock.js'
 import { DfsError } from '../errors.js'
 import type { Reply, Stamp } from '../wire/messages.js'
 import { laterOf, noVersion, type Version } from '../wire/version.js'
+import type { AccountHistory } from './account-history.js'
 import type { AccountIndex } from './index.js'
 
 export type AccountState = Reply<'status'>['state']
 
 export class Standing {
   readonly #index: AccountIndex
+  readonly #history: AccountHistory
   #state: AccountState = 'blank'
   #epoch = 0
   /** The epoch of the fill that may go on. */
@@ -20,12 +22,14 @@ export class Standing {
   #fence = noVersion
   #floor = noVersion
 
-  constructor(index: AccountIndex, random: Random) {
+  /** `history`: whether an account was here whose index is gone. */
+  constructor(index: AccountIndex, random: Random, history: AccountHistory) {
     this.#index = index
+    this.#history = history
     if (index.state.get('incarnation') === undefined) {
       index.group(() => {
         index.state.set('incarnation', incarnationOf(random))
-        index.state.set('state', 'blank')
+        index.state.set('state', history.wasHere ? 'lost' : 'blank')
         index.state.set('epoch', 0)
         index.state.set('session', 0)
         index.state.set('fence', noVersion)
@@ -46,7 +50,11 @@ export class Standing {
     this.#floor = String(this.#index.state.get('floor'))
   }
 
-  /** Only an account that is `voting` votes, counts and answers reads. */
+  /**
+   * Only an account that is `voting` votes, counts and answers reads. One that is `blank` was never here, or
+   * its disk is new; one that is `lost` was here, and its index is gone; one that is `unsure` may have
+   * forgotten votes.
+   */
   get state(): AccountState {
     return this.#state
   }
@@ -77,7 +85,7 @@ export class Standing {
 
   /** An unsure account may be asked what it has, and take part in finishing what is undecided. */
   assertNotBlank(): void {
-    if (this.#state === 'blank') throw new DfsError('blank')
+    if (this.#state === 'blank' || this.#state === 'lost') throw new DfsError('blank')
   }
 
   assertFilled(): void {
@@ -91,6 +99,8 @@ export class Standing {
   }
 
   become(state: AccountState): void {
+    // Before anybody counts on it: an account that votes is never founded anew.
+    if (state === 'voting') this.#history.markFounded()
     this.#state = state
     this.#index.state.set('state', state)
     this.#index.syncBeforeReply()

@@ -2,13 +2,15 @@
  * Where a server keeps everything: a folder of the disk, or memory in a simulation. The folder holds
  * the server's identity, its lock, and one folder per user.
  */
-import { existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Clock, Random } from '../clock.js'
 import { asDfsError, DfsError } from '../errors.js'
+import { debugDfs } from '../log.js'
 import { PageMemory } from '../page-memory.js'
+import { AccountFolder, type AccountHistory, noHistory } from './account-history.js'
 import { bootId } from './boot.js'
-import { makeFolder, syncFolder } from './durable.js'
+import { exists, makeFolder, syncFolder } from './durable.js'
 import { type FolderLock, lockFolder } from './folder-lock.js'
 import { FolderPieces } from './folder-pieces.js'
 import { Identity } from './identity.js'
@@ -21,6 +23,7 @@ export interface AccountStorage {
   readonly index: AccountIndex
   readonly pieces: PieceStore
   readonly votes: VoteLog
+  readonly history: AccountHistory
   /** The start of the machine that this was opened in. */
   readonly boot: string
   /** The file that the index is in: not the same for a copy of it. */
@@ -36,8 +39,20 @@ export interface Storage {
   readonly memory?: PageMemory
   /** The user's part, made on first use. Its owner closes it before it is opened again. */
   openAccount(user: string): AccountStorage
-  /** The user's index is damaged: out of the way with it, so that the next one begins blank. */
+  /**
+   * Reads all of the user's index, which is not open, and looks whether it is whole. Throws `damaged` when it is
+   * not, and `disk` when it cannot be read: that says nothing about it.
+   */
+  examine(user: string): Promise<void>
+  /** The user's index is damaged: out of the way with it. The next one says that the account is lost. */
   setAside(user: string): void
+  /**
+   * What was set aside of a lost account and is whole after all, if anything is: the function puts it back,
+   * when the account has been closed.
+   */
+  findAside(user: string): Promise<(() => void) | undefined>
+  /** The disk may have dropped what was written to the user's index last. */
+  distrust(user: string): void
   close(): void
 }
 
@@ -51,7 +66,10 @@ export function folderStorage(folder: string, random: Random): Storage {
       identity,
       memory,
       openAccount: (user) => openFolder(folder, user, identity, memory),
-      setAside: (user) => setAside(join(folder, user)),
+      examine: (user) => new AccountFolder(join(folder, user)).examine(),
+      setAside: (user) => new AccountFolder(join(folder, user)).setAside(),
+      findAside: (user) => findAside(new AccountFolder(join(folder, user))),
+      distrust: (user) => new AccountFolder(join(folder, user)).distrust(),
       close: lock.release,
     }
   } catch (thrown) {
@@ -63,6 +81,7 @@ export function folderStorage(folder: string, random: Random): Storage {
 /** Survives the server that uses it, as a disk does: open accounts with another server to restart. */
 export function memoryStorage(random: Random, clock: Clock): Storage {
   const accounts = new Map<string, AccountStorage>()
+  const founded = new Set<string>()
   const identity = Identity.inMemory(random)
   return {
     identity,
@@ -80,6 +99,11 @@ export function memoryStorage(random: Random, clock: Clock): Storage {
         index,
         pieces,
         votes,
+        history: {
+          ...noHistory,
+          wasHere: founded.has(user),
+          markFounded: () => void founded.add(user),
+        },
         boot: 'memory',
         file: 'memory',
         // Fewer than ever wait at once, so that both cases come.
@@ -89,7 +113,14 @@ export function memoryStorage(random: Random, clock: Clock): Storage {
       accounts.set(user, account)
       return account
     },
+    async examine(user) {
+      const index = accounts.get(user)?.index
+      index?.assertWhole()
+      await index?.registers.assertListed()
+    },
     setAside: (user) => void accounts.delete(user),
+    findAside: async () => undefined,
+    distrust: () => {},
     close: () => {},
   }
 }
@@ -110,14 +141,17 @@ function lockOf(folder: string): FolderLock {
   }
 }
 
-/** Kept for somebody who looks at it; there is only the latest. */
-function setAside(own: string): void {
-  for (const name of ['index.db', 'index.db-wal', 'votes']) {
-    const file = join(own, name)
-    if (existsSync(file)) renameSync(file, `${file}.damaged`)
+/** The newest that is whole; what cannot be read now is looked at another time. */
+async function findAside(account: AccountFolder): Promise<(() => void) | undefined> {
+  for (const aside of account.asides()) {
+    try {
+      await account.examine(aside)
+      return () => account.takeBack(aside)
+    } catch (thrown) {
+      debugDfs('%s: %o', aside, thrown)
+    }
   }
-  rmSync(join(own, 'index.db-shm'), { force: true })
-  syncFolder(own)
+  return undefined
 }
 
 function openFolder(
@@ -127,7 +161,9 @@ function openFolder(
   memory: PageMemory,
 ): AccountStorage {
   const own = join(folder, user)
-  const isNew = !existsSync(own)
+  const isNew = !exists(own)
+  // Before anything is made in it.
+  const history = new AccountFolder(own)
   makeFolder(own)
   const pieces = new FolderPieces(own, memory)
   const index = AccountIndex.open(join(own, 'index.db'), () => identity.position)
@@ -137,10 +173,14 @@ function openFolder(
   syncFolder(own)
   if (isNew) syncFolder(folder)
   const close = (): void => {
-    const isOnDisk = index.close()
-    votes.close(isOnDisk)
+    let isOnDisk = false
+    try {
+      isOnDisk = index.close()
+    } finally {
+      votes.close(isOnDisk)
+    }
   }
-  return { index, pieces, votes, boot: bootId(), file, close }
+  return { index, pieces, votes, history, boot: bootId(), file, close }
 }
 
 /** Its number, and when it was made, where the file system tells: numbers are given again. */

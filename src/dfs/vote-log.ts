@@ -180,12 +180,11 @@ export class FileVoteLog implements VoteLog {
     }
   }
 
-  /** Throws `ENOSPC` when it was written in part only. */
   #write(bytes: Buffer, at: number): void {
-    const written = writeSync(this.#file, bytes, 0, bytes.length, at)
     this.#disk.wrote()
-    if (written === bytes.length) return
-    throw Object.assign(new Error('the log of votes is cut short'), { code: 'ENOSPC' })
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(this.#file, bytes, done, bytes.length - done, at + done)
+    }
   }
 }
 

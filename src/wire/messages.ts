@@ -207,7 +207,7 @@ export const messages = {
     struct({
       stamp,
       /** blank: no data yet. unsure: it may have lost votes it gave. Neither votes nor counts. */
-      state: oneOf('voting', 'blank', 'unsure'),
+      state: oneOf('voting', 'blank', 'unsure', 'lost'),
       floor: versionCodec,
       /** The server's clock, in ms since 1970: only people want to know. */
       timeMs: u64,

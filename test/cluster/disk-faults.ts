@@ -275,8 +275,9 @@ t.test('what cannot be synced is not lost', { skip }, async (t) => {
     }
     await client.sync().catch((thrown: unknown) => t.fail(`sync: ${thrown}`))
     await disks.lift()
-    await startEnded(setUp)
-    await within(() => client.cluster.up.length === 4, backMs)
+    t.equal(await startEnded(setUp), 0)
+    // It may have lost what was to be synced: until a repair has confirmed the rest it does not count.
+    await assertWell(t, setUp, client)
   }
   await restart(setUp)
   await assertWell(t, setUp, client)

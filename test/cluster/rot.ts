@@ -152,7 +152,10 @@ t.test('an index that is damaged anywhere costs nothing but a repair', async (t)
     }
     t.match(found, clean, name)
   }
-  t.ok(existsSync(`${indexOf(servers, 0)}.damaged`), 'what was damaged is kept aside')
+  t.ok(
+    existsSync(join(dirname(indexOf(servers, 0)), 'damaged', '1', 'index.db')),
+    'what was damaged is kept aside',
+  )
   await assertAllReadable(t, client)
 })
 

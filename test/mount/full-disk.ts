@@ -1,24 +1,59 @@
-/** A server whose disk is full: what does not fit is refused, and nothing that was there is harmed. */
+/**
+ * Servers whose disks are full: one costs the others nothing; with two what does not fit is refused, and nothing
+ * that was there is harmed.
+ */
 import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { TestMounts } from '../fixtures/mount.js'
-import { startServerProcesses, until } from '../fixtures/servers.js'
+import { startServerProcesses, type TestServers, until } from '../fixtures/servers.js'
 import { mountSmallDisk, noSmallDisk } from '../fixtures/small-disk.js'
 
 t.setTimeout(240_000)
-t.test('a full disk on one server', { skip: noSmallDisk }, async (t) => {
-  const servers = await startServerProcesses(t)
-  const [, folder = ''] = servers.folders
-  // The small disk begins with what the server has: an empty one would have to be filled first.
-  await servers.kill(1)
-  execFileSync('mv', [folder, `${folder}.before`])
-  execFileSync('mkdir', [folder])
-  const takeOff = mountSmallDisk(folder, '24m')
-  try {
+
+/** Moves the folders of these servers to disks of 24 MiB; what they have comes along. */
+async function shrinkDisks(
+  servers: TestServers,
+  which: readonly number[],
+): Promise<() => Promise<void>> {
+  const takenOff: (() => void)[] = []
+  for (const server of which) {
+    const folder = servers.folders[server] ?? ''
+    // The small disk begins with what the server has: an empty one would have to be filled first.
+    await servers.kill(server)
+    execFileSync('mv', [folder, `${folder}.before`])
+    execFileSync('mkdir', [folder])
+    takenOff.push(mountSmallDisk(folder, '24m'))
     execFileSync('cp', ['-a', `${folder}.before/.`, folder])
-    await servers.start(1)
+    await servers.start(server)
+  }
+  return async () => {
+    // The fixtures are removed before what a teardown does.
+    for (const server of which) await servers.kill(server)
+    for (const takeOff of takenOff) takeOff()
+  }
+}
+
+t.test('a full disk on one server costs nothing', { skip: noSmallDisk }, async (t) => {
+  const servers = await startServerProcesses(t)
+  const takeOff = await shrinkDisks(servers, [1])
+  try {
+    const mounts = new TestMounts(t, servers.config())
+    const mount = await mounts.start('mnt')
+    await mount.out('head -c 64M /dev/urandom > ../new; cp ../new file; cmp ../new file')
+    const said = mount.said.join('').match(/DFS2 has no space left/g)
+    t.equal(said?.length, 1, 'it is said once')
+    await mount.out('cp ../new other; sync; cmp ../new other')
+  } finally {
+    await takeOff()
+  }
+})
+
+t.test('full disks on two servers', { skip: noSmallDisk }, async (t) => {
+  const servers = await startServerProcesses(t)
+  const takeOff = await shrinkDisks(servers, [1, 2])
+  try {
     const mounts = new TestMounts(t, servers.config())
     const mount = await mounts.start('mnt')
     const source = mounts.path('source')
@@ -28,7 +63,7 @@ t.test('a full disk on one server', { skip: noSmallDisk }, async (t) => {
       message: /No space left on device/,
     })
     // The last close is over for the program before what it could not store is kept.
-    const told = /"file" could not be stored: No space left on DFS2/
+    const told = /"file" could not be stored: No space left on DFS[23]/
     await until(() => told.test(mount.said.join('')))
     t.equal(await mount.out(`cmp file ${source} && stat -c %Y file`), '7', 'the old content')
     const states = mounts.path('state/dfs')
@@ -36,11 +71,11 @@ t.test('a full disk on one server', { skip: noSmallDisk }, async (t) => {
     t.match(readdirSync(join(states, state, 'recovery')), [/^file\./], 'what was typed is kept')
 
     t.equal(await mount.out('echo small > small; cat small'), 'small', 'what fits is stored')
-    execFileSync('mount', ['-o', 'remount,size=300m', folder])
+    for (const server of [1, 2]) {
+      execFileSync('mount', ['-o', 'remount,size=300m', servers.folders[server] ?? ''])
+    }
     await mount.out('cp ../new file; cmp ../new file')
   } finally {
-    // The fixtures are removed before what a teardown does.
-    await servers.kill(1)
-    takeOff()
+    await takeOff()
   }
 })

@@ -45,9 +45,21 @@ export class SimulatedDisk {
         this.#meet('dead', 'closed')
         return this.#account(storage.openAccount(user))
       },
+      examine: async (user) => {
+        this.#meet('dead', 'closed')
+        await storage.examine(user)
+      },
       setAside: (user) => {
         this.#meet('dead', 'full')
         storage.setAside(user)
+      },
+      findAside: async (user) => {
+        this.#meet('dead', 'closed')
+        return storage.findAside(user)
+      },
+      distrust: (user) => {
+        this.#meet('dead', 'full')
+        storage.distrust(user)
       },
       close: () => storage.close(),
     }

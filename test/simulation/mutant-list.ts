@@ -306,7 +306,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a server lost in the middle of a put is forgotten',
     'dfc/segment-writer.js',
-    'lost.push(server);',
+    'lost.push({ server, error });',
     ';',
   ),
   mutant(
@@ -342,5 +342,19 @@ export const mutants: readonly Mutant[] = [
     'this.#writes.set(key, value);',
     'if (!this.#writes.has(key)) this.#writes.set(key, value);',
     'leases',
+  ),
+  mutant(
+    'a vote on a disk that failed counts as one that was not given',
+    transaction,
+    "isError(error, 'down', 'disk', 'io', 'damaged')",
+    "isError(error, 'down')",
+    'disks',
+  ),
+  mutant(
+    'an account goes on after its disk has failed, without being opened anew',
+    'dfs/call.js',
+    "isError(error, 'damaged', 'disk')",
+    "isError(error, 'damaged')",
+    'disks',
   ),
 ]

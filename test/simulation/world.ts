@@ -747,6 +747,8 @@ export class World {
     while (this.#network.isCarrying(participant) && this.scheduler.nowMs < untilMs) {
       await sleep(participant, 10)
     }
+    // A server whose disk failed is tried again after a while only.
+    if (this.#counts.diskTrouble !== undefined) await sleep(participant, limits.diskRetryMs + 2_000)
     let left: number | undefined
     for (let round = 0; round < healsMax && left !== 0; round += 1) {
       await sleep(participant, 100)
@@ -836,11 +838,12 @@ function planOf(random: Seeded, wanted?: Focus): Plan {
     nameCount: pick(random, [2, 3, 5]),
     rottingServer: chance(random, 0.2) ? random.below(4) : -1,
   }
-  const drawn = weighted<Exclude<Focus, 'disks'>>(random, {
+  const drawn = weighted<Focus>(random, {
     everything: 4,
     ballots: 2,
     repairs: 2,
     leases: 2,
+    disks: 2,
   })
   const focus = wanted ?? drawn
   return { ...plan, focus, ...focusOn[focus](random) }

@@ -23,6 +23,7 @@ interface Health {
 const states: Readonly<Record<Reply<'status'>['state'], { shown: string; remark?: string }>> = {
   voting: { shown: 'up' },
   blank: { shown: 'blank', remark: 'has no data yet: repair will fill it' },
+  lost: { shown: 'lost', remark: 'its index is gone: a repair fills it from three other servers' },
   unsure: { shown: 'unsure', remark: 'may have lost votes it gave: repair will settle it' },
 }
 

@@ -23,6 +23,7 @@ export async function reunite(cluster: Cluster): Promise<boolean> {
   const states = serverIndexes.map((index) => cluster.stateOf(index))
   const allUp = cluster.up.length === limits.serverCount
   if (!allUp || cluster.voters.length >= votersMin || states.includes('blank')) return false
+  if (states.includes('lost')) return false
   const statuses = await askEach(cluster, serverIndexes, 'status', () => ({}))
   const unsure = serverIndexes.filter((server) => statuses[server]?.state === 'unsure')
   if (unsure.length === 0) return false

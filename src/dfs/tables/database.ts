@@ -4,7 +4,7 @@
  */
 import { closeSync, fdatasyncSync, openSync } from 'node:fs'
 import Database from 'better-sqlite3'
-import { DfsError } from '../../errors.js'
+import { DfsError, isError } from '../../errors.js'
 import { FileSync } from '../file-sync.js'
 import { storageError } from '../storage-error.js'
 import { bringTablesUpToDate } from './schema.js'
@@ -92,9 +92,15 @@ export class AccountDatabase {
       for (const note of this.#onEnd) note()
       return result
     } catch (thrown) {
-      if (this.#db.inTransaction) this.#rollback.run()
-      for (const undo of this.#onRollback) undo()
-      throw storageError(this.#failure ?? thrown)
+      const failure = storageError(this.#failure ?? thrown)
+      try {
+        if (this.#db.inTransaction) this.#rollback.run()
+        for (const undo of this.#onRollback) undo()
+      } catch (further) {
+        // What a disk says that does not work is more than what was undone for it.
+        throw isError(failure, 'disk') ? failure : storageError(further)
+      }
+      throw failure
     } finally {
       this.#depth = 0
     }
@@ -157,10 +163,17 @@ export class AccountDatabase {
     this.#syncBeforeReply = true
   }
 
-  /** Reads all of it, which takes its time. Throws `damaged` when its structure is broken. */
+  /**
+   * Reads all of it, which takes its time. Throws `damaged` when its structure is broken, `disk` when it
+   * cannot be read.
+   */
   assertWhole(): void {
-    const found = this.#db.pragma('quick_check(1)', { simple: true })
-    if (found !== 'ok') throw new DfsError('damaged', `${found}`)
+    try {
+      const found = this.#db.pragma('quick_check(1)', { simple: true })
+      if (found !== 'ok') throw new DfsError('damaged', `${found}`)
+    } catch (thrown) {
+      throw storageError(thrown)
+    }
   }
 
   /** Resolves when every group that has returned is on the disk. */
@@ -168,8 +181,12 @@ export class AccountDatabase {
     await this.#disk?.sync()
   }
 
+  /** Closes all that is open, also when closing a part of it fails. */
   close(): void {
-    if (this.#walFile !== undefined) closeSync(this.#walFile)
-    this.#db.close()
+    try {
+      if (this.#walFile !== undefined) closeSync(this.#walFile)
+    } finally {
+      this.#db.close()
+    }
   }
 }

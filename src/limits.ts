@@ -168,6 +168,10 @@ export const limits = {
   /** Of one inode, that are looked up when it is opened; with more the kernel looks for them itself. */
   namesToldMax: 8,
   handlesMax: 65_536,
+  /** Of an open folder. */
+  folderPagesRememberedMax: 4,
+  /** Where listings stood, of all folders together: names, at most twice as many. */
+  positionsRememberedMin: 65_536,
   /** Folders of which the latest page is remembered, and small files fetched ahead in them. */
   siblingFoldersMax: 4,
   siblingsAheadMax: 16,

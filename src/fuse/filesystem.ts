@@ -24,6 +24,7 @@ import { NameCheck } from './name-check.js'
 import type { Handle, OpenFile } from './open-file.js'
 import { type Opened, OpenFiles } from './open-files.js'
 import { OpenFolder } from './open-folder.js'
+import { Positions } from './positions.js'
 import { RecoveryFolder } from './recovery-folder.js'
 import { Siblings } from './siblings.js'
 import { SpillSpace } from './spill-file.js'
@@ -67,6 +68,7 @@ export class Filesystem {
   readonly names: ToldNames
   readonly check: NameCheck
   readonly metadata: Metadata
+  readonly positions = new Positions()
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
   readonly #readOnly: boolean
@@ -289,7 +291,12 @@ export class Filesystem {
 
   /** opendir(3), once `check` has found that it is the folder which was asked for. */
   openFolder(ino: number): OpenFolder {
-    return new OpenFolder(this.#namespace, ino, (names) => this.#siblings.note(ino, names))
+    return new OpenFolder({
+      namespace: this.#namespace,
+      ino,
+      positions: this.positions,
+      onPage: (names) => this.#siblings.note(ino, names),
+    })
   }
 
   /** The name under which a listing shows a file of which some part cannot be reached. */

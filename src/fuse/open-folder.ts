@@ -1,59 +1,91 @@
 /**
- * One open(2) of a folder: lists it page by page. A position is the number of the next name, so that
- * the kernel can go on where its buffer was full, and a program can go back; only the current page and
- * where the others begin is remembered.
+ * One open(2) of a folder: lists it page by page, from any position on (`positions.ts`), so that the kernel can
+ * go on where its buffer was full, and a program can go back. The latest pages are remembered.
  */
 import type { Namespace } from '../dfc/namespace.js'
 import type { ListedName } from '../dfc/node.js'
+import { DfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import { beginning, type Positions, positionBehind } from './positions.js'
 
 interface Page {
-  /** The number of its first name. */
-  readonly first: number
+  /** It has the names behind this one. */
+  readonly after: string
   readonly names: readonly ListedName[]
   readonly more: boolean
+  /** By the position behind a name its index; made when it is needed. */
+  indexes?: ReadonlyMap<number, number>
+}
+
+export interface OpenFolderOptions {
+  readonly namespace: Pick<Namespace, 'cachedEntry' | 'known' | 'list'>
+  readonly ino: number
+  readonly positions: Pick<Positions, 'nameBefore'>
+  /** Is told of each page when it has come. */
+  readonly onPage?: (names: readonly ListedName[]) => void
 }
 
 export class OpenFolder {
   readonly ino: number
-  readonly #namespace: Pick<Namespace, 'cachedEntry' | 'known' | 'list'>
-  readonly #onPage: (names: readonly ListedName[]) => void
-  #page: Page | undefined
-  /** For each page: the number of its first name, and the name before that. */
-  #starts: { readonly first: number; readonly after: string }[] = [{ first: 0, after: '' }]
+  readonly #namespace: OpenFolderOptions['namespace']
+  readonly #positions: OpenFolderOptions['positions']
+  readonly #onPage: NonNullable<OpenFolderOptions['onPage']>
+  /** The one that was used last is the last. */
+  #pages: readonly Page[] = []
 
-  /** `onPage` is told of each page when it has come. */
-  constructor(
-    namespace: Pick<Namespace, 'cachedEntry' | 'known' | 'list'>,
-    ino: number,
-    onPage: (names: readonly ListedName[]) => void = () => {},
-  ) {
+  constructor({ namespace, ino, positions, onPage = () => {} }: OpenFolderOptions) {
     this.#namespace = namespace
+    this.#positions = positions
     this.#onPage = onPage
     this.ino = ino
   }
 
   /**
-   * Names from the number `from` on, at least one unless there are no more. From 0 on the folder is
-   * read anew; and from `from` on where what was read is so old that others may have changed it since: that
-   * is one question, and without it there would be one for each name that is looked at.
+   * The names behind the position `from`, at least one unless there are no more. From the beginning on the
+   * folder is read anew; and from `from` on where what was read is so old that others may have changed it
+   * since: that is one question, and without it there would be one for each name that is looked at. Throws
+   * `invalid` for a position that no name has, and that was not told lately.
    */
   async read(from: number): Promise<readonly ListedName[]> {
-    if (from === 0) {
-      this.#page = undefined
-      this.#starts = [{ first: 0, after: '' }]
+    if (from <= beginning) {
+      this.#pages = []
+      return (await this.#load('')).names
     }
-    let page = this.#page
-    if (page === undefined || from < page.first) page = await this.#load(this.#startOf(from))
-    while (from >= page.first + page.names.length) {
-      const last = page.names.at(-1)
-      if (!page.more || last === undefined) return []
-      page = await this.#load({ first: page.first + page.names.length, after: last.name })
+    for (const page of this.#pages.toReversed()) {
+      const index = indexesOf(page).get(from)
+      const name = index === undefined ? undefined : page.names[index]?.name
+      if (index === undefined || name === undefined) continue
+      const next = page.names[index + 1]
+      if (next === undefined) return page.more ? this.#behind(name) : []
+      if (this.#isKnown(next)) {
+        this.#use(page)
+        return page.names.slice(index + 1)
+      }
+      this.#drop(page)
+      return (await this.#load(name)).names
     }
-    if (!this.#isKnown(page.names[from - page.first])) {
-      const after = page.names[from - page.first - 1]?.name ?? this.#startOf(from).after
-      return (await this.#load({ first: from, after })).names
+    return this.#behind(await this.#nameBefore(from))
+  }
+
+  async #behind(name: string): Promise<readonly ListedName[]> {
+    const page = this.#pages.find(({ after }) => after === name)
+    if (page === undefined || !this.#isKnown(page.names[0])) return (await this.#load(name)).names
+    this.#use(page)
+    return page.names
+  }
+
+  /** What was told too long ago is looked for in the whole folder. */
+  async #nameBefore(position: number): Promise<string> {
+    const told = this.#positions.nameBefore(position)
+    if (told !== undefined) return told
+    for (let after = ''; ; ) {
+      const { entries, more } = await this.#namespace.list(this.ino, after)
+      const found = entries.find(({ name }) => positionBehind(name) === position)
+      if (found !== undefined) return found.name
+      const last = entries.at(-1)
+      if (!more || last === undefined) throw new DfsError('invalid')
+      after = last.name
     }
-    return page.names.slice(from - page.first)
   }
 
   /** Also that a name is not there any more is known. */
@@ -64,15 +96,28 @@ export class OpenFolder {
     return isThere || this.#namespace.known(this.ino, name) === null
   }
 
-  #startOf(from: number): { readonly first: number; readonly after: string } {
-    return this.#starts.findLast(({ first }) => first <= from) ?? { first: 0, after: '' }
+  async #load(after: string): Promise<Page> {
+    const { entries, more } = await this.#namespace.list(this.ino, after)
+    const page = { after, names: entries, more }
+    this.#pages = this.#pages.filter((old) => old.after !== after)
+    this.#use(page)
+    this.#onPage(entries)
+    return page
   }
 
-  async #load(start: { readonly first: number; readonly after: string }): Promise<Page> {
-    const { entries, more } = await this.#namespace.list(this.ino, start.after)
-    this.#page = { first: start.first, names: entries, more }
-    if ((this.#starts.at(-1)?.first ?? 0) < start.first) this.#starts.push(start)
-    this.#onPage(entries)
-    return this.#page
+  #use(page: Page): void {
+    if (this.#pages.at(-1) === page) return
+    this.#drop(page)
+    this.#pages = [...this.#pages, page].slice(-limits.folderPagesRememberedMax)
   }
+
+  #drop(page: Page): void {
+    this.#pages = this.#pages.filter((other) => other !== page)
+  }
+}
+
+/** Of two names with one position the later: a listing may then miss names, and never goes round. */
+function indexesOf(page: Page): ReadonlyMap<number, number> {
+  page.indexes ??= new Map(page.names.map(({ name }, index) => [positionBehind(name), index]))
+  return page.indexes
 }

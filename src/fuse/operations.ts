@@ -47,7 +47,7 @@ const filesShown = 2 ** 40
 const noAttribute = new DfsError('noAttribute')
 
 export function operationsOf(filesystem: Filesystem): Operations {
-  const { check, files, metadata, names } = filesystem
+  const { check, files, metadata, names, positions } = filesystem
   const handles = new Handles<Handle>()
   const folders = new Handles<OpenFolder>()
 
@@ -164,19 +164,17 @@ export function operationsOf(filesystem: Filesystem): Operations {
     const from = fields.u64()
     const bytesMax = fields.u32()
     const dots = ['.', '..'].slice(from)
-    const first = from + dots.length
-    const page = await folder.read(first - 2)
+    const page = await folder.read(from)
     return () => {
       const listing = new answers.Listing(bytesMax, withAttributes)
       for (const [index, name] of dots.entries()) {
         listing.add({ name, ino, type: answers.folderType, next: from + index + 1 })
       }
-      let next = first
       for (const { name, incomplete, node, ...listed } of page) {
-        next += 1
         const shown = filesystem.shownName(name, incomplete)
         const isTold = withAttributes && node !== undefined
         const attributes = isTold ? metadata.toldOfListed(ino, name, listed.ino) : undefined
+        const next = positions.behind(name)
         if (!listing.add({ ...listed, name: shown, next, attributes })) break
         if (attributes !== undefined) names.tell(listed.ino, ino, shown)
       }

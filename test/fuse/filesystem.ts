@@ -306,18 +306,6 @@ t.test('knows data from holes, and makes holes', async (t) => {
   await close(filesystem, handle)
 })
 
-t.test('lists a folder page by page, also backwards', async (t) => {
-  const { ino } = await filesystem.make(rootIno, 'folder', fileType.folder | 0o755, caller)
-  const names = Array.from({ length: 300 }, (_, index) => `n${String(index).padStart(4, '0')}`)
-  await Promise.all(names.map((n) => filesystem.make(ino, n, fileType.file | 0o644, caller)))
-  const folder = filesystem.openFolder(ino)
-  const from = async (at: number) => (await folder.read(at)).map(({ name }) => name)
-  t.same(await from(0), names)
-  t.same((await from(290)).length, 10)
-  t.same(await from(300), [])
-  t.same((await from(5))[0], 'n0005')
-})
-
 t.test('a name may end like that of an incomplete file', async (t) => {
   await make('twin')
   await write(filesystem, 'twin', 'plain')

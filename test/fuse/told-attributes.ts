@@ -10,6 +10,7 @@ import { Client } from '../../src/dfc/client.js'
 import { isError } from '../../src/errors.js'
 import { Filesystem } from '../../src/fuse/filesystem.js'
 import { operationsOf } from '../../src/fuse/operations.js'
+import { positionBehind } from '../../src/fuse/positions.js'
 import { tcpNetwork } from '../../src/network.js'
 import { rootIno } from '../../src/wire/records.js'
 import { DelayedNamespace, type Hold } from '../fixtures/delayed-namespace.js'
@@ -71,7 +72,7 @@ const tellers: Readonly<Record<string, Teller>> = {
   'a look-up': ({ kernel, listed }) => kernel.lookup(listed, 'x'),
   stat: ({ kernel, ino }) => kernel.getattr(ino),
   'the rest of a listing': ({ kernel, listed, listing }) =>
-    kernel.readdirplus(listed, listing, 3, 4096),
+    kernel.readdirplus(listed, listing, positionBehind('a'), 4096),
   'a listing': async ({ kernel, listed }) =>
     kernel.readdirplus(listed, await kernel.opendir(listed), 0, 4096),
   'an open': async ({ kernel, ino, listed }) => {
@@ -299,7 +300,9 @@ for (const isAlone of [true, false]) {
       await kernel.release(after, handle)
       await kernel.rename(listed, 'new', 'x', ino)
       const names = new Map(
-        (await kernel.readdirplus(listed, listing, 3, 4096)).map(({ name, told }) => [name, told]),
+        (await kernel.readdirplus(listed, listing, positionBehind('a'), 4096)).map(
+          ({ name, told }) => [name, told],
+        ),
       )
       t.ok(names.has('b'), 'the rest of it')
       t.notOk(names.has('a'))
@@ -308,7 +311,9 @@ for (const isAlone of [true, false]) {
     })
     t.test('a listing that takes its time tells attributes all the same', async (t) => {
       const { kernel, listed, listing, ino } = await stage.scene(false)
-      const told = (await kernel.readdirplus(listed, listing, 4, 4096)).map((one) => one.told)
+      const told = (await kernel.readdirplus(listed, listing, positionBehind('b'), 4096)).map(
+        (one) => one.told,
+      )
       t.same(told, [ino])
     })
     for (const [teller, tell] of Object.entries(tellers)) {

@@ -16,6 +16,11 @@ const replaceFlag = 2
 const namespaces =
   /^(?:user|trusted|security)\.(?!(?<=^security\.)selinux$)|^system\.posix_acl_(?:access|default)$/
 
+/** xattr(7): who has no CAP_SYS_ADMIN can neither read nor list it. */
+export function isTrusted(name: string): boolean {
+  return name.startsWith('trusted.')
+}
+
 /** The value, or null: the kernel asks for one that is hardly ever there at every write. */
 export function attributeOf({ attributes }: Inode, name: string): Buffer | null {
   const found = attributes.find((attribute) => attribute.name === name)

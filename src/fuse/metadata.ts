@@ -23,8 +23,14 @@ import {
   withoutPrivileges,
   withTimes,
 } from './attributes.js'
-import { isInGroup } from './caller-groups.js'
-import { attributeOf, createFlag, withAttribute, withoutAttribute } from './extended-attributes.js'
+import { isInGroup, mayReadTrusted } from './caller-rights.js'
+import {
+  attributeOf,
+  createFlag,
+  isTrusted,
+  withAttribute,
+  withoutAttribute,
+} from './extended-attributes.js'
 import type { KernelView } from './kernel-view.js'
 import type { OpenFiles } from './open-files.js'
 
@@ -213,9 +219,12 @@ export class Metadata {
     return node && this.#attributeOf(node, name)
   }
 
-  async listAttributes(ino: number): Promise<string[]> {
+  /** Those whose values `caller` could read: programs that copy them take it for an error else. */
+  async listAttributes(ino: number, caller: Caller): Promise<string[]> {
     const { inode } = await this.#nodeAsOpen(ino)
-    return inode.attributes.map(({ name }) => name).filter((name) => this.acl || !isAcl(name))
+    const names = inode.attributes.map(({ name }) => name).filter((n) => this.acl || !isAcl(n))
+    if (!names.some(isTrusted) || (await mayReadTrusted(caller))) return names
+    return names.filter((name) => !isTrusted(name))
   }
 
   /** `losesGroupId`: with an access ACL, the caller may not keep the set-group-ID bit. */

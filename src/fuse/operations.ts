@@ -335,9 +335,9 @@ export function operationsOf(filesystem: Filesystem): Operations {
         ? askForAttribute(ino, name, bytesMax)
         : attributeValue(known, bytesMax)
     },
-    listxattr: async ({ ino }, fields) => {
+    listxattr: async ({ ino, caller }, fields) => {
       const bytesMax = fields.u32()
-      const names = await metadata.listAttributes(ino)
+      const names = await metadata.listAttributes(ino, caller)
       return sized(bytesOf(names.map((name) => `${name}\0`).join('')), bytesMax)
     },
     setxattr: async ({ ino }, fields) => {

@@ -414,14 +414,14 @@ t.test('ACLs are enforced where they are kept, and elsewhere neither shown nor l
   const link = await keeping.make(ino, 'link', fileType.symlink | 0o777, caller, { target: 'x' })
   t.match(link.inode, { mode: fileType.symlink | 0o777, attributes: [] })
   const shown = await keeping.metadata.getAttribute(made.ino, accessAcl)
-  t.same(await keeping.metadata.listAttributes(made.ino), [accessAcl])
+  t.same(await keeping.metadata.listAttributes(made.ino, caller), [accessAcl])
 
   await t.rejects(filesystem.metadata.getAttribute(made.ino, accessAcl), { code: 'unsupported' })
   await t.rejects(filesystem.metadata.setAttribute(ino, defaultAcl, list, 0), {
     code: 'unsupported',
   })
   await t.rejects(filesystem.metadata.removeAttribute(ino, defaultAcl), { code: 'unsupported' })
-  t.same(await filesystem.metadata.listAttributes(ino), [])
+  t.same(await filesystem.metadata.listAttributes(ino, caller), [])
   const plain = await filesystem.make(ino, 'plain', fileType.file | 0o666, caller)
   t.match(plain.inode, { mode: fileType.file | 0o666, attributes: [] })
   await filesystem.metadata.setMode(made.ino, 0o600)
@@ -440,7 +440,7 @@ t.test('a folder that was removed while it is open can be changed', async (t) =>
   await filesystem.metadata.setOwner(ino, 5, 6)
   const left = { mode: fileType.folder | 0o700, nlink: 0, uid: 5, gid: 6 }
   t.match(await filesystem.metadata.getattr(ino), left)
-  t.same(await filesystem.metadata.listAttributes(ino), ['user.a'])
+  t.same(await filesystem.metadata.listAttributes(ino, caller), ['user.a'])
   filesystem.metadata.forget(ino)
   await t.rejects(filesystem.metadata.setMode(ino, 0o755), { code: 'stale' })
 })

@@ -14,7 +14,7 @@ import { Slots } from '../dfc/slots.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { coversEverything } from '../wire/placement.js'
-import { fileType, typeOf } from '../wire/records.js'
+import { fileType, rootIno, typeOf } from '../wire/records.js'
 import { type Caller, storedBytes } from './attributes.js'
 import { ChunkPool } from './chunk-pool.js'
 import { DraftMemory } from './draft-memory.js'
@@ -136,6 +136,24 @@ export class Filesystem {
    */
   known(parent: number, name: string): Node | null | undefined {
     return this.#plainName(name) === undefined ? this.#namespace.known(parent, name) : undefined
+  }
+
+  /**
+   * What has this number, by whatever name: numbers are never used again. Throws `stale` when it has no name
+   * any more.
+   */
+  async numbered(ino: number): Promise<Node> {
+    const node = await this.metadata.find(ino)
+    const isUnnamed = node.inode.nlink === 0 && typeOf(node.inode.mode) !== fileType.folder
+    if (isUnnamed || this.metadata.isGone(ino)) throw new DfsError('stale')
+    return node
+  }
+
+  /** The folder that the folder `ino` is in. Throws `stale`, `notDirectory`. */
+  async above(ino: number): Promise<Node> {
+    const { inode } = await this.numbered(ino)
+    if (typeOf(inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
+    return this.numbered(ino === rootIno ? ino : inode.parent)
   }
 
   /** For how long the kernel may believe that there is no `name`; 0 for not at all. */

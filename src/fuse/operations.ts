@@ -115,6 +115,12 @@ export function operationsOf(filesystem: Filesystem): Operations {
     }
   }
 
+  /** The kernel has forgotten what a file handle stands for, and has nothing but the number. */
+  const lookUpNumber = async (ino: number, name: string): Promise<Result> => {
+    const node = await (name === '.' ? filesystem.numbered(ino) : filesystem.above(ino))
+    return () => answers.entry(metadata.told(node))
+  }
+
   const make = (
     { ino: parent, caller }: Pick<Request, 'ino' | 'caller'>,
     name: string,
@@ -214,6 +220,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     // -- names -----------------------------------------------------------------------------------
     lookup: ({ ino: parent, caller }, fields) => {
       const name = fields.name()
+      if (name === '.' || name === '..') return lookUpNumber(parent, name)
       if (check.again.isExpected(caller.pid)) return lookUp(parent, name, caller)
       // Promises would cost several times as much as the answer.
       const known = filesystem.known(parent, name)

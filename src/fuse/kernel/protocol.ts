@@ -65,6 +65,7 @@ export const protocolMinorMin = 31
 export const initFlags = {
   asyncRead: 0,
   atomicTruncate: 3,
+  exportSupport: 4,
   bigWrites: 5,
   readdirplus: 13,
   readdirplusAuto: 14,

@@ -182,7 +182,7 @@ export class Namespace {
    */
   async createSoon(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
     assertName(name)
-    const isAlone = this.#lease.aloneSinceMs !== undefined
+    const isAlone = this.#behind.isWanted && this.#lease.aloneSinceMs !== undefined
     const node = isAlone ? await this.#inodes.makeNewborn(parent, name, attributes) : undefined
     return node ?? (await this.create(parent, name, attributes))
   }

@@ -79,6 +79,11 @@ export class WriteBehind {
     this.#finishOthers = finishOthers
   }
 
+  /** Whether anything may be answered before it is stored. */
+  get isWanted(): boolean {
+    return this.#finishOthers !== undefined
+  }
+
   /** Resolves when changes may be answered early, or it is known that they may not yet. */
   async begin(): Promise<void> {
     if (this.#finishOthers === undefined) return

@@ -3,7 +3,7 @@
  * line of JSON each way. Only the user that mounted can reach it.
  */
 import { once } from 'node:events'
-import { open, unlink } from 'node:fs/promises'
+import { open, stat, unlink } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,8 +16,9 @@ const answerTimeoutMs = 1000
 
 /** What a daemon can be asked. Rejecting answers the asker with the reason. */
 export interface ControlTable {
-  readonly unmount: () => Promise<void>
-  readonly status: () => Promise<void>
+  /** Resolves with a sentence when the daemon goes on all the same. */
+  readonly unmount: () => Promise<string | undefined>
+  readonly status: () => Promise<undefined>
 }
 export type ControlVerb = keyof ControlTable
 
@@ -35,10 +36,13 @@ export class Control {
   readonly #server: Server
   readonly #folder: string
   readonly #sockets: ReadonlySet<Socket>
+  /** Of the socket: another daemon may have put its own in its place. */
+  readonly #ino: number
 
-  private constructor(server: Server, folder: string, sockets: ReadonlySet<Socket>) {
+  private constructor(server: Server, folder: string, ino: number, sockets: ReadonlySet<Socket>) {
     this.#server = server
     this.#folder = folder
+    this.#ino = ino
     this.#sockets = sockets
   }
 
@@ -61,13 +65,16 @@ export class Control {
     )
     // The daemon lives as long as its mount, not as long as somebody might ask.
     server.unref()
-    return new Control(server, folder, sockets)
+    const { ino } = await stat(join(folder, socketName))
+    return new Control(server, folder, ino, sockets)
   }
 
   /** Nobody can ask any more; who has asked still gets an answer. */
   async close(): Promise<void> {
     this.#server.close()
-    await unlink(join(this.#folder, socketName)).catch(() => undefined)
+    const path = join(this.#folder, socketName)
+    const found = await stat(path).catch(() => undefined)
+    if (found?.ino === this.#ino) await unlink(path).catch(() => undefined)
   }
 
   /** Resolves when every answer has been taken, or after a moment: before the process ends. */
@@ -78,21 +85,26 @@ export class Control {
 }
 
 /**
- * Asks the daemon whose state is in `folder` and waits until it has done so. Returns its process id.
- * Throws `notFound` when there is none, and what the daemon answers.
+ * Asks the daemon whose state is in `folder` and waits until it has done so. Throws `notFound` when there is
+ * none, and what the daemon answers.
  */
-export async function askDaemon(folder: string, verb: ControlVerb): Promise<number> {
+export async function askDaemon(folder: string, verb: ControlVerb): Promise<Done> {
   const answer = await withShortPath(folder, (path) => exchange(path, verb)).catch(
     (cause: unknown) => {
       throw new DfsError('notFound', 'no daemon answers', { cause })
     },
   )
   if (answer.error !== undefined) throw new DfsError('busy', answer.error)
-  return answer.pid
+  return answer
 }
 
-interface Answer {
+/** Which daemon has done what it was asked for, and what it says to that. */
+interface Done {
   readonly pid: number
+  readonly remark?: string
+}
+
+interface Answer extends Done {
   readonly error?: string
 }
 
@@ -115,16 +127,16 @@ function serveOne(socket: Socket, table: ControlTable): void {
   }
   onLine(socket, (line) => {
     perform(line, table).then(
-      () => answer({ pid: process.pid }),
+      (remark) => answer({ pid: process.pid, ...(remark !== undefined && { remark }) }),
       (thrown: unknown) => answer({ pid: process.pid, error: asDfsError(thrown).message }),
     )
   })
 }
 
-async function perform(line: string, table: ControlTable): Promise<void> {
+async function perform(line: string, table: ControlTable): Promise<string | undefined> {
   const { verb } = JSON.parse(line) as { verb?: unknown }
   if (typeof verb !== 'string' || !Object.hasOwn(table, verb)) throw new DfsError('invalid')
-  await table[verb as ControlVerb]()
+  return table[verb as ControlVerb]()
 }
 
 /** Calls `heard` with the first line that arrives. */

@@ -15,7 +15,6 @@ import { Control } from './control.js'
 import { Filesystem } from './filesystem.js'
 import { Mount } from './mount.js'
 import type { MountWords } from './mount-options.js'
-import { unmount } from './mountpoint.js'
 import { makeStateFolder, type StateFolder } from './state-folder.js'
 
 export interface DaemonOptions {
@@ -47,8 +46,8 @@ export class Daemon {
       client,
       clock: systemClock,
       random: systemRandom,
-      readOnly: words.readOnly,
       acl: words.acl,
+      sync: words.sync === true,
       spillFolder: state.spill,
       recoveryFolder: config.recovery ?? state.recovery,
     })
@@ -63,7 +62,7 @@ export class Daemon {
       clock: systemClock,
       random: systemRandom,
       lease: true,
-      dirSync: options.words.dirSync,
+      dirSync: options.words.dirSync || options.words.sync === true,
       digests: new ThreadDigests(),
       memory: new PageMemory(),
     })
@@ -87,8 +86,11 @@ export class Daemon {
     await this.#control?.answered()
   }
 
-  /** Stores everything and takes the mount off. Throws `busy`, and goes on, when it is in use. */
-  async unmount(): Promise<void> {
+  /**
+   * Stores everything and takes the mount off. Throws `busy`, and goes on, when it is in use. Where the file
+   * system is mounted elsewhere as well it goes on for that, and says so.
+   */
+  async unmount(): Promise<string | undefined> {
     const unsaved = await this.#filesystem.files.commitAll()
     if (unsaved.length > 0) {
       const names = unsaved.map(({ name }) => `"${name}"`).join(', ')
@@ -98,8 +100,13 @@ export class Daemon {
       const why = asDfsError(cause).message
       throw new DfsError('busy', `not everything could be stored yet: ${why}`, { cause })
     })
-    await unmount(this.#options.mountpoint)
+    if ((await this.#mount?.unmount()) === false) {
+      // Somebody else may mount here from now on, and be asked.
+      await this.#control?.close()
+      return `${this.#options.mountpoint} is off; its file system goes on where it is mounted elsewhere`
+    }
     await this.#finish()
+    return undefined
   }
 
   /** Stores what can be stored, and ends whether the mount is in use or not. */
@@ -122,9 +129,7 @@ export class Daemon {
     this.#mount = await Mount.start({
       mountpoint,
       filesystem: this.#filesystem,
-      allowOther: words.allowOther,
-      dev: words.dev,
-      suid: words.suid,
+      words,
       fsname: words.fsname ?? `dfs:${config.user}`,
       onEnd: () => {
         notice(`${mountpoint} was unmounted`)
@@ -137,7 +142,7 @@ export class Daemon {
     this.#commits = setInterval(() => void this.#filesystem.files.commitDue(), commitEveryMs)
     this.#control = await Control.start(state.path, {
       unmount: () => this.unmount(),
-      status: async () => undefined,
+      status: () => Promise.resolve(undefined),
     })
   }
 

@@ -34,9 +34,10 @@ export interface FilesystemOptions {
   readonly client: Pick<Client, 'cluster' | 'content' | 'namespace' | 'space' | 'sync'>
   readonly clock: Clock
   readonly random: Random
-  readonly readOnly: boolean
   /** Access control lists, which the kernel enforces then. */
   readonly acl: boolean
+  /** What a program changes in a file is on the disks of three servers when it is answered. */
+  readonly sync: boolean
   /** A local folder for what does not fit into memory. */
   readonly spillFolder: string
   /** A local folder for what could not be stored. */
@@ -71,7 +72,6 @@ export class Filesystem {
   readonly positions = new Positions()
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
-  readonly #readOnly: boolean
   readonly #clock: Clock
   readonly #siblings = new Siblings()
   #space: { readonly atMs: number; readonly answer: Space } | undefined
@@ -80,7 +80,6 @@ export class Filesystem {
     this.#client = client
     this.#clock = clock
     this.#namespace = client.namespace
-    this.#readOnly = options.readOnly
     this.kernel = new KernelView(clock)
     this.names = new ToldNames(clock)
     this.check = new NameCheck({
@@ -103,7 +102,12 @@ export class Filesystem {
       uploads: new Slots(limits.uploadsInFlightMax),
       memory: new DraftMemory(),
     }
-    this.files = new OpenFiles(client, tools, new RecoveryFolder(options.recoveryFolder, clock))
+    this.files = new OpenFiles(
+      client,
+      tools,
+      new RecoveryFolder(options.recoveryFolder, clock),
+      options.sync,
+    )
     this.metadata = new Metadata({
       namespace: client.namespace,
       files: this.files,
@@ -338,12 +342,13 @@ export class Filesystem {
 
   /** fallocate(2). Space is not reserved: the servers have it or do not when it is written. */
   async allocate(
-    { file, canWrite }: Handle,
+    handle: Handle,
     mode: number,
     at: number,
     length: number,
     caller: Caller,
   ): Promise<void> {
+    const { file, canWrite } = handle
     if (!canWrite) throw new DfsError('badHandle')
     if (!file.isDirty) this.assertWritable()
     if ((mode & ~(keepSize | punchHole | zeroRange)) !== 0) throw new DfsError('unsupported')
@@ -356,6 +361,7 @@ export class Filesystem {
     if ((mode & (punchHole | zeroRange)) !== 0) await file.punch(at, length)
     // With nothing to do it is a modification all the same, and shows in the times.
     await file.extend(grows ? at + length : 0)
+    await this.files.syncIfWanted(handle)
   }
 
   /** What cannot be kept is not promised, although nothing is reserved. Throws `noSpace`. */
@@ -398,7 +404,6 @@ export class Filesystem {
 
   /** Throws `readOnly` at once, and not only when what was written is to be stored. */
   assertWritable(): void {
-    if (this.#readOnly) throw new DfsError('readOnly', 'This mount is read-only')
     if (this.#client.cluster.voters.length < serversMin) throw new DfsError('readOnly')
   }
 

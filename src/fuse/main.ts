@@ -1,10 +1,11 @@
 /**
  * The program dfs-mount: mounts in the background or the foreground, with servers of its own (--local)
- * or those of a configuration, and unmounts. Exit status: 0 done, 1 failed, 2 not understood.
+ * or those of a configuration, unmounts, and is the helper of mount(8). Exit status: 0 done, 1 failed, 2 not
+ * understood.
  */
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { systemRandom } from '../clock.js'
 import { type ClientConfig, loadClientConfig } from '../config.js'
 import { sentenceOf } from '../dfc/problem.js'
@@ -17,9 +18,9 @@ import { launch, report } from './launch.js'
 import { localAccount } from './local-accounts.js'
 import { isAlive } from './local-server.js'
 import { LocalServers, serverFolders } from './local-servers.js'
-import { parseMountOptions } from './mount-options.js'
-import { mountedAt } from './mount-table.js'
-import { absoluteMountpoint, unmount } from './mountpoint.js'
+import { isFsname, type MountWords, parseMountOptions } from './mount-options.js'
+import { absoluteMountpoint, isOurs, unmount } from './mountpoint.js'
+import { remount } from './remount.js'
 import { dataHome, type StateFolder, stateFolderOf } from './state-folder.js'
 
 /** This file runs as <project>/dist/src/fuse/main.js. */
@@ -38,6 +39,9 @@ interface Options {
   readonly foreground?: true
   readonly unmount?: true
   readonly option?: readonly string[]
+  readonly fake?: true
+  readonly sloppy?: true
+  readonly verbose?: true
 }
 
 /** What is behind a mount: the account, and the servers if they are our own. */
@@ -49,19 +53,24 @@ interface Backing {
 
 const program = new Command('dfs-mount')
   .description('Mounts the files on the four servers as a folder.')
-  .argument('[mountpoint]', 'an empty folder')
-  .usage('[options] MOUNTPOINT')
+  .argument('[words...]', 'a configuration, as with --config, may stand in front of MOUNTPOINT')
+  .usage('[options] [CONFIG] MOUNTPOINT')
   .option('--config <file>', 'user, password and the four servers (or DFC_CONFIG)', defaultConfig)
   .option('--local [folder...]', 'run the four servers on this machine, in one folder or four')
   .option('--port <first>', 'with --local: the first of four ports', String(defaultPort))
   .option('--foreground', 'stay; the mount ends with Ctrl-C')
   .option('--unmount', 'store everything and take the mount off')
   .option('-o, --option <words>', 'ro, allow_other, acl, dirsync, fsname=NAME ...', collect)
+  .addOption(new Option('-f, --fake', 'all but the mount itself, as mount(8)').hideHelp())
+  .addOption(new Option('-s, --sloppy', 'words that are not known are ignored').hideHelp())
+  .addOption(new Option('-v, --verbose', 'says what was done').hideHelp())
+  .addOption(new Option('-n', 'nothing is written to /etc/mtab anyway').hideHelp())
+  .addOption(new Option('-t, --types <type>', 'by which mount(8) came here').hideHelp())
   .exitOverride()
 
 try {
   program.parse()
-  const { mountpoint, options } = understand(program.args[0], program.opts<Options>())
+  const { mountpoint, options } = understand(program.args, program.opts<Options>())
   await run(await absoluteMountpoint(mountpoint), options)
 } catch (thrown) {
   if (thrown instanceof CommanderError) process.exit(thrown.exitCode === 0 ? 0 : 2)
@@ -75,16 +84,26 @@ try {
 
 /**
  * --local takes all the words behind it: when none is left for the mountpoint, it is the last of them.
- * None, one or four folders may be in front of it, so that this is never ambiguous.
+ * None, one or four folders may be in front of it, so that this is never ambiguous. mount(8) puts what is to
+ * be mounted in front of the mountpoint, and finds it again as the source of the mount.
  */
 function understand(
-  word: string | undefined,
+  args: readonly string[],
   options: Options,
 ): { readonly mountpoint: string; readonly options: Options } {
   const misplaced = options.local === undefined ? 'port' : 'config'
   if (program.getOptionValueSource(misplaced) === 'cli') {
     const rule = misplaced === 'port' ? 'belongs to --local' : 'cannot be used with --local'
     program.error(`error: --${misplaced} ${rule}`)
+  }
+  const [word, second, ...others] = args
+  if (word !== undefined && second !== undefined) {
+    const isTwice = options.local !== undefined || program.getOptionValueSource('config') === 'cli'
+    if (isTwice || options.unmount || others.length > 0)
+      return program.error('error: too many arguments')
+    const source = isFsname(word) ? [`fsname=${word}`] : []
+    const option = [...source, ...(options.option ?? [])]
+    return { mountpoint: second, options: { ...options, config: word, option } }
   }
   if (word !== undefined) return { mountpoint: word, options }
   const words = typeof options.local === 'object' ? options.local : []
@@ -95,9 +114,19 @@ function understand(
 
 async function run(mountpoint: string, options: Options): Promise<void> {
   const state = stateFolderOf(mountpoint)
+  // What can be found wrong here is said here.
+  const words = parseMountOptions(options.option ?? [], options.sloppy)
   if (options.unmount) await unmountAt(mountpoint, state)
-  else if (options.foreground) await serve(mountpoint, options, state)
+  else if (options.fake) check(options, words)
+  else if (words.remount) await remount(mountpoint, words)
+  else if (options.foreground) await serve(mountpoint, options, words, state)
   else await mountInBackground(mountpoint, options, state)
+  if (options.verbose && !options.unmount) notice(`${mountpoint} is mounted`)
+}
+
+/** All that can be found wrong without mounting. */
+function check({ local, config }: Options, { remount }: MountWords): void {
+  if (local === undefined && !remount) loadClientConfig(config)
 }
 
 async function mountInBackground(
@@ -105,8 +134,7 @@ async function mountInBackground(
   options: Options,
   state: StateFolder,
 ): Promise<void> {
-  // What can be found wrong here is said here, and paths mean the same in the daemon.
-  parseMountOptions(options.option ?? [])
+  // Paths mean the same in the daemon.
   const local = typeof options.local === 'object' ? options.local.map((f) => resolve(f)) : []
   await launch(state, [
     '--foreground',
@@ -114,6 +142,7 @@ async function mountInBackground(
       ? ['--config', resolve(options.config)]
       : ['--port', options.port]),
     ...(options.option ?? []).flatMap((words) => ['-o', words]),
+    ...(options.sloppy ? ['--sloppy'] : []),
     ...(options.local === undefined ? [] : ['--local', ...local]),
     '--',
     mountpoint,
@@ -123,12 +152,13 @@ async function mountInBackground(
 /** Asks the daemon; without one, what it left behind is taken off. */
 async function unmountAt(mountpoint: string, state: StateFolder): Promise<void> {
   try {
-    const pid = await askDaemon(state.path, 'unmount')
+    const { pid, remark } = await askDaemon(state.path, 'unmount')
+    if (remark !== undefined) process.stdout.write(`${remark}\n`)
     // It still has servers to stop.
-    await processEnd(pid)
+    else await processEnd(pid)
   } catch (error) {
     if (!isError(error, 'notFound')) throw error
-    if ((await mountedAt(mountpoint)) === undefined) {
+    if (!(await isOurs(mountpoint))) {
       throw new DfsError('configuration', `${mountpoint} is not mounted`)
     }
     await unmount(mountpoint)
@@ -140,8 +170,12 @@ async function processEnd(pid: number): Promise<void> {
   while (isAlive(pid) && performance.now() < deadlineMs) await sleep(endPollMs)
 }
 
-async function serve(mountpoint: string, options: Options, state: StateFolder): Promise<void> {
-  const words = parseMountOptions(options.option ?? [])
+async function serve(
+  mountpoint: string,
+  options: Options,
+  words: MountWords,
+  state: StateFolder,
+): Promise<void> {
   outliveTerminal()
   let ending: (() => void) | undefined
   let servers: LocalServers | undefined

@@ -10,7 +10,12 @@ export interface MountEntry {
   readonly mountpoint: string
   /** Such as "fuse.dfs". */
   readonly type: string
+  /** Flags of the mount and of its file system, such as "ro" and "nosuid". */
+  readonly options: readonly string[]
 }
+
+/** The type of every mount of this program. */
+export const mountType = 'fuse.dfs'
 
 /** A process with something open below a mountpoint. */
 export interface MountUser {
@@ -20,18 +25,28 @@ export interface MountUser {
 
 /** What is mounted on exactly this absolute path, the last mount on top; undefined for nothing. */
 export async function mountedAt(path: string): Promise<MountEntry | undefined> {
-  const entries = parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'))
-  return entries.findLast(({ mountpoint }) => mountpoint === path)
+  return (await allMounts()).findLast(({ mountpoint }) => mountpoint === path)
+}
+
+/** Where a file system is mounted, as far as can be seen from here. */
+export async function mountsOf(device: string): Promise<readonly string[]> {
+  const entries = await allMounts()
+  return entries.filter((entry) => entry.device === device).map(({ mountpoint }) => mountpoint)
+}
+
+async function allMounts(): Promise<readonly MountEntry[]> {
+  return parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'))
 }
 
 /** proc(5), /proc/pid/mountinfo. Pure. */
 export function parseMountInfo(text: string): MountEntry[] {
   return text.split('\n').flatMap((line) => {
     const [left, right] = line.split(' - ')
-    const [, , device, , mountpoint] = left?.split(' ') ?? []
-    const type = right?.split(' ')[0]
+    const [, , device, , mountpoint, own = ''] = left?.split(' ') ?? []
+    const [type, , common = ''] = right?.split(' ') ?? []
     if (device === undefined || mountpoint === undefined || type === undefined) return []
-    return [{ device, mountpoint: decodeOctal(mountpoint), type }]
+    const options = [...own.split(','), ...common.split(',')].filter(Boolean)
+    return [{ device, mountpoint: decodeOctal(mountpoint), type, options }]
   })
 }
 

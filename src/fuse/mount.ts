@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { endianness } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { systemClock } from '../clock.js'
 import { DfsError } from '../errors.js'
@@ -9,21 +10,18 @@ import { debugFuse } from '../log.js'
 import { DeadMountWatch } from './dead-mount-watch.js'
 import type { Filesystem } from './filesystem.js'
 import * as answers from './kernel/answers.js'
-import { attach } from './kernel/attach.js'
+import { attach, type MountFlag } from './kernel/attach.js'
 import { newEpochMinor, notices } from './kernel/protocol.js'
 import { Session } from './kernel/session.js'
-import { mountedAt } from './mount-table.js'
-import { prepareMountpoint } from './mountpoint.js'
+import type { MountWords } from './mount-options.js'
+import { mountedAt, mountsOf } from './mount-table.js'
+import { prepareMountpoint, unmount } from './mountpoint.js'
 import { operationsOf } from './operations.js'
 
 export interface MountOptions {
   readonly mountpoint: string
   readonly filesystem: Filesystem
-  /** Other users than the one that mounts may enter. */
-  readonly allowOther: boolean
-  /** Device nodes and set-user-ID bits work, which only root can have; undefined: if root mounts. */
-  readonly dev: boolean | undefined
-  readonly suid: boolean | undefined
+  readonly words: MountWords
   /** The source that df(1) shows. */
   readonly fsname: string
   /** The mount was taken off by somebody else. */
@@ -32,6 +30,8 @@ export interface MountOptions {
 
 const readAheadKiB = 2048
 const detachTimeoutMs = 30_000
+/** The kernel tells of the end at once; what it does not tell of in this time is in use elsewhere. */
+const endMs = 1_000
 
 export class Mount {
   readonly #mountpoint: string
@@ -39,6 +39,7 @@ export class Mount {
   readonly #watch: DeadMountWatch
   /** As in the kernel's table of mounts; known when it is usable. */
   #device: string | undefined
+  readonly #gone = Promise.withResolvers<boolean>()
   #ended = false
 
   private constructor(fd: number, options: MountOptions) {
@@ -51,6 +52,7 @@ export class Mount {
       onEnd: () => {
         if (!this.#ended) onEnd()
         this.#ended = true
+        this.#gone.resolve(true)
       },
     })
     filesystem.kernel.takeAttributes = (ino) =>
@@ -60,15 +62,21 @@ export class Mount {
 
   /** Resolves when the mount is usable. Throws `configuration` with a sentence that says what to do. */
   static async start(options: MountOptions): Promise<Mount> {
-    const { mountpoint, allowOther, fsname } = options
+    const { mountpoint, words, fsname } = options
     if (endianness() !== 'LE') {
       throw new DfsError('configuration', 'mounting needs a little-endian machine')
     }
-    await prepareMountpoint(mountpoint)
+    await prepareMountpoint(mountpoint, words.nonEmpty)
     const isRoot = process.getuid?.() === 0
+<<<<<<< HEAD
     const [dev, suid] = [options.dev ?? isRoot, options.suid ?? isRoot]
     const fd = await attach({ mountpoint, allowOther, dev, suid, fsname, subtype: 'dfs' })
     const mount = new Mount(fd, options)
+=======
+    const { allowOther } = words
+    const flags = flagsOf(words, isRoot)
+    const mount = new Mount(await attach({ mountpoint, allowOther, flags, fsname }), options)
+>>>>>>> 8acedac (fuse: a mount is to mount(8), fstab and bind mounts what ext4 is)
     try {
       const minor = await mount.#session.begun
       if (minor >= newEpochMinor) {
@@ -82,6 +90,20 @@ export class Mount {
     mount.#device = (await mountedAt(mountpoint))?.device
     if (isRoot) await mount.#readAhead()
     return mount
+  }
+
+  /**
+   * Takes the mount off its mountpoint. Throws `busy` when it is in use there. Returns false when the file
+   * system is mounted elsewhere as well, such as by a bind mount: that ends when the last mount goes.
+   */
+  async unmount(): Promise<boolean> {
+    const device = this.#device
+    if (device === undefined || (await mountedAt(this.#mountpoint))?.device !== device) {
+      throw new DfsError('configuration', `${this.#mountpoint} is not mounted`)
+    }
+    await unmount(this.#mountpoint)
+    if ((await mountsOf(device)).length > 0) return false
+    return Promise.race([this.#gone.promise, sleep(endMs, false)])
   }
 
   /** Takes the mount off whether it is in use or not: what is still running there gets errors. */
@@ -106,4 +128,19 @@ export class Mount {
       debugFuse('read-ahead stays as it is: %o', error)
     }
   }
+}
+
+/** Device nodes and set-user-ID bits work where root mounts, and only there. */
+function flagsOf(words: MountWords, isRoot: boolean): readonly MountFlag[] {
+  const { readOnly = false, exec = true, sync = false, dirSync } = words
+  const { dev = isRoot, suid = isRoot } = words
+  const isSet: Readonly<Record<MountFlag, boolean>> = {
+    ro: readOnly,
+    noexec: !exec,
+    nodev: !dev,
+    nosuid: !suid,
+    sync,
+    dirsync: dirSync,
+  }
+  return (Object.keys(isSet) as MountFlag[]).filter((flag) => isSet[flag])
 }

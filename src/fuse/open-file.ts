@@ -36,6 +36,8 @@ export interface Handle {
   readonly direct: boolean
   readonly canWrite: boolean
   readonly appends: boolean
+  /** O_DSYNC or O_SYNC: what is changed is on the disks when it is answered. */
+  readonly syncs: boolean
   readonly readAhead: ReadAhead
   /** The older version that this handle goes on reading. */
   pinned: Content | undefined

@@ -14,7 +14,7 @@ import { fileType, typeOf } from '../wire/records.js'
 import { type Handle, OpenFile, type OpenFileTools } from './open-file.js'
 import type { RecoveryFolder } from './recovery-folder.js'
 
-const { O_APPEND, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
+const { O_APPEND, O_DSYNC, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
 const accessMode = O_RDONLY | O_WRONLY | O_RDWR
 
 /** How the kernel is to treat a file that has been opened. */
@@ -30,16 +30,20 @@ export class OpenFiles {
   readonly #client: Pick<Client, 'content' | 'namespace' | 'sync'>
   readonly #tools: OpenFileTools
   readonly #recovery: RecoveryFolder
+  readonly #isSync: boolean
   readonly #files = new Map<number, OpenFile>()
 
+  /** `isSync`: all handles are as if opened with O_SYNC. */
   constructor(
     client: Pick<Client, 'content' | 'namespace' | 'sync'>,
     tools: OpenFileTools,
     recovery: RecoveryFolder,
+    isSync = false,
   ) {
     this.#client = client
     this.#tools = tools
     this.#recovery = recovery
+    this.#isSync = isSync
   }
 
   get(ino: number): OpenFile | undefined {
@@ -73,6 +77,7 @@ export class OpenFiles {
       direct,
       canWrite: (flags & accessMode) !== O_RDONLY,
       appends: (flags & O_APPEND) !== 0,
+      syncs: this.#isSync || (flags & O_DSYNC) !== 0,
       readAhead: this.#client.content.readAhead(),
       pinned: undefined,
       lastReadMs: this.#tools.clock.monotonic(),
@@ -84,7 +89,8 @@ export class OpenFiles {
       if ((flags & O_TRUNC) !== 0) {
         await file.truncate(0)
         // No close of a handle that only reads would commit it.
-        if (!handle.canWrite) await file.commit()
+        if (handle.syncs) await file.sync()
+        else if (!handle.canWrite) await file.commit()
       }
     } catch (error) {
       await this.close(handle)
@@ -189,6 +195,8 @@ export class OpenFiles {
   ): Promise<number> {
     if (!handle.canWrite) throw new DfsError('badHandle')
     await handle.file.write(handle, at, bytes, appends)
+    // Where it has the file's pages the kernel asks for that itself.
+    if (handle.direct) await this.syncIfWanted(handle)
     return bytes.length
   }
 
@@ -202,21 +210,32 @@ export class OpenFiles {
     return file.sync()
   }
 
+  /** After a change by which the kernel does not ask for it. */
+  async syncIfWanted({ file, syncs }: Handle): Promise<void> {
+    if (syncs) await file.sync()
+  }
+
   /** ftruncate(2). */
-  async truncate({ file, canWrite }: Handle, size: number): Promise<void> {
-    if (!canWrite) throw new DfsError('invalid')
-    await file.truncate(size)
+  async truncate(handle: Handle, size: number): Promise<void> {
+    if (!handle.canWrite) throw new DfsError('invalid')
+    await handle.file.truncate(size)
+    await this.syncIfWanted(handle)
   }
 
   /** truncate(2): committed at once, unless the file is being written to anyway. */
   async truncateNode(node: Node, name: string, size: number): Promise<void> {
     const known = this.#files.get(node.ino)
-    if (known?.isDirty) return known.truncate(size)
+    if (known?.isDirty) {
+      await known.truncate(size)
+      if (this.#isSync) await known.sync()
+      return
+    }
     const file = known ?? this.#add(node, name)
     file.revalidate(node)
     try {
       await file.truncate(size)
-      await file.commit()
+      if (this.#isSync) await file.sync()
+      else await file.commit()
     } catch (error) {
       if (file.handles.size === 0) file.discard()
       throw error
@@ -236,6 +255,7 @@ export class OpenFiles {
     if (!target.canWrite || target.appends) throw new DfsError('badHandle')
     const range = await source.file.stored(from, length)
     if (range.size > 0) await target.file.paste(range, 0, range.size, at)
+    await this.syncIfWanted(target)
     return range.size
   }
 

@@ -204,7 +204,7 @@ class Stage {
       },
       clock,
       random: systemRandom,
-      readOnly: false,
+      sync: false,
       acl: false,
       spillFolder: folder,
       recoveryFolder: folder,

@@ -14,13 +14,16 @@ export interface AttachOptions {
   readonly mountpoint: string
   /** Other users than the one that mounts may enter. */
   readonly allowOther: boolean
-  readonly dev: boolean
-  readonly suid: boolean
+  /** What mount(2) is told of the mount: flags that are set. */
+  readonly flags: readonly MountFlag[]
   /** The source that df(1) shows. */
   readonly fsname: string
   /** The kernel's table of mounts names the type of the file system "fuse." and this. */
   readonly subtype: string
 }
+
+/** Those that the helper takes from everybody; nodev and nosuid it sets by itself for all but root. */
+export type MountFlag = 'ro' | 'noexec' | 'nodev' | 'nosuid' | 'sync' | 'dirsync'
 
 const device = '/dev/fuse'
 const helper = 'fusermount3'
@@ -60,8 +63,10 @@ async function assertPossible({ allowOther }: AttachOptions): Promise<void> {
 
 async function runHelper(options: AttachOptions, socket: number): Promise<void> {
   const words = [
-    ...(options.dev ? ['dev'] : ['nodev']),
-    ...(options.suid ? ['suid'] : ['nosuid']),
+    // Without them the helper takes nodev and nosuid.
+    ...(options.flags.includes('nodev') ? [] : ['dev']),
+    ...(options.flags.includes('nosuid') ? [] : ['suid']),
+    ...options.flags,
     ...(options.allowOther ? ['allow_other'] : []),
     // fusermount3 takes a backslash for the protection of a comma.
     `fsname=${options.fsname.replaceAll('\\', '\\\\')}`,

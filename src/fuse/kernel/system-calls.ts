@@ -1,6 +1,6 @@
 /**
  * The system calls that a mount needs and Node has not: pairs of sockets, descriptors that come through
- * one, and one descriptor in the place of another.
+ * one, one descriptor in the place of another, and new flags for what is mounted.
  */
 import { closeSync } from 'node:fs'
 import koffi from 'koffi'
@@ -20,6 +20,7 @@ koffi.struct('msghdr', {
 const socketpair = libc.func('int socketpair(int, int, int, _Out_ int *)')
 const recvmsg = libc.func('long recvmsg(int, _Inout_ msghdr *, int)')
 const dup3 = libc.func('int dup3(int, int, int)')
+const mount = libc.func('int mount(const char *, const char *, const char *, ulong, const char *)')
 const fcntl = libc.func('int fcntl(int, int, ...)')
 
 const unixFamily = 1
@@ -28,6 +29,7 @@ const closeOnExec = 0o2000000
 const nonBlocking = 0o4000
 const closeReceivedOnExec = 0x4000_0000
 const setStatusFlags = 4
+const remounting = 32
 /** struct cmsghdr: its length, the level SOL_SOCKET and the type SCM_RIGHTS, then the descriptors. */
 const controlHeaderBytes = 16
 const oneDescriptorBytes = controlHeaderBytes + 4
@@ -75,4 +77,9 @@ export function moveTo(place: number, descriptor: number): void {
     dup3(descriptor, place, closeOnExec) === place
   if (!isMoved) throw new DfsError('io', 'a descriptor cannot be moved')
   closeSync(descriptor)
+}
+
+/** mount(2) with MS_REMOUNT: `flags` are all that the mount has afterwards. Returns 0 or the errno. */
+export function remount(mountpoint: string, flags: number): number {
+  return mount('none', mountpoint, null, flags | remounting, null) === 0 ? 0 : koffi.errno()
 }

@@ -1,0 +1,14 @@
+import t from 'tap'
+import { parseMountOptions } from '../../src/fuse/mount-options.js'
+import { flagsAfter } from '../../src/fuse/remount.js'
+
+const had = ['ro', 'nosuid', 'nodev', 'noatime', 'user_id=0']
+const [ro, nosuid, nodev, noexec, sync, noatime] = [1, 2, 4, 8, 16, 1024]
+const after = (words: string) => flagsAfter(had, parseMountOptions([words]))
+
+t.test('a remount changes the flags that it names, and no others', async (t) => {
+  t.equal(after('remount'), ro | nosuid | nodev | noatime)
+  t.equal(after('remount,rw'), nosuid | nodev | noatime)
+  t.equal(after('remount,rw,suid,dev,noexec,sync'), noexec | sync | noatime)
+  t.equal(after('remount,user'), ro | nosuid | nodev | noexec | noatime)
+})

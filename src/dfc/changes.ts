@@ -1,6 +1,7 @@
 /**
  * The loop of every change: plan from what is known, commit, and when another client was faster plan
- * again from fresh values. The changes of this client to the same registers take turns.
+ * again from fresh values. The changes of this client to the same registers take turns. What a change
+ * concerns and is not stored yet is stored first: no change can overlook it.
  */
 import type { Clock } from '../clock.js'
 import { DfsError, isError } from '../errors.js'
@@ -16,6 +17,7 @@ import type { Version } from '../wire/version.js'
 import { dependOnEachOther } from './batch.js'
 import { KeyLocks } from './key-locks.js'
 import type { Lease } from './lease.js'
+import { type Newborn, NotStored } from './newborn.js'
 import type { Node } from './node.js'
 import type { NodeCache } from './node-cache.js'
 import type { PreparedSegment } from './prepared-segment.js'
@@ -50,6 +52,7 @@ export class Changes {
   readonly #transactions: Transactions
   readonly #lease: Pick<Lease, 'forgetAll'>
   readonly #cache: NodeCache
+  readonly #newborn: Newborn
   readonly #behind: WriteBehind
   readonly #locks = new KeyLocks()
   /** What is waited for now: until it is done the cache does not have it. */
@@ -60,12 +63,14 @@ export class Changes {
     transactions: Transactions,
     lease: Pick<Lease, 'forgetAll'>,
     cache: NodeCache,
+    newborn: Newborn,
     behind: WriteBehind,
   ) {
     this.#clock = clock
     this.#transactions = transactions
     this.#lease = lease
     this.#cache = cache
+    this.#newborn = newborn
     this.#behind = behind
   }
 
@@ -80,7 +85,24 @@ export class Changes {
   /**
    * Plans, commits, and when somebody else was faster plans again from fresh values. Throws `busy` when that goes on.
    */
-  make<T>(exclusive: readonly Key[], shared: readonly Key[], plan: Planner<T>): Promise<T> {
+  async make<T>(exclusive: readonly Key[], shared: readonly Key[], plan: Planner<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await this.#makeOfStored(exclusive, shared, plan)
+      } catch (error) {
+        if (!(error instanceof NotStored)) throw error
+        // Without the turn, which storing it takes as well.
+        await this.#newborn.store(error.ino)
+      }
+    }
+  }
+
+  /** Throws `NotStored`. */
+  #makeOfStored<T>(
+    exclusive: readonly Key[],
+    shared: readonly Key[],
+    plan: Planner<T>,
+  ): Promise<T> {
     return this.#locks.hold(exclusive, shared, async () => {
       const startedMs = this.#clock.monotonic()
       for (let attempt = 0; ; attempt += 1) {
@@ -94,6 +116,10 @@ export class Changes {
         })
         if (planned === undefined) return undefined as T
         if (planned.body === undefined) return planned.result
+        for (const folder of planned.body.emptyFolders) {
+          const newborn = this.#newborn.in(folder)
+          if (newborn !== undefined) throw new NotStored(newborn.node.ino)
+        }
         const taken = this.#answered(planned)
         if (taken !== undefined) return planned.done(taken)
         const outcome = await this.#committed(planned)

@@ -54,7 +54,7 @@ export async function planCreation(
   const entry = entryKey(parent, name)
   const type = inode.mode >> 12
   const folder = await names.folderForChange(parent, fresh)
-  const place = await names.entryForChange(parent, name, fresh)
+  const place = await names.entryForChange(parent, name, fresh, ino)
   if (place.ino !== null) throw new DfsError('exists')
   return {
     inline,

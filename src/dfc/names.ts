@@ -12,7 +12,7 @@ import { noVersion } from '../wire/version.js'
 import type { Cluster } from './cluster.js'
 import { FolderReader } from './folder-reader.js'
 import type { Lease } from './lease.js'
-import type { Newborn } from './newborn.js'
+import { type Newborn, NotStored } from './newborn.js'
 import type { ListedName, Node } from './node.js'
 import { type EntryView, type NodeCache, viewOf } from './node-cache.js'
 import type { Registers } from './registers.js'
@@ -252,8 +252,12 @@ export class Names {
 
   // -- what a change starts from -----------------------------------------------------------------
 
-  /** With `fresh` as the servers have it now, and so are the others below. Throws `stale`. */
+  /**
+   * With `fresh` as the servers have it now, and so are the others below. Throws `stale`, and as the others
+   * `NotStored`, upon which `Changes` sees to it.
+   */
   async nodeForChange(ino: number, fresh: boolean): Promise<Node> {
+    if (this.#newborn.get(ino) !== undefined) throw new NotStored(ino)
     return (fresh ? undefined : this.#cache.anyNode(ino)) ?? this.#askForNode(ino)
   }
 
@@ -269,7 +273,15 @@ export class Names {
     }
   }
 
-  async entryForChange(parent: number, name: string, fresh: boolean): Promise<EntryView> {
+  /** `storing` is the file that is being stored there by this very change, if any. */
+  async entryForChange(
+    parent: number,
+    name: string,
+    fresh: boolean,
+    storing?: number,
+  ): Promise<EntryView> {
+    const newborn = this.#newborn.at(parent, name)?.node.ino
+    if (newborn !== undefined && newborn !== storing) throw new NotStored(newborn)
     const cached = fresh ? undefined : this.#cache.anyEntry(parent, name)
     if (cached !== undefined) return cached
     if (!fresh && this.#cache.certainEntry(parent, name) !== undefined) return absentEntry

@@ -13,11 +13,10 @@ import {
   fileType,
   type Inode,
   inodeKey,
-  type Key,
   typeOf,
 } from '../wire/records.js'
 import { noVersion } from '../wire/version.js'
-import { Changes, exactly, type Planner } from './changes.js'
+import { Changes, exactly } from './changes.js'
 import type { Cluster } from './cluster.js'
 import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
 import type { FolderReader } from './folder-reader.js'
@@ -74,7 +73,14 @@ export class Namespace {
       finishOthers,
     )
     this.#names = new Names(cluster, registers, lease, this.#cache, this.#newborn, this.#behind)
-    this.#changes = new Changes(clock, transactions, lease, this.#cache, this.#behind)
+    this.#changes = new Changes(
+      clock,
+      transactions,
+      lease,
+      this.#cache,
+      this.#newborn,
+      this.#behind,
+    )
     this.#inodes = new InodeChanges(cluster, this.#names, this.#cache, this.#newborn, this.#changes)
     this.#kept = new KeptFiles(clock, this.#cache)
     this.#renames = new Renames(clock, this.#names, this.#cache, this.#kept)
@@ -297,7 +303,7 @@ export class Namespace {
   unlink(parent: number, name: string, keep: Keep = never): Promise<Node> {
     assertName(name)
     const entry = entryKey(parent, name)
-    return this.#changeStored([[parent, name]], [entry], [], async (fresh) => {
+    return this.#changes.make([entry], [], async (fresh) => {
       const found = await this.#names.existingForChange(parent, name, fresh)
       const node = await this.#names.nodeForChange(found.ino, fresh)
       if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
@@ -351,7 +357,6 @@ export class Namespace {
   async rmdir(parent: number, name: string): Promise<void> {
     assertName(name)
     const entry = entryKey(parent, name)
-    await this.#newborn.settle()
     return this.#changes.make([entry], [], async (fresh) => {
       const found = await this.#names.existingForChange(parent, name, fresh)
       const node = await this.#names.nodeForChange(found.ino, fresh)
@@ -381,46 +386,40 @@ export class Namespace {
   async link(ino: number, parent: number, name: string, isFirst = false): Promise<Node> {
     assertName(name)
     const entry = entryKey(parent, name)
-    await this.store(ino)
-    return this.#changeStored(
-      [[parent, name]],
-      [entry, inodeKey(ino)],
-      [inodeKey(parent)],
-      async (fresh) => {
-        const folder = await this.#names.folderForChange(parent, fresh)
-        const place = await this.#names.entryForChange(parent, name, fresh)
-        if (place.ino !== null) throw new DfsError('exists')
-        const node = await this.#names.nodeForChange(ino, fresh)
-        if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('notPermitted')
-        if (node.inode.nlink === 0 && !isFirst) throw new DfsError('notFound')
-        if (node.inode.nlink >= limits.linksMax) throw new DfsError('tooManyLinks')
-        const inode = {
-          ...node.inode,
-          nlink: node.inode.nlink + 1,
-          ctime: this.#cluster.clock.time(),
-        }
-        return {
-          behind: true,
-          body: {
-            writes: [
-              { key: entry, value: encodeEntry({ ino, type: inode.mode >> 12 }) },
-              { key: inodeKey(ino), value: encodeInode(inode) },
-            ],
-            preconditions: [
-              { key: entry, absent: true, version: place.version },
-              exactly(node),
-              exactly(folder),
-            ],
-            emptyFolders: [],
-          },
-          done: (id) => {
-            this.#kept.delete(ino)
-            this.#cache.writeEntry(parent, name, id, ino, inode.mode >> 12)
-            return this.#cache.writeNode(ino, id, inode)
-          },
-        }
-      },
-    )
+    return this.#changes.make([entry, inodeKey(ino)], [inodeKey(parent)], async (fresh) => {
+      const folder = await this.#names.folderForChange(parent, fresh)
+      const place = await this.#names.entryForChange(parent, name, fresh)
+      if (place.ino !== null) throw new DfsError('exists')
+      const node = await this.#names.nodeForChange(ino, fresh)
+      if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('notPermitted')
+      if (node.inode.nlink === 0 && !isFirst) throw new DfsError('notFound')
+      if (node.inode.nlink >= limits.linksMax) throw new DfsError('tooManyLinks')
+      const inode = {
+        ...node.inode,
+        nlink: node.inode.nlink + 1,
+        ctime: this.#cluster.clock.time(),
+      }
+      return {
+        behind: true,
+        body: {
+          writes: [
+            { key: entry, value: encodeEntry({ ino, type: inode.mode >> 12 }) },
+            { key: inodeKey(ino), value: encodeInode(inode) },
+          ],
+          preconditions: [
+            { key: entry, absent: true, version: place.version },
+            exactly(node),
+            exactly(folder),
+          ],
+          emptyFolders: [],
+        },
+        done: (id) => {
+          this.#kept.delete(ino)
+          this.#cache.writeEntry(parent, name, id, ino, inode.mode >> 12)
+          return this.#cache.writeNode(ino, id, inode)
+        },
+      }
+    })
   }
 
   /** rename(2) and renameat2(2). */
@@ -436,11 +435,8 @@ export class Namespace {
     assertName(toName)
     const entries = [entryKey(fromParent, fromName), entryKey(toParent, toName)]
     const folders = [inodeKey(fromParent), inodeKey(toParent)]
-    const places = [[fromParent, fromName] as const, [toParent, toName] as const]
     const renaming = { fromParent, fromName, toParent, toName, how, keep }
-    return this.#changeStored(places, entries, folders, (fresh) =>
-      this.#renames.plan(renaming, fresh),
-    )
+    return this.#changes.make(entries, folders, (fresh) => this.#renames.plan(renaming, fresh))
   }
 
   /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */
@@ -462,21 +458,5 @@ export class Namespace {
     how?: HowWritten,
   ): Promise<Node> {
     return this.#inodes.writeContent(ino, base, content, times, how)
-  }
-
-  // -- what is stored a moment later -------------------------------------------------------------
-
-  /** As `Changes.make`, once what these names stand for is stored. */
-  async #changeStored<T>(
-    places: readonly (readonly [parent: number, name: string])[],
-    exclusive: readonly Key[],
-    shared: readonly Key[],
-    plan: Planner<T>,
-  ): Promise<T> {
-    for (const [parent, name] of places) {
-      const newborn = this.#newborn.at(parent, name)
-      if (newborn !== undefined) await this.#inodes.bear(newborn.node.ino)
-    }
-    return this.#changes.make(exclusive, shared, plan)
   }
 }

@@ -19,6 +19,17 @@ export interface NewbornFile {
   readonly sinceMs: number
 }
 
+/** Thrown by the plan of a change that concerns a file which is not stored: once it is, plan again. */
+export class NotStored extends Error {
+  readonly ino: number
+
+  constructor(ino: number) {
+    super(`The file ${ino} is not stored yet`)
+    this.name = 'NotStored'
+    this.ino = ino
+  }
+}
+
 export class Newborn {
   readonly #clock: Clock
   readonly #store: (ino: number) => Promise<void>
@@ -40,6 +51,12 @@ export class Newborn {
     return this.#byPlace.size === 0 ? undefined : this.#byPlace.get(entryKey(parent, name))
   }
 
+  /** One that is in `folder`, if there is one. */
+  in(folder: number): NewbornFile | undefined {
+    for (const file of this.#files.values()) if (file.parent === folder) return file
+    return undefined
+  }
+
   /** It is stored after `createDelayMs`, if not before. */
   add({ parent, name, node }: Pick<NewbornFile, 'parent' | 'name' | 'node'>): void {
     const file = { parent, name, node, isOnItsWay: false, sinceMs: this.#clock.monotonic() }
@@ -53,6 +70,19 @@ export class Newborn {
     if (file === undefined) return
     this.#files.delete(ino)
     this.#byPlace.delete(entryKey(file.parent, file.name))
+  }
+
+  /**
+   * Resolves when it is stored, or has been given up because another client has its name. Throws what
+   * keeps it from being stored.
+   */
+  async store(ino: number): Promise<void> {
+    if (!this.#files.has(ino)) return
+    try {
+      await this.#store(ino)
+    } catch (error) {
+      if (this.#files.has(ino)) throw error
+    }
   }
 
   /** Resolves when all of them, or those in `folder`, are stored. */

@@ -197,6 +197,57 @@ t.test(
   },
 )
 
+t.test('no change overlooks a file that was made and is not stored yet', async (t) => {
+  const servers = await startServers(t)
+  const client = await connect(t, servers, true)
+  await alone(client)
+  const { namespace } = client
+  /** A folder with a new file in it, and an empty one. */
+  const make = async (name: string): Promise<{ full: number; file: number }> => {
+    const full = await namespace.create(rootIno, name, folderAttributes)
+    await namespace.create(rootIno, `${name} empty`, folderAttributes)
+    const file = await namespace.createSoon(full.ino, 'x', attributes)
+    return { full: full.ino, file: file.ino }
+  }
+  const there = async ({ full, file }: { full: number; file: number }): Promise<void> => {
+    t.equal((await namespace.lookup(full, 'x')).ino, file)
+    await namespace.settle()
+    t.equal((await namespace.lookup(full, 'x')).ino, file)
+  }
+
+  await t.test('a folder is renamed onto its folder', async (t) => {
+    const made = await make('a')
+    const renamed = namespace.rename(rootIno, 'a empty', rootIno, 'a', 'replace')
+    await t.rejects(renamed, { code: 'notEmpty' })
+    await there(made)
+  })
+
+  await t.test('its folder is removed', async (t) => {
+    const made = await make('b')
+    await t.rejects(namespace.rmdir(rootIno, 'b'), { code: 'notEmpty' })
+    await there(made)
+  })
+
+  await t.test('something else is to have its name', async (t) => {
+    const made = await make('c')
+    const link = { ...attributes, mode: fileType.symlink | 0o777, target: 'elsewhere' }
+    const other = await namespace.create(rootIno, 'c other', attributes)
+    await t.rejects(namespace.create(made.full, 'x', link), { code: 'exists' })
+    await t.rejects(namespace.link(other.ino, made.full, 'x'), { code: 'exists' })
+    const moved = namespace.rename(rootIno, 'c other', made.full, 'x', 'noReplace')
+    await t.rejects(moved, { code: 'exists' })
+    await there(made)
+  })
+
+  await t.test('it gets a second name, loses its first and goes with its last', async (t) => {
+    const { full, file } = await make('d')
+    t.equal((await namespace.link(file, full, 'y')).inode.nlink, 2)
+    t.equal((await namespace.unlink(full, 'x')).inode.nlink, 1)
+    t.equal((await namespace.unlink(full, 'y')).inode.nlink, 0)
+    await namespace.rmdir(rootIno, 'd')
+  })
+})
+
 t.test('with two servers gone nothing is made that could not be stored', async (t) => {
   const servers = await startServers(t)
   const client = await connect(t, servers, true)

@@ -116,10 +116,7 @@ export class Changes {
         })
         if (planned === undefined) return undefined as T
         if (planned.body === undefined) return planned.result
-        for (const folder of planned.body.emptyFolders) {
-          const newborn = this.#newborn.in(folder)
-          if (newborn !== undefined) throw new NotStored(newborn.node.ino)
-        }
+        this.#assertStored(planned.body)
         const taken = this.#answered(planned)
         if (taken !== undefined) return planned.done(taken)
         const outcome = await this.#committed(planned)
@@ -135,6 +132,18 @@ export class Changes {
         }
       }
     })
+  }
+
+  /**
+   * What was made in a folder comes before what is done to the folder itself: that it is removed, which it then
+   * cannot be, or that its times are set, which what is stored later would change. Throws `NotStored`.
+   */
+  #assertStored({ writes }: Transaction): void {
+    for (const { key } of writes) {
+      const parsed = parseKey(key)
+      const newborn = parsed.kind === 'inode' ? this.#newborn.in(parsed.ino) : undefined
+      if (newborn !== undefined) throw new NotStored(newborn)
+    }
   }
 
   /** The version of a change that may be answered before it is stored. */

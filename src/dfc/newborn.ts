@@ -35,6 +35,7 @@ export class Newborn {
   readonly #store: (ino: number) => Promise<void>
   readonly #files = new Map<number, NewbornFile>()
   readonly #byPlace = new Map<Key, NewbornFile>()
+  readonly #byFolder = new Map<number, Set<number>>()
   #timer: Timer | undefined
 
   /** `store` stores one of them, and deletes it here. */
@@ -51,10 +52,9 @@ export class Newborn {
     return this.#byPlace.size === 0 ? undefined : this.#byPlace.get(entryKey(parent, name))
   }
 
-  /** One that is in `folder`, if there is one. */
-  in(folder: number): NewbornFile | undefined {
-    for (const file of this.#files.values()) if (file.parent === folder) return file
-    return undefined
+  /** The number of one that is in `folder`, if there is one. */
+  in(folder: number): number | undefined {
+    return this.#byFolder.get(folder)?.values().next().value
   }
 
   /** It is stored after `createDelayMs`, if not before. */
@@ -62,6 +62,8 @@ export class Newborn {
     const file = { parent, name, node, isOnItsWay: false, sinceMs: this.#clock.monotonic() }
     this.#files.set(node.ino, file)
     this.#byPlace.set(entryKey(parent, name), file)
+    const inFolder = this.#byFolder.get(parent) ?? new Set()
+    this.#byFolder.set(parent, inFolder.add(node.ino))
     this.#timer ??= this.#clock.after(limits.createDelayMs, () => void this.#storeDue())
   }
 
@@ -70,6 +72,9 @@ export class Newborn {
     if (file === undefined) return
     this.#files.delete(ino)
     this.#byPlace.delete(entryKey(file.parent, file.name))
+    const inFolder = this.#byFolder.get(file.parent)
+    inFolder?.delete(ino)
+    if (inFolder?.size === 0) this.#byFolder.delete(file.parent)
   }
 
   /**

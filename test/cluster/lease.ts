@@ -239,6 +239,14 @@ t.test('no change overlooks a file that was made and is not stored yet', async (
     await there(made)
   })
 
+  await t.test('the times of its folder are set', async (t) => {
+    const made = await make('e')
+    const mtime = { seconds: 1_000_000_000, nanoseconds: 0 }
+    await namespace.update(made.full, (inode) => ({ ...inode, mtime }))
+    await there(made)
+    t.same((await namespace.node(made.full, true)).inode.mtime, mtime)
+  })
+
   await t.test('it gets a second name, loses its first and goes with its last', async (t) => {
     const { full, file } = await make('d')
     t.equal((await namespace.link(file, full, 'y')).inode.nlink, 2)

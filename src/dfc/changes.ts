@@ -92,7 +92,7 @@ export class Changes {
       } catch (error) {
         if (!(error instanceof NotStored)) throw error
         // Without the turn, which storing it takes as well.
-        await this.#newborn.store(error.ino)
+        await Promise.all(error.inos.map((ino) => this.#newborn.store(ino)))
       }
     }
   }
@@ -142,7 +142,7 @@ export class Changes {
     for (const { key } of writes) {
       const parsed = parseKey(key)
       const newborn = parsed.kind === 'inode' ? this.#newborn.in(parsed.ino) : undefined
-      if (newborn !== undefined) throw new NotStored(newborn)
+      if (newborn !== undefined) throw new NotStored([...newborn])
     }
   }
 

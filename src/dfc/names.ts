@@ -257,7 +257,7 @@ export class Names {
    * `NotStored`, upon which `Changes` sees to it.
    */
   async nodeForChange(ino: number, fresh: boolean): Promise<Node> {
-    if (this.#newborn.get(ino) !== undefined) throw new NotStored(ino)
+    if (this.#newborn.get(ino) !== undefined) throw new NotStored([ino])
     return (fresh ? undefined : this.#cache.anyNode(ino)) ?? this.#askForNode(ino)
   }
 
@@ -281,7 +281,7 @@ export class Names {
     storing?: number,
   ): Promise<EntryView> {
     const newborn = this.#newborn.at(parent, name)?.node.ino
-    if (newborn !== undefined && newborn !== storing) throw new NotStored(newborn)
+    if (newborn !== undefined && newborn !== storing) throw new NotStored([newborn])
     const cached = fresh ? undefined : this.#cache.anyEntry(parent, name)
     if (cached !== undefined) return cached
     if (!fresh && this.#cache.certainEntry(parent, name) !== undefined) return absentEntry

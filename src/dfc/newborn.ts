@@ -19,14 +19,14 @@ export interface NewbornFile {
   readonly sinceMs: number
 }
 
-/** Thrown by the plan of a change that concerns a file which is not stored: once it is, plan again. */
+/** Thrown by the plan of a change that concerns files which are not stored: once they are, plan again. */
 export class NotStored extends Error {
-  readonly ino: number
+  readonly inos: readonly number[]
 
-  constructor(ino: number) {
-    super(`The file ${ino} is not stored yet`)
+  constructor(inos: readonly number[]) {
+    super(`Not stored yet: ${inos.join(', ')}`)
     this.name = 'NotStored'
-    this.ino = ino
+    this.inos = inos
   }
 }
 
@@ -52,9 +52,9 @@ export class Newborn {
     return this.#byPlace.size === 0 ? undefined : this.#byPlace.get(entryKey(parent, name))
   }
 
-  /** The number of one that is in `folder`, if there is one. */
-  in(folder: number): number | undefined {
-    return this.#byFolder.get(folder)?.values().next().value
+  /** The numbers of those in `folder`; undefined when there are none. */
+  in(folder: number): ReadonlySet<number> | undefined {
+    return this.#byFolder.get(folder)
   }
 
   /** It is stored after `createDelayMs`, if not before. */
@@ -92,10 +92,8 @@ export class Newborn {
 
   /** Resolves when all of them, or those in `folder`, are stored. */
   async settle(folder?: number): Promise<void> {
-    if (this.#files.size === 0) return
-    const files = [...this.#files.values()]
-    const wanted = files.filter(({ parent }) => folder === undefined || parent === folder)
-    const outcomes = await Promise.allSettled(wanted.map(({ node }) => this.#store(node.ino)))
+    const inos = folder === undefined ? this.#files.keys() : (this.in(folder) ?? [])
+    const outcomes = await Promise.allSettled([...inos].map((ino) => this.#store(ino)))
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
 

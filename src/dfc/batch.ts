@@ -20,6 +20,7 @@ export class Batch {
   readonly id: Version
   readonly changes: Transaction[] = []
   readonly #writes = new Map<Key, Buffer | null>()
+  readonly #writtenAgain = new Set<Key>()
   readonly #preconditions = new Map<Key, Precondition>()
   readonly #emptyFolders = new Set<number>()
   #bytes = 0
@@ -40,6 +41,7 @@ export class Batch {
       this.#preconditions.set(precondition.key, precondition)
     }
     for (const { key, value } of change.writes) {
+      if (this.#writes.has(key)) this.#writtenAgain.add(key)
       this.#writes.set(key, value)
       this.#bytes += key.length + (value?.length ?? 0)
     }
@@ -77,14 +79,15 @@ export class Batch {
 
   /**
    * A folder's times are those of its newest entry, or its own if they are as new: of two changes with
-   * one version nobody could tell that the entry came after times that were set.
+   * one version nobody could tell that the entry came after times that were set. Where the folder is made
+   * by the batch, and nothing else done to it, they are those of the entry anyway.
    */
   #comesTooLate({ key }: RegisterWrite): boolean {
     const parsed = parseKey(key)
     if (parsed.kind !== 'entry') return false
     const folder = inodeKey(parsed.parent)
     const isNew = this.#preconditions.get(folder)?.absent === true
-    return this.#writes.get(folder) != null && !isNew
+    return this.#writes.get(folder) != null && !(isNew && !this.#writtenAgain.has(folder))
   }
 }
 

@@ -78,6 +78,10 @@ t.test('an entry that comes after the times of its folder were set', async (t) =
   const made = new Batch(id)
   made.add(change({ [inodeKey(5)]: Buffer.from('new') }, [wasNot(inodeKey(5))]))
   t.equal(made.add(entry), true, 'the times of a new folder are as good as the same')
+  const set = new Batch(id)
+  set.add(change({ [inodeKey(5)]: Buffer.from('new') }, [wasNot(inodeKey(5))]))
+  set.add(change({ [inodeKey(5)]: Buffer.from('times') }, [was(inodeKey(5), id)]))
+  t.equal(set.add(entry), false, 'the times of a new folder were set since')
 })
 
 t.test('bounds', async (t) => {

@@ -84,6 +84,8 @@ export const limits = {
   behindRetryMs: 1_000,
   undecidedPatienceMs: 200,
   transactionPatienceMs: 10_000,
+  /** Between two looks of who waits for the servers to be complete. */
+  statusWaitMs: 1_000,
   /** A server whose clock is further off is told of. */
   clockOffsetMsMax: 60_000,
   /** A connection that says nothing is asked by TCP whether its peer is still there. */
@@ -103,6 +105,8 @@ export const limits = {
   sweepAgeMs: 60_000,
   /** Noted rotten copies of pieces, and rotten registers. */
   badCopiesMax: 10_000,
+  /** Files that lost data, named in the log one by one; the others are counted. */
+  lostFileLinesMax: 100,
   /** A file without a name that nobody wrote for so long belongs to a mount that died. */
   orphanAgeMs: 48 * 3600_000,
   /** A mount writes those it has open so often. */

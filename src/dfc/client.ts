@@ -16,6 +16,7 @@ import type { Content } from './node.js'
 import type { BadCopyListener } from './piece-fetcher.js'
 import { Recovery } from './recovery.js'
 import { Registers } from './registers.js'
+import { damageOf } from './repair/damage.js'
 import { Keeper } from './repair/keeper.js'
 import { finishUndecided } from './repair/undecided.js'
 import { type VerifyEvents, type VerifyReport, verify } from './repair/verify.js'
@@ -100,6 +101,7 @@ export class Client {
       this.#settlement,
       () => this.#lease.forgetAll(),
       () => this.namespace.renewKept(),
+      (lost) => damageOf(this.namespace, lost),
     )
   }
 

@@ -137,16 +137,23 @@ export class ContentStore {
    * pieces are enough for every segment; with fewer, the servers are asked what they have.
    */
   async assertReadable(content: Content): Promise<void> {
-    const { voters, up } = this.#cluster
-    if (voters.length >= limits.serverCount - 1 || content.segments.length === 0) return
+    if (this.#cluster.voters.length >= limits.serverCount - 1) return
+    if (!(await this.isWhole(content))) throw new DfsError('incomplete')
+  }
+
+  /** Asks the servers that are up whether they have every piece, and whether they know of a lost one. */
+  async isWhole(content: Content): Promise<boolean> {
+    const { up } = this.#cluster
+    if (content.segments.length === 0) return true
     const ids = content.segments.map((segment) => segment.id)
     const outcomes = await this.#cluster.ask(up, 'held', () => ({ segments: ids }))
     const answers = outcomes.flatMap(({ answer }) => (answer === undefined ? [] : [answer.reply]))
-    const missing = content.segments.some((segment, index) => {
-      const masks = answers.map(({ held }) => held[index]?.pieces ?? 0)
-      return !isReadableFrom(segment, masks)
+    return content.segments.every((segment, index) => {
+      const held = answers.flatMap((answer) => answer.held[index] ?? [])
+      const isLost = held.some(({ lost }) => lost !== 0)
+      const masks = held.map(({ pieces }) => pieces)
+      return !isLost && isReadableFrom(segment, masks)
     })
-    if (missing) throw new DfsError('incomplete')
   }
 
   /** Reads a whole segment and compares its MD5. Throws `corrupt`, or as `SegmentReader.read`. */

@@ -103,12 +103,17 @@ export class FolderReader {
     return false
   }
 
-  #note(folder: number, { name, entry, inode, held }: QuorumEntry, whole: boolean): ListedName {
+  #note(
+    folder: number,
+    { name, entry, inode, held, lost }: QuorumEntry,
+    whole: boolean,
+  ): ListedName {
     const view = this.#cache.noteEntry(folder, name, entry)
     const ino = view.ino ?? 0
     const node = inode === undefined ? undefined : this.#cache.noteNode(ino, inode)
     const incomplete =
       node === undefined ||
+      lost ||
       (!whole && node.inode.segments.some((s, i) => !isReadableFrom(s, [held[i] ?? 0])))
     return { name, ino, type: view.type, node, incomplete }
   }

@@ -36,6 +36,6 @@ export interface ListedName {
   readonly type: number
   /** Absent when no server that answered has the inode. */
   readonly node: Node | undefined
-  /** Not every piece of it can be reached. */
+  /** Not every piece of it can be reached, or one is lost for good. */
   readonly incomplete: boolean
 }

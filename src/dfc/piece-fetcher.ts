@@ -61,8 +61,8 @@ export class PieceFetcher {
   }
 
   /**
-   * Throws `incomplete` when no server that is up has the blocks, and `corrupt` when all four were
-   * asked and what they have is rotten.
+   * Throws `incomplete` when the blocks cannot be had now. When all four vote and have said that they do
+   * not have them: `lost`, or `corrupt` where a copy has rotted. A server that failed has said nothing.
    */
   fetch(blocks: PieceBlocks): Promise<FetchedBlocks> {
     const slots = isSmall(blocks) ? this.#smallSlots : this.#slots
@@ -111,12 +111,12 @@ export class PieceFetcher {
             failures.push(asDfsError(thrown))
             if (failures.length < servers.length) return askNext()
             end()
-            reject(verdict(blocks, failures))
+            reject(this.#verdict(blocks, failures))
           },
         )
       }
       let hedge = { cancel: (): void => {} }
-      if (servers.length === 0) reject(verdict(blocks, failures))
+      if (servers.length === 0) reject(this.#verdict(blocks, failures))
       askNext()
     })
   }
@@ -182,6 +182,16 @@ export class PieceFetcher {
     throw new DfsError('corrupt')
   }
 
+  #verdict({ segment, piece }: PieceBlocks, failures: readonly DfsError[]): DfsError {
+    const without = failures.filter((error) => isError(error, 'corrupt', 'noPiece'))
+    const isSure =
+      without.length === limits.serverCount && this.#cluster.voters.length === limits.serverCount
+    const isRotten = without.some(({ code }) => code === 'corrupt')
+    const cause = new AggregateError(failures, `piece ${piece} of segment ${segment.id}`)
+    if (!isSure) return new DfsError('incomplete', undefined, { cause })
+    return new DfsError(isRotten ? 'corrupt' : 'lost', undefined, { cause })
+  }
+
   #count(server: number, change: number): void {
     this.#unanswered[server] = (this.#unanswered[server] ?? 0) + change
   }
@@ -201,12 +211,4 @@ function isBadCopy(server: number, { piece, rotation }: PieceBlocks, thrown: unk
 function ownBytes(payload: Buffer): Buffer {
   const isMostOfIt = payload.length * 2 >= payload.buffer.byteLength
   return isMostOfIt ? payload : Buffer.from(payload)
-}
-
-function verdict({ segment, piece }: PieceBlocks, failures: readonly DfsError[]): DfsError {
-  const rotten = failures.filter((error) => error.code === 'corrupt')
-  const answered = failures.filter((error) => error.code === 'corrupt' || error.code === 'noPiece')
-  const isCorrupt = rotten.length > 0 && answered.length === limits.serverCount
-  const cause = new AggregateError(failures, `piece ${piece} of segment ${segment.id}`)
-  return new DfsError(isCorrupt ? 'corrupt' : 'incomplete', undefined, { cause })
 }

@@ -32,6 +32,8 @@ export interface QuorumEntry {
   readonly inode: QuorumRegister | undefined
   /** When asked for: for every segment of the inode, the pieces held by any server that answered. */
   readonly held: Buffer
+  /** A server that answered has it marked as having lost data for good. */
+  readonly lost: boolean
 }
 
 const attemptsMax = 8
@@ -168,6 +170,9 @@ export class Registers {
         entry,
         inode: inodes[index],
         held: heldByAny(merged.seen, inodes[index]?.version),
+        lost: merged.seen.some(
+          (one) => one?.lost && one.inode?.register.version === inodes[index]?.version,
+        ),
       })),
       more,
       end,

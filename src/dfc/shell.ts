@@ -63,7 +63,7 @@ export class Shell {
       if (done === true) break
       const outcome = await this.#runLine(line)
       if (outcome === 'exit') break
-      if (outcome === 1) status = 1
+      if (outcome !== 0) status = 1
     }
     this.#readline.close()
     if (this.#isInteractive) process.stdout.write('\n')

@@ -51,6 +51,8 @@ export class Account {
   readonly #collector: Collector
   /** Pieces whose files may be there before their rows. */
   readonly #arriving = new Set<string>()
+  /** Pieces of which the log says that they have rotted. */
+  readonly #toldRotten = new Set<string>()
   readonly #onDamage: (account: Account, error: DfsError) => void
   #isGivenUp = false
   /** Somebody has been told that the disk is full, or the like, and it has been so since. */
@@ -294,10 +296,18 @@ export class Account {
         : kept(this.index.pieces.content(known.content).subarray(offset, offset + length))
     if (!matchesChecksums(payload.bytes, checksums)) {
       payload.release()
-      notice(`${this.user}: piece ${piece} of ${segment} has rotted on the disk`)
+      this.#tellRotten(segment, piece)
       throw new DfsError('corrupt')
     }
     return { reply: { pieceLength: known.length, offset, checksums }, payload }
+  }
+
+  /** Once: whoever reads a file that is lost reads it again and again. */
+  #tellRotten(segment: string, piece: number): void {
+    const name = `${segment}.${piece}`
+    if (this.#toldRotten.has(name) || this.#toldRotten.size >= limits.badCopiesMax) return
+    this.#toldRotten.add(name)
+    notice(`${this.user}: piece ${piece} of ${segment} has rotted on the disk`)
   }
 
   /** What of these pieces the index keeps. */
@@ -322,7 +332,18 @@ export class Account {
   }
 
   held({ segments }: Request<'held'>): Reply<'held'> {
-    return { held: segments.map((segment) => ({ pieces: this.index.pieces.held(segment) })) }
+    return {
+      held: segments.map((segment) => ({
+        pieces: this.index.pieces.held(segment),
+        ...this.index.segments.marksOf(segment),
+      })),
+    }
+  }
+
+  /** Remembers which pieces no server has, so that files are listed as what they are. */
+  markLost({ marks }: Request<'markLost'>): Reply<'markLost'> {
+    for (const { segment, pieces } of marks) this.index.segments.markLost(segment, pieces)
+    return { stamp: this.acceptor.stamp() }
   }
 
   segments({ after, misplacedOnly, limit }: Request<'segments'>): Reply<'segments'> {
@@ -448,6 +469,7 @@ export class Account {
       registers,
       undecided,
       misplaced: this.index.segments.misplacedTotal(),
+      lost: this.index.segments.lostTotal(),
       pieces,
       pieceBytes,
       diskBytes: space.bytes,

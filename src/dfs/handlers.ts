@@ -75,6 +75,7 @@ export const handlers = {
     getSmallPieces: ({ account }, request) => account.getSmallPieces(request),
     held: ({ account }, request) => account.held(request),
     segments: ({ account }, request) => account.segments(request),
+    markLost: ({ account }, request) => account.markLost(request),
     dropPieces: ({ account }, request) => account.dropPieces(request),
     epoch: ({ account }, request) => account.acceptor.repair.epoch(request),
     fence: ({ account }, request) => account.acceptor.repair.fence(request),

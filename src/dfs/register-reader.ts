@@ -54,6 +54,7 @@ export class RegisterReader {
   list({ folder, after, entriesMax, withHeldPieces }: Request<'list'>): Reply<'list'> {
     this.#standing.assertFilled()
     const wanted = Math.min(entriesMax, limits.listEntriesMax)
+    const isAnyLost = this.#index.segments.isAnyLost
     const stored = this.#index.registers.entries(folder, after, wanted + 1, limits.listBytesMax)
     const entries: Listed[] = []
     let bytes = 0
@@ -67,6 +68,7 @@ export class RegisterReader {
         entry: this.#seen(entryKey(folder, row.name), register),
         inode,
         held,
+        lost: isAnyLost && this.#isLost(row.inode.value),
       })
       bytes += Buffer.byteLength(row.name) + (row.inode.value?.length ?? 0) + held.length + 96
       if (bytes > limits.listBytesMax) break
@@ -116,6 +118,12 @@ export class RegisterReader {
     return Buffer.from(segmentsOfInode(value).map(({ id }) => this.#index.pieces.held(id)))
   }
 
+  #isLost(value: Buffer | null): boolean {
+    if (value === null) return false
+    const { segments } = this.#index
+    return segmentsOfInode(value).some(({ id }) => segments.marksOf(id).lost !== 0)
+  }
+
   /** Adds names that are locked but were never written, in their place. */
   #withLockedNames(folder: number, after: string, entries: Listed[], more: boolean): Listed[] {
     const last = entries.at(-1)?.name
@@ -129,7 +137,7 @@ export class RegisterReader {
     if (missing.length === 0) return entries
     for (const name of missing.slice(0, limits.listEntriesMax - entries.length)) {
       const entry = this.#seen(entryKey(folder, name), this.#index.registers.entry(folder, name))
-      entries.push({ name, entry, inode: null, held: noBytes })
+      entries.push({ name, entry, inode: null, held: noBytes, lost: false })
     }
     return entries.sort((a, b) => compareNames(a.name, b.name))
   }

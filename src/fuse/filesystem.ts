@@ -130,7 +130,13 @@ export class Filesystem {
     } catch (error) {
       const plain = this.#plainName(name)
       if (plain === undefined || !isError(error, 'notFound', 'nameTooLong')) throw error
-      return this.#namespace.lookup(parent, plain)
+      const node = await this.#namespace.lookup(parent, plain)
+      const { cluster, content } = this.#client
+      // While every piece can be reached, only a file that has lost one is listed so.
+      const isListedSo =
+        !coversEverything(new Set(cluster.voters)) || !(await content.isWhole(node.inode))
+      if (!isListedSo) throw error
+      return node
     }
   }
 
@@ -419,11 +425,10 @@ export class Filesystem {
     return this.names.lastOf(ino)?.name ?? String(ino)
   }
 
-  /** The name without the suffix of incomplete files, while there can be any. */
+  /** The name without the suffix of incomplete files, if it has that. */
   #plainName(name: string): string | undefined {
     const isSuffixed = name.length > incompleteSuffix.length && name.endsWith(incompleteSuffix)
-    if (!isSuffixed || coversEverything(new Set(this.#client.cluster.voters))) return undefined
-    return name.slice(0, -incompleteSuffix.length)
+    return isSuffixed ? name.slice(0, -incompleteSuffix.length) : undefined
   }
 }
 

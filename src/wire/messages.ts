@@ -32,7 +32,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 8
+export const protocolVersion = 9
 
 interface Message<Q, A> {
   readonly number: number
@@ -117,6 +117,8 @@ const listed = struct({
   inode: optional(seenInode),
   /** When asked for: for each segment of the inode, a bit for every piece held (1 << piece - 1). */
   held: bytes(limits.segmentsMax),
+  /** A piece of the inode's content is marked as lost for good here. */
+  lost: boolean,
 })
 export type Listed = Value<typeof listed>
 
@@ -129,6 +131,10 @@ const smallPiece = struct({
 const heldPieces = struct({
   /** A bit for every piece held: 1 << (piece - 1). */
   pieces: u8,
+  /** A bit for every piece that is marked as lost for good. */
+  lost: u8,
+  /** Some register refers to the segment. */
+  referred: boolean,
 })
 
 const heldSegment = struct({
@@ -215,6 +221,8 @@ export const messages = {
       undecided: u64,
       /** Segments referred to here of which not exactly two pieces are. */
       misplaced: u64,
+      /** Segments referred to here of which a piece is marked as lost for good. */
+      lost: u64,
       pieces: u64,
       /** Bytes in this user's pieces. */
       pieceBytes: u64,
@@ -355,12 +363,24 @@ export const messages = {
   ),
   /**
    * Segments that this server knows, by their ids. `misplacedOnly`: those referred to of which
-   * other pieces are here than belong here.
+   * other pieces are here than belong here, or of which a piece is marked as lost.
    */
   segments: message(
     24,
     struct({ after: text(32), misplacedOnly: boolean, limit: u32 }),
     struct({ stamp, segments: list(heldSegment, limits.surveyEntriesMax), more: boolean }),
+  ),
+  /**
+   * Marks just these pieces of each segment as lost for good: all four servers vote, and none of them
+   * has a good copy. A mark goes when the piece is stored here.
+   */
+  markLost: message(
+    28,
+    struct({
+      /** A bit for every piece: 1 << (piece - 1). */
+      marks: list(struct({ segment: segmentIdCodec, pieces: u8 }), limits.segmentsPerRequestMax),
+    }),
+    struct({ stamp }),
   ),
   /** Removes pieces whose copies are where they belong. */
   dropPieces: message(25, struct({ segment: segmentIdCodec, pieces: u8 }), struct({ stamp })),

@@ -78,6 +78,11 @@ export function maskOf(pieces: readonly number[]): number {
   return pieces.reduce((mask, piece) => mask | (1 << (piece - 1)), 0)
 }
 
+/** The pieces whose bits are set. */
+export function piecesIn(mask: number): readonly number[] {
+  return pieceNumbers.filter((piece) => (mask & (1 << (piece - 1))) !== 0)
+}
+
 /** The bits of the pieces of a segment of `length` bytes that are not empty. */
 export function wholeMask(length: number): number {
   return (1 << Math.min(length, pieceCount)) - 1

@@ -47,7 +47,7 @@ t.test('lets one request of many fail without the others', async (t) => {
   t.equal(first?.status, 'fulfilled')
   t.match(second, { reason: { code: 'blank' } })
   t.match(third, { reason: { code: 'wrongServer' } })
-  t.match(fourth, { value: { reply: { held: [{ pieces: 0 }] } } })
+  t.match(fourth, { value: { reply: { held: [{ pieces: 0, lost: 0, referred: false }] } } })
 })
 
 t.test('applies what was sent first, first', async (t) => {
@@ -103,8 +103,12 @@ t.test('shows a user nothing of another', async (t) => {
   const alice = await RawClient.open(port)
   const bob = await RawClient.open(port, 'bob')
   await putMegabyte(alice)
-  t.same(await alice.call('held', { segments: [segment] }), { held: [{ pieces: 1 }] })
-  t.same(await bob.call('held', { segments: [segment] }), { held: [{ pieces: 0 }] })
+  t.same(await alice.call('held', { segments: [segment] }), {
+    held: [{ pieces: 1, lost: 0, referred: false }],
+  })
+  t.same(await bob.call('held', { segments: [segment] }), {
+    held: [{ pieces: 0, lost: 0, referred: false }],
+  })
   const get = { segment, piece: 1, offset: 0, length: 1 }
   await t.rejects(bob.call('getPiece', get), { code: 'noPiece' })
 })
@@ -113,10 +117,14 @@ t.test('shares an account between the connections of a user', async (t) => {
   const { port } = await startServer(t)
   const [first, second] = [await RawClient.open(port), await RawClient.open(port)]
   await putMegabyte(first)
-  t.same(await second.call('held', { segments: [segment] }), { held: [{ pieces: 1 }] })
+  t.same(await second.call('held', { segments: [segment] }), {
+    held: [{ pieces: 1, lost: 0, referred: false }],
+  })
   first.close()
   await first.closed
-  t.same(await second.call('held', { segments: [segment] }), { held: [{ pieces: 1 }] })
+  t.same(await second.call('held', { segments: [segment] }), {
+    held: [{ pieces: 1, lost: 0, referred: false }],
+  })
 })
 
 t.test('serves others while one client does not read, and serves it when it does', async (t) => {

@@ -120,6 +120,9 @@ const plausible: { readonly [V in Verb]?: (world: World) => Made<V> } = {
   held: ({ random }) => [{ segments: segments(random) }],
   sync: ({ random }) => [{ segments: segments(random) }],
   segments: ({ random }) => [{ after: '', misplacedOnly: false, limit: random.below(5000) }],
+  markLost: ({ random }) => [
+    { marks: segments(random).map((one) => ({ segment: one, pieces: random.below(16) })) },
+  ],
   dropPieces: ({ random }) => [{ segment: segment(random), pieces: random.below(16) }],
   epoch: ({ random }) => [{ epoch: random.below(3) }],
   fence: ({ random }) => [{ fence: early(random) }],

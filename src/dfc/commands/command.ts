@@ -14,11 +14,11 @@ export interface Session {
   readonly interrupted: AbortSignal
 }
 
-/** 0: all was done. 1: something failed, and was reported. */
-export type Status = 0 | 1
+/** 0: all was done. 1: something failed, and was reported. 2: what an operation says of itself. */
+export type Status = 0 | 1 | 2
 
 /** The options that were given, by their long names. */
-export type Options = Readonly<Record<string, boolean | undefined>>
+export type Options = Readonly<Record<string, boolean | string | undefined>>
 
 export interface Command {
   /** In lower case. */

@@ -3,6 +3,7 @@ import type { HealPhase, HealProgress, HealReport } from '../repair/heal.js'
 import { barText } from '../terminal/format.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command } from './command.js'
+import { nameDamage } from './verify.js'
 
 const phases: Readonly<Record<HealPhase, string>> = {
   fill: 'filling a blank server: registers',
@@ -33,6 +34,7 @@ export const heal: Command = {
       line.stop()
       const nameOf = (server: number): string => client.cluster.link(server).name
       for (const sentence of summaryOf(report, nameOf)) output.print(sentence)
+      await nameDamage({ client, output }, report.lost)
       return report.left === 0 ? 0 : 1
     } finally {
       line.stop()
@@ -55,7 +57,7 @@ function summaryOf(report: HealReport, nameOf: (server: number) => string): stri
   if (registersRestored > 0) lines.push(`${registersRestored} rotten registers replaced`)
   if (orphansDeleted > 0) lines.push(`${orphansDeleted} files without a name deleted`)
   if (straysDeleted > 0) lines.push(`${straysDeleted} files of no piece deleted`)
-  if (lost.length > 0) lines.push(`${lost.length} segments have lost a piece for good`)
+  if (lost.length > 0) lines.push(`${lost.length} pieces are lost: no server has a good copy`)
   if (report.failure !== undefined) lines.push(`not all could be done: ${report.failure.message}`)
   const isAside = young === 0 ? '' : ` but for ${young} changes that are being stored just now`
   lines.push(left === 0 ? `All four servers agree${isAside}: 0 left` : `${left} left`)

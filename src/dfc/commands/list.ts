@@ -20,7 +20,8 @@ export const list: Command = {
   operandsMin: 0,
   operandsMax: 1,
   summary: 'show the names in a folder',
-  details: '" [incomplete]" behind a name: the servers that are up do not have all pieces of it.',
+  details:
+    '" [incomplete]" behind a name: the servers that are up do not have all pieces of it, or one is lost for good.',
   options: [
     ['-l, --long', 'mode, links, owner, group, size and time too'],
     ['--json', 'as a JSON array of objects'],
@@ -45,10 +46,7 @@ async function* listingOf(
   node: Node,
 ): AsyncGenerator<readonly ListedName[]> {
   if (isFolder(node)) return yield* pagesOf(session, node.ino)
-  const incomplete = await session.client.content.assertReadable(node.inode).then(
-    () => false,
-    () => true,
-  )
+  const incomplete = !(await session.client.content.isWhole(node.inode))
   const { ino } = node
   yield [{ name: baseName(path), ino, type: node.inode.mode >> 12, node, incomplete }]
 }

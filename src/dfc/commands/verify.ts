@@ -1,5 +1,5 @@
 /** VERIFY: checks everything on all four servers, and has what is rotten rewritten. */
-import { damageOf } from '../repair/damage.js'
+import { damageOf, type LostPiece } from '../repair/damage.js'
 import type { VerifyReport } from '../repair/verify.js'
 import { escapeName, sizeText } from '../terminal/format.js'
 import { StatusLine } from '../terminal/status-line.js'
@@ -29,10 +29,9 @@ export const verify: Command = {
       line.stop()
       for (const sentence of sentencesOf(report)) output.print(sentence)
       if (isClean(report)) return 0
-      await nameDamage(session, report)
+      await nameDamage(session, report.lost)
       const healed = await client.keeper.heal({ thorough: true })
-      // A lost piece is where it belongs on both servers, and rotten on both.
-      const left = healed.left + report.lost.length
+      const left = Math.max(healed.left, report.lost.length)
       output.print(left === 0 ? 'Repaired: 0 left' : `Repaired as far as possible: ${left} left`)
       return 1
     } finally {
@@ -73,7 +72,11 @@ function sentencesOf(report: VerifyReport): string[] {
   ]
 }
 
-async function nameDamage({ client, output }: Session, { lost }: VerifyReport): Promise<void> {
+/** Tells the files that lost pieces belong to. */
+export async function nameDamage(
+  { client, output }: Pick<Session, 'client' | 'output'>,
+  lost: readonly LostPiece[],
+): Promise<void> {
   if (lost.length === 0) return
   for await (const { path, from, to } of damageOf(client.namespace, lost)) {
     output.print(`lost: ${escapeName(path)}: bytes ${from} to ${to - 1}`)

@@ -5,11 +5,12 @@
  */
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import type { Segment } from '../../wire/records.js'
+import { maskOf } from '../../wire/placement.js'
 import { noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
 import { askEach, askOne } from './ask-voters.js'
+import type { LostPiece } from './damage.js'
 import { differences, type HowCompared } from './differences.js'
 import { fillServer } from './fill.js'
 import { installDifferences } from './install.js'
@@ -40,8 +41,10 @@ export interface HealReport {
   readonly orphansDeleted: number
   /** Files of no piece that crashes had left. */
   readonly straysDeleted: number
-  /** Segments of which a piece is nowhere to be had. */
-  readonly lost: readonly Segment[]
+  /** Pieces that are lost for good. */
+  readonly lost: readonly LostPiece[]
+  /** Those of them of which this repair has found that. */
+  readonly newlyLost: readonly LostPiece[]
   /** What could not be put right now; 0 when all servers agree and have their pieces. */
   readonly left: number
   /** Changes that were most likely just being stored: no difference that repair is for. */
@@ -61,6 +64,8 @@ export interface HealOptions {
   readonly orphanAgeMs: number
   /** Looks at all there is instead of at what a server can have missed. */
   readonly thorough: boolean
+  /** Pieces of which a copy was found to be bad and could not be replaced. */
+  readonly suspects?: readonly LostPiece[]
   /** Waited for between pages of the comparison, of which the last took so long. */
   readonly giveWay?: HowCompared['giveWay']
   readonly progress?: (progress: HealProgress) => void
@@ -73,7 +78,7 @@ export async function heal(
   recovery: Recovery,
   { progress = () => {}, ...options }: HealOptions,
 ): Promise<HealReport> {
-  const { patienceMs, sweepAgeMs, orphanAgeMs, thorough, giveWay } = options
+  const { patienceMs, sweepAgeMs, orphanAgeMs, thorough, giveWay, suspects = [] } = options
   const { cluster } = mover
   const filledServers: number[] = []
   let failure: DfsError | undefined
@@ -123,10 +128,16 @@ export async function heal(
   const registersCopied = await installDifferences(cluster, servers, found, (done) =>
     progress({ phase: 'registers', done, total: found.length }),
   )
-  const misplaced = await misplacedSegments(cluster, servers)
-  const placed = await placePieces(mover, misplaced, (done) =>
-    progress({ phase: 'pieces', done, total: misplaced.length }),
+  const misplaced = new Map(
+    [...(await misplacedSegments(cluster, servers)), ...suspects.map(({ segment }) => segment)].map(
+      (segment) => [segment.id, segment],
+    ),
   )
+  const placed = await placePieces(mover, [...misplaced.values()], {
+    suspects: masksOf(suspects),
+    thorough,
+    progress: (done) => progress({ phase: 'pieces', done, total: misplaced.size }),
+  })
   progress({ phase: 'sweep', done: 0, total: undefined })
   const orphansDeleted =
     cluster.voters.length === limits.serverCount
@@ -152,11 +163,20 @@ export async function heal(
     piecesCopied: placed.copied,
     piecesDropped: placed.dropped,
     lost: placed.lost,
+    newlyLost: placed.newlyLost,
     left: left + placed.left + placed.lost.length + (4 - cluster.voters.length),
     young: undecided.young + later.length - found.length,
     failure,
     swept,
   }
+}
+
+function masksOf(pieces: readonly LostPiece[]): ReadonlyMap<string, number> {
+  const masks = new Map<string, number>()
+  for (const { segment, piece } of pieces) {
+    masks.set(segment.id, (masks.get(segment.id) ?? 0) | maskOf([piece]))
+  }
+  return masks
 }
 
 function blankServers({ links }: Cluster): number[] {

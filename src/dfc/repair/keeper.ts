@@ -4,12 +4,13 @@
  * line when a repair that has something to do begins to matter, and one when it ends.
  */
 import { randomBelow, sleep, type Timer } from '../../clock.js'
-import { asDfsError } from '../../errors.js'
+import { asDfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
 import type { Segment } from '../../wire/records.js'
 import type { Recovery } from '../recovery.js'
 import type { Settlement } from '../settlement.js'
+import type { Damage, LostPiece } from './damage.js'
 import { type Healer, type HealOptions, type HealReport, heal } from './heal.js'
 import { replacePiece } from './pieces.js'
 
@@ -25,6 +26,9 @@ export class Keeper {
   readonly #settlement: Pick<Settlement, 'settled' | 'quietMs'>
   readonly #changed: () => void
   readonly #renew: () => Promise<void>
+  readonly #damageOf: (lost: readonly LostPiece[]) => AsyncIterable<Damage>
+  /** Pieces that are lost for good, as the last repair has found: no news for the next. */
+  #lost: ReadonlySet<string> = new Set()
   readonly #badCopies = new Map<string, BadCopy>()
   #running: Promise<HealReport> | undefined
   #timer: Timer | undefined
@@ -34,7 +38,8 @@ export class Keeper {
 
   /**
    * `settlement` knows what this client itself has decided; `changed` hears of repairs that changed
-   * what servers hold; `renew` writes again what would be taken for abandoned.
+   * what servers hold; `renew` writes again what would be taken for abandoned; `damageOf` names the
+   * files that lost pieces belong to.
    */
   constructor(
     mover: Healer,
@@ -42,12 +47,14 @@ export class Keeper {
     settlement: Pick<Settlement, 'settled' | 'quietMs'>,
     changed: () => void,
     renew: () => Promise<void>,
+    damageOf: (lost: readonly LostPiece[]) => AsyncIterable<Damage>,
   ) {
     this.#mover = mover
     this.#recovery = recovery
     this.#settlement = settlement
     this.#changed = changed
     this.#renew = renew
+    this.#damageOf = damageOf
   }
 
   /** Begins to watch: for programs that stay, as the mount does. */
@@ -71,11 +78,15 @@ export class Keeper {
     await this.#running?.catch(() => undefined)
   }
 
-  /** A reader found that a server's copy is rotten or gone. */
+  /** A reader found that a server's copy is rotten or gone. Where all of them are, it is known. */
   noteBadCopy(server: number, segment: Segment, piece: number): void {
-    if (this.#badCopies.size >= limits.badCopiesMax) return
+    if (this.#badCopies.size >= limits.badCopiesMax || this.#isLost(segment, piece)) return
     this.#badCopies.set(`${server} ${segment.id} ${piece}`, { server, segment, piece })
     this.soon()
+  }
+
+  #isLost({ id }: Segment, piece: number): boolean {
+    return this.#lost.has(`${id} ${piece}`)
   }
 
   /** Something happened that repair may have to put right. */
@@ -94,14 +105,19 @@ export class Keeper {
   async #heal(options: Partial<HealOptions>): Promise<HealReport> {
     await this.#settlement.settled()
     await this.#mover.cluster.refreshBlank()
-    await this.#replaceBadCopies()
+    const suspects = await this.#replaceBadCopies()
     const report = await heal(this.#mover, this.#recovery, {
       patienceMs: limits.undecidedPatienceMs,
       sweepAgeMs: limits.sweepAgeMs,
       orphanAgeMs: limits.orphanAgeMs,
       thorough: false,
+      suspects,
       ...options,
     })
+    this.#lost = new Set(report.lost.map(({ segment, piece }) => `${segment.id} ${piece}`))
+    for (const [key, { segment, piece }] of this.#badCopies) {
+      if (this.#isLost(segment, piece)) this.#badCopies.delete(key)
+    }
     const { registersCopied, registersRestored, orphansDeleted, filledServers } = report
     const changes = registersCopied + registersRestored + orphansDeleted + filledServers.length
     if (changes > 0) this.#changed()
@@ -142,10 +158,11 @@ export class Keeper {
     try {
       await this.#renew()
       const report = await this.heal({ giveWay: (tookMs) => this.#giveWay(tookMs) })
-      this.#tell(report)
+      await this.#tell(report)
       // A server that is away says so itself when it comes back.
       const isWhole = this.#mover.cluster.voters.length === limits.serverCount
-      if (report.left > 0 && isWhole) this.#schedule(limits.repairRetryMs)
+      // What is lost is looked at again from time to time, as everything is.
+      if (report.left > report.lost.length && isWhole) this.#schedule(limits.repairRetryMs)
     } catch (error) {
       debugDfc('repair: %o', error)
       this.#schedule(limits.repairRetryMs)
@@ -163,18 +180,39 @@ export class Keeper {
     return this.#settlement.quietMs < limits.repairQuietMs
   }
 
-  #tell(report: HealReport): void {
+  async #tell(report: HealReport): Promise<void> {
     const { cluster } = this.#mover
     for (const server of report.filledServers) notice(`${cluster.link(server).name} was filled`)
-    const { registersCopied, registersRestored, piecesCopied, lost, left } = report
+    const { registersCopied, registersRestored, piecesCopied, left } = report
     if (registersRestored > 0) notice(`repair: ${registersRestored} rotten registers were replaced`)
     if (registersCopied > 0 || piecesCopied > 0) {
       notice(`repair: ${registersCopied} registers and ${piecesCopied} pieces copied, ${left} left`)
     }
-    if (lost.length > 0) notice(`repair: ${lost.length} segments have lost a piece for good`)
+    await this.#tellLost(report.newlyLost)
   }
 
-  async #replaceBadCopies(): Promise<void> {
+  /** Once for each file; what has no name is nobody's loss. */
+  async #tellLost(lost: readonly LostPiece[]): Promise<void> {
+    if (lost.length === 0) return
+    const told = new Set<string>()
+    try {
+      for await (const { path, from, to } of this.#damageOf(lost)) {
+        if (told.has(path)) continue
+        told.add(path)
+        if (told.size > limits.lostFileLinesMax) continue
+        notice(`${JSON.stringify(path)} has lost data for good: bytes ${from} to ${to - 1}`)
+      }
+    } catch (thrown) {
+      const why = asDfsError(thrown).message
+      notice(`${lost.length} pieces of files are lost for good, not all could be named: ${why}`)
+    }
+    const others = told.size - limits.lostFileLinesMax
+    if (others > 0) notice(`${others} more files have lost data for good: dfc verify names them`)
+  }
+
+  /** Returns the pieces of which there may be no good copy at all. */
+  async #replaceBadCopies(): Promise<LostPiece[]> {
+    const suspects: LostPiece[] = []
     for (const [key, { server, segment, piece }] of [...this.#badCopies]) {
       try {
         const isReplaced = await replacePiece(this.#mover, segment, piece, server)
@@ -182,8 +220,10 @@ export class Keeper {
           notice(`repair: piece ${piece} of ${segment.id} on server ${server + 1} was replaced`)
       } catch (thrown) {
         debugDfc('bad copy %s: %s', key, asDfsError(thrown).message)
+        if (isError(thrown, 'corrupt', 'lost')) suspects.push({ segment, piece })
       }
       this.#badCopies.delete(key)
     }
+    return suspects
   }
 }

@@ -11,9 +11,9 @@ import {
   holdersOf,
   maskOf,
   pairOf,
-  pieceNumbers,
   pieceRange,
   piecesFor,
+  piecesIn,
   rotationOf,
   serverIndexes,
   wholeMask,
@@ -24,15 +24,20 @@ import { Lanes } from '../lanes.js'
 import { preparePiece } from '../prepared-segment.js'
 import type { SegmentReader } from '../segment-reader.js'
 import type { SegmentWriter } from '../segment-writer.js'
-import { askEach, askOne } from './ask-voters.js'
+import { askOne } from './ask-voters.js'
+import type { LostPiece } from './damage.js'
+import { type HeldSegment, heldMasks } from './held.js'
+import { areLostForGood, knownLost, Marks, markedByAny } from './lost.js'
 
 export interface PlacedPieces {
   /** Pieces copied to the server that should hold them. */
   readonly copied: number
   /** Extra copies removed. */
   readonly dropped: number
-  /** Segments of which some piece is nowhere to be had. */
-  readonly lost: readonly Segment[]
+  /** Pieces that are lost for good. */
+  readonly lost: readonly LostPiece[]
+  /** Those of them of which nobody knew that before. */
+  readonly newlyLost: readonly LostPiece[]
   /** Segments that could not be put right now: a server went away, or its disk is full. */
   readonly left: number
 }
@@ -44,9 +49,17 @@ export interface PieceMover {
   readonly writer: SegmentWriter
 }
 
+export interface HowPlaced {
+  /** By segment: pieces of which some copy was found to be bad. */
+  readonly suspects?: ReadonlyMap<string, number>
+  /** Looks also for what all servers have marked as lost. */
+  readonly thorough?: boolean
+  readonly progress?: (done: number) => void
+}
+
 const lanesMax = 3
 
-/** Segments of which some server in `servers` holds other pieces than belong there. */
+/** Segments of which some server in `servers` holds other pieces than belong there, or has marked one as lost. */
 export async function misplacedSegments(
   cluster: Cluster,
   servers: readonly number[],
@@ -71,9 +84,10 @@ export async function misplacedSegments(
 export async function placePieces(
   mover: PieceMover,
   segments: readonly Segment[],
-  progress: (done: number) => void,
+  { suspects = new Map(), thorough = false, progress = () => {} }: HowPlaced = {},
 ): Promise<PlacedPieces> {
-  const lost: Segment[] = []
+  const lost: LostPiece[] = []
+  const newlyLost: LostPiece[] = []
   let copied = 0
   let dropped = 0
   let left = 0
@@ -81,17 +95,26 @@ export async function placePieces(
   const lanes = new Lanes(lanesMax)
   for (let at = 0; at < segments.length; at += limits.surveyEntriesAtOnce) {
     const some = segments.slice(at, at + limits.surveyEntriesAtOnce)
-    for (const { segment, masks } of await heldMasks(mover.cluster, some)) {
+    const marks = new Marks(mover.cluster)
+    for (const one of await heldMasks(mover.cluster, some)) {
+      const { segment } = one
       await lanes.start(async () => {
         try {
-          const placed = await placeSegment(mover, segment, masks)
+          const known = knownLost(one)
+          const unsettled = (suspects.get(segment.id) ?? 0) | (thorough ? markedByAny(one) : 0)
+          const placed = await placeSegment(mover, one, known & ~unsettled, unsettled)
           copied += placed.copied
           dropped += placed.dropped
-          // Only when all four could be asked is a piece that nobody has lost for good.
-          const isWhole = masks.size === limits.serverCount
-          const isSure = isWhole && mover.cluster.voters.length === masks.size
-          if (placed.isMissing && isSure) lost.push(segment)
-          else if (placed.isMissing) left += 1
+          const isLost = await areLostForGood(mover, segment, placed.lost & ~known)
+          const isUnsure = placed.isMissing || !isLost
+          // What is not sure now takes no mark away.
+          const lostNow = (isLost ? placed.lost : 0) | (isUnsure ? markedByAny(one) : 0)
+          if (isUnsure) left += 1
+          const named = (mask: number): LostPiece[] =>
+            piecesIn(mask).map((piece) => ({ segment, piece }))
+          lost.push(...named(lostNow))
+          newlyLost.push(...named(lostNow & ~markedByAny(one)))
+          marks.add(one, lostNow)
         } catch (error) {
           debugDfc('repair of segment %s: %o', segment.id, error)
           left += 1
@@ -100,54 +123,63 @@ export async function placePieces(
         progress(done)
       })
     }
+    await lanes.finish()
+    await marks.store()
   }
-  await lanes.finish()
-  return { copied, dropped, lost, left }
+  return { copied, dropped, lost, newlyLost, left }
 }
 
 /**
  * One segment: first the copies that are missing, those of a server that is away on its neighbours;
- * then, with all four there, the ones too many. When a piece is nowhere to be had (`isMissing`) the
- * others still get their second copies, and nothing is dropped.
+ * then, with all four there, the ones too many. When a piece is nowhere to be had, now (`isMissing`) or
+ * as all four say (`lost`), the others still get their second copies, and nothing is dropped. Nobody
+ * looks for those in `known`, which are lost; the copies of those in `unsettled` are looked at as well.
  */
 async function placeSegment(
   mover: PieceMover,
-  segment: Segment,
-  masks: ReadonlyMap<number, number>,
-): Promise<{ copied: number; dropped: number; isMissing: boolean }> {
+  one: HeldSegment,
+  known: number,
+  unsettled: number,
+): Promise<{ copied: number; dropped: number; isMissing: boolean; lost: number }> {
   const { cluster } = mover
+  const { segment, masks } = one
   const whole = wholeMask(segment.length)
   const rotation = rotationOf(segment.md5)
   const absent = new Set(serverIndexes.filter((server) => !masks.has(server)))
   let copied = 0
   let dropped = 0
   let isMissing = false
+  let lost = known
+  const doubtful = (markedByAny(one) | unsettled) & whole
   for (const [server, held] of masks) {
     const missing = maskOf(piecesFor(server, rotation, absent)) & whole & ~held
-    for (const piece of pieceNumbers) {
-      if ((missing & (1 << (piece - 1))) === 0) continue
+    const suspected = maskOf(pairOf(server, rotation)) & held & doubtful
+    for (const piece of piecesIn(missing | suspected)) {
+      if ((lost & maskOf([piece])) !== 0) continue
       try {
-        await copyPiece(mover, segment, piece, server)
-        copied += 1
+        const isHeld = (held & maskOf([piece])) !== 0
+        if (!isHeld) await copyPiece(mover, segment, piece, server)
+        const isReplaced = isHeld && (await replacePiece(mover, segment, piece, server))
+        if (!isHeld || isReplaced) copied += 1
       } catch (error) {
-        if (!isError(error, 'incomplete', 'corrupt')) throw error
+        if (!isError(error, 'incomplete', 'corrupt', 'lost')) throw error
         debugDfc('piece %d of segment %s: %o', piece, segment.id, error)
-        isMissing = true
+        if (error.code === 'incomplete') isMissing = true
+        else lost |= maskOf([piece])
       }
     }
   }
-  if (absent.size > 0 || isMissing) return { copied, dropped, isMissing }
+  if (absent.size > 0 || isMissing || lost !== 0) return { copied, dropped, isMissing, lost }
   for (const [server, held] of masks) {
     const extra = held & ~maskOf(pairOf(server, rotation))
     if (extra === 0) continue
-    for (const piece of pieceNumbers) {
-      if ((extra & (1 << (piece - 1))) === 0) continue
+    for (const piece of piecesIn(extra)) {
       await assertHome(mover, segment, piece)
       dropped += 1
     }
     await askOne(cluster, server, 'dropPieces', { segment: segment.id, pieces: extra })
   }
-  return { copied, dropped, isMissing }
+  return { copied, dropped, isMissing, lost }
 }
 
 /** Before an extra copy goes, those that stay must be good: a rotten one is replaced first. */
@@ -226,30 +258,4 @@ async function isGoodCopy(
     if (isError(error, 'corrupt', 'noPiece')) return false
     throw error
   }
-}
-
-export interface HeldSegment {
-  readonly segment: Segment
-  readonly masks: ReadonlyMap<number, number>
-}
-
-/** For each segment, which pieces of it every server that votes holds. */
-export async function heldMasks(
-  cluster: Cluster,
-  segments: readonly Segment[],
-): Promise<HeldSegment[]> {
-  const servers = cluster.voters
-  const found: HeldSegment[] = []
-  for (let from = 0; from < segments.length; from += limits.segmentsPerRequestMax) {
-    const some = segments.slice(from, from + limits.segmentsPerRequestMax)
-    const ids = some.map(({ id }) => id)
-    const replies = await askEach(cluster, servers, 'held', () => ({ segments: ids }))
-    for (const [at, segment] of some.entries()) {
-      const masks = new Map(
-        servers.map((server, index) => [server, replies[index]?.held[at]?.pieces ?? 0]),
-      )
-      found.push({ segment, masks })
-    }
-  }
-  return found
 }

@@ -43,7 +43,8 @@ export class PieceTable {
       if (before?.content != null) dropContent.run(before.content)
       const content = bytes === undefined ? null : putContent.run(bytes).lastInsertRowid
       putPiece.run(segment, piece, length, packed(checksums), content)
-      if (before === undefined) this.#segments.hold(segment, [piece])
+      // Also in place of one that had rotted: it is not lost any more.
+      this.#segments.hold(segment, [piece])
       this.#count(before ? 0 : 1, length - (before?.length ?? 0))
     })
   }

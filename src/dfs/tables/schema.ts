@@ -12,7 +12,7 @@ import {
 import type { RecordRow } from './records.js'
 
 /** Raised with every change of the tables that an older program could not read. */
-const schemaVersion = 3
+const schemaVersion = 4
 
 const schema = `
 CREATE TABLE IF NOT EXISTS state (
@@ -36,11 +36,13 @@ CREATE INDEX IF NOT EXISTS inodes_orphans ON inodes (version) WHERE links = 0;
 CREATE INDEX IF NOT EXISTS entries_dead ON entries (version) WHERE ino IS NULL;
 CREATE TABLE IF NOT EXISTS segments (
   segment TEXT PRIMARY KEY, refs INTEGER NOT NULL, held INTEGER NOT NULL, length INTEGER NOT NULL,
-  md5 TEXT NOT NULL, released TEXT NOT NULL, met INTEGER NOT NULL, home INTEGER NOT NULL DEFAULT 0)
+  md5 TEXT NOT NULL, released TEXT NOT NULL, met INTEGER NOT NULL, home INTEGER NOT NULL DEFAULT 0,
+  lost INTEGER NOT NULL DEFAULT 0)
   WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS segments_dead ON segments (released, met) WHERE refs = 0;
 CREATE INDEX IF NOT EXISTS segments_misplaced ON segments (segment)
   WHERE refs > 0 AND held <> home;
+CREATE INDEX IF NOT EXISTS segments_lost ON segments (segment) WHERE refs > 0 AND lost <> 0;
 CREATE TABLE IF NOT EXISTS pieces (
   segment TEXT NOT NULL, piece INTEGER NOT NULL, length INTEGER NOT NULL, checksums BLOB NOT NULL,
   content INTEGER, PRIMARY KEY (segment, piece)) WITHOUT ROWID;
@@ -58,17 +60,18 @@ export function bringTablesUpToDate(db: Database.Database, path: string): void {
 }
 
 /**
- * Version 1 had no checksums, and version 2 counted the pieces that are here. An index of a later version
- * of the program is left alone.
+ * Version 1 had no checksums, version 2 counted the pieces that are here, and version 3 did not know of
+ * lost ones. An index of a later version of the program is left alone.
  */
 function convert(db: Database.Database, path: string): void {
   const version = db.pragma('user_version', { simple: true })
   const isNew = db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0
   if (isNew) db.pragma(`user_version = ${schemaVersion}`)
-  else if (version === 1 || version === 2) {
+  else if (version === 1 || version === 2 || version === 3) {
     db.transaction(() => {
       if (version === 1) addChecksums(db)
-      addHomes(db)
+      if (version !== 3) addHomes(db)
+      db.exec('ALTER TABLE segments ADD COLUMN lost INTEGER NOT NULL DEFAULT 0')
       db.pragma(`user_version = ${schemaVersion}`)
     })()
   } else if (version !== schemaVersion) {

@@ -166,7 +166,7 @@ export class SegmentTable {
 
   /**
    * Segments behind the id `after`, in order: all, or only those referred to of which other pieces are
-   * here than belong here.
+   * here than belong here, or of which a piece is lost.
    */
   after(
     after: string,
@@ -175,7 +175,9 @@ export class SegmentTable {
   ): { readonly segment: Segment; readonly referred: boolean }[] {
     if (misplacedOnly) this.#settleHomes()
     const { misplaced, segments } = this.#statements
-    const rows = (misplacedOnly ? misplaced : segments).all(after, limit) as SegmentRow[]
+    const rows = (
+      misplacedOnly ? misplaced.all({ after, limit }) : segments.all(after, limit)
+    ) as SegmentRow[]
     return rows.map(({ segment, length, md5, refs }) => ({
       segment: { id: segment, length, md5: md5 === '' ? noDigest : md5 },
       referred: refs > 0,
@@ -186,6 +188,29 @@ export class SegmentTable {
   misplacedTotal(): number {
     this.#settleHomes()
     return (this.#statements.misplacedCount.get() as { count: number }).count
+  }
+
+  // -- what is lost for good ---------------------------------------------------------------------
+
+  /** Marks just these pieces as lost, of a segment that is known here. */
+  markLost(segment: string, pieces: number): void {
+    this.#db.write(() => this.#statements.markLost.run(pieces, segment))
+  }
+
+  /** Whether a register refers to it, and the bits of its lost pieces. */
+  marksOf(segment: string): { readonly referred: boolean; readonly lost: number } {
+    const row = this.#statements.marks.get(segment) as { refs: number; lost: number } | undefined
+    return { referred: (row?.refs ?? 0) > 0, lost: row?.lost ?? 0 }
+  }
+
+  /** Segments referred to of which a piece is lost. */
+  lostTotal(): number {
+    return this.#statements.lostCount.get() as number
+  }
+
+  /** Whether there is any. */
+  get isAnyLost(): boolean {
+    return this.#statements.someLost.get() === 1
   }
 
   /** The bits of the pieces that belong here; none while nobody knows where this server stands. */
@@ -232,7 +257,7 @@ function prepare(db: AccountDatabase) {
   )
   return {
     refer: db.prepare(`
-      INSERT INTO segments VALUES (?, 1, 0, ?, ?, '${noVersion}', ?, ?)
+      INSERT INTO segments VALUES (?, 1, 0, ?, ?, '${noVersion}', ?, ?, 0)
       ON CONFLICT (segment) DO UPDATE SET
         refs = refs + 1, length = excluded.length, md5 = excluded.md5, home = excluded.home`),
     unrefer: db.prepare('UPDATE segments SET refs = refs - 1, released = ? WHERE segment = ?'),
@@ -244,13 +269,14 @@ function prepare(db: AccountDatabase) {
       'UPDATE segments SET refs = ?, released = max(released, ?) WHERE segment = ?',
     ),
     describe: db.prepare(`
-      INSERT INTO segments VALUES (?, ?, 0, ?, ?, '${noVersion}', ?, ?)
+      INSERT INTO segments VALUES (?, ?, 0, ?, ?, '${noVersion}', ?, ?, 0)
       ON CONFLICT (segment) DO UPDATE SET
         refs = excluded.refs, length = excluded.length, md5 = excluded.md5, home = excluded.home`),
     segmentOf: db.prepare('SELECT segment, length, md5, refs FROM segments WHERE segment = ?'),
     holdPieces: db.prepare(`
-      INSERT INTO segments VALUES (?, 0, ?, 0, '', '${noVersion}', ?, 0)
-      ON CONFLICT (segment) DO UPDATE SET held = held | excluded.held`),
+      INSERT INTO segments VALUES (?, 0, ?, 0, '', '${noVersion}', ?, 0, 0)
+      ON CONFLICT (segment) DO UPDATE SET
+        held = held | excluded.held, lost = lost & ~excluded.held`),
     dropHeld: db.prepare('UPDATE segments SET held = held & ~? WHERE segment = ?'),
     sumUpHeld: db.prepare(`UPDATE segments SET held = ${heldSum}`),
     summedUp: db.prepare(`
@@ -265,12 +291,25 @@ function prepare(db: AccountDatabase) {
       .pluck(),
     segments: db.prepare(`
       SELECT segment, length, md5, refs FROM segments WHERE segment > ? ORDER BY segment LIMIT ?`),
+    // Two indexes, a page of each, in one order.
     misplaced: db.prepare(`
-      SELECT segment, length, md5, refs FROM segments
-      WHERE refs > 0 AND held <> home AND segment > ? ORDER BY segment LIMIT ?`),
+      SELECT * FROM (
+        SELECT segment, length, md5, refs FROM segments
+        WHERE refs > 0 AND held <> home AND segment > $after ORDER BY segment LIMIT $limit)
+      UNION
+      SELECT * FROM (
+        SELECT segment, length, md5, refs FROM segments
+        WHERE refs > 0 AND lost <> 0 AND segment > $after ORDER BY segment LIMIT $limit)
+      ORDER BY segment LIMIT $limit`),
     misplacedCount: db.prepare(
       'SELECT count(*) AS count FROM segments WHERE refs > 0 AND held <> home',
     ),
+    lostCount: db.prepare('SELECT count(*) FROM segments WHERE refs > 0 AND lost <> 0').pluck(),
+    someLost: db
+      .prepare('SELECT EXISTS (SELECT 1 FROM segments WHERE refs > 0 AND lost <> 0)')
+      .pluck(),
+    marks: db.prepare('SELECT refs, lost FROM segments WHERE segment = ?'),
+    markLost: db.prepare('UPDATE segments SET lost = ? WHERE segment = ?'),
     setHomes: db.prepare('UPDATE segments SET home = home_mask(?, length, md5) WHERE refs > 0'),
     released: db.prepare(`
       SELECT segment FROM segments

@@ -1,0 +1,38 @@
+/** What servers say of the pieces of segments: which they hold, and which they know to be lost. */
+import { limits } from '../../limits.js'
+import type { Segment } from '../../wire/records.js'
+import type { Cluster } from '../cluster.js'
+import { askEach } from './ask-voters.js'
+
+export interface HeldSegment {
+  readonly segment: Segment
+  readonly masks: ReadonlyMap<number, number>
+  /** The pieces that each of these servers has marked as lost for good. */
+  readonly marks: ReadonlyMap<number, number>
+  /** How many of them have a register that refers to it. */
+  readonly referredBy: number
+}
+
+/** For each segment, which pieces of it every server that votes holds. */
+export async function heldMasks(
+  cluster: Cluster,
+  segments: readonly Segment[],
+): Promise<HeldSegment[]> {
+  const servers = cluster.voters
+  const found: HeldSegment[] = []
+  for (let from = 0; from < segments.length; from += limits.segmentsPerRequestMax) {
+    const some = segments.slice(from, from + limits.segmentsPerRequestMax)
+    const ids = some.map(({ id }) => id)
+    const replies = await askEach(cluster, servers, 'held', () => ({ segments: ids }))
+    for (const [at, segment] of some.entries()) {
+      const held = servers.map((server, index) => [server, replies[index]?.held[at]] as const)
+      found.push({
+        segment,
+        masks: new Map(held.map(([server, one]) => [server, one?.pieces ?? 0])),
+        marks: new Map(held.map(([server, one]) => [server, one?.lost ?? 0])),
+        referredBy: held.filter(([, one]) => one?.referred).length,
+      })
+    }
+  }
+  return found
+}

@@ -1,0 +1,80 @@
+/**
+ * What is lost for good: pieces of which all four servers, voting, have answered that they have no good
+ * copy. Servers remember it, so that files are listed as what they are and no repair looks for them in
+ * vain; a mark goes when its piece turns up again. A server that is away or failed proves nothing.
+ */
+import { isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { pieceRange, piecesIn } from '../../wire/placement.js'
+import type { Segment } from '../../wire/records.js'
+import type { Cluster } from '../cluster.js'
+import type { SegmentReader } from '../segment-reader.js'
+import { askOne } from './ask-voters.js'
+import { type HeldSegment, heldMasks } from './held.js'
+
+const quorum = limits.serverCount - 1
+
+/** The bits of the pieces that some server has marked as lost. */
+export function markedByAny({ marks }: HeldSegment): number {
+  return [...marks.values()].reduce((all, mark) => all | mark, 0)
+}
+
+/**
+ * The bits of those that every server which votes has marked. Where a piece came back to one of them,
+ * that server's mark is gone.
+ */
+export function knownLost({ marks }: HeldSegment): number {
+  return marks.size === 0 ? 0 : [...marks.values()].reduce((all, mark) => all & mark)
+}
+
+/**
+ * Whether pieces that could not be had are lost. They are looked for once more: another repair may have
+ * moved one from a server that was asked late to one that was asked before, and it moves no second time.
+ * Content that was given up meanwhile is not lost.
+ */
+export async function areLostForGood(
+  { cluster, reader }: { readonly cluster: Cluster; readonly reader: SegmentReader },
+  segment: Segment,
+  pieces: number,
+): Promise<boolean> {
+  if (pieces === 0) return true
+  for (const piece of piecesIn(pieces)) {
+    const { start, length } = pieceRange(segment.length, piece)
+    try {
+      await reader.read(segment, start, length)
+      return false
+    } catch (error) {
+      if (isError(error, 'incomplete')) return false
+      if (!isError(error, 'corrupt', 'lost')) throw error
+    }
+  }
+  const [now] = await heldMasks(cluster, [segment])
+  return now !== undefined && now.masks.size === limits.serverCount && now.referredBy >= quorum
+}
+
+/** Marks that servers do not have as they should be, collected to be sent together. */
+export class Marks {
+  readonly #cluster: Cluster
+  readonly #wanted = new Map<number, { segment: string; pieces: number }[]>()
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+  }
+
+  /** `lost`: the bits of the pieces to be marked, no others. Only all four servers can say that. */
+  add({ segment, marks }: HeldSegment, lost: number): void {
+    if (marks.size < limits.serverCount) return
+    for (const [server, mark] of marks) {
+      if (mark === lost) continue
+      const wanted = this.#wanted.get(server) ?? []
+      this.#wanted.set(server, wanted)
+      wanted.push({ segment: segment.id, pieces: lost })
+    }
+  }
+
+  async store(): Promise<void> {
+    for (const [server, marks] of this.#wanted) {
+      await askOne(this.#cluster, server, 'markLost', { marks })
+    }
+  }
+}

@@ -56,7 +56,7 @@ const table = {
   damaged: [43, 'EIO', 'The index of the server is damaged'],
   noIoctl: [44, 'ENOTTY', 'Inappropriate ioctl for device'],
   disk: [45, 'EIO', 'The disk of the server does not work'],
-  lost: [46, 'EIO', 'The data is lost: no server has a good copy'],
+  dataLost: [46, 'EIO', 'No server has this data any more'],
 } as const satisfies Record<string, readonly [number, keyof typeof constants.errno, string]>
 
 export type ErrorCode = keyof typeof table

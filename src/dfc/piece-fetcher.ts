@@ -62,7 +62,7 @@ export class PieceFetcher {
 
   /**
    * Throws `incomplete` when the blocks cannot be had now. When all four vote and have said that they do
-   * not have them: `lost`, or `corrupt` where a copy has rotted. A server that failed has said nothing.
+   * not have them: `dataLost`, or `corrupt` where a copy has rotted. A server that failed has said nothing.
    */
   fetch(blocks: PieceBlocks): Promise<FetchedBlocks> {
     const slots = isSmall(blocks) ? this.#smallSlots : this.#slots
@@ -189,7 +189,7 @@ export class PieceFetcher {
     const isRotten = without.some(({ code }) => code === 'corrupt')
     const cause = new AggregateError(failures, `piece ${piece} of segment ${segment.id}`)
     if (!isSure) return new DfsError('incomplete', undefined, { cause })
-    return new DfsError(isRotten ? 'corrupt' : 'lost', undefined, { cause })
+    return new DfsError(isRotten ? 'corrupt' : 'dataLost', undefined, { cause })
   }
 
   #count(server: number, change: number): void {

@@ -65,7 +65,7 @@ export class SegmentReader {
 
   /**
    * The bytes `offset` .. `offset + length` of the segment, for as long as one likes. Nobody may write
-   * to them. Throws `incomplete`, `corrupt` or `lost` when a block of the range, and nothing but the range,
+   * to them. Throws `incomplete`, `corrupt` or `dataLost` when a block of the range, and nothing but the range,
    * cannot be had.
    */
   async read(segment: Segment, offset: number, length: number): Promise<readonly Buffer[]> {
@@ -242,7 +242,7 @@ export class SegmentReader {
       const at = (block - fetch.first) * blockBytes
       appendPart(parts, cut(range, block, (await fetch.bytes).subarray(at)))
     } catch (thrown) {
-      if (!isError(thrown, 'incomplete', 'corrupt', 'lost') || fetch.end - fetch.first === 1)
+      if (!isError(thrown, 'incomplete', 'corrupt', 'dataLost') || fetch.end - fetch.first === 1)
         throw thrown
       const end = Math.min(fetch.end, blockOf(range, range.end - 1) + 1)
       await this.#appendOneByOne(parts, range, block, end, holds)

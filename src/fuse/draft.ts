@@ -248,7 +248,7 @@ export class Draft {
     try {
       return await this.#storeRanges(rangesToStore(this.#stored, written))
     } catch (error) {
-      if (!isError(error, 'incomplete', 'corrupt', 'lost')) throw error
+      if (!isError(error, 'incomplete', 'corrupt', 'dataLost')) throw error
       // What was to be stored again along with it cannot be read: no reason not to store what was written.
       return await this.#storeRanges(written)
     }

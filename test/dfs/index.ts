@@ -84,6 +84,51 @@ t.test('an undone group undoes what it found out about the position', async (t) 
   t.same(misplaced(t, index), [])
 })
 
+t.test('a piece that is lost is remembered until it is put again', async (t) => {
+  const index = indexOf(t, () => 0)
+  fill(index, [1, 2], [segment, tiny])
+  index.pieces.remove(tiny.id, 2)
+  t.notOk(index.segments.isAnyLost)
+  index.segments.markLost(segment.id, 0b1010)
+  t.ok(index.segments.isAnyLost)
+  t.equal(index.segments.lostTotal(), 1)
+  t.same(index.segments.marksOf(segment.id), { referred: true, lost: 0b1010 })
+  t.same(index.segments.marksOf('ef'.repeat(16)), { referred: false, lost: 0 })
+  t.match(
+    index.segments.after('', true, 9),
+    [{ segment: { id: segment.id } }],
+    'repair looks at it',
+  )
+  t.same(index.segments.after(segment.id, true, 9), [])
+  index.pieces.add(segment.id, 4, 2, [0], Buffer.from('ab'))
+  t.same(index.segments.marksOf(segment.id).lost, 0b0010)
+  index.pieces.add(segment.id, 2, 2, [0], Buffer.from('ab'))
+  t.same(index.segments.marksOf(segment.id).lost, 0, 'also in place of one that had rotted')
+  index.segments.markLost(segment.id, 0b0001)
+  index.registers.set(inodeKey(7), at(20), null)
+  t.notOk(index.segments.isAnyLost, 'what belongs to no file is not lost')
+  t.equal(index.segments.lostTotal(), 0)
+})
+
+t.test('pages of what repair looks at are in one order, whatever is wrong', async (t) => {
+  const index = indexOf(t, () => 0)
+  const ids = ['a', 'b', 'c', 'd', 'e'].map((digit) => digit.repeat(32))
+  fill(
+    index,
+    [1, 2],
+    ids.map((id) => ({ ...segment, id })),
+  )
+  const [a = '', b = '', , d = '', e = ''] = ids
+  for (const id of [a, d]) index.pieces.remove(id, 2)
+  for (const id of [b, d, e]) index.segments.markLost(id, 0b0100)
+  const found: string[] = []
+  for (let page = index.segments.after('', true, 2); page.length > 0; ) {
+    found.push(...page.map(({ segment: { id } }) => id))
+    page = index.segments.after(found.at(-1) ?? '', true, 2)
+  }
+  t.same(found, [a, b, d, e])
+})
+
 t.test('an index of version 2, which counted pieces, is converted', async (t) => {
   const path = join(t.testdir(), 'index.db')
   const before = AccountIndex.open(path, () => 0)
@@ -92,6 +137,8 @@ t.test('an index of version 2, which counted pieces, is converted', async (t) =>
   const db = new Database(path)
   db.exec(`
     DROP INDEX segments_misplaced;
+    DROP INDEX segments_lost;
+    ALTER TABLE segments DROP COLUMN lost;
     ALTER TABLE segments DROP COLUMN home;
     UPDATE segments SET held = 2;
     CREATE INDEX segments_misplaced ON segments (segment)

@@ -223,6 +223,8 @@ t.test('an index of version 1 gets its checksums, and one of the future is refus
   one.rot(`
     DROP INDEX inodes_orphans;
     DROP INDEX segments_misplaced;
+    DROP INDEX segments_lost;
+    ALTER TABLE segments DROP COLUMN lost;
     ALTER TABLE segments DROP COLUMN home;
     ALTER TABLE inodes DROP COLUMN links;
     ALTER TABLE inodes DROP COLUMN checksum;

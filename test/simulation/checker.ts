@@ -237,7 +237,8 @@ function checkOutcome(
       isExcusedLoss(id, evidence, chains) ||
       (hasImpaired && isUnacknowledged(id, evidence, chains)),
   )
-  if (!(outcome === 'incomplete' && isLost) && !isCaused(operation, chains, mayFail)) {
+  const isIncomplete = outcome === 'incomplete' || outcome === 'dataLost'
+  if (!(isIncomplete && isLost) && !isCaused(operation, chains, mayFail)) {
     report(
       `${name} of ${operation.client} failed without a cause: ${outcome} (${startMs}..${endMs})`,
     )
@@ -314,6 +315,7 @@ function isCaused(operation: Operation, chains: Chains, mayFail: () => boolean):
     case 'busy':
       return true
     case 'incomplete':
+    case 'dataLost':
       return mayFail() || operation.segments.some((id) => mayBeSwept(chains, id, operation.endMs))
     default:
       return mayFail()

@@ -68,7 +68,7 @@ async function md5Of(session: Session, path: string, inode: Inode): Promise<stri
     }
     return hash.digest('hex')
   } catch (error) {
-    if (isError(error, 'incomplete', 'lost')) return `unknown: ${error.message}`
+    if (isError(error, 'incomplete', 'dataLost')) return `unknown: ${error.message}`
     throw error
   } finally {
     progress.stop()

@@ -220,7 +220,7 @@ export class Keeper {
           notice(`repair: piece ${piece} of ${segment.id} on server ${server + 1} was replaced`)
       } catch (thrown) {
         debugDfc('bad copy %s: %s', key, asDfsError(thrown).message)
-        if (isError(thrown, 'corrupt', 'lost')) suspects.push({ segment, piece })
+        if (isError(thrown, 'corrupt', 'dataLost')) suspects.push({ segment, piece })
       }
       this.#badCopies.delete(key)
     }

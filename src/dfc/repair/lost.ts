@@ -45,7 +45,7 @@ export async function areLostForGood(
       return false
     } catch (error) {
       if (isError(error, 'incomplete')) return false
-      if (!isError(error, 'corrupt', 'lost')) throw error
+      if (!isError(error, 'corrupt', 'dataLost')) throw error
     }
   }
   const [now] = await heldMasks(cluster, [segment])

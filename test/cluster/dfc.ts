@@ -319,7 +319,7 @@ t.test('STATUS knows that all servers are up', async (t) => {
   t.equal(status, 0)
   for (const name of ['DFS1', 'DFS2', 'DFS3', 'DFS4'])
     t.match(out, new RegExp(`^${name} +\\S+ up `, 'm'))
-  t.match(out, /All four servers are up\.\n$/)
+  t.match(out, /All four servers are up and complete\.\n$/)
 })
 
 t.test('with one server killed everything goes on', async (t) => {
@@ -328,7 +328,7 @@ t.test('with one server killed everything goes on', async (t) => {
   t.same(await alice.dfc('get', 'rotation-2', 'back'), done)
   t.notMatch((await alice.dfc('list')).out, 'incomplete')
   const { status, out } = await alice.dfc('status')
-  t.equal(status, 1)
+  t.equal(status, 2)
   t.match(out, /^DFS2 is down: /m)
   t.match((await alice.dfc('info', 'rotation-0')).out, /P2 \d+ bytes DFS1 \(DFS2: down\)\n/)
   await servers.start(1)
@@ -396,6 +396,6 @@ t.test('without any server each operation says so', async (t) => {
   await servers.kill(0)
   t.same(await alice.dfc('list'), failed('dfc: /: no server answers'))
   const { status, out } = await alice.dfc('status')
-  t.equal(status, 1)
+  t.equal(status, 2)
   t.match(out, /No server: nothing can be done\.\n$/)
 })

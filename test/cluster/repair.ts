@@ -375,6 +375,6 @@ t.test('a piece that is lost keeps no other piece from its second copy', async (
   drop(4, 1)
   const found = await client.verify({ progress() {}, badCopy() {} })
   t.match(found, { bad: 4, lost: [{ segment, piece: 1 }] })
-  t.match(await client.keeper.heal(healNow), { left: 1, lost: [segment] })
+  t.match(await client.keeper.heal(healNow), { left: 1, lost: [{ segment, piece: 1 }] })
   t.match(await checkAll(client), { bad: 0, missing: 2, lost: [{ segment, piece: 1 }] })
 })

@@ -223,7 +223,7 @@ t.test('what is written is stored where what is around it is lost', async (t) =>
   const content = await committed(draft)
   t.ok((await client.content.read(content, 150, bytes.length)).equals(bytes))
   t.equal(content.extents.length, 31)
-  await t.rejects(client.content.read(content, 200, 10), { code: 'incomplete' })
+  await t.rejects(client.content.read(content, 200, 10), { code: 'dataLost' })
 })
 
 t.test('what no server takes stays, and is stored when they are back', async (t) => {

@@ -82,7 +82,8 @@ export class Keeper {
   noteBadCopy(server: number, segment: Segment, piece: number): void {
     if (this.#badCopies.size >= limits.badCopiesMax || this.#isLost(segment, piece)) return
     this.#badCopies.set(`${server} ${segment.id} ${piece}`, { server, segment, piece })
-    this.soon()
+    // What a repair comes across itself, and cannot put right, it need not try again at once.
+    this.#schedule(this.#running === undefined ? limits.repairDelayMs : limits.repairRetryMs)
   }
 
   #isLost({ id }: Segment, piece: number): boolean {

@@ -162,10 +162,9 @@ async function placeSegment(
         const isReplaced = isHeld && (await replacePiece(mover, segment, piece, server))
         if (!isHeld || isReplaced) copied += 1
       } catch (error) {
-        if (!isError(error, 'incomplete', 'corrupt', 'dataLost')) throw error
         debugDfc('piece %d of segment %s: %o', piece, segment.id, error)
-        if (error.code === 'incomplete') isMissing = true
-        else lost |= maskOf([piece])
+        if (isError(error, 'corrupt', 'dataLost')) lost |= maskOf([piece])
+        else isMissing = true
       }
     }
   }

@@ -68,15 +68,10 @@ export class Mount {
     }
     await prepareMountpoint(mountpoint, words.nonEmpty)
     const isRoot = process.getuid?.() === 0
-<<<<<<< HEAD
-    const [dev, suid] = [options.dev ?? isRoot, options.suid ?? isRoot]
-    const fd = await attach({ mountpoint, allowOther, dev, suid, fsname, subtype: 'dfs' })
-    const mount = new Mount(fd, options)
-=======
     const { allowOther } = words
     const flags = flagsOf(words, isRoot)
-    const mount = new Mount(await attach({ mountpoint, allowOther, flags, fsname }), options)
->>>>>>> 8acedac (fuse: a mount is to mount(8), fstab and bind mounts what ext4 is)
+    const fd = await attach({ mountpoint, allowOther, flags, fsname, subtype: 'dfs' })
+    const mount = new Mount(fd, options)
     try {
       const minor = await mount.#session.begun
       if (minor >= newEpochMinor) {

@@ -53,7 +53,10 @@ t.test('says in one line why it does not mount', async (t) => {
   const missing = mounts.path('missing')
   t.same(await mounts.run(missing), failed(`${missing} does not exist: mkdir it first`))
   t.same(await mounts.run(file), failed(`${file} is not a folder`))
-  t.same(await mounts.run(full), failed(`${full} is not empty: what is in it would be hidden`))
+  t.same(
+    await mounts.run(full),
+    failed(`${full} is not empty: what is in it would be hidden, as -o nonempty allows`),
+  )
   const mnt = mounts.folder('mnt')
   t.match(await mounts.run('-o', 'nosuch', mnt), { status: 1, problems: /-o nosuch: not known/ })
   t.match(await mounts.run('--config', '/nosuch', mnt), { status: 1, problems: /no such file/ })

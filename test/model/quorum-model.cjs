@@ -1,11 +1,13 @@
 'use strict';
 // Randomized model of the replication rules (docs/decisions/0001). node quorum-model.cjs [seed0] [count] [flags...]
 // flags: -name turns a correction off;  "written" = all off; v=1 traces.
-const FLAGS = { nobody: 1, installfirst: 1, empty: 1, ballot: 1, block: 1, epoch: 1, fill3: 1, floor: 1, clock: 1, sess: 1, readfix: 1, twophase: 1, fate: 1, shared: 1, rotskip: 1, rotmark: 1, rotquorum: 1, rotlock: 1, heard: 1, few: 1 };
+const FLAGS = { nobody: 1, installfirst: 1, empty: 1, ballot: 1, block: 1, epoch: 1, fill3: 1, floor: 1, clock: 1, sess: 1, readfix: 1, twophase: 1, fate: 1, shared: 1, rotskip: 1, rotmark: 1, rotquorum: 1, rotlock: 1, heard: 1, few: 1, ahead: 1, servertime: 1, bounded: 1, close: 1 };
 function rngOf(s) { let a = s >>> 0; return () => { a = (a + 0x6D2B79F5) >>> 0; let t = a; t = Math.imul(t ^ (t >>> 15), t | 1); t ^= t + Math.imul(t ^ (t >>> 7), t | 61); return ((t ^ (t >>> 14)) >>> 0) / 4294967296; }; }
 
 function runSeed(seed, F, opt) {
   const rnd = rngOf(seed), ri = (n) => Math.floor(rnd() * n), chance = (p) => rnd() < p;
+  // clocks=1: a client and, for a while, a server have clocks that are off by BIG; k0 and on some seeds the fence are from the far future. What is AHEAD of a server's clock is refused.
+  const BIG = 100000, AHEAD = 1000, FAR = 3 * BIG, ms = (v) => Math.floor(v / 16);
   const NK = opt.keys || 3, NC = opt.clients || 3, END = opt.end || 6000, TMO = 60;
   let now = 0, seq = 0; const q = []; const viol = []; const log = []; const st = { ops: 0, acked: 0, failed: 0, unknown: 0, reads: 0, msgs: 0, lost: 0, crash: 0, wipe: 0, pause: 0, cut: 0, rec: 0, fill: 0, sweep: 0, ccrash: 0, late: 0, rot: 0, restored: 0, few: 0 };
   const T = (s) => { if (opt.trace) log.push(now + ' ' + s); };
@@ -17,16 +19,21 @@ function runSeed(seed, F, opt) {
   const noteC = (tid, why) => { if (!chosenC.has(tid)) { chosenC.set(tid, now); T(`chosen C ${tid} ${why}`); } };
   // ---------------- server
   class Server {
-    constructor(id) { this.id = id; this.up = true; this.pausedTo = 0; this.wipe(); this.blank = false; }
+    constructor(id) { this.id = id; this.up = true; this.off = 0; this.pausedTo = 0; this.wipe(); this.blank = false; }
     wipe() { this.blank = true; this.epoch = 0; this.regs = new Map(); this.recs = new Map(); this.locks = new Map(); this.sh = new Map(); this.floor = 0; this.fence = 0; this.sess = 0; this.inc = ++seq; this.rot = new Set(); this.skips = 0; }
     reg(k) { return this.regs.get(k) || { ver: 0, val: null }; }
     set(k, ver, val) { if (this.rot.has(k)) { if (F.rotskip) { this.skips++; return; } this.rot.delete(k); this.regs.delete(k); } const c = this.reg(k); if (ver > c.ver && (!F.floor || this.regs.has(k) || ver > this.floor)) this.regs.set(k, { ver, val }); }
+    // too far ahead of this clock, and not just above what is here already
+    isAhead(tid, here = []) { return opt.clocks && F.ahead && ms(tid) > AHEAD + Math.max(now + this.off, ...(F.close ? [this.fence, ...here] : []).map(ms)); }
+    held() { return [...this.regs.values()].map((r) => r.ver); }
+    below(body) { return body ? Object.keys(body.pre).map((k) => this.reg(k).ver) : []; }
     rec(tid) { let r = this.recs.get(tid); if (!r) this.recs.set(tid, r = { tid, body: null, y: false, prom: 0, acc: null, dec: null, have: 0, at: now }); return r; }
     lock(r) { for (const k in r.body.w) this.locks.set(k, r.tid); if (F.shared) for (const k in r.body.pre) if (!(k in r.body.w)) { if (!this.sh.has(k)) this.sh.set(k, new Set()); this.sh.get(k).add(r.tid); } }
     blocker(tid, body) { for (const k in body.pre) { const l = this.locks.get(k); if (l && l !== tid && (F.shared || k in body.w || this.recs.get(l).y)) return l; if (k in body.w) for (const t of this.sh.get(k) || []) if (t !== tid) return t; } return 0; }
     unlock(r) { for (const [k, t] of this.locks) if (t === r.tid) this.locks.delete(k); for (const x of this.sh.values()) x.delete(r.tid); }
     decide(tid, v, body, installed) {
       if (!this.recs.has(tid) && F.floor && tid <= this.floor) return { forgot: 1 };
+      if (!this.recs.has(tid) && v === 'C' && this.isAhead(tid, this.held())) return { no: 'ahead' };
       const r = this.rec(tid); if (v === 'C' && !r.dec && !r.body && !body && !installed) { if (!r.prom) this.recs.delete(tid); return { no: 1 }; }
       if (r.dec) { if (r.dec !== v && F.ballot) bad(`split: server ${this.id} has ${tid}=${r.dec}, told ${v}`); return { ok: 1, dec: r.dec }; }
       this.unlock(r); r.dec = v; r.body = r.body || body;
@@ -50,7 +57,7 @@ function runSeed(seed, F, opt) {
         // what has rotted answers nothing; its value comes back from a quorum of the others, unless something about it was decided or locked here since it was asked for
         case 'rotten': return { keys: [...this.rot].filter((k) => !F.rotlock || !this.locks.has(k)), mark: this.skips };
         case 'restore': { if (!this.rot.has(m.key) || (F.rotmark && m.mark !== this.skips) || (F.rotlock && this.locks.has(m.key))) return { no: 1 }; this.rot.delete(m.key); this.regs.delete(m.key); if (m.ver) this.regs.set(m.key, { ver: m.ver, val: m.val }); st.restored++; return { ok: 1 }; }
-        case 'install': this.set(m.key, m.ver, m.val); return { ok: 1 };
+        case 'install': if (this.isAhead(m.ver, this.held())) return { no: 'ahead' }; this.set(m.key, m.ver, m.val); return { ok: 1 };
         case 'commit': {
           for (const s of m.settles || []) this.decide(s.tid, 'C', s.body);
           const old = this.recs.get(tid);
@@ -64,6 +71,7 @@ function runSeed(seed, F, opt) {
             else if (c.ver !== p.ver) return c.ver < p.ver ? { no: 'stale', key: k } : { no: 'conflict', hint: c.ver };
             if (F.clock && tid <= c.ver) return { no: 'conflict', hint: c.ver };
           }
+          if (this.isAhead(tid, this.below(m.body))) return { no: 'ahead' };
           for (const k of m.body.empty || []) if (this.rot.has(k)) return { rot: 1 }; else if (F.empty && this.reg(k).val !== null && m.body.w[k] !== null) return { no: 'notEmpty', key: k };
           const r = this.rec(tid); r.y = true; r.body = m.body; this.lock(r); return { yes: 1 };
         }
@@ -83,8 +91,8 @@ function runSeed(seed, F, opt) {
           if (!F.floor && m.have) { const x = this.recs.get(tid); if (x) { x.have |= m.have; if (x.have === 15 && x.dec === 'C') { for (const k in x.body.w) { const c = this.reg(k); if (c.val === null && c.ver === tid) this.regs.delete(k); } this.recs.delete(tid); } } }
           return r; }
         case 'survey': return { recs: [...this.recs.values()].map((r) => ({ tid: r.tid, dec: r.dec, body: r.body, at: r.at, y: r.y, have: r.have })), regs: m.regs ? [...this.regs].filter(([k]) => !this.rot.has(k)) : null, floor: this.floor, fence: this.fence };
-        case 'fence': this.fence = Math.max(this.fence, m.f); return { ok: 1 };
-        case 'floor': { if (m.inc !== this.inc) return { no: 1 }; this.floor = Math.max(this.floor, m.f); this.fence = Math.max(this.fence, m.f);
+        case 'fence': if (this.isAhead(m.f)) return { no: 'ahead' }; this.fence = Math.max(this.fence, m.f); return { ok: 1 };
+        case 'floor': { if (m.inc !== this.inc || this.isAhead(m.f)) return { no: 1 }; this.floor = Math.max(this.floor, m.f); this.fence = Math.max(this.fence, m.f);
           for (const [t, r] of this.recs) if (t <= m.f) { if (!r.dec && r.y) bad(`floor drops undecided ${t} on ${this.id}`); this.unlock(r); this.recs.delete(t); }
           for (const [k, r] of this.regs) if (r.val === null && r.ver <= m.f) this.regs.delete(k); return { ok: 1 }; }
       }
@@ -92,6 +100,7 @@ function runSeed(seed, F, opt) {
     }
   }
   const S = [0, 1, 2, 3].map((i) => new Server(i));
+  if (opt.clocks) { S[ri(4)].off = chance(0.5) ? BIG : -BIG; const tid = FAR * 16; bodies.set(tid, { w: { k0: 'old' }, pre: { k0: { abs: 1, ver: 0 } } }); chosenC.set(tid, 0); for (const s of S) s.regs.set('k0', { ver: tid, val: 'old' }); if (chance(0.3)) for (const s of S) s.fence = 2 * BIG * 16; }
   // ---------------- network
   const NR = opt.rep ?? 2; const cut = [...Array(NC + NR + 2)].map(() => [0, 0, 0, 0]);
   function delay() { if (quiet) return 1 + ri(3); const x = rnd(); if (x < 0.02) { st.late++; return 100 + ri(2500); } return x < 0.15 ? 10 + ri(60) : 1 + ri(8); }
@@ -105,16 +114,22 @@ function runSeed(seed, F, opt) {
   }
   const fmt = (o) => JSON.stringify(o, (k, v) => (k === 'recs' || k === 'regs') && v ? '#' + v.length : k === 'epoch' || k === 'inc' ? undefined : v);
   // ---------------- client coroutines
-  class Client { constructor(id) { this.id = id; this.alive = true; this.gen = 0; this.pausedTo = 0; this.hlc = 0; this.skew = opt.skew ? ri(2 * opt.skew) - opt.skew : ri(60) - 30; this.epoch = 0; this.bal = 0; this.known = []; this.lazy = []; }
-    ts(min = 0) { this.hlc = Math.max(this.hlc + 1, now + this.skew, Math.floor(min / 16) + 1); return this.hlc * 16 + this.id; }
-    see(v) { if (v) this.hlc = Math.max(this.hlc, Math.floor(v / 16) + 1); } }
+  class Client { constructor(id) { this.id = id; this.alive = true; this.gen = 0; this.pausedTo = 0; this.hlc = 0; this.skew = opt.skew ? ri(2 * opt.skew) - opt.skew : ri(60) - 30; this.epoch = 0; this.bal = 0; this.known = []; this.lazy = []; this.fences = [0, 0, 0, 0]; this.used = new Set(); if (opt.clocks) this.skew = id === 0 || !F.servertime ? BIG : 0; }
+    // the median of what the servers' clocks show; client 0 knows only its own
+    time() { if (!opt.clocks || this.id === 0 || !F.servertime) return now + this.skew; const o = S.map((s) => s.off).sort((a, b) => a - b); return now + (o[1] + o[2]) / 2; }
+    ts(min = 0) {
+      if (opt.clocks && F.bounded) {
+        this.hlc = Math.max(this.hlc + 1, this.time()); const below = Math.max(min, [...this.fences].sort((a, b) => b - a)[1]); if (this.hlc > ms(below)) return this.hlc * 16 + this.id;
+        let far = ms(below) + 1; while (this.used.has(far)) far++; this.used.add(far); return far * 16 + this.id; // for this one only
+      } this.hlc = Math.max(this.hlc + 1, now + this.skew, Math.floor(min / 16) + 1); return this.hlc * 16 + this.id; }
+    see(v) { if (v && !(opt.clocks && F.bounded && ms(v) > this.time() + AHEAD)) this.hlc = Math.max(this.hlc, Math.floor(v / 16) + 1); } }
   function spawn(c, g, done) { const gen = c.gen;
     const step = (v) => { if (c.gen !== gen) return; if (c.pausedTo > now) return at(c.pausedTo, () => step(v)); const r = g.next(v); if (r.done) { if (done) done(r.value); return; } let once = false; r.value((x) => { if (once) return; once = true; step(x); }); };
     step(); }
   const sleep = (d) => (res) => at(now + d, () => res());
   function* rpc(c, targets, mk, enough, tmo = TMO) {
     return yield (res) => { const out = [undefined, undefined, undefined, undefined]; let n = 0; const end = () => res(out);
-      for (const s of targets) { const m = typeof mk === 'function' ? mk(s) : mk; if (!m) { n++; continue; } send(c, s, m, (r) => { if (out[s] === undefined) { out[s] = r; n++; c.epoch = Math.max(c.epoch, r.epoch); c.see(r.hint); c.see(r.fence); c.see(r.ver); if (n === targets.length || (enough && enough(out))) end(); } }); }
+      for (const s of targets) { const m = typeof mk === 'function' ? mk(s) : mk; if (!m) { n++; continue; } send(c, s, m, (r) => { if (out[s] === undefined) { out[s] = r; n++; c.epoch = Math.max(c.epoch, r.epoch); c.see(r.hint); c.see(r.fence); if (r.fence) c.fences[s] = Math.max(c.fences[s], r.fence); if (r.no === 'fence') c.fences[s] = Math.max(c.fences[s], r.hint); c.see(r.ver); if (n === targets.length || (enough && enough(out))) end(); } }); }
       at(now + tmo, end); };
   }
   const ALL = [0, 1, 2, 3], good = (o) => o.filter((r) => r && !r.blank && !r.rot);
@@ -176,8 +191,9 @@ function runSeed(seed, F, opt) {
         if (opt.onAck) opt.onAck();
         if (chance(0.3)) c.known.push({ tid, body }); if (!chance(0.15) || quiet) { if (chance(0.5)) yield sleep(ri(200)); const have = yield* tellAll(c, tid, 'C', body); } return 'ok'; }
       const bads = o.map((r, s) => ({ r, s })).filter((x) => x.r && x.r.no); why = bads.map((x) => x.r.no).join();
+      if (bads.filter((x) => x.r.no === 'ahead').length > 1) break;
       if (bads.some((x) => ['conflict', 'epoch', 'fence', 'promised'].includes(x.r.no)) && !(keep && i < 4 && !bads.some((x) => ['epoch', 'fence', 'promised'].includes(x.r.no)) && bads.filter((x) => x.r.no === 'conflict').length < 2)) break;
-      if (!bads.length && i > 1) break;
+      if (bads.every((x) => x.r.no === 'ahead') && i > 1) break;
       for (const x of bads) { if (x.r.no === 'locked') { if (!quiet) yield sleep(ri(TMO)); yield* recover(c, x.r.by, null); }
         if (x.r.no === 'notEmpty') { const e = yield* read(c, x.r.key); if (!e || e.val !== null) { full = true; break; } }
         if (x.r.no === 'stale' || x.r.no === 'notEmpty') { const g = good(yield* rpc(c, ALL, { op: 'read', key: x.r.key })); if (g.length >= 2) { const best = g.reduce((a, r) => r.ver > a.ver ? r : a); yield* rpc(c, [x.s], { op: 'install', key: x.r.key, ver: best.ver, val: best.val }); } } }
@@ -245,14 +261,16 @@ function runSeed(seed, F, opt) {
     // every donor must have each surveyed transaction decided before the copy is taken from it
     o = yield* rpc(c, others, { op: 'survey', regs: true }); if (good(o).length < need) return;
     const m = new Map(), recs = new Map(); let floor = 0, fence = 0;
-    for (const r of good(o)) { floor = Math.max(floor, r.floor); fence = Math.max(fence, r.fence); for (const [k, x] of r.regs) if (!m.has(k) || m.get(k).ver < x.ver) m.set(k, x); for (const x of r.recs) if (x.dec) recs.set(x.tid, x); }
+    // a fence counts once two have it: one may be of a server whose clock is off
+    fence = good(o).map((r) => r.fence).sort((a, b) => b - a)[1];
+    for (const r of good(o)) { floor = Math.max(floor, r.floor); for (const [k, x] of r.regs) if (!m.has(k) || m.get(k).ver < x.ver) m.set(k, x); for (const x of r.recs) if (x.dec) recs.set(x.tid, x); }
     if (F.epoch) for (const t of u.keys()) if (!recs.has(t) && t > floor) return;
     for (const e of m) { o = yield* rpc(c, [b], { op: 'fill', epoch: sess, regs: [e] }); if (!o[b] || !o[b].ok) return; }
     for (let i = 0; i < 3; i++) { o = yield* rpc(c, [b], { op: 'fill', epoch: sess, regs: [], recs: [...recs.values()], floor: F.floor ? floor : 0, fence: F.floor ? fence : 0, fin: 1 }); if (o[b]) return; }
   }
   function* sweep(c, force) { // fence on all four, settle everything below on all four, then floor
     if (!F.floor) return; st.sweep++; let o = yield* survey(c); if (good(o).length < 4) return; const inc = o.map((r) => r.inc);
-    const f = (Math.max(0, now - (force ? -50 : opt.age ?? 5 * TMO)) * 16); if (F.twophase) { o = yield* rpc(c, ALL, { op: 'fence', f }); if (good(o).length < 4 || o.some((r, s) => r.inc !== inc[s])) return; }
+    const f = (Math.max(0, (opt.clocks ? c.time() : now) - (force ? -50 : opt.age ?? 5 * TMO)) * 16); if (F.twophase) { o = yield* rpc(c, ALL, { op: 'fence', f }); if (good(o).length < 4 || o.some((r) => r.no) || o.some((r, s) => r.inc !== inc[s])) return; }
     for (let i = 0; i < 3; i++) {
       o = yield* survey(c, F.nobody); if (good(o).length < 4 || o.some((r, s) => r.inc !== inc[s])) return; if (F.nobody && !(yield* installAll(c, o))) return; const need = new Map(); for (const r of o) for (const x of r.recs) if (x.tid <= f) { const y = need.get(x.tid) || { n: 0 }; if (x.dec) { y.n++; y.dec = x.dec; y.body = x.body; } else y.body = y.body || x.body; need.set(x.tid, y); }
       const open = [...need].filter(([t, y]) => !(y.dec && o.every((r) => r.floor >= t || r.recs.find((x) => x.tid === t && x.dec))));
@@ -279,7 +297,7 @@ function runSeed(seed, F, opt) {
   at(50, fault); if (opt.rot) at(50, decay);
   let steps = 0; const runTo = (t) => { while (q.length && q[0].t <= t) { const e = pop(); now = e.t; e.f(); if (++steps > 400000) { bad('no progress'); return; } } now = Math.max(now, t); };
   runTo(END + 4000);
-  quiet = true; for (const s of S) { s.up = true; s.pausedTo = 0; } for (const c of clients) c.pausedTo = 0;
+  quiet = true; for (const s of S) { s.off = 0; s.up = true; s.pausedTo = 0; } for (const c of clients) c.pausedTo = 0;
   const rc = clients[NC + NR]; const doit = (g, t = 6000) => { let res, fin = false; spawn(rc, g, (v) => { res = v; fin = true; }); const lim = now + t; while (!fin && q.length && now < lim) { const e = pop(); now = e.t; e.f(); } if (!fin) { rc.gen++; return 'stuck'; } return res; };
   runTo(now + 4000);
   const settleAll = () => { for (let i = 0; i < 6; i++) { const b = S.findIndex((s) => s.blank); if (b >= 0) doit(fill(rc, b)); if (opt.rot) doit(restore(rc)); doit(repair(rc, true), 60000); } };
@@ -308,6 +326,8 @@ function runSeed(seed, F, opt) {
       for (const t of ch) if (ackedT.has(t)) ev.push([ackedT.get(t).at, t]); for (const r of rs) ev.push([r.end, eff(r), 1]);
       for (const r of rs) { if (r.ver && !chosenC.has(r.ver)) bad(`${when}: dirty read ${k} ${r.ver}`); for (const e of ev) if (e[0] < r.start && e[1] > eff(r)) { bad(`${when}: stale read ${k}=${r.ver} started ${r.start} after ${e[1]} ${e[2] ? 'read' : 'acked'} at ${e[0]}`); break; } }
     }
+    // what is of the future stands just above something that was
+    if (opt.clocks) for (const [t, at] of chosenC) if (at && ms(t) > at + AHEAD + BIG * 0.6 && !Object.values(bodies.get(t).pre).some((p) => p.ver > (at + AHEAD) * 16 && ms(t) - ms(p.ver) <= AHEAD) && !(ms(t) - 2 * BIG <= AHEAD && ms(t) >= 2 * BIG)) bad(`${when}: poisoned by ${t}`);
     for (const t of ackedT.keys()) if (!chosenC.has(t)) bad(`acked not chosen ${t}`);
     for (const t of failedT) if (chosenC.has(t)) bad(`failed but committed ${t}`);
   }

@@ -3,6 +3,7 @@
  * own, so that one seed decides every delay and every random number.
  */
 import { randomFillSync } from 'node:crypto'
+import { uptime } from 'node:os'
 
 /** A timer that has not fired yet; `cancel` is harmless afterwards. */
 export interface Timer {
@@ -14,7 +15,7 @@ export interface Clock {
   now(): number
   /** Wall time as a file system stores it. */
   time(): Time
-  /** Milliseconds from an arbitrary origin, never going back. */
+  /** Milliseconds from an arbitrary origin, never going back; the time of a suspend counts as well. */
   monotonic(): number
   /** Runs `action` once after `delayMs`; until then it keeps the process alive. */
   after(delayMs: number, action: () => void): Timer
@@ -49,10 +50,49 @@ function preciseNow(): number {
   return saidMs
 }
 
+/** What the system shows of time, in ms. */
+export interface SystemTimes {
+  readonly wall: () => number
+  /** Does not go on while the machine is suspended. */
+  readonly running: () => number
+  /** Goes on then; asking for it costs a system call, and it counts hundredths of a second. */
+  readonly sinceBoot: () => number
+}
+
+/** Below it the clocks only drift, or are read one after the other. */
+const suspendMsMin = 50
+
+/**
+ * A monotonic clock that goes on while the machine is suspended, as CLOCK_BOOTTIME does: who had a lease
+ * before may not rely on it afterwards. A suspend shows in that the wall time has gone on and the
+ * running time has not; only then, or when the wall time was set, is the system asked what it was.
+ */
+export function bootClock({ wall, running, sinceBoot }: SystemTimes): () => number {
+  const beginMs = sinceBoot() - running()
+  let wallOffsetMs = wall() - running()
+  let suspendedMs = 0
+  return () => {
+    const nowMs = running()
+    const offsetMs = wall() - nowMs
+    if (Math.abs(offsetMs - wallOffsetMs) >= suspendMsMin) {
+      wallOffsetMs = offsetMs
+      const awayMs = sinceBoot() - nowMs - beginMs
+      if (awayMs - suspendedMs >= suspendMsMin / 2) suspendedMs = awayMs
+    }
+    return nowMs + suspendedMs
+  }
+}
+
+const monotonic = bootClock({
+  wall: () => Date.now(),
+  running: () => performance.now(),
+  sinceBoot: () => uptime() * 1000,
+})
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   time: () => timeOfMs(preciseNow()),
-  monotonic: () => performance.now(),
+  monotonic,
   after(delayMs, action) {
     const timer = setTimeout(action, delayMs)
     return { cancel: () => clearTimeout(timer) }

@@ -88,6 +88,10 @@ export const limits = {
   statusWaitMs: 1_000,
   /** A server whose clock is further off is told of. */
   clockOffsetMsMax: 60_000,
+  /** A client's clock that differs from the servers' by no more is as good as theirs. */
+  clockAgreesMs: 1_000,
+  /** A server refuses versions that are further ahead of its clock. */
+  clockAheadMsMax: 5 * 60_000,
   /** A connection that says nothing is asked by TCP whether its peer is still there. */
   keepAliveMs: 60_000,
 

@@ -1,7 +1,6 @@
 /**
- * What is said of a server whose clock is off. It harms nothing: versions, sweeps and times of files are
- * by the clocks of clients, and a server measures by its own how long it has had something. But whoever
- * reads its log wants to know.
+ * What is said of a clock that is off. One server's harms nothing: the others outvote it. But whoever
+ * reads the log wants to know.
  */
 import { limits } from '../limits.js'
 
@@ -11,16 +10,11 @@ const units = [
   ['minutes', 60_000],
 ] as const
 
-/**
- * Undefined when the server's time lies between the two of the client, give or take a minute; all in
- * ms since 1970.
- */
-export function clockRemark(timeMs: number, askedMs: number, nowMs: number): string | undefined {
-  const aheadMs = timeMs - Math.max(askedMs, nowMs)
-  const behindMs = Math.min(askedMs, nowMs) - timeMs
-  const offMs = Math.max(aheadMs, behindMs)
+/** "20 minutes behind" for a clock that is so far ahead of others, or undefined when it is right. */
+export function offsetText(aheadMs: number): string | undefined {
+  const offMs = Math.abs(aheadMs)
   if (offMs <= limits.clockOffsetMsMax) return undefined
   const [unit, unitMs] = units.find(([, ms]) => offMs >= 2 * ms) ?? ['minutes', 60_000]
   const way = aheadMs > 0 ? 'ahead of' : 'behind'
-  return `its clock is ${Math.round(offMs / unitMs)} ${unit} ${way} that of this machine`
+  return `${Math.round(offMs / unitMs)} ${unit} ${way}`
 }

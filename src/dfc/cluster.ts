@@ -12,12 +12,13 @@ import { debugDfc, notice } from '../log.js'
 import type { Network } from '../network.js'
 import type { PageMemory } from '../page-memory.js'
 import type { Reply, Request, Verb } from '../wire/messages.js'
+import type { Transaction } from '../wire/records.js'
 import { ScramCredentials } from '../wire/scram.js'
-import { HybridClock } from '../wire/version.js'
+import { HybridClock, noVersion, type Version } from '../wire/version.js'
 import type { Answer, Channel } from './channel.js'
-import { clockRemark } from './clock-remark.js'
 import { type Hedge, inTurn, Patience, untilEnough } from './hedging.js'
 import { type Identity, Link } from './link.js'
+import { ServersTime } from './servers-time.js'
 
 export interface ClusterOptions {
   readonly config: ClientConfig
@@ -46,7 +47,8 @@ export type Outcome<V extends Verb> =
 
 export class Cluster {
   readonly config: ClientConfig
-  readonly clock: Clock
+  /** Its wall time is that of the servers. */
+  readonly clock: ServersTime
   readonly random: Random
   /** The clock that stamps this client's transactions. */
   readonly versions: HybridClock
@@ -59,14 +61,15 @@ export class Cluster {
   readonly #identities: (Identity | undefined)[] = []
   readonly #incarnations: number[] = []
   readonly #states: Reply<'status'>['state'][] = []
+  readonly #fences: Version[] = []
   readonly #patience = new Patience()
   #founding: Promise<void> | undefined
 
   private constructor(options: ClusterOptions) {
     this.config = options.config
-    this.clock = options.clock
+    this.clock = new ServersTime(options.clock, notice)
     this.random = options.random
-    this.versions = new HybridClock(options.clock, options.random.bytes(4).toString('hex'))
+    this.versions = new HybridClock(this.clock, options.random.bytes(4).toString('hex'))
     const credentials = new ScramCredentials(options.config.user, options.config.password)
     this.links = options.config.servers.map(
       (server, index) =>
@@ -165,8 +168,10 @@ export class Cluster {
     fields: Request<V>,
     payload?: readonly Uint8Array[],
   ): Promise<Answer<V>> {
+    const askedMs = verb === 'status' ? this.clock.monotonic() : 0
     const answer = await this.link(index).request(verb, fields, payload)
-    this.#see(answer.reply)
+    this.#see(index, answer.reply)
+    if ('timeMs' in answer.reply) this.#heard(index, answer.reply.timeMs, askedMs)
     return answer
   }
 
@@ -258,11 +263,27 @@ export class Cluster {
     for (const link of this.links) link.close()
   }
 
-  #see(reply: Reply<Verb>): void {
+  /**
+   * A version for `body`, greater than all that it relies on, and than the fence of the servers. One
+   * server alone may have a fence that its clock, or whoever made it up, put into the future.
+   */
+  versionFor({ preconditions }: Pick<Transaction, 'preconditions'>): Version {
+    const [, fence = noVersion] = [...this.#fences].sort((a, b) => (a < b ? 1 : -1))
+    let above = fence
+    for (const { version } of preconditions) if (version > above) above = version
+    return this.versions.next(above)
+  }
+
+  #heard(index: number, timeMs: number, askedMs: number): void {
+    this.clock.heard(this.link(index).name, timeMs, askedMs)
+  }
+
+  #see(index: number, reply: Reply<Verb>): void {
     const stamp = 'stamp' in reply ? reply.stamp : undefined
     if (stamp === undefined) return
     if (stamp.epoch > this.epoch) this.epoch = stamp.epoch
     this.versions.see(stamp.fence)
+    this.#fences[index] = stamp.fence
   }
 
   #changed(link: Link): void {
@@ -291,14 +312,13 @@ export class Cluster {
     } else if (cluster !== undefined) {
       await this.#claim(link, channel, cluster)
     }
-    const askedMs = this.clock.now()
+    const askedMs = this.clock.monotonic()
     const { reply } = await channel.request('status', {})
-    const remark = clockRemark(reply.timeMs, askedMs, this.clock.now())
-    if (remark !== undefined) notice(`${link.name}: ${remark}`)
+    this.#heard(index, reply.timeMs, askedMs)
     link.blank = reply.state !== 'voting'
     this.#incarnations[index] = reply.stamp.incarnation
     this.#states[index] = reply.state
-    this.#see(reply)
+    this.#see(index, reply)
   }
 
   async #claim(link: Link, channel: Pick<Channel, 'request'>, cluster: string): Promise<void> {

@@ -5,6 +5,7 @@
 import { compareTimes, type Time } from '../clock.js'
 import { DfsError, isError } from '../errors.js'
 import { encodeInode, entryKey, type Inode, inodeKey } from '../wire/records.js'
+import { isAhead } from '../wire/version.js'
 import { type Changes, exactly, type Plan } from './changes.js'
 import type { Cluster } from './cluster.js'
 import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
@@ -71,6 +72,7 @@ export class InodeChanges {
       if (place !== undefined && place !== null) throw new DfsError('exists')
       // Nobody else can make the name now; what they made before would be known here.
       if (place === undefined || this.#cache.certainNode(folder.ino) === undefined) return undefined
+      if (isAhead(folder.version, clock.now())) return undefined
       const inode = newInode(attributes, parent, clock.time())
       const id = versions.next()
       const node = { ino: newIno(clock, random), version: id, inode, folder: null }

@@ -10,7 +10,7 @@ import { debugDfc } from '../log.js'
 import type { Decision, Reply } from '../wire/messages.js'
 import { serverIndexes, spareOf } from '../wire/placement.js'
 import type { Key, Transaction } from '../wire/records.js'
-import type { Version } from '../wire/version.js'
+import { isAhead, type Version } from '../wire/version.js'
 import type { Cluster, Outcome } from './cluster.js'
 import { syncDisks } from './disks.js'
 import { inlinePieces, ownCopy, type PreparedSegment } from './prepared-segment.js'
@@ -46,6 +46,8 @@ interface Attempt {
   readonly yes: Set<number>
   /** Servers that may have recorded a vote that we did not hear of. */
   readonly unheard: Set<number>
+  /** Servers that refuse it because it is too far ahead of their clocks. */
+  readonly behind: Set<number>
   /** What those say after all who took much longer than the others. */
   late: Promise<Outcome<Attempt['verb']>>[]
   /** Servers that were away from the start: their pieces went to the others with the votes. */
@@ -105,14 +107,14 @@ export class Transactions {
     this.assertWritable()
     // A server that is not waited for may get its pieces when the caller's bytes have changed.
     const inline = content === undefined ? undefined : ownCopy(content)
-    for (const { version } of body.preconditions) this.#cluster.versions.see(version)
-    const id = how.id ?? this.#cluster.versions.next()
+    const id = how.id ?? this.#cluster.versionFor(body)
     const attempt: Attempt = {
       id,
       body,
       verb: onDisk ? 'commitSynced' : 'commit',
       yes: new Set(),
       unheard: new Set(),
+      behind: new Set(),
       late: [],
       absent: new Set(serverIndexes.filter((index) => !this.#cluster.voters.includes(index))),
       isAborted: false,
@@ -178,7 +180,12 @@ export class Transactions {
     })
   }
 
-  #failed({ why, key, failure }: Attempt): Committed {
+  #failed({ why, key, failure, behind }: Attempt): Committed {
+    if (behind.size > serverIndexes.length - quorum) {
+      const names = [...behind].map((index) => this.#cluster.link(index).name).join(' and ')
+      const why = `Read-only until the clocks of the servers agree: those of ${names} are behind`
+      throw new DfsError('readOnly', why)
+    }
     if (failure !== undefined && !isError(failure, 'down')) throw failure
     debugDfc('transaction failed: %s %s', why, key)
     return { committed: false, why, key }
@@ -186,11 +193,11 @@ export class Transactions {
 
   /** True: three different yeses. False: recovery has to say. */
   async #vote(attempt: Attempt, inline: PreparedSegment | undefined): Promise<boolean> {
-    const { id, body, verb, yes, absent } = attempt
+    const { id, body, verb, yes, absent, behind } = attempt
     let timeouts = 0
     for (let round = 0; round < roundsMax && timeouts < timeoutsMax; round += 1) {
       const settles = this.#settlement.take()
-      const targets = this.#cluster.voters.filter((index) => !yes.has(index))
+      const targets = this.#cluster.voters.filter((index) => !yes.has(index) && !behind.has(index))
       const epoch = this.#cluster.epoch
       const inlineFor = new Map(
         inline && targets.map((i) => [i, inlinePieces(inline, i, absent)] as const),
@@ -216,6 +223,7 @@ export class Transactions {
         attempt.failure = undefined
         return false
       }
+      if (behind.size > serverIndexes.length - quorum) return false
       if (refusals.length === 0) {
         timeouts += 1
         if (round > 0 || this.#cluster.voters.length < quorum) return false
@@ -238,6 +246,10 @@ export class Transactions {
     for (const { index, answer, error, late } of outcomes) {
       if (answer === undefined) {
         if (late !== undefined) attempt.late.push(late)
+        if (isError(error, 'clock')) {
+          attempt.behind.add(index)
+          continue
+        }
         // Of a disk that failed nobody knows whether it has the vote.
         if (isError(error, 'down', 'disk', 'io', 'damaged')) attempt.unheard.add(index)
         attempt.failure = isError(attempt.failure, 'noSpace') ? attempt.failure : error
@@ -248,7 +260,10 @@ export class Transactions {
       this.#cluster.versions.see(reply.hint)
       if (reply.outcome === 'yes') attempt.yes.add(index)
       else if (reply.outcome === 'committed') return 'committed'
-      else if (['locked', 'stale', 'notEmpty'].includes(reply.outcome)) {
+      // It was raised while its clock was ahead: the others have no such fence.
+      else if (reply.outcome === 'fence' && isAhead(reply.hint, this.#cluster.clock.now())) {
+        attempt.behind.add(index)
+      } else if (['locked', 'stale', 'notEmpty'].includes(reply.outcome)) {
         refusals.push({ index, reply })
       } else {
         final = true

@@ -14,7 +14,7 @@ import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfc, notice } from '../log.js'
 import { parseKey, type Transaction } from '../wire/records.js'
-import type { Version } from '../wire/version.js'
+import { isAhead, type Version } from '../wire/version.js'
 import { Batch, dependOnEachOther } from './batch.js'
 import type { Cluster } from './cluster.js'
 import type { Lease } from './lease.js'
@@ -101,8 +101,10 @@ export class WriteBehind {
     if (this.#obstacle !== undefined) return undefined
     if (this.#cluster.voters.length < limits.serverCount || !this.#isClear()) return undefined
     if (this.#lease.aloneForMs < leaseLeftMsMin || !this.#isCertain(change)) return undefined
-    for (const { version } of change.preconditions) this.#cluster.versions.see(version)
-    const batch = this.#open ?? new Batch(this.#cluster.versions.next())
+    // What is from the future would give its time to all that is stored with it.
+    const nowMs = this.#cluster.clock.now()
+    if (change.preconditions.some(({ version }) => isAhead(version, nowMs))) return undefined
+    const batch = this.#open ?? new Batch(this.#cluster.versionFor(change))
     if (!batch.add(change)) return undefined
     this.#open = batch
     this.#timer ??= this.#cluster.clock.after(limits.behindMs, () => this.#isDue())
@@ -205,8 +207,7 @@ export class WriteBehind {
   async #storeAll(): Promise<void> {
     for (let due = this.#due[0]; due !== undefined; due = this.#due[0]) {
       const body = this.#asStored(due)
-      for (const { version } of body.preconditions) this.#cluster.versions.see(version)
-      due.id ??= this.#cluster.versions.next()
+      due.id ??= this.#cluster.versionFor(body)
       const { id } = due
       const { committed } = await this.#transactions.commit(body, { id })
       if (!committed) {

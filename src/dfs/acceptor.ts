@@ -3,12 +3,12 @@
  * hears of decisions. Each rule here has its reason in the table of the decision record "replication
  * rules"; change one only after the model has been changed and run.
  */
-import type { Random } from '../clock.js'
+import { type Random, systemClock } from '../clock.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Decision, Reply, Request, Stamp } from '../wire/messages.js'
 import { entryKey, parseKey, type Transaction } from '../wire/records.js'
-import { noVersion, type Version } from '../wire/version.js'
+import { laterOf, noVersion, type Version } from '../wire/version.js'
 import { type AccountHistory, noHistory } from './account-history.js'
 import type { AccountIndex } from './index.js'
 import { type LateVote, LateVotes } from './late-votes.js'
@@ -31,14 +31,16 @@ export class Acceptor {
   readonly #ledger: Ledger
   readonly #late: LateVotes
 
+  /** `now`: the wall time of this server, in ms since 1970. */
   constructor(
     index: AccountIndex,
     random: Random,
     log: VoteLog = new MemoryVoteLog(),
     history: AccountHistory = noHistory,
+    now: () => number = systemClock.now,
   ) {
     this.#index = index
-    this.#standing = new Standing(index, random, history)
+    this.#standing = new Standing(index, random, history, now)
     this.#ledger = new Ledger(index, this.#standing)
     this.#late = new LateVotes(index, this.#ledger, log)
     this.reader = new RegisterReader(index, this.#standing, this.#ledger.locks)
@@ -156,6 +158,7 @@ export class Acceptor {
   }
 
   #settle(decision: Decision, isLate: boolean): void {
+    if (this.#comesTooSoon(decision)) return
     if (isLate) {
       this.#late.settle(decision)
       return
@@ -200,6 +203,9 @@ export class Acceptor {
       }
       if (id <= register.version) return refuse('conflict', { key, hint: register.version })
     }
+    let newest = noVersion
+    for (const { version } of body.preconditions) newest = laterOf(newest, version)
+    this.#standing.assertNotAhead(id, newest)
     // What is derived from registers is in the index only. The transaction may remove the last names itself.
     if (body.emptyFolders.length > 0) this.applyLate()
     for (const folder of body.emptyFolders) {
@@ -228,6 +234,16 @@ export class Acceptor {
     if (this.#index.folders.get(folder).live === 0) return undefined
     const names = this.#index.registers.liveNames(folder, removed.size + 1)
     return names.find((name) => !removed.has(name))
+  }
+
+  /** A commit that this server did not vote for, and would not have voted for either. */
+  #comesTooSoon({ id, commit }: Decision): boolean {
+    return (
+      commit &&
+      this.#ledger.undecided(id) === undefined &&
+      this.#standing.isAhead(id) &&
+      this.#standing.isAhead(id, this.#index.registers.newest())
+    )
   }
 
   prepare({ id, ballot }: Request<'prepare'>): Reply<'prepare'> {
@@ -305,7 +321,9 @@ export class Acceptor {
   decide({ decisions }: Request<'decide'>): Reply<'decide'> {
     this.#standing.assertNotBlank()
     assertDecisions(decisions)
-    const known = decisions.map((decision) => this.#ledger.decide(decision))
+    const known = decisions.map(
+      (decision) => !this.#comesTooSoon(decision) && this.#ledger.decide(decision),
+    )
     return { stamp: this.stamp(), known }
   }
 }

@@ -76,7 +76,8 @@ export class Account {
     this.#clock = clock
     this.#lateCountAtOnce = storage.lateCountAtOnce ?? limits.lateCountAtOnce
     this.#close = () => storage.close()
-    this.acceptor = new Acceptor(storage.index, random, storage.votes, storage.history)
+    const now = (): number => clock.now()
+    this.acceptor = new Acceptor(storage.index, random, storage.votes, storage.history, now)
     this.#restoreVotes(storage.votes)
     this.lease = new Lease(storage.index, clock, random)
     const isCopy = storage.index.isCopy(storage.file)

@@ -115,6 +115,12 @@ export class Repair {
   install({ registers }: Request<'install'>): Reply<'install'> {
     this.#standing.assertNotBlank()
     for (const { key, value } of registers) assertValue(key, value)
+    // Where something is from the future already, what was made with it comes as well.
+    for (const { version } of registers) {
+      if (this.#standing.isAhead(version)) {
+        this.#standing.assertNotAhead(version, this.#index.registers.newest())
+      }
+    }
     for (const { key, version, value } of registers) this.#ledger.set(key, version, value)
     return { stamp: this.#standing.stamp() }
   }
@@ -151,6 +157,7 @@ export class Repair {
 
   fence({ fence }: Request<'fence'>): Reply<'fence'> {
     this.#standing.assertFilled()
+    this.#standing.assertNotAhead(fence)
     this.#standing.raiseFence(fence)
     return { stamp: this.#standing.stamp() }
   }
@@ -158,6 +165,7 @@ export class Repair {
   /** Refused when the account has begun anew since the incarnation was read. */
   raiseFloor({ floor, incarnation }: Request<'floor'>): Reply<'floor'> {
     this.#standing.assertFilled()
+    this.#standing.assertNotAhead(floor)
     const open = this.#ledger.undecidedUpTo(floor)
     if (
       incarnation !== this.#standing.incarnation ||

@@ -5,7 +5,7 @@
 import type { Random } from '../clock.js'
 import { DfsError } from '../errors.js'
 import type { Reply, Stamp } from '../wire/messages.js'
-import { laterOf, noVersion, type Version } from '../wire/version.js'
+import { isAhead, laterOf, msOfVersion, noVersion, type Version } from '../wire/version.js'
 import type { AccountHistory } from './account-history.js'
 import type { AccountIndex } from './index.js'
 
@@ -14,6 +14,7 @@ export type AccountState = Reply<'status'>['state']
 export class Standing {
   readonly #index: AccountIndex
   readonly #history: AccountHistory
+  readonly #now: () => number
   #state: AccountState = 'blank'
   #epoch = 0
   /** The epoch of the fill that may go on. */
@@ -22,10 +23,14 @@ export class Standing {
   #fence = noVersion
   #floor = noVersion
 
-  /** `history`: whether an account was here whose index is gone. */
-  constructor(index: AccountIndex, random: Random, history: AccountHistory) {
+  /**
+   * `history`: whether an account was here whose index is gone. `now`: the wall time of this server, in ms
+   * since 1970.
+   */
+  constructor(index: AccountIndex, random: Random, history: AccountHistory, now: () => number) {
     this.#index = index
     this.#history = history
+    this.#now = now
     if (index.state.get('incarnation') === undefined) {
       index.group(() => {
         index.state.set('incarnation', incarnationOf(random))
@@ -96,6 +101,20 @@ export class Standing {
     if (this.#state === 'voting' || epoch !== this.#session) {
       throw new DfsError('stale', 'another fill has taken over')
     }
+  }
+
+  /**
+   * Whether a version is too far ahead of the clock of this server to be taken: then the clock of whoever
+   * made it is wrong, or this one. What stands just above `held`, a version that is here already, is not.
+   */
+  isAhead(version: Version, held: Version = noVersion): boolean {
+    if (!isAhead(version, this.#now())) return false
+    return isAhead(version, msOfVersion(laterOf(held, this.#fence)))
+  }
+
+  /** Throws `clock` when it is. */
+  assertNotAhead(version: Version, held?: Version): void {
+    if (this.isAhead(version, held)) throw new DfsError('clock')
   }
 
   become(state: AccountState): void {

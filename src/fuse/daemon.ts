@@ -44,7 +44,7 @@ export class Daemon {
     const { state, words, config } = options
     this.#filesystem = new Filesystem({
       client,
-      clock: systemClock,
+      clock: client.cluster.clock,
       random: systemRandom,
       acl: words.acl,
       sync: words.sync === true,

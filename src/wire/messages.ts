@@ -215,7 +215,7 @@ export const messages = {
       /** blank: no data yet. unsure: it may have lost votes it gave. Neither votes nor counts. */
       state: oneOf('voting', 'blank', 'unsure', 'lost'),
       floor: versionCodec,
-      /** The server's clock, in ms since 1970: only people want to know. */
+      /** The server's clock, in ms since 1970: the median of the four is the time of versions. */
       timeMs: u64,
       registers: u64,
       undecided: u64,

@@ -4,6 +4,7 @@
  * and takes 12 bytes on the wire: 6 of milliseconds since 1970, 2 of counter, 4 of client id.
  */
 import type { Clock } from '../clock.js'
+import { limits } from '../limits.js'
 import { hex } from './codec.js'
 
 export type Version = string
@@ -28,16 +29,38 @@ export function clientOfVersion(version: Version): string {
   return version.slice(16)
 }
 
+/** The least of a client above a version, but for what the client's own id decides. */
+function successorOf(version: Version, client: string): Version {
+  const counter = Number.parseInt(version.slice(12, 16), 16) + 1
+  const ms = msOfVersion(version)
+  return counter < counterLimit ? versionOf(ms, counter, client) : versionOf(ms + 1, 0, client)
+}
+
 export function laterOf(a: Version, b: Version): Version {
   return a > b ? a : b
 }
 
-/** A clock that never repeats a version and is always ahead of every version it was shown. */
+/** Whether a version is of a time so far behind `ms` that no clock which is right can have made it. */
+export function isAhead(version: Version, ms: number): boolean {
+  return msOfVersion(version) > ms + limits.clockAheadMsMax
+}
+
+/** So many versions from the future are remembered, so that none is made twice. */
+const farMax = 4096
+/** By so much the counter begins higher once the clock was set back: what was made then is not repeated. */
+const counterStep = 0x0400
+
+/**
+ * A clock that never repeats a version, and is ahead of every version it was shown, but for those that
+ * are too far ahead of its own time: whoever made them had a clock that was wrong.
+ */
 export class HybridClock {
   readonly client: string
   readonly #clock: Clock
+  readonly #far = new Set<Version>()
   #ms = 0
   #counter = 0
+  #counterBegin = 0
 
   /** `client` is 8 hexadecimal digits that no other running client has. */
   constructor(clock: Clock, client: string) {
@@ -45,24 +68,47 @@ export class HybridClock {
     this.client = client
   }
 
-  /** A version greater than every one returned or seen before. */
-  next(): Version {
+  /**
+   * A version greater than every one seen before, and than `above`. Where that is from the future it
+   * stands just above it, and those that follow are of the present again.
+   */
+  next(above: Version = noVersion): Version {
     const now = Math.floor(this.#clock.now())
+    this.see(above)
+    if (this.#ms > now + limits.clockAheadMsMax) {
+      this.#ms = now
+      this.#counterBegin = (this.#counterBegin + counterStep) % counterLimit
+      this.#counter = this.#counterBegin
+    }
     if (now > this.#ms) {
       this.#ms = now
-      this.#counter = 0
+      this.#counter = this.#counterBegin
     } else {
       this.#counter += 1
-      if (this.#counter === counterLimit) {
+      if (this.#counter >= counterLimit) {
         this.#ms += 1
         this.#counter = 0
       }
     }
-    return versionOf(this.#ms, this.#counter, this.client)
+    const version = versionOf(this.#ms, this.#counter, this.client)
+    return version > above ? version : this.#justAbove(above)
+  }
+
+  #justAbove(version: Version): Version {
+    let far = version
+    do far = successorOf(far, this.client)
+    while (this.#far.has(far))
+    for (const oldest of this.#far) {
+      if (this.#far.size < farMax) break
+      this.#far.delete(oldest)
+    }
+    this.#far.add(far)
+    return far
   }
 
   /** Takes note of a version that somebody else made. */
   see(version: Version): void {
+    if (isAhead(version, this.#clock.now())) return
     const ms = msOfVersion(version)
     const counter = Number.parseInt(version.slice(12, 16), 16)
     if (ms > this.#ms || (ms === this.#ms && counter > this.#counter)) {

@@ -1,6 +1,7 @@
 import t from 'tap'
 import type { Clock } from '../../src/clock.js'
 import { systemClock } from '../../src/clock.js'
+import { limits } from '../../src/limits.js'
 import {
   clientOfVersion,
   HybridClock,
@@ -56,11 +57,44 @@ t.test('never repeats a version nor goes back, whatever the clock does', async (
 t.test('is ahead of every version it was shown, also when its clock is behind', async (t) => {
   const clock = new SetClock()
   const hybrid = new HybridClock(clock, '00000001')
-  const future = versionOf(clock.ms + 3_600_000, 0xffff, 'ffffffff')
+  const future = versionOf(clock.ms + limits.clockAheadMsMax / 2, 0xffff, 'ffffffff')
   hybrid.see(future)
   t.ok(hybrid.next() > future)
   hybrid.see(versionOf(1, 0, '00000002'))
   t.ok(hybrid.next() > future, 'an old version does not turn it back')
+})
+
+t.test('what is from the far future is followed by one version and not by all', async (t) => {
+  const clock = new SetClock()
+  const hybrid = new HybridClock(clock, '00000001')
+  for (const far of [
+    versionOf(clock.ms + 86_400_000, 0xffff, 'ffffffff'),
+    `${'f'.repeat(20)}00000000`,
+  ]) {
+    hybrid.see(far)
+    t.equal(msOfVersion(hybrid.next()), clock.ms, 'it is only seen')
+  }
+  const far = versionOf(clock.ms + 86_400_000, 0xffff, 'ffffffff')
+  const [first, second] = [hybrid.next(far), hybrid.next(far)]
+  t.ok(first > far && second > far && first !== second)
+  t.ok(msOfVersion(second) <= msOfVersion(far) + 1, 'it stands just above')
+  t.equal(msOfVersion(hybrid.next()), clock.ms)
+})
+
+t.test('comes back to the present when its clock is set back, and repeats nothing', async (t) => {
+  const clock = new SetClock()
+  const hybrid = new HybridClock(clock, '00000001')
+  const made = new Set<string>()
+  const beginMs = clock.ms
+  for (let round = 0; round < 5; round += 1) {
+    clock.ms = beginMs + 3_600_000
+    for (let count = 0; count < 100; count += 1) made.add(hybrid.next())
+    clock.ms = beginMs
+    const next = hybrid.next()
+    t.equal(msOfVersion(next), beginMs)
+    made.add(next)
+  }
+  t.equal(made.size, 5 * 101)
 })
 
 t.test('shows the time of its clock while that is ahead', async (t) => {

@@ -3,7 +3,7 @@ import { type Clock, sleep } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Reply } from '../../wire/messages.js'
-import { clockRemark } from '../clock-remark.js'
+import { offsetText } from '../clock-remark.js'
 import type { Cluster } from '../cluster.js'
 import type { Link } from '../link.js'
 import { sentenceOf } from '../problem.js'
@@ -151,9 +151,8 @@ async function examine({ clock }: Cluster, link: Link): Promise<Health> {
     const startedMs = clock.monotonic()
     await link.request('ping', {})
     const latencyMs = clock.monotonic() - startedMs
-    const askedMs = clock.now()
     const { reply } = await link.request('status', {})
-    return { link, latencyMs, reply, clock: clockRemark(reply.timeMs, askedMs, clock.now()) }
+    return { link, latencyMs, reply, clock: offsetText(clock.offsetOf(link.name) ?? 0) }
   } catch (error) {
     return { link, failure: sentenceOf(error) }
   }
@@ -265,7 +264,7 @@ function remarksOn(
     const most = Math.max(...healths.map((health) => health.reply?.registers ?? 0))
     remarks.push(`${link.name} has ${reply.registers} of ${most} registers so far`)
   }
-  if (clock !== undefined) remarks.push(`${link.name}: ${clock}`)
+  if (clock !== undefined) remarks.push(`${link.name}'s clock is ${clock} the others`)
   const { registers = 0, pieces = 0 } = lack?.missing.get(link.index) ?? {}
   if (registers + pieces > 0) {
     remarks.push(`${link.name} still misses ${registers} registers and ${pieces} pieces`)

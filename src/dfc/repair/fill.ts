@@ -39,14 +39,16 @@ export async function fillServer(
   const { left } = await finishUndecided(cluster, recovery, donors)
   if (left.length > 0) throw new DfsError('undecided')
   let floor = noVersion
-  let fence = noVersion
+  const fences: Version[] = []
   let copied = 0
   for (const donor of donors) {
     const copy = await copyFrom(cluster, donor, server, epoch, (count) => progress(copied + count))
     copied += copy.registers
     floor = laterOf(floor, copy.floor)
-    fence = laterOf(fence, copy.fence)
+    fences.push(copy.fence)
   }
+  // One that counts is on all of them: a single one may be of a server whose clock is off.
+  const [, fence = noVersion] = fences.sort((a, b) => (a < b ? 1 : -1))
   if (state === 'unsure') await removeForgotten(cluster, donors, server, epoch, floor)
   await askOne(cluster, server, 'fillEnd', { epoch, floor, fence })
   cluster.becameVoter(server)

@@ -125,9 +125,11 @@ export async function heal(
   const isLeftAlone = (version: Version): boolean =>
     version > (sweep?.floor ?? noVersion) && isYoung(cluster.clock, version, patienceMs)
   const found = later.filter(({ version }) => !isLeftAlone(version))
-  const registersCopied = await installDifferences(cluster, servers, found, (done) =>
+  const installed = await installDifferences(cluster, servers, found, (done) =>
     progress({ phase: 'registers', done, total: found.length }),
   )
+  const registersCopied = installed.copied
+  left += installed.refused
   const misplaced = new Map(
     [...(await misplacedSegments(cluster, servers)), ...suspects.map(({ segment }) => segment)].map(
       (segment) => [segment.id, segment],

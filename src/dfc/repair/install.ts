@@ -1,14 +1,14 @@
 /** Copies decided registers to the servers that lack them, many to a request. */
-import { DfsError } from '../../errors.js'
+import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Register } from '../../wire/records.js'
 import type { Cluster } from '../cluster.js'
-import { askEach, askOne } from './ask-voters.js'
+import { askOne } from './ask-voters.js'
 import type { Difference } from './differences.js'
 
 /**
- * Installs the latest of each difference wherever it is missing; returns how many were copied. Fewer
- * than there were when the sweep of another client has dropped a tombstone meanwhile: then all four
+ * Installs the latest of each difference wherever it is missing; returns how many were copied, and how
+ * many a server refused whose clock is behind. Fewer than there were when the sweep of another client has dropped a tombstone meanwhile: then all four
  * had agreed on it.
  */
 export async function installDifferences(
@@ -16,8 +16,9 @@ export async function installDifferences(
   servers: readonly number[],
   found: readonly Difference[],
   progress: (copied: number) => void,
-): Promise<number> {
+): Promise<{ readonly copied: number; readonly refused: number }> {
   let copied = 0
+  let refused = 0
   for (const [holder, group] of byHolder(found)) {
     for (let at = 0; at < group.length; at += limits.readKeysMax) {
       const some = group.slice(at, at + limits.readKeysMax)
@@ -33,13 +34,18 @@ export async function installDifferences(
         some.some(({ holders }) => !holders.includes(server)),
       )
       for (const batch of batches(registers)) {
-        await askEach(cluster, targets, 'install', () => ({ registers: batch }))
+        const outcomes = await cluster.ask(targets, 'install', () => ({ registers: batch }))
+        const failures = outcomes.flatMap(({ error }) => error ?? [])
+        const failure = failures.find((error) => !isError(error, 'clock'))
+        if (failure !== undefined) throw failure
+        // A server whose clock is behind takes them when that is right: the others need not wait.
+        if (failures.length === 0) copied += batch.length
+        else refused += batch.length
       }
-      copied += registers.length
       progress(copied)
     }
   }
-  return copied
+  return { copied, refused }
 }
 
 function byHolder(found: readonly Difference[]): Map<number, Difference[]> {

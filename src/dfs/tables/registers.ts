@@ -16,7 +16,7 @@ import {
   type Segment,
   segmentsOfInode,
 } from '../../wire/records.js'
-import { noVersion, type Version } from '../../wire/version.js'
+import { laterOf, noVersion, type Version } from '../../wire/version.js'
 import { RecentRegisters, type StoredRegister } from '../recent-registers.js'
 import {
   type EntryRow,
@@ -104,6 +104,15 @@ export class RegisterTable {
     const stored = this.whole(key)
     if (stored !== undefined) this.#recent.set(key, stored)
     return stored
+  }
+
+  /** The newest version of all registers. */
+  newest(): Version {
+    const { inode, entry } = this.#statements.newest.get() as Record<
+      'inode' | 'entry',
+      Version | null
+    >
+    return laterOf(inode ?? noVersion, entry ?? noVersion)
   }
 
   /** As it is on the disk; undefined when it has rotted. */
@@ -366,6 +375,8 @@ function segmentsOf(value: Buffer | null): readonly Segment[] {
 
 function prepare(db: AccountDatabase) {
   return {
+    newest: db.prepare(`
+      SELECT (SELECT max(version) FROM inodes) AS inode, (SELECT max(version) FROM entries) AS entry`),
     getInode: db.prepare('SELECT version, value, checksum FROM inodes WHERE ino = ?'),
     putInode: db.prepare(
       'INSERT OR REPLACE INTO inodes (ino, version, value, links, checksum) VALUES (?, ?, ?, ?, ?)',

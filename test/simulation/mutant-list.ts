@@ -106,7 +106,7 @@ export const mutants: readonly Mutant[] = [
     name: 'id > version: a slow clock may write',
     edits: [
       { file: acceptor, from: 'if (id <= register.version)', to: 'if (false)' },
-      { file: transaction, from: 'this.#cluster.versions.see(version);', to: ';' },
+      { file: 'dfc/cluster.js', from: 'if (version > above)', to: 'if (false)' },
     ],
   },
   mutant(
@@ -328,6 +328,35 @@ export const mutants: readonly Mutant[] = [
     'dfc/repair/undecided.js',
     'return ageMs >= 0 && ageMs < patienceMs;',
     'return ageMs < patienceMs;',
+  ),
+  mutant(
+    'a client takes the time of its versions from its own clock',
+    'dfc/servers-time.js',
+    'return this.#median + this.#clock.monotonic();',
+    'return undefined;',
+  ),
+  mutant(
+    'one server whose clock is ahead says what time it is',
+    'dfc/servers-time.js',
+    'this.#median = (low + high) / 2;',
+    'this.#median = sorted.at(-1);',
+  ),
+  {
+    name: 'versions from the future are made, and taken',
+    edits: [
+      {
+        file: 'dfc/servers-time.js',
+        from: 'return this.#median + this.#clock.monotonic();',
+        to: 'return undefined;',
+      },
+      { file: 'dfs/standing.js', from: 'if (!isAhead(version, this.#now()))', to: 'if (true)' },
+    ],
+  },
+  mutant(
+    'what one server refuses for its clock is refused',
+    transaction,
+    'behind.size > serverIndexes.length - quorum)\n                return false;',
+    'behind.size > 0) throw new DfsError("readOnly");',
   ),
   mutant(
     'names are answered first also where others may change them',

@@ -7,22 +7,24 @@ import type { Seeded } from '../fixtures/seeded.js'
 import type { Scheduler } from './scheduler.js'
 
 /** What the clocks of the simulated world show when it begins, in ms since 1970. */
-const beginMs = 1_700_000_000_000
+export const beginMs = 1_700_000_000_000
 
 export class Participant {
   readonly name: string
   readonly random: Seeded
   readonly clock: Clock
+  /** Its wall clock is so far ahead. */
+  skewMs: number
   readonly #scheduler: Scheduler
   #isAlive = true
   #held: (() => void)[] | undefined
 
-  /** Its wall clock is `skewMs` ahead. */
   constructor(name: string, scheduler: Scheduler, random: Seeded, skewMs = 0) {
     this.name = name
     this.random = random
     this.#scheduler = scheduler
-    const now = (): number => beginMs + skewMs + scheduler.nowMs
+    this.skewMs = skewMs
+    const now = (): number => beginMs + this.skewMs + scheduler.nowMs
     this.clock = {
       now,
       time: () => timeOfMs(now()),

@@ -14,6 +14,7 @@ import { redirectNotices } from '../../src/log.js'
 import { homeMask } from '../../src/wire/placement.js'
 import { type Key, parseKey } from '../../src/wire/records.js'
 import { makeVerifier } from '../../src/wire/scram.js'
+import { msOfVersion } from '../../src/wire/version.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { Actor, type Company } from './actor.js'
 import { between, chance, fork, pick, weighted } from './chance.js'
@@ -24,7 +25,7 @@ import { Faults, type Profile } from './faults.js'
 import { History } from './history.js'
 import { Impairments } from './impairments.js'
 import { SimulatedNetwork } from './network.js'
-import { Participant } from './participant.js'
+import { beginMs, Participant } from './participant.js'
 import { Scheduler } from './scheduler.js'
 import { currentOperation, Tap } from './tap.js'
 
@@ -52,6 +53,8 @@ export interface Plan {
   readonly faultGapMs: number
   readonly thinkMsMax: number
   readonly skewMsMax: number
+  /** Clients, and one server until all faults end, have clocks that are off by minutes or days. */
+  readonly hasWrongClocks: boolean
   /** Clients repair in the background, as mounts do, and now and then when asked. */
   readonly hasKeepers: boolean
   readonly sweepAgeMs: number
@@ -147,6 +150,8 @@ export class World {
   #operationsLeft: number
   #lanesRunning = 0
   #wipes = 0
+  readonly #wrongServer: number
+  #wrongUntil: ((untilMs: number) => void) | undefined
   #isOver = false
   #isClosed = false
   #isHealed = false
@@ -173,6 +178,7 @@ export class World {
     this.#disks = serverNames.map((name) => this.#participant(`${name} disk`))
     this.#storages = this.#disks.map((disk) => memoryStorage(disk.random, disk.clock))
     this.#operationsLeft = this.plan.operationCount
+    this.#wrongServer = this.plan.hasWrongClocks ? this.#random.below(serverNames.length) : -1
   }
 
   get clients(): readonly RunningClient[] {
@@ -566,6 +572,7 @@ export class World {
       return
     const participant = this.#participant(name)
     this.history.note(`${name} starts`)
+    if (index === this.#wrongServer && !this.#isOver) this.#setWrong(index, participant)
     this.#network.returned(name)
     const server = await Server.start({
       address: { host: name, port: firstPort + index },
@@ -709,8 +716,17 @@ export class World {
 
   #participant(name: string): Participant {
     const random = fork(this.#random)
+    const isWrong = this.plan.hasWrongClocks && /^[cv]/.test(name) && chance(random, 0.5)
+    if (isWrong) return new Participant(name, this.scheduler, random, wrongBy(random))
     const skewMs = chance(random, 0.5) ? 0 : between(random, 0, this.plan.skewMsMax)
     return new Participant(name, this.scheduler, random, skewMs)
+  }
+
+  /** It counts as in trouble: what it refuses is no reason for anything to fail, without another. */
+  #setWrong(index: number, participant: Participant): void {
+    participant.skewMs = wrongBy(participant.random)
+    this.#count('clock', `${participant.name} is ${participant.skewMs} ms ahead`)
+    this.#wrongUntil ??= this.#impairments.begin(index, this.scheduler.nowMs)
   }
 
   // -- the end -----------------------------------------------------------------------------------
@@ -720,8 +736,12 @@ export class World {
     this.history.note('all faults end')
     this.#network.heal()
     for (const disk of this.#troubled) disk.mend()
+    this.#isOver = true
+    this.#wrongUntil?.(this.scheduler.nowMs)
     for (const index of serverNames.keys()) {
-      this.#servers[index]?.participant.continue()
+      const running = this.#servers[index]
+      if (running !== undefined && index === this.#wrongServer) running.participant.skewMs = 0
+      running?.participant.continue()
       void this.#startServer(index)
     }
     for (const { participant } of this.clients) participant.continue()
@@ -767,6 +787,12 @@ export class World {
   }
 
   #judge(): void {
+    const latestMs = beginMs + this.scheduler.nowMs + limits.clockAheadMsMax
+    for (const [index, storage] of this.#storages.entries()) {
+      const newest = storage.openAccount(user).index.registers.newest()
+      if (msOfVersion(newest) <= latestMs) continue
+      this.history.violation(`${serverNames[index]} has ${newest}, which is from the future`)
+    }
     check({
       history: this.history,
       transactions: this.#tap.transactions,
@@ -832,6 +858,7 @@ function planOf(random: Seeded, wanted?: Focus): Plan {
     faultGapMs: pick(random, [150, 400, 1000]),
     thinkMsMax: pick(random, [5, 30, 100]),
     skewMsMax: pick(random, [10, 1000, 10_000]),
+    hasWrongClocks: chance(random, 0.25),
     hasKeepers: chance(random, 0.5),
     sweepAgeMs: pick(random, [200, 2000, 60_000]),
     ambushProbability: profile === 'wild' ? pick(random, [0, 0.05, 0.15]) : 0,
@@ -889,6 +916,14 @@ const focusOn: Readonly<Record<Focus, (random: Seeded) => Partial<Plan>>> = {
     ...timesOf(pick(random, [300, 2000, 2000])),
     delayMsMax: 100,
   }),
+}
+
+/** More than a server takes for right, either way. */
+function wrongBy(random: Seeded): number {
+  const offMs = chance(random, 0.5)
+    ? between(random, 2 * limits.clockAheadMsMax, 3600_000)
+    : between(random, 3600_000, 30 * 24 * 3600_000)
+  return chance(random, 0.5) ? offMs : -offMs
 }
 
 function sleep(participant: Participant, delayMs: number): Promise<void> {

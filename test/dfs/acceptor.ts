@@ -542,3 +542,55 @@ t.test('does nothing of a message of which a part cannot be done', (t) => {
   t.equal(rollbacks, 0, 'and nothing had to be undone')
   t.end()
 })
+
+/** An account that votes, on a server whose clock shows `clock.ms`. */
+function votingAt(ms: number): { acceptor: Acceptor; clock: { ms: number } } {
+  const clock = { ms }
+  const index = AccountIndex.open(':memory:')
+  const acceptor = new Acceptor(index, systemRandom, undefined, undefined, () => clock.ms)
+  acceptor.found({ incarnations: [acceptor.stamp().incarnation, 1, 2, 3] })
+  return { acceptor, clock }
+}
+
+const aheadMs = limits.clockAheadMsMax
+
+t.test('what is too far ahead of the clock is refused, and nothing is left of it', async (t) => {
+  const { acceptor, clock } = votingAt(1_000_000)
+  const far = at(clock.ms + aheadMs + 1)
+  const floor = { floor: far, incarnation: acceptor.stamp().incarnation }
+  const register = { key: entryKey(1, 'a'), version: far, value: file }
+  t.throws(() => vote(acceptor, far, create('a')), { code: 'clock' })
+  t.throws(() => acceptor.repair.fence({ fence: far }), { code: 'clock' })
+  t.throws(() => acceptor.repair.raiseFloor(floor), { code: 'clock' })
+  t.throws(() => acceptor.repair.install({ registers: [register] }), { code: 'clock' })
+  t.equal(decide(acceptor, far, true, create('a')), false)
+  t.match(shown(acceptor, entryKey(1, 'a')), { version: noVersion, lock: null })
+  t.equal(acceptor.stamp().fence, noVersion)
+  t.equal(vote(acceptor, at(clock.ms + aheadMs), create('a')).outcome, 'yes')
+})
+
+t.test('a decision on what was voted for counts whatever the clock says now', async (t) => {
+  const { acceptor, clock } = votingAt(1_000_000_000)
+  const id = at(clock.ms)
+  t.equal(vote(acceptor, id, create('a')).outcome, 'yes')
+  clock.ms = 1000
+  t.equal(vote(acceptor, id, create('a')).outcome, 'yes', 'it is asked again')
+  t.equal(decide(acceptor, id, true), true)
+  t.match(shown(acceptor, entryKey(1, 'a')), { version: id, lock: null })
+})
+
+t.test('what is from the future already is replaced, just above what it was', async (t) => {
+  const { acceptor, clock } = votingAt(1_000_000_000)
+  const old = at(clock.ms)
+  vote(acceptor, old, create('a'))
+  decide(acceptor, old, true)
+  clock.ms = 1000
+  const key = entryKey(1, 'a')
+  const replace = body([{ key, value: null }], [{ key, absent: false, version: old }])
+  t.throws(() => vote(acceptor, at(1_000_000_001 + aheadMs), replace), { code: 'clock' })
+  t.throws(() => vote(acceptor, at(1_000_000_001), create('b')), { code: 'clock' }, 'only that one')
+  t.equal(vote(acceptor, at(1_000_000_001), replace).outcome, 'yes')
+  const beside = { key: entryKey(1, 'c'), version: at(1_000_000_001), value: file }
+  acceptor.repair.install({ registers: [beside] })
+  t.match(shown(acceptor, beside.key), { version: beside.version }, 'what came with it is copied')
+})

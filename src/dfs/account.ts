@@ -7,7 +7,7 @@ import { type Clock, type Random, sleep, type Timer } from '../clock.js'
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfs, notice } from '../log.js'
-import { matchesChecksums } from '../wire/checksum.js'
+import { checksumsOf, matchesChecksums } from '../wire/checksum.js'
 import { Reader } from '../wire/codec.js'
 import {
   type Decision,
@@ -16,6 +16,8 @@ import {
   type Reply,
   type Request,
 } from '../wire/messages.js'
+import { pieceRange } from '../wire/placement.js'
+import type { Segment } from '../wire/records.js'
 import { Acceptor } from './acceptor.js'
 import { Collector } from './collector.js'
 import type { AccountIndex } from './index.js'
@@ -406,6 +408,46 @@ export class Account {
     }
     if (remove) await this.pieces.forgetAside(this.#clock.now() - limits.strayKeptMs)
     return { stamp: this.acceptor.stamp(), found }
+  }
+
+  /** See the message. Whether they are right shows only in the whole segment, which the client looks at. */
+  async reclaim({ segment, giveBack }: Request<'reclaim'>): Promise<Reply<'reclaim'>> {
+    if (this.acceptor.state !== 'voting') throw new DfsError('blank')
+    let pieces = 0
+    for (let piece = 1; piece <= pieceCount; piece += 1) {
+      const name = { segment: segment.id, piece }
+      const known = this.index.pieces.get(segment.id, piece)
+      if ((giveBack & (1 << (piece - 1))) !== 0 && known?.content === null) {
+        this.index.pieces.remove(segment.id, piece)
+        this.pieces.moveAside(name)
+      } else if (giveBack === 0 && known === undefined && (await this.#adopt(name, segment))) {
+        pieces |= 1 << (piece - 1)
+      }
+    }
+    return { stamp: this.acceptor.stamp(), pieces }
+  }
+
+  /** Takes a file that no row knows for a piece of this segment, if it is as long. */
+  async #adopt(name: PieceName, segment: Segment): Promise<boolean> {
+    const { length } = pieceRange(segment.length, name.piece)
+    if (length === 0 || this.#arriving.has(`${name.segment}.${name.piece}`)) return false
+    const bytes = await this.pieces.bringBack(name)
+    if (bytes !== length) return false
+    const checksums: number[] = []
+    for (let offset = 0; offset < length; offset += framePayloadBytesMax) {
+      const part = await this.pieces.read(
+        name,
+        offset,
+        Math.min(framePayloadBytesMax, length - offset),
+      )
+      checksums.push(...checksumsOf(part.bytes))
+      part.release()
+    }
+    // It may have arrived meanwhile.
+    if (this.index.pieces.get(name.segment, name.piece) !== undefined) return false
+    this.index.pieces.add(name.segment, name.piece, length, checksums)
+    notice(`${this.user}: piece ${name.piece} of ${name.segment} is known again`)
+    return true
   }
 
   async #removeStrays(): Promise<void> {

@@ -96,6 +96,12 @@ export class FolderPieces implements PieceStore {
     renameSync(file, aside)
   }
 
+  async bringBack(name: PieceName): Promise<number | undefined> {
+    const aside = join(this.#strays, basename(this.#file(name)))
+    if (!this.holds(name) && exists(aside)) renameSync(aside, this.#place(name))
+    return this.holds(name) ? (await stat(this.#file(name))).size : undefined
+  }
+
   async forgetAside(beforeMs: number): Promise<void> {
     if (!exists(this.#strays)) return
     for (const name of await readdir(this.#strays)) {

@@ -30,7 +30,14 @@ export class WithPayload<R> {
   }
 }
 
-export type LaterVerb = 'status' | 'putPiece' | 'getPiece' | 'commitSynced' | 'sync' | 'strays'
+export type LaterVerb =
+  | 'status'
+  | 'putPiece'
+  | 'getPiece'
+  | 'commitSynced'
+  | 'sync'
+  | 'strays'
+  | 'reclaim'
 /** `hello` and `authenticate` belong to the handshake. */
 export type NowVerb = Exclude<Verb, LaterVerb | 'hello' | 'authenticate'>
 
@@ -102,6 +109,7 @@ export const handlers = {
       account.commitSynced(request, payload, entry),
     sync: ({ account }, request) => account.sync(request),
     strays: ({ account }, request) => account.findStrays(request),
+    reclaim: ({ account }, request) => account.reclaim(request),
   },
 } satisfies Handlers
 

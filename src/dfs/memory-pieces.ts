@@ -75,6 +75,17 @@ export class MemoryPieces implements PieceStore {
     this.#aside.push({ ...held, storedMs: this.#now() })
   }
 
+  async bringBack(name: PieceName): Promise<number | undefined> {
+    const isIt = ({ segment, piece }: Held): boolean =>
+      segment === name.segment && piece === name.piece
+    const aside = this.#aside.find(isIt)
+    if (!this.holds(name) && aside !== undefined) {
+      this.put(name, aside.bytes)
+      this.#aside = this.#aside.filter((one) => !isIt(one))
+    }
+    return this.#held.get(`${name.segment}.${name.piece}`)?.bytes.length
+  }
+
   async forgetAside(beforeMs: number): Promise<void> {
     this.#aside = this.#aside.filter(({ storedMs }) => storedMs >= beforeMs)
   }

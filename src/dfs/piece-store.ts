@@ -52,6 +52,11 @@ export interface PieceStore {
   remove(name: PieceName): void
   /** Takes a piece out of what is held, and keeps its bytes where people find them. */
   moveAside(name: PieceName): void
+  /**
+   * What is held of a piece or was moved aside, which is held again then: its length in bytes, or undefined
+   * when there is neither.
+   */
+  bringBack(name: PieceName): Promise<number | undefined>
   /** Removes what was moved aside before `beforeMs`, in milliseconds since 1970. */
   forgetAside(beforeMs: number): Promise<void>
   /** Resolves when these pieces survive a power cut. Those that are not there are passed over. */

@@ -500,8 +500,18 @@ export const messages = {
     struct({ before: versionCodec, limit: u32 }),
     struct({ stamp, inos: list(u64, limits.surveyEntriesMax) }),
   ),
-  /** Counts files of pieces that no piece is known by, and removes them if asked to. */
+  /** Counts files of pieces that no piece is known by, and moves them aside if asked to. */
   strays: message(42, struct({ remove: boolean }), struct({ stamp, found: u64 })),
+  /**
+   * Takes files that no piece is known by for pieces of a segment of which no other copy is left, and says
+   * which; only their length has been checked. With `giveBack`, bits of pieces, these were not what they
+   * seemed: they are moved aside again.
+   */
+  reclaim: message(
+    44,
+    struct({ segment: segmentCodec, giveBack: u8 }),
+    struct({ stamp, pieces: u8 }),
+  ),
 } as const
 
 export type Messages = typeof messages

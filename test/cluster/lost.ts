@@ -1,5 +1,5 @@
 /** Data that is lost for good: remembered, shown, said once, and not looked for again and again. */
-import { mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Database from 'better-sqlite3'
@@ -239,3 +239,41 @@ t.test('status does not take what is being stored for missing', async (t) => {
   isOver = true
   await writing
 })
+
+for (const isWhole of [true, false]) {
+  const what = isWhole ? 'is taken back' : 'that has rotted is not'
+  t.test(`the only copy of a piece, unknown since its index was lost, ${what}`, async (t) => {
+    const servers = await startServers(t)
+    const client = await openClient(t, servers)
+    const bytes = systemRandom.bytes(800_001)
+    const segment = segmentOf(await putFile(client, 'large', bytes))
+    t.match(await client.keeper.heal(healNow), { left: 0 })
+    const piece = 2
+    const [one = 0, other = 0] = holdersOf(piece, rotationOf(segment.md5))
+    const mine = servers.pieceFile(one, segment.id, piece)
+    await servers.kill(one)
+    const own = join(servers.folders[one] ?? '', 'alice')
+    for (const name of ['index.db', 'index.db-wal', 'votes'])
+      rmSync(join(own, name), { force: true })
+    if (!isWhole) flip(mine)
+    unlinkSync(servers.pieceFile(other, segment.id, piece))
+    await servers.start(one)
+    await until(() => client.cluster.up.length === 4)
+
+    // The first repair fills the server, and meets the copy that is gone.
+    for (let round = 0; round < 3; round += 1) await client.keeper.heal(healNow)
+    const again = await openClient(t, servers)
+    if (isWhole) {
+      t.match(await again.keeper.heal(healNow), { left: 0, lost: [] })
+      t.same(await readFile(again, 'large'), bytes)
+    } else {
+      t.match(await listed(again), { large: true }, 'what has not its digest is no copy')
+      await t.rejects(readFile(again, 'large'), { code: 'dataLost' })
+      t.match(
+        readdirSync(own, { recursive: true }).filter((name) => `${name}`.startsWith('strays/')),
+        [/strays/],
+        'the file is kept',
+      )
+    }
+  })
+}

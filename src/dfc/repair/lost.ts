@@ -3,13 +3,15 @@
  * copy. Servers remember it, so that files are listed as what they are and no repair looks for them in
  * vain; a mark goes when its piece turns up again. A server that is away or failed proves nothing.
  */
+import { createHash } from 'node:crypto'
 import { isError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import { pieceRange, piecesIn } from '../../wire/placement.js'
+import { debugDfc } from '../../log.js'
+import { pieceRange, piecesIn, serverIndexes } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster.js'
 import type { SegmentReader } from '../segment-reader.js'
-import { askOne } from './ask-voters.js'
+import { askEach, askOne } from './ask-voters.js'
 import { type HeldSegment, heldMasks } from './held.js'
 
 const quorum = limits.serverCount - 1
@@ -49,7 +51,42 @@ export async function areLostForGood(
     }
   }
   const [now] = await heldMasks(cluster, [segment])
-  return now !== undefined && now.masks.size === limits.serverCount && now.referredBy >= quorum
+  const isSure =
+    now !== undefined && now.masks.size === limits.serverCount && now.referredBy >= quorum
+  return isSure && !(await areReclaimed({ cluster, reader }, segment))
+}
+
+/**
+ * Whether the servers had files of the missing pieces which their indexes did not know, as after the loss of
+ * an index. Nobody has their checksums: they count only if the segment has its digest with them.
+ */
+async function areReclaimed(
+  { cluster, reader }: { readonly cluster: Cluster; readonly reader: SegmentReader },
+  segment: Segment,
+): Promise<boolean> {
+  const found = await askEach(cluster, serverIndexes, 'reclaim', () => ({ segment, giveBack: 0 }))
+  if (found.every(({ pieces }) => pieces === 0)) return false
+  if (await hasItsDigest(reader, segment)) return true
+  reader.forget(segment, 0, segment.length)
+  for (const server of serverIndexes) {
+    const giveBack = found[server]?.pieces ?? 0
+    if (giveBack > 0) await askOne(cluster, server, 'reclaim', { segment, giveBack })
+  }
+  return false
+}
+
+async function hasItsDigest(reader: SegmentReader, segment: Segment): Promise<boolean> {
+  const digest = createHash('md5')
+  try {
+    for (let offset = 0; offset < segment.length; offset += limits.framePayloadBytesMax) {
+      const length = Math.min(limits.framePayloadBytesMax, segment.length - offset)
+      for (const part of await reader.read(segment, offset, length)) digest.update(part)
+    }
+  } catch (error) {
+    debugDfc('reclaimed pieces of %s: %o', segment.id, error)
+    return false
+  }
+  return digest.digest('hex') === segment.md5
 }
 
 /** Marks that servers do not have as they should be, collected to be sent together. */

@@ -20,6 +20,8 @@ export interface MountWords {
   readonly nonEmpty: boolean
   /** What is mounted there gets these words. */
   readonly remount: boolean
+  /** All flags that shall be there were said, as mount(8) does it for a mount that it knows. */
+  readonly isComplete: boolean
 }
 
 type Chosen = { -readonly [Word in keyof MountWords]: MountWords[Word] }
@@ -107,6 +109,8 @@ const ignored: ReadonlySet<string> = new Set(
   default_permissions atime noatime diratime nodiratime relatime norelatime strictatime nostrictatime
   lazytime nolazytime nodiscard comment user_id group_id max_read`.split(/\s+/),
 )
+/** Nobody says it by hand. */
+const shownByKernel = 'user_id'
 const valued: ReadonlySet<string> = new Set(
   'fsname user comment user_id group_id max_read'.split(' '),
 )
@@ -125,6 +129,7 @@ export function parseMountOptions(texts: readonly string[], isSloppy = false): M
     suid: undefined,
     nonEmpty: false,
     remount: false,
+    isComplete: false,
   }
   for (const text of texts.flatMap(splitWords)) {
     const [word = '', value] = text.split(/=(.*)/s)
@@ -135,6 +140,7 @@ export function parseMountOptions(texts: readonly string[], isSloppy = false): M
       throw complaint(`-o ${word}: not known; there is ${Object.keys(words).join(', ')}`)
     }
     if (value !== undefined && !valued.has(word)) throw complaint(`-o ${word} takes no value`)
+    if (word === shownByKernel) chosen.isComplete = true
     choose(chosen, value ?? '')
   }
   return chosen

@@ -36,16 +36,22 @@ export async function remount(mountpoint: string, words: MountWords): Promise<vo
   throw new DfsError('io', `${mountpoint} cannot be remounted: error ${errno}`)
 }
 
-/** `options` are those that the mount has; those that nothing was said of stay. Pure. */
+/**
+ * `options` are those that the mount has; those that nothing was said of stay. mount(8) puts together what is there
+ * and what is asked for, and hands on the whole: of "noexec" and "exec" is nothing left then. Pure.
+ */
 export function flagsAfter(
   options: readonly string[],
-  { readOnly, suid, dev, exec, sync, dirSync }: MountWords,
+  { readOnly, suid, dev, exec, sync, dirSync, isComplete }: MountWords,
 ): number {
+  const unsaid = isComplete ? false : undefined
+  const without = (is: boolean | undefined): boolean | undefined =>
+    is === undefined ? unsaid : !is
   const said: Readonly<Record<string, boolean | undefined>> = {
     ro: readOnly,
-    nosuid: suid === undefined ? undefined : !suid,
-    nodev: dev === undefined ? undefined : !dev,
-    noexec: exec === undefined ? undefined : !exec,
+    nosuid: without(suid),
+    nodev: without(dev),
+    noexec: without(exec),
     sync,
     dirsync: dirSync || undefined,
   }

@@ -13,6 +13,7 @@ const nothing = {
   suid: undefined,
   nonEmpty: false,
   remount: false,
+  isComplete: false,
 }
 
 t.test('reads the words behind -o, in one list or several', async (t) => {
@@ -41,7 +42,8 @@ t.test('words for mount(8) and systemd ask for nothing', async (t) => {
     'defaults,auto,noauto,nofail,_netdev,nouser,relatime,strictatime,lazytime,nodiratime'
   t.same(parseMountOptions([words]), nothing)
   t.same(parseMountOptions(['x-systemd.automount,X-any.thing=1,comment=a b,nodiscard']), nothing)
-  t.same(parseMountOptions(['x-label="a,ro,b",user_id=0,group_id=0,max_read=1']), nothing)
+  t.same(parseMountOptions(['x-label="a,ro,b",group_id=0,max_read=1']), nothing)
+  t.same(parseMountOptions(['rw,user_id=0']), { ...nothing, readOnly: false, isComplete: true })
 })
 
 t.test('who may mount it implies what fstab(5) says, unless a later word undoes it', async (t) => {

@@ -373,13 +373,6 @@ export const mutants: readonly Mutant[] = [
     'leases',
   ),
   mutant(
-    'a vote on a disk that failed counts as one that was not given',
-    transaction,
-    "isError(error, 'down', 'disk', 'io', 'damaged')",
-    "isError(error, 'down')",
-    'disks',
-  ),
-  mutant(
     'an account goes on after its disk has failed, without being opened anew',
     'dfs/call.js',
     "isError(error, 'damaged', 'disk')",

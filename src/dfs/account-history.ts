@@ -6,6 +6,7 @@
 import { type Dirent, readdirSync, renameSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DfsError } from '../errors.js'
 import { exists, makeFolder, syncFolder, writeDurably } from './durable.js'
 import { AccountIndex } from './index.js'
 import { storageError } from './storage-error.js'
@@ -109,10 +110,15 @@ export class AccountFolder implements AccountHistory {
     } catch (thrown) {
       throw storageError(thrown)
     }
+    if (!exists(join(at, 'index.db'))) throw new DfsError('damaged', 'there is no index')
     const index = AccountIndex.open(join(at, 'index.db'))
     try {
-      index.assertWhole()
-      await index.registers.assertListed()
+      await index.assertSound()
+      const state = index.state.get('state')
+      // What was begun in the place of a lost index has nothing that would be missed.
+      if (at !== this.folder && state !== 'voting' && state !== 'unsure') {
+        throw new DfsError('damaged', 'there is no account in it')
+      }
     } catch (thrown) {
       throw storageError(thrown)
     } finally {

@@ -19,6 +19,18 @@ import { Totals } from './tables/totals.js'
 /** Does not jump when the clock of the machine is set: what is an hour old is not a day old then. */
 const steadyNow = (): number => performance.timeOrigin + performance.now()
 
+const stateNames = [
+  'state',
+  'session',
+  'epoch',
+  'incarnation',
+  'fence',
+  'floor',
+  'open',
+  'file',
+  'lease',
+]
+
 export class AccountIndex {
   readonly state: StateTable
   readonly totals: Totals
@@ -154,6 +166,17 @@ export class AccountIndex {
   /** Reads all of it, which takes its time. Throws `damaged` when its structure is broken. */
   assertWhole(): void {
     this.#db.assertWhole()
+  }
+
+  /**
+   * Looks at all that an account must be able to read to be opened, and whether registers are found by their
+   * versions. Throws `damaged` when something of it is broken or has rotted.
+   */
+  async assertSound(): Promise<void> {
+    this.assertWhole()
+    for (const name of stateNames) this.state.get(name)
+    this.records.undecided()
+    await this.registers.assertListed()
   }
 
   /** Drops tombstones and records up to a version that all four servers agree on. */

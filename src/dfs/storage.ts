@@ -115,8 +115,7 @@ export function memoryStorage(random: Random, clock: Clock): Storage {
     },
     async examine(user) {
       const index = accounts.get(user)?.index
-      index?.assertWhole()
-      await index?.registers.assertListed()
+      await index?.assertSound()
     },
     setAside: (user) => void accounts.delete(user),
     findAside: async () => undefined,

@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { sleep, systemClock } from '../../src/clock.js'
 import { AccountFolder } from '../../src/dfs/account-history.js'
@@ -86,4 +87,24 @@ t.test('what the disk may have dropped is to be confirmed, also after a restart'
     t.match(await statusOf(port), { state: 'unsure' })
     await server.stop(0)
   }
+})
+
+t.test('an index whose state has rotted is damaged, though its structure is whole', async (t) => {
+  const { own } = await foundedOnce(t)
+  const db = new Database(join(own, 'index.db'))
+  db.exec("UPDATE state SET value = 9 WHERE name = 'epoch'")
+  db.close()
+  await t.rejects(new AccountFolder(own).examine(), { code: 'damaged' })
+})
+
+t.test('what was begun in the place of a lost index is not taken back for one', async (t) => {
+  const { folder, own } = await foundedOnce(t)
+  rmSync(join(own, 'index.db'))
+  const { server, port } = await startServer(t, { folder })
+  t.match(await statusOf(port), { state: 'lost' })
+  await server.stop(0)
+  const account = new AccountFolder(own)
+  account.setAside()
+  const [aside] = account.asides()
+  await t.rejects(account.examine(aside), { code: 'damaged' })
 })

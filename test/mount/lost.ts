@@ -52,7 +52,9 @@ t.test('nothing is said or tried again and again', async (t) => {
     await sleep(1000)
   }
   // A last copy that the reads above found missing may have come back meanwhile.
-  const more = mount.said.slice(lines).filter((line) => !line.includes('was replaced'))
+  const all = mount.said.slice(lines)
+  t.equal(new Set(all.map((line) => line.slice(24))).size, all.length, 'nothing is said twice')
+  const more = all.filter((line) => !line.includes('was replaced'))
   t.ok(more.length <= 1, more.join(''))
   t.equal(said('lost data for good').length, 1)
   t.comment(`${workedMsOf(mount.process) - before} ms of processor time in five seconds`)

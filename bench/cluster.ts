@@ -15,18 +15,16 @@ const serverNames = ['DFS1', 'DFS2', 'DFS3', 'DFS4']
 const startDeadlineMs = 20_000
 const stopDeadlineMs = 40_000
 
-/** This file runs as dist/bench/cluster.js, beside dist/src. */
-const programs = join(import.meta.dirname, '..', 'src')
-const serverProgram = join(programs, 'dfs', 'main.js')
-const mountProgram = join(programs, 'fuse', 'main.js')
-export const clientProgram = join(programs, 'dfc', 'main.js')
-const shims = join(import.meta.dirname, '..', '..', 'bin')
+/** The checkout that this file belongs to: it runs as dist/bench/cluster.js. */
+export const thisCheckout = join(import.meta.dirname, '..', '..')
 
 export interface ClusterOptions {
   /** An empty folder for everything. */
   readonly home: string
   /** Where to put CPU profiles of the servers and the mount. */
   readonly profiles: string | undefined
+  /** A checkout of this project that is built: whose programs are run. */
+  readonly checkout: string
 }
 
 export class Cluster {
@@ -72,7 +70,7 @@ export class Cluster {
     const folder = join(this.#options.home, serverNames[index] ?? '')
     mkdirSync(folder, { recursive: true })
     const args = [folder, String(this.#ports[index]), '--config', this.#serverConfig]
-    const server = this.#fork(serverProgram, 'dfs-server', args)
+    const server = this.#fork(join(this.#programs, 'dfs', 'main.js'), 'dfs-server', args)
     this.#servers[index] = server
     const said = (await saidFirst(server)) as { readonly listening: number }
     this.#ports[index] = said.listening
@@ -98,7 +96,7 @@ export class Cluster {
 
   async mount(): Promise<void> {
     const args = ['--config', this.clientConfig, '--foreground', this.mountpoint]
-    this.#mount = this.#fork(mountProgram, 'dfs-mount', args)
+    this.#mount = this.#fork(join(this.#programs, 'fuse', 'main.js'), 'dfs-mount', args)
     await saidFirst(this.#mount)
   }
 
@@ -126,6 +124,11 @@ export class Cluster {
     await this.mount()
   }
 
+  /** The command-line client of the same checkout. */
+  get clientProgram(): string {
+    return join(this.#programs, 'dfc', 'main.js')
+  }
+
   /** Of the servers that run. */
   get serverProcesses(): readonly number[] {
     return this.#servers.flatMap((server) => (server?.pid === undefined ? [] : [server.pid]))
@@ -138,6 +141,10 @@ export class Cluster {
   }
 
   // ----------------------------------------------------------------------------------------------
+
+  get #programs(): string {
+    return join(this.#options.checkout, 'dist', 'src')
+  }
 
   async #remove(): Promise<void> {
     await this.unmount()
@@ -153,7 +160,7 @@ export class Cluster {
    * the program has when a user starts it.
    */
   #fork(program: string, shim: string, args: readonly string[]): ChildProcess {
-    const { profiles, home } = this.#options
+    const { profiles, home, checkout } = this.#options
     const profiling = profiles === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profiles}`]
     const child = fork(program, args, {
       cwd: '/',
@@ -163,7 +170,7 @@ export class Cluster {
         XDG_STATE_HOME: join(home, 'state'),
         XDG_DATA_HOME: join(home, 'data'),
       },
-      execArgv: [...optionsIn(shim), ...profiling],
+      execArgv: [...optionsIn(join(checkout, 'bin', shim)), ...profiling],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
     // The last lines, for when it does not start.
@@ -186,9 +193,9 @@ export class Cluster {
   }
 }
 
-/** The options of Node in the line with which a shim in bin/ becomes the program. */
+/** The options of Node in the line with which the file `shim` in bin/ becomes the program. */
 function optionsIn(shim: string): string[] {
-  const line = /^exec .*\/node" (.*)"\$root\/dist\//m.exec(readFileSync(join(shims, shim), 'utf8'))
+  const line = /^exec .*\/node" (.*)"\$root\/dist\//m.exec(readFileSync(shim, 'utf8'))
   return line?.[1]?.split(' ').filter((word) => word !== '') ?? []
 }
 

@@ -26,7 +26,7 @@ import { limits } from '../src/limits.js'
 import { tcpNetwork } from '../src/network.js'
 import { PageMemory } from '../src/page-memory.js'
 import { cleanUp, undoLater } from './clean-up.js'
-import { Cluster } from './cluster.js'
+import { Cluster, thisCheckout } from './cluster.js'
 import { dropKernelCaches } from './place.js'
 import { run } from './programs.js'
 
@@ -70,7 +70,11 @@ async function measure(): Promise<void> {
   undoLater(async () => {
     await run('rm', ['-rf', '--one-file-system', home])
   })
-  const cluster = await Cluster.startServers({ home, profiles: options.profile })
+  const cluster = await Cluster.startServers({
+    home,
+    profiles: options.profile,
+    checkout: thisCheckout,
+  })
   const config = await loadClientConfig(cluster.clientConfig)
   const bytes = Number(options.mib) * MiB
   const readBytes = Number(options.readKib) * 1024

@@ -1,11 +1,11 @@
 /** The command-line client, for what only it does. */
-import { type Cluster, clientProgram } from './cluster.js'
+import type { Cluster } from './cluster.js'
 import { type Ended, run } from './programs.js'
 
 const deadlineMs = 120_000
 
 export function dfc(cluster: Cluster, ...args: readonly string[]): Promise<Ended> {
-  const all = [clientProgram, '--config', cluster.clientConfig, ...args]
+  const all = [cluster.clientProgram, '--config', cluster.clientConfig, ...args]
   return run(process.execPath, all, { deadlineMs, keepOutput: true })
 }
 

@@ -1,12 +1,14 @@
 /**
- * `npm run bench [-- --against DIR] [--only NAME,...] [--quick] [--growth] [--huge] [--json FILE]`
+ * `npm run bench [-- --against DIR | --build DIR] [--only NAME,...] [--quick] [--growth] [--huge] [--json FILE]`
  *
  * Does ordinary work in a mounted directory and tells how long it took. It starts four servers and a
  * mount of its own, on free ports and in a temporary folder, and removes all of it at the end, after a
  * failure and on Ctrl-C. With `--against DIR` the same work is done in that folder too, a local one or
  * the mount of another file system, in turn with ours at every step: machines are noisy, so what
  * counts is the ratio within one run, not the figures. Values are medians; ±n% is half of the way
- * from the least to the greatest. A ratio below 1 means that ours is better, whatever the unit.
+ * from the least to the greatest. A ratio below 1 means that ours is better, whatever the unit. With
+ * `--build DIR` the other side is a mount and four servers of another checkout of this project, which
+ * says what a change did.
  *
  * The work is done by child processes: ordinary programs (cp, cat, ls, find, git, rsync, tar), or
  * worker.ts where a thing is done many times and the start of a program would be most of it. "Cold"
@@ -24,6 +26,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { cleanUp, undoLater } from './clean-up.js'
+import { thisCheckout } from './cluster.js'
 import { folderBeside } from './disk.js'
 import { openForeignFolder } from './foreign-folder.js'
 import { measure, type Row } from './measure.js'
@@ -50,13 +53,29 @@ try {
 await cleanUp()
 process.exit(status)
 
-async function benchmark({ against, folder, profile, json, ...chosen }: Options): Promise<Row[]> {
+async function benchmark({
+  against,
+  build,
+  folder,
+  profile,
+  json,
+  ...chosen
+}: Options): Promise<Row[]> {
   const home = await temporaryFolder(folder ?? (await folderBeside(against)))
   const scale = chosen.quick ? quick : usual
   if (profile !== undefined) mkdirSync(profile, { recursive: true })
   const sources = await makeSources(home, scale)
-  const ours = await openOurMount({ home, profiles: profile })
-  const theirs = against === undefined ? [] : [await openForeignFolder(against)]
+  const ours = await openOurMount({
+    home: join(home, 'ours'),
+    profiles: profile,
+    checkout: thisCheckout,
+  })
+  const theirs: Place[] = []
+  if (against !== undefined) theirs.push(await openForeignFolder(against))
+  else if (build !== undefined) {
+    const options = { home: join(home, 'theirs'), profiles: undefined, checkout: build }
+    theirs.push(await openOurMount(options))
+  }
   const places: readonly Place[] = [ours, ...theirs]
 
   print(
@@ -65,7 +84,7 @@ async function benchmark({ against, folder, profile, json, ...chosen }: Options)
   print(`${Math.round(totalmem() / 2 ** 30)} GiB of memory; our servers' data is in ${home}`)
   print(`cold, ours: ${ours.coldness}`)
   for (const { folder, coldness } of theirs) print(`cold, theirs (${folder}): ${coldness}`)
-  print(`\n${header(against !== undefined)}`)
+  print(`\n${header(theirs.length > 0)}`)
 
   const rows: Row[] = []
   for (const name of chosenWorks(chosen)) {

@@ -6,6 +6,7 @@ import { works } from './works/table.js'
 
 export interface Options {
   readonly against?: string
+  readonly build?: string
   readonly only?: readonly string[]
   readonly quick?: true
   readonly growth?: true
@@ -19,6 +20,7 @@ export function parseOptions(args: readonly string[]): Options {
   return new Command('npm run bench --')
     .description('Measures our mount with ordinary work, beside another folder if one is given.')
     .option('--against <dir>', 'do the same work in this folder, in turn', asPath)
+    .option('--build <dir>', 'do it with another checkout of this project, in turn', asPath)
     .option('--only <names>', `some works: ${Object.keys(works).join(', ')}`, asNames)
     .option('--quick', 'less of everything, in less than a minute')
     .option('--growth', 'also how it grows with the number of files: some minutes more')

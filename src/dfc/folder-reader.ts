@@ -7,11 +7,13 @@ import { isReadableFrom } from '../wire/placement.js'
 import { FolderLookups } from './folder-lookups.js'
 import type { Lease } from './lease.js'
 import type { ListedName, Node } from './node.js'
-import type { NodeCache } from './node-cache.js'
+import type { CacheMoment, NodeCache } from './node-cache.js'
 import type { QuorumEntry, Registers } from './registers.js'
 import type { WriteBehind } from './write-behind.js'
 
 export interface FolderPage {
+  /** Before the servers were asked. */
+  readonly asked: CacheMoment
   /** The folder itself; undefined when it is gone. */
   readonly self: Node | undefined
   readonly entries: readonly ListedName[]
@@ -52,17 +54,16 @@ export class FolderReader {
    */
   async page(folder: number, after: string, whole: boolean): Promise<FolderPage> {
     await this.#behind.settleForReading()
-    const [askedMs, page] = await this.#cache.asked(() =>
-      this.#registers.list(folder, after, !whole),
-    )
-    return this.#cache.asOf(askedMs, () => {
+    const asked = this.#cache.moment()
+    const page = await this.#registers.list(folder, after, !whole)
+    return this.#cache.asOf(asked.atMs, () => {
       const { end, more, undecided } = page
       const self = this.#cache.noteNode(folder, page.folder)
       const entries = page.entries.map((listed) => this.#note(folder, listed, whole))
       const changing = entries.filter((_, index) => page.entries[index]?.inode?.value === null)
       if (undecided.size > 0) this.#lease.forgetAll()
       else this.#cache.setListed(folder, after, end, more)
-      return { self, entries, changing, end, more, undecided }
+      return { asked, self, entries, changing, end, more, undecided }
     })
   }
 

@@ -14,13 +14,15 @@ import { FolderReader } from './folder-reader.js'
 import type { Lease } from './lease.js'
 import { type Newborn, NotStored } from './newborn.js'
 import type { ListedName, Node } from './node.js'
-import { type EntryView, type NodeCache, viewOf } from './node-cache.js'
+import { type CacheMoment, type EntryView, type NodeCache, viewOf } from './node-cache.js'
 import type { Registers } from './registers.js'
 import type { WriteBehind } from './write-behind.js'
 
 /** A page of a folder. */
 export interface Listing {
   readonly entries: readonly ListedName[]
+  /** Before the servers were asked; see `isUnchangedSince`. */
+  readonly asked: CacheMoment
   readonly more: boolean
   /** Names that nobody can be sure of while two servers are away. */
   readonly undecided: ReadonlySet<string>
@@ -209,10 +211,10 @@ export class Names {
     while (page.entries.length === 0 && page.more) {
       page = await this.#folders.page(folder, page.end, whole)
     }
-    const { self, entries, changing, more, undecided } = page
+    const { asked, self, entries, changing, more, undecided } = page
     if (self === undefined) throw new DfsError('notFound')
     if (typeOf(self.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
-    if (changing.length === 0) return { entries, more, undecided }
+    if (changing.length === 0) return { entries, asked, more, undecided }
     const again = await Promise.all(changing.map((listed) => this.#listedAgain(folder, listed)))
     const isGone = new Set(changing.filter((_, index) => again[index] === undefined))
     const left = entries
@@ -220,7 +222,7 @@ export class Names {
       .map((listed) => again[changing.indexOf(listed)] ?? listed)
     return left.length === 0 && more
       ? this.list(folder, page.end)
-      : { entries: left, more, undecided }
+      : { entries: left, asked, more, undecided }
   }
 
   /** A name whose inode went while the folder was read: as it is now, undefined when it is gone. */
@@ -233,6 +235,11 @@ export class Names {
       if (error instanceof DfsError && error.code === 'notFound') return undefined
       throw error
     }
+  }
+
+  /** Whether what a listing `asked` for is still the newest that is known, and may be passed on. */
+  isUnchangedSince(asked: CacheMoment): boolean {
+    return this.#newborn.isEmpty && this.#cache.isUnchangedSince(asked)
   }
 
   /** What is certain of a name: its node, null when there is none, undefined when nothing is. */

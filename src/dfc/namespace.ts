@@ -31,7 +31,7 @@ import type { Lease } from './lease.js'
 import { assertName, type Listing, Names } from './names.js'
 import { Newborn } from './newborn.js'
 import { type Content, emptyContent, type Node } from './node.js'
-import { NodeCache } from './node-cache.js'
+import { type CacheMoment, NodeCache } from './node-cache.js'
 import type { Registers } from './registers.js'
 import { type Renamed, type RenameHow, Renames } from './rename.js'
 import type { Transactions } from './transaction.js'
@@ -160,6 +160,11 @@ export class Namespace {
   /** The inode number a name had within the time to live of the cache. */
   cachedEntry(parent: number, name: string): { readonly ino: number } | undefined {
     return this.#names.cachedEntry(parent, name)
+  }
+
+  /** Whether what a listing `asked` for is still the newest that is known, and may be passed on. */
+  isUnchangedSince(asked: CacheMoment): boolean {
+    return this.#names.isUnchangedSince(asked)
   }
 
   /** A page of a folder behind the name `after`, in the byte order of the names. */

@@ -44,6 +44,10 @@ export class Newborn {
     this.#store = store
   }
 
+  get isEmpty(): boolean {
+    return this.#files.size === 0
+  }
+
   get(ino: number): NewbornFile | undefined {
     return this.#files.get(ino)
   }

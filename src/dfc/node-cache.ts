@@ -31,6 +31,14 @@ export interface EntryView {
   readonly type: number
 }
 
+/** A moment of a cache, for `isUnchangedSince`. */
+export interface CacheMoment {
+  /** How often something known had been replaced or dropped. */
+  readonly changes: number
+  /** On the monotonic clock. */
+  readonly atMs: number
+}
+
 interface Timed<T> {
   readonly value: T
   /** When the servers were asked for it, on the monotonic clock. */
@@ -52,11 +60,26 @@ export class NodeCache {
   })
   readonly #folders = new KnownFolders()
   #askedMs: number | undefined
+  /** How often something that was known was replaced or dropped. */
+  #changes = 0
 
   /** `aloneSinceMs`: since when only this client can have changed anything; see lease.ts. */
   constructor(clock: Clock, aloneSinceMs: () => number | undefined) {
     this.#clock = clock
     this.#aloneSinceMs = aloneSinceMs
+  }
+
+  /** The present moment, to be taken before the servers are asked. */
+  moment(): CacheMoment {
+    return { changes: this.#changes, atMs: this.#clock.monotonic() }
+  }
+
+  /**
+   * Whether what the servers said since `moment` is still the newest that is known, and young enough to be
+   * passed on: one question for a whole page in the place of two for each name in it.
+   */
+  isUnchangedSince({ changes, atMs }: CacheMoment): boolean {
+    return changes === this.#changes && this.#clock.monotonic() - atMs <= limits.cacheLifeMs
   }
 
   /** The answer, and when it was asked for: what comes of it is to be put here `asOf` that time. */
@@ -162,6 +185,7 @@ export class NodeCache {
     const { version, inode, folder } = known.value
     const value = nodeOf(parent, version, inode, summaryAfter(folder, id, before, after))
     this.#nodes.set(parent, { value, atMs: known.atMs })
+    this.#changes += 1
   }
 
   /** A folder that was just made is empty. */
@@ -181,12 +205,14 @@ export class NodeCache {
       this.dropNode(parsed.ino)
       return
     }
+    this.#changes += 1
     this.#entries.delete(key)
     this.#forget(key)
     this.#nodes.delete(parsed.parent)
   }
 
   dropNode(ino: number): void {
+    this.#changes += 1
     this.#nodes.delete(ino)
     this.#folders.drop(ino)
   }
@@ -194,16 +220,19 @@ export class NodeCache {
   /** Keeps what is newer: an answer that was under way must not replace what was written since. */
   #setNode(node: Node): void {
     const known = this.#nodes.get(node.ino)
-    if (known !== undefined && isOlder(node, known.value)) return
+    const isOld = known !== undefined && isOlder(node, known.value)
     const isSame = known !== undefined && known.value.version === node.version
+    if (known !== undefined && (isOld || isOlder(known.value, node))) this.#changes += 1
+    if (isOld) return
     this.#nodes.set(node.ino, { value: node, atMs: this.#atMs(isSame ? known : undefined) })
   }
 
   #setEntry(parent: number, name: string, entry: EntryView): void {
     const key = entryKey(parent, name)
     const known = this.#entries.get(key)
-    if (known !== undefined && known.value.version > entry.version) return
     const isSame = known?.value.version === entry.version
+    if (known !== undefined && !isSame) this.#changes += 1
+    if (known !== undefined && known.value.version > entry.version) return
     this.#entries.set(key, { value: entry, atMs: this.#atMs(isSame ? known : undefined) })
   }
 

@@ -5,8 +5,9 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock, Time } from '../clock.js'
 import type { NewAttributes } from '../dfc/creation.js'
+import type { Listing } from '../dfc/names.js'
 import type { Namespace } from '../dfc/namespace.js'
-import { type Node, newerOf } from '../dfc/node.js'
+import { type ListedName, type Node, newerOf } from '../dfc/node.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { fileType, type Inode, typeOf } from '../wire/records.js'
@@ -116,13 +117,22 @@ export class Metadata {
   }
 
   /**
-   * The same of a name that a listing has, which was read a while ago: undefined where the name may mean
-   * another file by now, or what is known of it is too old to be told.
+   * Tells the attributes of names in `folder` that a listing has, which `asked` the servers for them a while
+   * ago: undefined where a name may mean another file by now, or what is known of it is too old to be told.
+   * To be used for one answer, without waiting for anything in between.
    */
-  toldOfListed(folder: number, name: string, ino: number): Attributes | undefined {
-    if (this.#namespace.cachedEntry(folder, name)?.ino !== ino) return undefined
-    const node = this.#namespace.cached(ino)
-    return node && this.#toldOf(node)
+  listingOf(
+    folder: number,
+    asked: Listing['asked'],
+  ): (listed: ListedName) => Attributes | undefined {
+    const isUnchanged = this.#namespace.isUnchangedSince(asked)
+    return ({ name, ino, node: listed }) => {
+      if (listed === undefined) return undefined
+      if (isUnchanged) return this.#toldOf(listed)
+      if (this.#namespace.cachedEntry(folder, name)?.ino !== ino) return undefined
+      const node = this.#namespace.cached(ino)
+      return node && this.#toldOf(node)
+    }
   }
 
   /** What is told of it now. Throws `stale` when it is gone. */

@@ -2,17 +2,19 @@
  * One open(2) of a folder: lists it page by page, from any position on (`positions.ts`), so that the kernel can
  * go on where its buffer was full, and a program can go back. The latest pages are remembered.
  */
+import type { Listing } from '../dfc/names.js'
 import type { Namespace } from '../dfc/namespace.js'
 import type { ListedName } from '../dfc/node.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { beginning, type Positions, positionBehind } from './positions.js'
 
-interface Page {
+/** Names of a folder, one behind the other, from one answer of the servers. */
+export type ReadNames = Pick<Listing, 'entries' | 'asked'>
+
+interface Page extends Pick<Listing, 'entries' | 'asked' | 'more'> {
   /** It has the names behind this one. */
   readonly after: string
-  readonly names: readonly ListedName[]
-  readonly more: boolean
   /** By the position behind a name its index; made when it is needed. */
   indexes?: ReadonlyMap<number, number>
 }
@@ -46,32 +48,34 @@ export class OpenFolder {
    * since: that is one question, and without it there would be one for each name that is looked at. Throws
    * `invalid` for a position that no name has, and that was not told lately.
    */
-  async read(from: number): Promise<readonly ListedName[]> {
+  async read(from: number): Promise<ReadNames> {
     if (from <= beginning) {
       this.#pages = []
-      return (await this.#load('')).names
+      return this.#load('')
     }
     for (const page of this.#pages.toReversed()) {
       const index = indexesOf(page).get(from)
-      const name = index === undefined ? undefined : page.names[index]?.name
+      const name = index === undefined ? undefined : page.entries[index]?.name
       if (index === undefined || name === undefined) continue
-      const next = page.names[index + 1]
-      if (next === undefined) return page.more ? this.#behind(name) : []
+      const next = page.entries[index + 1]
+      if (next === undefined) {
+        return page.more ? this.#behind(name) : { entries: [], asked: page.asked }
+      }
       if (this.#isKnown(next)) {
         this.#use(page)
-        return page.names.slice(index + 1)
+        return { entries: page.entries.slice(index + 1), asked: page.asked }
       }
       this.#drop(page)
-      return (await this.#load(name)).names
+      return this.#load(name)
     }
     return this.#behind(await this.#nameBefore(from))
   }
 
-  async #behind(name: string): Promise<readonly ListedName[]> {
+  async #behind(name: string): Promise<ReadNames> {
     const page = this.#pages.find(({ after }) => after === name)
-    if (page === undefined || !this.#isKnown(page.names[0])) return (await this.#load(name)).names
+    if (page === undefined || !this.#isKnown(page.entries[0])) return this.#load(name)
     this.#use(page)
-    return page.names
+    return page
   }
 
   /** What was told too long ago is looked for in the whole folder. */
@@ -97,8 +101,8 @@ export class OpenFolder {
   }
 
   async #load(after: string): Promise<Page> {
-    const { entries, more } = await this.#namespace.list(this.ino, after)
-    const page = { after, names: entries, more }
+    const { entries, asked, more } = await this.#namespace.list(this.ino, after)
+    const page = { after, entries, asked, more }
     this.#pages = this.#pages.filter((old) => old.after !== after)
     this.#use(page)
     this.#onPage(entries)
@@ -118,6 +122,6 @@ export class OpenFolder {
 
 /** Of two names with one position the later: a listing may then miss names, and never goes round. */
 function indexesOf(page: Page): ReadonlyMap<number, number> {
-  page.indexes ??= new Map(page.names.map(({ name }, index) => [positionBehind(name), index]))
+  page.indexes ??= new Map(page.entries.map(({ name }, index) => [positionBehind(name), index]))
   return page.indexes
 }

@@ -172,17 +172,18 @@ export function operationsOf(filesystem: Filesystem): Operations {
     const dots = ['.', '..'].slice(from)
     const page = await folder.read(from)
     return () => {
+      const told = withAttributes ? metadata.listingOf(ino, page.asked) : undefined
       const listing = new answers.Listing(bytesMax, withAttributes)
       for (const [index, name] of dots.entries()) {
         listing.add({ name, ino, type: answers.folderType, next: from + index + 1 })
       }
-      for (const { name, incomplete, node, ...listed } of page) {
-        const shown = filesystem.shownName(name, incomplete)
-        const isTold = withAttributes && node !== undefined
-        const attributes = isTold ? metadata.toldOfListed(ino, name, listed.ino) : undefined
+      for (const listed of page.entries) {
+        const { name, type, ino: number } = listed
+        const shown = filesystem.shownName(name, listed.incomplete)
+        const attributes = told?.(listed)
         const next = positions.behind(name)
-        if (!listing.add({ ...listed, name: shown, next, attributes })) break
-        if (attributes !== undefined) names.tell(listed.ino, ino, shown)
+        if (!listing.add({ name: shown, ino: number, type, next, attributes })) break
+        if (attributes !== undefined) names.tell(number, ino, shown)
       }
       return listing.answer
     }

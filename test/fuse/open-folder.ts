@@ -84,7 +84,7 @@ async function listAll(
   const all: { readonly name: string; readonly at: number }[] = []
   for (let at = beginning; ; at = all.at(-1)?.at ?? at) {
     // As many as fit into an answer.
-    const names = (await folder.read(at)).slice(0, 100)
+    const names = (await folder.read(at)).entries.slice(0, 100)
     if (names.length === 0) return all
     for (const { name } of names) all.push({ name, at: filesystem.positions.behind(name) })
   }
@@ -103,12 +103,12 @@ t.test('a seek to any position costs a page at most', async (t) => {
   const random = new Seeded(7)
   for (let count = 0; count < 4000; count += 1) {
     const index = random.below(names.length)
-    const next = await folder.read(all[index]?.at ?? 0)
+    const next = (await folder.read(all[index]?.at ?? 0)).entries
     if (next[0]?.name !== names[index + 1]) t.equal(next[0]?.name, names[index + 1])
   }
   t.equal(counts.pages, pages, 'what was read a moment ago is remembered')
   const other = counted(ino)
-  t.equal((await other.folder.read(all[4000]?.at ?? 0))[0]?.name, names[4001])
+  t.equal((await other.folder.read(all[4000]?.at ?? 0)).entries[0]?.name, names[4001])
   t.equal(other.counts.pages, 1, 'by another open folder, which has read nothing')
 })
 
@@ -128,14 +128,14 @@ t.test('what is too old to be told is read anew from where the listing is', asyn
   const at = all[100]?.at ?? 0
   const next = [`${numbered(100)}+`, numbered(101)]
   t.same(
-    (await folder.read(at)).slice(0, 2).map(({ name }) => name),
+    (await folder.read(at)).entries.slice(0, 2).map(({ name }) => name),
     next,
   )
   t.same(
-    (await folder.read(at)).slice(0, 2).map(({ name }) => name),
+    (await folder.read(at)).entries.slice(0, 2).map(({ name }) => name),
     next,
   )
-  t.equal((await folder.read(all[200]?.at ?? 0))[0]?.name, numbered(201))
+  t.equal((await folder.read(all[200]?.at ?? 0)).entries[0]?.name, numbered(201))
   t.equal(counts.pages, pages + 1)
 })
 
@@ -153,9 +153,9 @@ t.test('positions stay where they were while names come and go', async (t) => {
   const stays = new Set(now.filter((name) => names.includes(name)))
   for (const { name, at } of before) {
     const wanted = now.filter((one) => one > name)
-    const anew = (await counted(ino).folder.read(at)).map((listed) => listed.name)
+    const anew = (await counted(ino).folder.read(at)).entries.map((listed) => listed.name)
     if (anew.join() !== wanted.join()) t.same(anew, wanted, `behind ${name}, opened anew`)
-    const further = (await folder.read(at)).map((listed) => listed.name)
+    const further = (await folder.read(at)).entries.map((listed) => listed.name)
     const kept = further.filter((one) => stays.has(one))
     const due = wanted.filter((one) => stays.has(one))
     if (kept.join() !== due.join()) t.same(kept, due, `behind ${name}, further on`)
@@ -166,7 +166,7 @@ t.test('positions stay where they were while names come and go', async (t) => {
     'from the beginning on it is as it is now',
   )
   t.same(
-    (await folder.read(before[4]?.at ?? 0)).map(({ name }) => name),
+    (await folder.read(before[4]?.at ?? 0)).entries.map(({ name }) => name),
     now.filter((name) => name > (before[4]?.name ?? '')),
     'a position from before that is still one',
   )
@@ -176,8 +176,8 @@ t.test('a position that another mount has told is found', async (t) => {
   const names = Array.from({ length: 2500 }, (_, index) => numbered(index))
   const ino = await folderOf('told elsewhere', names)
   const { folder } = counted(ino, new Positions(), elsewhere)
-  t.equal((await folder.read(positionBehind('n002400')))[0]?.name, 'n002401')
-  t.same(await folder.read(positionBehind('n002499')), [])
+  t.equal((await folder.read(positionBehind('n002400'))).entries[0]?.name, 'n002401')
+  t.same((await folder.read(positionBehind('n002499'))).entries, [])
   await t.rejects(folder.read(positionBehind('never there')), { code: 'invalid' })
 })
 

@@ -66,8 +66,8 @@ function posixOn(fs: Filesystem, home: number): Posix {
     },
     readlink: async (path) => fs.readlink(await inoOf(path)),
     list: async (path) => {
-      const names = await fs.openFolder(await inoOf(path)).read(0)
-      return names.map(({ name }) => name).toSorted()
+      const { entries } = await fs.openFolder(await inoOf(path)).read(0)
+      return entries.map(({ name }) => name).toSorted()
     },
     status: async (path) => statusOf(await fs.metadata.getattr(await inoOf(path))),
     chmod: async (path, mode) => fs.metadata.setMode(await inoOf(path), mode),

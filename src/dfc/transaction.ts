@@ -46,6 +46,8 @@ interface Attempt {
   readonly yes: Set<number>
   /** Servers that may have recorded a vote that we did not hear of. */
   readonly unheard: Set<number>
+  /** Servers that answered the last time with an error, or not at all. */
+  readonly failing: Set<number>
   /** Servers that refuse it because it is too far ahead of their clocks. */
   readonly behind: Set<number>
   /** What those say after all who took much longer than the others. */
@@ -114,6 +116,7 @@ export class Transactions {
       verb: onDisk ? 'commitSynced' : 'commit',
       yes: new Set(),
       unheard: new Set(),
+      failing: new Set(),
       behind: new Set(),
       late: [],
       absent: new Set(serverIndexes.filter((index) => !this.#cluster.voters.includes(index))),
@@ -180,13 +183,15 @@ export class Transactions {
     })
   }
 
-  #failed({ why, key, failure, behind }: Attempt): Committed {
+  #failed({ why, key, failure, behind, failing, absent }: Attempt): Committed {
     if (behind.size > serverIndexes.length - quorum) {
       const names = [...behind].map((index) => this.#cluster.link(index).name).join(' and ')
       const why = `Read-only until the clocks of the servers agree: those of ${names} are behind`
       throw new DfsError('readOnly', why)
     }
-    if (failure !== undefined && !isError(failure, 'down')) throw failure
+    // While three can vote, one that cannot is not why it failed.
+    const unable = new Set([...absent, ...failing]).size > serverIndexes.length - quorum
+    if (unable && failure !== undefined && !isError(failure, 'down')) throw failure
     debugDfc('transaction failed: %s %s', why, key)
     return { committed: false, why, key }
   }
@@ -252,9 +257,11 @@ export class Transactions {
         }
         // Of a disk that failed nobody knows whether it has the vote.
         if (isError(error, 'down', 'disk', 'io', 'damaged')) attempt.unheard.add(index)
+        attempt.failing.add(index)
         attempt.failure = isError(attempt.failure, 'noSpace') ? attempt.failure : error
         continue
       }
+      attempt.failing.delete(index)
       const { reply } = answer
       if (!mayHaveForgotten.has(reply.outcome)) attempt.unheard.delete(index)
       this.#cluster.versions.see(reply.hint)

@@ -1,0 +1,194 @@
+/** What the documents say about the source is true: names, numbers, tables and files. */
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import Database from 'better-sqlite3'
+import t from 'tap'
+import { AccountIndex } from '../src/dfs/index.js'
+import { bringTablesUpToDate } from '../src/dfs/tables/schema.js'
+import { limits } from '../src/limits.js'
+import { frameKind } from '../src/wire/frame.js'
+import { messages, type Verb } from '../src/wire/messages.js'
+import { pairOf, serverIndexes } from '../src/wire/placement.js'
+import { inodeKey } from '../src/wire/records.js'
+import { versionOf } from '../src/wire/version.js'
+import { decisionRecords } from './docs/decisions.js'
+import { documents, root, treeFiles } from './docs/documents.js'
+import { rewritten } from './docs/generated.js'
+import { sampleInode } from './fixtures/inodes.js'
+import { samples } from './fixtures/samples.js'
+import { Seeded } from './fixtures/seeded.js'
+
+const textOf = (document: string): string => readFileSync(join(root, document), 'utf8')
+
+/** Documents of what was at some time: files that they name may have gone since. */
+const isOfThePast = (document: string): boolean =>
+  document === 'CHANGELOG.md' || document.startsWith('docs/notes/')
+
+t.test('the generated parts are as `npm run docs` writes them', async (t) => {
+  for (const document of documents) t.equal(textOf(document), rewritten(textOf(document)), document)
+  t.match(textOf('docs/semantics.md'), '<!-- generated: errors -->\n| number | code |')
+  t.throws(() => rewritten('<!-- generated: nothing --><!-- end -->'))
+})
+
+t.test('a table of limits whose value is wrong is put right', async (t) => {
+  const table = (value: string): string =>
+    `<!-- generated: limits -->\n| what | limit | value |\n|---|---|---|\n| a name | \`nameBytesMax\` | ${value} |\n<!-- end -->`
+  t.equal(rewritten(table('200 bytes')), table('255 bytes'))
+  t.throws(() => rewritten(table('1').replace('nameBytesMax', 'nameBitesMax')), /nameBitesMax/)
+})
+
+t.test('the protocol has one row for each verb, with its number and its fields', async (t) => {
+  const rows = new Map<string, readonly [number: string, fields: string]>()
+  for (const [, number = '', verb = '', fields = ''] of textOf('docs/protocol.md').matchAll(
+    /^\| (\d+) \| (\w+) \| (->.*) \|/gm,
+  )) {
+    t.notOk(rows.has(verb), `one row for ${verb}`)
+    rows.set(verb, [number, fields])
+  }
+  t.same([...rows.keys()].sort(), Object.keys(messages).sort())
+  for (const [verb, [number, fields]] of rows) {
+    t.equal(Number(number), messages[verb as Verb].number, verb)
+    const [request = '', reply = ''] = fieldsLike(fields, rows).split(' <br> ')
+    const sample = samples[verb as Verb]
+    t.ok(namesInOrder(request, sample.request), `${verb}: fields of the request`)
+    t.ok(namesInOrder(reply, sample.reply), `${verb}: fields of the reply`)
+  }
+})
+
+/** The fields of another verb, where they are described as those. */
+function fieldsLike(fields: string, rows: ReadonlyMap<string, readonly [string, string]>): string {
+  const other = /^-> as (\w+) <br> <- as \1\b/.exec(fields)?.[1]
+  return other === undefined ? fields : (rows.get(other)?.[1] ?? '')
+}
+
+/** Whether the names of a message's fields stand in `text` in the order in which they travel. */
+function namesInOrder(text: string, sample: (random: Seeded) => object): boolean {
+  const names = Object.keys(sample(new Seeded(1)))
+  return new RegExp(names.map((name) => `\\b${name}\\b`).join('[^]*')).test(text)
+}
+
+t.test('bounds in the protocol are those of the limits', async (t) => {
+  const protocol = textOf('docs/protocol.md')
+  const bounds: readonly (readonly [RegExp, number])[] = [
+    [/\b(?:last|after)?key (?:\| )?text\(([\d,]+)\)/gi, limits.keyBytesMax],
+    [/\bvalue \| bytes\(([\d,]+)\)/g, limits.registerValueBytesMax],
+    [/\bname text\(([\d,]+)\)/g, limits.nameBytesMax * limits.textBytesPerByte],
+    [/\btarget text\(([\d,]+)\)/g, limits.symlinkBytesMax * limits.textBytesPerByte],
+    [/\bkeys list\(key, ([\d,]+)\)/g, limits.readKeysMax],
+    [/\bregisters list\(register, (?=4)([\d,]+)\)/g, limits.surveyEntriesMax],
+    [/\bdecisions list\(decision, ([\d,]+)\)/g, limits.settlesMax],
+    [/\blist\(segmentId, ([\d,]+)\)/g, limits.segmentsPerRequestMax],
+  ]
+  for (const [pattern, bound] of bounds) {
+    const found = [...protocol.matchAll(pattern)].map(([, digits = '']) =>
+      digits.replaceAll(',', ''),
+    )
+    t.not(found.length, 0, String(pattern))
+    for (const digits of found) t.equal(Number(digits), bound, String(pattern))
+  }
+})
+
+t.test('the protocol names every kind of frame', async (t) => {
+  const protocol = textOf('docs/protocol.md')
+  const { request, ...others } = frameKind
+  t.equal(request, 0)
+  for (const kind of Object.values(others)) {
+    t.match(protocol, new RegExp(`^\\|.*0x${kind.toString(16).padStart(2, '0')}\\b.*\\|`, 'm'))
+  }
+  t.match(protocol, `number of the verb, 1 .. ${frameKind.recall - 1}`)
+})
+
+t.test('the columns of every table of the index are described in their order', async (t) => {
+  const db = new Database(':memory:')
+  t.teardown(() => db.close())
+  bringTablesUpToDate(db, ':memory:')
+  const storage = textOf('docs/storage.md')
+  const columns = db.prepare('SELECT name FROM pragma_table_info(?)').pluck()
+  for (const table of db
+    .prepare("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    .pluck()
+    .all()) {
+    const start = storage.indexOf(`\n**${table}**`)
+    t.ok(start >= 0, `${table} is described`)
+    const section = storage.slice(start, storage.indexOf('\n**', start + 1))
+    for (const column of columns.all(table) as string[]) {
+      if (column !== 'checksum')
+        t.match(section, new RegExp(`[\`(, ]${column}[\`), ]`), `${table}: ${column}`)
+    }
+  }
+  t.match(storage, `The number of the schema is ${db.pragma('user_version', { simple: true })}`)
+})
+
+t.test('every row of state that an index has is described', async (t) => {
+  const path = join(t.testdir(), 'index.db')
+  const index = AccountIndex.open(path)
+  index.openedUnclean('a boot')
+  index.isCopy('a file')
+  index.registers.set(inodeKey(1), versionOf(1, 0, '00000001'), sampleInode({}))
+  index.close()
+  const db = new Database(path)
+  t.teardown(() => db.close())
+  const names = db.prepare('SELECT name FROM state').pluck().all() as string[]
+  t.ok(names.includes('totals') && names.includes('file'))
+  const storage = textOf('docs/storage.md')
+  const rows = storage.slice(storage.indexOf('\n**state**'), storage.indexOf('\n## votes'))
+  for (const name of names) t.match(rows, new RegExp(`^\\|.*\`${name}\`.*\\|.*\\|`, 'm'), name)
+})
+
+t.test('the picture in README shows where the pieces are', async (t) => {
+  const [line = ''] = /^.*\| P1 +P2 \|.*$/m.exec(textOf('README.md')) ?? []
+  const shown = [...line.matchAll(/P(\d) +P(\d)/g)].map(([, ...pair]) => pair.map(Number))
+  t.same(
+    shown,
+    serverIndexes.map((server) => pairOf(server, 0)),
+  )
+})
+
+t.test('files, folders and commands that a document names are there', async (t) => {
+  const scripts = JSON.parse(textOf('package.json')).scripts as Record<string, string>
+  const ownScripts = new Set([...Object.keys(scripts), 'ci'])
+  for (const document of documents.filter((path) => !isOfThePast(path))) {
+    const text = textOf(document)
+    for (const path of pathsIn(text)) t.ok(isInTree(path), `${document} names ${path}`)
+    for (const [, script = ''] of text.matchAll(/\bnpm run ([a-z:]+)/g)) {
+      t.ok(ownScripts.has(script), `${document} names npm run ${script}`)
+    }
+    for (const [, target = ''] of text.matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)) {
+      t.ok(existsSync(join(root, dirname(document), target)), `${document} links to ${target}`)
+    }
+  }
+})
+
+/** Paths from the folder of the project on, and names of source files, wherever they stand in a text. */
+function pathsIn(text: string): ReadonlySet<string> {
+  const whole = text.matchAll(
+    /(?<![\w./-])((?:src|test|bench|docs|scripts|dist\/\w+)\/[\w./-]*[\w/])/g,
+  )
+  const names = text.matchAll(/`([\w-]+(?:\/[\w-]+)*\.ts)`/g)
+  return new Set([...whole, ...names].map(([, path = '']) => path))
+}
+
+/** A built file stands for its source, a decision for its number, and a name for any file of that name. */
+function isInTree(path: string): boolean {
+  const source = path.replace(/^dist\//, '').replace(/(?<=^(?:src|test|bench)\/.*)\.js$/, '.ts')
+  if (existsSync(join(root, source))) return true
+  if (/^docs\/decisions\/\d{4}$/.test(source))
+    return treeFiles.some((file) => file.startsWith(`${source}-`))
+  return treeFiles.some((file) => file.endsWith(`/${source}`))
+}
+
+t.test('every decision has a title, a status, a date, and the same sections', async (t) => {
+  const records = decisionRecords()
+  t.equal(
+    new Set(records.map(({ number }) => number)).size,
+    records.length,
+    'numbers are used once',
+  )
+  for (const { file, title, status, date, sections } of records) {
+    t.not(title, '', `${file}: a title behind its number`)
+    t.match(status, /^(accepted|superseded by \d{4})$/, `${file}: status`)
+    t.match(date, /^\d{4}-\d{2}-\d{2}$/, `${file}: date`)
+    t.same(sections.slice(0, 3), ['Context', 'Decision', 'Consequences'], file)
+    t.same(sections.slice(3), sections.length > 3 ? ['What was tried'] : [], file)
+  }
+})

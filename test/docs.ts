@@ -3,8 +3,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
+import { commands } from '../src/dfc/commands/table.js'
 import { AccountIndex } from '../src/dfs/index.js'
 import { bringTablesUpToDate } from '../src/dfs/tables/schema.js'
+import { parseMountOptions } from '../src/fuse/mount-options.js'
 import { limits } from '../src/limits.js'
 import { frameKind } from '../src/wire/frame.js'
 import { messages, type Verb } from '../src/wire/messages.js'
@@ -144,9 +146,70 @@ t.test('the picture in README shows where the pieces are', async (t) => {
   )
 })
 
+t.test('the manual has the operations of dfc with their options and operands', async (t) => {
+  const manual = textOf('docs/manual.md')
+  for (const { name, options, operands } of commands) {
+    const flags = options.map(
+      ([all]) => `[${(all.split(', ')[0] ?? '').replace(/\[\w+\]/, upper)}]`,
+    )
+    const syntax = [name, ...flags, operands].filter((word) => word !== '').join(' ')
+    t.match(manual, `\n| \`${syntax}\` | `, syntax)
+  }
+})
+
+const upper = (text: string): string => text.toUpperCase()
+
+t.test('the manual has the words of -o', async (t) => {
+  const rows = textOf('docs/manual.md').match(/^\| `-o .*$/gm) ?? []
+  const named = rows.flatMap((row) =>
+    [...(row.split(' | ')[0] ?? '').matchAll(/`(?:-o )?([\w=]+)`/g)].map(([, word = '']) => word),
+  )
+  for (const word of named) t.ok(parseMountOptions([word]), word)
+  const { message } = t.throws(() => parseMountOptions(['nothing'])) as Error
+  const known = message.split('there is ')[1]?.split(', ') ?? []
+  t.ok(known.length > 10)
+  const all = rows.join()
+  for (const word of known) t.match(all, new RegExp(`\\b${word}\\b`), `${word} is named`)
+})
+
+t.test('every message in troubleshooting is one that a program prints', async (t) => {
+  const literals = treeFiles.filter(isSource).flatMap((path) => literalsIn(textOf(path)))
+  for (const [, cell = ''] of textOf('docs/troubleshooting.md').matchAll(/^\| (`.*?) \| /gm)) {
+    for (const [, message = ''] of cell.matchAll(/`([^`-][^`]*)`/g)) {
+      t.ok(literals.some((literal) => isMessage(message, literal)) || isOfSystem(message), message)
+    }
+  }
+})
+
+const isSource = (path: string): boolean => path.startsWith('src/') && path.endsWith('.ts')
+const isOfSystem = (message: string): boolean => message === 'Transport endpoint is not connected'
+
+/** The texts in quotes, each as its parts between values that are filled in. */
+function literalsIn(source: string): readonly (readonly string[])[] {
+  return [...source.matchAll(/'((?:[^'\\\n]|\\.)*)'|`((?:[^`\\]|\\.)*)`/g)].map(
+    ([, plain, template]) => (plain ?? template ?? '').split(/\$\{[^}]*\}/),
+  )
+}
+
+/** Whether one of the two has all parts of the other, which has enough of them to be told apart. */
+function isMessage(message: string, literal: readonly string[]): boolean {
+  const parts = message.split('...').map((part) => part.trim())
+  return containsInOrder(literal.join(' '), parts) || containsInOrder(message, literal)
+}
+
+function containsInOrder(text: string, parts: readonly string[]): boolean {
+  if (parts.join('').trim().length < 10) return false
+  let at = 0
+  return parts.every((part) => {
+    const found = text.indexOf(part.trim(), at)
+    at = found + part.trim().length
+    return found >= 0
+  })
+}
+
 t.test('files, folders and commands that a document names are there', async (t) => {
   const scripts = JSON.parse(textOf('package.json')).scripts as Record<string, string>
-  const ownScripts = new Set([...Object.keys(scripts), 'ci'])
+  const ownScripts = new Set(Object.keys(scripts))
   for (const document of documents.filter((path) => !isOfThePast(path))) {
     const text = textOf(document)
     for (const path of pathsIn(text)) t.ok(isInTree(path), `${document} names ${path}`)

@@ -90,6 +90,8 @@ export const limits = {
   clockOffsetMsMax: 60_000,
   /** A client's clock that differs from the servers' by no more is as good as theirs. */
   clockAgreesMs: 1_000,
+  /** Two clocks go apart by no more, of the time that passes; what is slewed may, and is noticed then. */
+  clockDriftMax: 1e-4,
   /** A server refuses versions that are further ahead of its clock. */
   clockAheadMsMax: 5 * 60_000,
   /** A connection that says nothing is asked by TCP whether its peer is still there. */

@@ -1,7 +1,7 @@
 /** Clocks that are wrong: those of servers, which the others outvote, and those of clients. */
 import t, { type Test } from 'tap'
 import { type Clock, systemClock, systemRandom, timeOfMs } from '../../src/clock.js'
-import type { Client } from '../../src/dfc/client.js'
+import { Client } from '../../src/dfc/client.js'
 import { Server } from '../../src/dfs/server.js'
 import { folderStorage } from '../../src/dfs/storage.js'
 import { UsersFile } from '../../src/dfs/users.js'
@@ -10,6 +10,7 @@ import { tcpNetwork } from '../../src/network.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
 import { msOfVersion, versionOf } from '../../src/wire/version.js'
 import { checkAll, clean, healNow, openClient, putFile, readFile } from '../fixtures/library.js'
+import { openProxies } from '../fixtures/server-proxy.js'
 import { TestServers } from '../fixtures/servers.js'
 
 const minuteMs = 60_000
@@ -143,6 +144,24 @@ t.test('a client whose clock is ahead, and jumps, leaves nothing of the future',
     await namespace.create(shared.ino, `after ${aheadMs}`, folderMode)
     await assertOfNow(t, other, shared.ino, 'after a jump')
   }
+})
+
+t.test('answers that were long on their way do not move the time', async (t) => {
+  const servers = await openServers(t, [0, 0, 0, 0])
+  const told = listen(t)
+  const { proxies, config } = await openProxies(t, servers)
+  const client = await Client.open({
+    config: { ...config, timeoutMs: 20_000 },
+    network: tcpNetwork,
+    clock: systemClock,
+    random: systemRandom,
+  })
+  t.teardown(() => client.close())
+  for (const proxy of proxies) proxy.delayMs = 3_000
+  await client.cluster.ask([0, 1, 2, 3], 'status', () => ({}))
+  const offMs = Math.abs(client.cluster.clock.now() - systemClock.now())
+  t.ok(offMs < 100, `${offMs} ms`)
+  t.same(told, [])
 })
 
 t.test('a fence of one server alone holds nobody up', async (t) => {

@@ -10,9 +10,14 @@ import { startServerProcesses, startServers, type TestServers } from '../fixture
 const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
 const folderAttributes = { ...attributes, mode: fileType.folder | 0o755 }
 
-async function connect(t: Test, servers: TestServers, lease: boolean): Promise<Client> {
+async function connect(
+  t: Test,
+  servers: TestServers,
+  lease: boolean,
+  config = servers.config(),
+): Promise<Client> {
   const client = await Client.open({
-    config: servers.config(),
+    config,
     network: tcpNetwork,
     clock: systemClock,
     random: systemRandom,
@@ -35,15 +40,21 @@ async function alone({ namespace }: Client): Promise<void> {
   }
 }
 
-/** How often `client` sends each request from now on. */
-function countRequests({ cluster }: Client): Map<string, number> {
+/** How often `client` sends each request from now on, when it `isCounted`. */
+function countRequests({ cluster }: Client, isCounted = () => true): Map<string, number> {
   const counts = new Map<string, number>()
   const { request } = cluster
   cluster.request = (index, verb, ...rest) => {
-    counts.set(verb, (counts.get(verb) ?? 0) + 1)
+    if (isCounted()) counts.set(verb, (counts.get(verb) ?? 0) + 1)
     return request.call(cluster, index, verb, ...rest) as never
   }
   return counts
+}
+
+/** On a machine that is busy a lease runs out at times; then it is right to ask. */
+function hasLeaseLeft({ cluster }: Client): boolean {
+  const nowMs = cluster.clock.monotonic()
+  return cluster.links.filter((link) => nowMs - link.answeredMs < limits.leaseMs).length >= 3
 }
 
 t.test('what one has made and not stored yet is there when another one looks', async (t) => {
@@ -61,7 +72,7 @@ t.test(
   async (t) => {
     // As processes they have it at different moments.
     const servers = await startServerProcesses(t)
-    const client = await connect(t, servers, true)
+    const client = await connect(t, servers, true, servers.config('alice', 10_000))
     await alone(client)
     const { namespace, keeper } = client
     const { ino: folder } = await namespace.create(rootIno, 'folder', folderAttributes)
@@ -77,9 +88,11 @@ t.test(
     // So much that a server tells of it in more than one answer.
     await sleep(systemClock, 2_000)
     const counts = countRequests(client)
+    const countsAlone = countRequests(client, () => hasLeaseLeft(client))
     let young = 0
     for (let round = 0; round < 20; round += 1) {
-      const report = await keeper.heal({ sweepAgeMs: limits.sweepAgeMs })
+      // A busy machine takes longer for what it stores than the usual patience.
+      const report = await keeper.heal({ patienceMs: 10_000 })
       t.match(report, { registersCopied: 0, left: 0, swept: true })
       young += report.young
     }
@@ -87,7 +100,7 @@ t.test(
     await writers
     t.ok(young > 0, 'something was being stored')
     t.equal(counts.get('prepare'), undefined, 'no ballot')
-    t.equal(counts.get('lookup'), undefined, 'it knows that the next name is not there')
+    t.equal(countsAlone.get('lookup'), undefined, 'it knows that the next name is not there')
   },
 )
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { type Clock, systemClock, systemRandom } from '../../src/clock.js'
+import { systemRandom } from '../../src/clock.js'
 import { Client } from '../../src/dfc/client.js'
 import type { Filesystem } from '../../src/fuse/filesystem.js'
 import { OpenFolder } from '../../src/fuse/open-folder.js'
@@ -9,6 +9,7 @@ import { tcpNetwork } from '../../src/network.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
 import { filesystemOf } from '../fixtures/drafts.js'
 import { KernelModel } from '../fixtures/kernel-model.js'
+import { LeapingClock } from '../fixtures/leaping-clock.js'
 import { openClient } from '../fixtures/library.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServers } from '../fixtures/servers.js'
@@ -17,23 +18,7 @@ t.setTimeout(240_000)
 const caller = { uid: 1000, gid: 1000, pid: 0 }
 const servers = await startServers(t)
 
-/** What is remembered becomes too old when a test says so, also on a machine that is busy. */
-class LeapingClock implements Clock {
-  readonly now = systemClock.now
-  readonly time = systemClock.time
-  readonly after = systemClock.after
-  #leaptMs = 0
-
-  monotonic(): number {
-    return systemClock.monotonic() / 1000 + this.#leaptMs
-  }
-
-  leap(ms: number): void {
-    this.#leaptMs += ms
-  }
-}
-
-const clock = new LeapingClock()
+const clock = new LeapingClock(1 / 1000)
 const client = await Client.open({
   network: tcpNetwork,
   clock,

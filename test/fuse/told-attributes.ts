@@ -5,7 +5,7 @@
  */
 import { constants } from 'node:fs'
 import t, { type Test } from 'tap'
-import { type Clock, sleep, systemClock, systemRandom } from '../../src/clock.js'
+import { sleep, systemClock, systemRandom } from '../../src/clock.js'
 import { Client } from '../../src/dfc/client.js'
 import { isError } from '../../src/errors.js'
 import { Filesystem } from '../../src/fuse/filesystem.js'
@@ -15,27 +15,12 @@ import { tcpNetwork } from '../../src/network.js'
 import { rootIno } from '../../src/wire/records.js'
 import { DelayedNamespace, type Hold } from '../fixtures/delayed-namespace.js'
 import { KernelModel } from '../fixtures/kernel-model.js'
+import { LeapingClock } from '../fixtures/leaping-clock.js'
 import { startServers, until } from '../fixtures/servers.js'
 
 t.setTimeout(600_000)
 const { O_RDONLY, O_RDWR, O_TRUNC } = constants
 const servers = await startServers(t)
-
-/** The system's, but of which a second can pass at once. */
-class LeapingClock implements Clock {
-  readonly now = systemClock.now
-  readonly time = systemClock.time
-  readonly after = systemClock.after
-  #leaptMs = 0
-
-  monotonic(): number {
-    return systemClock.monotonic() + this.#leaptMs
-  }
-
-  leap(ms: number): void {
-    this.#leaptMs += ms
-  }
-}
 
 /** A file in two folders, with a program that has it open and a listing that has begun. */
 interface Scene {

@@ -26,6 +26,7 @@ t.test('the model of the replication rules shows no violation', async (t) => {
   t.match(run('8000', '80', 'dir=1', 'empty=1'), { seeds: 80, bad: 0 })
   t.match(run('9000', '80', 'rot=2'), { seeds: 80, bad: 0 })
   t.match(run('0', '80', 'clocks=1'), { seeds: 80, bad: 0 })
+  t.match(run('0', '80', 'clocks=1', 'rot=2'), { seeds: 80, bad: 0 })
   t.match(run('0', '25', ...hastySweeps), { seeds: 25, bad: 0 })
   t.match(run('775', '25', ...unheardVotes), { seeds: 25, bad: 0 })
 })
@@ -39,7 +40,7 @@ t.test('the model finds a violation when a rule is switched off', async (t) => {
   ] as const) {
     t.ok(run('0', '150', rule, ...args).bad > 0, rule)
   }
-  for (const rule of ['-ahead', '-servertime', '-bounded', '-close']) {
+  for (const rule of ['-ahead', '-servertime', '-bounded', '-close', '-outvote', '-alone']) {
     t.ok(run('0', '30', rule, 'clocks=1').bad > 0, rule)
   }
   t.ok(run('0', '150', '-rotquorum', 'rot=2').bad > 0, 'rotquorum')

@@ -1,7 +1,7 @@
 'use strict';
 // Randomized model of the replication rules (docs/decisions/0001). node quorum-model.cjs [seed0] [count] [flags...]
 // flags: -name turns a correction off;  "written" = all off; v=1 traces.
-const FLAGS = { nobody: 1, installfirst: 1, empty: 1, ballot: 1, block: 1, epoch: 1, fill3: 1, floor: 1, clock: 1, sess: 1, readfix: 1, twophase: 1, fate: 1, shared: 1, rotskip: 1, rotmark: 1, rotquorum: 1, rotlock: 1, heard: 1, few: 1, ahead: 1, servertime: 1, bounded: 1, close: 1 };
+const FLAGS = { nobody: 1, installfirst: 1, empty: 1, ballot: 1, block: 1, epoch: 1, fill3: 1, floor: 1, clock: 1, sess: 1, readfix: 1, twophase: 1, fate: 1, shared: 1, rotskip: 1, rotmark: 1, rotquorum: 1, rotlock: 1, heard: 1, few: 1, ahead: 1, servertime: 1, bounded: 1, close: 1, outvote: 1, alone: 1 };
 function rngOf(s) { let a = s >>> 0; return () => { a = (a + 0x6D2B79F5) >>> 0; let t = a; t = Math.imul(t ^ (t >>> 15), t | 1); t ^= t + Math.imul(t ^ (t >>> 7), t | 61); return ((t ^ (t >>> 14)) >>> 0) / 4294967296; }; }
 
 function runSeed(seed, F, opt) {
@@ -91,7 +91,10 @@ function runSeed(seed, F, opt) {
           if (!F.floor && m.have) { const x = this.recs.get(tid); if (x) { x.have |= m.have; if (x.have === 15 && x.dec === 'C') { for (const k in x.body.w) { const c = this.reg(k); if (c.val === null && c.ver === tid) this.regs.delete(k); } this.recs.delete(tid); } } }
           return r; }
         case 'survey': return { recs: [...this.recs.values()].map((r) => ({ tid: r.tid, dec: r.dec, body: r.body, at: r.at, y: r.y, have: r.have })), regs: m.regs ? [...this.regs].filter(([k]) => !this.rot.has(k)) : null, floor: this.floor, fence: this.fence };
-        case 'fence': if (this.isAhead(m.f)) return { no: 'ahead' }; this.fence = Math.max(this.fence, m.f); return { ok: 1 };
+        // agreed: the three others have taken it, or have none that is so far ahead; then one that was taken while a clock was off is taken back
+        case 'fence': if (this.isAhead(m.f) && !(F.outvote && m.agreed)) return { no: 'ahead' };
+          if (F.alone && m.agreed && ms(this.fence) > ms(m.f) + AHEAD && Math.abs(ms(m.f) - now - this.off) <= AHEAD) { this.fence = Math.max(m.f, this.floor); this.inc = ++seq; return { ok: 1 }; }
+          this.fence = Math.max(this.fence, m.f); return { ok: 1 };
         case 'floor': { if (m.inc !== this.inc || this.isAhead(m.f)) return { no: 1 }; this.floor = Math.max(this.floor, m.f); this.fence = Math.max(this.fence, m.f);
           for (const [t, r] of this.recs) if (t <= m.f) { if (!r.dec && r.y) bad(`floor drops undecided ${t} on ${this.id}`); this.unlock(r); this.recs.delete(t); }
           for (const [k, r] of this.regs) if (r.val === null && r.ver <= m.f) this.regs.delete(k); return { ok: 1 }; }
@@ -100,7 +103,7 @@ function runSeed(seed, F, opt) {
     }
   }
   const S = [0, 1, 2, 3].map((i) => new Server(i));
-  if (opt.clocks) { S[ri(4)].off = chance(0.5) ? BIG : -BIG; const tid = FAR * 16; bodies.set(tid, { w: { k0: 'old' }, pre: { k0: { abs: 1, ver: 0 } } }); chosenC.set(tid, 0); for (const s of S) s.regs.set('k0', { ver: tid, val: 'old' }); if (chance(0.3)) for (const s of S) s.fence = 2 * BIG * 16; }
+  if (opt.clocks) { const wrong = S[ri(4)]; wrong.off = chance(0.5) ? BIG : -BIG; const tid = FAR * 16; bodies.set(tid, { w: { k0: 'old' }, pre: { k0: { abs: 1, ver: 0 } } }); chosenC.set(tid, 0); for (const s of S) s.regs.set('k0', { ver: tid, val: 'old' }); if (chance(0.3)) for (const s of S) s.fence = 2 * BIG * 16; else if (chance(0.3)) wrong.fence = 2 * BIG * 16; }
   // ---------------- network
   const NR = opt.rep ?? 2; const cut = [...Array(NC + NR + 2)].map(() => [0, 0, 0, 0]);
   function delay() { if (quiet) return 1 + ri(3); const x = rnd(); if (x < 0.02) { st.late++; return 100 + ri(2500); } return x < 0.15 ? 10 + ri(60) : 1 + ri(8); }
@@ -129,7 +132,7 @@ function runSeed(seed, F, opt) {
   const sleep = (d) => (res) => at(now + d, () => res());
   function* rpc(c, targets, mk, enough, tmo = TMO) {
     return yield (res) => { const out = [undefined, undefined, undefined, undefined]; let n = 0; const end = () => res(out);
-      for (const s of targets) { const m = typeof mk === 'function' ? mk(s) : mk; if (!m) { n++; continue; } send(c, s, m, (r) => { if (out[s] === undefined) { out[s] = r; n++; c.epoch = Math.max(c.epoch, r.epoch); c.see(r.hint); c.see(r.fence); if (r.fence) c.fences[s] = Math.max(c.fences[s], r.fence); if (r.no === 'fence') c.fences[s] = Math.max(c.fences[s], r.hint); c.see(r.ver); if (n === targets.length || (enough && enough(out))) end(); } }); }
+      for (const s of targets) { const m = typeof mk === 'function' ? mk(s) : mk; if (!m) { n++; continue; } send(c, s, m, (r) => { if (out[s] === undefined) { out[s] = r; n++; c.epoch = Math.max(c.epoch, r.epoch); c.see(r.hint); c.see(r.fence); if (r.fence !== undefined) c.fences[s] = r.fence; if (r.no === 'fence') c.fences[s] = r.hint; c.see(r.ver); if (n === targets.length || (enough && enough(out))) end(); } }); }
       at(now + tmo, end); };
   }
   const ALL = [0, 1, 2, 3], good = (o) => o.filter((r) => r && !r.blank && !r.rot);
@@ -231,7 +234,9 @@ function runSeed(seed, F, opt) {
     return ok;
   }
   function* repair(c, force) {
-    const o = yield* survey(c, true); const g = good(o); if (g.length < 3) return false; const u = new Map(); let clean = true;
+    const o = yield* survey(c, true); const g = good(o); if (g.length < 3) return false;
+    if (opt.clocks && g.length === 4) { const [first, , third] = [...o].sort((a, b) => b.fence - a.fence); if (ms(first.fence) > c.time() + AHEAD && ms(third.fence) <= c.time() + AHEAD) yield* rpc(c, [o.indexOf(first)], { op: 'fence', f: c.time() * 16, agreed: 1 }); }
+    const u = new Map(); let clean = true;
     for (const r of g) for (const x of r.recs) { const y = u.get(x.tid); if (!y || (!y.dec && x.dec)) u.set(x.tid, { ...x, body: x.body || (y && y.body) }); else if (!y.body) y.body = x.body; }
     for (const x of u.values()) {
       const dec = x.dec; if (!dec) { if (!force && now - x.at < 3 * TMO) { clean = false; continue; } const v = yield* recover(c, x.tid, x.body); if (v === 'U') clean = false; continue; }
@@ -270,7 +275,7 @@ function runSeed(seed, F, opt) {
   }
   function* sweep(c, force) { // fence on all four, settle everything below on all four, then floor
     if (!F.floor) return; st.sweep++; let o = yield* survey(c); if (good(o).length < 4) return; const inc = o.map((r) => r.inc);
-    const f = (Math.max(0, (opt.clocks ? c.time() : now) - (force ? -50 : opt.age ?? 5 * TMO)) * 16); if (F.twophase) { o = yield* rpc(c, ALL, { op: 'fence', f }); if (good(o).length < 4 || o.some((r) => r.no) || o.some((r, s) => r.inc !== inc[s])) return; }
+    const f = (Math.max(0, (opt.clocks ? c.time() : now) - (force ? -50 : opt.age ?? 5 * TMO)) * 16); if (F.twophase) { o = yield* rpc(c, ALL, { op: 'fence', f }); const behind = ALL.filter((s) => o[s] && o[s].no === 'ahead'); if (behind.length === 1 && good(o).length === 4) o[behind[0]] = (yield* rpc(c, behind, { op: 'fence', f, agreed: 1 }))[behind[0]]; if (good(o).length < 4 || o.some((r) => r.no) || o.some((r, s) => r.inc !== inc[s])) return; }
     for (let i = 0; i < 3; i++) {
       o = yield* survey(c, F.nobody); if (good(o).length < 4 || o.some((r, s) => r.inc !== inc[s])) return; if (F.nobody && !(yield* installAll(c, o))) return; const need = new Map(); for (const r of o) for (const x of r.recs) if (x.tid <= f) { const y = need.get(x.tid) || { n: 0 }; if (x.dec) { y.n++; y.dec = x.dec; y.body = x.body; } else y.body = y.body || x.body; need.set(x.tid, y); }
       const open = [...need].filter(([t, y]) => !(y.dec && o.every((r) => r.floor >= t || r.recs.find((x) => x.tid === t && x.dec))));
@@ -307,7 +312,8 @@ function runSeed(seed, F, opt) {
   const mustOk = (name) => { let ok = 0, last; for (let i = 0; i < 6; i++) { last = doit(op(rc, true)); if (last === 'ok') ok++; } if (ok < 6) bad(`liveness ${name}: ${ok}/6 (${last})`); };
   if (!viol.length) { const d = ri(4), e = (d + 1 + ri(3)) % 4;
     S[d].up = false; mustOk('one down'); S[d].up = true; S[e].up = false; mustOk('one down, one stale'); S[e].up = true; settleAll();
-    S[d].wipe(); mustOk('one blank'); settleAll(); doit(sweep(rc, true), 60000); mustOk('after sweep'); settleAll(); check('final'); }
+    S[d].wipe(); mustOk('one blank'); settleAll(); doit(sweep(rc, true), 60000); mustOk('after sweep'); settleAll();
+    if (opt.clocks) { runTo(now + 3 * AHEAD); S[d].off = -BIG; const t = now; for (let i = 0; i < 3; i++) { doit(repair(rc, true), 60000); doit(sweep(rc, true), 60000); } if (S.some((s) => s.floor < t * 16)) bad('liveness: no sweep while one clock is behind'); S[d].off = 0; settleAll(); } check('final'); }
   function check(when) {
     // replicas equal
     for (const k of KEYS) { const vs = S.map((s) => s.reg(k)); const vis = (r) => r.val === null ? 'none' : r.ver + ':' + r.val; if (new Set(vs.map(vis)).size > 1) bad(`${when}: replicas differ ${k} ${vs.map(vis)}`); }

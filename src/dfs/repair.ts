@@ -155,9 +155,10 @@ export class Repair {
     return { stamp: this.#standing.stamp() }
   }
 
-  fence({ fence }: Request<'fence'>): Reply<'fence'> {
+  fence({ fence, agreed }: Request<'fence'>): Reply<'fence'> {
     this.#standing.assertFilled()
-    this.#standing.assertNotAhead(fence)
+    if (!agreed) this.#standing.assertNotAhead(fence)
+    else this.#standing.takeFenceBack(fence)
     this.#standing.raiseFence(fence)
     return { stamp: this.#standing.stamp() }
   }

@@ -4,6 +4,7 @@
  */
 import type { Random } from '../clock.js'
 import { DfsError } from '../errors.js'
+import { limits } from '../limits.js'
 import type { Reply, Stamp } from '../wire/messages.js'
 import { isAhead, laterOf, msOfVersion, noVersion, type Version } from '../wire/version.js'
 import type { AccountHistory } from './account-history.js'
@@ -15,6 +16,7 @@ export class Standing {
   readonly #index: AccountIndex
   readonly #history: AccountHistory
   readonly #now: () => number
+  readonly #random: Random
   #state: AccountState = 'blank'
   #epoch = 0
   /** The epoch of the fill that may go on. */
@@ -31,6 +33,7 @@ export class Standing {
     this.#index = index
     this.#history = history
     this.#now = now
+    this.#random = random
     if (index.state.get('incarnation') === undefined) {
       index.group(() => {
         index.state.set('incarnation', incarnationOf(random))
@@ -143,6 +146,20 @@ export class Standing {
     if (fence <= this.#fence) return
     this.#fence = fence
     this.#index.state.set('fence', fence)
+    this.#index.syncBeforeReply()
+  }
+
+  /**
+   * Lowers a fence that is far above one of now. No other server has it, so it was raised while this clock was ahead, and every
+   * vote would be refused until that time. A sweep that has counted on it does not go on: the incarnation is another.
+   */
+  takeFenceBack(fence: Version): void {
+    const isOfNow = Math.abs(msOfVersion(fence) - this.#now()) <= limits.clockAheadMsMax
+    if (!isOfNow || !isAhead(this.#fence, msOfVersion(fence))) return
+    this.#incarnation = incarnationOf(this.#random)
+    this.#index.state.set('incarnation', this.#incarnation)
+    this.#fence = laterOf(fence, this.#floor)
+    this.#index.state.set('fence', this.#fence)
     this.#index.syncBeforeReply()
   }
 

@@ -388,8 +388,11 @@ export const messages = {
   // -- fill, repair and sweep ------------------------------------------------------------------------
   /** Raises the epoch: commits that were begun in an older one are refused from now on. */
   epoch: message(30, struct({ epoch: u64 }), struct({ stamp })),
-  /** Commits with an id up to this version are refused from now on. */
-  fence: message(31, struct({ fence: versionCodec }), struct({ stamp })),
+  /**
+   * Commits with an id up to this version are refused from now on. `agreed`: the three others would have it so, whatever
+   * the clock of this server says; a fence that is far above it, from when that was ahead, is taken back.
+   */
+  fence: message(31, struct({ fence: versionCodec, agreed: boolean }), struct({ stamp })),
   /** All four agree up to this version: what only remembered the way there is dropped. */
   floor: message(
     32,

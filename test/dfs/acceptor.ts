@@ -223,7 +223,7 @@ t.test('epoch and fence refuse what is older', async (t) => {
   const { acceptor } = voting()
   acceptor.repair.epoch({ epoch: 2 ** 32 + 1 })
   t.match(vote(acceptor, at(10), create('a'), 7), { outcome: 'epoch' })
-  acceptor.repair.fence({ fence: at(50) })
+  acceptor.repair.fence({ fence: at(50), agreed: false })
   t.match(vote(acceptor, at(50), create('a'), 2 ** 32 + 1), { outcome: 'fence', hint: at(50) })
   t.equal(vote(acceptor, at(51), create('a'), 2 ** 32 + 1).outcome, 'yes')
 })
@@ -560,7 +560,7 @@ t.test('what is too far ahead of the clock is refused, and nothing is left of it
   const floor = { floor: far, incarnation: acceptor.stamp().incarnation }
   const register = { key: entryKey(1, 'a'), version: far, value: file }
   t.throws(() => vote(acceptor, far, create('a')), { code: 'clock' })
-  t.throws(() => acceptor.repair.fence({ fence: far }), { code: 'clock' })
+  t.throws(() => acceptor.repair.fence({ fence: far, agreed: false }), { code: 'clock' })
   t.throws(() => acceptor.repair.raiseFloor(floor), { code: 'clock' })
   t.throws(() => acceptor.repair.install({ registers: [register] }), { code: 'clock' })
   t.equal(decide(acceptor, far, true, create('a')), false)

@@ -125,7 +125,7 @@ const plausible: { readonly [V in Verb]?: (world: World) => Made<V> } = {
   ],
   dropPieces: ({ random }) => [{ segment: segment(random), pieces: random.below(16) }],
   epoch: ({ random }) => [{ epoch: random.below(3) }],
-  fence: ({ random }) => [{ fence: early(random) }],
+  fence: ({ random }) => [{ fence: early(random), agreed: random.below(2) === 0 }],
   floor: ({ random, incarnation }) => [{ floor: early(random), incarnation }],
   records: ({ random }) => [
     { after: noVersion, undecidedOnly: random.below(2) === 0, limit: random.below(5000) },

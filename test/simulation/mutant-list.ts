@@ -98,7 +98,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'fence: not raised before the survey',
     'dfc/repair/sweep.js',
-    "await askEach(cluster, serverIndexes, 'fence', () => ({ fence: floor }));",
+    'await raiseFences(cluster, floor);',
     '',
     'repairs',
   ),

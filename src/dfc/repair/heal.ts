@@ -5,6 +5,7 @@
  */
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import type { Reply } from '../../wire/messages.js'
 import { maskOf } from '../../wire/placement.js'
 import { noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
@@ -18,7 +19,7 @@ import { collectOrphans, type OrphanCollector } from './orphans.js'
 import { misplacedSegments, type PieceMover, placePieces } from './pieces.js'
 import { reunite } from './reunite.js'
 import { restoreLost, restoreRotten } from './rotten.js'
-import { beginSweep, endSweep } from './sweep.js'
+import { beginSweep, endSweep, takeFenceBack } from './sweep.js'
 import { finishUndecided, isYoung } from './undecided.js'
 
 export type HealPhase = 'fill' | 'undecided' | 'registers' | 'pieces' | 'sweep'
@@ -101,7 +102,12 @@ export async function heal(
   left += undecided.left.length
   const rotten = await restoreRotten(cluster, recovery)
   left += rotten.left
-  const statuses = await askEach(cluster, servers, 'status', () => ({}))
+  const askStatuses = (): Promise<Reply<'status'>[]> =>
+    askEach(cluster, servers, 'status', () => ({}))
+  let statuses = await askStatuses()
+  if (servers.length === limits.serverCount && (await takeFenceBack(cluster, statuses))) {
+    statuses = await askStatuses()
+  }
   const floor = statuses.map((status) => status.floor).reduce((a, b) => (a < b ? a : b))
   const unlessItFails = async <T>(work: Promise<T>, otherwise: T): Promise<T> => {
     try {

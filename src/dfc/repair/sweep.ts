@@ -2,10 +2,12 @@
  * When all four servers are up and agree, what only remembered the way there is dropped: records,
  * tombstones, and segments nothing refers to. docs/decisions/0001, "Repair and sweep".
  */
+import { isError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { notice } from '../../log.js'
 import type { Reply } from '../../wire/messages.js'
 import { serverIndexes } from '../../wire/placement.js'
-import { noVersion, type Version, versionOf } from '../../wire/version.js'
+import { isAhead, noVersion, type Version, versionOf } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
 import { askEach, askOne } from './ask-voters.js'
@@ -32,7 +34,7 @@ export async function beginSweep(
   // What is not on the disk yet gets there beside other requests: all of them wait for the fence.
   await askEach(cluster, serverIndexes, 'sync', () => ({ segments: [] }))
   // First the fence: an old-stamped commit must not land behind the survey.
-  await askEach(cluster, serverIndexes, 'fence', () => ({ fence: floor }))
+  await raiseFences(cluster, floor)
   // What came later is none of its affair: clients that are there decide it themselves.
   const { left } = await finishUndecided(cluster, recovery, serverIndexes, { upTo: floor })
   if (left.length > 0) return undefined
@@ -44,7 +46,7 @@ export async function beginSweep(
  * false when a server has begun anew since then. Throws what a server failed with.
  */
 export async function endSweep(cluster: Cluster, { floor, incarnations }: Sweep): Promise<boolean> {
-  await markAll(cluster, floor)
+  if (!(await markAll(cluster, floor, incarnations))) return false
   const raised = await askEach(cluster, serverIndexes, 'floor', (server) => ({
     floor,
     incarnation: incarnations[server] ?? 0,
@@ -52,8 +54,44 @@ export async function endSweep(cluster: Cluster, { floor, incarnations }: Sweep)
   return raised.every((reply) => reply.raised)
 }
 
-/** Every decision up to `floor` is known on all four afterwards. */
-async function markAll(cluster: Cluster, floor: Version): Promise<void> {
+/** All four, or it throws. One whose clock is behind is outvoted: else nothing would be given back meanwhile. */
+async function raiseFences(cluster: Cluster, fence: Version): Promise<void> {
+  const outcomes = await cluster.ask(serverIndexes, 'fence', () => ({ fence, agreed: false }))
+  const [failed, ...others] = outcomes.filter(({ error }) => error !== undefined)
+  if (failed?.error === undefined) return
+  if (others.length > 0 || !isError(failed.error, 'clock')) throw failed.error
+  await askOne(cluster, failed.index, 'fence', { fence, agreed: true })
+}
+
+/**
+ * Has a server take back a fence that it alone has, from when its clock was ahead: until that time it would refuse
+ * every vote. One that counts is on all four; `statuses` are theirs. Returns true when there was one.
+ */
+export async function takeFenceBack(
+  cluster: Cluster,
+  statuses: readonly Reply<'status'>[],
+): Promise<boolean> {
+  const nowMs = Math.floor(cluster.clock.now())
+  const ahead = serverIndexes.filter((server) => {
+    return isAhead(statuses[server]?.stamp.fence ?? noVersion, nowMs)
+  })
+  // Where two have one of them each, the others are of now all the same.
+  const [server] = ahead
+  if (server === undefined || ahead.length > 2) return false
+  await askOne(cluster, server, 'fence', { fence: versionOf(nowMs, 0, '00000000'), agreed: true })
+  notice(`${cluster.link(server).name} had been given a time that has not come yet: it votes again`)
+  return true
+}
+
+/**
+ * Every decision up to `floor` is known on all four afterwards; false when one of them has begun anew, and may have
+ * forgotten the fence.
+ */
+async function markAll(
+  cluster: Cluster,
+  floor: Version,
+  incarnations: readonly number[],
+): Promise<boolean> {
   const decided = new Map<Version, { commit: boolean; on: Set<number> }>()
   for (const server of serverIndexes) {
     for (let after = noVersion, more = true; more; ) {
@@ -62,6 +100,7 @@ async function markAll(cluster: Cluster, floor: Version): Promise<void> {
         undecidedOnly: false,
         limit: limits.surveyEntriesAtOnce,
       })
+      if (page.stamp.incarnation !== incarnations[server]) return false
       for (const { id, state } of page.records) {
         if (id > floor) break
         if (state === 'undecided') continue
@@ -83,4 +122,5 @@ async function markAll(cluster: Cluster, floor: Version): Promise<void> {
     }
   }
   // Something may have become undecided here by a late ballot: the floor asks again.
+  return true
 }

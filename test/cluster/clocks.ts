@@ -186,6 +186,8 @@ t.test('a fence of one server alone holds nobody up', async (t) => {
   }
 
   t.match(await later.keeper.heal(healNow), { left: 0 })
+  const { reply } = await later.cluster.request(1, 'status', {})
+  t.ok(reply.stamp.fence < fence, 'it is taken back')
   await servers.kill(3)
   // All three that are left have to vote.
   await putFile(later, 'file', bytesOf(9))

@@ -14,9 +14,12 @@ export const limits = {
   segmentBytesMax: 32 * MiB,
   /** Granularity of the CRC-32 checks, in memory, on the wire and on disk. */
   blockBytes: 64 * KiB,
-  segmentsMax: 8192,
+  /** Of one file: a quarter more than the largest one takes when it is written in one go. */
+  segmentsMax: 10_240,
   /** Of one file, if its register has room for them: scattered ones take about six bytes each. */
   extentsMax: 131_072,
+  /** Of a register, for the segments and extents of a file; attributes have room beside them. */
+  contentValueBytesMax: 624 * KiB,
   /** With more than this the extents of an inode are written in the packed form. */
   extentsPlainMax: 1024,
   fileBytesMax: 256 * 1024 * MiB,
@@ -279,7 +282,16 @@ assert(
   'pieces inside a commit rest in the index, where a decision can drop the spare one',
 )
 assert(limits.registerValueBytesMax + limits.keyBytesMax < limits.frameHeaderBytesMax)
-assert(limits.segmentsMax * 56 + limits.attributesBytesMax <= limits.registerValueBytesMax)
+assert(limits.fileBytesMax / limits.segmentBytesMax < limits.segmentsMax * 0.9)
+assert(
+  limits.segmentsMax * 56 <= limits.contentValueBytesMax,
+  'an extent for each segment at least',
+)
+assert(
+  limits.contentValueBytesMax + limits.attributesBytesMax + limits.attributesMax * 8 + 1024 <=
+    limits.registerValueBytesMax,
+  'whatever a file consists of, its attributes have room',
+)
 assert(limits.nameBytesMax * limits.textBytesPerByte + 32 <= limits.keyBytesMax)
 assert(limits.attributeValueBytesMax * 1.5 < limits.attributesBytesMax)
 assert(limits.kernelCacheMs * 2 < limits.nameBelievedMs, 'a walk takes its time as well')

@@ -78,7 +78,7 @@ export function slicesOfRuns(segment: Segment, runs: readonly Run[]): DataSlice[
 
 /**
  * `content` with `added` (ordered, without overlap) in place of what was there; the file grows to hold
- * them. Throws `tooManyExtents` or `tooLarge`.
+ * them. Throws `tooLarge`.
  */
 export function overlay(content: Content, added: readonly DataSlice[]): Content {
   const last = added.at(-1)
@@ -125,7 +125,8 @@ export function compact(content: Content): Content {
 
 /**
  * Content of `size` bytes from `data`, ordered and without overlap: joins what continues, numbers the
- * segments in the order of their first use, and checks the bounds.
+ * segments in the order of their first use. Throws `tooLarge`. A commit has room for so many extents and
+ * segments alone; src/fuse/packing.ts sees to it that they are not more by then.
  */
 export function build(size: number, data: Iterable<DataSlice>): Content {
   if (size > limits.fileBytesMax) throw new DfsError('tooLarge')
@@ -145,7 +146,6 @@ export function build(size: number, data: Iterable<DataSlice>): Content {
     }
     extents.push({ at, segment: number, offset, length })
   }
-  if (extents.length > limits.extentsMax) throw new DfsError('tooManyExtents')
   return size === 0 ? emptyContent : { size, segments, extents }
 }
 

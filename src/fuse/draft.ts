@@ -16,6 +16,7 @@ import {
   slicesOfRuns,
   truncate,
 } from '../dfc/extents.js'
+import { inOrder } from '../dfc/in-order.js'
 import type { Content } from '../dfc/node.js'
 import { joinParts, lengthOfParts, zeroParts } from '../dfc/parts.js'
 import { type PreparedSegment, prepare } from '../dfc/prepared-segment.js'
@@ -53,6 +54,9 @@ interface Upload {
   slot: Content['segments'][number] | undefined
   failure: DfsError | undefined
 }
+
+/** Parts of a segment that are read or spilled side by side: there may be very many small ones. */
+const partsAtOnce = 64
 
 export class Draft {
   /** When it was last written to, or what a program has set since: the file's mtime once it is committed. */
@@ -202,6 +206,7 @@ export class Draft {
   async punch(at: number, length: number): Promise<void> {
     const end = Math.min(at + length, this.#size)
     if (at >= end) return
+    await this.#keepExtentsFew()
     await this.#drain(0)
     if (at < this.#baseSize) this.onlyAppends = false
     this.#dirty.cut(at, end)
@@ -212,6 +217,7 @@ export class Draft {
   /** Puts a range of `source`, which is stored, to the position `at` without moving its bytes. */
   async paste(source: Content, from: number, length: number, at: number): Promise<void> {
     if (at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
+    await this.#keepExtentsFew()
     await this.#drain(0)
     if (at < this.#baseSize) this.onlyAppends = false
     this.#dirty.cut(at, at + length)
@@ -219,13 +225,20 @@ export class Draft {
     this.#size = Math.max(this.#size, this.#stored.size)
   }
 
+  /** Punching and pasting without end would take memory without end, and each time a look at all of it. */
+  async #keepExtentsFew(): Promise<void> {
+    if (this.#stored.extents.length >= limits.extentsMax) await this.flatten()
+  }
+
   /** Moves what is in memory to the local disk. Throws `noSpace`. */
   async spill(): Promise<void> {
     this.#spill ??= await this.#tools.spill.open()
-    for (const run of this.#dirty.runs) {
-      await this.#spill.write(run.at, run.parts(), run.length)
-      this.#dirty.spilled(run)
-    }
+    const spill = this.#spill
+    const written = inOrder(this.#dirty.runs, partsAtOnce, async (run) => {
+      await spill.write(run.at, run.parts(), run.length)
+      return run
+    })
+    for await (const run of written) this.#dirty.spilled(run)
   }
 
   async #writeAround(spill: SpillFile, at: number, bytes: Buffer): Promise<void> {
@@ -309,20 +322,21 @@ export class Draft {
   }
 
   async #prepare(slots: readonly Slot[]): Promise<PreparedSegment> {
+    const sources = slots.flatMap(({ at, length }) => this.#dirty.cover(at, at + length))
     const parts: Buffer[] = []
-    let whole: Run | undefined
-    for (const { at, length } of slots) {
-      for (const { source, at: from, end } of this.#dirty.cover(at, at + length)) {
-        if (source instanceof Run) {
-          parts.push(...source.parts(from, end))
-          whole = source
-        } else if (source === 'spilled') {
-          parts.push((await this.#spill?.read(from, end - from)) ?? Buffer.alloc(0))
-        } else parts.push(...(await this.#readStored(this.#stored, from, end)))
-      }
+    for await (const some of inOrder(sources, partsAtOnce, (part) => this.#bytesOf(part))) {
+      for (const part of some) parts.push(part)
     }
+    const [only] = sources
+    const whole = sources.length === 1 && only?.source instanceof Run ? only.source : undefined
     const isWhole = whole?.length === lengthOfParts(parts)
     return prepare(parts, this.#tools.random, isWhole ? await whole?.digest() : undefined)
+  }
+
+  async #bytesOf({ source, at, end }: Part): Promise<readonly Buffer[]> {
+    if (source instanceof Run) return source.parts(at, end)
+    if (source === undefined) return this.#readStored(this.#stored, at, end)
+    return this.#spill === undefined ? [] : [await this.#spill.read(at, end - at)]
   }
 
   #startUpload(run: Run): void {

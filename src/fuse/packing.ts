@@ -3,11 +3,13 @@
  * file would come to consist of too many extents, the small ones around it as well. Only neighbours
  * become one, never across a hole: a hole is not stored. They are merged by size, smallest first, so
  * that appending n times rewrites O(n log n) bytes. Scattered data of many small segments moves into
- * one segment, and stays scattered. Pure.
+ * one segment, and stays scattered. Only where a commit would have no room for so many islands of data are
+ * holes stored: the smallest, until there is room for some more. Pure.
  */
-import { dataSlices, type Run } from '../dfc/extents.js'
+import { dataSlices, overlay, type Run, slicesOfRuns } from '../dfc/extents.js'
 import type { Content } from '../dfc/node.js'
 import { limits } from '../limits.js'
+import { contentBytes } from '../wire/records.js'
 import { join, type Range } from './dirty-ranges.js'
 
 interface Piece extends Range {
@@ -31,8 +33,104 @@ const fewEnough = 0.75
 /** How near the least bytes that have to be stored again are found. */
 const precision = 1.05
 
+/** What a commit has room for. */
+export interface Room {
+  readonly segments: number
+  readonly extents: number
+  /** For both together. */
+  readonly bytes: number
+}
+
+const roomOfCommit: Room = {
+  segments: limits.segmentsMax,
+  extents: limits.extentsMax,
+  bytes: limits.contentValueBytesMax,
+}
+/** So much of the room is taken after holes were stored. */
+const roomTaken = 15 / 16
+/** In so many steps everything becomes one. */
+const steps = 32
+/** What a range may add: itself and a half of what it cuts, whichever form they take. */
+const rangeBytesMax = 2 * 20
+
 /** `dirty` is ordered and its ranges do not touch; the result covers it and is ordered, too. */
-export function rangesToStore(content: Content, dirty: readonly Range[]): readonly Range[] {
+export function rangesToStore(
+  content: Content,
+  dirty: readonly Range[],
+  room: Room = roomOfCommit,
+): readonly Range[] {
+  const ranges = rangesByCost(content, dirty)
+  return surelyFits(content, ranges, room) ? ranges : rangesThatFit(content, ranges, room)
+}
+
+/** Cheap to tell, and true as a rule. */
+function surelyFits(content: Content, ranges: readonly Range[], room: Room): boolean {
+  const { segments, extents } = content
+  const added = segmentsOf(ranges).length
+  return (
+    segments.length + added <= room.segments &&
+    extents.length + 2 * ranges.length + added <= room.extents &&
+    contentBytes(content) + ranges.length * rangeBytesMax + added * 64 <= room.bytes
+  )
+}
+
+function fits(content: Content, room: Room, part = 1): boolean {
+  const { segments, extents } = content
+  return (
+    segments.length <= room.segments * part &&
+    extents.length <= room.extents * part &&
+    contentBytes(content) <= room.bytes * part
+  )
+}
+
+/** `ranges`, with neighbours made one where that takes the least bytes, until a commit has room for what results. */
+function rangesThatFit(content: Content, ranges: readonly Range[], room: Room): readonly Range[] {
+  if (fits(contentAfter(content, ranges), room)) return ranges
+  const pieces = piecesOf(content, ranges)
+  const order = cheapestFirst(pieces)
+  const joining = new Set<number>()
+  let found = ranges
+  for (const index of order) {
+    joining.add(index)
+    if (joining.size % Math.ceil(order.length / steps) !== 0) continue
+    found = rangesOf(groupNeighbours(pieces, (second) => joining.has(second)))
+    if (fits(contentAfter(content, found), room, roomTaken)) return found
+  }
+  return rangesOf(groupNeighbours(pieces, () => true))
+}
+
+/** The numbers of the pieces but the first: how much has to be stored to join each to the one before it. */
+function cheapestFirst(pieces: readonly Piece[]): readonly number[] {
+  const ownBytes = ({ at, end, moves }: Piece): number => (moves ? 0 : end - at)
+  const costs = pieces.map((piece, index) => {
+    const before = pieces[index - 1]
+    return before ? ownBytes(before) + piece.at - before.end + ownBytes(piece) : 0
+  })
+  const order = [...pieces.keys()].slice(1)
+  return order.sort((a, b) => (costs[a] ?? 0) - (costs[b] ?? 0))
+}
+
+/** Consecutive pieces of which each joins the one before it. */
+function groupNeighbours(pieces: readonly Piece[], joins: (index: number) => boolean): Piece[][] {
+  const groups: Piece[][] = []
+  for (const [index, piece] of pieces.entries()) {
+    const last = groups.at(-1)
+    if (last !== undefined && joins(index)) last.push(piece)
+    else groups.push([piece])
+  }
+  return groups
+}
+
+/** What a file consists of when `ranges` are stored. */
+function contentAfter(content: Content, ranges: readonly Range[]): Content {
+  const added = segmentsOf(ranges).flatMap((runs, index) => {
+    const length = runs.reduce((sum, run) => sum + run.length, 0)
+    return slicesOfRuns({ id: `new ${index}`, length, md5: '' }, runs)
+  })
+  return overlay(content, added)
+}
+
+function rangesByCost(content: Content, dirty: readonly Range[]): readonly Range[] {
   const size = Math.max(content.size, dirty.at(-1)?.end ?? 0)
   const wanted = extentsWanted(size)
   const worn = new Set([...wornSegments(content), ...crowdedSegments(content)])

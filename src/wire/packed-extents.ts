@@ -44,6 +44,20 @@ export const packedExtents: Codec<readonly PlainExtent[]> = {
   },
 }
 
+/** How many bytes they take. */
+export function packedBytes(extents: readonly PlainExtent[]): number {
+  const expected = new Map<number, number>()
+  let bytes = 4
+  let end = 0
+  for (const { at, segment, offset, length } of extents) {
+    bytes += numberBytes(at - end) + numberBytes(length) + numberBytes(segment * 2)
+    if ((expected.get(segment) ?? 0) !== offset) bytes += numberBytes(offset)
+    expected.set(segment, offset + length)
+    end = at + length
+  }
+  return bytes
+}
+
 /** Throws `protocol` for what cannot be extents. */
 export function walkPackedExtents(reader: Reader, visit: (extent: PlainExtent) => void): void {
   const count = u32.read(reader)
@@ -80,6 +94,12 @@ function writeNumber(writer: Writer, value: number): void {
   }
   const at = writer.take(1)
   writer.buffer[at] = rest
+}
+
+function numberBytes(value: number): number {
+  let count = 1
+  for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 0x80)) count += 1
+  return count
 }
 
 function readNumber(reader: Reader): number {

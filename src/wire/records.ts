@@ -25,7 +25,12 @@ import {
   u64,
   type Value,
 } from './codec.js'
-import { type PlainExtent, packedExtents, walkPackedExtents } from './packed-extents.js'
+import {
+  type PlainExtent,
+  packedBytes,
+  packedExtents,
+  walkPackedExtents,
+} from './packed-extents.js'
 import { versionCodec } from './version.js'
 
 // ---- keys ---------------------------------------------------------------------------------------
@@ -204,6 +209,13 @@ export type Entry = Value<typeof entryCodec>
 export const decodeInode = (value: Buffer): Inode => decode(inodeCodec, value)
 export const encodeEntry = (entry: Entry): Buffer => encode(entryCodec, entry)
 export const decodeEntry = (value: Buffer): Entry => decode(entryCodec, value)
+
+/** How many bytes of a register the segments and extents of a file take. */
+export function contentBytes({ segments, extents }: Pick<Inode, 'segments' | 'extents'>): number {
+  const plain = extents.length <= limits.extentsPlainMax
+  const bytes = plain ? extents.length * extentBytes : packedBytes(extents)
+  return 8 + segments.length * segmentBytes + bytes
+}
 
 /** Throws `tooManyExtents` when it has more than a register has room for. */
 export function encodeInode(inode: Inode): Buffer {

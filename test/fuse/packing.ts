@@ -1,9 +1,18 @@
+import assert from 'node:assert/strict'
 import t from 'tap'
-import { overlay, punch, slicesOfRuns } from '../../src/dfc/extents.js'
+import {
+  build,
+  copyRange,
+  overlay,
+  punch,
+  slicesOfRuns,
+  wholeSlice,
+} from '../../src/dfc/extents.js'
 import { type Content, emptyContent } from '../../src/dfc/node.js'
 import type { Range } from '../../src/fuse/dirty-ranges.js'
 import { dataRanges, extentsAllowed, rangesToStore, segmentsOf } from '../../src/fuse/packing.js'
 import { limits } from '../../src/limits.js'
+import { contentBytes } from '../../src/wire/records.js'
 import { Seeded } from '../fixtures/seeded.js'
 
 const MiB = 1024 * 1024
@@ -169,6 +178,120 @@ t.test('random changes of every kind store nothing but data', async (t) => {
     }
   }
   t.pass('the map of data is that of the model')
+})
+
+/** What a file may consist of, in small, so that very many changes are quick to try. */
+const smallRoom = { segments: 100, extents: 400, bytes: 10_000 }
+
+function assertRoom({ segments, extents }: Content, room: typeof smallRoom): void {
+  assert(segments.length <= room.segments, `${segments.length} segments`)
+  assert(extents.length <= room.extents, `${extents.length} extents`)
+  const bytes = contentBytes({ segments, extents })
+  assert(bytes <= room.bytes, `${bytes} bytes`)
+}
+
+function dataBytes({ extents }: Content): number {
+  return extents.reduce((sum, { length }) => sum + length, 0)
+}
+
+/** Up to twenty ranges of up to twenty bytes, ordered and apart. */
+function scattered(random: Seeded, size: number): Range[] {
+  const ranges: Range[] = []
+  let at = random.below(size / 10)
+  while (at < size - 20) {
+    ranges.push({ at, end: at + 1 + random.below(20) })
+    at += 21 + random.below(size / 10)
+  }
+  return ranges
+}
+
+t.test('no number of islands is too many, and the smallest holes are stored first', async (t) => {
+  for (const seed of [1, 2, 3, 4]) {
+    const random = new Seeded(seed)
+    const size = 4_000_000
+    let content: Content = { ...emptyContent, size }
+    let commitsThatFill = 0
+    let stored = 0
+    let ranges = 0
+    const commits = 200
+    for (let commit = 0; commit < commits; commit += 1) {
+      const few = scattered(random, size).slice(0, 3)
+      for (const { at, end } of few) content = punch(content, at, end - at)
+      const dirty = scattered(random, size)
+      const next = store(content, rangesToStore(content, dirty, smallRoom))
+      assertRoom(next.content, smallRoom)
+      const written = dirty.reduce((sum, { at, end }) => sum + end - at, 0)
+      if (dataBytes(next.content) > dataBytes(content) + written) commitsThatFill += 1
+      if (commit < 10) t.equal(commitsThatFill, 0, 'there is room')
+      stored += next.bytes
+      ranges += dirty.length
+      content = next.content
+    }
+    t.ok(commitsThatFill > 10, `holes were stored with ${commitsThatFill} of ${commits} commits`)
+    const extentBytes = size / smallRoom.extents
+    t.ok(stored < ranges * extentBytes * 2, `${stored / ranges} bytes for each write`)
+  }
+})
+
+t.test('holes are stored also when nothing but holes was made', async () => {
+  const size = 1_000_000
+  let content = store(emptyContent, [{ at: 0, end: size }]).content
+  for (let at = 100; at < size; at += 500) content = punch(content, at, 10)
+  content = store(content, rangesToStore(content, [], smallRoom)).content
+  assertRoom(content, smallRoom)
+  // Two thousand extents that end where the next begins do not become few by cost alone.
+  assert(dataBytes(content) < size)
+})
+
+t.test('segments that came from thousands of files at once become few', async () => {
+  let content = emptyContent
+  for (let index = 0; index < 3000; index += 1) {
+    const { content: one } = store(emptyContent, [{ at: 0, end: 70_000 }])
+    content = copyRange(one, 0, 70_000, content, index * 100_000)
+  }
+  assertRoom(store(content, rangesToStore(content, [], smallRoom)).content, smallRoom)
+})
+
+t.test('the largest file can be overwritten, and written by many commits of 20 MiB', async (t) => {
+  const room = {
+    segments: limits.segmentsMax,
+    extents: limits.extentsMax,
+    bytes: limits.contentValueBytesMax,
+  }
+  let content = inParts(limits.fileBytesMax / limits.segmentBytesMax, limits.segmentBytesMax)
+  const random = new Seeded(1)
+  for (let commit = 0; commit < 20; commit += 1) {
+    const at = random.below(limits.fileBytesMax - 4096)
+    content = store(content, rangesToStore(content, [{ at, end: at + 4096 }])).content
+    assertRoom(content, room)
+  }
+  const partBytes = 20 * MiB
+  content = inParts(limits.segmentsMax, partBytes)
+  const dirty = [{ at: content.size, end: content.size + partBytes }]
+  const { content: after } = store(content, rangesToStore(content, dirty))
+  assertRoom(after, room)
+  t.ok(after.segments.length > limits.segmentsMax / 2, 'not everything was stored again')
+})
+
+/** A file as commits of `length` bytes each leave it. */
+function inParts(count: number, length: number): Content {
+  const slices = Array.from({ length: count }, (_, index) =>
+    wholeSlice({ id: `part ${index}`, length, md5: '' }, index * length),
+  )
+  return build(count * length, slices)
+}
+
+t.test('of twice as many islands as there is room for the nearest become one', async (t) => {
+  const random = new Seeded(7)
+  const blocks = new Set(Array.from({ length: 200_000 }, () => random.below(1_000_000)))
+  const dirty = [...blocks]
+    .sort((a, b) => a - b)
+    .map((block) => ({ at: block * 8192, end: block * 8192 + 4096 }))
+  t.same(rangesToStore(emptyContent, dirty.slice(0, 90_000)), dirty.slice(0, 90_000))
+  const { content, bytes } = store(emptyContent, rangesToStore(emptyContent, dirty))
+  t.ok(contentBytes(content) <= limits.contentValueBytesMax)
+  t.ok(content.extents.length > 80_000, `${content.extents.length} extents are left`)
+  t.ok(bytes < dirty.length * 4096 * 3, `${bytes} bytes are stored`)
 })
 
 t.test('knows where there is data, stored or written', async (t) => {

@@ -3,7 +3,9 @@
  * and is there after a kill of the mount and after a server got a new disk.
  */
 import { existsSync, rmSync, statfsSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import t from 'tap'
+import { limits } from '../../src/limits.js'
 import { checkAll, clean, healNow, openClient } from '../fixtures/library.js'
 import { isMounted, TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses, until } from '../fixtures/servers.js'
@@ -78,6 +80,51 @@ t.test(
     t.equal(await again.node(checkBlocks, ...words), `0 ${blocks}`, 'from the disk that is new')
   },
 )
+
+const islandBytes = 512
+
+/** Two bytes in each 512, copied as a whole until there are far more than a commit has room for; then some more. */
+const makeIslands = `
+  const fs = require('node:fs')
+  const koffi = require('${createRequire(import.meta.url).resolve('koffi')}')
+  const copy = koffi.load(null)
+    .func('long copy_file_range(int, _Inout_ int64_t *, int, _Inout_ int64_t *, size_t, unsigned int)')
+  const file = fs.openSync('islands', 'w+')
+  const write = (index) => fs.writeSync(file, Buffer.from('ab'), 0, 2, index * ${islandBytes})
+  for (let index = 0; index < 2000; index += 1) write(index)
+  fs.ftruncateSync(file, 2000 * ${islandBytes})
+  let count = 2000
+  for (; count < ${limits.extentsMax * 1.5}; count *= 2) {
+    const bytes = count * ${islandBytes}
+    if (copy(file, [0], file, [bytes], bytes, 0) !== bytes) throw new Error(String(koffi.errno()))
+  }
+  for (let index = 0; index < 500; index += 1) write(count + index * 2)
+  fs.closeSync(file)
+  console.log(count, fs.statSync('islands').blocks * 512)`
+
+const checkIslands = `
+  const fs = require('node:fs')
+  const bytes = fs.readFileSync('islands')
+  let islands = 0
+  for (let at = 0; at < bytes.length; at += ${islandBytes}) {
+    if (bytes[at] === 97 && bytes[at + 1] === 98) islands += 1
+    bytes.fill(0, at, at + 2)
+  }
+  console.log(islands, bytes.equals(Buffer.alloc(bytes.length)))`
+
+t.test('more islands than a commit has room for are stored all the same', { skip }, async (t) => {
+  const servers = await startServerProcesses(t)
+  const mounts = new TestMounts(t, servers.config())
+  const mount = await mounts.start('mnt')
+  const [islands, bytes] = (await mount.node(makeIslands)).split(' ').map(Number)
+  t.equal(islands, 256_000)
+  t.ok(Number(bytes) < 0.75 * 256_000 * islandBytes, `${bytes} bytes are stored`)
+  // Attributes have room beside them.
+  await mount.out('setfattr -n user.large -v "$(printf %60000s x)" islands')
+  await mount.close()
+  const again = await mounts.start('again')
+  t.equal(await again.node(checkIslands), `${256_000 + 500} true`)
+})
 
 t.test(
   'fallocate says no where there is no room, and punches beyond everything',

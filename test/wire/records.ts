@@ -2,6 +2,7 @@ import t from 'tap'
 import {
   assertInode,
   changedSegments,
+  contentBytes,
   decodeInode,
   encodeInode,
   segmentsOfInode,
@@ -78,6 +79,9 @@ t.test('many extents take few bytes and come back as they were', async (t) => {
     const encoded = encodeInode({ ...inode, size: at, extents })
     t.same(decodeInode(encoded).extents, extents)
     assertInode(encoded)
+    const without = encodeInode({ ...inode, size: at, segments: [], extents: [] })
+    const { segments } = inode
+    t.equal(contentBytes({ segments, extents }), encoded.length - without.length + 8)
     if (count > 1024) t.ok(encoded.length < 1000 + count * 7, `${encoded.length} bytes`)
   }
 })

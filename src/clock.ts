@@ -119,6 +119,11 @@ export function timeOfMs(ms: number): Time {
   return { seconds, nanoseconds: Math.min(999_999_999, Math.round((ms - seconds * 1000) * 1e6)) }
 }
 
+/** Of a time with nanoseconds: the whole milliseconds. */
+export function msOfTime({ seconds, nanoseconds }: Time): number {
+  return seconds * 1000 + Math.floor(nanoseconds / 1_000_000)
+}
+
 /** Negative, zero or positive as `a` is before, at or after `b`. */
 export function compareTimes(a: Time, b: Time): number {
   return a.seconds - b.seconds || a.nanoseconds - b.nanoseconds

@@ -31,6 +31,8 @@ export interface Plan<T> {
   readonly onDisk?: boolean | undefined
   /** It may be answered before it is stored, where this client is alone: names and attributes. */
   readonly behind?: boolean | undefined
+  /** The version that it is known as already, if it is; given once, since nothing else may have it. */
+  readonly takeId?: () => Version | undefined
   /** Brings the cache up to date and gives the result. */
   readonly done: (id: Version) => T
 }
@@ -105,6 +107,7 @@ export class Changes {
   ): Promise<T> {
     return this.#locks.hold(exclusive, shared, async () => {
       const startedMs = this.#clock.monotonic()
+      let id: Version | undefined
       for (let attempt = 0; ; attempt += 1) {
         this.#transactions.assertWritable()
         const planned = await this.#planned(plan, attempt > 0).catch((error: unknown) => {
@@ -119,8 +122,12 @@ export class Changes {
         this.#assertStored(planned.body)
         const taken = this.#answered(planned)
         if (taken !== undefined) return planned.done(taken)
-        const outcome = await this.#committed(planned)
+        const outcome = await this.#committed(planned, () => {
+          id = planned.takeId && (id ?? planned.takeId())
+          return id
+        })
         if (outcome.committed) return outcome.result
+        if (outcome.isSpent) id = undefined
         if (outcome.why === 'notEmpty') {
           // Of what was only remembered the name may mean another folder by now, or none.
           const isSure = attempt > 0 || exclusive.every((key) => this.#isCertain(key))
@@ -154,13 +161,13 @@ export class Changes {
     return this.#behind.take(body)
   }
 
-  async #committed<T>(plan: Plan<T>): Promise<Outcome<T>> {
+  async #committed<T>(plan: Plan<T>, knownAs: () => Version | undefined): Promise<Outcome<T>> {
     const { body, inline: content, onDisk } = plan
     this.#underWay.add(body)
     try {
       await (onDisk ? this.#behind.settle() : this.#behind.ahead(body))
       const [askedMs, outcome] = await this.#cache.asked(() =>
-        this.#transactions.commit(body, { content, onDisk }),
+        this.#transactions.commit(body, { content, onDisk, wanted: knownAs() }),
       )
       if (!outcome.committed) return outcome
       const { id } = outcome

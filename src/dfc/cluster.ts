@@ -267,11 +267,11 @@ export class Cluster {
    * A version for `body`, greater than all that it relies on, and than the fence of the servers. One
    * server alone may have a fence that its clock, or whoever made it up, put into the future.
    */
-  versionFor({ preconditions }: Pick<Transaction, 'preconditions'>): Version {
+  versionFor({ preconditions }: Pick<Transaction, 'preconditions'>, wanted = noVersion): Version {
     const [, fence = noVersion] = [...this.#fences].sort((a, b) => (a < b ? 1 : -1))
     let above = fence
     for (const { version } of preconditions) if (version > above) above = version
-    return this.versions.next(above)
+    return wanted > above ? wanted : this.versions.next(above)
   }
 
   #heard(index: number, timeMs: number, askedMs: number): void {

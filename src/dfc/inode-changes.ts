@@ -74,9 +74,10 @@ export class InodeChanges {
       if (place === undefined || this.#cache.certainNode(folder.ino) === undefined) return undefined
       if (isAhead(folder.version, clock.now())) return undefined
       const inode = newInode(attributes, parent, clock.time())
+      const version = versions.next()
       const id = versions.next()
-      const node = { ino: newIno(clock, random), version: id, inode, folder: null }
-      this.#newborn.add({ parent, name, node })
+      const node = { ino: newIno(clock, random), version, inode, folder: null }
+      this.#newborn.add({ parent, name, node, id })
       this.#cache.touch(parent, id, undefined, { ino: node.ino, type: attributes.mode >> 12 })
       return node
     })
@@ -175,6 +176,11 @@ export class InodeChanges {
       )
       return {
         ...plan,
+        takeId: () => {
+          const { id } = newborn
+          newborn.id = undefined
+          return id
+        },
         done: (id) => {
           this.#newborn.delete(node.ino)
           // The folder had its entry counted when it was made here.

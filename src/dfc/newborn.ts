@@ -7,6 +7,7 @@ import type { Clock, Timer } from '../clock.js'
 import { limits } from '../limits.js'
 import { debugDfc } from '../log.js'
 import { entryKey, type Key } from '../wire/records.js'
+import type { Version } from '../wire/version.js'
 import type { Node } from './node.js'
 
 export interface NewbornFile {
@@ -14,6 +15,11 @@ export interface NewbornFile {
   readonly name: string
   /** Its version is none that a register will ever have. */
   node: Node
+  /**
+   * The version under which its folder has it already, newer than the node's: stored as that it changes no time
+   * that was shown. Undefined once that was tried.
+   */
+  id: Version | undefined
   /** Being stored: what changes now must wait for that. */
   isOnItsWay: boolean
   readonly sinceMs: number
@@ -62,8 +68,9 @@ export class Newborn {
   }
 
   /** It is stored after `createDelayMs`, if not before. */
-  add({ parent, name, node }: Pick<NewbornFile, 'parent' | 'name' | 'node'>): void {
-    const file = { parent, name, node, isOnItsWay: false, sinceMs: this.#clock.monotonic() }
+  add(made: Pick<NewbornFile, 'parent' | 'name' | 'node' | 'id'>): void {
+    const { parent, name, node } = made
+    const file = { ...made, isOnItsWay: false, sinceMs: this.#clock.monotonic() }
     this.#files.set(node.ino, file)
     this.#byPlace.set(entryKey(parent, name), file)
     const inFolder = this.#byFolder.get(parent) ?? new Set()

@@ -16,6 +16,7 @@ import {
   type Inode,
   type Key,
   parseKey,
+  type Transaction,
   typeOf,
 } from '../wire/records.js'
 import { noVersion, type Version } from '../wire/version.js'
@@ -186,6 +187,15 @@ export class NodeCache {
     const value = nodeOf(parent, version, inode, summaryAfter(folder, id, before, after))
     this.#nodes.set(parent, { value, atMs: known.atMs })
     this.#changes += 1
+  }
+
+  /** Whether nothing newer than `id` has been done in the folders that a change has to do with. */
+  isNewest(id: Version, { writes }: Pick<Transaction, 'writes'>): boolean {
+    return writes.every(({ key }) => {
+      const parsed = parseKey(key)
+      const folder = parsed.kind === 'entry' ? parsed.parent : parsed.ino
+      return (this.anyNode(folder)?.folder?.touched ?? noVersion) <= id
+    })
   }
 
   /** A folder that was just made is empty. */

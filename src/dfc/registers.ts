@@ -207,9 +207,12 @@ export class Registers {
     )
   }
 
-  #resolve(key: Key, replies: Replies, expected = replies.length): Promise<QuorumRegister> {
+  async #resolve(key: Key, replies: Replies, expected = replies.length): Promise<QuorumRegister> {
     const settled = settle(key, replies, expected, this.#cluster.voters.length)
-    return settled === undefined ? this.#insist(key) : Promise.resolve(settled)
+    const register = settled ?? (await this.#insist(key))
+    // What is done to a folder next is newer than what was done in it, whoever did that.
+    if (register.folder !== null) this.#cluster.versions.see(register.folder.touched)
+    return register
   }
 
   /** As `#resolve` for many at once; only those that need it cost more round trips. */
@@ -331,8 +334,13 @@ function merged(key: Key, replies: Replies): QuorumRegister {
   const folder =
     value === null || summaries.length === 0
       ? null
-      : summaries.reduce((best, one) => (one.touched > best.touched ? one : best))
+      : summaries.reduce((best, one) => (isFuller(one, best) ? one : best))
   return { key, version, value, folder }
+}
+
+/** What was made first may arrive last: of two sums that are as new one may lack a name. */
+function isFuller(one: FolderSummary, than: FolderSummary): boolean {
+  return one.touched === than.touched ? one.live > than.live : one.touched > than.touched
 }
 
 /**

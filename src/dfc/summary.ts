@@ -2,7 +2,7 @@
  * A folder's times, link count and emptiness follow from its entries: the servers sum them up, and
  * the inode's own times count only while nothing in the folder is newer.
  */
-import { timeOfMs } from '../clock.js'
+import { compareTimes, msOfTime, timeOfMs } from '../clock.js'
 import type { FolderSummary } from '../wire/messages.js'
 import { fileType, type Inode } from '../wire/records.js'
 import { msOfVersion, type Version } from '../wire/version.js'
@@ -10,7 +10,10 @@ import type { Node } from './node.js'
 
 const folderType = fileType.folder >> 12
 
-/** A node from its register; a folder's mtime and ctime are those of its newest change. */
+/**
+ * A node from its register; a folder's mtime and ctime are those of its newest change. A version tells the
+ * millisecond only: within that its own times stand, so that they do not go back, and its ctime never does.
+ */
 export function nodeOf(
   ino: number,
   version: Version,
@@ -19,7 +22,9 @@ export function nodeOf(
 ): Node {
   if (folder === null || folder.touched <= version) return { ino, version, inode, folder }
   const changed = timeOfMs(msOfVersion(folder.touched))
-  return { ino, version, inode: { ...inode, mtime: changed, ctime: changed }, folder }
+  const mtime = msOfTime(inode.mtime) === msOfVersion(folder.touched) ? inode.mtime : changed
+  const ctime = compareTimes(inode.ctime, changed) > 0 ? inode.ctime : changed
+  return { ino, version, inode: { ...inode, mtime, ctime }, folder }
 }
 
 /** The summary once an entry `before` has become `after` by the transaction `id`. */

@@ -23,12 +23,19 @@ import type { Settlement } from './settlement.js'
 export type Committed =
   | { readonly committed: true; readonly id: Version }
   /** `conflict`: read again and try again. `notEmpty`: a folder has the entry `key`. */
-  | { readonly committed: false; readonly why: 'conflict' | 'notEmpty'; readonly key: Key }
+  | {
+      readonly committed: false
+      readonly why: 'conflict' | 'notEmpty'
+      readonly key: Key
+      /** A server may have noted its version: nothing else can have that. */
+      readonly isSpent: boolean
+    }
 
 interface CommitHow {
   readonly content?: PreparedSegment | undefined
   readonly onDisk?: boolean | undefined
   readonly id?: Version
+  readonly wanted?: Version | undefined
 }
 
 const quorum = 3
@@ -100,16 +107,17 @@ export class Transactions {
   /**
    * Commits `body`, with the content of a small new segment riding along; `onDisk`: three servers have
    * it on their disks, with all that came before, when it resolves; `id`: as this version, which is newer
-   * than all that it relies on. With the same one it may be tried again. Throws `readOnly` when fewer than
-   * three servers are up (nothing was sent), `unknownOutcome` when too few answered to know, and what a
-   * server said (`noSpace`) when that is why it failed.
+   * than all that it relies on. With the same one it may be tried again; `wanted`: as this version, which nothing
+   * else has, unless that is not newer by now. Throws `readOnly` when fewer than three servers are up (nothing
+   * was sent), `unknownOutcome` when too few answered to know, and what a server said (`noSpace`) when that is
+   * why it failed.
    */
   async commit(body: Transaction, how: CommitHow = {}): Promise<Committed> {
     const { content, onDisk = false } = how
     this.assertWritable()
     // A server that is not waited for may get its pieces when the caller's bytes have changed.
     const inline = content === undefined ? undefined : ownCopy(content)
-    const id = how.id ?? this.#cluster.versionFor(body)
+    const id = how.id ?? this.#cluster.versionFor(body, how.wanted)
     const attempt: Attempt = {
       id,
       body,
@@ -132,7 +140,9 @@ export class Transactions {
     }
     if (attempt.isAborted) return this.#failed(attempt)
     // Everyone asked has said no, and a no is not recorded: there is nothing to recover.
-    if (attempt.yes.size === 0 && attempt.unheard.size === 0) return this.#failed(attempt)
+    if (attempt.yes.size === 0 && attempt.unheard.size === 0) {
+      return this.#failed(attempt, attempt.late.length > 0)
+    }
     const fate = await this.#fateOf(id, body)
     if (fate === 'committed') {
       if (inline !== undefined) await this.#ensureCopies(attempt, inline)
@@ -183,7 +193,7 @@ export class Transactions {
     })
   }
 
-  #failed({ why, key, failure, behind, failing, absent }: Attempt): Committed {
+  #failed({ why, key, failure, behind, failing, absent }: Attempt, isSpent = true): Committed {
     if (behind.size > serverIndexes.length - quorum) {
       const names = [...behind].map((index) => this.#cluster.link(index).name).join(' and ')
       const why = `Read-only until the clocks of the servers agree: those of ${names} are behind`
@@ -193,7 +203,7 @@ export class Transactions {
     const unable = new Set([...absent, ...failing]).size > serverIndexes.length - quorum
     if (unable && failure !== undefined && !isError(failure, 'down')) throw failure
     debugDfc('transaction failed: %s %s', why, key)
-    return { committed: false, why, key }
+    return { committed: false, why, key, isSpent }
   }
 
   /** True: three different yeses. False: recovery has to say. */

@@ -104,6 +104,8 @@ export class WriteBehind {
     // What is from the future would give its time to all that is stored with it.
     const nowMs = this.#cluster.clock.now()
     if (change.preconditions.some(({ version }) => isAhead(version, nowMs))) return undefined
+    // The folder's times, which follow from the newest version, would not go on.
+    if (this.#open !== undefined && !this.#cache.isNewest(this.#open.id, change)) this.#close()
     const batch = this.#open ?? new Batch(this.#cluster.versionFor(change))
     if (!batch.add(change)) return undefined
     this.#open = batch

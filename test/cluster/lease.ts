@@ -1,6 +1,6 @@
 /** A client that is alone, and what happens when it is not any more: real servers, two clients. */
 import t, { type Test } from 'tap'
-import { sleep, systemClock, systemRandom } from '../../src/clock.js'
+import { compareTimes, sleep, systemClock, systemRandom, type Time } from '../../src/clock.js'
 import { Client } from '../../src/dfc/client.js'
 import { limits } from '../../src/limits.js'
 import { tcpNetwork } from '../../src/network.js'
@@ -209,6 +209,61 @@ t.test(
     await t.rejects(second.namespace.lookup(rootIno, 'f'), { code: 'notFound' })
   },
 )
+
+t.test('the time of a folder stays when what was made in it is stored', async (t) => {
+  const servers = await startServers(t)
+  const earlier = await connect(t, servers, false)
+  const { ino: folder } = await earlier.namespace.create(rootIno, 'folder', folderAttributes)
+  await earlier.namespace.create(folder, 'removed before', attributes)
+  await earlier.namespace.unlink(folder, 'removed before')
+  await earlier.close()
+  const client = await connect(t, servers, true)
+  const { namespace } = client
+  const timesOn = async ({ namespace }: Client): Promise<Time[]> => {
+    const { mtime, ctime } = (await namespace.node(folder, true)).inode
+    return [mtime, ctime]
+  }
+  /** A folder's times follow from what is decided, which the servers hear of a moment later. */
+  const timesOnAnother = async (expected: readonly Time[]): Promise<Time[]> => {
+    const other = await connect(t, servers, false)
+    for (let attempt = 0; ; attempt += 1) {
+      const times = await timesOn(other)
+      const isThere = times.every((time, index) => compareTimes(time, expected[index] ?? time) >= 0)
+      if (!isThere && attempt < 100) await sleep(systemClock, 50)
+      else return other.close().then(() => times)
+    }
+  }
+
+  for (const name of ['new', 'removed before']) {
+    await alone(client)
+    await namespace.list(folder, '')
+    const { ino, version } = await namespace.createSoon(folder, name, attributes)
+    const shown = await timesOn(client)
+    await sleep(systemClock, 20)
+    await namespace.store(ino)
+    t.not((await namespace.node(ino)).version, version, 'it was not stored until then')
+    t.same(await timesOn(client), shown, name)
+    t.same(await timesOnAnother(shown), shown, `${name}: as others see it`)
+  }
+
+  await t.test('and goes on with what is done in it next, however that is stored', async (t) => {
+    await alone(client)
+    await namespace.list(folder, '')
+    const { ino } = await namespace.create(folder, 'sub', folderAttributes)
+    await namespace.settle()
+    // What is answered first begins what the rest is stored with.
+    await namespace.update(ino, (inode) => ({ ...inode, mode: fileType.folder | 0o700 }))
+    await sleep(systemClock, 2)
+    await namespace.createSoon(folder, 'newer', attributes)
+    const shown = await timesOn(client)
+    await sleep(systemClock, 2)
+    await namespace.rmdir(folder, 'sub')
+    const later = await timesOn(client)
+    t.ok(later.every((time, index) => compareTimes(time, shown[index] ?? time) > 0))
+    await namespace.settle()
+    t.same(await timesOnAnother(later), later)
+  })
+})
 
 t.test('no change overlooks a file that was made and is not stored yet', async (t) => {
   const servers = await startServers(t)

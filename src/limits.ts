@@ -170,8 +170,6 @@ export const limits = {
   mountRequestsMax: 64,
   /** Above all other deadlines: whatever has not been answered by then gets ETIMEDOUT. */
   mountOperationTimeoutMs: 150_000,
-  /** For how long a mount looks for the kernel's next request before it falls asleep. */
-  lingerMs: 0.04,
   /** How long the kernel may answer from the names and attributes it was told. */
   kernelCacheMs: 1_000,
   /** What the mount remembers of what it told the kernel: files. */
@@ -202,8 +200,6 @@ export const limits = {
   smallWriteBytes: 16 * KiB,
   /** Segments on their way to the servers while their file is still being written. */
   uploadsInFlightMax: 2,
-  /** Of one answer to readdir; the kernel asks for less. */
-  readdirBytesMax: 128 * KiB,
 
   // Server.
   connectionsMax: 1024,

@@ -7,37 +7,8 @@ import type { ContentTimes } from '../dfc/inode-changes.js'
 import type { Content, Node } from '../dfc/node.js'
 import { limits } from '../limits.js'
 import { fileType, type Inode, typeOf } from '../wire/records.js'
-
-/** Who asks, as in struct fuse_in_header. */
-export interface Caller {
-  readonly uid: number
-  readonly gid: number
-  /** The thread that made the system call; 0 when it cannot be seen from here. */
-  readonly pid: number
-  /** Where something is made: what its mode shall not have. */
-  readonly umask?: number
-}
-
-/** struct stat. */
-export interface Attributes {
-  readonly ino: number
-  readonly mode: number
-  readonly nlink: number
-  readonly uid: number
-  readonly gid: number
-  readonly rdev: number
-  /** In bytes. */
-  readonly size: number
-  /** In units of 512 bytes: what is not a hole. */
-  readonly blocks: number
-  /** The size of reads and writes that programs should prefer, in bytes. */
-  readonly blksize: number
-  readonly atime: Time
-  readonly mtime: Time
-  readonly ctime: Time
-  /** When it was made. */
-  readonly btime: Time
-}
+import type { Attributes } from './kernel/answers.js'
+import type { Caller } from './kernel/request.js'
 
 export const setUserId = 0o4000
 export const setGroupId = 0o2000

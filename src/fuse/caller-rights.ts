@@ -4,7 +4,7 @@
  */
 import { readFile, readlink } from 'node:fs/promises'
 import { debugFuse } from '../log.js'
-import type { Caller } from './attributes.js'
+import type { Caller } from './kernel/request.js'
 
 /** capabilities(7): CAP_SYS_ADMIN. */
 const sysAdmin = 21n

@@ -13,9 +13,7 @@ import { limits } from '../limits.js'
 import { fileType, type Inode, typeOf } from '../wire/records.js'
 import { aclOf, formatAcl, inheritedAcls, isAcl, withAcl } from './acl.js'
 import {
-  type Attributes,
   attributesOf,
-  type Caller,
   newOwner,
   setGroupId,
   setUserId,
@@ -32,6 +30,8 @@ import {
   withAttribute,
   withoutAttribute,
 } from './extended-attributes.js'
+import type { Attributes } from './kernel/answers.js'
+import type { Caller } from './kernel/request.js'
 import type { KernelView } from './kernel-view.js'
 import type { OpenFiles } from './open-files.js'
 

@@ -5,13 +5,16 @@ import { endianness } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { systemClock } from '../clock.js'
-import { DfsError } from '../errors.js'
-import { debugFuse } from '../log.js'
+import { asDfsError, DfsError } from '../errors.js'
+import { limits } from '../limits.js'
+import { debugFuse, notice } from '../log.js'
 import { DeadMountWatch } from './dead-mount-watch.js'
 import type { Filesystem } from './filesystem.js'
 import * as answers from './kernel/answers.js'
 import { attach, type MountFlag } from './kernel/attach.js'
-import { newEpochMinor, notices } from './kernel/protocol.js'
+import { MissingFeatureError, MountError } from './kernel/error.js'
+import { canStreamDevices } from './kernel/node-internals.js'
+import { type Feature, newEpochMinor, notices } from './kernel/protocol.js'
 import { Session } from './kernel/session.js'
 import type { MountWords } from './mount-options.js'
 import { mountedAt, mountsOf } from './mount-table.js'
@@ -28,6 +31,17 @@ export interface MountOptions {
   readonly onEnd: () => void
 }
 
+/** What this file system can do and likes the kernel to make use of. */
+const wants: readonly Feature[] = [
+  'atomicTruncate',
+  'exportSupport',
+  'readdirplus',
+  'readdirplusAuto',
+  'cacheSymlinks',
+  'killPrivileges',
+  'directMmap',
+]
+const aclNeeds: readonly Feature[] = ['dontMask', 'posixAcl', 'setxattrExtended']
 const readAheadKiB = 2048
 const detachTimeoutMs = 30_000
 /** The kernel tells of the end at once; what it does not tell of in this time is in use elsewhere. */
@@ -42,13 +56,20 @@ export class Mount {
   readonly #gone = Promise.withResolvers<boolean>()
   #ended = false
 
-  private constructor(fd: number, options: MountOptions) {
+  private constructor(fd: number, readInThreads: boolean, options: MountOptions) {
     const { mountpoint, filesystem, onEnd } = options
     this.#mountpoint = mountpoint
     this.#session = new Session(fd, {
       operations: operationsOf(filesystem),
-      acl: filesystem.metadata.acl,
+      wants,
+      needs: filesystem.metadata.acl ? aclNeeds : [],
+      errnoOf,
+      requestsMax: limits.mountRequestsMax,
+      timeoutMs: limits.mountOperationTimeoutMs,
       clock: systemClock,
+      trace: debugFuse,
+      warn: notice,
+      readInThreads,
       onEnd: () => {
         if (!this.#ended) onEnd()
         this.#ended = true
@@ -70,10 +91,14 @@ export class Mount {
     const isRoot = process.getuid?.() === 0
     const { allowOther } = words
     const flags = flagsOf(words, isRoot)
-    const fd = await attach({ mountpoint, allowOther, flags, fsname, subtype: 'dfs' })
-    const mount = new Mount(fd, options)
+    const readInThreads = !(await canStreamDevices())
+    const how = { mountpoint, allowOther, flags, fsname }
+    const fd = await attach({ ...how, subtype: 'dfs', defaultPermissions: true }).catch(
+      throwConfiguration,
+    )
+    const mount = new Mount(fd, readInThreads, options)
     try {
-      const minor = await mount.#session.begun
+      const minor = await mount.#session.begun.catch(throwConfiguration)
       if (minor >= newEpochMinor) {
         options.filesystem.kernel.takeNames = () =>
           mount.#session.notify(notices.newEpoch, answers.done())
@@ -123,6 +148,21 @@ export class Mount {
       debugFuse('read-ahead stays as it is: %o', error)
     }
   }
+}
+
+/** Makes an errno of what is none of our errors: such a failure is a bug, or an error of this machine. */
+function errnoOf(thrown: unknown): number {
+  if (!(thrown instanceof DfsError)) debugFuse('a bug? %o', thrown)
+  return asDfsError(thrown).errno
+}
+
+/** Says what to do about a mount that could not be made. */
+function throwConfiguration(cause: unknown): never {
+  if (cause instanceof MissingFeatureError) {
+    throw new DfsError('configuration', '-o acl needs Linux 5.13 or later', { cause })
+  }
+  if (cause instanceof MountError) throw new DfsError('configuration', cause.message, { cause })
+  throw cause
 }
 
 /** Device nodes and set-user-ID bits work where root mounts, and only there. */

@@ -5,25 +5,35 @@
  */
 import { constants } from 'node:fs'
 import { bytesOf } from '../byte-text.js'
-import type { Time } from '../clock.js'
 import type { Node } from '../dfc/node.js'
 import type { RenameHow } from '../dfc/rename.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { fileType, typeOf } from '../wire/records.js'
-import type { Caller } from './attributes.js'
 import type { Filesystem } from './filesystem.js'
 import { Handles } from './handles.js'
 import * as answers from './kernel/answers.js'
-import {
-  openKillsPrivileges,
-  setattrFlags,
-  setxattrKillsGroupId,
-  writeFromCache,
-  writeKillsPrivileges,
-} from './kernel/protocol.js'
-import { type Fields, type Request, secondsMax, secondsMin } from './kernel/request.js'
+import type { Caller, Fields, Request } from './kernel/request.js'
 import { noAnswer, type Operations, type Result } from './kernel/session.js'
+import {
+  type CreateRequest,
+  copyFileRangeOf,
+  createOf,
+  eachForgotten,
+  fallocateOf,
+  getxattrOf,
+  lseekOf,
+  mkdirOf,
+  mknodOf,
+  openOf,
+  type RenameRequest,
+  readOf,
+  rename2Of,
+  renameOf,
+  setattrOf,
+  setxattrOf,
+  writeOf,
+} from './kernel/structures.js'
 import type { Handle } from './open-file.js'
 import type { Opened } from './open-files.js'
 import type { OpenFolder } from './open-folder.js'
@@ -35,10 +45,9 @@ const renameModes: Readonly<Record<number, RenameHow>> = {
   2: 'exchange',
 }
 
-/** lseek(2). */
-const wantedBy: Readonly<Record<number, 'data' | 'hole'>> = { 3: 'data', 4: 'hole' }
+// fsync(2) and fdatasync(2) do the same, and so do all flags of flush and release.
 
-/** fsync(2) and fdatasync(2) do the same, and so do all flags of flush and release. */
+const { kernelCacheMs, fileBytesMax } = limits
 const statfsBlockBytes = 4096
 /** There is no bound on the number of files; programs that look at it shall see plenty. */
 const filesShown = 2 ** 40
@@ -54,12 +63,12 @@ export function operationsOf(filesystem: Filesystem): Operations {
   /** What is told of attributes is put together when it is written: see `Metadata.told`. */
   const entryOf = (node: Node, parent: number, name: string): Buffer => {
     names.tell(node.ino, parent, name)
-    return answers.entry(metadata.told(node))
+    return answers.entry(metadata.told(node), kernelCacheMs)
   }
 
   const attributesOf = async (ino: number): Promise<Result> => {
     const node = await metadata.find(ino)
-    return () => answers.attributes(metadata.told(node))
+    return () => answers.attributes(metadata.told(node), kernelCacheMs)
   }
 
   const noEntryOf = (parent: number, name: string): Buffer => {
@@ -118,7 +127,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
   /** The kernel has forgotten what a file handle stands for, and has nothing but the number. */
   const lookUpNumber = async (ino: number, name: string): Promise<Result> => {
     const node = await (name === '.' ? filesystem.numbered(ino) : filesystem.above(ino))
-    return () => answers.entry(metadata.told(node))
+    return () => answers.entry(metadata.told(node), kernelCacheMs)
   }
 
   const make = (
@@ -147,13 +156,10 @@ export function operationsOf(filesystem: Filesystem): Operations {
 
   const rename = (
     { ino: from, caller }: Request,
-    to: number,
-    flags: number,
-    fields: Fields,
+    { to, flags, fromName, toName }: RenameRequest,
   ): Promise<Result> => {
     const how = renameModes[flags]
     if (how === undefined) throw new DfsError('invalid')
-    const [fromName, toName] = [fields.name(), fields.name()]
     const change = async (): Promise<Result> => {
       await filesystem.rename(from, fromName, to, toName, how)
       return answers.done()
@@ -166,14 +172,13 @@ export function operationsOf(filesystem: Filesystem): Operations {
     fields: Fields,
     withAttributes: boolean,
   ): Promise<Result> => {
-    const folder = folders.get(fields.u64())
-    const from = fields.u64()
-    const bytesMax = fields.u32()
+    const { handle, at: from, length: bytesMax } = readOf(fields)
+    const folder = folders.get(handle)
     const dots = ['.', '..'].slice(from)
     const page = await folder.read(from)
     return () => {
       const told = withAttributes ? metadata.listingOf(ino, page.asked) : undefined
-      const listing = new answers.Listing(bytesMax, withAttributes)
+      const listing = new answers.Listing(bytesMax, withAttributes ? kernelCacheMs : undefined)
       for (const [index, name] of dots.entries()) {
         listing.add({ name, ino, type: answers.folderType, next: from + index + 1 })
       }
@@ -193,13 +198,10 @@ export function operationsOf(filesystem: Filesystem): Operations {
     attributeValue(await metadata.getAttribute(ino, name), bytesMax)
 
   const copyRange = async ({ caller }: Request, fields: Fields): Promise<number> => {
-    const source = handles.get(fields.u64())
-    const from = fields.u64()
-    const target = handles.get(fields.skip(8).u64())
-    const at = fields.u64()
-    const length = fields.length64()
-    await metadata.losePrivileges(target.file.node, caller)
-    return files.copyRange(source, from, target, at, length)
+    const { source, target, length } = copyFileRangeOf(fields, fileBytesMax)
+    const [from, to] = [handles.get(source.handle), handles.get(target.handle)]
+    await metadata.losePrivileges(to.file.node, caller)
+    return files.copyRange(from, source.at, to, target.at, length)
   }
 
   const openFolder = (ino: number): Buffer =>
@@ -233,12 +235,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
       return noAnswer
     },
     batchForget: (_, fields) => {
-      const count = fields.u32()
-      fields.skip(4)
-      for (let index = 0; index < count; index += 1) {
-        forget(fields.u64())
-        fields.skip(8)
-      }
+      eachForgotten(fields, forget)
       return noAnswer
     },
     symlink: (request, fields) => {
@@ -246,15 +243,14 @@ export function operationsOf(filesystem: Filesystem): Operations {
       return make(request, name, fileType.symlink | 0o777, { target })
     },
     mknod: ({ ino, caller }, fields) => {
-      const [mode, rdev, umask] = [fields.u32(), fields.u32(), fields.u32()]
+      const { name, mode, rdev, umask } = mknodOf(fields)
       const typed = typeOf(mode) === 0 ? mode | fileType.file : mode
-      const name = fields.skip(4).name()
       return make({ ino, caller: { ...caller, umask } }, name, typed, { rdev })
     },
     mkdir: ({ ino, caller }, fields) => {
-      const [mode, umask] = [fields.u32(), fields.u32()]
+      const { name, mode, umask } = mkdirOf(fields)
       const typed = fileType.folder | (mode & ~fileType.mask)
-      return make({ ino, caller: { ...caller, umask } }, fields.name(), typed)
+      return make({ ino, caller: { ...caller, umask } }, name, typed)
     },
     link: ({ ino: parent, caller }, fields) => {
       const ino = fields.u64()
@@ -279,64 +275,41 @@ export function operationsOf(filesystem: Filesystem): Operations {
         return answers.done()
       })
     },
-    rename: (request, fields) => rename(request, fields.u64(), 0, fields),
-    rename2: (request, fields) => {
-      const [to, flags] = [fields.u64(), fields.u32()]
-      return rename(request, to, flags, fields.skip(4))
-    },
+    rename: (request, fields) => rename(request, renameOf(fields)),
+    rename2: (request, fields) => rename(request, rename2Of(fields)),
     readlink: async ({ ino }) => answers.text(await filesystem.readlink(ino)),
 
     // -- attributes ------------------------------------------------------------------------------
     getattr: ({ ino }) => {
       const known = metadata.known(ino)
-      return known === undefined ? attributesOf(ino) : answers.attributes(metadata.told(known))
+      if (known === undefined) return attributesOf(ino)
+      return answers.attributes(metadata.told(known), kernelCacheMs)
     },
     statx: async ({ ino }) => {
       const node = await metadata.find(ino)
-      return () => answers.extendedAttributes(metadata.told(node))
+      return () => answers.extendedAttributes(metadata.told(node), kernelCacheMs)
     },
     setattr: async ({ ino, caller }, fields) => {
-      const valid = fields.u32()
-      const has = (flag: number): boolean => (valid & flag) !== 0
-      const handle = fields.skip(4).u64()
-      const size = has(setattrFlags.size) ? fields.u64() : fields.skip(8) && undefined
-      fields.skip(8)
-      const [atime, mtime] = [
-        secondsOf(fields, has(setattrFlags.atime)),
-        secondsOf(fields, has(setattrFlags.mtime)),
-      ]
-      const [atimeNs, mtimeNs] = [fields.skip(8).u32(), fields.u32()]
-      const mode = fields.skip(4).u32()
-      const [uid, gid] = [fields.skip(4).u32(), fields.u32()]
-
+      const { mode, uid, gid, size, atime, mtime, ...how } = setattrOf(fields)
       // chown(2) with -1 and -1: what is left of it.
-      if (valid === 0) await metadata.keepOwner(ino, caller)
+      if (how.isEmpty) await metadata.keepOwner(ino, caller)
       if (size !== undefined) {
-        const kills = has(setattrFlags.killPrivileges) ? caller : undefined
-        if (has(setattrFlags.handle))
-          await filesystem.truncateOpen(handles.get(handle), size, kills)
+        const kills = how.killsPrivileges ? caller : undefined
+        const handle = how.handle === undefined ? undefined : handles.get(how.handle)
+        if (handle !== undefined) await filesystem.truncateOpen(handle, size, kills)
         else await filesystem.truncate(ino, size, caller, kills)
       }
-      if (has(setattrFlags.mode)) await metadata.setMode(ino, mode)
-      if (has(setattrFlags.uid | setattrFlags.gid)) {
-        await metadata.setOwner(
-          ino,
-          has(setattrFlags.uid) ? uid : undefined,
-          has(setattrFlags.gid) ? gid : undefined,
-        )
-      }
+      if (mode !== undefined) await metadata.setMode(ino, mode)
+      if (uid !== undefined || gid !== undefined) await metadata.setOwner(ino, uid, gid)
       // A truncate is a modification by itself.
-      const isOwnTime = size !== undefined && has(setattrFlags.mtimeNow)
-      const times = [
-        timeOf(atime, atimeNs, has(setattrFlags.atimeNow)),
-        isOwnTime ? undefined : timeOf(mtime, mtimeNs, has(setattrFlags.mtimeNow)),
-      ] as const
+      const isOwnTime = size !== undefined && mtime === 'now'
+      const times = [atime, isOwnTime ? undefined : mtime] as const
       if (times.some((time) => time !== undefined)) await metadata.setTimes(ino, ...times)
       return attributesOf(ino)
     },
     getxattr: ({ ino }, fields) => {
-      const bytesMax = fields.u32()
-      const name = fields.skip(4).name()
+      const bytesMax = getxattrOf(fields)
+      const name = fields.name()
       // The kernel asks for one of every new file, which has none.
       const known = metadata.knownAttribute(ino, name)
       return known === undefined
@@ -344,17 +317,12 @@ export function operationsOf(filesystem: Filesystem): Operations {
         : attributeValue(known, bytesMax)
     },
     listxattr: async ({ ino, caller }, fields) => {
-      const bytesMax = fields.u32()
+      const bytesMax = getxattrOf(fields)
       const names = await metadata.listAttributes(ino, caller)
       return sized(bytesOf(names.map((name) => `${name}\0`).join('')), bytesMax)
     },
     setxattr: async ({ ino }, fields) => {
-      const [bytes, flags] = [fields.u32(), fields.u32()]
-      // Two more fields were agreed upon with access control lists.
-      const how = metadata.acl ? fields.u32() : 0
-      const name = (metadata.acl ? fields.skip(4) : fields).name()
-      const value = Buffer.from(fields.bytes(bytes))
-      const losesGroupId = (how & setxattrKillsGroupId) !== 0
+      const { name, value, flags, losesGroupId } = setxattrOf(fields, metadata.acl)
       await metadata.setAttribute(ino, name, value, flags, losesGroupId)
       return answers.done()
     },
@@ -365,14 +333,13 @@ export function operationsOf(filesystem: Filesystem): Operations {
 
     // -- files -----------------------------------------------------------------------------------
     open: async ({ ino, caller }, fields) => {
-      const [flags, how] = [fields.u32(), fields.u32()]
-      const kills = (how & openKillsPrivileges) !== 0 ? caller : undefined
+      const { flags, killsPrivileges } = openOf(fields)
+      const kills = killsPrivileges ? caller : undefined
       return answers.opened(...openedOf(await filesystem.open(ino, flags, caller, kills)))
     },
     create: ({ ino: parent, caller }, fields) => {
-      const { flags, mode, umask, how } = newFileOf(fields)
-      const name = fields.name()
-      const kills = (how & openKillsPrivileges) !== 0 ? caller : undefined
+      const { name, flags, mode, umask, killsPrivileges } = newFileOf(fields)
+      const kills = killsPrivileges ? caller : undefined
       return inFolder(parent, caller, async (isSecond) => {
         const mayExist = (flags & constants.O_EXCL) === 0
         const maker = { ...caller, umask }
@@ -384,7 +351,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
           })
         names.tell(node.ino, parent, name)
         const opened = openedOf(await filesystem.openNode(node, name, flags, kills))
-        return () => answers.created(metadata.told(node), ...opened)
+        return () => answers.created(metadata.told(node), ...opened, kernelCacheMs)
       })
     },
     tmpfile: ({ ino: parent, caller }, fields) => {
@@ -393,24 +360,20 @@ export function operationsOf(filesystem: Filesystem): Operations {
         const opened = await filesystem.openNameless(parent, mode, flags, { ...caller, umask })
         const { node } = opened.handle.file
         const numbered = openedOf(opened)
-        return () => answers.created(metadata.told(node), ...numbered)
+        return () => answers.created(metadata.told(node), ...numbered, kernelCacheMs)
       })
     },
     read: async (_, fields) => {
-      const handle = handles.get(fields.u64())
-      const at = fields.u64()
-      return answers.lent(await files.read(handle, at, fields.u32()))
+      const { handle, at, length } = readOf(fields)
+      return answers.lent(await files.read(handles.get(handle), at, length))
     },
     write: async ({ caller }, fields, keep) => {
-      const handle = handles.get(fields.u64())
-      const at = fields.u64()
-      const [length, how] = [fields.u32(), fields.u32()]
-      const flags = fields.skip(8).u32()
-      const bytes = fields.skip(4).bytes(length)
+      const { handle: number, at, bytes, flags, isFromCache, killsPrivileges } = writeOf(fields)
+      const handle = handles.get(number)
       // Pages of a shared mapping belong where they were, also in a file that is appended to.
-      const appends = (how & writeFromCache) === 0 && (flags & constants.O_APPEND) !== 0
-      const kills = (how & writeKillsPrivileges) !== 0 ? caller : undefined
-      if (length < limits.smallWriteBytes) {
+      const appends = !isFromCache && (flags & constants.O_APPEND) !== 0
+      const kills = killsPrivileges ? caller : undefined
+      if (bytes.length < limits.smallWriteBytes) {
         const own = Buffer.from(bytes)
         return answers.count(await filesystem.write(handle, at, own, appends, kills))
       }
@@ -434,18 +397,15 @@ export function operationsOf(filesystem: Filesystem): Operations {
       return answers.done()
     },
     fallocate: async ({ caller }, fields) => {
-      const handle = handles.get(fields.u64())
-      const [at, length, mode] = [fields.u64(), fields.u64(), fields.u32()]
-      await filesystem.allocate(handle, mode, at, length, caller)
+      const { handle, at, length, mode } = fallocateOf(fields)
+      await filesystem.allocate(handles.get(handle), mode, at, length, caller)
       return answers.done()
     },
     lseek: (_, fields) => {
-      const handle = handles.get(fields.u64())
       // Nothing is where no file reaches, nor before the beginning, which is a very large number here.
-      const at = fields.length64()
-      const wanted = wantedBy[fields.u32()]
+      const { handle, at, wanted } = lseekOf(fields, fileBytesMax)
       if (wanted === undefined) throw new DfsError('invalid')
-      return answers.whole(filesystem.seek(handle, at, wanted))
+      return answers.whole(filesystem.seek(handles.get(handle), at, wanted))
     },
     copyFileRange: async (request, fields) => answers.count(await copyRange(request, fields)),
     copyFileRange64: async (request, fields) => answers.whole(await copyRange(request, fields)),
@@ -479,10 +439,10 @@ export function operationsOf(filesystem: Filesystem): Operations {
   }
 }
 
-/** struct fuse_create_in. */
-function newFileOf(fields: Fields): Readonly<Record<'flags' | 'mode' | 'umask' | 'how', number>> {
-  const [flags, mode, umask, how] = [fields.u32(), fields.u32(), fields.u32(), fields.u32()]
-  return { flags, mode: fileType.file | (mode & ~fileType.mask), umask, how }
+/** A regular file, whatever type the mode says. */
+function newFileOf(fields: Fields): CreateRequest {
+  const request = createOf(fields)
+  return { ...request, mode: fileType.file | (request.mode & ~fileType.mask) }
 }
 
 /** Of an extended attribute, if there is one. */
@@ -495,22 +455,4 @@ function sized(value: Buffer, bytesMax: number): Result {
   if (bytesMax === 0) return answers.count(value.length)
   if (value.length > bytesMax) throw new DfsError('range')
   return answers.data(value)
-}
-
-function secondsOf(fields: Fields, isGiven: boolean): number | undefined {
-  if (isGiven) return fields.seconds()
-  fields.skip(8)
-  return undefined
-}
-
-function timeOf(
-  seconds: number | undefined,
-  nanoseconds: number,
-  isNow: boolean,
-): Time | 'now' | undefined {
-  if (seconds === undefined) return undefined
-  if (isNow) return 'now'
-  // As timestamp_truncate() of the kernel has it.
-  const isBound = seconds === secondsMin || seconds === secondsMax
-  return { seconds, nanoseconds: isBound ? 0 : nanoseconds }
 }

@@ -3,17 +3,56 @@
  * device.ts fills in. Pure.
  */
 import { bytesOf, hasBytes } from '../../byte-text.js'
-import type { Time } from '../../clock.js'
-import type { LentParts } from '../../dfc/held-memory.js'
-import { limits } from '../../limits.js'
-import { fileType } from '../../wire/records.js'
-import type { Attributes } from '../attributes.js'
-import { openFlags, outHeaderBytes, statxMask } from './protocol.js'
+import {
+  fileTypes,
+  listingBytesMax,
+  nameBytesMax,
+  openFlags,
+  outHeaderBytes,
+  statxMask,
+} from './protocol.js'
+
+/** A point in time as in struct timespec: seconds since 1970 (may be negative), 0..999,999,999 ns. */
+export interface Time {
+  readonly seconds: number
+  readonly nanoseconds: number
+}
+
+/** The attributes of an inode, as in struct stat. */
+export interface Attributes {
+  /** The number of the inode: 1 is the root folder, 0 means none. */
+  readonly ino: number
+  /** The file type and the permissions, as in inode(7). */
+  readonly mode: number
+  readonly nlink: number
+  readonly uid: number
+  readonly gid: number
+  /** The device number of a device node, as the kernel encodes it in 32 bits. */
+  readonly rdev: number
+  /** In bytes. */
+  readonly size: number
+  /** The space it takes, in units of 512 bytes. */
+  readonly blocks: number
+  /** The size of reads and writes that programs should prefer, in bytes. */
+  readonly blksize: number
+  readonly atime: Time
+  readonly mtime: Time
+  readonly ctime: Time
+  /** The time when it was made. */
+  readonly btime: Time
+}
+
+/** Memory that is lent: it must not be written to, nor looked at after `release`. */
+export interface LentParts {
+  readonly parts: readonly Buffer[]
+  /** Gives the memory back. Must be called exactly once. */
+  readonly release: () => void
+}
 
 /** A whole answer, or one in parts, of which the first has the room for the header. */
 export type Answer = Buffer | readonly Buffer[] | LentAnswer
 
-/** One in parts, whose memory is given back when it was sent or will never be. */
+/** An answer in parts, whose memory is given back when it was sent or will never be. */
 export type LentAnswer = LentParts
 
 const attributesBytes = 88
@@ -22,7 +61,7 @@ const nameHeaderBytes = 24
 const partsMax = 64
 const twoTo32 = 2 ** 32
 
-/** Nothing but that it was done. */
+/** The answer that says nothing but that it was done. */
 export function done(): Buffer {
   return room(0)
 }
@@ -31,7 +70,7 @@ export function data(bytes: Buffer): Answer {
   return [room(0), bytes]
 }
 
-/** Without copying, unless it is in so many parts that each costs more than its bytes. */
+/** Bytes that are sent without being copied, unless there are so many parts that copying is cheaper. */
 export function lent({ parts, release }: LentParts): LentAnswer {
   const whole = parts.length > partsMax ? [Buffer.concat(parts)] : parts
   return { parts: [room(0), ...whole], release }
@@ -41,7 +80,7 @@ export function text(value: string): Answer {
   return data(bytesOf(value))
 }
 
-/** struct fuse_write_out: how many bytes. */
+/** struct fuse_write_out: a number of bytes. */
 export function count(value: number): Buffer {
   const out = room(8)
   out.writeUInt32LE(value, outHeaderBytes)
@@ -56,8 +95,8 @@ export function whole(value: number): Buffer {
   return out
 }
 
-/** struct fuse_attr_out. The kernel may believe them for `validMs`. */
-export function attributes(given: Attributes, validMs: number = limits.kernelCacheMs): Buffer {
+/** struct fuse_attr_out: attributes, which the kernel may believe for `validMs`. */
+export function attributes(given: Attributes, validMs: number): Buffer {
   const out = room(16 + attributesBytes)
   writeValid(out, validMs, 16, 24)
   out.writeUInt32LE(0, 28)
@@ -65,14 +104,21 @@ export function attributes(given: Attributes, validMs: number = limits.kernelCac
   return out
 }
 
-/** struct fuse_entry_out: a name and what it means. The kernel may believe both for `validMs`. */
-export function entry(given: Attributes, validMs: number = limits.kernelCacheMs): Buffer {
+/**
+ * struct fuse_entry_out: the inode that a name stands for. The kernel may believe the name for `validMs` and
+ * the attributes for `attributesValidMs`, and counts a lookup of the inode (see forget).
+ */
+export function entry(
+  given: Attributes,
+  validMs: number,
+  attributesValidMs: number = validMs,
+): Buffer {
   const out = room(entryBytes)
-  writeEntry(out, given, outHeaderBytes, validMs)
+  writeEntry(out, given, outHeaderBytes, validMs, attributesValidMs)
   return out
 }
 
-/** The same for a name that is not there, and that nobody else can make for so long. */
+/** struct fuse_entry_out for a name that does not exist, which the kernel may believe for `validMs`. */
 export function noEntry(validMs: number): Buffer {
   const out = room(entryBytes).fill(0)
   writeValid(out, validMs, outHeaderBytes + 16, outHeaderBytes + 32)
@@ -81,60 +127,70 @@ export function noEntry(validMs: number): Buffer {
 
 /** How the kernel is to treat the pages of what was opened. */
 export interface OpenedAs {
+  /** Every read and write is a request: nothing is kept in the kernel's pages. */
   readonly direct: boolean
+  /** The pages that the kernel has of the file are still right. */
   readonly keep: boolean
-  /** Its close has nothing to wait for. */
+  /** Closing it needs no flush request. */
   readonly noFlush: boolean
 }
 
 const asFolder: OpenedAs = { direct: false, keep: false, noFlush: false }
 
-/** struct fuse_open_out. */
+/** struct fuse_open_out: the number by which the kernel means what was opened. */
 export function opened(handle: number, as: OpenedAs = asFolder): Buffer {
   const out = room(16)
   writeOpened(out, handle, as, outHeaderBytes)
   return out
 }
 
-/** struct fuse_entry_out, then struct fuse_open_out. */
+/** struct fuse_entry_out and struct fuse_open_out: a file that was made and opened. */
 export function created(
   given: Attributes,
   handle: number,
   as: OpenedAs,
-  validMs: number = limits.kernelCacheMs,
+  validMs: number,
+  attributesValidMs: number = validMs,
 ): Buffer {
   const out = room(entryBytes + 16)
-  writeEntry(out, given, outHeaderBytes, validMs)
+  writeEntry(out, given, outHeaderBytes, validMs, attributesValidMs)
   writeOpened(out, handle, as, outHeaderBytes + entryBytes)
   return out
 }
 
-/** In blocks of `blockBytes`, and numbers of files. */
+/** The space of a file system, in blocks of `blockBytes`, and its files, as in statvfs(3). */
 export interface Statfs {
   readonly blockBytes: number
   readonly blocks: number
   readonly freeBlocks: number
+  /** The free blocks that ordinary users may have; by default all of them. */
+  readonly availableBlocks?: number
   readonly files: number
+  /** By default as many as `files`. */
+  readonly freeFiles?: number
+  /** By default 255. */
+  readonly nameBytesMax?: number
+  /** The unit in which programs should read and write; by default `blockBytes`. */
+  readonly preferredBytes?: number
 }
 
 /** struct fuse_statfs_out. */
-export function statfs({ blockBytes, blocks, freeBlocks, files }: Statfs): Buffer {
+export function statfs(given: Statfs): Buffer {
+  const { blockBytes, blocks, freeBlocks, files } = given
   const out = room(80).fill(0)
-  const numbers = [blocks, freeBlocks, freeBlocks, files, files]
+  const { availableBlocks = freeBlocks, freeFiles = files } = given
+  const numbers = [blocks, freeBlocks, availableBlocks, files, freeFiles]
   for (const [index, number] of numbers.entries()) {
     writeU64(out, number, outHeaderBytes + index * 8)
   }
-  out.writeUInt32LE(blockBytes, outHeaderBytes + 40)
-  out.writeUInt32LE(limits.nameBytesMax, outHeaderBytes + 44)
+  out.writeUInt32LE(given.preferredBytes ?? blockBytes, outHeaderBytes + 40)
+  out.writeUInt32LE(given.nameBytesMax ?? nameBytesMax, outHeaderBytes + 44)
   out.writeUInt32LE(blockBytes, outHeaderBytes + 48)
   return out
 }
 
-/** struct fuse_statx_out. */
-export function extendedAttributes(
-  given: Attributes,
-  validMs: number = limits.kernelCacheMs,
-): Buffer {
+/** struct fuse_statx_out: attributes with the time when the file was made. */
+export function extendedAttributes(given: Attributes, validMs: number): Buffer {
   const out = room(32 + 256).fill(0)
   writeValid(out, validMs, 16, 24)
   const at = outHeaderBytes + 32
@@ -163,43 +219,45 @@ function deviceNumbers(rdev: number): readonly [major: number, minor: number] {
   return [(rdev >>> 8) & 0xfff, (rdev & 0xff) | ((rdev >>> 12) & 0xfff00)]
 }
 
-/** One name of a listing, and the position behind it. */
+/** One name of a listing. */
 export interface ListedEntry {
   readonly name: string
   readonly ino: number
   /** The file type bits of the mode, shifted right by 12. */
   readonly type: number
+  /** The position behind it, from which a program may go on. */
   readonly next: number
-  /** What the kernel may remember of it; undefined: nothing. */
+  /** What the kernel may remember of it, which counts a lookup; undefined: nothing. */
   readonly attributes?: Attributes | undefined
 }
 
 /**
- * Names until `bytesMax` bytes are full: struct fuse_dirent, or `withAttributes` struct
- * fuse_direntplus.
+ * Collects names until `bytesMax` bytes are full: struct fuse_dirent, or struct fuse_direntplus where
+ * `plusValidMs` says how long the kernel may believe names and attributes.
  */
 export class Listing {
   readonly #out: Buffer
-  readonly #withAttributes: boolean
+  readonly #plusValidMs: number | undefined
   #at = outHeaderBytes
 
-  constructor(bytesMax: number, withAttributes: boolean) {
-    this.#out = Buffer.allocUnsafe(outHeaderBytes + Math.min(bytesMax, limits.readdirBytesMax))
-    this.#withAttributes = withAttributes
+  constructor(bytesMax: number, plusValidMs?: number) {
+    this.#out = Buffer.allocUnsafe(outHeaderBytes + Math.min(bytesMax, listingBytesMax))
+    this.#plusValidMs = plusValidMs
   }
 
-  /** False when there is no room for it. */
+  /** Adds a name. Returns false when there is no room for it. */
   add({ name, ino, type, next, attributes }: ListedEntry): boolean {
     // What is not UTF-8 has a text that is no name to the kernel.
     const escaped = hasBytes(name) ? bytesOf(name) : undefined
     const nameBytes = escaped?.length ?? Buffer.byteLength(name)
-    const header = this.#withAttributes ? entryBytes + nameHeaderBytes : nameHeaderBytes
+    const validMs = this.#plusValidMs
+    const header = validMs !== undefined ? entryBytes + nameHeaderBytes : nameHeaderBytes
     const bytes = (header + nameBytes + 7) & ~7
     if (this.#at + bytes > this.#out.length) return false
     let at = this.#at
-    if (this.#withAttributes) {
+    if (validMs !== undefined) {
       if (attributes === undefined) this.#out.fill(0, at, at + entryBytes)
-      else writeEntry(this.#out, attributes, at, limits.kernelCacheMs)
+      else writeEntry(this.#out, attributes, at, validMs, validMs)
       at += entryBytes
     }
     writeU64(this.#out, ino, at)
@@ -218,7 +276,7 @@ export class Listing {
   }
 }
 
-/** FUSE_NOTIFY_INVAL_INODE. A negative offset spares the pages. */
+/** FUSE_NOTIFY_INVAL_INODE: the attributes of an inode are old. A negative offset spares its pages. */
 export function attributesAreOld(ino: number): Buffer {
   const out = room(24)
   writeU64(out, ino, outHeaderBytes)
@@ -236,12 +294,18 @@ function writeValid(out: Buffer, validMs: number, secondsAt: number, nanoseconds
   out.writeUInt32LE(Math.floor((validMs % 1000) * 1_000_000), nanosecondsAt)
 }
 
-function writeEntry(out: Buffer, given: Attributes, at: number, validMs: number): void {
+function writeEntry(
+  out: Buffer,
+  given: Attributes,
+  at: number,
+  validMs: number,
+  attributesValidMs: number,
+): void {
   writeU64(out, given.ino, at)
-  // A generation tells apart two files that had the same number one after the other: ours never do.
+  // A generation would tell apart two files that had the same number one after the other.
   writeU64(out, 0, at + 8)
   writeValid(out, validMs, at + 16, at + 32)
-  writeValid(out, validMs, at + 24, at + 36)
+  writeValid(out, attributesValidMs, at + 24, at + 36)
   writeAttributes(out, given, at + 40)
 }
 
@@ -294,5 +358,5 @@ function writeI64(out: Buffer, value: number, at: number): void {
   out.writeInt32LE(high, at + 4)
 }
 
-/** The type of "." and "..". */
-export const folderType = fileType.folder >> 12
+/** The type of a folder in a listing, such as that of "." and "..". */
+export const folderType = fileTypes.folder >> 12

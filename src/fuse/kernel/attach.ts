@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants } from 'node:fs'
 import { access, readFile } from 'node:fs/promises'
-import { DfsError } from '../../errors.js'
+import { MountError } from './error.js'
 import { payloadBytesMax } from './protocol.js'
 import { receiveDescriptor, socketPair } from './system-calls.js'
 
@@ -14,7 +14,9 @@ export interface AttachOptions {
   readonly mountpoint: string
   /** Other users than the one that mounts may enter. */
   readonly allowOther: boolean
-  /** What mount(2) is told of the mount: flags that are set. */
+  /** The kernel checks permissions by the attributes of files, as for other file systems. */
+  readonly defaultPermissions: boolean
+  /** The flags that mount(2) is given. */
   readonly flags: readonly MountFlag[]
   /** The source that df(1) shows. */
   readonly fsname: string
@@ -22,7 +24,7 @@ export interface AttachOptions {
   readonly subtype: string
 }
 
-/** Those that the helper takes from everybody; nodev and nosuid it sets by itself for all but root. */
+/** The flags that fusermount3 takes from everybody. For all but root it sets nodev and nosuid by itself. */
 export type MountFlag = 'ro' | 'noexec' | 'nodev' | 'nosuid' | 'sync' | 'dirsync'
 
 const device = '/dev/fuse'
@@ -32,7 +34,7 @@ const helperTimeoutMs = 20_000
 /** Where the helper finds its end of the socket: behind standard error. */
 const helperSocket = 3
 
-/** Resolves with the open device of the new mount. Throws `configuration`: what to do. */
+/** Mounts, and resolves with the open device of the new mount. Throws MountError, which says what to do. */
 export async function attach(options: AttachOptions): Promise<number> {
   await assertPossible(options)
   const [ours, theirs] = socketPair()
@@ -40,7 +42,7 @@ export async function attach(options: AttachOptions): Promise<number> {
     await runHelper(options, theirs)
     // It has sent it before it ended.
     const received = receiveDescriptor(ours)
-    if (received === undefined) throw complaint(`${helper} did not hand over ${device}`)
+    if (received === undefined) throw new MountError(`${helper} did not hand over ${device}`)
     return received
   } finally {
     closeSync(ours)
@@ -49,15 +51,15 @@ export async function attach(options: AttachOptions): Promise<number> {
 
 async function assertPossible({ allowOther }: AttachOptions): Promise<void> {
   await access(device, constants.R_OK | constants.W_OK).catch((cause: unknown) => {
-    throw complaint(
+    throw new MountError(
       `${device} is missing or not accessible: load the kernel module (modprobe fuse), or give the container the device`,
-      cause,
+      { cause },
     )
   })
   if (!allowOther || process.getuid?.() === 0) return
   const conf = await readFile(fuseConf, 'utf8').catch(() => '')
   if (!/^\s*user_allow_other\s*$/m.test(conf)) {
-    throw complaint(`allow_other needs a line "user_allow_other" in ${fuseConf}`)
+    throw new MountError(`allow_other needs a line "user_allow_other" in ${fuseConf}`)
   }
 }
 
@@ -71,7 +73,8 @@ async function runHelper(options: AttachOptions, socket: number): Promise<void> 
     // fusermount3 takes a backslash for the protection of a comma.
     `fsname=${options.fsname.replaceAll('\\', '\\\\')}`,
     `subtype=${options.subtype}`,
-    ...['noatime', 'default_permissions', `max_read=${payloadBytesMax}`],
+    ...(options.defaultPermissions ? ['default_permissions'] : []),
+    ...['noatime', `max_read=${payloadBytesMax}`],
   ]
   const child = spawn(helper, ['-o', words.join(','), '--', options.mountpoint], {
     cwd: '/',
@@ -85,11 +88,9 @@ async function runHelper(options: AttachOptions, socket: number): Promise<void> 
     said += bytes.toString()
   })
   const [code] = (await once(child, 'close').catch((cause: unknown) => {
-    throw complaint(`${helper} is missing: install FUSE 3 (Debian: apt-get install fuse3)`, cause)
+    throw new MountError(`${helper} is missing: install FUSE 3 (Debian: apt-get install fuse3)`, {
+      cause,
+    })
   })) as [number | null]
-  if (code !== 0) throw complaint(said.trim() || `${helper} ended with ${code}`)
-}
-
-function complaint(message: string, cause?: unknown): DfsError {
-  return new DfsError('configuration', `cannot mount: ${message}`, { cause })
+  if (code !== 0) throw new MountError(said.trim() || `${helper} ended with ${code}`)
 }

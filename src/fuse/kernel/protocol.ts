@@ -1,9 +1,9 @@
 /**
- * The numbers of the kernel's FUSE protocol, version 7, as in linux/fuse.h: what is asked for, what can
- * be agreed upon, and the flags of single requests and answers.
+ * The numbers of the kernel's FUSE protocol, version 7, as in linux/fuse.h: operations, features, and
+ * the flags of single requests and answers.
  */
 
-/** What the kernel asks for. */
+/** The operations that the kernel asks for, with their numbers. */
 export const opcodes = {
   lookup: 1,
   forget: 2,
@@ -33,6 +33,7 @@ export const opcodes = {
   readdir: 28,
   releasedir: 29,
   fsyncdir: 30,
+  access: 34,
   create: 35,
   interrupt: 36,
   destroy: 38,
@@ -50,7 +51,7 @@ export const opcodes = {
 
 export type OperationName = keyof typeof opcodes
 
-/** What we tell the kernel without being asked: FUSE_NOTIFY_*. A new epoch makes it look for all names. */
+/** Notices to the kernel: FUSE_NOTIFY_*. A new epoch makes it look up all names again. */
 export const notices = { invalidateInode: 2, newEpoch: 8 } as const
 
 export const protocolMajor = 7
@@ -61,36 +62,63 @@ export const newEpochMinor = 44
 /** Linux 5.4: older ones have another answer to FUSE_INIT. */
 export const protocolMinorMin = 31
 
-/** FUSE_INIT: bits 0 .. 31 are its `flags`, the others its `flags2`. */
-export const initFlags = {
+/**
+ * What FUSE_INIT may agree upon, by its bit: 0 to 31 are in `flags`, the others in `flags2`. With
+ *
+ * - `atomicTruncate` an open with O_TRUNC is one request, and the file system truncates;
+ * - `exportSupport` a lookup of "." and ".." in an inode is asked for, as for files opened by handle;
+ * - `dontMask` the file system applies the umask, which is told;
+ * - `readdirplus` listings come with attributes, and with `readdirplusAuto` only where they are of use;
+ * - `posixAcl` the kernel keeps access control lists and decides by them;
+ * - `cacheSymlinks` targets of symbolic links are remembered;
+ * - `killPrivileges` the file system drops set-user-ID and set-group-ID bits, and is told when;
+ * - `setxattrExtended` a new access control list says whether the set-group-ID bit must go;
+ * - `directMmap` a file whose pages are not kept can be mapped shared.
+ */
+export const features = {
   asyncRead: 0,
   atomicTruncate: 3,
   exportSupport: 4,
   bigWrites: 5,
+  dontMask: 6,
   readdirplus: 13,
   readdirplusAuto: 14,
   asyncDirectIo: 15,
   parallelFolders: 18,
+  posixAcl: 20,
   maxPages: 22,
   cacheSymlinks: 23,
   killPrivileges: 28,
+  setxattrExtended: 29,
   extended: 30,
   directMmap: 36,
 } as const
 
-/**
- * With access control lists: the kernel caches them and decides by them, tells the umask instead of
- * applying it, and says with a new list whether the set-group-ID bit must go (Linux 5.13).
- */
-export const aclInitFlags = { dontMask: 6, posixAcl: 20, setxattrExtended: 29 } as const
+export type Feature = keyof typeof features
+
+/** Those that change only how requests travel, and are always agreed upon where the kernel has them. */
+export const transportFeatures: readonly Feature[] = [
+  'asyncRead',
+  'bigWrites',
+  'asyncDirectIo',
+  'parallelFolders',
+  'maxPages',
+  'extended',
+]
 
 /** Bytes of struct fuse_in_header and struct fuse_out_header. */
 export const inHeaderBytes = 40
 export const outHeaderBytes = 16
 
-/** Of one read or write; the kernel may ask for less. */
+/** The most bytes of one read or write; the kernel may ask for less. */
 export const payloadBytesMax = 1024 * 1024
 export const pageBytes = 4096
+/** The most bytes of one answer to readdir; the kernel may ask for less. */
+export const listingBytesMax = 128 * 1024
+/** The most bytes of a name: NAME_MAX of limits.h. */
+export const nameBytesMax = 255
+/** The number of the root folder. */
+export const rootIno = 1
 /** One request: the header, the longest of the structures behind it, and what is to be written. */
 export const requestBytesMax = payloadBytesMax + pageBytes
 
@@ -110,12 +138,23 @@ export const setattrFlags = {
 
 /** struct fuse_setxattr_in, `setxattr_flags`: FUSE_SETXATTR_ACL_KILL_SGID. */
 export const setxattrKillsGroupId = 1 << 0
+/** struct fuse_getattr_in, `getattr_flags`: the file is meant by a handle. */
+export const getattrHasHandle = 1 << 0
 /** struct fuse_open_in and fuse_create_in, `open_flags`. */
 export const openKillsPrivileges = 1 << 0
+/** struct fuse_fsync_in, `fsync_flags`: fdatasync(2). */
+export const fsyncDataOnly = 1 << 0
 /** struct fuse_write_in, `write_flags`: pages of the cache; and set-user-ID bits must go. */
 export const writeFromCache = 1 << 0
 export const writeKillsPrivileges = 1 << 2
 /** struct fuse_open_out, `open_flags`. FOPEN_NOFLUSH is new in Linux 5.17; older kernels pass over it. */
 export const openFlags = { directIo: 1 << 0, keepCache: 1 << 1, noFlush: 1 << 5 } as const
+/** The file type bits of a mode, inode(7). */
+export const fileTypes = {
+  mask: 0o170000,
+  folder: 0o040000,
+  file: 0o100000,
+  symlink: 0o120000,
+} as const
 /** struct fuse_statx, `mask`: STATX_BASIC_STATS and STATX_BTIME of statx(2). */
 export const statxMask = 0xfff

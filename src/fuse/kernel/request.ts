@@ -4,10 +4,23 @@
  * machine that this runs on.
  */
 import { textOf } from '../../byte-text.js'
-import { DfsError } from '../../errors.js'
-import { limits } from '../../limits.js'
-import type { Caller } from '../attributes.js'
-import { inHeaderBytes } from './protocol.js'
+import { FuseError } from './error.js'
+import { inHeaderBytes, nameBytesMax } from './protocol.js'
+
+/** Milliseconds from an arbitrary origin, never going back. */
+export interface MonotonicClock {
+  monotonic(): number
+}
+
+/** The process that asks, as in struct fuse_in_header. */
+export interface Caller {
+  readonly uid: number
+  readonly gid: number
+  /** The thread that made the system call; 0 when it cannot be seen from here. */
+  readonly pid: number
+  /** The permissions that something new shall not have. Known only where something is made. */
+  readonly umask?: number
+}
 
 /** The kernel's number of a request, to be given back as it came: a 64-bit number in two halves. */
 export interface Unique {
@@ -18,21 +31,21 @@ export interface Unique {
 export interface Request {
   readonly opcode: number
   readonly unique: Unique
-  /** The inode number that is meant: ours. */
+  /** The number of the inode that is meant. */
   readonly ino: number
   readonly caller: Caller
 }
 
 const twoTo32 = 2 ** 32
 
-/** The times of ext4: a file system that keeps seconds in 34 bits, from 1901 to 2446. */
+/** The first and the last second of a time: those of ext4, from 1901 to 2446. */
 export const secondsMin = -(2 ** 31)
 export const secondsMax = 2 ** 34 - 2 ** 31 - 1
 
-/** `bytes` are exactly one request. Throws `protocol`. */
+/** Reads the header of a request. Throws EIO where `bytes` are not exactly one request. */
 export function parseRequest(bytes: Buffer): Request {
   if (bytes.length < inHeaderBytes || bytes.readUInt32LE(0) !== bytes.length) {
-    throw new DfsError('protocol', 'the kernel sent a request of another length than it says')
+    throw new FuseError('EIO', 'the kernel sent a request of another length than it says')
   }
   return {
     opcode: bytes.readUInt32LE(4),
@@ -46,6 +59,7 @@ export function parseRequest(bytes: Buffer): Request {
   }
 }
 
+/** Reads the fields of a request one after the other. */
 export class Fields {
   readonly #bytes: Buffer
   #at: number
@@ -61,24 +75,24 @@ export class Fields {
     return value
   }
 
-  /** Throws `tooLarge` for what is no safe integer. */
+  /** Reads a number of 64 bits. Throws EFBIG where it is no safe integer. */
   u64(): number {
     const low = this.#bytes.readUInt32LE(this.#at)
     const high = this.#bytes.readUInt32LE(this.#at + 4)
     this.#at += 8
-    if (high >= 2 ** 21) throw new DfsError('tooLarge')
+    if (high >= 2 ** 21) throw new FuseError('EFBIG')
     return low + high * twoTo32
   }
 
-  /** A length that may be "as much as there is": what is more than a file can have is cut. */
-  length64(): number {
+  /** Reads a length that may mean "as much as there is", and cuts it to `max`. */
+  length64(max: number = Number.MAX_SAFE_INTEGER): number {
     const low = this.#bytes.readUInt32LE(this.#at)
     const high = this.#bytes.readUInt32LE(this.#at + 4)
     this.#at += 8
-    return Math.min(low + high * twoTo32, limits.fileBytesMax)
+    return Math.min(low + high * twoTo32, max)
   }
 
-  /** The seconds of a time: what cannot be kept is the first or the last that can. */
+  /** Reads the seconds of a time, and cuts them to the range of `secondsMin` and `secondsMax`. */
   seconds(): number {
     const value = Number(this.#bytes.readBigInt64LE(this.#at))
     this.#at += 8
@@ -90,29 +104,29 @@ export class Fields {
     return this
   }
 
-  /** Bytes that end with a zero byte, as the text that stands for them. */
+  /** Reads bytes that end with a zero byte, as the text that stands for them (byte-text.ts). */
   text(): string {
     const end = this.#bytes.indexOf(0, this.#at)
-    if (end === -1) throw new DfsError('protocol', 'the kernel sent a name without an end')
+    if (end === -1) throw new FuseError('EIO', 'the kernel sent a name without an end')
     const name = this.#bytes.subarray(this.#at, end)
     this.#at = end + 1
     return textOf(name)
   }
 
-  /** A name in a folder, or of an attribute. Throws `nameTooLong`. */
+  /** Reads a name in a folder, or of an extended attribute. Throws ENAMETOOLONG. */
   name(): string {
     const from = this.#at
     const name = this.text()
-    if (this.#at - from - 1 > limits.nameBytesMax) throw new DfsError('nameTooLong')
+    if (this.#at - from - 1 > nameBytesMax) throw new FuseError('ENAMETOOLONG')
     return name
   }
 
-  /** The next `count` bytes: part of the request, and gone when its buffer is used again. */
+  /** Returns the next `count` bytes, a view of the request's memory: valid no longer than that. */
   bytes(count: number): Buffer {
     const at = this.#at
     this.#at += count
     if (this.#at > this.#bytes.length) {
-      throw new DfsError('protocol', 'the kernel sent fewer bytes than it says')
+      throw new FuseError('EIO', 'the kernel sent fewer bytes than it says')
     }
     return this.#bytes.subarray(at, this.#at)
   }

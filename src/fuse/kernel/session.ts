@@ -1,19 +1,16 @@
 /**
- * One mount's talk with the kernel: agrees on the version and the abilities, runs each request's
+ * One mount's talk with the kernel: agrees on the version and the features, runs each request's
  * operation, and answers it exactly once, in time. Every failure becomes an errno here and nowhere
  * else.
  */
 import { constants } from 'node:os'
-import type { Clock } from '../../clock.js'
-import { asDfsError, DfsError } from '../../errors.js'
-import { limits } from '../../limits.js'
-import { debugFuse, notice } from '../../log.js'
 import type { Answer } from './answers.js'
+import { BusyPoll } from './busy-poll.js'
 import { Device } from './device.js'
-import { Linger } from './linger.js'
+import { errnoOf, FuseError, MissingFeatureError, MountError } from './error.js'
 import {
-  aclInitFlags,
-  initFlags,
+  type Feature,
+  features,
   type OperationName,
   opcodes,
   outHeaderBytes,
@@ -22,21 +19,23 @@ import {
   protocolMajor,
   protocolMinor,
   protocolMinorMin,
+  transportFeatures,
 } from './protocol.js'
-import { Fields, parseRequest, type Request, type Unique } from './request.js'
+import { Fields, type MonotonicClock, parseRequest, type Request, type Unique } from './request.js'
+import { noTrace, type Trace } from './trace.js'
 
-/** Some requests are not answered: the kernel does not wait. */
+/** The result of a request that gets no answer, because the kernel does not wait for one. */
 export const noAnswer = Symbol('no answer')
 /**
- * A failure that comes often is returned: to throw it costs more than the answer. What tells the kernel
- * something that may change at any moment is a function, which is called when the answer is written: between
- * the two nothing happens.
+ * What an operation makes of a request. A failure that comes often is returned: to throw it costs more than
+ * the answer. What tells the kernel something that may change at any moment is a function, which is called when
+ * the answer is written, with nothing in between.
  */
-export type Result = Answer | typeof noAnswer | DfsError | (() => Answer)
+export type Result = Answer | typeof noAnswer | Error | (() => Answer)
 
 /**
  * Does what a request asks for. It reads the fields before it waits for anything: their memory is used
- * again afterwards, unless it calls `keep`. Throws DfsError.
+ * again afterwards, unless it calls `keep`, whose result gives the memory back. What it throws becomes an errno.
  */
 export type Operation = (
   request: Request,
@@ -44,6 +43,7 @@ export type Operation = (
   keep: () => () => void,
 ) => Result | Promise<Result>
 
+/** The operations of a file system. A request for one that is missing gets ENOSYS. */
 export type Operations = Partial<Record<OperationName, Operation>>
 
 /** A request that has not been answered yet. */
@@ -56,65 +56,102 @@ interface Waiting {
 
 export interface SessionOptions {
   readonly operations: Operations
-  /** Access control lists are wanted. */
-  readonly acl: boolean
-  readonly clock: Clock
   /** The mount was taken off. */
   readonly onEnd: () => void
+  /** Features that are used where the kernel has them. */
+  readonly wants?: readonly Feature[]
+  /** Features without which there is no mount. */
+  readonly needs?: readonly Feature[]
+  /** Makes an error number of anything that an operation threw. By default `errnoOf` of error.ts. */
+  readonly errnoOf?: (thrown: unknown) => number
+  /** The requests that are worked on at once; the others wait in the kernel. By default 64. */
+  readonly requestsMax?: number
+  /** A request that takes longer is answered with ETIMEDOUT. By default 150 s. */
+  readonly timeoutMs?: number
+  readonly clock?: MonotonicClock
+  /** One line for each request and its outcome. */
+  readonly trace?: Trace
+  /** Tells a person of a request that was given up. By default a warning of the process. */
+  readonly warn?: (line: string) => void
+  /** Reads the device in threads in place of the event loop; see `canStreamDevices`. */
+  readonly readInThreads?: boolean
 }
 
 const names = new Map<number, OperationName>(
   (Object.keys(opcodes) as OperationName[]).map((name) => [opcodes[name], name]),
 )
+const performanceClock: MonotonicClock = { monotonic: () => performance.now() }
+const requestsMax = 64
+const timeoutMs = 150_000
 const overdueEveryMs = 5_000
 const { ENOSYS, EPROTO, ETIMEDOUT } = constants.errno
 
+/** One mount's requests, from its first to its last. */
 export class Session {
   readonly #device: Device
   readonly #operations: readonly (Operation | undefined)[]
-  readonly #acl: boolean
-  readonly #clock: Clock
+  readonly #wants: readonly Feature[]
+  readonly #needs: readonly Feature[]
+  readonly #errnoOf: (thrown: unknown) => number
+  readonly #requestsMax: number
+  readonly #timeoutMs: number
+  readonly #clock: MonotonicClock
+  readonly #trace: Trace
+  readonly #warn: (line: string) => void
   readonly #waiting = new Set<Waiting>()
-  readonly #linger: Linger
+  readonly #busyPoll: BusyPoll
   readonly #begun = Promise.withResolvers<number>()
   readonly #overdue = setInterval(() => this.#giveUpOverdue(), overdueEveryMs)
   #paused = false
 
   /** `fd` is the open device, which the session closes at its end. */
-  constructor(fd: number, { operations, acl, clock, onEnd }: SessionOptions) {
-    this.#acl = acl
+  constructor(fd: number, options: SessionOptions) {
+    const { trace = noTrace, clock = performanceClock, onEnd } = options
+    this.#wants = [...transportFeatures, ...(options.wants ?? [])]
+    this.#needs = options.needs ?? []
+    this.#errnoOf = options.errnoOf ?? errnoOf
+    this.#requestsMax = options.requestsMax ?? requestsMax
+    this.#timeoutMs = options.timeoutMs ?? timeoutMs
     this.#clock = clock
-    this.#linger = new Linger(clock)
-    this.#operations = tableOf(operations)
+    this.#trace = trace
+    this.#warn = options.warn ?? ((line) => process.emitWarning(line))
+    this.#busyPoll = new BusyPoll(clock)
+    this.#operations = tableOf(options.operations)
     this.#overdue.unref()
+    // Nobody may wait for it, and it is no failure of the process then.
+    this.#begun.promise.catch(() => undefined)
     this.#device = new Device(fd, {
       onRequest: (bytes, keep) => this.#take(bytes, keep),
       onEnd: () => {
         clearInterval(this.#overdue)
-        this.#begun.reject(new DfsError('configuration', 'the mount was taken off at once'))
+        this.#begun.reject(new MountError('the mount was taken off at once'))
         onEnd()
       },
+      trace,
+      readInThreads: options.readInThreads ?? false,
     })
   }
 
   /**
    * Resolves when the kernel has begun to use the mount, with the minor version that both speak. Throws
-   * `configuration`.
+   * MountError.
    */
   get begun(): Promise<number> {
     return this.#begun.promise
   }
 
+  /** Tells the kernel something that it has not asked for; see `notices` of protocol.ts. */
   notify(code: number, told: Buffer): void {
     this.#device.notify(code, told)
   }
 
+  /** Ends the session: closes the device, and with it the mount unless it is open elsewhere. */
   close(): void {
     this.#device.close()
   }
 
   #take(bytes: Buffer, keep: () => () => void): void {
-    this.#linger.end()
+    this.#busyPoll.end()
     const request = parseRequest(bytes)
     const { opcode, unique } = request
     if (opcode === opcodes.init) {
@@ -123,7 +160,7 @@ export class Session {
     }
     const operation = this.#operations[opcode]
     if (operation === undefined) {
-      debugFuse('request %d is not known', opcode)
+      this.#trace('request %d is not known', opcode)
       // Interrupts and the last request of all have no use for an answer.
       if (opcode !== opcodes.destroy) this.#device.fail(unique, ENOSYS)
       return
@@ -150,7 +187,7 @@ export class Session {
       answered: false,
     }
     this.#waiting.add(waiting)
-    if (this.#waiting.size >= limits.mountRequestsMax) this.#pause(true)
+    if (this.#waiting.size >= this.#requestsMax) this.#pause(true)
     // The promise never rejects: every failure is an answer.
     void result
       .then(
@@ -159,14 +196,14 @@ export class Session {
       )
       .then(() => {
         this.#waiting.delete(waiting)
-        if (this.#waiting.size < limits.mountRequestsMax) this.#pause(false)
+        if (this.#waiting.size < this.#requestsMax) this.#pause(false)
         this.#answered()
       })
   }
 
-  /** While servers are asked for something the processors are theirs. */
+  /** While other requests are worked on, the processors are left to that work. */
   #answered(): void {
-    if (this.#waiting.size === 0) this.#linger.begin()
+    if (this.#waiting.size === 0) this.#busyPoll.begin()
   }
 
   #pause(paused: boolean): void {
@@ -177,7 +214,7 @@ export class Session {
   }
 
   #succeed(request: Request, result: Result): void {
-    if (result instanceof DfsError) {
+    if (result instanceof Error) {
       this.#fail(request, result)
       return
     }
@@ -189,24 +226,24 @@ export class Session {
       this.#fail(request, thrown)
       return
     }
-    if (debugFuse.enabled) debugFuse('%s %d', nameOf(opcode), ino)
+    if (this.#trace.enabled) this.#trace('%s %d', nameOf(opcode), ino)
     if (answer !== noAnswer) this.#device.answer(unique, answer)
     giveBack(answer)
   }
 
   #fail({ opcode, ino, unique }: Request, thrown: unknown): void {
-    if (debugFuse.enabled) debugFuse('%s %d: %s', nameOf(opcode), ino, thrown)
-    if (!(thrown instanceof DfsError)) debugFuse('%s: a bug? %o', nameOf(opcode), thrown)
-    this.#device.fail(unique, asDfsError(thrown).errno)
+    if (this.#trace.enabled) this.#trace('%s %d: %s', nameOf(opcode), ino, thrown)
+    const errno = thrown instanceof FuseError ? thrown.errno : this.#errnoOf(thrown)
+    this.#device.fail(unique, errno)
   }
 
-  /** Nobody waits for ever, whatever happens: what comes too late is not told any more. */
+  /** Answers every request that takes too long, so that nobody waits for ever. A later result is dropped. */
   #giveUpOverdue(): void {
-    const before = this.#clock.monotonic() - limits.mountOperationTimeoutMs
+    const before = this.#clock.monotonic() - this.#timeoutMs
     for (const waiting of this.#waiting) {
       if (waiting.sinceMs > before || waiting.answered) continue
       waiting.answered = true
-      notice(`a ${waiting.name} took too long and was given up`)
+      this.#warn(`a ${waiting.name} took too long and was given up`)
       this.#device.fail(waiting.unique, ETIMEDOUT)
     }
   }
@@ -216,7 +253,8 @@ export class Session {
     const [major, minor] = [fields.u32(), fields.u32()]
     if (major < protocolMajor || (major === protocolMajor && minor < protocolMinorMin)) {
       const wanted = `${protocolMajor}.${protocolMinorMin}`
-      this.#refuse(unique, `the kernel speaks FUSE ${major}.${minor}; ${wanted} or later is needed`)
+      const spoken = `the kernel speaks FUSE ${major}.${minor}`
+      this.#refuse(unique, new MountError(`${spoken}; ${wanted} or later is needed`))
       return
     }
     const out = Buffer.alloc(outHeaderBytes + 64)
@@ -226,17 +264,17 @@ export class Session {
     if (major === protocolMajor) {
       const readAheadBytes = fields.u32()
       const offered = [fields.u32()]
-      if (isSet(offered, initFlags.extended)) offered.push(fields.u32())
-      const forAcl = this.#acl ? Object.values(aclInitFlags) : []
-      if (!forAcl.every((bit) => isSet(offered, bit))) {
-        this.#refuse(unique, '-o acl needs Linux 5.13 or later')
+      if (isSet(offered, features.extended)) offered.push(fields.u32())
+      const missing = this.#needs.filter((feature) => !isSet(offered, features[feature]))
+      if (missing.length > 0) {
+        this.#refuse(unique, new MissingFeatureError(missing))
         return
       }
-      const [low, high] = agreedOf(offered, [...Object.values(initFlags), ...forAcl])
+      const [low, high] = agreedOf(offered, [...this.#wants, ...this.#needs])
       out.writeUInt32LE(readAheadBytes, outHeaderBytes + 8)
       out.writeUInt32LE(low, outHeaderBytes + 12)
-      out.writeUInt16LE(limits.mountRequestsMax, outHeaderBytes + 16)
-      out.writeUInt16LE(limits.mountRequestsMax - 1, outHeaderBytes + 18)
+      out.writeUInt16LE(this.#requestsMax, outHeaderBytes + 16)
+      out.writeUInt16LE(this.#requestsMax - 1, outHeaderBytes + 18)
       out.writeUInt32LE(payloadBytesMax, outHeaderBytes + 20)
       // Times are told to the nanosecond.
       out.writeUInt32LE(1, outHeaderBytes + 24)
@@ -247,25 +285,26 @@ export class Session {
     if (major === protocolMajor) this.#begun.resolve(Math.min(minor, protocolMinor))
   }
 
-  #refuse(unique: Unique, why: string): void {
+  #refuse(unique: Unique, why: MountError): void {
     this.#device.fail(unique, EPROTO)
-    this.#begun.reject(new DfsError('configuration', why))
+    this.#begun.reject(why)
   }
 }
 
-/** The memory of an answer that has been sent, or comes too late. */
+/** Gives back the memory of an answer that has been sent, or comes too late. */
 function giveBack(result: Result): void {
-  if (result === noAnswer || result instanceof DfsError || typeof result === 'function') return
+  if (result === noAnswer || result instanceof Error || typeof result === 'function') return
   if ('release' in result) result.release()
 }
 
-/** What the kernel offers and we want, in the two words of flags. */
+/** The features that both sides have, in the two words of flags. */
 function agreedOf(
   offered: readonly number[],
-  wanted: readonly number[],
+  wanted: readonly Feature[],
 ): readonly [low: number, high: number] {
   const words: [number, number] = [0, 0]
-  for (const bit of wanted) {
+  for (const feature of new Set(wanted)) {
+    const bit = features[feature]
     if (isSet(offered, bit)) words[bit < 32 ? 0 : 1] += 2 ** (bit % 32)
   }
   return words

@@ -4,7 +4,7 @@
  */
 import { closeSync } from 'node:fs'
 import koffi from 'koffi'
-import { DfsError } from '../../errors.js'
+import { FuseError } from './error.js'
 
 const libc = koffi.load(null)
 koffi.struct('iovec', { base: 'void *', length: 'size_t' })
@@ -22,6 +22,7 @@ const recvmsg = libc.func('long recvmsg(int, _Inout_ msghdr *, int)')
 const dup3 = libc.func('int dup3(int, int, int)')
 const mount = libc.func('int mount(const char *, const char *, const char *, ulong, const char *)')
 const fcntl = libc.func('int fcntl(int, int, ...)')
+const poll = libc.func('int poll(uint8_t *, ulong, int)')
 
 const unixFamily = 1
 const streamSocket = 1
@@ -29,6 +30,8 @@ const closeOnExec = 0o2000000
 const nonBlocking = 0o4000
 const closeReceivedOnExec = 0x4000_0000
 const setStatusFlags = 4
+/** POLLIN. */
+const readable = 1
 const remounting = 32
 /** struct cmsghdr: its length, the level SOL_SOCKET and the type SCM_RIGHTS, then the descriptors. */
 const controlHeaderBytes = 16
@@ -40,7 +43,7 @@ const rights = 1
 export function socketPair(): readonly [number, number] {
   const pair: [number, number] = [-1, -1]
   if (socketpair(unixFamily, streamSocket | closeOnExec, 0, pair) !== 0) {
-    throw new DfsError('tooManyOpen', 'no pair of sockets could be made')
+    throw new FuseError('ENFILE', 'no pair of sockets could be made')
   }
   return pair
 }
@@ -72,11 +75,40 @@ export function receiveDescriptor(socket: number): number | undefined {
  * does not block. dup(2), fcntl(2).
  */
 export function moveTo(place: number, descriptor: number): void {
-  const isMoved =
-    fcntl(descriptor, setStatusFlags, 'int', nonBlocking) === 0 &&
-    dup3(descriptor, place, closeOnExec) === place
-  if (!isMoved) throw new DfsError('io', 'a descriptor cannot be moved')
+  setNonBlocking(descriptor)
+  const isMoved = dup3(descriptor, place, closeOnExec) === place
+  if (!isMoved) throw new FuseError('EIO', 'a descriptor cannot be moved')
   closeSync(descriptor)
+}
+
+/** Makes reading a descriptor fail with EAGAIN where it would wait. fcntl(2). */
+export function setNonBlocking(descriptor: number): void {
+  if (fcntl(descriptor, setStatusFlags, 'int', nonBlocking) !== 0) {
+    throw new FuseError('EIO', 'a descriptor cannot be made not to block')
+  }
+}
+
+/** Resolves when `descriptor` has something to read or has failed, at the latest after `timeoutMs`. poll(2). */
+export function waitUntilReadable(descriptor: number, timeoutMs: number): Promise<void> {
+  // struct pollfd: the descriptor, what is waited for, and what has come.
+  const wanted = Buffer.alloc(8)
+  wanted.writeInt32LE(descriptor, 0)
+  wanted.writeInt16LE(readable, 4)
+  return new Promise((resolve, reject) => {
+    poll.async(wanted, 1, timeoutMs, (error: unknown) => {
+      if (error === null || error === undefined) resolve()
+      else reject(error)
+    })
+  })
+}
+
+/** Closes a descriptor of which nobody can do anything more. */
+export function closeQuietly(descriptor: number): void {
+  try {
+    closeSync(descriptor)
+  } catch {
+    // The mount is gone either way.
+  }
 }
 
 /** mount(2) with MS_REMOUNT: `flags` are all that the mount has afterwards. Returns 0 or the errno. */

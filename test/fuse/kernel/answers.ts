@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Attributes } from '../../../src/fuse/attributes.js'
+import type { Attributes } from '../../../src/fuse/kernel/answers.js'
 import * as answers from '../../../src/fuse/kernel/answers.js'
 import { fileType } from '../../../src/wire/records.js'
 
@@ -27,7 +27,7 @@ function at(bytes: Buffer, ...places: readonly number[]): bigint[] {
 }
 
 t.test('attributes stand where linux/fuse.h has them', async (t) => {
-  const out = answers.attributes(given)
+  const out = answers.attributes(given, 1000)
   t.equal(out.length, header + 104)
   const expected = [2n ** 53n - 1n, 2n ** 37n + 5n, 8n, -1n, 2n ** 33n, -(2n ** 40n)]
   t.same(at(out, 16, 24, 32, 40, 48, 56), expected)
@@ -37,14 +37,14 @@ t.test('attributes stand where linux/fuse.h has them', async (t) => {
 })
 
 t.test('an entry begins with the number by which it will be meant', async (t) => {
-  const out = answers.entry(given)
+  const out = answers.entry(given, 1000)
   t.equal(out.length, header + 128)
   t.same(at(out, 0, 40), [2n ** 53n - 1n, 2n ** 53n - 1n])
   t.same(at(answers.noEntry(1500), 0, 16), [0n, 1n], 'no number: there is none, for a second')
 })
 
 t.test('what is made is an entry and opened at once', async (t) => {
-  const out = answers.created(given, 77, { direct: true, keep: false, noFlush: false })
+  const out = answers.created(given, 77, { direct: true, keep: false, noFlush: false }, 1000)
   t.equal(out.length, header + 128 + 16)
   t.same(at(out, 128), [77n])
   t.equal(out.readUInt32LE(header + 136), 1)
@@ -55,7 +55,7 @@ t.test('what is made is an entry and opened at once', async (t) => {
 })
 
 t.test('extended attributes have the time of birth', async (t) => {
-  const out = answers.extendedAttributes({ ...given, rdev: 0x1234_5678 })
+  const out = answers.extendedAttributes({ ...given, rdev: 0x1234_5678 }, 1000)
   t.equal(out.length, header + 288)
   t.same(at(out, 32 + 80), [12n])
   t.equal(out.readUInt32LE(header + 32 + 128), 0x456, 'the major number')
@@ -65,7 +65,7 @@ t.test('extended attributes have the time of birth', async (t) => {
 t.test('a listing takes what has room, in whole entries', async (t) => {
   for (const withAttributes of [false, true]) {
     const entryBytes = (withAttributes ? 128 : 0) + 24 + 8
-    const listing = new answers.Listing(entryBytes * 2 + 7, withAttributes)
+    const listing = new answers.Listing(entryBytes * 2 + 7, withAttributes ? 1000 : undefined)
     const entry = { name: 'abcde', ino: 9, type: 8, next: 3, attributes: given }
     t.ok(listing.add(entry))
     t.ok(listing.add({ ...entry, attributes: undefined }))

@@ -4,15 +4,16 @@
  * all for a request that is answered from memory, in a virtual machine up to five times.
  */
 import { availableParallelism } from 'node:os'
-import type { Clock } from '../../clock.js'
-import { limits } from '../../limits.js'
+import type { MonotonicClock } from './request.js'
 
-/** After so many times in vain it is tried now and then only. */
+/** How long the event loop is kept awake after an answer, in milliseconds. */
+export const busyPollMs = 0.04
+/** After this many polls in vain only one in `probeEvery` answers is followed by one. */
 const vainMax = 8
-const nowAndThen = 32
+const probeEvery = 32
 
-export class Linger {
-  readonly #clock: Pick<Clock, 'monotonic'>
+export class BusyPoll {
+  readonly #clock: MonotonicClock
   readonly #processors: number
   readonly #nextTurn: (action: () => void) => void
   #untilMs = 0
@@ -20,9 +21,12 @@ export class Linger {
   #vain = 0
   #skipped = 0
 
-  /** With one processor the program could not go on meanwhile. `nextTurn` is of the event loop. */
+  /**
+   * Does nothing where there is only one processor, since the program could not go on meanwhile.
+   * `nextTurn` runs an action in the next turn of the event loop.
+   */
   constructor(
-    clock: Pick<Clock, 'monotonic'>,
+    clock: MonotonicClock,
     processors: number = availableParallelism(),
     nextTurn: (action: () => void) => void = setImmediate,
   ) {
@@ -31,26 +35,26 @@ export class Linger {
     this.#nextTurn = nextTurn
   }
 
-  /** An answer was sent, and nobody waits for another one. */
+  /** Starts to poll: an answer was sent, and no other request is being worked on. */
   begin(): void {
     if (this.#processors < 2) return
     if (this.#vain >= vainMax) {
-      this.#skipped = (this.#skipped + 1) % nowAndThen
+      this.#skipped = (this.#skipped + 1) % probeEvery
       if (this.#skipped !== 0) return
     }
-    this.#untilMs = this.#clock.monotonic() + limits.lingerMs
+    this.#untilMs = this.#clock.monotonic() + busyPollMs
     if (this.#isAwake) return
     this.#isAwake = true
     this.#nextTurn(() => this.#look())
   }
 
-  /** A request has come. */
+  /** Stops polling: a request has come. */
   end(): void {
     if (this.#isAwake) this.#vain = 0
     this.#untilMs = 0
   }
 
-  /** As long as this comes again the event loop looks for requests without waiting for them. */
+  /** While this is called again in each turn, the event loop looks for requests without sleeping. */
   #look(): void {
     if (this.#clock.monotonic() < this.#untilMs) {
       this.#nextTurn(() => this.#look())

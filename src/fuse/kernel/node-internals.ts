@@ -20,9 +20,15 @@ export interface DeviceStream {
 export function streamOf(device: number, onread: OnReadOpts): DeviceStream {
   const [place, other] = socketPair()
   closeSync(other)
-  const socket = new Socket({ fd: place, readable: true, writable: false, onread })
-  moveTo(place, device)
-  return { fd: place, socket }
+  try {
+    const socket = new Socket({ fd: place, readable: true, writable: false, onread })
+    moveTo(place, device)
+    return { fd: place, socket }
+  } catch (error) {
+    closeSync(place)
+    closeSync(device)
+    throw error
+  }
 }
 
 /** A device that has something to read at once, and is wherever /dev/fuse is. */

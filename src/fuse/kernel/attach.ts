@@ -2,11 +2,13 @@
  * Puts a mount into the kernel's tree. fusermount3 does it, as it may for ordinary users, and hands
  * over the open device through a socket as fuse_session_mount of libfuse has it.
  */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants } from 'node:fs'
 import { access, readFile } from 'node:fs/promises'
-import { MountError } from './error.js'
+import { Socket } from 'node:net'
+import { promisify } from 'node:util'
+import { FuseError, MountError } from './error.js'
 import { payloadBytesMax } from './protocol.js'
 import { receiveDescriptor, socketPair } from './system-calls.js'
 
@@ -16,6 +18,8 @@ export interface AttachOptions {
   readonly allowOther: boolean
   /** The kernel checks permissions by the attributes of files, as for other file systems. */
   readonly defaultPermissions: boolean
+  /** fusermount3 stays, and takes the mount off when this process ends, however that comes. */
+  readonly autoUnmount?: boolean
   /** The flags that mount(2) is given. */
   readonly flags: readonly MountFlag[]
   /** The source that df(1) shows. */
@@ -38,14 +42,34 @@ const helperSocket = 3
 export async function attach(options: AttachOptions): Promise<number> {
   await assertPossible(options)
   const [ours, theirs] = socketPair()
+  const helping = startHelper(options, theirs)
+  // A helper that stays ends when the socket does, which is left to the end of this process.
+  if (options.autoUnmount === true) {
+    const received = receiveDescriptor(ours)
+    if (received !== undefined) return received
+  }
   try {
-    await runHelper(options, theirs)
+    await helping
     // It has sent it before it ended.
     const received = receiveDescriptor(ours)
     if (received === undefined) throw new MountError(`${helper} did not hand over ${device}`)
     return received
   } finally {
     closeSync(ours)
+  }
+}
+
+/** Takes the mount off that is on a folder; `lazy` even while it is in use. Throws EBUSY. */
+export async function detach(
+  mountpoint: string,
+  { lazy }: { readonly lazy: boolean },
+): Promise<void> {
+  const words = ['-u', ...(lazy ? ['-z'] : []), '--', mountpoint]
+  try {
+    await promisify(execFile)(helper, words, { timeout: helperTimeoutMs })
+  } catch (cause) {
+    const said = (cause as { stderr?: string }).stderr?.trim() || String(cause)
+    throw new FuseError('EBUSY', said, { cause })
   }
 }
 
@@ -63,13 +87,15 @@ async function assertPossible({ allowOther }: AttachOptions): Promise<void> {
   }
 }
 
-async function runHelper(options: AttachOptions, socket: number): Promise<void> {
+/** Runs fusermount3. The promise may be left alone: it rejects where the mount could not be made. */
+function startHelper(options: AttachOptions, socket: number): Promise<void> {
   const words = [
     // Without them the helper takes nodev and nosuid.
     ...(options.flags.includes('nodev') ? [] : ['dev']),
     ...(options.flags.includes('nosuid') ? [] : ['suid']),
     ...options.flags,
     ...(options.allowOther ? ['allow_other'] : []),
+    ...(options.autoUnmount === true ? ['auto_unmount'] : []),
     // fusermount3 takes a backslash for the protection of a comma.
     `fsname=${options.fsname.replaceAll('\\', '\\\\')}`,
     `subtype=${options.subtype}`,
@@ -80,9 +106,19 @@ async function runHelper(options: AttachOptions, socket: number): Promise<void> 
     cwd: '/',
     env: { ...process.env, _FUSE_COMMFD: String(helperSocket) },
     stdio: ['ignore', 'ignore', 'pipe', socket],
-    timeout: helperTimeoutMs,
+    ...(options.autoUnmount === true ? { detached: true } : { timeout: helperTimeoutMs }),
   })
   closeSync(socket)
+  if (options.autoUnmount === true) {
+    child.unref()
+    if (child.stderr instanceof Socket) child.stderr.unref()
+  }
+  const ending = endOf(child)
+  ending.catch(() => undefined)
+  return ending
+}
+
+async function endOf(child: ChildProcess): Promise<void> {
   let said = ''
   child.stderr?.on('data', (bytes: Buffer) => {
     said += bytes.toString()

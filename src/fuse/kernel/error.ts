@@ -51,6 +51,10 @@ export class MissingFeatureError extends MountError {
  */
 export function errnoOf(thrown: unknown): number {
   const errno = (thrown as { errno?: unknown } | null | undefined)?.errno
-  // Node's own errors have it negative.
-  return Number.isInteger(errno) && errno !== 0 ? Math.abs(errno as number) : constants.errno.EIO
+  if (typeof errno !== 'number') return constants.errno.EIO
+  // Node's own errors have it negative. The kernel takes no other numbers than these.
+  const positive = Math.abs(errno)
+  return Number.isInteger(positive) && positive > 0 && positive < 512
+    ? positive
+    : constants.errno.EIO
 }

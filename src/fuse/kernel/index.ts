@@ -10,7 +10,7 @@ export type {
   Statfs,
   Time,
 } from './answers.js'
-export { type AttachOptions, attach, type MountFlag } from './attach.js'
+export { type AttachOptions, attach, detach, type MountFlag } from './attach.js'
 export { type ErrnoName, errnoOf, FuseError, MissingFeatureError, MountError } from './error.js'
 export {
   type Awaitable,

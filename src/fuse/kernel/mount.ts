@@ -1,11 +1,9 @@
 /** Mounts a FileSystem, and takes it off again. */
-import { execFile } from 'node:child_process'
 import { endianness } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import * as answers from './answers.js'
-import { attach, type MountFlag } from './attach.js'
-import { FuseError, MountError } from './error.js'
+import { attach, detach, type MountFlag } from './attach.js'
+import { MountError } from './error.js'
 import type { FileSystem } from './file-system.js'
 import { operationsOf } from './inode-operations.js'
 import { canStreamDevices } from './node-internals.js'
@@ -25,6 +23,8 @@ export interface MountOptions {
   readonly allowOther?: boolean
   /** The kernel checks permissions by mode, owner and group. By default it does. */
   readonly defaultPermissions?: boolean
+  /** The mount is taken off when this process ends, however that comes. By default only an orderly end does it. */
+  readonly autoUnmount?: boolean
   /** By default "nodev" and "nosuid". */
   readonly flags?: readonly MountFlag[]
   /** How long the kernel may answer by itself what a name stands for. By default 1000 ms. */
@@ -48,9 +48,6 @@ export interface MountOptions {
   readonly warn?: (line: string) => void
 }
 
-const run = promisify(execFile)
-const helper = 'fusermount3'
-const helperTimeoutMs = 30_000
 /** The kernel tells of the end at once; what it does not tell of in this time is mounted elsewhere as well. */
 const endMs = 1_000
 
@@ -60,6 +57,7 @@ export class Mount {
   readonly #session: Session
   readonly #ended = Promise.withResolvers<void>()
   #minor = 0
+  #isGone = false
 
   private constructor(fd: number, readInThreads: boolean, fs: FileSystem, options: MountOptions) {
     this.mountpoint = options.mountpoint
@@ -73,7 +71,10 @@ export class Mount {
         missingMs: missingValidMs,
       }),
       readInThreads,
-      onEnd: () => this.#ended.resolve(),
+      onEnd: () => {
+        this.#isGone = true
+        this.#ended.resolve()
+      },
     })
   }
 
@@ -90,6 +91,7 @@ export class Mount {
       fsname: options.fsname ?? 'node',
       subtype: options.subtype ?? 'node',
       allowOther: options.allowOther ?? false,
+      autoUnmount: options.autoUnmount ?? false,
       defaultPermissions: options.defaultPermissions ?? true,
       flags: options.flags ?? ['nodev', 'nosuid'],
     })
@@ -110,20 +112,16 @@ export class Mount {
 
   /** Takes the mount off. Throws EBUSY while a program uses it; nothing has changed then. */
   async unmount(): Promise<void> {
-    try {
-      await run(helper, ['-u', '--', this.mountpoint], { timeout: helperTimeoutMs })
-    } catch (cause) {
-      const said = (cause as { stderr?: string }).stderr?.trim() || String(cause)
-      throw new FuseError('EBUSY', said, { cause })
-    }
+    if (this.#isGone) return
+    await detach(this.mountpoint, { lazy: false })
     await Promise.race([this.ended, sleep(endMs, undefined, { ref: false })])
   }
 
   /** Takes the mount off whether it is in use or not: programs that use it get errors. */
   async detach(): Promise<void> {
-    await run(helper, ['-u', '-z', '--', this.mountpoint], { timeout: helperTimeoutMs }).catch(
-      () => undefined,
-    )
+    // Something else may be mounted there by now.
+    if (this.#isGone) return
+    await detach(this.mountpoint, { lazy: true }).catch(() => undefined)
     this.#session.close()
     await this.ended
   }

@@ -244,6 +244,6 @@ export const Fuse = Object.assign(FuseMount, errors) as typeof FuseMount & Error
 
 export default Fuse
 export type { Timeout } from './calls.js'
-export type { Callback, FileSystemStat, Operations, Stat } from './operations.js'
+export type { Callback, Code, FileSystemStat, Operations, Stat } from './operations.js'
 // What require() of the package gives.
 export { Fuse as 'module.exports' }

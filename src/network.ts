@@ -3,15 +3,10 @@
  * passes a network of its own. A connection hands over what arrives as it arrives, says when its
  * send queue has drained, and closes exactly once.
  */
-import {
-  createServer,
-  type OnReadOpts,
-  Socket,
-  type SocketConstructorOpts,
-  connect as tcpConnect,
-} from 'node:net'
+import { createServer, type OnReadOpts, type Socket, connect as tcpConnect } from 'node:net'
 import { DfsError } from './errors.js'
 import { limits } from './limits.js'
+import { receivingInto } from './node-internals.js'
 
 export interface Address {
   readonly host: string
@@ -89,7 +84,7 @@ export const tcpNetwork: Network = {
       const options = { noDelay: true, pauseOnConnect: true, ...keepAlive }
       const server = createServer(options, (accepted) => {
         let events: ConnectionEvents | undefined
-        const socket = withOwnMemory(accepted, () => events)
+        const socket = receivingInto(accepted, receiving(() => events).onread)
         sockets.add(socket)
         socket.once('close', () => sockets.delete(socket))
         cutOffWhenStalled(socket)
@@ -129,26 +124,6 @@ function receiving(owner: () => ConnectionEvents | undefined): { readonly onread
       },
     },
   }
-}
-
-/** What Node knows of a socket and does not tell: the handle of libuv. */
-interface WithHandle {
-  _handle: SocketConstructorOpts['handle'] | null
-}
-
-/**
- * An accepted socket that receives into its owner's memory. Node offers that to those who connect
- * only; a socket made anew of the handle does it as well. Where there is none it stays as it is.
- */
-function withOwnMemory(accepted: Socket, owner: () => ConnectionEvents | undefined): Socket {
-  const known = accepted as unknown as WithHandle
-  const { _handle: handle } = known
-  if (handle === undefined || handle === null) return accepted
-  const socket = new Socket({ handle, readable: true, writable: true, ...receiving(owner) })
-  known._handle = null
-  // For the server that accepted it, it is closed; without a handle nothing else is.
-  accepted.destroy()
-  return socket
 }
 
 /**

@@ -7,23 +7,16 @@
  */
 import assert from 'node:assert/strict'
 import { limits } from './limits.js'
+import { type PagedMemory, pagedMemory } from './node-internals.js'
 
 /** What O_DIRECT asks of addresses, positions and lengths. */
 export const pageBytes = 4096
-const wasmPageBytes = 64 * 1024
 
 /** One part of a piece, and in front of it the fields that travel with it. */
 export const pageBufferBytes = limits.framePayloadBytesMax + pageBytes
 
-/** The only memory in JavaScript that is known to begin at a page. Not in the types of Node. */
-interface WebAssemblyGlobal {
-  readonly WebAssembly: {
-    readonly Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer }
-  }
-}
-
 export class PageMemory {
-  readonly #memory: ArrayBuffer
+  readonly #memory: PagedMemory
   readonly #free: Buffer[] = []
   readonly #lent = new Set<Buffer>()
   /** Called when one is wanted and all are in use: somebody may give back what is not needed much. */
@@ -31,11 +24,9 @@ export class PageMemory {
 
   /** `count` buffers. The system gives the memory when it is first written to. */
   constructor(count: number = limits.pageBuffersMax) {
-    const { WebAssembly } = globalThis as unknown as WebAssemblyGlobal
-    const initial = Math.ceil((count * pageBufferBytes) / wasmPageBytes)
-    this.#memory = new WebAssembly.Memory({ initial }).buffer
+    this.#memory = pagedMemory(count * pageBufferBytes)
     for (let at = (count - 1) * pageBufferBytes; at >= 0; at -= pageBufferBytes) {
-      this.#free.push(Buffer.from(this.#memory, at, pageBufferBytes))
+      this.#free.push(Buffer.from(this.#memory.buffer, at, pageBufferBytes))
     }
   }
 
@@ -55,6 +46,7 @@ export class PageMemory {
 
   /** Whether these bytes can be read or written directly. */
   isAligned({ buffer, byteOffset, length }: Buffer): boolean {
-    return buffer === this.#memory && byteOffset % pageBytes === 0 && length % pageBytes === 0
+    if (!this.#memory.isAligned || buffer !== this.#memory.buffer) return false
+    return byteOffset % pageBytes === 0 && length % pageBytes === 0
   }
 }

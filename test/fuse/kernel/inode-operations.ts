@@ -73,7 +73,7 @@ t.test('programs see the names as the bytes they are', { skip: noMounts }, async
 })
 
 t.test('it works in a Node that reads no devices as streams', { skip: noMounts }, async (t) => {
-  const strict = resolve(import.meta.dirname, '../../fixtures/no-device-streams.js')
+  const strict = resolve(import.meta.dirname, '../../fixtures/strict-sockets.js')
   const memory = await startProgram(t, program, '--import', strict)
   const { out, problems } = await memory.sh(`
     set -e

@@ -19,6 +19,7 @@ export const treeFiles: readonly string[] = [
   'test',
   'bench',
   'bin',
+  'examples',
   'config',
   'scripts',
   'docs',

@@ -225,7 +225,7 @@ t.test('files, folders and commands that a document names are there', async (t) 
 /** Paths from the folder of the project on, and names of source files, wherever they stand in a text. */
 function pathsIn(text: string): ReadonlySet<string> {
   const whole = text.matchAll(
-    /(?<![\w./-])((?:src|test|bench|docs|scripts|dist\/\w+)\/[\w./-]*[\w/])/g,
+    /(?<![\w./-])((?:src|test|bench|examples|docs|scripts|dist\/\w+)\/[\w./-]*[\w/])/g,
   )
   const names = text.matchAll(/`([\w-]+(?:\/[\w-]+)*\.ts)`/g)
   return new Set([...whole, ...names].map(([, path = '']) => path))
@@ -233,7 +233,9 @@ function pathsIn(text: string): ReadonlySet<string> {
 
 /** A built file stands for its source, a decision for its number, and a name for any file of that name. */
 function isInTree(path: string): boolean {
-  const source = path.replace(/^dist\//, '').replace(/(?<=^(?:src|test|bench)\/.*)\.js$/, '.ts')
+  const source = path
+    .replace(/^dist\//, '')
+    .replace(/(?<=^(?:src|test|bench|examples)\/.*)\.js$/, '.ts')
   if (existsSync(join(root, source))) return true
   if (/^docs\/decisions\/\d{4}$/.test(source))
     return treeFiles.some((file) => file.startsWith(`${source}-`))

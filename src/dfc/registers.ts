@@ -63,7 +63,8 @@ export class Registers {
   /** The latest decided values of `keys`, in their order. Throws `undecided`, or `down`. */
   async read(keys: readonly Key[]): Promise<QuorumRegister[]> {
     const result: QuorumRegister[] = []
-    for (let at = 0; at < keys.length; at += limits.readKeysMax) {
+    while (result.length < keys.length) {
+      const at = result.length
       result.push(...(await this.#readSome(keys.slice(at, at + limits.readKeysMax))))
     }
     return result
@@ -197,10 +198,13 @@ export class Registers {
     return register
   }
 
+  /** The first of them, at least one: as many as every reply had room for. */
   async #readSome(keys: readonly Key[]): Promise<QuorumRegister[]> {
     const replies = await this.#askTwo('read', { keys })
+    const count = Math.min(...replies.map(({ registers }) => registers.length), keys.length)
+    if (count === 0) throw new DfsError('protocol', 'no register read')
     return this.#resolveMany(
-      keys.map((key, index) => ({
+      keys.slice(0, count).map((key, index) => ({
         key,
         replies: replies.map((reply) => reply.registers[index] ?? absent),
       })),

@@ -1,5 +1,4 @@
 /** What a server tells of registers and the locks on them: the answers to reads. */
-import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Listed, Reply, Request, Seen, SeenInode } from '../wire/messages.js'
 import {
@@ -79,22 +78,25 @@ export class RegisterReader {
     return { stamp: this.#standing.stamp(), folder: this.#seenInode(folder), entries: listed, more }
   }
 
+  /** The registers of `keys` in their order, as many as fit into a reply and at least one. */
   read({ keys }: Request<'read'>): Reply<'read'> {
     this.#standing.assertFilled()
+    const registers: SeenInode[] = []
     let bytes = 0
-    const registers = keys.map((key) => {
-      const parsed = parseKey(key)
-      if (parsed.kind === 'inode') {
-        const inode = this.#seenInode(parsed.ino)
-        bytes += inode.register.value?.length ?? 0
-        // No frame could hold the reply: nothing more is read for it.
-        if (bytes > limits.frameBytesMax) throw new DfsError('protocol', 'too much asked at once')
-        return inode
-      }
-      const register = this.#seen(key, this.#index.registers.entry(parsed.parent, parsed.name))
-      return { register, folder: null }
-    })
+    for (const key of keys) {
+      const seen = this.#seenOf(key)
+      bytes += seen.register.value?.length ?? 0
+      if (bytes > limits.listBytesMax && registers.length > 0) break
+      registers.push(seen)
+    }
     return { stamp: this.#standing.stamp(), registers }
+  }
+
+  #seenOf(key: Key): SeenInode {
+    const parsed = parseKey(key)
+    if (parsed.kind === 'inode') return this.#seenInode(parsed.ino)
+    const register = this.#seen(key, this.#index.registers.entry(parsed.parent, parsed.name))
+    return { register, folder: null }
   }
 
   #seen(key: Key, register: StoredRegister): Seen {

@@ -49,6 +49,25 @@ t.test('a server that was away gets what it missed, and only that', async (t) =>
   t.same(await readFile(client, 'new 4'), Buffer.alloc(9004, 4), 'the pieces that moved home serve')
 })
 
+t.test('registers that fill many replies are copied as well', async (t) => {
+  const servers = await startServerProcesses(t)
+  const client = await openClient(t, servers)
+  const { namespace } = client
+  const made = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
+  const files: Node[] = []
+  for (let i = 0; i < 50; i += 1) files.push(await namespace.create(rootIno, `file ${i}`, made))
+  await servers.kill(2)
+  await until(() => client.cluster.up.length === 3)
+  const value = systemRandom.bytes(60_000)
+  for (const { ino } of files) {
+    await namespace.update(ino, (inode) => ({ ...inode, attributes: [{ name: 'user.a', value }] }))
+  }
+  await servers.start(2)
+  await allUp(client)
+  t.match(await client.keeper.heal(healNow), { left: 0, swept: true, lost: [] })
+  t.match(await checkAll(client), clean)
+})
+
 t.test('a server with a new disk is filled, and votes only then', async (t) => {
   const servers = await startServerProcesses(t)
   const client = await openClient(t, servers)

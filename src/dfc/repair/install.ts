@@ -20,14 +20,17 @@ export async function installDifferences(
   let copied = 0
   let refused = 0
   for (const [holder, group] of byHolder(found)) {
-    for (let at = 0; at < group.length; at += limits.readKeysMax) {
-      const some = group.slice(at, at + limits.readKeysMax)
-      const keys = some.map(({ key }) => key)
+    for (let at = 0; at < group.length; ) {
+      const wanted = group.slice(at, at + limits.readKeysMax)
+      const keys = wanted.map(({ key }) => key)
       const { registers: seen } = await askOne(cluster, holder, 'read', { keys })
+      if (seen.length === 0) throw new DfsError('protocol', 'no register was answered')
+      // As many as fit into one reply.
+      const some = wanted.slice(0, seen.length)
+      at += some.length
       const registers = some.flatMap(({ key, version }, index): Register[] => {
         const register = seen[index]?.register
-        if (register === undefined) throw new DfsError('protocol', 'a register was not answered')
-        if (register.version < version) return []
+        if (register === undefined || register.version < version) return []
         return [{ key, version: register.version, value: register.value }]
       })
       const targets = servers.filter((server) =>

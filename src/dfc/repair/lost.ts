@@ -111,7 +111,10 @@ export class Marks {
 
   async store(): Promise<void> {
     for (const [server, marks] of this.#wanted) {
-      await askOne(this.#cluster, server, 'markLost', { marks })
+      for (let at = 0; at < marks.length; at += limits.segmentsPerRequestMax) {
+        const some = marks.slice(at, at + limits.segmentsPerRequestMax)
+        await askOne(this.#cluster, server, 'markLost', { marks: some })
+      }
     }
   }
 }

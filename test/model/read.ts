@@ -1,0 +1,104 @@
+/** Reading a register: from two servers where that is clear, from all where it is not. */
+import type { Client, Step } from './client.js'
+import type { Read } from './history.js'
+import { counted, type Reply } from './messages.js'
+import { recover } from './recovery.js'
+import {
+  type Key,
+  newest,
+  quorum,
+  type Register,
+  roundTimeout,
+  serverCount,
+  serverIndexes,
+  type TransactionId,
+} from './vocabulary.js'
+
+const attemptsMax = 6
+/** Replies from which a value is taken when nothing is being decided. */
+const repliesMin = 2
+
+/** A register as one server has it. */
+type Copy = Register & Pick<Reply, 'lockedBy'>
+
+/** The decided value of a key; nothing if it cannot be known. */
+export function* read(client: Client, key: Key): Step<Read | undefined> {
+  const { events, counts } = client.context
+  const startedAt = events.now
+  counts.reads += 1
+  for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+    const servers = attempt === 0 ? twoServers(client) : serverIndexes
+    const copies = yield* askForCopies(client, key, servers)
+    if (!isEnough(copies)) continue
+    const best = newest(copies)
+    const locks = locksInTheWay(client, copies, best)
+    if (isClear(client, copies, best, locks)) {
+      const { version, value } = best
+      return { startedAt, endedAt: events.now, key, version, value }
+    }
+    if (attempt === 1) yield* client.sleep(roundTimeout)
+    if (attempt > 1) for (const id of locks) yield* recover(client, id)
+  }
+  return undefined
+}
+
+/** The copies of a register that the given servers have, of those that can read it. */
+export function* askForCopies(
+  client: Client,
+  key: Key,
+  servers = serverIndexes,
+): Step<readonly Copy[]> {
+  return copiesIn(counted(yield* client.ask(servers, () => ({ kind: 'read', key }))))
+}
+
+function copiesIn(replies: readonly Reply[]): readonly Copy[] {
+  return replies.flatMap(({ version, value, lockedBy }) =>
+    version === undefined || value === undefined ? [] : [{ version, value, lockedBy }],
+  )
+}
+
+export function isEnough(
+  copies: readonly Copy[],
+): copies is readonly [Copy, Copy, ...(readonly Copy[])] {
+  return copies.length >= repliesMin
+}
+
+function twoServers({ context: { chance } }: Client): readonly number[] {
+  const first = chance.below(serverCount)
+  let second = first
+  while (second === first) second = chance.below(serverCount)
+  return [first, second]
+}
+
+/** Undecided transactions that may have written something newer than the best copy. */
+function locksInTheWay(
+  { context }: Client,
+  copies: readonly Copy[],
+  best: Copy,
+): readonly TransactionId[] {
+  const locks = copies.flatMap(({ lockedBy }) => lockedBy ?? [])
+  return [...new Set(locks)].filter((id) => id > best.version || !context.rules.readAgainAtLocks)
+}
+
+/**
+ * Whether the best copy is the decided value. With three replies it is also when each lock is lacking on
+ * two servers: then its transaction has not been committed before this read began.
+ */
+function isClear(
+  { context }: Client,
+  copies: readonly Copy[],
+  best: Copy,
+  locks: readonly TransactionId[],
+): boolean {
+  const { readAgainAtLocks } = context.rules
+  const isQuorum = copies.length >= quorum
+  if (locks.length === 0) {
+    return readAgainAtLocks || isQuorum || copies.every(({ version }) => version === best.version)
+  }
+  const isLacking = (id: TransactionId) => (copy: Copy) => copy.lockedBy !== id && copy.version < id
+  return (
+    readAgainAtLocks &&
+    isQuorum &&
+    locks.every((id) => copies.filter(isLacking(id)).length >= repliesMin)
+  )
+}

@@ -1,0 +1,143 @@
+/** Repair: what servers lack is installed there, and interrupted transactions are recovered. */
+import type { Client, Step } from './client.js'
+import { counted, isVoting, type Replies, type Reply, type SurveyedRecord } from './messages.js'
+import { recover, tellDecision } from './recovery.js'
+import {
+  type Key,
+  nothing,
+  quorum,
+  type Register,
+  roundTimeout,
+  serverCount,
+  serverIndexes,
+  type TransactionId,
+} from './vocabulary.js'
+
+/** A transaction younger than this many time-outs is left to its client. */
+const youngTimeouts = 3
+
+/** True when all four servers were asked and nothing was left undone. */
+export function* repair(client: Client, withYoung = false): Step<boolean> {
+  const { bodilessRecords, floor } = client.context.rules
+  const replies = yield* client.askAll({ kind: 'survey', withRegisters: true })
+  const answers = counted(replies)
+  if (answers.length < quorum) return false
+  const records = mergeRecords(answers)
+  const isDecided = yield* finishAll(client, replies, records, withYoung)
+  const isInstalled = !bodilessRecords || (yield* installAndMark(client, replies, records))
+  if (!bodilessRecords && !floor) yield* installByKey(client, replies, answers)
+  return isDecided && isInstalled && answers.length === serverCount
+}
+
+/** What is known of each transaction: a decision where one server has it, and a body. */
+export function mergeRecords(
+  answers: readonly Reply[],
+): ReadonlyMap<TransactionId, SurveyedRecord> {
+  const merged = new Map<TransactionId, SurveyedRecord>()
+  for (const record of answers.flatMap(({ records }) => records ?? [])) {
+    const known = merged.get(record.id)
+    const better = !known || (!known.decision && record.decision) ? record : known
+    const body = better.body ?? known?.body ?? record.body
+    merged.set(record.id, { ...better, body })
+  }
+  return merged
+}
+
+/** Recovers what is undecided; spreads decisions where records keep their bodies. */
+function* finishAll(
+  client: Client,
+  replies: Replies,
+  records: ReadonlyMap<TransactionId, SurveyedRecord>,
+  withYoung: boolean,
+): Step<boolean> {
+  const { events, rules } = client.context
+  let isClean = true
+  for (const record of records.values()) {
+    const isYoung = events.now - record.createdAt < youngTimeouts * roundTimeout
+    if (record.decision) {
+      if (!rules.bodilessRecords) yield* spread(client, replies, record)
+    } else if (isYoung && !withYoung) isClean = false
+    else if ((yield* recover(client, record.id, record.body)) === 'unknown') isClean = false
+  }
+  return isClean
+}
+
+/** Tells a decision to the servers that lack it. */
+function* spread(client: Client, replies: Replies, record: SurveyedRecord): Step {
+  const { id, decision, body } = record
+  if (!decision) return
+  const lacking = serversLacking(replies, id, (known) => known === decision)
+  if (lacking.length === 0) return
+  const told = yield* client.ask(lacking, () => ({ kind: 'decide', id, decision, body }))
+  const isKnown = lacking.every((server) => told[server]?.isDone)
+  if (isKnown && !client.context.rules.floor) yield* tellDecision(client, id, decision, body)
+}
+
+/** Servers whose record of a transaction does not have its decision, though it is above their floor. */
+function serversLacking(
+  replies: Replies,
+  id: TransactionId,
+  isKnown: (decision: SurveyedRecord['decision']) => boolean,
+): readonly number[] {
+  return serverIndexes.filter((server) => {
+    const reply = replies[server]
+    if (!isVoting(reply) || (reply.floor ?? 0) >= id) return false
+    return !reply.records?.some((record) => record.id === id && isKnown(record.decision))
+  })
+}
+
+/** Installs the effects of decisions, and only then marks these as known. */
+function* installAndMark(
+  client: Client,
+  replies: Replies,
+  records: ReadonlyMap<TransactionId, SurveyedRecord>,
+): Step<boolean> {
+  const isInstalled = yield* installDifferences(client, replies)
+  for (const { id, decision } of records.values()) {
+    if (!decision) continue
+    const lacking = serversLacking(replies, id, (known) => known !== undefined)
+    if (lacking.length === 0) continue
+    yield* client.ask(lacking, () => ({ kind: 'decide', id, decision, isInstalled: true }))
+  }
+  return isInstalled
+}
+
+/** Installs on each surveyed server what it lacks above its floor; true when all have taken it. */
+export function* installDifferences(client: Client, replies: Replies): Step<boolean> {
+  if (!client.context.rules.installBeforeMark) return true
+  const newestOf = newestRegisters(counted(replies))
+  let isComplete = true
+  for (const server of serverIndexes) {
+    const reply = replies[server]
+    if (!isVoting(reply)) continue
+    for (const [key, { version, value }] of newestOf) {
+      const held = reply.registers?.get(key) ?? nothing
+      if (version <= (reply.floor ?? 0) || held.version >= version) continue
+      const answer = yield* client.askOne(server, { kind: 'install', key, version, value })
+      if (!answer?.isDone) isComplete = false
+    }
+  }
+  return isComplete
+}
+
+export function newestRegisters(answers: readonly Reply[]): ReadonlyMap<Key, Register> {
+  const found = new Map<Key, Register>()
+  for (const [key, register] of answers.flatMap(({ registers }) => [...(registers ?? [])])) {
+    if ((found.get(key)?.version ?? -1) < register.version) found.set(key, register)
+  }
+  return found
+}
+
+/** Without the floor: installs newer versions, and tombstones only where there is something older. */
+function* installByKey(client: Client, replies: Replies, answers: readonly Reply[]): Step {
+  const keys = [...newestRegisters(answers)].sort(([one], [other]) => (one < other ? -1 : 1))
+  for (const [key, { version, value }] of keys) {
+    for (const server of serverIndexes) {
+      const reply = replies[server]
+      if (!isVoting(reply)) continue
+      const held = reply.registers?.get(key)
+      if (held ? held.version >= version : value === null) continue
+      yield* client.askOne(server, { kind: 'install', key, version, value })
+    }
+  }
+}

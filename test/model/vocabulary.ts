@@ -1,0 +1,86 @@
+/** The words of docs/decisions/0001 as types, and the few numbers that all parts of the model share. */
+
+/** The name of a register. */
+export type Key = string
+
+/** What a register holds; null is a tombstone, or nothing at all. */
+export type Value = string | null
+
+/** A time in ticks and the number of a client, as one number: the order of versions is that of times. */
+export type Version = number
+
+/** A transaction is named by the version that it writes. */
+export type TransactionId = Version
+
+export type Decision = 'commit' | 'abort'
+
+export interface Register {
+  readonly version: Version
+  readonly value: Value
+}
+
+/** What a transaction has read of a key: this version, or that there is no live value. */
+export interface Precondition {
+  readonly version: Version
+  readonly isAbsent: boolean
+}
+
+/** A transaction without its id. Every written key has a precondition. */
+export interface Body {
+  readonly writes: ReadonlyMap<Key, Value>
+  readonly preconditions: ReadonlyMap<Key, Precondition>
+  /** Keys that must have no live value when the transaction is done, like the entries of a removed folder. */
+  readonly mustBeEmpty: readonly Key[]
+}
+
+/** A transaction as a server tells of it, and as its client knows it. */
+export interface Transaction {
+  readonly id: TransactionId
+  readonly body: Body
+}
+
+export const serverIndexes: readonly number[] = [0, 1, 2, 3]
+export const serverCount = serverIndexes.length
+
+/** Votes that commit, promises that let a ballot go on, accepts that decide, donors of a fill. */
+export const quorum = 3
+
+/** Fewest yeses that any rule commits with: a ballot may have to count one that it cannot see. */
+export const commitVotesMin = 2
+
+/** Ticks that a client waits for the answers of a round. */
+export const roundTimeout = 60
+
+const clientsMax = 16
+
+/** A version at `time` by the client of this number. */
+export function versionAt(time: number, client: number): Version {
+  return time * clientsMax + client
+}
+
+export function timeOf(version: Version): number {
+  return Math.floor(version / clientsMax)
+}
+
+/** A ballot above all earlier ones of the same round, and different for each client. */
+export const ballotAt = versionAt
+export const roundOf = timeOf
+
+/** What is missing counts as a register that was never written. */
+export const nothing: Register = { version: 0, value: null }
+
+/** The register with the highest version; the first of those that are equal. */
+export function newest<Kind extends { readonly version: Version }>(
+  registers: readonly [Kind, ...Kind[]],
+): Kind {
+  return registers.reduce((best, register) => (register.version > best.version ? register : best))
+}
+
+/** The second highest: a single one may come from a server whose clock is ahead (0023). */
+export function secondHighest(versions: readonly Version[]): Version {
+  return [...versions].sort((a, b) => b - a)[1] ?? 0
+}
+
+/** With `clocks=1`: by how much a clock is wrong, and how far ahead of its own a server accepts. */
+export const clockError = 100_000
+export const aheadMax = 1000

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { resolve } from 'node:path'
 import t from 'tap'
 
-const model = resolve(import.meta.dirname, '../../test/model/quorum-model.cjs')
+const model = resolve(import.meta.dirname, 'model/main.js')
 
 interface Verdict {
   readonly seeds: number

@@ -153,10 +153,10 @@ function isHopeless(noes: readonly No[], round: number, isPatient: boolean): boo
 
 /** Recovers what holds locks, and installs what servers lack; false if a folder is not empty. */
 function* clearTheWay(client: Client, noes: readonly No[]): Step<boolean> {
-  const { isQuiet, chance } = client.context
+  const { context } = client
   for (const { server, refusal, reply } of noes) {
     if (refusal === 'locked' && reply.lockedBy) {
-      if (!isQuiet) yield* client.sleep(chance.below(roundTimeout))
+      if (!context.isQuiet) yield* client.sleep(context.chance.below(roundTimeout))
       yield* recover(client, reply.lockedBy)
     }
     if (reply.key === undefined) continue

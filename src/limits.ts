@@ -10,6 +10,8 @@ const MiB = 1024 * KiB
 export const limits = {
   // Placement and content.
   serverCount: 4,
+  /** Servers that each piece is on. */
+  pieceCopies: 2,
   pieceCount: 4,
   segmentBytesMax: 32 * MiB,
   /** Granularity of the CRC-32 checks, in memory, on the wire and on disk. */

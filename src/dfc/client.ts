@@ -6,10 +6,11 @@ import { sleep } from '../clock.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { Reply } from '../wire/messages.js'
+import { quorum } from '../wire/quorum.js'
 import { Cluster, type ClusterOptions } from './cluster.js'
 import { ContentStore } from './content.js'
 import type { Digests } from './digests.js'
-import { syncDisks, syncedServersMin } from './disks.js'
+import { syncDisks } from './disks.js'
 import { Lease } from './lease.js'
 import { Namespace } from './namespace.js'
 import type { Content } from './node.js'
@@ -114,7 +115,7 @@ export class Client {
     const client = new Client(cluster, options)
     try {
       await client.#founded()
-      if (cluster.voters.length >= syncedServersMin) {
+      if (cluster.voters.length >= quorum.commit) {
         await makeRoot(cluster, client.#registers, client.#transactions)
       }
       await client.#lease.begin()
@@ -139,7 +140,7 @@ export class Client {
   async #founded(): Promise<void> {
     const { cluster } = this
     const isUnderWay = (): boolean =>
-      cluster.up.length >= syncedServersMin && cluster.voters.length < syncedServersMin
+      cluster.up.length >= quorum.commit && cluster.voters.length < quorum.commit
     for (let waitedMs = 0; waitedMs < foundingMs && isUnderWay(); waitedMs += foundingStepMs) {
       await sleep(cluster.clock, foundingStepMs)
       await cluster.refreshBlank()
@@ -168,8 +169,7 @@ export class Client {
   /** Bytes of user data: what there is room for, and how much of that is free. */
   async space(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
     const { up } = this.cluster
-    const enough = limits.serverCount - 1
-    const outcomes = await this.cluster.askEnough(enough, up, 'status', () => ({}))
+    const outcomes = await this.cluster.askEnough(quorum.pieces, up, 'status', () => ({}))
     for (const { index, answer } of outcomes) if (answer) this.#statuses[index] = answer.reply
     // Of one that is slow what it said last has to do.
     const disks = up.flatMap((index) => this.#statuses[index] ?? [])

@@ -12,6 +12,8 @@ import { debugDfc, notice } from '../log.js'
 import type { Network } from '../network.js'
 import type { PageMemory } from '../page-memory.js'
 import type { Reply, Request, Verb } from '../wire/messages.js'
+import { serverIndexes } from '../wire/placement.js'
+import { quorum } from '../wire/quorum.js'
 import type { Transaction } from '../wire/records.js'
 import { ScramCredentials } from '../wire/scram.js'
 import { HybridClock, noVersion, type Version } from '../wire/version.js'
@@ -268,7 +270,8 @@ export class Cluster {
    * server alone may have a fence that its clock, or whoever made it up, put into the future.
    */
   versionFor({ preconditions }: Pick<Transaction, 'preconditions'>, wanted = noVersion): Version {
-    const [, fence = noVersion] = [...this.#fences].sort((a, b) => (a < b ? 1 : -1))
+    const fences = [...this.#fences].sort((a, b) => (a < b ? 1 : -1))
+    const fence = fences[quorum.fence - 1] ?? noVersion
     let above = fence
     for (const { version } of preconditions) if (version > above) above = version
     return wanted > above ? wanted : this.versions.next(above)
@@ -385,6 +388,6 @@ export class Cluster {
   }
 
   async #forAll<V extends Verb>(verb: V, fieldsOf: (index: number) => Request<V>): Promise<void> {
-    for (const { error } of await this.ask([0, 1, 2, 3], verb, fieldsOf)) if (error) throw error
+    for (const { error } of await this.ask(serverIndexes, verb, fieldsOf)) if (error) throw error
   }
 }

@@ -6,6 +6,7 @@
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { isReadableFrom } from '../wire/placement.js'
+import { quorum } from '../wire/quorum.js'
 import type { Segment } from '../wire/records.js'
 import type { Cluster } from './cluster.js'
 import { ContentUpload, type StagedContent } from './content-upload.js'
@@ -137,7 +138,7 @@ export class ContentStore {
    * pieces are enough for every segment; with fewer, the servers are asked what they have.
    */
   async assertReadable(content: Content): Promise<void> {
-    if (this.#cluster.voters.length >= limits.serverCount - 1) return
+    if (this.#cluster.voters.length >= quorum.pieces) return
     if (!(await this.isWhole(content))) throw new DfsError('incomplete')
   }
 

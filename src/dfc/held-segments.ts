@@ -3,8 +3,8 @@
  * ours builds upon, the servers may have collected it.
  */
 import { DfsError } from '../errors.js'
-import { limits } from '../limits.js'
 import { isReadableFrom } from '../wire/placement.js'
+import { quorum } from '../wire/quorum.js'
 import type { Segment } from '../wire/records.js'
 import type { Cluster } from './cluster.js'
 import type { Content, Node } from './node.js'
@@ -24,11 +24,10 @@ export async function assertHeld(
   const asked = content.segments.filter(({ id }) => !current.has(id) && id !== inline?.segment.id)
   if (asked.length === 0) return
   const segments = asked.map(({ id }) => id)
-  const enough = limits.serverCount - 1
-  const outcomes = await cluster.askEnough(enough, cluster.up, 'held', () => ({ segments }))
+  const outcomes = await cluster.askEnough(quorum.pieces, cluster.up, 'held', () => ({ segments }))
   const held = outcomes.flatMap(({ answer }) => answer?.reply ?? [])
   // Of what is on two servers, three that answer have something; fewer prove nothing.
-  if (held.length < enough) throw new DfsError('readOnly')
+  if (held.length < quorum.pieces) throw new DfsError('readOnly')
   const isThere = (segment: Segment, index: number): boolean =>
     isReadableFrom(
       segment,

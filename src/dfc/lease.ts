@@ -11,10 +11,10 @@
 import type { Timer } from '../clock.js'
 import { limits } from '../limits.js'
 import { debugDfc } from '../log.js'
+import { quorum } from '../wire/quorum.js'
 import type { Cluster } from './cluster.js'
 import type { Link } from './link.js'
 
-const leasesMin = limits.serverCount - 1
 const renewalMs = Math.floor(limits.leaseMs / 3)
 
 export class Lease {
@@ -55,7 +55,7 @@ export class Lease {
   get aloneSinceMs(): number | undefined {
     const now = this.#cluster.clock.monotonic()
     this.#usedMs = now
-    if (this.#sinceMs !== undefined && this.#heldCount(now) >= leasesMin) return this.#sinceMs
+    if (this.#sinceMs !== undefined && this.#heldCount(now) >= quorum.lease) return this.#sinceMs
     if (now - this.#askedMs >= renewalMs) this.#renew()
     return undefined
   }
@@ -84,7 +84,7 @@ export class Lease {
     const answered = [...this.#generations.keys()].map(
       (index) => this.#cluster.link(index).answeredMs,
     )
-    const [third = 0] = answered.sort((a, b) => b - a).slice(leasesMin - 1)
+    const [third = 0] = answered.sort((a, b) => b - a).slice(quorum.lease - 1)
     return Math.max(0, third + limits.leaseMs - this.#cluster.clock.monotonic())
   }
 
@@ -118,7 +118,7 @@ export class Lease {
     const recalled = this.#recalled
     const { voters } = this.#cluster
     const fields = { wanted: true }
-    const outcomes = await this.#cluster.askEnough(leasesMin, voters, 'lease', () => fields)
+    const outcomes = await this.#cluster.askEnough(quorum.lease, voters, 'lease', () => fields)
     if (recalled !== this.#recalled) return
     const granted = outcomes.flatMap(({ index, answer }) =>
       answer?.reply.granted ? [{ index, generation: answer.reply.generation }] : [],
@@ -128,9 +128,9 @@ export class Lease {
     )
     // One that comes back may have let somebody in: with the other three here that was of no use.
     const kept = granted.length - others.length
-    if (this.#sinceMs === undefined || kept < leasesMin) {
+    if (this.#sinceMs === undefined || kept < quorum.lease) {
       this.#generations.clear()
-      this.#sinceMs = granted.length >= leasesMin ? clock.monotonic() : undefined
+      this.#sinceMs = granted.length >= quorum.lease ? clock.monotonic() : undefined
     }
     for (const { index, generation } of granted) this.#generations.set(index, generation)
     for (const { index, answer } of outcomes) {
@@ -159,7 +159,7 @@ export class Lease {
     await this.#onRecall().catch((error: unknown) => debugDfc('recall: %o', error))
     const { up } = this.#cluster
     this.#generations.clear()
-    await this.#cluster.askEnough(leasesMin, up, 'lease', () => ({ wanted: false }))
+    await this.#cluster.askEnough(quorum.lease, up, 'lease', () => ({ wanted: false }))
     this.#askedMs = this.#cluster.clock.monotonic()
   }
 }

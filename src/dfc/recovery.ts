@@ -3,8 +3,10 @@
  * and at any time. Two recoverers of the same transaction end with the same decision.
  */
 import { randomBelow, sleep } from '../clock.js'
+import { limits } from '../limits.js'
 import { debugDfc } from '../log.js'
 import type { Reply } from '../wire/messages.js'
+import { quorum } from '../wire/quorum.js'
 import type { Transaction } from '../wire/records.js'
 import type { Version } from '../wire/version.js'
 import type { Cluster } from './cluster.js'
@@ -13,7 +15,6 @@ import type { Cluster } from './cluster.js'
 export type Fate = 'committed' | 'aborted' | 'forgotten' | 'unknown'
 
 const ballotUnit = 2 ** 32
-const quorum = 3
 const attemptsMax = 6
 const acceptsMax = 4
 const depthMax = 6
@@ -61,10 +62,15 @@ export class Recovery {
     if (depth > depthMax) return 'unknown'
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       const voters = this.#voters()
-      if (voters.length < quorum) return 'unknown'
+      if (voters.length < quorum.promise) return 'unknown'
       const ballot = this.#nextBallot()
       const fields = { id, ballot }
-      const outcomes = await this.#cluster.askEnough(quorum, voters, 'prepare', () => fields)
+      const outcomes = await this.#cluster.askEnough(
+        quorum.promise,
+        voters,
+        'prepare',
+        () => fields,
+      )
       const prepared = outcomes.flatMap(({ answer }) => answer?.reply ?? [])
       for (const reply of prepared) {
         this.#learn(reply.ballot)
@@ -73,7 +79,7 @@ export class Recovery {
       const fate = await this.#fateIn(id, prepared, known)
       if (fate !== undefined) return fate
       const promised = prepared.filter(({ outcome }) => outcome === 'promised')
-      if (promised.length < quorum) {
+      if (promised.length < quorum.promise) {
         await this.#pause(attempt)
         continue
       }
@@ -96,12 +102,12 @@ export class Recovery {
     for (let round = 0; round < acceptsMax; round += 1) {
       const fields = { id, ballot, commit, body: known.body }
       const voters = this.#voters()
-      const outcomes = await this.#cluster.askEnough(quorum, voters, 'accept', () => fields)
+      const outcomes = await this.#cluster.askEnough(quorum.accept, voters, 'accept', () => fields)
       const accepted = outcomes.flatMap(({ answer }) => answer?.reply ?? [])
       for (const reply of accepted) this.#learn(reply.ballot)
       const fate = await this.#fateIn(id, accepted, known)
       if (fate !== undefined) return fate
-      if (accepted.filter(({ outcome }) => outcome === 'accepted').length >= quorum) {
+      if (accepted.filter(({ outcome }) => outcome === 'accepted').length >= quorum.accept) {
         debugDfc('recovered %s: %s', id, commit ? 'commit' : 'abort')
         await this.#spread(id, commit, known)
         if (commit) this.#onCommitted()
@@ -132,7 +138,7 @@ export class Recovery {
 
   async #spread(id: Version, commit: boolean, { body }: Known): Promise<void> {
     const decisions = [{ id, commit, body, spares: [] }]
-    await this.#cluster.askEnough(quorum, this.#voters(), 'decide', () => ({ decisions }))
+    await this.#cluster.askEnough(quorum.accept, this.#voters(), 'decide', () => ({ decisions }))
   }
 
   #nextBallot(): number {
@@ -158,7 +164,7 @@ export class Recovery {
  */
 function choose(promised: readonly Reply<'prepare'>[]): boolean {
   const holders = promised.filter((reply) => reply.yes || reply.everAcceptedCommit).length
-  if (holders + (4 - promised.length) < quorum) return false
+  if (holders + (limits.serverCount - promised.length) < quorum.commit) return false
   const accepted = promised.filter((reply) => reply.acceptedBallot > 0)
   const highest = accepted.sort((a, b) => b.acceptedBallot - a.acceptedBallot)[0]
   return highest?.acceptedCommit ?? true

@@ -10,6 +10,7 @@ import { sleep } from '../clock.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import type { FolderSummary, Listed, Reply, SeenInode } from '../wire/messages.js'
+import { quorum } from '../wire/quorum.js'
 import { decodeEntry, entryKey, inodeKey, type Key, type Register } from '../wire/records.js'
 import { noVersion, type Version } from '../wire/version.js'
 import type { Cluster } from './cluster.js'
@@ -38,8 +39,6 @@ export interface QuorumEntry {
 
 const attemptsMax = 8
 const recoverFrom = 4
-/** So many replies settle whatever can be settled. */
-const repliesMax = 3
 
 type Replies = readonly SeenInode[]
 
@@ -128,7 +127,7 @@ export class Registers {
       withHeldPieces ? this.#askAll('list', fields) : this.#askTwo('list', fields)
     let replies = await ask()
     // A name that one server does not know is missing in its page: with others there one is not enough.
-    for (let attempt = 1; replies.length < 2 && this.#cluster.voters.length > 1; attempt += 1) {
+    for (let attempt = 1; isTooFew(replies, this.#cluster.voters); attempt += 1) {
       if (attempt >= attemptsMax) throw new DfsError('undecided')
       replies = await ask()
     }
@@ -184,7 +183,7 @@ export class Registers {
   /** Brings one server up to date on one register, from what two or more others have decided. */
   async installLatest(key: Key, server: number): Promise<void> {
     const seen = await this.#readAll(key)
-    if (seen.length < 2) return
+    if (seen.length < quorum.read) return
     const { version, value } = highest(seen)
     const registers: Register[] = [{ key, version, value }]
     await this.#cluster.ask([server], 'install', () => ({ registers }))
@@ -212,7 +211,7 @@ export class Registers {
   }
 
   async #resolve(key: Key, replies: Replies, expected = replies.length): Promise<QuorumRegister> {
-    const settled = settle(key, replies, expected, this.#cluster.voters.length)
+    const settled = settle(key, replies, expected, this.#cluster.voters)
     const register = settled ?? (await this.#insist(key))
     // What is done to a folder next is newer than what was done in it, whoever did that.
     if (register.folder !== null) this.#cluster.versions.see(register.folder.touched)
@@ -248,14 +247,15 @@ export class Registers {
       if (attempt > 0) await sleep(this.#cluster.clock, 5 << Math.min(attempt, 4))
       this.#settlement.flush()
       const seen = await this.#readAll(key)
-      const settled = settle(key, seen, seen.length, this.#cluster.voters.length)
+      const settled = settle(key, seen, seen.length, this.#cluster.voters)
       if (settled !== undefined) return settled
       if (seen.length === 0) continue
       const best = highest(seen)
       const locks = locksAbove(seen, best.version)
       const lacking = (lock: Version): number =>
         seen.filter(({ register }) => register.lock !== lock && register.version < lock).length
-      if (seen.length >= 3 && locks.every((lock) => lacking(lock) >= 2)) return merged(key, seen)
+      const isLacking = locks.every((lock) => lacking(lock) >= quorum.lacking)
+      if (seen.length >= quorum.settle && isLacking) return merged(key, seen)
       if (attempt >= recoverFrom - 1) for (const lock of locks) await this.#recovery.recover(lock)
     }
     if (this.#cluster.voters.length === 0) throw new DfsError('down', 'no server answers')
@@ -268,7 +268,7 @@ export class Registers {
   async #readAll(key: Key): Promise<Replies> {
     const { voters } = this.#cluster
     const fields = { keys: [key] }
-    const outcomes = await this.#cluster.askEnough(repliesMax, voters, 'read', () => fields)
+    const outcomes = await this.#cluster.askEnough(quorum.settle, voters, 'read', () => fields)
     return outcomes.flatMap(({ answer }) => answer?.reply.registers ?? [])
   }
 
@@ -282,7 +282,7 @@ export class Registers {
     this.#turn += 1
     const first = this.#turn % Math.max(1, voters.length)
     const order = [...voters.slice(first), ...voters.slice(0, first)]
-    const answers = await this.#cluster.askSome(2, order, verb, fields as never)
+    const answers = await this.#cluster.askSome(quorum.read, order, verb, fields as never)
     if (answers.length === 0) this.#noReply()
     return answers.map(({ reply }) => reply)
   }
@@ -310,13 +310,18 @@ function settle(
   key: Key,
   replies: Replies,
   expected: number,
-  voters: number,
+  voters: readonly number[],
 ): QuorumRegister | undefined {
   if (replies.length === 0 || replies.length < expected) return undefined
-  const alone = replies.length === 1
-  if (alone && voters > 1) return undefined
-  if (!alone && locksAbove(replies, highest(replies).version).length > 0) return undefined
+  if (isTooFew(replies, voters)) return undefined
+  const isLocked = locksAbove(replies, highest(replies).version).length > 0
+  if (isLocked && replies.length >= quorum.read) return undefined
   return merged(key, replies)
+}
+
+/** Fewer replies than a read needs; of a single server that votes its word is taken as it is. */
+function isTooFew(replies: readonly unknown[], voters: readonly number[]): boolean {
+  return replies.length < quorum.read && voters.length >= quorum.read
 }
 
 function highest(replies: Replies): { readonly version: Version; readonly value: Buffer | null } {

@@ -8,13 +8,13 @@ import { limits } from '../limits.js'
 import { debugDfc, notice } from '../log.js'
 import type { Request } from '../wire/messages.js'
 import { pairOf, piecesFor, serverIndexes } from '../wire/placement.js'
+import { quorum } from '../wire/quorum.js'
 import type { Segment } from '../wire/records.js'
 import type { Cluster } from './cluster.js'
 import { sliceParts } from './parts.js'
 import type { PreparedPiece, PreparedSegment } from './prepared-segment.js'
 import { Slots } from './slots.js'
 
-const serversMin = limits.serverCount - 1
 const roundsMax = 4
 
 /** Failures that sending the pieces to other servers would not cure. */
@@ -71,7 +71,7 @@ export class SegmentWriter {
   }
 
   async #put(prepared: PreparedSegment): Promise<void> {
-    if (this.#cluster.voters.length < serversMin) throw new DfsError('readOnly')
+    if (this.#cluster.voters.length < quorum.pieces) throw new DfsError('readOnly')
     const stored = serverIndexes.map(() => new Set<number>())
     let absent = this.#away()
     let full: DfsError | undefined

@@ -17,10 +17,8 @@
  */
 import { type Clock, type Time, type Timer, timeOfMs } from '../clock.js'
 import { limits } from '../limits.js'
+import { quorum } from '../wire/quorum.js'
 import { offsetText } from './clock-remark.js'
-
-/** With fewer clocks none of them can be called wrong. */
-const voicesMin = 3
 
 /** What one answer says of a clock: its time less our monotonic time, give or take `errorMs`. */
 interface Sample {
@@ -92,7 +90,7 @@ export class ServersTime implements Clock {
   offsetOf(server: string): number | undefined {
     const sample = this.#samples.get(server)
     if (sample === undefined || this.#median === undefined) return undefined
-    if (this.#samples.size < voicesMin) return undefined
+    if (this.#samples.size < quorum.clocks) return undefined
     return surePart(sample.offsetMs - this.#median, sample.errorMs + this.#errorMs)
   }
 
@@ -105,7 +103,7 @@ export class ServersTime implements Clock {
 
   /** Says of each clock that is off that it is, once until it is right again. */
   #remarkAll(): void {
-    if (this.#samples.size < voicesMin) return
+    if (this.#samples.size < quorum.clocks) return
     for (const server of this.#samples.keys()) {
       const offset = this.offsetOf(server)
       if (offset === undefined) continue

@@ -9,6 +9,7 @@ import { limits } from '../limits.js'
 import { debugDfc } from '../log.js'
 import type { Decision, Reply } from '../wire/messages.js'
 import { serverIndexes, spareOf } from '../wire/placement.js'
+import { quorum } from '../wire/quorum.js'
 import type { Key, Transaction } from '../wire/records.js'
 import { isAhead, type Version } from '../wire/version.js'
 import type { Cluster, Outcome } from './cluster.js'
@@ -38,9 +39,6 @@ interface CommitHow {
   readonly wanted?: Version | undefined
 }
 
-const quorum = 3
-/** No rule commits what fewer servers voted for: a ballot with three promises wants two of them. */
-const votesOfCommitMin = 2
 const roundsMax = 5
 const timeoutsMax = 4
 const lockPatienceMs = 30
@@ -155,7 +153,7 @@ export class Transactions {
       }
       return { committed: true, id }
     }
-    if (fate === 'aborted' || (fate === 'forgotten' && votesMax(attempt) < votesOfCommitMin)) {
+    if (fate === 'aborted' || (fate === 'forgotten' && votesMax(attempt) < quorum.holders)) {
       return this.#failed(attempt)
     }
     throw new DfsError('unknownOutcome', undefined, { cause: attempt.failure })
@@ -167,7 +165,7 @@ export class Transactions {
     const endMs = clock.monotonic() + limits.transactionPatienceMs
     let fate = await this.#recovery.recover(id, body)
     while (fate === 'unknown' && clock.monotonic() < endMs) {
-      if (this.#cluster.voters.length < quorum) break
+      if (this.#cluster.voters.length < quorum.commit) break
       await sleep(clock, randomBelow(random, recoveryPauseMs))
       fate = await this.#recovery.recover(id, body)
     }
@@ -177,7 +175,7 @@ export class Transactions {
   /** Throws `readOnly` when fewer than three servers vote. */
   assertWritable(): void {
     this.#cluster.assertAdmitted()
-    if (this.#cluster.voters.length < quorum) throw new DfsError('readOnly')
+    if (this.#cluster.voters.length < quorum.commit) throw new DfsError('readOnly')
   }
 
   /** Tells the servers; and again, when one that was not waited for has voted as well. */
@@ -194,13 +192,13 @@ export class Transactions {
   }
 
   #failed({ why, key, failure, behind, failing, absent }: Attempt, isSpent = true): Committed {
-    if (behind.size > serverIndexes.length - quorum) {
+    if (behind.size > serverIndexes.length - quorum.commit) {
       const names = [...behind].map((index) => this.#cluster.link(index).name).join(' and ')
       const why = `Read-only until the clocks of the servers agree: those of ${names} are behind`
       throw new DfsError('readOnly', why)
     }
     // While three can vote, one that cannot is not why it failed.
-    const unable = new Set([...absent, ...failing]).size > serverIndexes.length - quorum
+    const unable = new Set([...absent, ...failing]).size > serverIndexes.length - quorum.commit
     if (unable && failure !== undefined && !isError(failure, 'down')) throw failure
     debugDfc('transaction failed: %s %s', why, key)
     return { committed: false, why, key, isSpent }
@@ -218,7 +216,7 @@ export class Transactions {
         inline && targets.map((i) => [i, inlinePieces(inline, i, absent)] as const),
       )
       const outcomes = await this.#cluster.askEnough(
-        quorum - yes.size,
+        quorum.commit - yes.size,
         targets,
         verb,
         (index) => ({
@@ -232,16 +230,16 @@ export class Transactions {
       )
       const refusals = this.#count(attempt, outcomes)
       if (refusals === 'committed') return true
-      if (yes.size >= quorum) return true
+      if (yes.size >= quorum.commit) return true
       if (refusals === 'final') {
         // One server that cannot is not why the others refuse.
         attempt.failure = undefined
         return false
       }
-      if (behind.size > serverIndexes.length - quorum) return false
+      if (behind.size > serverIndexes.length - quorum.commit) return false
       if (refusals.length === 0) {
         timeouts += 1
-        if (round > 0 || this.#cluster.voters.length < quorum) return false
+        if (round > 0 || this.#cluster.voters.length < quorum.commit) return false
         continue
       }
       for (const { index, reply } of withoutRepeatedLocks(refusals)) {

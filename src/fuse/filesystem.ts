@@ -14,6 +14,7 @@ import { Slots } from '../dfc/slots.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { coversEverything } from '../wire/placement.js'
+import { quorum } from '../wire/quorum.js'
 import { fileType, rootIno, typeOf } from '../wire/records.js'
 import { storedBytes } from './attributes.js'
 import { ChunkPool } from './chunk-pool.js'
@@ -57,9 +58,6 @@ const accessMode = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR
 const keepSize = 1
 const punchHole = 2
 const zeroRange = 16
-
-/** Every change needs so many servers. */
-const serversMin = limits.serverCount - 1
 
 const incompleteSuffix = ' [incomplete]'
 
@@ -411,7 +409,7 @@ export class Filesystem {
 
   /** Throws `readOnly` at once, and not only when what was written is to be stored. */
   assertWritable(): void {
-    if (this.#client.cluster.voters.length < serversMin) throw new DfsError('readOnly')
+    if (this.#client.cluster.voters.length < quorum.commit) throw new DfsError('readOnly')
   }
 
   // ------------------------------------------------------------------------------------------------

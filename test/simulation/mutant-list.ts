@@ -29,6 +29,16 @@ function mutant(name: string, file: string, from: string, to: string, focus?: Fo
   return { name, edits: [{ file, from, to }], ...(focus === undefined ? {} : { focus }) }
 }
 
+/** A file that counts with numbers of its own: with them in the table no program would begin. */
+function lowered(name: string, file: string, numbers: string): Mutant {
+  return mutant(
+    name,
+    file,
+    "import { quorum } from '../wire/quorum.js';",
+    `import { quorum as table } from '../wire/quorum.js'; const quorum = { ...table, ${numbers} };`,
+  )
+}
+
 export const mutants: readonly Mutant[] = [
   // -- the rows of the table ---------------------------------------------------------------------
   mutant(
@@ -62,8 +72,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'holders rule: after the highest accepted value',
     recovery,
-    'if (holders + (4 - promised.length) < quorum)',
-    'if (promised.every((reply) => reply.acceptedBallot === 0) && holders + (4 - promised.length) < quorum)',
+    'if (holders + (limits.serverCount - promised.length) < quorum.commit)',
+    'if (promised.every((reply) => reply.acceptedBallot === 0) && holders + (limits.serverCount - promised.length) < quorum.commit)',
     'ballots',
   ),
   mutant(
@@ -118,19 +128,19 @@ export const mutants: readonly Mutant[] = [
   ),
 
   // -- others ------------------------------------------------------------------------------------
-  mutant('two votes are enough', transaction, 'const quorum = 3;', 'const quorum = 2;'),
-  mutant('two promises are enough', recovery, 'const quorum = 3;', 'const quorum = 2;'),
+  lowered('two votes are enough', transaction, 'commit: 2'),
+  lowered('two promises are enough', recovery, 'promise: 2, accept: 2, commit: 2'),
   {
     name: 'a read asks one server',
     edits: [
-      { file: registers, from: 'askSome(2, order,', to: 'askSome(1, order,' },
-      { file: registers, from: 'if (alone && voters > 1)', to: 'if (false)' },
+      { file: registers, from: 'askSome(quorum.read, order,', to: 'askSome(1, order,' },
+      { file: registers, from: 'if (isTooFew(replies, voters))', to: 'if (false)' },
     ],
   },
   mutant(
     'a read does not look at locks',
     registers,
-    'if (!alone && locksAbove(replies, highest(replies).version).length > 0)',
+    'if (isLocked && replies.length >= quorum.read)',
     'if (false)',
   ),
   mutant(
@@ -355,7 +365,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'what one server refuses for its clock is refused',
     transaction,
-    'behind.size > serverIndexes.length - quorum)\n                return false;',
+    'behind.size > serverIndexes.length - quorum.commit)\n                return false;',
     'behind.size > 0) throw new DfsError("readOnly");',
   ),
   mutant(

@@ -3,6 +3,7 @@ import { type Clock, sleep } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Reply } from '../../wire/messages.js'
+import { quorum } from '../../wire/quorum.js'
 import { offsetText } from '../clock-remark.js'
 import type { Cluster } from '../cluster.js'
 import type { Link } from '../link.js'
@@ -204,7 +205,7 @@ function verdict(report: Report): string {
     const what = lack === undefined ? 'what is missing is not known' : lackText(lack).join(', ')
     return `All four servers are up but not complete: ${what}. ${anotherOne}`
   }
-  if (up.length === limits.serverCount - 1) return `Three servers: everything works. ${anotherOne}`
+  if (up.length === quorum.commit) return `Three servers: everything works. ${anotherOne}`
   if (up.length === 2 && neighbours) return 'Two neighbours only: files are incomplete.'
   if (up.length === 2) return 'Two opposite servers: everything can be read, nothing changed.'
   if (up.length === 1) return 'One server: names can be listed.'

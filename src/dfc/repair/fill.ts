@@ -4,6 +4,7 @@
  */
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { quorum } from '../../wire/quorum.js'
 import { laterOf, noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
@@ -12,8 +13,6 @@ import { differences } from './differences.js'
 import { nextEpoch } from './fill-epoch.js'
 import { batches } from './install.js'
 import { finishUndecided } from './undecided.js'
-
-const donorsMin = 3
 
 /**
  * Returns how many registers were copied. Throws when fewer than three others vote, when something
@@ -26,7 +25,7 @@ export async function fillServer(
   progress: (copied: number) => void,
 ): Promise<number> {
   const donors = cluster.voters.filter((index) => index !== server)
-  if (donors.length < donorsMin) throw new DfsError('readOnly')
+  if (donors.length < quorum.donor) throw new DfsError('readOnly')
   const { stamp, state } = await askOne(cluster, server, 'status', {})
   const epoch = nextEpoch(cluster)
   const { started } = await askOne(cluster, server, 'fillStart', {
@@ -48,7 +47,7 @@ export async function fillServer(
     fences.push(copy.fence)
   }
   // One that counts is on all of them: a single one may be of a server whose clock is off.
-  const [, fence = noVersion] = fences.sort((a, b) => (a < b ? 1 : -1))
+  const fence = fences.sort((a, b) => (a < b ? 1 : -1))[quorum.fence - 1] ?? noVersion
   if (state === 'unsure') await removeForgotten(cluster, donors, server, epoch, floor)
   await askOne(cluster, server, 'fillEnd', { epoch, floor, fence })
   cluster.becameVoter(server)

@@ -172,7 +172,7 @@ export async function heal(
     piecesDropped: placed.dropped,
     lost: placed.lost,
     newlyLost: placed.newlyLost,
-    left: left + placed.left + placed.lost.length + (4 - cluster.voters.length),
+    left: left + placed.left + placed.lost.length + (limits.serverCount - cluster.voters.length),
     young: undecided.young + later.length - found.length,
     failure,
     swept,

@@ -8,13 +8,12 @@ import { isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
 import { pieceRange, piecesIn, serverIndexes } from '../../wire/placement.js'
+import { quorum } from '../../wire/quorum.js'
 import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster.js'
 import type { SegmentReader } from '../segment-reader.js'
 import { askEach, askOne } from './ask-voters.js'
 import { type HeldSegment, heldMasks } from './held.js'
-
-const quorum = limits.serverCount - 1
 
 /** The bits of the pieces that some server has marked as lost. */
 export function markedByAny({ marks }: HeldSegment): number {
@@ -52,7 +51,7 @@ export async function areLostForGood(
   }
   const [now] = await heldMasks(cluster, [segment])
   const isSure =
-    now !== undefined && now.masks.size === limits.serverCount && now.referredBy >= quorum
+    now !== undefined && now.masks.size === limits.serverCount && now.referredBy >= quorum.refer
   return isSure && !(await areReclaimed({ cluster, reader }, segment))
 }
 

@@ -7,6 +7,7 @@ import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
 import { serverIndexes } from '../../wire/placement.js'
+import { quorum } from '../../wire/quorum.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import { Recovery } from '../recovery.js'
@@ -16,13 +17,11 @@ import { nextEpoch } from './fill-epoch.js'
 import { batches } from './install.js'
 import { finishUndecided } from './undecided.js'
 
-const votersMin = 3
-
 /** Returns true when it brought the unsure servers back; false when there was no reason to. */
 export async function reunite(cluster: Cluster): Promise<boolean> {
   const states = serverIndexes.map((index) => cluster.stateOf(index))
   const allUp = cluster.up.length === limits.serverCount
-  if (!allUp || cluster.voters.length >= votersMin || states.includes('blank')) return false
+  if (!allUp || cluster.voters.length >= quorum.donor || states.includes('blank')) return false
   if (states.includes('lost')) return false
   const statuses = await askEach(cluster, serverIndexes, 'status', () => ({}))
   const unsure = serverIndexes.filter((server) => statuses[server]?.state === 'unsure')

@@ -3,13 +3,13 @@
  * docs/decisions/0011.
  */
 import { debugDfc } from '../../log.js'
+import { quorum } from '../../wire/quorum.js'
 import type { Key, Register } from '../../wire/records.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
 import { askOne } from './ask-voters.js'
 import type { Difference } from './differences.js'
 
-const othersMin = 2
 const keysAtOnce = 256
 
 /** Returns how many were restored, and how many could not be now. */
@@ -71,7 +71,7 @@ async function fromOthers(
   const others = cluster.voters.filter((index) => index !== server)
   const outcomes = await cluster.ask(others, 'read', () => ({ keys: [key] }))
   const seen = outcomes.flatMap(({ answer }) => answer?.reply.registers ?? [])
-  if (seen.length < othersMin) return undefined
+  if (seen.length < quorum.confirm) return undefined
   const { version, value } = seen
     .map(({ register }) => register)
     .reduce((best, one) => (one.version > best.version ? one : best))

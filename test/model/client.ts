@@ -1,4 +1,5 @@
 /** A client: its clock, what it has learned from servers, and the rounds of messages that its steps are made of. */
+import { serverIndexes } from '../../src/wire/placement.js'
 import type { Context } from './context.js'
 import type { Message, Replies, Reply } from './messages.js'
 import type { Network } from './network.js'
@@ -7,11 +8,10 @@ import {
   aheadMax,
   ballotAt,
   clockError,
+  countedFence,
   roundOf,
   roundTimeout,
-  secondHighest,
   serverCount,
-  serverIndexes,
   type Transaction,
   timeOf,
   type Version,
@@ -87,7 +87,7 @@ export class Client {
   /** An id of this time or, to replace something from the future, just above that (0023). */
   #boundedId(replaced: Version): Version {
     this.#time = Math.max(this.#time + 1, this.time)
-    const below = timeOf(Math.max(replaced, secondHighest(this.#fences)))
+    const below = timeOf(Math.max(replaced, countedFence(this.#fences)))
     if (this.#time > below) return versionAt(this.#time, this.index)
     let far = below + 1
     while (this.#farTimes.has(far)) far += 1

@@ -1,19 +1,12 @@
 /** A transaction: its votes, what is in their way, and what its user is told. */
+import { serverIndexes } from '../../src/wire/placement.js'
+import { quorum } from '../../src/wire/quorum.js'
 import type { Client, Step } from './client.js'
 import type { Refusal, Replies, Reply } from './messages.js'
 import { asText } from './network.js'
 import { askForCopies, isEnough, read } from './read.js'
 import { decisionIn, type Outcome, recover, tellDecision } from './recovery.js'
-import {
-  type Body,
-  commitVotesMin,
-  type Key,
-  newest,
-  quorum,
-  roundTimeout,
-  serverIndexes,
-  type TransactionId,
-} from './vocabulary.js'
+import { type Body, type Key, newest, roundTimeout, type TransactionId } from './vocabulary.js'
 
 const roundsMax = 5
 const timeoutsMax = 4
@@ -89,7 +82,7 @@ function* collectVotes(
     noteVotes(client, attempt, replies)
     const decision = decisionIn(replies)
     if (decision) return decision
-    if (yeses.size >= quorum) {
+    if (yeses.size >= quorum.commit) {
       yield* acknowledge(client, attempt)
       return 'acknowledged'
     }
@@ -201,7 +194,7 @@ function conclude({ context }: Client, attempt: Attempt, outcome: Outcome): stri
 
 /** What is forgotten was decided; it was aborted if too few can have said yes for any rule to commit. */
 function isSurelyAborted({ yeses, unheard }: Attempt, needsFew: boolean): boolean {
-  const yesesMax = needsFew ? commitVotesMin - 1 : commitVotesMin
+  const yesesMax = needsFew ? quorum.holders - 1 : quorum.holders
   return yeses.size + unheard.size <= yesesMax
 }
 

@@ -1,17 +1,11 @@
 /** The fill of a blank server from those that vote. */
+import { serverIndexes } from '../../src/wire/placement.js'
+import { quorum } from '../../src/wire/quorum.js'
 import type { Client, Step } from './client.js'
 import { counted, type Reply, type SurveyedRecord } from './messages.js'
 import { recover } from './recovery.js'
 import { mergeRecords, newestRegisters } from './repair.js'
-import {
-  quorum,
-  secondHighest,
-  serverIndexes,
-  type TransactionId,
-  timeOf,
-  type Version,
-  versionAt,
-} from './vocabulary.js'
+import { countedFence, type TransactionId, timeOf, type Version, versionAt } from './vocabulary.js'
 
 const endsMax = 3
 
@@ -63,7 +57,7 @@ function* raiseEpoch(client: Client, donors: readonly number[], epoch: number): 
 }
 
 function donorsMin({ context }: Client): number {
-  return context.rules.threeDonors ? quorum : quorum - 1
+  return context.rules.threeDonors ? quorum.donor : quorum.donor - 1
 }
 
 function* surveyDonors(
@@ -88,7 +82,7 @@ function copyOf(answers: readonly Reply[]): Copy {
     registers: newestRegisters(answers),
     records: [...new Map(records.map((record) => [record.id, record])).values()],
     floor: Math.max(...answers.map(({ floor }) => floor ?? 0)),
-    fence: secondHighest(answers.map(({ fence }) => fence ?? 0)),
+    fence: countedFence(answers.map(({ fence }) => fence ?? 0)),
   }
 }
 

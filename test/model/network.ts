@@ -1,8 +1,8 @@
 /** Messages between clients and servers: late, lost, or cut off for a while. */
+import { serverIndexes } from '../../src/wire/placement.js'
 import type { Context } from './context.js'
 import type { Message, Reply } from './messages.js'
 import type { Server } from './server.js'
-import { serverIndexes } from './vocabulary.js'
 
 /** One message in fifty is late, by up to this many ticks. */
 const lateShare = 0.02

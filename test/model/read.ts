@@ -1,4 +1,6 @@
 /** Reading a register: from two servers where that is clear, from all where it is not. */
+import { serverIndexes } from '../../src/wire/placement.js'
+import { quorum } from '../../src/wire/quorum.js'
 import type { Client, Step } from './client.js'
 import type { Read } from './history.js'
 import { counted, type Reply } from './messages.js'
@@ -6,17 +8,13 @@ import { recover } from './recovery.js'
 import {
   type Key,
   newest,
-  quorum,
   type Register,
   roundTimeout,
   serverCount,
-  serverIndexes,
   type TransactionId,
 } from './vocabulary.js'
 
 const attemptsMax = 6
-/** Replies from which a value is taken when nothing is being decided. */
-const repliesMin = 2
 
 /** A register as one server has it. */
 type Copy = Register & Pick<Reply, 'lockedBy'>
@@ -60,7 +58,7 @@ function copiesIn(replies: readonly Reply[]): readonly Copy[] {
 export function isEnough(
   copies: readonly Copy[],
 ): copies is readonly [Copy, Copy, ...(readonly Copy[])] {
-  return copies.length >= repliesMin
+  return copies.length >= quorum.read
 }
 
 function twoServers({ context: { chance } }: Client): readonly number[] {
@@ -91,7 +89,7 @@ function isClear(
   locks: readonly TransactionId[],
 ): boolean {
   const { readAgainAtLocks } = context.rules
-  const isQuorum = copies.length >= quorum
+  const isQuorum = copies.length >= quorum.settle
   if (locks.length === 0) {
     return readAgainAtLocks || isQuorum || copies.every(({ version }) => version === best.version)
   }
@@ -99,6 +97,6 @@ function isClear(
   return (
     readAgainAtLocks &&
     isQuorum &&
-    locks.every((id) => copies.filter(isLacking(id)).length >= repliesMin)
+    locks.every((id) => copies.filter(isLacking(id)).length >= quorum.lacking)
   )
 }

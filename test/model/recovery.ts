@@ -1,14 +1,9 @@
 /** Recovery: anybody decides a transaction that was interrupted, by ballot. */
+import { serverIndexes } from '../../src/wire/placement.js'
+import { quorum } from '../../src/wire/quorum.js'
 import type { Client, Step } from './client.js'
 import { counted, type Replies, type Reply } from './messages.js'
-import {
-  type Body,
-  type Decision,
-  quorum,
-  serverCount,
-  serverIndexes,
-  type TransactionId,
-} from './vocabulary.js'
+import { type Body, type Decision, serverCount, type TransactionId } from './vocabulary.js'
 
 /** `forgotten`: decided, but nobody knows how. `unknown`: too few servers have answered. */
 export type Outcome = Decision | 'forgotten' | 'unknown'
@@ -65,7 +60,7 @@ function* holdBallot(client: Client, recovered: Case, attempt: number): Step<Out
   const known = yield* knownOutcome(client, recovered, replies)
   if (known) return known
   const promises = counted(replies).filter(({ isPromised }) => isPromised)
-  if (promises.length < quorum) {
+  if (promises.length < quorum.promise) {
     const doublings = Math.min(attempt, pauseDoublings)
     yield* client.sleep(1 + chance.below(pauseMax << doublings))
     return undefined
@@ -98,11 +93,11 @@ function choose(promises: readonly Reply[], holdersFirst: boolean): Decision {
   const silent = serverCount - promises.length
   const yeses = promises.filter(({ yes }) => yes).length
   const holders = promises.filter(({ yes, everAcceptedCommit }) => yes || everAcceptedCommit).length
-  if (holdersFirst && holders + silent < quorum) return 'abort'
+  if (holdersFirst && holders + silent < quorum.commit) return 'abort'
   const accepted = promises
     .flatMap((promise) => promise.accepted ?? [])
     .sort((one, other) => other.ballot - one.ballot)[0]
-  return accepted?.decision ?? (yeses + silent >= quorum ? 'commit' : 'abort')
+  return accepted?.decision ?? (yeses + silent >= quorum.commit ? 'commit' : 'abort')
 }
 
 /** Has a decision accepted; what holds a conflicting lock is recovered first. */
@@ -118,7 +113,7 @@ function* acceptDecision(
     replies = yield* client.askAll({ kind: 'accept', id, ballot, decision, body })
     const known = yield* knownOutcome(client, recovered, replies)
     if (known) return known
-    if (counted(replies).filter(({ isAccepted }) => isAccepted).length >= quorum) {
+    if (counted(replies).filter(({ isAccepted }) => isAccepted).length >= quorum.accept) {
       noteDecided(client, id, decision)
       yield* tellDecision(client, id, decision, body)
       return decision
@@ -143,11 +138,11 @@ function noteDecided({ context }: Client, id: TransactionId, decision: Decision)
 /** What was done before there were ballots: the votes that answer are counted. */
 function* decideByCount(client: Client, { id, body }: Case): Step<Outcome> {
   const votes = counted(yield* client.askAll({ kind: 'vote', id }))
-  if (votes.length < quorum) return 'unknown'
+  if (votes.length < quorum.promise) return 'unknown'
   const known = votes.reduce((last, vote) => vote.body ?? last, body)
   const decided = votes.find(({ decision }) => decision)?.decision
   const noes = votes.filter(({ yes }) => !yes).length
-  const decision = decided ?? (noes > serverCount - quorum ? 'abort' : 'commit')
+  const decision = decided ?? (noes > serverCount - quorum.commit ? 'abort' : 'commit')
   if (decision === 'commit' && !known) return 'unknown'
   if (!decided && decision === 'commit') client.context.history.noteCommitted(id, 'count')
   yield* tellDecision(client, id, decision, known)

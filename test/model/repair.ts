@@ -1,15 +1,15 @@
 /** Repair: what servers lack is installed there, and interrupted transactions are recovered. */
+import { serverIndexes } from '../../src/wire/placement.js'
+import { quorum } from '../../src/wire/quorum.js'
 import type { Client, Step } from './client.js'
 import { counted, isVoting, type Replies, type Reply, type SurveyedRecord } from './messages.js'
 import { recover, tellDecision } from './recovery.js'
 import {
   type Key,
   nothing,
-  quorum,
   type Register,
   roundTimeout,
   serverCount,
-  serverIndexes,
   type TransactionId,
 } from './vocabulary.js'
 
@@ -21,7 +21,7 @@ export function* repair(client: Client, withYoung = false): Step<boolean> {
   const { bodilessRecords, floor } = client.context.rules
   const replies = yield* client.askAll({ kind: 'survey', withRegisters: true })
   const answers = counted(replies)
-  if (answers.length < quorum) return false
+  if (answers.length < quorum.donor) return false
   const records = mergeRecords(answers)
   const isDecided = yield* finishAll(client, replies, records, withYoung)
   const isInstalled = !bodilessRecords || (yield* installAndMark(client, replies, records))

@@ -1,12 +1,11 @@
 /** Registers that have rotted on one server come back from the others. */
+import { serverIndexes } from '../../src/wire/placement.js'
+import { quorum } from '../../src/wire/quorum.js'
 import type { Client, Step } from './client.js'
 import type { Reply } from './messages.js'
 import { askForCopies } from './read.js'
 import { recover } from './recovery.js'
-import { type Key, newest, serverIndexes } from './vocabulary.js'
-
-/** Other servers whose copies outvote a rotten one. */
-const copiesMin = 2
+import { type Key, newest } from './vocabulary.js'
 
 /** Restores what has rotted on each server. */
 export function* restore(client: Client): Step {
@@ -22,7 +21,7 @@ function* restoreRegister(client: Client, server: number, key: Key, rotten: Repl
   const others = serverIndexes.filter((index) => index !== server)
   const copies = yield* askForCopies(client, key, others)
   const [first, ...more] = copies
-  if (!first || copies.length < (restoreQuorum ? copiesMin : 1)) return
+  if (!first || copies.length < (restoreQuorum ? quorum.confirm : 1)) return
   const { version, value } = newest([first, ...more])
   const locks = copies.flatMap(({ lockedBy }) => (lockedBy && lockedBy > version ? lockedBy : []))
   if (restoreMeetsLocks && locks.length > 0) {

@@ -1,4 +1,5 @@
 /** One schedule: clients work while things fail, then everything is repaired, checked, and must work again. */
+import { serverIndexes } from '../../src/wire/placement.js'
 import { Client, type Step } from './client.js'
 import { Context, type Counts } from './context.js'
 import { Faults } from './faults.js'
@@ -11,7 +12,7 @@ import { restore } from './restore.js'
 import type { Rules } from './rules.js'
 import { Server } from './server.js'
 import { sweep } from './sweep.js'
-import { clockError, serverCount, serverIndexes, versionAt } from './vocabulary.js'
+import { clockError, serverCount, versionAt } from './vocabulary.js'
 import { operate } from './workload.js'
 
 const eventsMax = 400_000

@@ -1,15 +1,10 @@
 /** A sweep drops what is decided and known on all four servers, and raises the floor above it. */
+import { serverIndexes } from '../../src/wire/placement.js'
 import type { Client, Step } from './client.js'
 import { counted, type Replies, type SurveyedRecord } from './messages.js'
 import { recover, tellDecision } from './recovery.js'
 import { installDifferences, mergeRecords } from './repair.js'
-import {
-  serverCount,
-  serverIndexes,
-  type TransactionId,
-  type Version,
-  versionAt,
-} from './vocabulary.js'
+import { serverCount, type TransactionId, type Version, versionAt } from './vocabulary.js'
 
 const roundsMax = 3
 /** A sweep that is to drop everything begins this far in the future. */

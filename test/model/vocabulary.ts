@@ -1,4 +1,6 @@
 /** The words of docs/decisions/0001 as types, and the few numbers that all parts of the model share. */
+import { limits } from '../../src/limits.js'
+import { quorum } from '../../src/wire/quorum.js'
 
 /** The name of a register. */
 export type Key = string
@@ -39,14 +41,7 @@ export interface Transaction {
   readonly body: Body
 }
 
-export const serverIndexes: readonly number[] = [0, 1, 2, 3]
-export const serverCount = serverIndexes.length
-
-/** Votes that commit, promises that let a ballot go on, accepts that decide, donors of a fill. */
-export const quorum = 3
-
-/** Fewest yeses that any rule commits with: a ballot may have to count one that it cannot see. */
-export const commitVotesMin = 2
+export const { serverCount } = limits
 
 /** Ticks that a client waits for the answers of a round. */
 export const roundTimeout = 60
@@ -76,9 +71,9 @@ export function newest<Kind extends { readonly version: Version }>(
   return registers.reduce((best, register) => (register.version > best.version ? register : best))
 }
 
-/** The second highest: a single one may come from a server whose clock is ahead (0023). */
-export function secondHighest(versions: readonly Version[]): Version {
-  return [...versions].sort((a, b) => b - a)[1] ?? 0
+/** The highest fence that enough servers have: a single one may be of a server whose clock is ahead (0023). */
+export function countedFence(fences: readonly Version[]): Version {
+  return [...fences].sort((a, b) => b - a)[quorum.fence - 1] ?? 0
 }
 
 /** With `clocks=1`: by how much a clock is wrong, and how far ahead of its own a server accepts. */

@@ -7,10 +7,19 @@ import type {
   FillMessage,
   Message,
   PrepareMessage,
+  RaiseFenceMessage,
   RestoreMessage,
 } from './messages.js'
 import type { ServerState, TransactionRecord } from './server-state.js'
-import type { Key, Precondition, Register, TransactionId, Version } from './vocabulary.js'
+import {
+  aheadMax,
+  type Key,
+  type Precondition,
+  type Register,
+  type TransactionId,
+  timeOf,
+  type Version,
+} from './vocabulary.js'
 
 export class Acceptor {
   readonly #context: Context
@@ -59,7 +68,7 @@ export class Acceptor {
         this.#state.epoch = Math.max(this.#state.epoch, message.epoch)
         return { isDone: true }
       case 'raiseFence':
-        return this.#raiseFence(message.fence)
+        return this.#raiseFence(message)
       case 'raiseFloor':
         return this.#raiseFloor(message.floor, message.incarnation)
     }
@@ -228,10 +237,19 @@ export class Acceptor {
     return { records: surveyed, registers: readable, floor, fence }
   }
 
-  #raiseFence(fence: Version): Answer {
-    if (this.#state.isAhead(fence)) return { refusal: 'clock' }
-    this.#state.fence = Math.max(this.#state.fence, fence)
+  #raiseFence({ fence, isAgreed = false }: RaiseFenceMessage): Answer {
+    const { behindOutvoted, loneFenceTakenBack } = this.#context.rules
+    const isOutvoted = behindOutvoted && isAgreed
+    if (this.#state.isAhead(fence) && !isOutvoted) return { refusal: 'clock' }
+    if (loneFenceTakenBack && isAgreed && this.#isFenceWrong(fence)) this.#state.lowerFence(fence)
+    else this.#state.fence = Math.max(this.#state.fence, fence)
     return { isDone: true }
+  }
+
+  /** Whether the fence here is far above one of now, by this clock as well. */
+  #isFenceWrong(fence: Version): boolean {
+    const isFar = timeOf(this.#state.fence) > timeOf(fence) + aheadMax
+    return isFar && this.#state.isPresent(fence)
   }
 
   #raiseFloor(floor: Version, incarnation: number): Answer {

@@ -33,7 +33,7 @@ export class Client {
   /** Committed transactions whose decision can ride on the next commit. */
   readonly decided: Transaction[] = []
   readonly #skew: number
-  /** The highest fence that each server has told of. */
+  /** The fence that each server has told of last. */
   readonly #fences = serverIndexes.map(() => 0)
   /** The time of the last version that was made or followed. */
   #time = 0
@@ -177,7 +177,7 @@ export class Client {
     this.epoch = Math.max(this.epoch, epoch)
     for (const seen of [above, fence, version]) if (seen) this.#follow(seen)
     const told = refusal === 'fence' ? above : fence
-    if (told) this.#fences[server] = Math.max(this.#fences[server] ?? 0, told)
+    if (told !== undefined) this.#fences[server] = told
   }
 
   /** Makes the next version higher than one that was seen, unless that is from the future (0023). */

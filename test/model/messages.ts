@@ -66,6 +66,13 @@ export interface FillMessage {
   }
 }
 
+export interface RaiseFenceMessage {
+  readonly kind: 'raiseFence'
+  readonly fence: Version
+  /** True if the three others have taken it, or have no fence from the future. */
+  readonly isAgreed?: boolean
+}
+
 export type Message =
   | CommitMessage
   | PrepareMessage
@@ -82,7 +89,7 @@ export type Message =
   | { readonly kind: 'survey'; readonly withRegisters: boolean }
   | { readonly kind: 'raiseEpoch'; readonly epoch: number }
   | { readonly kind: 'fillStart'; readonly epoch: number }
-  | { readonly kind: 'raiseFence'; readonly fence: Version }
+  | RaiseFenceMessage
   | { readonly kind: 'raiseFloor'; readonly floor: Version; readonly incarnation: number }
 
 /** Why a server says no. `clock` means too far ahead of its own; `refused` needs no reason. */

@@ -105,6 +105,14 @@ export const ruleTable = {
     argument: 'close',
     text: 'A server takes an id just above what it holds, even from the future (0023).',
   },
+  behindOutvoted: {
+    argument: 'outvote',
+    text: 'A server whose clock is behind takes a fence that the three others have taken (0023).',
+  },
+  loneFenceTakenBack: {
+    argument: 'alone',
+    text: 'A fence that a server alone has from the future is taken back (0023).',
+  },
 } as const satisfies Readonly<Record<string, Rule>>
 
 export type RuleName = keyof typeof ruleTable

@@ -12,7 +12,7 @@ import { restore } from './restore.js'
 import type { Rules } from './rules.js'
 import { Server } from './server.js'
 import { sweep } from './sweep.js'
-import { clockError, serverCount, versionAt } from './vocabulary.js'
+import { aheadMax, clockError, serverCount, versionAt } from './vocabulary.js'
 import { operate } from './workload.js'
 
 const eventsMax = 400_000
@@ -23,6 +23,7 @@ const stepTimeMax = 6000
 const longStepTimeMax = 60_000
 const repairsMax = 6
 const operationsMin = 6
+const sweepsMax = 3
 
 export interface Verdict {
   readonly violations: readonly string[]
@@ -61,7 +62,7 @@ class Schedule {
     this.#faults = new Faults(network, all, (client) => this.#start(client))
   }
 
-  /** One server's clock is off; a register, and on some seeds the fence, are from the far future. */
+  /** One server's clock is off; a register, and on some seeds a fence, are from the far future. */
   #putFutureIn(): void {
     const { chance, history } = this.#context
     const wrong = this.#servers[chance.below(serverCount)]
@@ -71,10 +72,12 @@ class Schedule {
     const preconditions = new Map([['k0', { version: 0, isAbsent: true }]])
     history.bodies.set(id, { writes: new Map([['k0', 'old']]), preconditions, mustBeEmpty: [] })
     history.committed.set(id, 0)
-    const fence = chance.happens(0.3) ? versionAt(2 * clockError, 0) : 0
-    for (const { state } of this.#servers) {
-      state.registers.set('k0', { version: id, value: 'old' })
-      state.fence = fence
+    const fence = versionAt(2 * clockError, 0)
+    const areAllFar = chance.happens(0.3)
+    const isOneFar = !areAllFar && chance.happens(0.3)
+    for (const server of this.#servers) {
+      server.state.registers.set('k0', { version: id, value: 'old' })
+      if (areAllFar || (isOneFar && server === wrong)) server.state.fence = fence
     }
   }
 
@@ -202,7 +205,25 @@ class Schedule {
     this.#finish(sweep(this.#lastClient, true), longStepTimeMax)
     this.#mustWork('after sweep')
     this.#repairAll()
+    if (this.#context.options.clocks) this.#checkSweeps(first)
     checkInvariants(this.#context, this.#servers, 'final')
+  }
+
+  /** A single clock that is behind keeps nobody from sweeping. */
+  #checkSweeps(behind: Server): void {
+    const { events, history } = this.#context
+    this.#runUntil(events.now + 3 * aheadMax)
+    behind.clockOffset = -clockError
+    const startedAt = versionAt(events.now, 0)
+    for (let round = 0; round < sweepsMax; round += 1) {
+      this.#finish(repair(this.#lastClient, true), longStepTimeMax)
+      this.#finish(sweep(this.#lastClient, true), longStepTimeMax)
+    }
+    if (this.#servers.some(({ state }) => state.floor < startedAt)) {
+      history.noteViolation('liveness: no sweep while one clock is behind')
+    }
+    behind.clockOffset = 0
+    this.#repairAll()
   }
 
   #mustWork(when: string): void {

@@ -32,7 +32,7 @@ const knownByAll = 2 ** serverCount - 1
 
 export class ServerState {
   readonly serverIndex: number
-  readonly incarnation: number
+  incarnation: number
   readonly registers = new Map<Key, Register>()
   readonly records = new Map<TransactionId, TransactionRecord>()
   /** Registers whose stored bytes are damaged. */
@@ -89,6 +89,17 @@ export class ServerState {
       ? timeOf(Math.max(this.fence, held))
       : Number.NEGATIVE_INFINITY
     return timeOf(version) > aheadMax + Math.max(this.#clock(), here)
+  }
+
+  /** Whether the clock here shows about the time of a version. */
+  isPresent(version: Version): boolean {
+    return Math.abs(timeOf(version) - this.#clock()) <= aheadMax
+  }
+
+  /** Gives up a fence from the future; who has counted on it sees a new incarnation. */
+  lowerFence(fence: Version): void {
+    this.fence = Math.max(fence, this.floor)
+    this.incarnation = this.#context.nextIncarnation()
   }
 
   get highestVersion(): Version {

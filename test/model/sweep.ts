@@ -37,9 +37,16 @@ export function* sweep(client: Client, ofEverything = false): Step {
   }
 }
 
-/** From now on no server votes for anything up to the floor to be. */
+/** From now on no server votes for anything up to the floor to be; one whose clock is behind is outvoted. */
 function* raiseFence(client: Client, swept: Sweep): Step<boolean> {
-  const replies = yield* client.askAll({ kind: 'raiseFence', fence: swept.floor })
+  const fence = swept.floor
+  const first = yield* client.askAll({ kind: 'raiseFence', fence })
+  const [behind, ...others] = serverIndexes.filter((server) => first[server]?.refusal === 'clock')
+  const isOutvoted = others.length === 0 && counted(first).length === serverCount
+  const replies = [...first]
+  if (behind !== undefined && isOutvoted) {
+    replies[behind] = yield* client.askOne(behind, { kind: 'raiseFence', fence, isAgreed: true })
+  }
   return isSame(swept, replies) && !replies.some((reply) => reply?.refusal)
 }
 

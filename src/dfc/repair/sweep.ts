@@ -7,6 +7,7 @@ import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
 import type { Reply } from '../../wire/messages.js'
 import { serverIndexes } from '../../wire/placement.js'
+import { quorum } from '../../wire/quorum.js'
 import { isAhead, noVersion, type Version, versionOf } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
 import type { Recovery } from '../recovery.js'
@@ -77,7 +78,7 @@ export async function takeFenceBack(
   })
   // Where two have one of them each, the others are of now all the same.
   const [server] = ahead
-  if (server === undefined || ahead.length > 2) return false
+  if (server === undefined || ahead.length > limits.serverCount - quorum.fence) return false
   await askOne(cluster, server, 'fence', { fence: versionOf(nowMs, 0, '00000000'), agreed: true })
   notice(`${cluster.link(server).name} had been given a time that has not come yet: it votes again`)
   return true

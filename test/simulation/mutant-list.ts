@@ -342,21 +342,21 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a client takes the time of its versions from its own clock',
     'dfc/servers-time.js',
-    'return this.#median + this.#clock.monotonic();',
+    'return this.#usesOwn ? undefined : this.#median + this.#clock.monotonic();',
     'return undefined;',
   ),
   mutant(
     'one server whose clock is ahead says what time it is',
     'dfc/servers-time.js',
-    'this.#median = (low + high) / 2;',
-    'this.#median = sorted.at(-1);',
+    'this.#median = medianOf(samples.map(({ offsetMs }) => offsetMs));',
+    'this.#median = Math.max(...samples.map(({ offsetMs }) => offsetMs));',
   ),
   {
     name: 'versions from the future are made, and taken',
     edits: [
       {
         file: 'dfc/servers-time.js',
-        from: 'return this.#median + this.#clock.monotonic();',
+        from: 'return this.#usesOwn ? undefined : this.#median + this.#clock.monotonic();',
         to: 'return undefined;',
       },
       { file: 'dfs/standing.js', from: 'if (!isAhead(version, this.#now()))', to: 'if (true)' },

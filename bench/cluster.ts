@@ -126,7 +126,7 @@ export class Cluster {
 
   /** The command-line client of the same checkout. */
   get clientProgram(): string {
-    return join(this.#programs, 'dfc', 'main.js')
+    return join(this.#options.checkout, 'bin', 'dfc')
   }
 
   /** Of the servers that run. */

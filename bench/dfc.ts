@@ -5,8 +5,8 @@ import { type Ended, run } from './programs.js'
 const deadlineMs = 120_000
 
 export function dfc(cluster: Cluster, ...args: readonly string[]): Promise<Ended> {
-  const all = [cluster.clientProgram, '--config', cluster.clientConfig, ...args]
-  return run(process.execPath, all, { deadlineMs, keepOutput: true })
+  const all = ['--config', cluster.clientConfig, ...args]
+  return run(cluster.clientProgram, all, { deadlineMs, keepOutput: true })
 }
 
 /** Resolves when all four servers agree again. */

@@ -6,7 +6,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { limits } from '../limits.js'
-import { HeldMemory } from './held-memory.js'
+import { HeldMemory } from '../memory/shared-buffer.js'
 
 export const chunkBytes = limits.framePayloadBytesMax
 const blocksPerChunk = chunkBytes / limits.blockBytes

@@ -7,8 +7,8 @@ import type { Clock, Random, Timer } from '../clock.js'
 import { codeOfWireNumber, DfsError, type ErrorCode } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugWire } from '../log.js'
+import { type PageMemory, pageBufferBytes } from '../memory/page-memory.js'
 import type { Address, Connection, Network } from '../network.js'
-import { type PageMemory, pageBufferBytes } from '../page-memory.js'
 import { type Frame, type FrameMemory, FrameParser, frame, frameKind } from '../wire/frame.js'
 import {
   failureCodec,

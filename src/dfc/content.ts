@@ -3,8 +3,12 @@
  * streams a whole one with its digests checked. Which content a file has is the namespace's affair:
  * what is uploaded here is garbage until a commit refers to it.
  */
+
+import { inOrder } from '../async/ordered.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
+import { joinParts, zeroParts } from '../memory/buffer-list.js'
+import { Holds, type LentParts } from '../memory/shared-buffer.js'
 import { isReadableFrom } from '../wire/placement.js'
 import { quorum } from '../wire/quorum.js'
 import type { Segment } from '../wire/records.js'
@@ -12,10 +16,7 @@ import type { Cluster } from './cluster.js'
 import { ContentUpload, type StagedContent } from './content-upload.js'
 import { type Digests, localDigests } from './digests.js'
 import { build, type Slice, slices, wholeSlice } from './extents.js'
-import { Holds, type LentParts } from './held-memory.js'
-import { inOrder } from './in-order.js'
 import type { Content } from './node.js'
-import { joinParts, zeroParts } from './parts.js'
 import type { BadCopyListener } from './piece-fetcher.js'
 import { ReadAhead, ReadAheadBudget } from './read-ahead.js'
 import { SegmentDigests } from './segment-digests.js'

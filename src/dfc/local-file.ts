@@ -7,9 +7,9 @@ import { chmod, type FileHandle, open, realpath, rename, stat, unlink } from 'no
 import { dirname, join } from 'node:path'
 import { localPath, textOf } from '../byte-text.js'
 import type { Random } from '../clock.js'
+import { sentenceOf } from '../error-message.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { debugDfc } from '../log.js'
-import { sentenceOf } from './problem.js'
 
 const readBytes = 1024 * 1024
 

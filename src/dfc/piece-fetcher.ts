@@ -4,6 +4,8 @@
  * anywhere. A server that is slow to answer is not waited for alone. The first good answer wins, and
  * only what matches its checksums is good.
  */
+
+import { Slots } from '../async/semaphore.js'
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfc } from '../log.js'
@@ -12,7 +14,6 @@ import { holdersOf, serverIndexes } from '../wire/placement.js'
 import type { Segment } from '../wire/records.js'
 import type { Cluster } from './cluster.js'
 import { isLate, Patience } from './hedging.js'
-import { Slots } from './slots.js'
 import { SmallPieces } from './small-pieces.js'
 
 /** The two servers that have all pieces of a small file are asked, unless they have so much more to do. */

@@ -7,12 +7,12 @@ import assert from 'node:assert/strict'
 import { createHash, hash } from 'node:crypto'
 import type { Random } from '../clock.js'
 import { limits } from '../limits.js'
+import { lengthOfParts, sliceParts } from '../memory/buffer-list.js'
 import { BlockChecksums } from '../wire/checksum.js'
 import type { InlinePiece } from '../wire/messages.js'
 import { pieceNumbers, pieceRange, piecesFor, rotationOf, spareOf } from '../wire/placement.js'
 import type { Segment } from '../wire/records.js'
 import type { Digested } from './digests.js'
-import { lengthOfParts, sliceParts } from './parts.js'
 import { newSegmentId } from './segment-ids.js'
 
 export interface PreparedPiece {

@@ -3,17 +3,18 @@
  * them on their way. A segment is stored when every piece is on two servers that said so; when a
  * server dies in the middle, its neighbours take its pieces before anybody is told.
  */
+
+import { Slots } from '../async/semaphore.js'
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugDfc, notice } from '../log.js'
+import { sliceParts } from '../memory/buffer-list.js'
 import type { Request } from '../wire/messages.js'
 import { pairOf, piecesFor, serverIndexes } from '../wire/placement.js'
 import { quorum } from '../wire/quorum.js'
 import type { Segment } from '../wire/records.js'
 import type { Cluster } from './cluster.js'
-import { sliceParts } from './parts.js'
 import type { PreparedPiece, PreparedSegment } from './prepared-segment.js'
-import { Slots } from './slots.js'
 
 const roundsMax = 4
 

@@ -2,9 +2,10 @@
  * What putting and getting have in common: files travel several at a time, one that fails is reported
  * and the others go on, and the user sees how far it is.
  */
+
+import { Lanes } from '../async/task-pool.js'
 import { limits } from '../limits.js'
 import { reportAbout, type Session, type Status } from './commands/command.js'
-import { Lanes } from './lanes.js'
 import { Progress } from './progress.js'
 import type { Step } from './targets.js'
 

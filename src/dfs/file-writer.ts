@@ -7,8 +7,8 @@ import { closeSync, constants, openSync, rmSync, write } from 'node:fs'
 import { rename } from 'node:fs/promises'
 import { asDfsError, DfsError } from '../errors.js'
 import { debugDfs } from '../log.js'
-import type { PageMemory } from '../page-memory.js'
-import { pageBytes } from '../page-memory.js'
+import type { PageMemory } from '../memory/page-memory.js'
+import { pageBytes } from '../memory/page-memory.js'
 import type { PieceWriter } from './piece-store.js'
 
 const { O_WRONLY, O_CREAT, O_DIRECT } = constants

@@ -7,7 +7,7 @@
 import { closeSync, constants, openSync, read, readSync } from 'node:fs'
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
-import { type PageMemory, pageBytes } from '../page-memory.js'
+import { type PageMemory, pageBytes } from '../memory/page-memory.js'
 import type { LentBytes } from './piece-store.js'
 
 const { O_RDONLY, O_DIRECT } = constants

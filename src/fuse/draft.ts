@@ -6,6 +6,9 @@
  *
  * Changes must come one at a time (the open file has a lock for that); reads may come at any time.
  */
+
+import { inOrder } from '../async/ordered.js'
+import type { Slots } from '../async/semaphore.js'
 import type { Random, Time } from '../clock.js'
 import type { ContentStore } from '../dfc/content.js'
 import {
@@ -16,13 +19,11 @@ import {
   slicesOfRuns,
   truncate,
 } from '../dfc/extents.js'
-import { inOrder } from '../dfc/in-order.js'
 import type { Content } from '../dfc/node.js'
-import { joinParts, lengthOfParts, zeroParts } from '../dfc/parts.js'
 import { type PreparedSegment, prepare } from '../dfc/prepared-segment.js'
-import type { Slots } from '../dfc/slots.js'
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
+import { joinParts, lengthOfParts, zeroParts } from '../memory/buffer-list.js'
 import type { ChunkPool } from './chunk-pool.js'
 import { DirtyRanges, join, type Part, type Range } from './dirty-ranges.js'
 import { dataRanges, rangesToStore, segmentsOf } from './packing.js'

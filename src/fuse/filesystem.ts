@@ -4,13 +4,13 @@
  * (default_permissions); here it is decided what a change does.
  */
 import { constants } from 'node:fs'
+import { Slots } from '../async/semaphore.js'
 import { byteLengthOf } from '../byte-text.js'
 import type { Clock, Random } from '../clock.js'
 import type { Client } from '../dfc/client.js'
 import type { Namespace } from '../dfc/namespace.js'
 import type { Content, Node } from '../dfc/node.js'
 import type { RenameHow } from '../dfc/rename.js'
-import { Slots } from '../dfc/slots.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { coversEverything } from '../wire/placement.js'

@@ -4,17 +4,18 @@
  * mount commits is seen by whoever opens the file afterwards, while a reader that was there before
  * goes on in the version it began with.
  */
+
+import { Slots } from '../async/semaphore.js'
 import { type Clock, compareTimes, sleep, type Time } from '../clock.js'
 import type { Client } from '../dfc/client.js'
 import { copyRange } from '../dfc/extents.js'
-import type { LentParts } from '../dfc/held-memory.js'
 import type { ContentTimes } from '../dfc/inode-changes.js'
 import type { Namespace } from '../dfc/namespace.js'
 import { type Content, emptyContent, type Node } from '../dfc/node.js'
 import type { ReadAhead } from '../dfc/read-ahead.js'
-import { Slots } from '../dfc/slots.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
+import type { LentParts } from '../memory/shared-buffer.js'
 import type { Segment } from '../wire/records.js'
 import { isPrefix, sameContent } from './content-equality.js'
 import { Draft, type DraftTools } from './draft.js'

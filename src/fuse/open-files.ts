@@ -5,11 +5,11 @@
  */
 import { constants } from 'node:fs'
 import type { Client } from '../dfc/client.js'
-import type { LentParts } from '../dfc/held-memory.js'
 import { type Node, newerOf } from '../dfc/node.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugFuse, notice } from '../log.js'
+import type { LentParts } from '../memory/shared-buffer.js'
 import { fileType, typeOf } from '../wire/records.js'
 import { type Handle, OpenFile, type OpenFileTools } from './open-file.js'
 import type { RecoveryFolder } from './recovery-folder.js'

@@ -5,8 +5,8 @@
  */
 import assert from 'node:assert/strict'
 import { type Digest, type Digested, type Digests, localDigests } from '../dfc/digests.js'
-import { sliceParts } from '../dfc/parts.js'
 import { limits } from '../limits.js'
+import { sliceParts } from '../memory/buffer-list.js'
 import type { ChunkPool } from './chunk-pool.js'
 
 export class Run {

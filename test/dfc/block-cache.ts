@@ -1,7 +1,7 @@
 import t from 'tap'
 import { BlockCache, chunkBytes } from '../../src/dfc/block-cache.js'
-import { HeldMemory } from '../../src/dfc/held-memory.js'
 import { limits } from '../../src/limits.js'
+import { HeldMemory } from '../../src/memory/shared-buffer.js'
 
 const { blockBytes } = limits
 

@@ -1,8 +1,9 @@
 /** What every operation of the client is: a row of the table in table.ts. */
+
+import { sentenceOf, speaksForItself } from '../../error-message.js'
 import { debugDfc } from '../../log.js'
 import type { Client } from '../client.js'
 import type { Temporaries } from '../local-file.js'
-import { sentenceOf, speaksForItself } from '../problem.js'
 import type { Output } from '../terminal/output.js'
 
 /** What an operation works with. */

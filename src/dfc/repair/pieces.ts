@@ -3,6 +3,8 @@
  * took for it meanwhile, what rotted. Servers say of which of their segments other pieces are there
  * than belong there, so the work is what is out of place and not what there is.
  */
+
+import { Lanes } from '../../async/task-pool.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
@@ -20,7 +22,6 @@ import {
 } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster.js'
-import { Lanes } from '../lanes.js'
 import { preparePiece } from '../prepared-segment.js'
 import type { SegmentReader } from '../segment-reader.js'
 import type { SegmentWriter } from '../segment-writer.js'

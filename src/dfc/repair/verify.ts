@@ -4,13 +4,13 @@
  * changes nothing; rotten copies are handed to the caller.
  */
 import { createHash } from 'node:crypto'
+import { Lanes } from '../../async/task-pool.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { holdersOf, homeMask, pieceNumbers, rotationOf } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster.js'
-import { Lanes } from '../lanes.js'
 import { askEach, askOne } from './ask-voters.js'
 import type { LostPiece } from './damage.js'
 import { differences } from './differences.js'

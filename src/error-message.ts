@@ -1,6 +1,6 @@
 /** What went wrong, in words for people. */
 import { getSystemErrorMessage } from 'node:util'
-import { DfsError, isError } from '../errors.js'
+import { DfsError, isError } from './errors.js'
 
 /** One sentence about any thrown value: ours, or a failed system call's without its Node trimmings. */
 export function sentenceOf(thrown: unknown): string {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { HeldMemory, Holds } from '../../src/dfc/held-memory.js'
+import { HeldMemory, Holds } from '../../src/memory/shared-buffer.js'
 
 t.test('memory goes back once, when the last has let go', async (t) => {
   let released = 0

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Slots } from '../../src/dfc/slots.js'
+import { Slots } from '../../src/async/semaphore.js'
 
 t.test(
   'never gives out more slots than there are, and serves in the order of asking',

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { inOrder } from '../../src/dfc/in-order.js'
+import { inOrder } from '../../src/async/ordered.js'
 
 const later = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 

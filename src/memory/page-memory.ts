@@ -6,8 +6,8 @@
  * page by page, has one place to look at for each.
  */
 import assert from 'node:assert/strict'
-import { limits } from './limits.js'
-import { type PagedMemory, pagedMemory } from './node-internals.js'
+import { limits } from '../limits.js'
+import { type PagedMemory, pagedMemory } from '../node-internals.js'
 
 /** What O_DIRECT asks of addresses, positions and lengths. */
 export const pageBytes = 4096

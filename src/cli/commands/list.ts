@@ -1,0 +1,139 @@
+/** LIST: the names in a folder, with ` [incomplete]` behind those that cannot be read in full now. */
+import { bytesOf, hasBytes, withVisibleBytes } from '../../byte-text.js'
+import type { ListedName, Node } from '../../dfc/node.js'
+import { pagesOf } from '../paths/list-folder.js'
+import { followPath, isFolder } from '../paths/remote-path.js'
+import { forEach, type Session } from '../session.js'
+import { AccountNames } from '../terminal/accounts.js'
+import { alignColumns, isoTime, listTime, modeText, typeWord } from '../terminal/format.js'
+import { baseName } from '../transfer/targets.js'
+import type { Command } from './command.js'
+
+/** Prints pages of names; `end` comes after the last one. */
+interface Printer {
+  page(entries: readonly ListedName[]): void
+  end(): void
+}
+
+export const list: Command = {
+  name: 'list',
+  operands: '[FOLDER]',
+  operandsMin: 0,
+  operandsMax: 1,
+  summary: 'show the names in a folder',
+  details:
+    '" [incomplete]" behind a name: the servers that are up do not have all pieces of it, or one is lost for good.',
+  options: [
+    ['-l, --long', 'mode, links, owner, group, size and time too'],
+    ['--json', 'as a JSON array of objects'],
+  ],
+  completes: ['remote'],
+
+  async run(session, [folder = '/'], options) {
+    const print = options.json ? jsonPrinter : options.long ? longPrinter : plainPrinter
+    const printer = print(session)
+    return forEach(session, [folder], async () => {
+      const node = await followPath(session.client.namespace, folder)
+      for await (const page of listingOf(session, folder, node)) printer.page(page)
+      printer.end()
+    })
+  },
+}
+
+/** A file is listed as itself, as ls does; its folder knows whether it is complete. */
+async function* listingOf(
+  session: Session,
+  path: string,
+  node: Node,
+): AsyncGenerator<readonly ListedName[]> {
+  if (isFolder(node)) return yield* pagesOf(session, node.ino)
+  const incomplete = !(await session.client.content.isWhole(node.inode))
+  const { ino } = node
+  yield [{ name: baseName(path), ino, type: node.inode.mode >> 12, node, incomplete }]
+}
+
+const mark = (entry: ListedName): string => (entry.incomplete ? ' [incomplete]' : '')
+
+function plainPrinter({ output }: Session): Printer {
+  return {
+    page(entries) {
+      for (const entry of entries) output.print(output.name(entry.name) + mark(entry))
+    },
+    end() {
+      // Every line is printed by then.
+    },
+  }
+}
+
+function longPrinter({ output, client }: Session): Printer {
+  const accounts = new AccountNames()
+  const nowMs = client.cluster.clock.now()
+  return {
+    page(entries) {
+      const rows = entries.map((entry) => {
+        const name = output.name(entry.name) + mark(entry)
+        if (entry.node === undefined) return ['?'.repeat(10), '?', '?', '?', '?', '?', name]
+        const { inode } = entry.node
+        const target = inode.target === '' ? '' : ` -> ${output.name(inode.target)}`
+        return [
+          modeText(inode.mode),
+          String(linksOf(entry.node)),
+          accounts.user(inode.uid),
+          accounts.group(inode.gid),
+          String(inode.size),
+          listTime(inode.mtime, nowMs),
+          name + target,
+        ]
+      })
+      const lines = alignColumns(rows, ['left', 'right', 'left', 'left', 'right', 'left', 'left'])
+      for (const line of lines) output.print(line)
+    },
+    end() {
+      // Every line is printed by then.
+    },
+  }
+}
+
+/** One object a line, so that a long list can be read as it comes. */
+function jsonPrinter({ output }: Session): Printer {
+  let held: string | undefined
+  return {
+    page(entries) {
+      for (const entry of entries) {
+        output.print(held === undefined ? '[' : `  ${held},`)
+        held = JSON.stringify(describe(entry))
+      }
+    },
+    end() {
+      if (held === undefined) output.print('[]')
+      else output.print(`  ${held}\n]`)
+    },
+  }
+}
+
+function describe({ name, ino, type, node, incomplete }: ListedName): object {
+  const common = { ...shown('name', name), type: typeWord(type << 12), ino, incomplete }
+  if (node === undefined) return common
+  const { inode } = node
+  return {
+    ...common,
+    mode: (inode.mode & 0o7777).toString(8).padStart(4, '0'),
+    links: linksOf(node),
+    uid: inode.uid,
+    gid: inode.gid,
+    size: inode.size,
+    mtime: isoTime(inode.mtime),
+    ...(inode.target === '' ? {} : shown('target', inode.target)),
+  }
+}
+
+/** JSON holds no bytes: those of a name that is not UTF-8 stand beside it, in hexadecimal. */
+function shown(field: string, text: string): object {
+  if (!hasBytes(text)) return { [field]: text }
+  return { [field]: withVisibleBytes(text), [`${field}Bytes`]: bytesOf(text).toString('hex') }
+}
+
+/** As st_nlink: a folder is named by its entry, its own `.`, and each subfolder's `..`. */
+function linksOf(node: Node): number {
+  return isFolder(node) ? 2 + (node.folder?.subfolders ?? 0) : node.inode.nlink
+}

@@ -1,0 +1,36 @@
+/** PUT: copies local files to the servers, under their own names or to where the last operand says. */
+
+import type { Namespace } from '../../dfc/namespace.js'
+import { asDfsError, DfsError } from '../../errors.js'
+import { isFolder, placeOf } from '../paths/remote-path.js'
+import { planTargets, splitOperands, type TargetKind } from '../transfer/targets.js'
+import { FileUpload } from '../transfer/upload.js'
+import type { Command } from './command.js'
+
+export const put: Command = {
+  name: 'put',
+  operands: 'FILE... [REMOTE]',
+  operandsMin: 1,
+  operandsMax: Number.POSITIVE_INFINITY,
+  summary: 'store local files, under their own names or as REMOTE',
+  details: 'Of several operands the last is the target, as with cp: a folder, or the new name.',
+  options: [['-r, --recursive', 'folders too, with all that is in them']],
+  completes: ['local', 'remote'],
+
+  async run(session, operands, options) {
+    const { sources, target = '/' } = splitOperands(operands)
+    const kind = await remoteKind(session.client.namespace, target)
+    const steps = planTargets(sources, target, kind)
+    return new FileUpload(session, { recursive: options.recursive === true }).run(steps)
+  },
+}
+
+/** What is at a target on the servers, behind symbolic links. Its failures name the target. */
+export async function remoteKind(namespace: Namespace, path: string): Promise<TargetKind> {
+  const { node } = await placeOf(namespace, path, 'followLink').catch((thrown: unknown) => {
+    const cause = asDfsError(thrown)
+    throw new DfsError(cause.code, `${path}: ${cause.message}`, { cause })
+  })
+  if (node === undefined) return 'absent'
+  return isFolder(node) ? 'folder' : 'other'
+}

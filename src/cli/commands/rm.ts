@@ -1,0 +1,59 @@
+/** RM: removes names. A file goes with its last name. */
+
+import type { Node } from '../../dfc/node.js'
+import { DfsError, isError } from '../../errors.js'
+import { fileType } from '../../wire/records.js'
+import { namesIn } from '../paths/list-folder.js'
+import { isFolder, placeOf } from '../paths/remote-path.js'
+import { forEach, type Session } from '../session.js'
+import type { Command } from './command.js'
+
+export const rm: Command = {
+  name: 'rm',
+  operands: 'NAME...',
+  operandsMin: 1,
+  operandsMax: Number.POSITIVE_INFINITY,
+  summary: 'remove files, and folders with -r',
+  options: [
+    ['-r, --recursive', 'folders too, with all that is in them'],
+    ['-f, --force', 'no error if there is no such name'],
+  ],
+  completes: ['remote'],
+
+  run(session, operands, options) {
+    return forEach(session, operands, async (path) => {
+      const { parent, name, node } = await placeOf(session.client.namespace, path, 'keepLink')
+      if (node === undefined) {
+        if (options.force === true) return
+        throw new DfsError('notFound')
+      }
+      if (name === '') throw new DfsError('busy', 'the root folder cannot be removed')
+      if (!isFolder(node)) await session.client.namespace.unlink(parent, name)
+      else if (options.recursive === true) await removeTree(session, parent, name, node)
+      else throw new DfsError('isDirectory', 'Is a directory (rm -r removes folders)')
+    })
+  },
+}
+
+/** Removes what is in the folder first. What somebody else removes meanwhile is no failure. */
+async function removeTree(
+  session: Session,
+  parent: number,
+  name: string,
+  node: Node,
+): Promise<void> {
+  const { namespace } = session.client
+  for await (const child of namesIn(session, node.ino)) {
+    try {
+      if (child.type === fileType.folder >> 12) {
+        const folder = await namespace.lookup(node.ino, child.name)
+        await removeTree(session, node.ino, child.name, folder)
+      } else {
+        await namespace.unlink(node.ino, child.name)
+      }
+    } catch (error) {
+      if (!isError(error, 'notFound')) throw error
+    }
+  }
+  await namespace.rmdir(parent, name)
+}

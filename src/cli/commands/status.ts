@@ -1,0 +1,303 @@
+/** STATUS: each server, whether it is up and what it holds, and whether all of it is where it belongs. */
+import { type Clock, sleep } from '../../clock.js'
+import { offsetText } from '../../dfc/clock-remark.js'
+import type { Cluster } from '../../dfc/cluster.js'
+import type { Link } from '../../dfc/link.js'
+import { type Lack, lackOf } from '../../dfc/repair/missing.js'
+import { sentenceOf } from '../../error-message.js'
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import type { Reply } from '../../wire/messages.js'
+import { quorum } from '../../wire/quorum.js'
+import type { Session, Status } from '../session.js'
+import { type Alignment, alignColumns, sizeText } from '../terminal/format.js'
+import type { Output } from '../terminal/output.js'
+import { StatusLine } from '../terminal/status-line.js'
+import type { Command, Options } from './command.js'
+
+interface Health {
+  readonly link: Link
+  readonly latencyMs?: number
+  /** What there is to say of its clock. */
+  readonly clock?: string | undefined
+  readonly reply?: Reply<'status'>
+  /** Why it is down. */
+  readonly failure?: string
+}
+
+interface Report {
+  readonly healths: readonly Health[]
+  /** Undefined when it cannot be known now: a server went away, or failed. */
+  readonly lack: Lack | undefined
+}
+
+/** The exit statuses; 2 goes before 1. */
+const complete = 0
+const incomplete = 1
+const serversMissing = 2
+
+const anotherOne = 'Do not take another server down.'
+
+/** The states a server reports, as they are shown, and what there is to say about them. */
+const states: Readonly<Record<Reply<'status'>['state'], { shown: string; remark?: string }>> = {
+  voting: { shown: 'up' },
+  blank: { shown: 'blank', remark: 'has no data yet: repair will fill it' },
+  lost: { shown: 'lost', remark: 'its index is gone: a repair fills it from three other servers' },
+  unsure: { shown: 'unsure', remark: 'may have lost votes it gave: repair will settle it' },
+}
+
+const columns: readonly (readonly [title: string, Alignment])[] = [
+  ['SERVER', 'left'],
+  ['ADDRESS', 'left'],
+  ['STATE', 'left'],
+  ['LATENCY', 'right'],
+  ['USED', 'right'],
+  ['FREE', 'right'],
+  ['REGISTERS', 'right'],
+  ['PIECES', 'right'],
+  ['MISSING', 'right'],
+]
+
+export const status: Command = {
+  name: 'status',
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  summary: 'show which servers are up, what they hold, and what they still miss',
+  details:
+    'Exits with 0 when all four servers are up and complete, with 1 when something is missing, misplaced, lost, undecided or not known, with 2 when a server is down or does not vote. Only with 0 another server may be taken down.',
+  options: [
+    ['--json', 'as a JSON object'],
+    ['--wait [time]', 'wait until all is complete, or for so long: 90s, 10m, 2h'],
+  ],
+  completes: [],
+
+  async run(session, _, options) {
+    const report = await reportOf(session, options)
+    if (options.json) session.output.print(JSON.stringify(described(report), undefined, 2))
+    else printReport(session.output, report)
+    return statusOf(report)
+  },
+}
+
+// -- looking -------------------------------------------------------------------------------------
+
+async function reportOf(session: Session, { wait }: Options): Promise<Report> {
+  const { cluster } = session.client
+  if (wait === undefined || wait === false) return look(cluster)
+  const untilMs = cluster.clock.monotonic() + (wait === true ? Infinity : msOf(`${wait}`))
+  const line = new StatusLine(session.output)
+  const pace = new Pace(cluster.clock)
+  try {
+    for (;;) {
+      session.interrupted.throwIfAborted()
+      const report = await look(cluster)
+      const leftMs = untilMs - cluster.clock.monotonic()
+      if (statusOf(report) === complete || leftMs <= 0) return report
+      line.show(`waiting: ${pace.note(report)}`)
+      await sleep(cluster.clock, Math.min(limits.statusWaitMs, leftMs))
+    }
+  } finally {
+    line.stop()
+  }
+}
+
+/** How fast a repair brings what is missing, as far as it has been seen. */
+class Pace {
+  readonly #clock: Clock
+  #first: { readonly atMs: number; readonly count: number } | undefined
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  note({ healths, lack }: Report): string {
+    const away = healths.filter((health) => !isVoting(health)).map(({ link }) => link.name)
+    if (away.length > 0) return `${away.join(', ')} not there yet`
+    if (lack === undefined) return 'not known now what is missing'
+    const { registers, pieces } = total(lack)
+    const count = registers + pieces
+    const atMs = this.#clock.monotonic()
+    if (this.#first === undefined || count > this.#first.count) this.#first = { atMs, count }
+    const done = this.#first.count - count
+    const leftMs = done === 0 ? undefined : ((atMs - this.#first.atMs) * count) / done
+    const left = leftMs === undefined ? '' : `, about ${Math.ceil(leftMs / 1000)} s left`
+    return `${lackText(lack).join(', ')}${left}`
+  }
+}
+
+/** Throws `invalid` when it is no time. */
+function msOf(time: string): number {
+  const units: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600 }
+  const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(time) ?? []
+  if (number === '') {
+    throw new DfsError('invalid', `--wait ${time}: a number with s, m or h behind it was expected`)
+  }
+  return Number(number) * (units[unit] ?? 1) * 1000
+}
+
+async function look(cluster: Cluster): Promise<Report> {
+  await cluster.refreshBlank()
+  const lack = await lackOf(cluster).catch(() => undefined)
+  // Asked last: a server that went away while it was looked at what is missing is not up.
+  const healths = await Promise.all(cluster.links.map((link) => examine(cluster, link)))
+  return {
+    healths,
+    lack: lack?.missing.size === healths.filter(isVoting).length ? lack : undefined,
+  }
+}
+
+async function examine({ clock }: Cluster, link: Link): Promise<Health> {
+  if (!link.isUp) return { link, failure: whyDown(link) }
+  try {
+    const startedMs = clock.monotonic()
+    await link.request('ping', {})
+    const latencyMs = clock.monotonic() - startedMs
+    const { reply } = await link.request('status', {})
+    return { link, latencyMs, reply, clock: offsetText(clock.offsetOf(link.name) ?? 0) }
+  } catch (error) {
+    return { link, failure: sentenceOf(error) }
+  }
+}
+
+function isVoting({ reply }: Health): boolean {
+  return reply?.state === 'voting'
+}
+
+function whyDown(link: Link): string {
+  return link.failure === undefined ? 'not connected' : sentenceOf(link.failure)
+}
+
+// -- judging -------------------------------------------------------------------------------------
+
+function statusOf({ healths, lack }: Report): Status {
+  if (!healths.every(isVoting)) return serversMissing
+  return lack !== undefined && lackText(lack).length === 0 ? complete : incomplete
+}
+
+function total({ missing }: Lack): { registers: number; pieces: number } {
+  const all = [...missing.values()]
+  return {
+    registers: all.reduce((sum, { registers }) => sum + registers, 0),
+    pieces: all.reduce((sum, { pieces }) => sum + pieces, 0),
+  }
+}
+
+function lackText(lack: Lack): string[] {
+  const { registers, pieces } = total(lack)
+  const counts = [
+    [registers, 'registers missing'],
+    [pieces, 'pieces missing'],
+    [lack.misplaced, 'segments with pieces to be moved'],
+    [lack.undecided, 'changes undecided'],
+    [lack.lost, 'segments that lost data for good'],
+  ] as const
+  return counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
+}
+
+/** The promises of the system for the servers that are there. */
+function verdict(report: Report): string {
+  const { healths, lack } = report
+  const present = healths.filter(isVoting)
+  const up = present.map(({ link }) => link.index)
+  const neighbours = up.length === 2 && Math.abs((up[0] ?? 0) - (up[1] ?? 0)) !== 2
+  if (up.length === limits.serverCount) {
+    if (statusOf(report) === complete) return 'All four servers are up and complete.'
+    const what = lack === undefined ? 'what is missing is not known' : lackText(lack).join(', ')
+    return `All four servers are up but not complete: ${what}. ${anotherOne}`
+  }
+  if (up.length === quorum.commit) return `Three servers: everything works. ${anotherOne}`
+  if (up.length === 2 && neighbours) return 'Two neighbours only: files are incomplete.'
+  if (up.length === 2) return 'Two opposite servers: everything can be read, nothing changed.'
+  if (up.length === 1) return 'One server: names can be listed.'
+  return 'No server: nothing can be done.'
+}
+
+// -- telling -------------------------------------------------------------------------------------
+
+function printReport(output: Output, report: Report): void {
+  const { healths, lack } = report
+  const titles = columns.map(([title]) => title)
+  const alignments = columns.map(([, alignment]) => alignment)
+  const rows = healths.map((health) => rowOf(health, lack))
+  for (const line of alignColumns([titles, ...rows], alignments)) output.print(line)
+  for (const health of healths) {
+    for (const line of remarksOn(health, report)) output.print(output.name(line))
+  }
+  if (lack !== undefined && lack.lost > 0) {
+    output.print(
+      `${lack.lost} segments have lost data for good: LIST shows the files, VERIFY the bytes`,
+    )
+  }
+  output.print(verdict(report))
+}
+
+function addressText({ server }: Link): string {
+  const { host, port } = server.address
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
+function rowOf({ link, latencyMs, reply }: Health, lack: Lack | undefined): string[] {
+  const place = [link.name, addressText(link)]
+  if (latencyMs === undefined || reply === undefined) {
+    return [...place, 'down', '-', '-', '-', '-', '-', '-']
+  }
+  const missing = lack?.missing.get(link.index)
+  return [
+    ...place,
+    states[reply.state].shown,
+    `${latencyMs.toFixed(1)} ms`,
+    sizeText(reply.pieceBytes),
+    sizeText(reply.diskFreeBytes),
+    String(reply.registers),
+    String(reply.pieces),
+    missing === undefined ? '-' : `${missing.registers}+${missing.pieces}`,
+  ]
+}
+
+function remarksOn(
+  { link, failure, reply, clock }: Health,
+  { healths, lack }: Report,
+): readonly string[] {
+  if (reply === undefined) return [`${link.name} is down: ${failure ?? 'not connected'}`]
+  const { remark } = states[reply.state]
+  const remarks = remark === undefined ? [] : [`${link.name} ${remark}`]
+  if (reply.state !== 'voting') {
+    const most = Math.max(...healths.map((health) => health.reply?.registers ?? 0))
+    remarks.push(`${link.name} has ${reply.registers} of ${most} registers so far`)
+  }
+  if (clock !== undefined) remarks.push(`${link.name}'s clock is ${clock} the others`)
+  const { registers = 0, pieces = 0 } = lack?.missing.get(link.index) ?? {}
+  if (registers + pieces > 0) {
+    remarks.push(`${link.name} still misses ${registers} registers and ${pieces} pieces`)
+  }
+  return remarks
+}
+
+function described(report: Report): object {
+  const { healths, lack } = report
+  return {
+    complete: statusOf(report) === complete,
+    mayTakeAnotherDown: statusOf(report) === complete,
+    verdict: verdict(report),
+    misplaced: lack?.misplaced ?? null,
+    undecided: lack?.undecided ?? null,
+    lost: lack?.lost ?? null,
+    servers: healths.map((health) => {
+      const { link, latencyMs, reply, failure } = health
+      return {
+        name: link.name,
+        address: addressText(link),
+        state: reply === undefined ? 'down' : states[reply.state].shown,
+        ...(failure === undefined ? {} : { failure }),
+        latencyMs: latencyMs ?? null,
+        usedBytes: reply?.pieceBytes ?? null,
+        freeBytes: reply?.diskFreeBytes ?? null,
+        registers: reply?.registers ?? null,
+        pieces: reply?.pieces ?? null,
+        missing: lack?.missing.get(link.index) ?? null,
+        remarks: remarksOn(health, report),
+      }
+    }),
+  }
+}

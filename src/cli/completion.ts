@@ -1,0 +1,115 @@
+/** What the tab key offers at the prompt: operations, local names and names on the servers. */
+import { readdir } from 'node:fs/promises'
+import type { Namespace } from '../dfc/namespace.js'
+import { fileType } from '../wire/records.js'
+import { commands } from './commands/table.js'
+import { followPath } from './paths/remote-path.js'
+import { escapeName } from './terminal/format.js'
+import { type Quote, quoteWord, splitWords, type Word } from './terminal/words.js'
+
+const namesOfferedMax = 1000
+
+interface Offer {
+  /** The word as it would be, without quotes. */
+  readonly text: string
+  /** Nothing more can follow: the word ends here. */
+  readonly final: boolean
+}
+
+/** As readline wants it: what the end of the line can become, and that end as it is now. */
+export async function complete(
+  namespace: Namespace,
+  line: string,
+): Promise<[candidates: string[], end: string]> {
+  const words = splitWords(line)
+  const typing = words.at(-1)
+  const isNew =
+    typing === undefined ||
+    (/[ \t]$/.test(line) && typing.open === undefined && !touchesEnd(line, typing))
+  const word: Word = isNew ? { text: '', start: line.length, open: undefined } : typing
+  const position = isNew ? words.length : words.length - 1
+  const end = line.slice(word.start)
+  const first = words[0]?.text ?? ''
+  const offers =
+    position === 0
+      ? operationsFor(word.text)
+      : await operandsFor(namespace, first.toLowerCase(), position - 1, word.text)
+  // Where one of them needs escapes all have them: readline takes what they have in common.
+  const style = offers.some(({ text }) => escapeName(text) !== text) ? "$'" : styleOf(end)
+  return [offers.map((offer) => written(offer, style, offers.length === 1)), end]
+}
+
+/** Whether the blank at the end of the line belongs to the word: it is quoted. */
+function touchesEnd(line: string, { start, text }: Word): boolean {
+  return /[ \t]$/.test(text) && /\\[ \t]$/.test(line.slice(start))
+}
+
+function operationsFor(typed: string): Offer[] {
+  const names = [...commands.map(({ name }) => name), 'help', 'exit']
+  const cased = typed === typed.toUpperCase() ? names.map((name) => name.toUpperCase()) : names
+  return cased.filter((name) => name.startsWith(typed)).map((text) => ({ text, final: true }))
+}
+
+async function operandsFor(
+  namespace: Namespace,
+  operation: string,
+  position: number,
+  typed: string,
+): Promise<Offer[]> {
+  const sources = commands.find(({ name }) => name === operation)?.completes ?? []
+  const asked = position === 0 ? sources.slice(0, 1) : sources
+  const slash = typed.lastIndexOf('/') + 1
+  const folder = typed.slice(0, slash)
+  const begin = typed.slice(slash)
+  const lists = await Promise.all(
+    asked.map((source) =>
+      source === 'local' ? localNames(folder || '.') : remoteNames(namespace, folder, begin),
+    ),
+  )
+  const byText = new Map<string, Offer>()
+  for (const { name, isFolder } of lists.flat()) {
+    if (!name.startsWith(begin)) continue
+    const text = folder + name + (isFolder ? '/' : '')
+    byText.set(text, { text, final: !isFolder })
+  }
+  return [...byText.values()].slice(0, namesOfferedMax)
+}
+
+interface Name {
+  readonly name: string
+  readonly isFolder: boolean
+}
+
+async function localNames(folder: string): Promise<Name[]> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => [])
+  return entries.map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
+}
+
+/** Page by page, until there are enough. */
+async function remoteNames(namespace: Namespace, folder: string, begin: string): Promise<Name[]> {
+  const { ino } = await followPath(namespace, folder)
+  const names: Name[] = []
+  let after = ''
+  while (names.length < namesOfferedMax) {
+    const { entries, more } = await namespace.list(ino, after)
+    for (const { name, type } of entries) {
+      if (name.startsWith(begin)) names.push({ name, isFolder: type === fileType.folder >> 12 })
+    }
+    const last = entries.at(-1)?.name
+    if (!more || last === undefined) break
+    after = last
+  }
+  return names
+}
+
+function written({ text, final }: Offer, style: Quote | undefined, isOnly: boolean): string {
+  const word = quoteWord(text, style)
+  if (!isOnly || !final) return word
+  return `${word}${style === "$'" ? "'" : (style ?? '')} `
+}
+
+function styleOf(end: string): Quote | undefined {
+  if (end.startsWith("$'")) return "$'"
+  const first = end.charAt(0)
+  return first === "'" || first === '"' ? first : undefined
+}

@@ -1,0 +1,141 @@
+/**
+ * Local files, read and written whole. A file appears under its name only when it is complete: until
+ * then it stands beside it under a temporary name, which is removed whatever happens.
+ */
+import { type BigIntStats, constants as flags, unlinkSync } from 'node:fs'
+import { chmod, type FileHandle, open, realpath, rename, stat, unlink } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { localPath, textOf } from '../../byte-text.js'
+import type { Random } from '../../clock.js'
+import { sentenceOf } from '../../error-message.js'
+import { asDfsError, DfsError } from '../../errors.js'
+import { debugDfc } from '../../log.js'
+
+const readBytes = 1024 * 1024
+
+/** Temporary files that exist at this moment, so that a process which ends at once can remove them. */
+export class Temporaries {
+  readonly #paths = new Set<string>()
+  readonly #random: Random
+
+  constructor(random: Random) {
+    this.#random = random
+  }
+
+  /** A new name beside `path`, which others cannot guess. */
+  reserve(path: string): string {
+    const temporary = join(dirname(path), `.dfc-${this.#random.bytes(12).toString('hex')}`)
+    this.#paths.add(temporary)
+    return temporary
+  }
+
+  /** The file has got its lasting name or is gone. */
+  release(temporary: string): void {
+    this.#paths.delete(temporary)
+  }
+
+  removeAll(): void {
+    for (const path of this.#paths) {
+      try {
+        unlinkSync(localPath(path))
+      } catch (error) {
+        debugDfc('%s: %o', path, error)
+      }
+    }
+    this.#paths.clear()
+  }
+}
+
+/**
+ * Writes `chunks` to `path`, following a symbolic link there as cp(1) does. A device or pipe is
+ * written directly. On any failure what was at `path` stays as it was. Returns the path of the new
+ * file, none for a device.
+ */
+export async function writeLocalFile(
+  path: string,
+  chunks: AsyncIterable<Buffer>,
+  mode: number,
+  temporaries: Temporaries,
+): Promise<string | undefined> {
+  const existing = await stat(localPath(path)).catch(() => undefined)
+  if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
+  if (existing !== undefined && (!existing.isFile() || isOpenElsewhere(path))) {
+    await writeDirectly(path, chunks)
+    return undefined
+  }
+  const final = existing === undefined ? path : textOf(await realpath(localPath(path), 'buffer'))
+  const temporary = temporaries.reserve(final)
+  try {
+    const file = await open(localPath(temporary), 'wx', 0o600).catch(failAbout(path))
+    try {
+      for await (const chunk of chunks) await file.writeFile(chunk).catch(failAbout(path))
+    } finally {
+      await file.close()
+    }
+    await chmod(localPath(temporary), mode)
+    await rename(localPath(temporary), localPath(final)).catch(failAbout(path))
+    return final
+  } catch (error) {
+    await unlink(localPath(temporary)).catch(() => undefined)
+    throw error
+  } finally {
+    temporaries.release(temporary)
+  }
+}
+
+/** Names such as /dev/stdout lead to what the caller has open there, which must not be replaced. */
+function isOpenElsewhere(path: string): boolean {
+  return /^\/(dev|proc)\//.test(path)
+}
+
+async function writeDirectly(path: string, chunks: AsyncIterable<Buffer>): Promise<void> {
+  if (path === '/dev/stdout') {
+    // The open descriptor shares its offset with the caller; the file opened anew would not.
+    for await (const chunk of chunks) await writeOut(chunk)
+    return
+  }
+  const file = await open(localPath(path), flags.O_WRONLY | flags.O_APPEND).catch(failAbout(path))
+  try {
+    for await (const chunk of chunks) await file.writeFile(chunk).catch(failAbout(path))
+  } finally {
+    await file.close()
+  }
+}
+
+function writeOut(chunk: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(chunk, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+/**
+ * The bytes of an open file. Throws `stale` when it turns out, until the last byte is read, that the
+ * file is no longer what it was `before`: changed, removed, or replaced.
+ */
+export async function* readLocalFile(
+  file: FileHandle,
+  before: BigIntStats,
+): AsyncGenerator<Buffer> {
+  const size = Number(before.size)
+  for (let at = 0; at < size; ) {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, size - at))
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, at)
+    if (bytesRead === 0) throw changed('got shorter')
+    at += bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
+  const after = await file.stat({ bigint: true })
+  if (after.size !== before.size) throw changed(after.size > before.size ? 'grew' : 'got shorter')
+  if (after.nlink === 0n) throw changed('was removed or replaced')
+  if (after.mtimeNs !== before.mtimeNs) throw changed('was changed')
+}
+
+function changed(how: string): DfsError {
+  return new DfsError('stale', `the file ${how} while it was being put; nothing was stored`)
+}
+
+function failAbout(path: string): (error: unknown) => never {
+  return (error) => {
+    throw new DfsError(asDfsError(error).code, `${path}: ${sentenceOf(error)}`, { cause: error })
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * The program dfc: one operation from its arguments, or the prompt without any. Exit status: 0 done,
+ * 1 failed, 2 not understood, 130 interrupted.
+ */
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { CommanderError } from 'commander'
+import { textOf } from '../byte-text.js'
+import { systemClock, systemRandom } from '../clock.js'
+import { loadClientConfig } from '../config.js'
+import { Client } from '../dfc/client.js'
+import { ThreadDigests } from '../dfc/thread-digests.js'
+import { sentenceOf, speaksForItself } from '../error-message.js'
+import { debugDfc, redirectNotices } from '../log.js'
+import { tcpNetwork } from '../network.js'
+import { argumentGrammar, lowerCaseOperation, type Operation, usageFault } from './grammar.js'
+import { Temporaries } from './local/local-file.js'
+import { Shell } from './shell.js'
+import { Output } from './terminal/output.js'
+
+const status = { done: 0, failed: 1, misunderstood: 2, brokenPipe: 141 } as const
+const statusOfSignal = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
+const installedConfig = fileURLToPath(new URL('../../../config/dfc.conf', import.meta.url))
+
+const temporaries = new Temporaries(systemRandom)
+
+/** What the arguments ask for; without an operation it is the prompt. */
+interface Request {
+  readonly config: string
+  readonly operation: Operation | undefined
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const asked = parse(args)
+  if (typeof asked === 'number') return asked
+  const output = outputFor(asked)
+  process.on('exit', () => output.end())
+  try {
+    return await perform(asked, output)
+  } catch (error) {
+    debugDfc('%o', error)
+    if (speaksForItself(error)) output.say(sentenceOf(error))
+    else output.problem(sentenceOf(error))
+    return status.failed
+  }
+}
+
+/** The arguments as they were given: Node shows bytes that are not UTF-8 as U+FFFD. */
+function givenArguments(): string[] {
+  const args = process.argv.slice(2)
+  if (!args.some((arg) => /[\ufffd\udbff]/.test(arg))) return args
+  // Each ends with a zero byte; those of Node itself come first.
+  const given = readFileSync('/proc/self/cmdline', 'latin1').split('\0').slice(0, -1)
+  return given.slice(given.length - args.length).map((arg) => textOf(Buffer.from(arg, 'latin1')))
+}
+
+async function perform({ config, operation }: Request, output: Output): Promise<number> {
+  // A server that is away is told at the prompt and by STATUS; an operation succeeds or says why not.
+  redirectNotices((line) => debugDfc('%s', line))
+  const client = await Client.open({
+    config: loadClientConfig(config),
+    network: tcpNetwork,
+    clock: systemClock,
+    random: systemRandom,
+    digests: new ThreadDigests(),
+  })
+  try {
+    if (operation === undefined) {
+      return await new Shell({ client, output, temporaries, environment: process.env }).run()
+    }
+    const { command, operands, options } = operation
+    const interrupted = new AbortController().signal
+    return await command.run({ client, output, temporaries, interrupted }, operands, options)
+  } finally {
+    await client.close()
+  }
+}
+
+/** At the prompt problems are part of the dialogue; else they go to standard error. */
+function outputFor({ operation }: Request): Output {
+  const { stdout, stderr } = process
+  return operation === undefined
+    ? new Output({ results: stdout, problems: stdout, prefix: '' })
+    : new Output({ results: stdout, problems: stderr, prefix: 'dfc: ' })
+}
+
+/** The request, or the exit status when there is nothing left to do. */
+function parse(args: readonly string[]): Request | number {
+  let operation: Operation | undefined
+  const program = argumentGrammar((found) => {
+    operation = found
+  })
+  try {
+    program.parse(withLowerCaseOperation(args), { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return status.done
+    process.stderr.write(`dfc: ${sentenceOf(usageFault(error))}\n`)
+    return status.misunderstood
+  }
+  const { config } = program.opts<{ config?: string }>()
+  return { config: config ?? process.env.DFC_CONFIG ?? installedConfig, operation }
+}
+
+function withLowerCaseOperation(args: readonly string[]): string[] {
+  const configAt = args.indexOf('--config')
+  const isOperation = (arg: string, index: number): boolean =>
+    !arg.startsWith('-') && (configAt === -1 || index !== configAt + 1)
+  const at = args.findIndex(isOperation)
+  return args.map((arg, index) => (index === at ? lowerCaseOperation(arg) : arg))
+}
+
+/** Whoever read the output is gone: the other end of a pipe, or the terminal. */
+function onBrokenPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
+  process.exit(status.brokenPipe)
+}
+
+/** Resolves when all that was written has left this process. */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write('', (error) => {
+      if (error) onBrokenPipe(error)
+      resolve()
+    })
+  })
+}
+
+process.on('exit', () => temporaries.removeAll())
+for (const [signal, code] of Object.entries(statusOfSignal)) {
+  process.on(signal, () => process.exit(code))
+}
+process.stdout.on('error', onBrokenPipe)
+process.stderr.on('error', onBrokenPipe)
+process.on('uncaughtException', (error) => {
+  debugDfc('%o', error)
+  process.stderr.write(`dfc: ${sentenceOf(error)}\n`)
+  process.exit(status.failed)
+})
+
+const statusAtEnd = await main(givenArguments())
+await flushed(process.stdout)
+// A connection that is still being attempted must not keep the program from ending.
+process.exit(statusAtEnd)

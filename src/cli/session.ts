@@ -1,0 +1,46 @@
+/** What the operations of one run of `dfc` share, and how they say what went wrong. */
+import type { Client } from '../dfc/client.js'
+import { sentenceOf, speaksForItself } from '../error-message.js'
+import { debugDfc } from '../log.js'
+import type { Temporaries } from './local/local-file.js'
+import type { Output } from './terminal/output.js'
+
+/** What an operation works with. */
+export interface Session {
+  readonly client: Client
+  readonly output: Output
+  readonly temporaries: Temporaries
+  /** Aborted when the user interrupts the operation. */
+  readonly interrupted: AbortSignal
+}
+
+/** 0: all was done. 1: something failed, and was reported. 2: what an operation says of itself. */
+export type Status = 0 | 1 | 2
+
+/** Does `action` for each operand and goes on when one fails. */
+export async function forEach(
+  session: Session,
+  operands: readonly string[],
+  action: (operand: string) => Promise<unknown>,
+): Promise<Status> {
+  let status: Status = 0
+  for (const operand of operands) {
+    try {
+      session.interrupted.throwIfAborted()
+      await action(operand)
+    } catch (error) {
+      session.interrupted.throwIfAborted()
+      reportAbout(session, operand, error, operands.length === 1)
+      status = 1
+    }
+  }
+  return status
+}
+
+/** Says what went wrong with `name`. Some sentences stand alone when `name` was all that was asked. */
+export function reportAbout(session: Session, name: string, error: unknown, alone: boolean): void {
+  debugDfc('%s: %o', name, error)
+  const sentence = sentenceOf(error)
+  if (alone && speaksForItself(error)) session.output.say(sentence)
+  else session.output.problem(`${name}: ${sentence}`)
+}

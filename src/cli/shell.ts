@@ -1,0 +1,167 @@
+/**
+ * The prompt of the classic client: asks for an operation, does it, asks again, until EXIT or the end
+ * of the input. An error is told in one line and the prompt goes on.
+ */
+import { clearScreenDown, createInterface, cursorTo, type Interface } from 'node:readline'
+import { CommanderError } from 'commander'
+import type { Client } from '../dfc/client.js'
+import { sentenceOf } from '../error-message.js'
+import { asDfsError } from '../errors.js'
+import { debugDfc, redirectNotices } from '../log.js'
+import { commands } from './commands/table.js'
+import { complete } from './completion.js'
+import { lowerCaseOperation, type Operation, promptGrammar, usageFault } from './grammar.js'
+import type { Temporaries } from './local/local-file.js'
+import type { Session, Status } from './session.js'
+import { History, historyFile, historyLinesMax } from './terminal/history.js'
+import type { Output } from './terminal/output.js'
+import { wordsOf } from './terminal/words.js'
+
+export interface ShellOptions {
+  readonly client: Client
+  readonly output: Output
+  readonly temporaries: Temporaries
+  readonly environment: Readonly<Record<string, string | undefined>>
+}
+
+const exitStatusInterrupted = 130
+
+export class Shell {
+  readonly #options: ShellOptions
+  readonly #history: History
+  readonly #readline: Interface
+  /** Of the operation that runs. */
+  #interruption: AbortController | undefined
+  #leave: (() => void) | undefined
+
+  constructor(options: ShellOptions) {
+    this.#options = options
+    this.#history = new History(historyFile(options.environment))
+    const interactive = process.stdin.isTTY === true && process.stdout.isTTY === true
+    this.#readline = createInterface({
+      input: process.stdin,
+      output: process.stdout,
+      terminal: interactive,
+      prompt: 'dfc> ',
+      history: interactive ? this.#history.load() : [],
+      historySize: historyLinesMax,
+      removeHistoryDuplicates: true,
+      completer: (line: string, done: Completed) => this.#complete(line, done),
+    })
+  }
+
+  /** Returns 1 when the input was a script, not a person, and an operation in it failed. */
+  async run(): Promise<Status> {
+    const lines = this.#readline[Symbol.asyncIterator]()
+    this.#readline.on('SIGINT', () => this.#onInterrupt())
+    let status: Status = 0
+    this.#greet()
+    for (;;) {
+      this.#ask()
+      const { value: line, done } = await lines.next()
+      this.#leave?.()
+      if (done === true) break
+      const outcome = await this.#runLine(line)
+      if (outcome === 'exit') break
+      if (outcome !== 0) status = 1
+    }
+    this.#readline.close()
+    if (this.#isInteractive) process.stdout.write('\n')
+    return this.#isInteractive ? 0 : status
+  }
+
+  get #isInteractive(): boolean {
+    return this.#readline.terminal
+  }
+
+  #greet(): void {
+    if (!this.#isInteractive) return
+    const { output, client } = this.#options
+    redirectNotices((line) => output.say(line.replace(/^\S+Z /, '')))
+    for (const { name, failure } of client.cluster.links) {
+      if (failure !== undefined) output.say(`${name} is down: ${sentenceOf(failure)}`)
+    }
+    const names = commands.map(({ name }) => name.toUpperCase()).join(', ')
+    output.print(`Operations: ${names}, HELP, EXIT`)
+  }
+
+  #ask(): void {
+    if (!this.#isInteractive) return
+    this.#readline.prompt()
+    this.#leave = this.#options.output.occupy({
+      erase() {
+        cursorTo(process.stdout, 0)
+        clearScreenDown(process.stdout)
+      },
+      draw: () => this.#readline.prompt(true),
+      end: () => this.#readline.close(),
+    })
+  }
+
+  async #runLine(line: string): Promise<Status | 'exit'> {
+    if (line.trim() === '') return 0
+    if (this.#isInteractive) this.#history.append(line)
+    const { output } = this.#options
+    try {
+      const [first = '', ...others] = wordsOf(line)
+      if (/^(exit|quit)$/i.test(first)) return 'exit'
+      const operation = this.#parse([lowerCaseOperation(first), ...others])
+      return operation === undefined ? 0 : await this.#perform(operation)
+    } catch (error) {
+      debugDfc('%s: %o', line, error)
+      output.problem(this.#interruption?.signal.aborted ? 'Interrupted' : sentenceOf(error))
+      return 1
+    } finally {
+      this.#interruption = undefined
+    }
+  }
+
+  /** Undefined when the line asked for help, which is printed by then. */
+  #parse(words: string[]): Operation | undefined {
+    let found: Operation | undefined
+    const grammar = promptGrammar((operation) => {
+      found = operation
+    })
+    try {
+      grammar.parse(words, { from: 'user' })
+    } catch (error) {
+      if (!(error instanceof CommanderError)) throw error
+      if (error.exitCode !== 0) throw usageFault(error)
+    }
+    return found
+  }
+
+  #perform({ command, operands, options }: Operation): Promise<Status> {
+    this.#interruption = new AbortController()
+    const { client, output, temporaries } = this.#options
+    const interrupted = this.#interruption.signal
+    const session: Session = { client, output, temporaries, interrupted }
+    return command.run(session, operands, options)
+  }
+
+  /** Control-C ends the operation that runs, the second time the program; else it empties the line. */
+  #onInterrupt(): void {
+    if (this.#interruption === undefined) {
+      process.stdout.write('^C\n')
+      this.#readline.write(null, { ctrl: true, name: 'e' })
+      this.#readline.write(null, { ctrl: true, name: 'u' })
+      this.#readline.prompt()
+    } else if (this.#interruption.signal.aborted) {
+      process.exit(exitStatusInterrupted)
+    } else {
+      this.#interruption.abort()
+    }
+  }
+
+  #complete(line: string, done: Completed): void {
+    complete(this.#options.client.namespace, line).then(
+      (completion) => done(null, completion),
+      (error: unknown) => {
+        debugDfc('complete: %o', asDfsError(error))
+        done(null, [[], line])
+      },
+    )
+  }
+}
+
+type Completed = (error: Error | null, completion: [string[], string]) => void

@@ -1,0 +1,87 @@
+/**
+ * What putting and getting have in common: files travel several at a time, one that fails is reported
+ * and the others go on, and the user sees how far it is.
+ */
+
+import { Lanes } from '../../async/task-pool.js'
+import { limits } from '../../limits.js'
+import { reportAbout, type Session, type Status } from '../session.js'
+import { Progress } from '../terminal/progress.js'
+import type { Step } from './targets.js'
+
+export interface TransferOptions {
+  /** Folders too, with what is in them. */
+  readonly recursive: boolean
+}
+
+/** A folder that still gets its mode and time, which what is put into it would change. */
+interface OpenFolder {
+  readonly name: string
+  readonly finish: () => Promise<void>
+}
+
+export class Transfer {
+  readonly session: Session
+  readonly progress: Progress
+  readonly #lanes = new Lanes(limits.filesInFlightMax)
+  readonly #openFolders: OpenFolder[] = []
+  #alone = false
+  #status: Status = 0
+
+  constructor(session: Session) {
+    this.session = session
+    this.progress = new Progress(session.output, session.client.cluster.clock)
+  }
+
+  /** Takes every step, then closes the folders, the innermost first. */
+  async run(steps: readonly Step[], take: (step: Step) => Promise<void>): Promise<Status> {
+    this.#alone = steps.length === 1
+    try {
+      for (const step of steps) await this.attempt(step.source, () => take(step))
+      await this.#lanes.finish()
+      for (const { name, finish } of this.#openFolders.reverse()) await this.attempt(name, finish)
+      this.session.interrupted.throwIfAborted()
+      return this.#status
+    } finally {
+      this.progress.stop()
+    }
+  }
+
+  /** Does `action`, and reports it under `name` when it fails. */
+  async attempt(name: string, action: () => Promise<void>): Promise<void> {
+    if (this.session.interrupted.aborted) return
+    try {
+      await action()
+    } catch (error) {
+      if (this.session.interrupted.aborted) return
+      reportAbout(this.session, name, error, this.#alone)
+      this.#status = 1
+    }
+  }
+
+  /** The same beside others; resolves once it has begun. */
+  inLane(name: string, action: () => Promise<void>): Promise<void> {
+    return this.#lanes.start(() => this.attempt(name, action))
+  }
+
+  /** `finish` runs when all that goes into the folder is there. */
+  whenFilled(name: string, finish: () => Promise<void>): void {
+    this.#openFolders.push({ name, finish })
+  }
+
+  /** The chunks of a file, counted; throws when the user interrupts. */
+  watch(chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+    return this.progress.count(untilInterrupted(chunks, this.session.interrupted))
+  }
+}
+
+async function* untilInterrupted(
+  chunks: AsyncIterable<Buffer>,
+  interrupted: AbortSignal,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) {
+    interrupted.throwIfAborted()
+    yield chunk
+  }
+  interrupted.throwIfAborted()
+}

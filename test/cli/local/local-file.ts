@@ -1,0 +1,133 @@
+import { constants } from 'node:fs'
+import {
+  appendFile,
+  open,
+  readdir,
+  readFile,
+  rename,
+  stat,
+  truncate,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
+import t, { type Test } from 'tap'
+import { readLocalFile, Temporaries, writeLocalFile } from '../../../src/cli/local/local-file.js'
+import { systemRandom } from '../../../src/clock.js'
+
+const MiB = 1024 * 1024
+
+async function* chunksOf(...texts: readonly string[]): AsyncGenerator<Buffer> {
+  for (const text of texts) yield Buffer.from(text)
+}
+
+async function* failing(): AsyncGenerator<Buffer> {
+  yield Buffer.from('half')
+  throw new Error('the source failed')
+}
+
+const write = (path: string, chunks: AsyncIterable<Buffer>, temporaries = fresh()) =>
+  writeLocalFile(path, chunks, 0o640, temporaries)
+
+const fresh = (): Temporaries => new Temporaries(systemRandom)
+
+t.test('writes a file with its mode and leaves nothing else', async (t) => {
+  const folder = t.testdir({})
+  t.equal(await write(`${folder}/new`, chunksOf('one', 'two')), `${folder}/new`)
+  t.equal(await readFile(`${folder}/new`, 'utf8'), 'onetwo')
+  t.equal((await stat(`${folder}/new`)).mode & 0o7777, 0o640)
+  t.same(await readdir(folder), ['new'])
+})
+
+t.test('leaves what was there when the source fails', async (t) => {
+  const folder = t.testdir({ old: 'before' })
+  await t.rejects(write(`${folder}/old`, failing()), { message: 'the source failed' })
+  await t.rejects(write(`${folder}/new`, failing()))
+  t.equal(await readFile(`${folder}/old`, 'utf8'), 'before')
+  t.same(await readdir(folder), ['old'])
+})
+
+t.test('shows nothing under the name before the last byte', async (t) => {
+  const folder = t.testdir({ old: 'before' })
+  async function* watched(): AsyncGenerator<Buffer> {
+    yield Buffer.from('half')
+    t.equal(await readFile(`${folder}/old`, 'utf8'), 'before')
+    t.equal((await readdir(folder)).length, 2, 'a temporary file stands beside it')
+  }
+  await write(`${folder}/old`, watched())
+  t.equal(await readFile(`${folder}/old`, 'utf8'), 'half')
+})
+
+t.test('follows a symbolic link, and refuses a folder', async (t) => {
+  const folder = t.testdir({ box: { real: 'x' }, link: t.fixture('symlink', 'box/real') })
+  t.equal(await write(`${folder}/link`, chunksOf('new')), `${folder}/box/real`)
+  t.equal(await readFile(`${folder}/box/real`, 'utf8'), 'new')
+  t.same(await readdir(`${folder}/box`), ['real'])
+  await t.rejects(write(`${folder}/box`, chunksOf('')), { code: 'isDirectory' })
+  await t.rejects(write(`${folder}/none/x`, chunksOf('')), { message: /none\/x: No such file/ })
+})
+
+t.test('writes into a device and does not replace it', async (t) => {
+  t.equal(await write('/dev/null', chunksOf('gone')), undefined)
+  t.ok((await stat('/dev/null')).isCharacterDevice())
+})
+
+t.test('a process that ends at once can remove its temporary files', async (t) => {
+  const folder = t.testdir({})
+  const temporaries = fresh()
+  const path = temporaries.reserve(`${folder}/x`)
+  await writeFile(path, 'half')
+  temporaries.removeAll()
+  t.same(await readdir(folder), [])
+})
+
+/** Reads a file of three chunks and does `meanwhile` after the first one. */
+async function readWhile(t: Test, meanwhile: (path: string) => Promise<void>): Promise<Buffer> {
+  const path = `${t.testdir({})}/file`
+  await writeFile(path, Buffer.alloc(2 * MiB + 5, 'x'))
+  await utimes(path, 1, 1)
+  const file = await open(path, constants.O_RDONLY)
+  const chunks: Buffer[] = []
+  try {
+    for await (const chunk of readLocalFile(file, await file.stat({ bigint: true }))) {
+      chunks.push(chunk)
+      if (chunks.length === 1) await meanwhile(path)
+    }
+  } finally {
+    await file.close()
+  }
+  return Buffer.concat(chunks)
+}
+
+t.test('reads a file that stays as it is', async (t) => {
+  const bytes = await readWhile(t, async () => undefined)
+  t.ok(bytes.equals(Buffer.alloc(2 * MiB + 5, 'x')))
+})
+
+const changes: Readonly<Record<string, (path: string) => Promise<void>>> = {
+  grew: (path) => appendFile(path, 'more'),
+  'got shorter': (path) => truncate(path, MiB + 1),
+  'was removed or replaced': (path) => unlink(path),
+  'was changed': async (path) => {
+    const file = await open(path, 'r+')
+    await file.write('y', 0)
+    await file.close()
+  },
+}
+
+for (const [how, change] of Object.entries(changes)) {
+  t.test(`notices that a file ${how} while it is read`, async (t) => {
+    await t.rejects(readWhile(t, change), {
+      code: 'stale',
+      message: `the file ${how} while it was being put; nothing was stored`,
+    })
+  })
+}
+
+t.test('notices that a file was replaced while it is read', async (t) => {
+  const replacing = readWhile(t, async (path) => {
+    await writeFile(`${path}.new`, 'new')
+    await rename(`${path}.new`, path)
+  })
+  await t.rejects(replacing, { code: 'stale' })
+})

@@ -1,0 +1,78 @@
+import t from 'tap'
+import {
+  alignColumns,
+  escapeName,
+  isoTime,
+  listTime,
+  modeText,
+  sizeText,
+} from '../../../src/cli/terminal/format.js'
+
+t.test('shows what could act on a terminal as an escape', async (t) => {
+  t.equal(escapeName('plain name.txt'), 'plain name.txt')
+  t.equal(escapeName('naïve 日本 👩‍🔬'), 'naïve 日本 👩‍🔬')
+  t.equal(escapeName('a\nb\rc\td'), 'a\\nb\\rc\\td')
+  t.equal(escapeName('\x1b[31mred\x07\x7f\x9b'), '\\x1b[31mred\\x07\\x7f\\u009b')
+  t.equal(escapeName('exe\u202egnp.txt\u2028'), 'exe\\u202egnp.txt\\u2028')
+})
+
+const modes: readonly (readonly [mode: number, text: string])[] = [
+  [0o100644, '-rw-r--r--'],
+  [0o100000, '----------'],
+  [0o040755, 'drwxr-xr-x'],
+  [0o120777, 'lrwxrwxrwx'],
+  [0o104755, '-rwsr-xr-x'],
+  [0o102745, '-rwxr-Sr-x'],
+  [0o041777, 'drwxrwxrwt'],
+  [0o041776, 'drwxrwxrwT'],
+  [0o010600, 'prw-------'],
+  [0o020666, 'crw-rw-rw-'],
+  [0o060660, 'brw-rw----'],
+  [0o140755, 'srwxr-xr-x'],
+]
+
+for (const [mode, text] of modes) {
+  t.test(`shows the mode ${mode.toString(8)} as ${text}`, async (t) => {
+    t.equal(modeText(mode), text)
+  })
+}
+
+t.test('shows the time of day for the last half year, the year for all else', async (t) => {
+  const now = new Date(2026, 6, 1, 12, 0, 0).getTime()
+  const at = (...parts: [number, number, number, number, number]) => ({
+    seconds: new Date(...parts).getTime() / 1000,
+    nanoseconds: 0,
+  })
+  t.equal(listTime(at(2026, 5, 3, 4, 5), now), 'Jun  3 04:05')
+  t.equal(listTime(at(2025, 11, 24, 23, 59), now), 'Dec 24  2025')
+  t.equal(listTime(at(2026, 6, 2, 0, 0), now), 'Jul  2  2026', 'the future has a year')
+})
+
+t.test('shows times with all nine digits', async (t) => {
+  t.equal(isoTime({ seconds: 981_173_106, nanoseconds: 42 }), '2001-02-03T04:05:06.000000042Z')
+  t.equal(isoTime({ seconds: -2, nanoseconds: 999_999_999 }), '1969-12-31T23:59:58.999999999Z')
+  t.equal(isoTime({ seconds: 9e15, nanoseconds: 0 }), '@9000000000000000')
+})
+
+t.test('shows sizes in at most three digits', async (t) => {
+  t.equal(sizeText(0), '0 B')
+  t.equal(sizeText(999), '999 B')
+  t.equal(sizeText(1000), '1.0 KiB')
+  t.equal(sizeText(1536), '1.5 KiB')
+  t.equal(sizeText(32 * 1024 * 1024), '32 MiB')
+  t.equal(sizeText(2 ** 50), '1.0 PiB')
+})
+
+t.test('aligns columns and leaves no blanks at the ends of lines', async (t) => {
+  t.same(
+    alignColumns(
+      [
+        ['a', '1', 'x'],
+        ['bbb', '22', 'yy'],
+      ],
+      ['left', 'right', 'left'],
+    ),
+    ['a    1 x', 'bbb 22 yy'],
+  )
+  t.same(alignColumns([], ['left']), [])
+})

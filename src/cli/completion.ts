@@ -1,6 +1,6 @@
 /** What the tab key offers at the prompt: operations, local names and names on the servers. */
 import { readdir } from 'node:fs/promises'
-import type { Namespace } from '../dfc/namespace.js'
+import type { Namespace } from '../dfc/namespace/namespace.js'
 import { fileType } from '../wire/records.js'
 import { commands } from './commands/table.js'
 import { followPath } from './paths/remote-path.js'

@@ -3,8 +3,9 @@
  * ext4 mounted with noatime: reading a file never changes its atime. Pure.
  */
 import type { Time } from '../clock.js'
-import type { ContentTimes } from '../dfc/inode-changes.js'
-import type { Content, Node } from '../dfc/node.js'
+import type { Content } from '../dfc/content/content.js'
+import type { Node } from '../dfc/namespace/cache/node.js'
+import type { ContentTimes } from '../dfc/namespace/inode-changes.js'
 import { limits } from '../limits.js'
 import { fileType, type Inode, typeOf } from '../wire/records.js'
 import type { Attributes } from './kernel/answers.js'

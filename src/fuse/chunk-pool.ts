@@ -2,7 +2,7 @@
  * Memory for what is written and not stored yet. Large buffers are used again instead of being left
  * to the garbage collector, which would let a daemon that copies a big file grow far beyond its needs.
  */
-import { sharedBuffer } from '../dfc/thread-digests.js'
+import { sharedBuffer } from '../dfc/content/thread-digests.js'
 import { limits } from '../limits.js'
 
 const chunkBytes = limits.draftChunkBytes

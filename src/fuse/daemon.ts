@@ -5,7 +5,7 @@
 import { systemClock, systemRandom } from '../clock.js'
 import type { ClientConfig } from '../config.js'
 import { Client } from '../dfc/client.js'
-import { ThreadDigests } from '../dfc/thread-digests.js'
+import { ThreadDigests } from '../dfc/content/thread-digests.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { debugFuse, notice } from '../log.js'
 import { PageMemory } from '../memory/page-memory.js'

@@ -3,7 +3,7 @@
  * (a run), or in the spill file at the same position as in the file. Ranges are ordered and never
  * overlap; neighbours may touch.
  */
-import { type Digests, localDigests } from '../dfc/digests.js'
+import { type Digests, localDigests } from '../dfc/content/digests.js'
 import { limits } from '../limits.js'
 import type { ChunkPool } from './chunk-pool.js'
 import { Run } from './run.js'

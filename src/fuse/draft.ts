@@ -10,7 +10,8 @@
 import { inOrder } from '../async/ordered.js'
 import type { Slots } from '../async/semaphore.js'
 import type { Random, Time } from '../clock.js'
-import type { ContentStore } from '../dfc/content.js'
+import type { Content } from '../dfc/content/content.js'
+import type { ContentStore } from '../dfc/content/content-store.js'
 import {
   copyRange,
   overlay,
@@ -18,9 +19,8 @@ import {
   type Run as Slot,
   slicesOfRuns,
   truncate,
-} from '../dfc/extents.js'
-import type { Content } from '../dfc/node.js'
-import { type PreparedSegment, prepare } from '../dfc/prepared-segment.js'
+} from '../dfc/content/extents.js'
+import { type PreparedSegment, prepare } from '../dfc/content/prepared-segment.js'
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { joinParts, lengthOfParts, zeroParts } from '../memory/buffer-list.js'

@@ -6,10 +6,10 @@
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.js'
-import type { Content } from '../dfc/node.js'
+import type { Content } from '../dfc/content/content.js'
+import { sameContent } from '../dfc/content/content-equality.js'
 import { limits } from '../limits.js'
 import type { Version } from '../wire/version.js'
-import { sameContent } from './content-equality.js'
 
 interface Told {
   /** Of the inode. */

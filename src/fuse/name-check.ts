@@ -7,8 +7,8 @@
  * alone knows that none does.
  */
 import type { Clock } from '../clock.js'
-import type { Namespace } from '../dfc/namespace.js'
-import type { Node } from '../dfc/node.js'
+import type { Node } from '../dfc/namespace/cache/node.js'
+import type { Namespace } from '../dfc/namespace/namespace.js'
 import { DfsError, isError } from '../errors.js'
 import { limits } from '../limits.js'
 import { SecondAttempts } from './second-attempts.js'

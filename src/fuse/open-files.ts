@@ -5,7 +5,7 @@
  */
 import { constants } from 'node:fs'
 import type { Client } from '../dfc/client.js'
-import { type Node, newerOf } from '../dfc/node.js'
+import { type Node, newerOf } from '../dfc/namespace/cache/node.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { debugFuse, notice } from '../log.js'

@@ -2,9 +2,10 @@
  * One open(2) of a folder: lists it page by page, from any position on (`positions.ts`), so that the kernel can
  * go on where its buffer was full, and a program can go back. The latest pages are remembered.
  */
-import type { Listing } from '../dfc/names.js'
-import type { Namespace } from '../dfc/namespace.js'
-import type { ListedName } from '../dfc/node.js'
+
+import type { ListedName } from '../dfc/namespace/cache/node.js'
+import type { Listing } from '../dfc/namespace/lookup.js'
+import type { Namespace } from '../dfc/namespace/namespace.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { beginning, type Positions, positionBehind } from './positions.js'

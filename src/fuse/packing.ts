@@ -6,8 +6,9 @@
  * one segment, and stays scattered. Only where a commit would have no room for so many islands of data are
  * holes stored: the smallest, until there is room for some more. Pure.
  */
-import { dataSlices, overlay, type Run, slicesOfRuns } from '../dfc/extents.js'
-import type { Content } from '../dfc/node.js'
+
+import type { Content } from '../dfc/content/content.js'
+import { dataSlices, overlay, type Run, slicesOfRuns } from '../dfc/content/extents.js'
 import { limits } from '../limits.js'
 import { contentBytes } from '../wire/records.js'
 import { join, type Range } from './dirty-ranges.js'

@@ -4,7 +4,7 @@
  * which was written from front to back needs no second pass.
  */
 import assert from 'node:assert/strict'
-import { type Digest, type Digested, type Digests, localDigests } from '../dfc/digests.js'
+import { type Digest, type Digested, type Digests, localDigests } from '../dfc/content/digests.js'
 import { limits } from '../limits.js'
 import { sliceParts } from '../memory/buffer-list.js'
 import type { ChunkPool } from './chunk-pool.js'

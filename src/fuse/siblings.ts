@@ -4,7 +4,7 @@
  * is in them can then be fetched before it is asked for.
  */
 import { LRUCache } from 'lru-cache'
-import type { ListedName, Node } from '../dfc/node.js'
+import type { ListedName, Node } from '../dfc/namespace/cache/node.js'
 import { limits } from '../limits.js'
 
 /** A page of a folder, as it was listed last. */

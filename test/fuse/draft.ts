@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
-import { copyRange } from '../../src/dfc/extents.js'
-import { type Content, emptyContent } from '../../src/dfc/node.js'
+import { type Content, emptyContent } from '../../src/dfc/content/content.js'
+import { copyRange } from '../../src/dfc/content/extents.js'
 import { Draft, type DraftTools } from '../../src/fuse/draft.js'
 import { limits } from '../../src/limits.js'
 import { draftToolsOf } from '../fixtures/drafts.js'

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { build, wholeSlice } from '../../src/dfc/extents.js'
-import type { Content } from '../../src/dfc/node.js'
-import { isPrefix, sameContent } from '../../src/fuse/content-equality.js'
+import type { Content } from '../../src/dfc/content/content.js'
+import { isPrefix, sameContent } from '../../src/dfc/content/content-equality.js'
+import { build, wholeSlice } from '../../src/dfc/content/extents.js'
 import { KernelView } from '../../src/fuse/kernel-view.js'
 import { StandingClock } from '../fixtures/standing-clock.js'
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import t from 'tap'
+import { type Content, emptyContent } from '../../src/dfc/content/content.js'
 import {
   build,
   copyRange,
@@ -7,8 +8,7 @@ import {
   punch,
   slicesOfRuns,
   wholeSlice,
-} from '../../src/dfc/extents.js'
-import { type Content, emptyContent } from '../../src/dfc/node.js'
+} from '../../src/dfc/content/extents.js'
 import type { Range } from '../../src/fuse/dirty-ranges.js'
 import { dataRanges, extentsAllowed, rangesToStore, segmentsOf } from '../../src/fuse/packing.js'
 import { limits } from '../../src/limits.js'

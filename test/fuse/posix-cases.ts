@@ -1,7 +1,7 @@
 /** The table of POSIX cases with the bare file system: no kernel, no mount, the same results. */
 import { constants } from 'node:fs'
 import t from 'tap'
-import type { Node } from '../../src/dfc/node.js'
+import type { Node } from '../../src/dfc/namespace/cache/node.js'
 import { DfsError, isError } from '../../src/errors.js'
 import type { Filesystem } from '../../src/fuse/filesystem.js'
 import type { Attributes } from '../../src/fuse/kernel/answers.js'

@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { ListedName, Node } from '../../src/dfc/node.js'
+import type { ListedName, Node } from '../../src/dfc/namespace/cache/node.js'
 import { Siblings } from '../../src/fuse/siblings.js'
 import { limits } from '../../src/limits.js'
 import { inodeOf } from '../fixtures/inodes.js'

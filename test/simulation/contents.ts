@@ -2,7 +2,7 @@
  * Contents that tell what they are: every byte follows from the number of the write and its place, so
  * that bytes of two writes can never pass for one whole content.
  */
-import type { Content } from '../../src/dfc/node.js'
+import type { Content } from '../../src/dfc/content/content.js'
 import type { Seeded } from '../fixtures/seeded.js'
 import { between, weighted } from './chance.js'
 

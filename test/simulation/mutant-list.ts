@@ -21,9 +21,9 @@ export interface Mutant {
 
 const acceptor = 'dfs/acceptor.js'
 const ledger = 'dfs/ledger.js'
-const transaction = 'dfc/transaction.js'
-const recovery = 'dfc/recovery.js'
-const registers = 'dfc/registers.js'
+const transaction = 'dfc/quorum/transaction.js'
+const recovery = 'dfc/quorum/recovery.js'
+const registers = 'dfc/quorum/registers.js'
 
 function mutant(name: string, file: string, from: string, to: string, focus?: Focus): Mutant {
   return { name, edits: [{ file, from, to }], ...(focus === undefined ? {} : { focus }) }
@@ -116,7 +116,7 @@ export const mutants: readonly Mutant[] = [
     name: 'id > version: a slow clock may write',
     edits: [
       { file: acceptor, from: 'if (id <= register.version)', to: 'if (false)' },
-      { file: 'dfc/cluster.js', from: 'if (version > above)', to: 'if (false)' },
+      { file: 'dfc/cluster/cluster.js', from: 'if (version > above)', to: 'if (false)' },
     ],
   },
   mutant(
@@ -251,7 +251,7 @@ export const mutants: readonly Mutant[] = [
         from: "if (this.#state !== 'voting')\n            throw new DfsError('blank');",
         to: '',
       },
-      { file: 'dfc/cluster.js', from: 'link.isUp && !link.blank', to: 'link.isUp' },
+      { file: 'dfc/cluster/cluster.js', from: 'link.isUp && !link.blank', to: 'link.isUp' },
     ],
   },
   mutant(
@@ -277,25 +277,25 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'a create does not depend on its folder',
-    'dfc/creation.js',
+    'dfc/namespace/creation.js',
     'absent: true, version: noVersion },\n                exactly(folder),',
     'absent: true, version: noVersion },',
   ),
   mutant(
     'a link is not counted',
-    'dfc/namespace.js',
+    'dfc/namespace/namespace.js',
     'nlink: node.inode.nlink + 1,',
     'nlink: node.inode.nlink,',
   ),
   mutant(
     'getattr answers from the cache',
-    'dfc/names.js',
+    'dfc/namespace/lookup.js',
     'const cached = fresh ? this.#cache.certainNode(ino) : this.#cache.node(ino);',
     'const cached = this.#cache.anyNode(ino);',
   ),
   mutant(
     'blocks of different segments are mixed up',
-    'dfc/segment-reader.js',
+    'dfc/content/segment-reader.js',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is compiled code.
     'return `${id}.${piece}.${chunkAt}`;',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: it is compiled code.
@@ -315,13 +315,13 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'a server lost in the middle of a put is forgotten',
-    'dfc/segment-writer.js',
+    'dfc/content/segment-writer.js',
     'lost.push({ server, error });',
     ';',
   ),
   mutant(
     'a server that comes back during a commit votes for its content without pieces',
-    'dfc/prepared-segment.js',
+    'dfc/content/prepared-segment.js',
     'absent.has(server) ? pieceNumbers : piecesFor(server, rotation, absent)',
     'piecesFor(server, rotation, absent)',
     'ballots',
@@ -335,19 +335,19 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'a transaction of a clock that is ahead is left undecided',
-    'dfc/repair/undecided.js',
+    'dfc/repair/in-doubt.js',
     'return ageMs >= 0 && ageMs < patienceMs;',
     'return ageMs < patienceMs;',
   ),
   mutant(
     'a client takes the time of its versions from its own clock',
-    'dfc/servers-time.js',
+    'dfc/cluster/servers-time.js',
     'return this.#usesOwn ? undefined : this.#median + this.#clock.monotonic();',
     'return undefined;',
   ),
   mutant(
     'one server whose clock is ahead says what time it is',
-    'dfc/servers-time.js',
+    'dfc/cluster/servers-time.js',
     'this.#median = medianOf(samples.map(({ offsetMs }) => offsetMs));',
     'this.#median = Math.max(...samples.map(({ offsetMs }) => offsetMs));',
   ),
@@ -355,7 +355,7 @@ export const mutants: readonly Mutant[] = [
     name: 'versions from the future are made, and taken',
     edits: [
       {
-        file: 'dfc/servers-time.js',
+        file: 'dfc/cluster/servers-time.js',
         from: 'return this.#usesOwn ? undefined : this.#median + this.#clock.monotonic();',
         to: 'return undefined;',
       },
@@ -370,14 +370,14 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'names are answered first also where others may change them',
-    'dfc/write-behind.js',
+    'dfc/namespace/write-behind.js',
     'if (this.#lease.aloneForMs < leaseLeftMsMin || !this.#isCertain(change))',
     'if (false)',
     'leases',
   ),
   mutant(
     'of several changes of a name in one transaction the first one is stored',
-    'dfc/batch.js',
+    'dfc/namespace/batch.js',
     'this.#writes.set(key, value);',
     'if (!this.#writes.has(key)) this.#writes.set(key, value);',
     'leases',

@@ -1,6 +1,6 @@
 /** LIST: the names in a folder, with ` [incomplete]` behind those that cannot be read in full now. */
 import { bytesOf, hasBytes, withVisibleBytes } from '../../byte-text.js'
-import type { ListedName, Node } from '../../dfc/node.js'
+import type { ListedName, Node } from '../../dfc/namespace/cache/node.js'
 import { pagesOf } from '../paths/list-folder.js'
 import { followPath, isFolder } from '../paths/remote-path.js'
 import { forEach, type Session } from '../session.js'

@@ -1,6 +1,6 @@
 /** MKDIR: makes folders. */
 
-import type { Namespace } from '../../dfc/namespace.js'
+import type { Namespace } from '../../dfc/namespace/namespace.js'
 import { DfsError, isError } from '../../errors.js'
 import { fileType } from '../../wire/records.js'
 import { isFolder, namesOf, placeOf } from '../paths/remote-path.js'

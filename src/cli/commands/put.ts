@@ -1,6 +1,6 @@
 /** PUT: copies local files to the servers, under their own names or to where the last operand says. */
 
-import type { Namespace } from '../../dfc/namespace.js'
+import type { Namespace } from '../../dfc/namespace/namespace.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { isFolder, placeOf } from '../paths/remote-path.js'
 import { planTargets, splitOperands, type TargetKind } from '../transfer/targets.js'

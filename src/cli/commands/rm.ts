@@ -1,6 +1,6 @@
 /** RM: removes names. A file goes with its last name. */
 
-import type { Node } from '../../dfc/node.js'
+import type { Node } from '../../dfc/namespace/cache/node.js'
 import { DfsError, isError } from '../../errors.js'
 import { fileType } from '../../wire/records.js'
 import { namesIn } from '../paths/list-folder.js'

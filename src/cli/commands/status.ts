@@ -1,8 +1,8 @@
 /** STATUS: each server, whether it is up and what it holds, and whether all of it is where it belongs. */
 import { type Clock, sleep } from '../../clock.js'
-import { offsetText } from '../../dfc/clock-remark.js'
-import type { Cluster } from '../../dfc/cluster.js'
-import type { Link } from '../../dfc/link.js'
+import { offsetText } from '../../dfc/cluster/clock-skew.js'
+import type { Cluster } from '../../dfc/cluster/cluster.js'
+import type { Link } from '../../dfc/cluster/link.js'
 import { type Lack, lackOf } from '../../dfc/repair/missing.js'
 import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'

@@ -1,6 +1,6 @@
 /** The names in a folder, page by page as the servers give them. */
 
-import type { ListedName } from '../../dfc/node.js'
+import type { ListedName } from '../../dfc/namespace/cache/node.js'
 import type { Session } from '../session.js'
 
 /** Every name in the order of its bytes. Throws when the user interrupts. */

@@ -4,8 +4,8 @@
  * followed, an absolute one leads out of the file system and is refused.
  */
 
-import type { Namespace } from '../../dfc/namespace.js'
-import type { Node } from '../../dfc/node.js'
+import type { Node } from '../../dfc/namespace/cache/node.js'
+import type { Namespace } from '../../dfc/namespace/namespace.js'
 import { DfsError, isError } from '../../errors.js'
 import { fileType, rootIno, typeOf } from '../../wire/records.js'
 

@@ -1,7 +1,7 @@
 /** GET: copies files, symbolic links and folders from the servers to local ones. */
 import { chmod, lstat, mkdir, rename, stat, symlink, unlink } from 'node:fs/promises'
 import { localPath } from '../../byte-text.js'
-import type { Node } from '../../dfc/node.js'
+import type { Node } from '../../dfc/namespace/cache/node.js'
 import { DfsError } from '../../errors.js'
 import { fileType, isEntryName, typeOf } from '../../wire/records.js'
 import { writeLocalFile } from '../local/local-file.js'

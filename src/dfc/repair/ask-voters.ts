@@ -1,7 +1,7 @@
 /** What repair asks of several servers: all of them have to answer, or the step is not done. */
 import { DfsError } from '../../errors.js'
 import type { Reply, Request, Verb } from '../../wire/messages.js'
-import type { Cluster } from '../cluster.js'
+import type { Cluster } from '../cluster/cluster.js'
 
 /** The replies of all of `servers`, in their order. Throws what the first one that failed said. */
 export async function askEach<V extends Verb>(

@@ -3,7 +3,7 @@
 import { pieceRange } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import { fileType, rootIno } from '../../wire/records.js'
-import type { Namespace } from '../namespace.js'
+import type { Namespace } from '../namespace/namespace.js'
 
 export interface LostPiece {
   readonly segment: Segment

@@ -7,7 +7,7 @@ import { limits } from '../../limits.js'
 import type { Reply } from '../../wire/messages.js'
 import type { Key } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
-import type { Cluster } from '../cluster.js'
+import type { Cluster } from '../cluster/cluster.js'
 import { askEach, askOne } from './ask-voters.js'
 
 /** A register of which not all servers have the latest value seen. */

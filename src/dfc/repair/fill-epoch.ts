@@ -1,5 +1,5 @@
 /** Epochs order the fills of all clients: 2^32 * counter + client id. */
-import type { Cluster } from '../cluster.js'
+import type { Cluster } from '../cluster/cluster.js'
 
 const epochUnit = 2 ** 32
 

@@ -6,13 +6,13 @@ import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { quorum } from '../../wire/quorum.js'
 import { laterOf, noVersion, type Version } from '../../wire/version.js'
-import type { Cluster } from '../cluster.js'
-import type { Recovery } from '../recovery.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
 import { differences } from './differences.js'
 import { nextEpoch } from './fill-epoch.js'
+import { finishUndecided } from './in-doubt.js'
 import { batches } from './install.js'
-import { finishUndecided } from './undecided.js'
 
 /**
  * Returns how many registers were copied. Throws when fewer than three others vote, when something

@@ -1,7 +1,7 @@
 /** What servers say of the pieces of segments: which they hold, and which they know to be lost. */
 import { limits } from '../../limits.js'
 import type { Segment } from '../../wire/records.js'
-import type { Cluster } from '../cluster.js'
+import type { Cluster } from '../cluster/cluster.js'
 import { askEach } from './ask-voters.js'
 
 export interface HeldSegment {

@@ -2,7 +2,7 @@
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Register } from '../../wire/records.js'
-import type { Cluster } from '../cluster.js'
+import type { Cluster } from '../cluster/cluster.js'
 import { askOne } from './ask-voters.js'
 import type { Difference } from './differences.js'
 

@@ -5,9 +5,9 @@
 import { limits } from '../../limits.js'
 import { decodeInode, inodeKey } from '../../wire/records.js'
 import { versionOf } from '../../wire/version.js'
-import type { Cluster } from '../cluster.js'
-import type { Registers } from '../registers.js'
-import type { Transactions } from '../transaction.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { Registers } from '../quorum/registers.js'
+import type { Transactions } from '../quorum/transaction.js'
 import { askEach } from './ask-voters.js'
 
 /** What is needed to look at registers and to delete one. */

@@ -9,10 +9,10 @@ import type { Reply } from '../../wire/messages.js'
 import { serverIndexes } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
 import { isAhead, noVersion, type Version, versionOf } from '../../wire/version.js'
-import type { Cluster } from '../cluster.js'
-import type { Recovery } from '../recovery.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
-import { finishUndecided } from './undecided.js'
+import { finishUndecided } from './in-doubt.js'
 
 /** One that has begun: nothing up to `floor` is undecided, and nothing new will come up to it. */
 export interface Sweep {

@@ -1,0 +1,20 @@
+/**
+ * What is said of a clock that is off. One server's harms nothing: the others outvote it. But whoever
+ * reads the log wants to know.
+ */
+import { limits } from '../../limits.js'
+
+const units = [
+  ['days', 24 * 3600_000],
+  ['hours', 3600_000],
+  ['minutes', 60_000],
+] as const
+
+/** "20 minutes behind" for a clock that is so far ahead of others, or undefined when it is right. */
+export function offsetText(aheadMs: number): string | undefined {
+  const offMs = Math.abs(aheadMs)
+  if (offMs <= limits.clockOffsetMsMax) return undefined
+  const [unit, unitMs] = units.find(([, ms]) => offMs >= 2 * ms) ?? ['minutes', 60_000]
+  const way = aheadMs > 0 ? 'ahead of' : 'behind'
+  return `${Math.round(offMs / unitMs)} ${unit} ${way}`
+}

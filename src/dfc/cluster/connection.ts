@@ -1,0 +1,274 @@
+/**
+ * One authenticated connection to one server: requests are multiplexed by id and answered in any
+ * order. The channel is closed when the server breaks the protocol, or says nothing for the
+ * time-out while it owes an answer; every request still open then fails with `down`.
+ */
+import type { Clock, Random, Timer } from '../../clock.js'
+import { codeOfWireNumber, DfsError, type ErrorCode } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugWire } from '../../log.js'
+import { type PageMemory, pageBufferBytes } from '../../memory/page-memory.js'
+import type { Address, Connection, Network } from '../../network.js'
+import { type Frame, type FrameMemory, FrameParser, frame, frameKind } from '../../wire/frame.js'
+import {
+  failureCodec,
+  messages,
+  protocolVersion,
+  type Reply,
+  type Request,
+  type Verb,
+} from '../../wire/messages.js'
+import { ScramClient, type ScramCredentials } from '../../wire/scram.js'
+
+export interface ChannelOptions {
+  /** For people. */
+  readonly name: string
+  readonly address: Address
+  readonly credentials: ScramCredentials
+  /** A server that owes an answer and is silent for so long counts as down. */
+  readonly timeoutMs: number
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+  /** What whole parts of pieces are received into. Who has it gives back what `release` of answers does. */
+  readonly memory?: PageMemory | undefined
+  /** Of the versions that this client writes, the same on all its channels. */
+  readonly client: string
+  /** The server wants its lease back. */
+  readonly onRecall: () => void
+  /** Called once, when the channel can no longer be used. */
+  readonly onClosed: (reason: DfsError) => void
+}
+
+export interface Answer<V extends Verb> {
+  readonly reply: Reply<V>
+  /** Raw bytes behind the reply's fields; empty for most verbs. */
+  readonly payload: Buffer
+  /** Gives back the memory of the payload, if that is lent: then nobody may look at it any more. */
+  readonly release: (() => void) | undefined
+}
+
+interface Pending {
+  readonly verb: Verb
+  readonly sentMs: number
+  resolve(answer: Answer<never>): void
+  reject(error: DfsError): void
+}
+
+/** What a server says, except that a full disk is told with whose it is. */
+function failureOf(server: string, code: ErrorCode, message: string): DfsError {
+  return new DfsError(code, code === 'noSpace' ? `No space left on ${server}` : message)
+}
+
+const noPayload: readonly Uint8Array[] = []
+const checksPerTimeout = 8
+/** A server lets a client in when another one's lease has run out, if that does not give it back. */
+const entryMs = limits.leaseMs + limits.leaseSlackMs + 500
+
+export class Channel {
+  readonly #options: ChannelOptions
+  readonly #pending = new Map<number, Pending>()
+  readonly #parser: FrameParser
+  #connection: Connection | undefined
+  #closedBy: DfsError | undefined
+  #nextId = 1
+  #isEntering = false
+  #isAuthenticated = false
+  #answeredMs = Number.NEGATIVE_INFINITY
+  #heardMs = 0
+  #watch: Timer | undefined
+  /** Since it was heard of last, the server has been asked to say something. */
+  #isAsked = false
+  #drained: (() => void)[] = []
+
+  private constructor(options: ChannelOptions) {
+    this.#options = options
+    const memory = options.memory && forPieces(options.memory)
+    const onFrame = (received: Frame): void => this.#onFrame(received)
+    this.#parser = new FrameParser(onFrame, limits.frameBytesMax, memory)
+  }
+
+  /**
+   * Connects and authenticates. Throws `down`, `version`, or `authentication`; also on a server that
+   * cannot show that it knows the password.
+   */
+  static async open(
+    options: ChannelOptions,
+  ): Promise<{ channel: Channel; identity: Reply<'authenticate'> }> {
+    const channel = new Channel(options)
+    channel.#connection = await options.network.connect(options.address, options.timeoutMs, {
+      buffer: () => channel.#parser.buffer(),
+      data: (bytes) => channel.#onData(bytes),
+      closed: (cause) => {
+        // Only now nobody receives into the memory of a frame that is not complete.
+        channel.#parser.close()
+        channel.#close(new DfsError('down', 'connection closed', { cause }))
+      },
+      drained: () => channel.#onDrained(),
+    })
+    try {
+      const scram = new ScramClient(options.credentials, options.random.bytes(18))
+      const hello = await channel.request('hello', {
+        version: protocolVersion,
+        client: options.client,
+        clientFirst: scram.first(),
+      })
+      const clientFinal = scram.final(hello.reply.serverFirst)
+      channel.#isEntering = true
+      const { reply } = await channel.request('authenticate', { clientFinal })
+      channel.#isEntering = false
+      scram.verify(reply.serverFinal)
+      channel.#isAuthenticated = true
+      return { channel, identity: reply }
+    } catch (error) {
+      channel.close()
+      throw error
+    }
+  }
+
+  get isOpen(): boolean {
+    return this.#closedBy === undefined
+  }
+
+  /** When the latest request was sent that the server has answered, on the monotonic clock. */
+  get answeredMs(): number {
+    return this.#answeredMs
+  }
+
+  get pendingCount(): number {
+    return this.#pending.size
+  }
+
+  /** Bytes queued towards the server. */
+  get queuedBytes(): number {
+    return this.#connection?.queuedBytes ?? 0
+  }
+
+  /** Sends a request; resolves with the answer, rejects with the server's failure or `down`. */
+  request<V extends Verb>(
+    verb: V,
+    fields: Request<V>,
+    payload: readonly Uint8Array[] = noPayload,
+  ): Promise<Answer<V>> {
+    const connection = this.#connection
+    if (this.#closedBy !== undefined || connection === undefined) {
+      return Promise.reject(this.#closedBy ?? new DfsError('down'))
+    }
+    const id = this.#nextId
+    this.#nextId = (id % 0xffff_ffff) + 1
+    const parts = frame(messages[verb].number, id, messages[verb].request as never, fields, payload)
+    return new Promise((resolve, reject) => {
+      const sentMs = this.#options.clock.monotonic()
+      if (this.#pending.size === 0) this.#heardMs = sentMs
+      this.#pending.set(id, { verb, sentMs, resolve: resolve as Pending['resolve'], reject })
+      connection.send(parts)
+      this.#startWatch()
+    })
+  }
+
+  /** Resolves once little is queued towards the server (or the channel is closed). */
+  async writable(): Promise<void> {
+    while (this.isOpen && this.queuedBytes > limits.framePayloadBytesMax * 2) {
+      await new Promise<void>((resolve) => this.#drained.push(resolve))
+    }
+  }
+
+  close(): void {
+    this.#close(new DfsError('down', 'closed by this client'))
+  }
+
+  #onDrained(): void {
+    const waiting = this.#drained
+    this.#drained = []
+    for (const resolve of waiting) resolve()
+  }
+
+  #onData(bytes: Buffer): void {
+    this.#heardMs = this.#options.clock.monotonic()
+    try {
+      this.#parser.feed(bytes)
+    } catch (cause) {
+      this.#close(new DfsError('down', 'the server broke the protocol', { cause }))
+    }
+  }
+
+  #onFrame({ kind, id, reader, release }: Frame): void {
+    if (kind === frameKind.recall) {
+      this.#options.onRecall()
+      return
+    }
+    const pending = this.#pending.get(id)
+    if (pending === undefined) throw new DfsError('protocol', `answer to no request: ${id}`)
+    if (pending.sentMs > this.#answeredMs) this.#answeredMs = pending.sentMs
+    if (kind === frameKind.failure) {
+      const { code, message } = failureCodec.read(reader)
+      this.#pending.delete(id)
+      pending.reject(failureOf(this.#options.name, codeOfWireNumber(code), message))
+      return
+    }
+    const expected = messages[pending.verb]
+    if (kind !== expected.number + frameKind.reply) throw new DfsError('protocol', 'wrong reply')
+    const reply = expected.reply.read(reader) as never
+    if (expected.payload !== 'reply' && reader.remaining > 0) {
+      throw new DfsError('protocol', `${reader.remaining} bytes too many in ${pending.verb}`)
+    }
+    this.#pending.delete(id)
+    pending.resolve({ reply, payload: reader.rest(), release })
+  }
+
+  /**
+   * Looks after a server that owes answers: asks it to say something when half the time is over, and
+   * gives it up when all of it is. When this process itself was stopped or stalled, the check comes
+   * late and says nothing about the server: then its time begins anew. Nothing is asked before the
+   * server has let this client in, for then it takes one message at a time.
+   */
+  #startWatch(): void {
+    if (this.#watch !== undefined) return
+    const { clock } = this.#options
+    const timeoutMs = this.#isEntering
+      ? Math.max(this.#options.timeoutMs, entryMs)
+      : this.#options.timeoutMs
+    const every = timeoutMs / checksPerTimeout
+    const due = clock.monotonic() + every
+    this.#watch = clock.after(every, () => {
+      this.#watch = undefined
+      if (this.#pending.size === 0 || !this.isOpen) return
+      const now = clock.monotonic()
+      if (now > due + every) this.#heardMs = now
+      const silentMs = now - this.#heardMs
+      if (silentMs >= timeoutMs) {
+        this.#close(new DfsError('down', `no answer for ${Math.round(silentMs)} ms`))
+        return
+      }
+      const isDue = silentMs >= timeoutMs / 2
+      if (isDue && !this.#isAsked && this.#isAuthenticated) {
+        this.request('ping', {}).catch((error: unknown) => debugWire('ping: %o', error))
+      }
+      this.#isAsked = isDue
+      this.#startWatch()
+    })
+  }
+
+  #close(reason: DfsError): void {
+    if (this.#closedBy !== undefined) return
+    this.#closedBy = reason
+    this.#watch?.cancel()
+    this.#connection?.destroy()
+    for (const pending of this.#pending.values()) pending.reject(reason)
+    this.#pending.clear()
+    this.#onDrained()
+    this.#options.onClosed(reason)
+  }
+}
+
+/** A part that fills the memory: smaller ones would keep a cache from holding what it counts. */
+function forPieces(memory: PageMemory): FrameMemory {
+  return {
+    take: (kind, length) => {
+      const isPart = kind === messages.getPiece.number + frameKind.reply
+      const isWhole = length > limits.framePayloadBytesMax && length <= pageBufferBytes
+      return isPart && isWhole ? memory.take() : undefined
+    },
+    give: (buffer) => memory.give(buffer),
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * Asking several servers without waiting for the slowest: what three of four have said is enough, and
+ * where two are asked, a third one can answer for one that does not. A server that makes others wait is
+ * told of, so that it is asked last until it is as quick as they are.
+ */
+import type { Clock, Timer } from '../../clock.js'
+import { limits } from '../../limits.js'
+
+/** A server that takes so many times as long as usual is not waited for alone. */
+const typicalTimes = 3
+/** How much one answer changes what counts as usual. */
+const typicalWeight = 0.1
+
+/** How long answers take lately: a slow network is no reason to ask for everything twice. */
+export class Patience {
+  #typicalMs = 0
+
+  note(tookMs: number): void {
+    this.#typicalMs += (tookMs - this.#typicalMs) * typicalWeight
+  }
+
+  get ms(): number {
+    return Math.max(limits.hedgeMs, this.#typicalMs * typicalTimes)
+  }
+}
+
+/** True: it was waited for so long that others could have answered several times. */
+export function isLate(waitedMs: number, patienceMs: number, quickestMs: number): boolean {
+  return waitedMs >= Math.max(patienceMs, quickestMs * typicalTimes)
+}
+
+export interface Hedge<Outcome> {
+  readonly clock: Clock
+  readonly patience: Patience
+  readonly isGood: (outcome: Outcome) => boolean
+  /** Known to be slow: not waited for. */
+  readonly isSlow: (at: number) => boolean
+  /** Others had answered long before. */
+  readonly onLate: (at: number) => void
+}
+
+/**
+ * Of what was asked of all at once: resolves when every outcome is there, or when `enough` are good and
+ * the rest is slow, or does not come within the patience either. What is missing then is undefined.
+ */
+export function untilEnough<Outcome>(
+  asked: readonly Promise<Outcome>[],
+  enough: number,
+  { clock, patience, isGood, isSlow, onLate }: Hedge<Outcome>,
+): Promise<(Outcome | undefined)[]> {
+  return new Promise((resolve) => {
+    const begin = clock.monotonic()
+    const outcomes: (Outcome | undefined)[] = asked.map(() => undefined)
+    let open = new Set(asked.keys())
+    let good = 0
+    let timer: Timer | undefined
+    const finish = (): void => {
+      open = new Set()
+      timer?.cancel()
+      resolve([...outcomes])
+    }
+    const finishLate = (): void => {
+      for (const at of open) onLate(at)
+      finish()
+    }
+    if (asked.length === 0) finish()
+    for (const [at, one] of asked.entries()) {
+      void one.then((outcome) => {
+        if (!open.delete(at)) return
+        outcomes[at] = outcome
+        if (isGood(outcome)) good += 1
+        if (open.size === 0) return finish()
+        if (good < enough) return
+        const elapsedMs = clock.monotonic() - begin
+        if (good === enough) patience.note(elapsedMs)
+        if ([...open].every(isSlow)) return finish()
+        timer ??= clock.after(Math.max(patience.ms, elapsedMs * (typicalTimes - 1)), finishLate)
+      })
+    }
+  })
+}
+
+/**
+ * Asks `count` of `choices`, the first ones first, and the next one whenever one of them fails or does
+ * not answer within the patience. Resolves with the good outcomes: fewer than `count` when there are
+ * no more.
+ */
+export function inTurn<Outcome>(
+  choices: number,
+  count: number,
+  ask: (at: number) => Promise<Outcome>,
+  { clock, patience, isGood, onLate }: Omit<Hedge<Outcome>, 'isSlow'>,
+): Promise<Outcome[]> {
+  return new Promise((resolve) => {
+    const good: Outcome[] = []
+    /** When those were asked that have not answered. */
+    const open = new Map<number, number>()
+    let asked = 0
+    let quickestMs = Number.POSITIVE_INFINITY
+    let isDone = false
+    let timer: Timer | undefined
+    const finish = (): void => {
+      isDone = true
+      timer?.cancel()
+      const now = clock.monotonic()
+      for (const [at, askedMs] of open) {
+        if (isLate(now - askedMs, patience.ms, quickestMs)) onLate(at)
+      }
+      if (good.length > 0) patience.note(quickestMs)
+      resolve(good)
+    }
+    const askNext = (): void => {
+      const at = asked
+      if (isDone || at >= choices) return
+      asked += 1
+      const askedMs = clock.monotonic()
+      open.set(at, askedMs)
+      timer?.cancel()
+      timer = clock.after(patience.ms, askNext)
+      void ask(at).then((outcome) => {
+        open.delete(at)
+        if (isDone) return
+        if (isGood(outcome)) {
+          quickestMs = Math.min(quickestMs, clock.monotonic() - askedMs)
+          good.push(outcome)
+        }
+        if (good.length >= count || (open.size === 0 && asked >= choices)) finish()
+        else if (good.length + open.size < count) askNext()
+      })
+    }
+    for (let first = 0; first < count; first += 1) askNext()
+    if (choices === 0) finish()
+  })
+}

@@ -1,0 +1,193 @@
+/**
+ * The lasting relation to one of the four servers: connects, connects again when the connection is
+ * lost, and knows whether the server is up. The wait for a dead server happens here, in the
+ * background, once: a request to a server that is down fails at once.
+ */
+import type { Timer } from '../../clock.js'
+import type { ServerAddress } from '../../config.js'
+import { asDfsError, DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugDfc, notice } from '../../log.js'
+import type { Reply, Request, Verb } from '../../wire/messages.js'
+import { type Answer, Channel, type ChannelOptions } from './connection.js'
+
+export type Identity = Reply<'authenticate'>
+
+export interface LinkOptions
+  extends Omit<ChannelOptions, 'name' | 'address' | 'onClosed' | 'onRecall'> {
+  readonly server: ServerAddress
+  /** 0 .. 3: the server's position in the config. */
+  readonly index: number
+  /** Says whether a server that has just authenticated may be used; throws if not. */
+  readonly admit: (link: Link, channel: Channel, identity: Identity) => Promise<void>
+  /** The server went up or down, or is no longer slow. */
+  readonly onChange: (link: Link) => void
+  /** The server wants its lease back. */
+  readonly onRecall: (link: Link) => void
+}
+
+export class Link {
+  readonly index: number
+  readonly name: string
+  readonly server: ServerAddress
+  /** True while the account on that server is blank: it stores pieces but neither votes nor counts. */
+  blank = false
+  readonly #options: LinkOptions
+  #channel: Channel | undefined
+  #failure: DfsError | undefined
+  #retry: Timer | undefined
+  #attempts = 0
+  #closed = false
+  #slow: 'perhaps' | 'surely' | undefined
+  #probe: Timer | undefined
+  #settled: Promise<void> | undefined
+
+  constructor(options: LinkOptions) {
+    this.#options = options
+    this.index = options.index
+    this.name = options.server.name
+    this.server = options.server
+  }
+
+  /** Makes the first attempt; resolves when the server is up or known to be down. */
+  start(): Promise<void> {
+    this.#settled ??= this.#connect()
+    return this.#settled
+  }
+
+  get isUp(): boolean {
+    return this.#channel?.isOpen === true
+  }
+
+  /** When the latest request was sent that this server has answered; see Channel. */
+  get answeredMs(): number {
+    return this.#channel?.answeredMs ?? Number.NEGATIVE_INFINITY
+  }
+
+  /** It is up, and others answer much sooner: nobody waits for it where they are enough. */
+  get isSlow(): boolean {
+    return this.#slow !== undefined && this.isUp
+  }
+
+  /** It is slow, and so far behind that what is sent to it would only pile up. */
+  get isFarBehind(): boolean {
+    const { pendingCount = 0, queuedBytes = 0 } = this.#channel ?? {}
+    return this.isSlow && (pendingCount >= limits.slowRequestsMax || queuedBytes > 0)
+  }
+
+  /** Others have answered long before: until it answers a ping in time it is asked last. */
+  becameSlow(): void {
+    if (this.#slow !== undefined || !this.isUp) return
+    debugDfc('%s is slow', this.name)
+    this.#slow = 'perhaps'
+    this.#probeLater()
+  }
+
+  /** Why the server is not up, if it is not. */
+  get failure(): DfsError | undefined {
+    return this.isUp ? undefined : this.#failure
+  }
+
+  /** Throws `down` at once when the server is not up. */
+  request<V extends Verb>(
+    verb: V,
+    fields: Request<V>,
+    payload?: readonly Uint8Array[],
+  ): Promise<Answer<V>> {
+    if (this.#channel === undefined) {
+      return Promise.reject(this.#failure ?? new DfsError('down', `${this.name} is down`))
+    }
+    return this.#channel.request(verb, fields, payload)
+  }
+
+  /** Resolves once little is queued towards the server. */
+  async writable(): Promise<void> {
+    await this.#channel?.writable()
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#retry?.cancel()
+    this.#probe?.cancel()
+    this.#channel?.close()
+  }
+
+  #probeLater(): void {
+    this.#probe = this.#options.clock.after(limits.slowProbeMs, () => void this.#probeNow())
+  }
+
+  async #probeNow(): Promise<void> {
+    const { clock } = this.#options
+    const channel = this.#channel
+    const begin = clock.monotonic()
+    try {
+      await channel?.request('ping', {})
+    } catch (error) {
+      debugDfc('%s: ping: %o', this.name, error)
+    }
+    if (this.#closed || channel === undefined || channel !== this.#channel) return
+    if (clock.monotonic() - begin >= limits.hedgeMs) {
+      if (this.#slow === 'perhaps') notice(`${this.name} is slow: it is not waited for`)
+      this.#slow = 'surely'
+      this.#probeLater()
+      return
+    }
+    if (this.#slow === 'surely') notice(`${this.name} is no longer slow`)
+    this.#slow = undefined
+    this.#options.onChange(this)
+  }
+
+  async #connect(): Promise<void> {
+    const { address } = this.#options.server
+    try {
+      const { channel, identity } = await Channel.open({
+        ...this.#options,
+        name: this.name,
+        address,
+        onClosed: (reason) => this.#onLost(reason),
+        onRecall: () => this.#options.onRecall(this),
+      })
+      try {
+        await this.#options.admit(this, channel, identity)
+      } catch (error) {
+        channel.close()
+        throw error
+      }
+      if (this.#closed) channel.close()
+      if (!channel.isOpen) throw new DfsError('down', 'connection closed')
+      const wasDown = this.#failure !== undefined
+      this.#channel = channel
+      this.#failure = undefined
+      this.#attempts = 0
+      if (wasDown) notice(`${this.name} is up`)
+      this.#options.onChange(this)
+    } catch (thrown) {
+      const first = this.#failure === undefined
+      this.#failure = asDfsError(thrown)
+      if (first && !isError(thrown, 'authentication')) {
+        notice(`${this.name} is down: ${this.#failure.message}`)
+      }
+      this.#connectLater()
+    }
+  }
+
+  #onLost(reason: DfsError): void {
+    if (this.#channel === undefined || this.#closed) return
+    this.#channel = undefined
+    this.#slow = undefined
+    this.#probe?.cancel()
+    this.#failure = reason
+    notice(`${this.name} is down: ${reason.message}`)
+    this.#options.onChange(this)
+    this.#connectLater()
+  }
+
+  /** Soon at first, so that a restarted server is missed briefly; then twice a second. */
+  #connectLater(): void {
+    if (this.#closed) return
+    this.#retry?.cancel()
+    this.#attempts += 1
+    const delayMs = Math.min(limits.reconnectDelayMs, 50 * this.#attempts)
+    this.#retry = this.#options.clock.after(delayMs, () => void this.#connect())
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * What time it is: the median of what the servers' clocks show. Between their answers it goes on with
+ * this machine's monotonic clock, so that it changes nothing when the machine's clock is set. Where the
+ * machine's clock agrees with the servers' it is taken as it is: then what is stored here has the
+ * times that other programs of the machine see.
+ *
+ * When within the round trip a server looked at its clock nobody knows: half of the round trip is by how much its
+ * answer may be wrong. Of each server the answer that says most counts, as in the clock filter of NTP
+ * (RFC 5905, section 10): one that took long says little, and so does an old one, since clocks drift.
+ *
+ *        asked                  heard             errorMs
+ *     1    |--|                                      1      counts, until it is so old that
+ *     2         |------------------|                 9      another one says as much
+ *     3                                |---|         2
+ *
+ * An answer that cannot be true together with the one that counts shows that a clock was set.
+ */
+import { type Clock, type Time, type Timer, timeOfMs } from '../../clock.js'
+import { limits } from '../../limits.js'
+import { quorum } from '../../wire/quorum.js'
+import { offsetText } from './clock-skew.js'
+
+/** What one answer says of a clock: its time less our monotonic time, give or take `errorMs`. */
+interface Sample {
+  readonly offsetMs: number
+  readonly errorMs: number
+  /** On the monotonic clock. */
+  readonly heardMs: number
+}
+
+/** Servers tell whole milliseconds. */
+const unitMs = 1
+
+export class ServersTime implements Clock {
+  readonly #clock: Clock
+  readonly #notice: (line: string) => void
+  /** Of each server that has answered, the sample that counts. */
+  readonly #samples = new Map<string, Sample>()
+  readonly #told = new Set<string>()
+  /** The time of the servers less our monotonic time; by how much that may be wrong. */
+  #median: number | undefined
+  #errorMs = 0
+  #usesOwn = true
+
+  /** `notice` is told once of each clock that is off. */
+  constructor(clock: Clock, notice: (line: string) => void) {
+    this.#clock = clock
+    this.#notice = notice
+  }
+
+  /** In ms since 1970. */
+  now(): number {
+    return this.#fromServers() ?? this.#clock.now()
+  }
+
+  time(): Time {
+    const ms = this.#fromServers()
+    return ms === undefined ? this.#clock.time() : timeOfMs(ms)
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic()
+  }
+
+  after(delayMs: number, action: () => void): Timer {
+    return this.#clock.after(delayMs, action)
+  }
+
+  /** A server said that it is `timeMs` since 1970, in answer to what was asked at `askedMs`. */
+  heard(server: string, timeMs: number, askedMs: number): void {
+    const heardMs = this.#clock.monotonic()
+    const sample: Sample = {
+      offsetMs: timeMs - (askedMs + heardMs) / 2,
+      errorMs: (heardMs - askedMs) / 2 + unitMs,
+      heardMs,
+    }
+    const known = this.#samples.get(server)
+    if (known === undefined || !saysMore(known, sample)) this.#samples.set(server, sample)
+    const samples = [...this.#samples.values()]
+    const errorOf = (one: Sample): number => errorAt(one, heardMs)
+    this.#median = medianOf(samples.map(({ offsetMs }) => offsetMs))
+    // The true one is between the median of the least and that of the most that they may be.
+    const least = medianOf(samples.map((one) => one.offsetMs - errorOf(one)))
+    const most = medianOf(samples.map((one) => one.offsetMs + errorOf(one)))
+    this.#errorMs = Math.max(most - this.#median, this.#median - least)
+    this.#remarkAll()
+  }
+
+  /** How far a server's clock is ahead of the others', at least; undefined when it is not known. */
+  offsetOf(server: string): number | undefined {
+    const sample = this.#samples.get(server)
+    if (sample === undefined || this.#median === undefined) return undefined
+    if (this.#samples.size < quorum.clocks) return undefined
+    return surePart(sample.offsetMs - this.#median, sample.errorMs + this.#errorMs)
+  }
+
+  /** How far this machine's clock seems to be ahead of the servers'. */
+  get #ownOffsetMs(): number {
+    return this.#median === undefined
+      ? 0
+      : this.#clock.now() - this.#clock.monotonic() - this.#median
+  }
+
+  /** Says of each clock that is off that it is, once until it is right again. */
+  #remarkAll(): void {
+    if (this.#samples.size < quorum.clocks) return
+    for (const server of this.#samples.keys()) {
+      const offset = this.offsetOf(server)
+      if (offset === undefined) continue
+      this.#remark(server, offset, (text) => `${server}'s clock is ${text} the others`)
+    }
+    this.#remark('', surePart(this.#ownOffsetMs, this.#errorMs), (text) => {
+      return `the clock of this machine is ${text} those of the servers: their time is used`
+    })
+  }
+
+  #remark(whose: string, offsetMs: number, lineOf: (text: string) => string): void {
+    const text = offsetText(offsetMs)
+    if (text === undefined) this.#told.delete(whose)
+    else if (!this.#told.has(whose)) {
+      this.#told.add(whose)
+      this.#notice(lineOf(text))
+    }
+  }
+
+  /**
+   * Undefined while the machine's own clock is as good. What is not known for sure is no reason to leave it, nor
+   * is one that is about as far off as it may be a reason to change to and fro.
+   */
+  #fromServers(): number | undefined {
+    if (this.#median === undefined) return undefined
+    const offMs = Math.abs(this.#ownOffsetMs)
+    if (this.#usesOwn) this.#usesOwn = offMs <= limits.clockAgreesMs + this.#errorMs
+    else this.#usesOwn = offMs <= limits.clockAgreesMs / 2
+    return this.#usesOwn ? undefined : this.#median + this.#clock.monotonic()
+  }
+}
+
+/** By how much a sample may be wrong when it is so late. */
+function errorAt({ errorMs, heardMs }: Sample, nowMs: number): number {
+  return errorMs + (nowMs - heardMs) * limits.clockDriftMax
+}
+
+/** Whether the earlier of two samples of a clock is still the better one. */
+function saysMore(earlier: Sample, later: Sample): boolean {
+  const errorMs = errorAt(earlier, later.heardMs)
+  const canBothBe = Math.abs(earlier.offsetMs - later.offsetMs) <= errorMs + later.errorMs
+  return canBothBe && errorMs < later.errorMs
+}
+
+/** The mean of the middle two of an even number. */
+function medianOf(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const [low = 0, high = 0] = [Math.ceil(sorted.length / 2) - 1, Math.floor(sorted.length / 2)].map(
+    (at) => sorted[at],
+  )
+  return (low + high) / 2
+}
+
+/** The part of an offset that is there whatever the error is. */
+function surePart(offsetMs: number, errorMs: number): number {
+  return offsetMs > 0 ? Math.max(0, offsetMs - errorMs) : Math.min(0, offsetMs + errorMs)
+}

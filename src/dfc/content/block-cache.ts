@@ -1,0 +1,95 @@
+/**
+ * The blocks of pieces that were read lately, checked already. They are kept in chunks of as many
+ * blocks as one answer of a server may carry, and a chunk leaves as a whole: the blocks of one answer
+ * are views of one buffer, so that a chunk never holds more memory than it is charged for. The cache
+ * holds that memory while a block of it is here, or until somebody needs it for what comes next.
+ */
+import { LRUCache } from 'lru-cache'
+import { limits } from '../../limits.js'
+import { HeldMemory } from '../../memory/shared-buffer.js'
+
+export const chunkBytes = limits.framePayloadBytesMax
+const blocksPerChunk = chunkBytes / limits.blockBytes
+
+/** What a chunk costs beyond its bytes: its key, its list and the views. */
+const overheadBytes = 8192
+
+export interface Block {
+  readonly bytes: Buffer
+  readonly memory: HeldMemory
+}
+
+/** The blocks of the chunk that are known. */
+export type Chunk = readonly (Block | undefined)[]
+
+const emptyChunk: Chunk = Array.from({ length: blocksPerChunk }, () => undefined)
+
+export class BlockCache {
+  readonly #chunks: LRUCache<string, Chunk>
+  /** Chunks in lent memory of which something was read, the one that was read last at the end. */
+  readonly #readInLent = new Set<string>()
+
+  constructor(bytesMax: number = limits.blockCacheBytesMax) {
+    this.#chunks = new LRUCache({
+      maxSize: bytesMax,
+      sizeCalculation: bytesOf,
+      dispose: (chunk, key) => {
+        this.#readInLent.delete(key)
+        letGo(chunk)
+      },
+      // The chunk that takes the place of an older one has all that was in it.
+      noDisposeOnSet: true,
+    })
+  }
+
+  /** Bytes charged now. */
+  get bytes(): number {
+    return this.#chunks.calculatedSize
+  }
+
+  /** The chunk of this name, with holes for blocks that are not known. */
+  get(key: string): Chunk {
+    const chunk = this.#chunks.get(key)
+    if (chunk === undefined) return emptyChunk
+    this.noteRead(key)
+    return chunk
+  }
+
+  /** Somebody has read it without `get`, while it was on its way. */
+  noteRead(key: string): void {
+    if (!this.#chunks.peek(key)?.some((block) => block?.memory.isLent)) return
+    this.#readInLent.delete(key)
+    this.#readInLent.add(key)
+  }
+
+  /** Adds blocks that follow each other, from block `first` of the chunk on. */
+  add(key: string, first: number, bytes: Buffer, memory: HeldMemory = new HeldMemory()): void {
+    const chunk = [...(this.#chunks.peek(key) ?? emptyChunk)]
+    for (let at = 0, block = first; at < bytes.length; at += limits.blockBytes, block += 1) {
+      if (chunk[block] !== undefined) continue
+      memory.hold()
+      chunk[block] = { bytes: bytes.subarray(at, at + limits.blockBytes), memory }
+    }
+    this.#chunks.set(key, chunk)
+  }
+
+  forget(key: string): void {
+    this.#chunks.delete(key)
+  }
+
+  /** Forgets the chunk in lent memory that was read the longest ago; what nobody has read yet stays. */
+  forgetLent(): void {
+    const [key] = this.#readInLent
+    if (key !== undefined) this.forget(key)
+  }
+}
+
+function bytesOf(chunk: Chunk): number {
+  let bytes = overheadBytes
+  for (const block of chunk) bytes += block?.bytes.length ?? 0
+  return bytes
+}
+
+function letGo(chunk: Chunk): void {
+  for (const block of chunk) block?.memory.letGo()
+}

@@ -1,0 +1,49 @@
+/** The thread behind thread-digests.ts: it sees the memory of the others and only reads it. */
+import { createHash, type Hash } from 'node:crypto'
+import { parentPort } from 'node:worker_threads'
+import { limits } from '../../limits.js'
+import { BlockChecksums } from '../../wire/checksum.js'
+import type { Digested } from './digests.js'
+
+/** `id` names a digest, which begins with its first update. */
+export type DigestOrder =
+  | { readonly kind: 'update'; readonly id: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'digest'; readonly id: number; readonly rest: readonly Uint8Array[] }
+  | { readonly kind: 'end'; readonly id: number }
+
+/** The answers to a `digest`; those of one thread come in the order of asking. */
+export type DigestAnswer = Required<Digested>
+
+interface Begun {
+  readonly hash: Hash
+  readonly checksums: BlockChecksums
+}
+
+const digests = new Map<number, Begun>()
+
+parentPort?.on('message', (order: DigestOrder) => {
+  const { kind, id } = order
+  if (kind === 'end') {
+    digests.delete(id)
+    return
+  }
+  const begun = digests.get(id) ?? { hash: createHash('md5'), checksums: new BlockChecksums() }
+  digests.set(id, begun)
+  if (kind === 'update') add(begun, order.bytes)
+  else parentPort?.postMessage(answer(begun, order.rest))
+})
+
+function answer({ hash, checksums }: Begun, rest: readonly Uint8Array[]): DigestAnswer {
+  const all = { hash: hash.copy(), checksums: checksums.copy() }
+  for (const bytes of rest) add(all, bytes)
+  return { md5: all.hash.digest('hex'), checksums: all.checksums.finish() }
+}
+
+/** In portions that are still in the processor's cache when they are read for the second time. */
+function add({ hash, checksums }: Begun, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; at += limits.blockBytes) {
+    const portion = bytes.subarray(at, at + limits.blockBytes)
+    hash.update(portion)
+    checksums.add(portion)
+  }
+}

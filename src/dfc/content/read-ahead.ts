@@ -1,0 +1,129 @@
+/**
+ * Notices that a handle is read from front to back, and fetches what comes next before it is asked
+ * for. Readers of one handle may overtake one another a little, as those of the kernel do; a jump
+ * begins anew with nothing, so that random reads fetch only what they need. What a reader who goes
+ * through a big file has left behind is forgotten, so that its memory can be used for what comes next.
+ */
+import { limits } from '../../limits.js'
+import type { Content } from './content.js'
+
+const { readAheadBytesMin, readAheadBytesMax, readAheadTotalBytesMax, readBehindBytesMax } = limits
+
+/** So far may a read be behind or before the expected place and still belong to the same pass. */
+const disorderBytesMax = 1024 * 1024
+/** A file from which more is kept than a reader needs would drive out all else. */
+const bigFileBytes = 2 * readAheadBytesMax
+/** Windows end at multiples of this, so that requests are large and meet at the same places. */
+const stepBytes = limits.framePayloadBytesMax
+
+/** The memory that the windows of all handles share. */
+export class ReadAheadBudget {
+  #freeBytes: number = readAheadTotalBytesMax
+
+  /** Takes up to `bytes` and returns how many it got. */
+  take(bytes: number): number {
+    const taken = Math.min(bytes, this.#freeBytes)
+    this.#freeBytes -= taken
+    return taken
+  }
+
+  give(bytes: number): void {
+    this.#freeBytes += bytes
+  }
+}
+
+/** What is done with a range of a content. Neither waits for anything. */
+export interface ReadAheadActions {
+  /** Begins to fetch it. */
+  readonly fetch: (content: Content, at: number, length: number) => void
+  /** It will not be read again. */
+  readonly forget: (content: Content, at: number, length: number) => void
+}
+
+export class ReadAhead {
+  readonly #budget: ReadAheadBudget
+  readonly #actions: ReadAheadActions
+  /** Where the next read of a sequential reader begins. */
+  #nextAt = 0
+  /** What has been asked for ends here. */
+  #aheadTo = 0
+  #windowBytes = 0
+  /** What lies before is forgotten, or was read before it was clear that the file is read in full. */
+  #keptFrom = 0
+  /** What is gone through. */
+  #content: Content | undefined
+
+  constructor(budget: ReadAheadBudget, actions: ReadAheadActions) {
+    this.#budget = budget
+    this.#actions = actions
+  }
+
+  /** Must be told of every read, before it is done, so that both share what is fetched. */
+  note(content: Content, at: number, length: number): void {
+    const end = Math.min(at + length, content.size)
+    const distance = at - this.#nextAt
+    if (Math.abs(distance) > disorderBytesMax) {
+      this.#resize(0)
+      this.#nextAt = end
+      this.#aheadTo = end
+      this.#keptFrom = end
+      this.#content = undefined
+      return
+    }
+    if (end <= this.#nextAt) return
+    this.#nextAt = end
+    // Only a read that goes on exactly where all before it ended shows that more will follow, and
+    // the first one of a file shows nothing yet.
+    if (distance <= 0 && at > 0) this.#grow()
+    if (this.#windowBytes > 0) this.#fill(content)
+    this.#forgetBehind(content)
+  }
+
+  /** Gives back its share of the memory. It may be used again afterwards. */
+  close(): void {
+    if (this.#content !== undefined) this.#forgetTo(this.#content, this.#nextAt)
+    this.#content = undefined
+    this.#resize(0)
+  }
+
+  #grow(): void {
+    const wanted = Math.max(readAheadBytesMin, this.#windowBytes * 2)
+    if (this.#windowBytes < readAheadBytesMax) this.#resize(Math.min(wanted, readAheadBytesMax))
+  }
+
+  #resize(bytes: number): void {
+    const more = bytes - this.#windowBytes
+    if (more > 0) this.#windowBytes += this.#budget.take(more)
+    if (more < 0) this.#budget.give(-more)
+    if (more < 0) this.#windowBytes = bytes
+  }
+
+  /** Asks for more once half of the window is used up: few large requests, not many small ones. */
+  #fill(content: Content): void {
+    const from = Math.max(this.#aheadTo, this.#nextAt)
+    if (from - this.#nextAt > this.#windowBytes / 2 || from >= content.size) return
+    const wanted = this.#nextAt + this.#windowBytes
+    const rounded = this.#windowBytes < stepBytes ? wanted : wanted - (wanted % stepBytes)
+    const to = Math.min(rounded, content.size)
+    if (to <= from) return
+    this.#aheadTo = to
+    this.#actions.fetch(content, from, to - from)
+  }
+
+  #forgetBehind(content: Content): void {
+    if (this.#windowBytes < readAheadBytesMax || content.size < bigFileBytes) {
+      this.#keptFrom = this.#nextAt
+      this.#content = undefined
+      return
+    }
+    this.#content = content
+    const to = this.#nextAt - readBehindBytesMax
+    if (to - this.#keptFrom >= stepBytes) this.#forgetTo(content, to)
+  }
+
+  #forgetTo(content: Content, to: number): void {
+    const from = this.#keptFrom
+    this.#keptFrom = to
+    if (to > from) this.#actions.forget(content, from, to - from)
+  }
+}

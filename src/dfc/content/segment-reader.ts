@@ -1,0 +1,301 @@
+/**
+ * Reads ranges of segments: finds the blocks of the pieces that cover a range, takes them from the
+ * cache or from a fetch that is on its way already, and fetches the rest, neighbours together. Nothing
+ * is copied: the answer is a list of views, whose memory the reader holds.
+ */
+import { DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugDfc } from '../../log.js'
+import { appendPart } from '../../memory/buffer-list.js'
+import { HeldMemory, Holds } from '../../memory/shared-buffer.js'
+import { pieceNumbers, pieceRange, rotationOf } from '../../wire/placement.js'
+import type { Segment } from '../../wire/records.js'
+import type { Cluster } from '../cluster/cluster.js'
+import { type Block, BlockCache, chunkBytes } from './block-cache.js'
+import { type BadCopyListener, PieceFetcher } from './piece-fetcher.js'
+import type { PreparedSegment } from './prepared-segment.js'
+
+const { blockBytes } = limits
+
+/** A range within one chunk of one piece: all that one request can bring. In bytes of the piece. */
+interface ChunkRange {
+  readonly key: string
+  readonly segment: Segment
+  readonly piece: number
+  readonly pieceLength: number
+  /** Where the chunk begins. */
+  readonly chunkAt: number
+  readonly start: number
+  readonly end: number
+}
+
+/** Blocks on their way: `first` .. `end` of a chunk. */
+interface Fetch {
+  readonly first: number
+  readonly end: number
+  readonly bytes: Promise<Buffer>
+  readonly memory: HeldMemory
+  /** A reader waits for it: it has not only been fetched ahead. */
+  isRead: boolean
+  /** Nobody will want it again once those have it who wait for it. */
+  isForgotten: boolean
+}
+
+/** Where blocks of a chunk come from: bytes at hand, or a fetch. */
+type Source =
+  | { readonly block: number; readonly known: Block }
+  | { readonly block: number; readonly fetch: Fetch }
+
+export class SegmentReader {
+  readonly #cache: BlockCache
+  readonly #fetcher: PieceFetcher
+  /** By the chunk's key. */
+  readonly #fetches = new Map<string, Fetch[]>()
+  /** By the segment's id, the oldest first. */
+  readonly #stored = new Map<string, PreparedSegment>()
+
+  constructor(
+    cluster: Cluster,
+    onBadCopy: BadCopyListener = () => {},
+    cache: BlockCache = new BlockCache(),
+  ) {
+    this.#fetcher = new PieceFetcher(cluster, onBadCopy)
+    this.#cache = cache
+  }
+
+  /**
+   * The bytes `offset` .. `offset + length` of the segment, for as long as one likes. Nobody may write
+   * to them. Throws `incomplete`, `corrupt` or `dataLost` when a block of the range, and nothing but the range,
+   * cannot be had.
+   */
+  async read(segment: Segment, offset: number, length: number): Promise<readonly Buffer[]> {
+    const holds = new Holds()
+    try {
+      const parts = await this.readHeld(segment, offset, length, holds)
+      return holds.isLent ? parts.map((part) => Buffer.from(part)) : parts
+    } finally {
+      holds.letGo()
+    }
+  }
+
+  /** The same as views of memory that is held by `holds`, also when this throws. */
+  async readHeld(
+    segment: Segment,
+    offset: number,
+    length: number,
+    holds: Holds,
+  ): Promise<readonly Buffer[]> {
+    const parts: Buffer[] = []
+    const ranges = chunkRanges(segment, offset, length)
+    const plans = ranges.map((range) => ({ range, sources: this.#heldSources(range, holds) }))
+    for (const { range, sources } of plans) {
+      for (const source of sources) await this.#append(parts, range, source, holds)
+    }
+    return parts
+  }
+
+  /**
+   * Begins to fetch what a read of this range would have to wait for, as far as there is capacity.
+   * Failures are left to that read.
+   */
+  prefetch(segment: Segment, offset: number, length: number): void {
+    for (const range of chunkRanges(segment, offset, length)) {
+      if (this.#fetcher.isBusy) return
+      this.#sources(range)
+    }
+  }
+
+  /** Forgets the chunks of which the end is in this range: nobody is expected to read them again. */
+  forget(segment: Segment, offset: number, length: number): void {
+    for (const { key, chunkAt, pieceLength, end } of chunkRanges(segment, offset, length)) {
+      if (end !== Math.min(chunkAt + chunkBytes, pieceLength)) continue
+      this.#cache.forget(key)
+      for (const fetch of this.#fetches.get(key) ?? []) fetch.isForgotten = true
+    }
+  }
+
+  /** Makes room in the memory that is used again, which would otherwise be full of what was read long ago. */
+  forgetLent(): void {
+    this.#cache.forgetLent()
+  }
+
+  /**
+   * Keeps a small segment that was just stored, and whose bytes do not change any more, for a while.
+   * Whoever appends to a small file again and again would otherwise have to fetch what it has just
+   * sent, to join it with what follows.
+   */
+  remember(stored: PreparedSegment): void {
+    this.#stored.set(stored.segment.id, stored)
+    if (this.#stored.size <= limits.storedSegmentsMax) return
+    for (const oldest of this.#stored.keys()) {
+      this.#stored.delete(oldest)
+      return
+    }
+  }
+
+  /** Only what is read goes to the cache, which costs several times as much as to keep it. */
+  #recall({ id }: Segment): void {
+    const stored = this.#stored.get(id)
+    if (stored === undefined) return
+    this.#stored.delete(id)
+    for (const { piece, length, parts } of stored.pieces) {
+      // They may be views of more than the cache would charge for.
+      const bytes = Buffer.allocUnsafeSlow(length)
+      let at = 0
+      for (const part of parts) at += part.copy(bytes, at)
+      this.#cache.add(chunkKey(stored.segment, piece, 0), 0, bytes)
+    }
+  }
+
+  /** As `#sources`; they are held before anything else happens, which might let go of them. */
+  #heldSources(range: ChunkRange, holds: Holds): Source[] {
+    const sources = this.#sources(range)
+    for (const source of sources) {
+      holds.add('known' in source ? source.known.memory : source.fetch.memory)
+      if ('fetch' in source) source.fetch.isRead = true
+    }
+    return sources
+  }
+
+  /** For each block of the range its source; what is missing is being fetched afterwards. */
+  #sources(range: ChunkRange): Source[] {
+    this.#recall(range.segment)
+    const chunk = this.#cache.get(range.key)
+    const first = blockOf(range, range.start)
+    const end = blockOf(range, range.end - 1) + 1
+    const sources: Source[] = []
+    for (let block = first; block < end; block += 1) {
+      const known = chunk[block]
+      if (known !== undefined) {
+        sources.push({ block, known })
+        continue
+      }
+      let missingEnd = block + 1
+      const running = this.#runningFetch(range.key, block)
+      if (running === undefined) {
+        while (
+          missingEnd < end &&
+          chunk[missingEnd] === undefined &&
+          this.#runningFetch(range.key, missingEnd) === undefined
+        ) {
+          missingEnd += 1
+        }
+      }
+      const fetch = running ?? this.#fetch(range, block, missingEnd)
+      sources.push({ block, fetch })
+      block = Math.min(fetch.end, end) - 1
+    }
+    return sources
+  }
+
+  #runningFetch(key: string, block: number): Fetch | undefined {
+    return this.#fetches.get(key)?.find(({ first, end }) => first <= block && block < end)
+  }
+
+  #fetch(range: ChunkRange, first: number, end: number): Fetch {
+    const { key, segment, piece, pieceLength, chunkAt } = range
+    const offset = chunkAt + first * blockBytes
+    const length = Math.min(chunkAt + end * blockBytes, pieceLength) - offset
+    const wanted = {
+      segment,
+      rotation: rotationOf(segment.md5),
+      piece,
+      pieceLength,
+      offset,
+      length,
+    }
+    const memory = new HeldMemory()
+    const bytes = this.#fetcher.fetch(wanted).then((fetched) => {
+      memory.lend(fetched.release)
+      return fetched.bytes
+    })
+    const fetch: Fetch = { first, end, bytes, memory, isRead: false, isForgotten: false }
+    this.#fetches.set(key, [...(this.#fetches.get(key) ?? []), fetch])
+    bytes
+      .then((fetched) => {
+        if (fetch.isForgotten) return
+        this.#cache.add(key, first, fetched, memory)
+        if (fetch.isRead) this.#cache.noteRead(key)
+      })
+      .catch((error: unknown) => debugDfc('fetch %s: %o', key, error))
+      .finally(() => {
+        this.#ended(key, fetch)
+        memory.letGo()
+      })
+    return fetch
+  }
+
+  #ended(key: string, fetch: Fetch): void {
+    const others = this.#fetches.get(key)?.filter((other) => other !== fetch) ?? []
+    if (others.length > 0) this.#fetches.set(key, others)
+    else this.#fetches.delete(key)
+  }
+
+  /** Appends what `source` has of the range. */
+  async #append(parts: Buffer[], range: ChunkRange, source: Source, holds: Holds): Promise<void> {
+    if ('known' in source) {
+      appendPart(parts, cut(range, source.block, source.known.bytes))
+      return
+    }
+    const { fetch, block } = source
+    try {
+      const at = (block - fetch.first) * blockBytes
+      appendPart(parts, cut(range, block, (await fetch.bytes).subarray(at)))
+    } catch (thrown) {
+      if (!isError(thrown, 'incomplete', 'corrupt', 'dataLost') || fetch.end - fetch.first === 1)
+        throw thrown
+      const end = Math.min(fetch.end, blockOf(range, range.end - 1) + 1)
+      await this.#appendOneByOne(parts, range, block, end, holds)
+    }
+  }
+
+  /** A fetch of many blocks fails for one that is bad, which may be none of those wanted here. */
+  async #appendOneByOne(
+    parts: Buffer[],
+    range: ChunkRange,
+    first: number,
+    end: number,
+    holds: Holds,
+  ): Promise<void> {
+    for (let block = first; block < end; block += 1) {
+      const known = this.#cache.get(range.key)[block]
+      const { bytes, memory } = known ?? this.#fetch(range, block, block + 1)
+      holds.add(memory)
+      appendPart(parts, cut(range, block, await bytes))
+    }
+  }
+}
+
+function chunkKey({ id }: Segment, piece: number, chunkAt: number): string {
+  return `${id}.${piece}.${chunkAt}`
+}
+
+/** The block of the chunk that byte `at` of the piece is in. */
+function blockOf({ chunkAt }: ChunkRange, at: number): number {
+  return Math.floor((at - chunkAt) / blockBytes)
+}
+
+/** What belongs to the range of `bytes`, which begin with a block of the chunk. */
+function cut({ chunkAt, start, end }: ChunkRange, block: number, bytes: Buffer): Buffer {
+  const at = chunkAt + block * blockBytes
+  return bytes.subarray(Math.max(start - at, 0), Math.max(end - at, 0))
+}
+
+function chunkRanges(segment: Segment, offset: number, length: number): ChunkRange[] {
+  const end = offset + length
+  if (end > segment.length) throw new DfsError('corrupt', 'An extent goes beyond its segment')
+  const ranges: ChunkRange[] = []
+  for (const piece of pieceNumbers) {
+    const { start: pieceAt, length: pieceLength } = pieceRange(segment.length, piece)
+    let from = Math.max(offset - pieceAt, 0)
+    const to = Math.min(end - pieceAt, pieceLength)
+    while (from < to) {
+      const chunkAt = from - (from % chunkBytes)
+      const chunkEnd = Math.min(chunkAt + chunkBytes, to)
+      const key = chunkKey(segment, piece, chunkAt)
+      ranges.push({ key, segment, piece, pieceLength, chunkAt, start: from, end: chunkEnd })
+      from = chunkEnd
+    }
+  }
+  return ranges
+}

@@ -1,0 +1,206 @@
+/**
+ * Stores prepared segments: each server's pieces go to it at once and in frames, a bounded number of
+ * them on their way. A segment is stored when every piece is on two servers that said so; when a
+ * server dies in the middle, its neighbours take its pieces before anybody is told.
+ */
+
+import { Slots } from '../../async/semaphore.js'
+import { asDfsError, DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugDfc, notice } from '../../log.js'
+import { sliceParts } from '../../memory/buffer-list.js'
+import type { Request } from '../../wire/messages.js'
+import { pairOf, piecesFor, serverIndexes } from '../../wire/placement.js'
+import { quorum } from '../../wire/quorum.js'
+import type { Segment } from '../../wire/records.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { PreparedPiece, PreparedSegment } from './prepared-segment.js'
+
+const roundsMax = 4
+
+/** Failures that sending the pieces to other servers would not cure. */
+const fatal = ['quota', 'protocol', 'invalid'] as const
+
+/** A server that could not take its pieces. */
+interface Lost {
+  readonly server: number
+  readonly error: DfsError
+}
+
+/** What one put has achieved: the pieces that each server said it has. */
+type Stored = readonly Set<number>[]
+
+export class SegmentWriter {
+  readonly #cluster: Cluster
+  /** Segments on their way. */
+  readonly #puts = new Slots(limits.segmentPutsInFlightMax)
+  /** For each server: frames sent and not answered. */
+  readonly #slots = serverIndexes.map(() => new Slots(limits.putFramesInFlightMax))
+  /** For each server whose disk was full: when it is tried again, on the monotonic clock. */
+  readonly #fullUntilMs: (number | undefined)[] = []
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+  }
+
+  /**
+   * Resolves when every piece is on two servers. Throws `readOnly` when fewer than three servers are
+   * there to take it, `noSpace` when that is because their disks are full, `quota` when one of them refuses. What was sent of a segment that
+   * failed is garbage that the servers sweep.
+   */
+  put(prepared: PreparedSegment): Promise<void> {
+    return this.#puts.run(() => this.#put(prepared))
+  }
+
+  /**
+   * After a commit that carried the pieces and that `missing` did not answer: brings their pieces to
+   * the neighbours, so that there are two copies. Throws when that cannot be done now; the content is
+   * committed and readable all the same, and is left to repair.
+   */
+  async ensureCopies(prepared: PreparedSegment, missing: readonly number[]): Promise<void> {
+    const absent = new Set(missing)
+    if (absent.size === 0) return
+    if (absent.size > 1) throw new DfsError('readOnly')
+    const stored = serverIndexes.map((server) => new Set(pairOf(server, prepared.rotation)))
+    const [lost] = await this.#send(prepared, absent, stored)
+    if (lost !== undefined) throw lost.error
+  }
+
+  /** Gives `server` one piece, in place of what it has of it: repair. */
+  async putPiece(segment: Segment, piece: PreparedPiece, server: number): Promise<void> {
+    await this.#sendPieces(segment, [piece], server, new Transfer())
+  }
+
+  async #put(prepared: PreparedSegment): Promise<void> {
+    if (this.#cluster.voters.length < quorum.pieces) throw new DfsError('readOnly')
+    const stored = serverIndexes.map(() => new Set<number>())
+    let absent = this.#away()
+    let full: DfsError | undefined
+    for (let round = 0; round < roundsMax; round += 1) {
+      // One that was away when the put began, or failed in it, may be back when another one fails.
+      if (absent.size > 1) absent = this.#away()
+      if (absent.size > 1) break
+      const lost = await this.#send(prepared, absent, stored)
+      if (lost.length === 0) return
+      for (const { server, error } of lost) {
+        stored[server]?.clear()
+        absent.add(server)
+        if (error.code === 'noSpace') full = this.#becameFull(server, error)
+      }
+    }
+    throw full ?? new DfsError('readOnly')
+  }
+
+  /** Who is given nothing: those that are down, or a single one that is slow or full while all are up. */
+  #away(): Set<number> {
+    const links = serverIndexes.map((server) => this.#cluster.link(server))
+    const down = links.filter(({ isUp }) => !isUp)
+    const now = this.#cluster.clock.monotonic()
+    const bad = links.filter(
+      ({ isSlow, index }) => isSlow || now < (this.#fullUntilMs[index] ?? Number.NEGATIVE_INFINITY),
+    )
+    const away = down.length === 0 && bad.length === 1 ? bad : down
+    return new Set(away.map(({ index }) => index))
+  }
+
+  /** Its neighbours take its pieces for a while, as if it were down; it is said when that begins. */
+  #becameFull(server: number, error: DfsError): DfsError {
+    const { clock } = this.#cluster
+    const name = this.#cluster.link(server).name
+    if (this.#fullUntilMs[server] === undefined) {
+      notice(`${name} has no space left: its neighbours take its pieces`)
+    }
+    this.#fullUntilMs[server] = clock.monotonic() + limits.fullServerMs
+    return error
+  }
+
+  /** Sends what is not stored yet, and returns the servers that were lost on the way, with the reason. */
+  async #send(
+    prepared: PreparedSegment,
+    absent: ReadonlySet<number>,
+    stored: Stored,
+  ): Promise<Lost[]> {
+    const transfer = new Transfer()
+    const lost: Lost[] = []
+    await Promise.all(
+      serverIndexes.map(async (server) => {
+        const taken = new Set(piecesFor(server, prepared.rotation, absent))
+        const pieces = prepared.pieces.filter(
+          ({ piece }) => taken.has(piece) && stored[server]?.has(piece) === false,
+        )
+        try {
+          await this.#sendPieces(prepared.segment, pieces, server, transfer)
+          for (const { piece } of pieces) stored[server]?.add(piece)
+          if (pieces.length > 0) this.#fullUntilMs[server] = undefined
+        } catch (thrown) {
+          const error = asDfsError(thrown)
+          debugDfc('put %s: server %d: %s', prepared.segment.id, server, error.message)
+          if (isError(error, ...fatal)) transfer.failure ??= error
+          else lost.push({ server, error })
+        }
+      }),
+    )
+    if (transfer.failure !== undefined) throw transfer.failure
+    return lost
+  }
+
+  /** Sends the pieces one behind the other; a failure of the whole transfer ends it early. */
+  async #sendPieces(
+    segment: Segment,
+    pieces: readonly PreparedPiece[],
+    server: number,
+    transfer: Transfer,
+  ): Promise<void> {
+    const slots = this.#slots[server]
+    const answers: Promise<void>[] = []
+    let failure: DfsError | undefined
+    for (const { fields, payload } of framesOf(segment, pieces)) {
+      await slots?.take()
+      if (failure !== undefined || transfer.failure !== undefined) {
+        slots?.give()
+        break
+      }
+      const answer = this.#cluster
+        .request(server, 'putPiece', fields, payload)
+        .catch((thrown: unknown) => {
+          failure ??= asDfsError(thrown)
+        })
+        .then(() => slots?.give())
+      answers.push(answer)
+    }
+    await Promise.all(answers)
+    if (failure !== undefined) throw failure
+  }
+}
+
+/** One put's way to all servers: what made it pointless to go on, if anything. */
+class Transfer {
+  failure: DfsError | undefined
+}
+
+interface PieceFrame {
+  readonly fields: Request<'putPiece'>
+  readonly payload: readonly Buffer[]
+}
+
+/** The frames that carry `pieces`, each piece's in order, made one by one as they are sent. */
+function* framesOf(segment: Segment, pieces: readonly PreparedPiece[]): Iterable<PieceFrame> {
+  for (const { piece, length, parts, checksums } of pieces) {
+    for (let offset = 0; offset < length; offset += limits.framePayloadBytesMax) {
+      const end = Math.min(length, offset + limits.framePayloadBytesMax)
+      yield {
+        fields: {
+          segment: segment.id,
+          piece,
+          pieceLength: length,
+          offset,
+          checksums: checksums.slice(
+            offset / limits.blockBytes,
+            Math.ceil(end / limits.blockBytes),
+          ),
+        },
+        payload: sliceParts(parts, offset, end - offset),
+      }
+    }
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Digests made by a thread beside the one that serves requests. Bytes in shared memory are not copied
+ * for it (`sharedBuffer`), others are. The thread is started by the first digest, keeps no process
+ * alive, and when it fails the digests are made without it.
+ */
+import { Worker } from 'node:worker_threads'
+import { debugDfc } from '../../log.js'
+import type { DigestAnswer, DigestOrder } from './digest-thread.js'
+import type { Digest, Digested, Digests } from './digests.js'
+
+/** Memory that the thread can look at. Its content is undefined. */
+export function sharedBuffer(bytes: number): Buffer {
+  return Buffer.from(new SharedArrayBuffer(bytes))
+}
+
+export class ThreadDigests implements Digests {
+  #thread: Worker | undefined
+  #isClosed = false
+  #nextId = 1
+  /** Who waits for an answer, in the order of asking. */
+  #waiting: ((digested: Digested | undefined) => void)[] = []
+
+  begin(): Digest {
+    const id = this.#nextId
+    this.#nextId += 1
+    const thread = this.#running()
+    const isUsable = (): boolean => thread !== undefined && thread === this.#thread
+    return {
+      update: (bytes) => {
+        if (isUsable()) this.#order({ kind: 'update', id, bytes: visible(bytes) })
+      },
+      digest: (rest) => {
+        if (!isUsable()) return Promise.resolve(undefined)
+        this.#order({ kind: 'digest', id, rest: rest.map(visible) })
+        return new Promise((resolve) => {
+          this.#waiting.push(resolve)
+          thread?.ref()
+        })
+      },
+      end: () => {
+        if (isUsable()) this.#order({ kind: 'end', id })
+      },
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true
+    void this.#thread?.terminate()
+    this.#giveUp()
+  }
+
+  #order(order: DigestOrder): void {
+    this.#thread?.postMessage(order)
+  }
+
+  #running(): Worker | undefined {
+    if (this.#isClosed) return undefined
+    if (this.#thread !== undefined) return this.#thread
+    const thread = new Worker(new URL('./digest-thread.js', import.meta.url), {
+      execArgv: [],
+      resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 4 },
+    })
+    thread.unref()
+    thread.on('message', (answer: DigestAnswer) => {
+      this.#waiting.shift()?.(answer)
+      if (this.#waiting.length === 0) thread.unref()
+    })
+    thread.on('error', (error) => debugDfc('the thread for digests failed: %o', error))
+    thread.on('exit', () => {
+      if (this.#thread === thread) this.#giveUp()
+    })
+    this.#thread = thread
+    return thread
+  }
+
+  #giveUp(): void {
+    this.#thread = undefined
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resolve of waiting) resolve(undefined)
+  }
+}
+
+/** The bytes as the thread can see them: only shared memory is passed on as it is. */
+function visible(bytes: Buffer): Uint8Array {
+  const { buffer, byteOffset, length } = bytes
+  if (buffer instanceof SharedArrayBuffer) return new Uint8Array(buffer, byteOffset, length)
+  return Uint8Array.from(bytes)
+}

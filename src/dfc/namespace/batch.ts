@@ -1,0 +1,108 @@
+/** Several changes of this client as one transaction, which leaves the registers as they would. */
+import { limits } from '../../limits.js'
+import {
+  entryKey,
+  inodeKey,
+  type Key,
+  type Precondition,
+  parseKey,
+  type RegisterWrite,
+  type Transaction,
+} from '../../wire/records.js'
+import type { Version } from '../../wire/version.js'
+
+/** A batch goes out when it has so much: a change that is too big by itself may be one alone. */
+const writesMax = limits.transactionWritesMax - 16
+const bytesMax = 128 * 1024
+
+export class Batch {
+  /** The version of everything that it writes. */
+  readonly id: Version
+  readonly changes: Transaction[] = []
+  readonly #writes = new Map<Key, Buffer | null>()
+  readonly #writtenAgain = new Set<Key>()
+  readonly #preconditions = new Map<Key, Precondition>()
+  readonly #emptyFolders = new Set<number>()
+  #bytes = 0
+
+  constructor(id: Version) {
+    this.id = id
+  }
+
+  /** Takes a change that was made after those before it; false when it cannot be one with them. */
+  add(change: Transaction): boolean {
+    if (!this.#hasRoomFor(change)) return false
+    if (!change.preconditions.every((one) => this.#agreesWith(one))) return false
+    if (change.writes.some((write) => this.#comesTooLate(write))) return false
+    this.changes.push(change)
+    for (const precondition of change.preconditions) {
+      // Of what it writes itself the servers see only the end.
+      if (this.#writes.has(precondition.key)) continue
+      this.#preconditions.set(precondition.key, precondition)
+    }
+    for (const { key, value } of change.writes) {
+      if (this.#writes.has(key)) this.#writtenAgain.add(key)
+      this.#writes.set(key, value)
+      this.#bytes += key.length + (value?.length ?? 0)
+    }
+    for (const folder of change.emptyFolders) this.#emptyFolders.add(folder)
+    return true
+  }
+
+  body(): Transaction {
+    return {
+      writes: [...this.#writes].map(([key, value]) => ({ key, value })),
+      preconditions: [...this.#preconditions.values()],
+      emptyFolders: [...this.#emptyFolders],
+    }
+  }
+
+  #hasRoomFor({ writes, preconditions }: Transaction): boolean {
+    if (this.changes.length === 0) return true
+    return (
+      this.#writes.size + writes.length <= writesMax &&
+      this.#preconditions.size + preconditions.length <= limits.transactionPreconditionsMax &&
+      writes.reduce((sum, { value }) => sum + (value?.length ?? 0), this.#bytes) <= bytesMax
+    )
+  }
+
+  /** What the change relies on is what the batch makes of the register, or relies on as well. */
+  #agreesWith({ key, absent, version }: Precondition): boolean {
+    const written = this.#writes.get(key)
+    if (written !== undefined) {
+      return absent ? written === null : written !== null && version === this.id
+    }
+    const other = this.#preconditions.get(key)
+    if (other === undefined) return version < this.id
+    return absent === other.absent && (absent || version === other.version)
+  }
+
+  /**
+   * A folder's times are those of its newest entry, or its own if they are as new: of two changes with
+   * one version nobody could tell that the entry came after times that were set. Where the folder is made
+   * by the batch, and nothing else done to it, they are those of the entry anyway.
+   */
+  #comesTooLate({ key }: RegisterWrite): boolean {
+    const parsed = parseKey(key)
+    if (parsed.kind !== 'entry') return false
+    const folder = inodeKey(parsed.parent)
+    const isNew = this.#preconditions.get(folder)?.absent === true
+    return this.#writes.get(folder) != null && !(isNew && !this.#writtenAgain.has(folder))
+  }
+}
+
+/** Whether one of the two writes what the other relies on. */
+export function dependOnEachOther(a: Transaction, b: Transaction): boolean {
+  return writesReliedOn(a, b) || writesReliedOn(b, a)
+}
+
+/** Every write has a precondition. */
+function writesReliedOn({ writes }: Transaction, by: Transaction): boolean {
+  if (writes.length === 0 || by.preconditions.length === 0) return false
+  const written = new Set(writes.map(({ key }) => key))
+  if (by.preconditions.some(({ key }) => written.has(key))) return true
+  return by.emptyFolders.some((folder) => {
+    const prefix = entryKey(folder, '')
+    return writes.some(({ key }) => key.startsWith(prefix))
+  })
+}

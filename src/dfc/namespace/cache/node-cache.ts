@@ -1,0 +1,279 @@
+/**
+ * What this client has recently read or written of the namespace: nodes by inode number, entries by
+ * folder and name. Within its time to live a cached value answers a look-up, and for as long as this
+ * client is known to be alone; after that it only serves as a guess for a commit's preconditions,
+ * which the servers check. What servers said of a register goes in by `note`, what an own commit wrote
+ * by `write`.
+ */
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../../../clock.js'
+import { limits } from '../../../limits.js'
+import {
+  decodeEntry,
+  decodeInode,
+  entryKey,
+  fileType,
+  type Inode,
+  type Key,
+  parseKey,
+  type Transaction,
+  typeOf,
+} from '../../../wire/records.js'
+import { noVersion, type Version } from '../../../wire/version.js'
+import type { QuorumRegister } from '../../quorum/registers.js'
+import { nodeOf, summaryAfter } from './folder-summary.js'
+import { KnownFolders } from './known-folders.js'
+import type { Node } from './node.js'
+
+/** A directory entry as last seen; `ino` is null where no live entry is. */
+export interface EntryView {
+  readonly version: Version
+  readonly ino: number | null
+  readonly type: number
+}
+
+/** A moment of a cache, for `isUnchangedSince`. */
+export interface CacheMoment {
+  /** How often something known had been replaced or dropped. */
+  readonly changes: number
+  /** On the monotonic clock. */
+  readonly atMs: number
+}
+
+interface Timed<T> {
+  readonly value: T
+  /** When the servers were asked for it, on the monotonic clock. */
+  readonly atMs: number
+}
+
+/** Given as `max` the bound would take all of its memory at once: 30 ms in every command. */
+const bound = { maxSize: limits.registerCacheEntriesMax, sizeCalculation: () => 1 }
+
+export class NodeCache {
+  readonly #clock: Clock
+  readonly #aloneSinceMs: () => number | undefined
+  readonly #nodes = new LRUCache<number, Timed<Node>>(bound)
+  readonly #entries = new LRUCache<Key, Timed<EntryView>>({
+    ...bound,
+    dispose: ({ value }, key, reason) => {
+      if (reason === 'evict' && value.ino !== null) this.#forget(key)
+    },
+  })
+  readonly #folders = new KnownFolders()
+  #askedMs: number | undefined
+  /** How often something that was known was replaced or dropped. */
+  #changes = 0
+
+  /** `aloneSinceMs`: since when only this client can have changed anything; see lease.ts. */
+  constructor(clock: Clock, aloneSinceMs: () => number | undefined) {
+    this.#clock = clock
+    this.#aloneSinceMs = aloneSinceMs
+  }
+
+  /** The present moment, to be taken before the servers are asked. */
+  moment(): CacheMoment {
+    return { changes: this.#changes, atMs: this.#clock.monotonic() }
+  }
+
+  /**
+   * Whether what the servers said since `moment` is still the newest that is known, and young enough to be
+   * passed on: one question for a whole page in the place of two for each name in it.
+   */
+  isUnchangedSince({ changes, atMs }: CacheMoment): boolean {
+    return changes === this.#changes && this.#clock.monotonic() - atMs <= limits.cacheLifeMs
+  }
+
+  /** The answer, and when it was asked for: what comes of it is to be put here `asOf` that time. */
+  async asked<T>(ask: () => Promise<T>): Promise<readonly [askedMs: number, answer: T]> {
+    const askedMs = this.#clock.monotonic()
+    return [askedMs, await ask()]
+  }
+
+  /** What `work` puts here is what the servers were asked for, or told, at `askedMs`. */
+  asOf<T>(askedMs: number, work: () => T): T {
+    this.#askedMs = askedMs
+    try {
+      return work()
+    } finally {
+      this.#askedMs = undefined
+    }
+  }
+
+  /** The node if it was seen within the time to live, or cannot have changed since. */
+  node(ino: number): Node | undefined {
+    return this.#fresh(this.#nodes.get(ino))
+  }
+
+  /** The node if it cannot have changed since it was seen. */
+  certainNode(ino: number): Node | undefined {
+    return this.#certain(this.#nodes.get(ino))?.value
+  }
+
+  /** The node however long ago it was seen. */
+  anyNode(ino: number): Node | undefined {
+    return this.#nodes.get(ino)?.value
+  }
+
+  entry(parent: number, name: string): EntryView | undefined {
+    return this.#fresh(this.#entries.get(entryKey(parent, name)))
+  }
+
+  /** As `certainNode`. A name that is not in a folder known in full has no live entry. */
+  certainEntry(parent: number, name: string): EntryView | undefined {
+    const timed = this.#entries.get(entryKey(parent, name))
+    if (timed !== undefined) return this.#certain(timed)?.value
+    const absentMs = this.#folders.absentSinceMs(parent, name)
+    const sinceMs = absentMs === undefined ? undefined : this.#aloneSinceMs()
+    if (absentMs === undefined || sinceMs === undefined || absentMs < sinceMs) return undefined
+    return { version: noVersion, ino: null, type: 0 }
+  }
+
+  anyEntry(parent: number, name: string): EntryView | undefined {
+    return this.#entries.get(entryKey(parent, name))?.value
+  }
+
+  noteEntry(parent: number, name: string, register: QuorumRegister): EntryView {
+    const view = viewOf(register)
+    this.#setEntry(parent, name, view)
+    return view
+  }
+
+  /** Undefined when it is gone. */
+  noteNode(ino: number, register: QuorumRegister): Node | undefined {
+    if (register.value === null) {
+      this.dropNode(ino)
+      return undefined
+    }
+    const node = nodeOf(ino, register.version, decodeInode(register.value), register.folder)
+    this.#setNode(node)
+    return node
+  }
+
+  /** An entry and, unless it was not read, the inode that it refers to. */
+  noteStep(
+    parent: number,
+    name: string,
+    entry: QuorumRegister,
+    inode: QuorumRegister | undefined,
+  ): Node | undefined {
+    const { ino } = this.noteEntry(parent, name, entry)
+    return ino === null || inode === undefined ? undefined : this.noteNode(ino, inode)
+  }
+
+  writeEntry(parent: number, name: string, id: Version, ino: number | null, type: number): void {
+    const before = this.anyEntry(parent, name)
+    this.#setEntry(parent, name, { version: id, ino, type })
+    this.touch(parent, id, before, { ino, type })
+  }
+
+  writeNode(ino: number, id: Version, inode: Inode, folder: Node['folder'] = null): Node {
+    const isFolder = typeOf(inode.mode) === fileType.folder
+    const summary = isFolder ? (folder ?? { touched: noVersion, live: 0, subfolders: 0 }) : null
+    const node: Node = { ino, version: id, inode, folder: summary }
+    this.#setNode(node)
+    return node
+  }
+
+  /** A folder's entry has become `after`: how long ago the folder was seen does not change. */
+  touch(
+    parent: number,
+    id: Version,
+    before: Pick<EntryView, 'ino' | 'type'> | undefined,
+    after: Pick<EntryView, 'ino' | 'type'> | undefined,
+  ): void {
+    const known = this.#nodes.get(parent)
+    if (known === undefined || known.value.folder === null) return
+    const { version, inode, folder } = known.value
+    const value = nodeOf(parent, version, inode, summaryAfter(folder, id, before, after))
+    this.#nodes.set(parent, { value, atMs: known.atMs })
+    this.#changes += 1
+  }
+
+  /** Whether nothing newer than `id` has been done in the folders that a change has to do with. */
+  isNewest(id: Version, { writes }: Pick<Transaction, 'writes'>): boolean {
+    return writes.every(({ key }) => {
+      const parsed = parseKey(key)
+      const folder = parsed.kind === 'entry' ? parsed.parent : parsed.ino
+      return (this.anyNode(folder)?.folder?.touched ?? noVersion) <= id
+    })
+  }
+
+  /** A folder that was just made is empty. */
+  setEmpty(folder: number): void {
+    this.#folders.setEmpty(folder, this.#atMs())
+  }
+
+  /** A page of a folder, behind `after` up to `end`, is in the cache, and then all, unless `more`. */
+  setListed(folder: number, after: string, end: string, more: boolean): void {
+    this.#folders.setListed(folder, after, end, more, this.#atMs())
+  }
+
+  /** What is known of the register is wrong. */
+  drop(key: Key): void {
+    const parsed = parseKey(key)
+    if (parsed.kind === 'inode') {
+      this.dropNode(parsed.ino)
+      return
+    }
+    this.#changes += 1
+    this.#entries.delete(key)
+    this.#forget(key)
+    this.#nodes.delete(parsed.parent)
+  }
+
+  dropNode(ino: number): void {
+    this.#changes += 1
+    this.#nodes.delete(ino)
+    this.#folders.drop(ino)
+  }
+
+  /** Keeps what is newer: an answer that was under way must not replace what was written since. */
+  #setNode(node: Node): void {
+    const known = this.#nodes.get(node.ino)
+    const isOld = known !== undefined && isOlder(node, known.value)
+    const isSame = known !== undefined && known.value.version === node.version
+    if (known !== undefined && (isOld || isOlder(known.value, node))) this.#changes += 1
+    if (isOld) return
+    this.#nodes.set(node.ino, { value: node, atMs: this.#atMs(isSame ? known : undefined) })
+  }
+
+  #setEntry(parent: number, name: string, entry: EntryView): void {
+    const key = entryKey(parent, name)
+    const known = this.#entries.get(key)
+    const isSame = known?.value.version === entry.version
+    if (known !== undefined && !isSame) this.#changes += 1
+    if (known !== undefined && known.value.version > entry.version) return
+    this.#entries.set(key, { value: entry, atMs: this.#atMs(isSame ? known : undefined) })
+  }
+
+  #atMs(known?: Timed<unknown>): number {
+    const atMs = this.#askedMs ?? this.#clock.monotonic()
+    return known === undefined ? atMs : Math.max(atMs, known.atMs)
+  }
+
+  #forget(key: Key): void {
+    const parsed = parseKey(key)
+    if (parsed.kind === 'entry') this.#folders.forget(parsed.parent, parsed.name)
+  }
+
+  #fresh<T>(timed: Timed<T> | undefined): T | undefined {
+    if (timed === undefined) return undefined
+    if (this.#clock.monotonic() - timed.atMs <= limits.cacheLifeMs) return timed.value
+    return this.#certain(timed)?.value
+  }
+
+  #certain<T>(timed: Timed<T> | undefined): Timed<T> | undefined {
+    const sinceMs = timed === undefined ? undefined : this.#aloneSinceMs()
+    return timed !== undefined && sinceMs !== undefined && timed.atMs >= sinceMs ? timed : undefined
+  }
+}
+
+export function viewOf(entry: QuorumRegister): EntryView {
+  if (entry.value === null) return { version: entry.version, ino: null, type: 0 }
+  return { version: entry.version, ...decodeEntry(entry.value) }
+}
+
+function isOlder(node: Node, than: Node): boolean {
+  if (node.version !== than.version) return node.version < than.version
+  return (node.folder?.touched ?? '') < (than.folder?.touched ?? '')
+}

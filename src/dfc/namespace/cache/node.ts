@@ -1,0 +1,31 @@
+/** A file, folder or other object as the client last saw it. */
+import type { FolderSummary } from '../../../wire/messages.js'
+import type { Inode } from '../../../wire/records.js'
+import type { Version } from '../../../wire/version.js'
+
+export interface Node {
+  readonly ino: number
+  /** The version of the inode's register that this is. */
+  readonly version: Version
+  /** A folder's times are those of its newest entry when that is newer. */
+  readonly inode: Inode
+  /** For a folder. */
+  readonly folder: FolderSummary | null
+}
+
+/** Of the two the one that was written later, where there are two; of the same version the first. */
+export function newerOf(one: Node, other: Node | undefined): Node {
+  return other !== undefined && other.version > one.version ? other : one
+}
+
+/** One row of a folder's listing. */
+export interface ListedName {
+  readonly name: string
+  readonly ino: number
+  /** The type bits of the mode, shifted right by 12. */
+  readonly type: number
+  /** Absent when no server that answered has the inode. */
+  readonly node: Node | undefined
+  /** Not every piece of it can be reached, or one is lost for good. */
+  readonly incomplete: boolean
+}

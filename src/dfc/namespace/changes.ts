@@ -1,0 +1,214 @@
+/**
+ * The loop of every change: plan from what is known, commit, and when another client was faster plan
+ * again from fresh values. The changes of this client to the same registers take turns. What a change
+ * concerns and is not stored yet is stored first: no change can overlook it.
+ */
+import type { Clock } from '../../clock.js'
+import { DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import {
+  inodeKey,
+  type Key,
+  type Precondition,
+  parseKey,
+  type Transaction,
+} from '../../wire/records.js'
+import type { Version } from '../../wire/version.js'
+import type { PreparedSegment } from '../content/prepared-segment.js'
+import type { Lease } from '../quorum/lease.js'
+import type { Committed, Transactions } from '../quorum/transaction.js'
+import { dependOnEachOther } from './batch.js'
+import type { Node } from './cache/node.js'
+import type { NodeCache } from './cache/node-cache.js'
+import { KeyLocks } from './key-locks.js'
+import { type Newborn, NotStored } from './pending-creates.js'
+import type { WriteBehind } from './write-behind.js'
+
+/** One attempt of a change: what to commit, and what is true once it is committed. */
+export interface Plan<T> {
+  readonly body: Transaction
+  readonly inline?: PreparedSegment | undefined
+  readonly onDisk?: boolean | undefined
+  /** It may be answered before it is stored, where this client is alone: names and attributes. */
+  readonly behind?: boolean | undefined
+  /** The version that it is known as already, if it is; given once, since nothing else may have it. */
+  readonly takeId?: () => Version | undefined
+  /** Brings the cache up to date and gives the result. */
+  readonly done: (id: Version) => T
+}
+
+/** Without a body there is nothing to do. */
+export type Planned<T> = Plan<T> | { readonly body: undefined; readonly result: T } | undefined
+
+/** With `fresh` nothing is taken from the cache. */
+export type Planner<T> = (fresh: boolean) => Promise<Planned<T>>
+
+type Outcome<T> =
+  | { readonly committed: true; readonly result: T }
+  | Extract<Committed, { committed: false }>
+
+const attemptsMax = 12
+
+export class Changes {
+  readonly #clock: Clock
+  readonly #transactions: Transactions
+  readonly #lease: Pick<Lease, 'forgetAll'>
+  readonly #cache: NodeCache
+  readonly #newborn: Newborn
+  readonly #behind: WriteBehind
+  readonly #locks = new KeyLocks()
+  /** What is waited for now: until it is done the cache does not have it. */
+  readonly #underWay = new Set<Transaction>()
+
+  constructor(
+    clock: Clock,
+    transactions: Transactions,
+    lease: Pick<Lease, 'forgetAll'>,
+    cache: NodeCache,
+    newborn: Newborn,
+    behind: WriteBehind,
+  ) {
+    this.#clock = clock
+    this.#transactions = transactions
+    this.#lease = lease
+    this.#cache = cache
+    this.#newborn = newborn
+    this.#behind = behind
+  }
+
+  /** A turn on these keys for a change that commits nothing yet. Throws `readOnly`. */
+  inTurn<T>(exclusive: readonly Key[], shared: readonly Key[], work: () => Promise<T>): Promise<T> {
+    return this.#locks.hold(exclusive, shared, async () => {
+      this.#transactions.assertWritable()
+      return work()
+    })
+  }
+
+  /**
+   * Plans, commits, and when somebody else was faster plans again from fresh values. Throws `busy` when that goes on.
+   */
+  async make<T>(exclusive: readonly Key[], shared: readonly Key[], plan: Planner<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await this.#makeOfStored(exclusive, shared, plan)
+      } catch (error) {
+        if (!(error instanceof NotStored)) throw error
+        // Without the turn, which storing it takes as well.
+        await Promise.all(error.inos.map((ino) => this.#newborn.store(ino)))
+      }
+    }
+  }
+
+  /** Throws `NotStored`. */
+  #makeOfStored<T>(
+    exclusive: readonly Key[],
+    shared: readonly Key[],
+    plan: Planner<T>,
+  ): Promise<T> {
+    return this.#locks.hold(exclusive, shared, async () => {
+      const startedMs = this.#clock.monotonic()
+      let id: Version | undefined
+      for (let attempt = 0; ; attempt += 1) {
+        this.#transactions.assertWritable()
+        const planned = await this.#planned(plan, attempt > 0).catch((error: unknown) => {
+          // What fewer servers say may be old, and must not be the reason for a refusal.
+          this.#transactions.assertWritable()
+          // The name was there and its file was gone a moment later: somebody removed both.
+          const isEntry = exclusive[0]?.startsWith('e') === true
+          throw isEntry && isError(error, 'stale') ? new DfsError('notFound') : error
+        })
+        if (planned === undefined) return undefined as T
+        if (planned.body === undefined) return planned.result
+        this.#assertStored(planned.body)
+        const taken = this.#answered(planned)
+        if (taken !== undefined) return planned.done(taken)
+        const outcome = await this.#committed(planned, () => {
+          id = planned.takeId && (id ?? planned.takeId())
+          return id
+        })
+        if (outcome.committed) return outcome.result
+        if (outcome.isSpent) id = undefined
+        if (outcome.why === 'notEmpty') {
+          // Of what was only remembered the name may mean another folder by now, or none.
+          const isSure = attempt > 0 || exclusive.every((key) => this.#isCertain(key))
+          if (isSure) throw new DfsError('notEmpty')
+        } else this.#doubt(outcome.key)
+        const elapsedMs = this.#clock.monotonic() - startedMs
+        if (attempt >= attemptsMax || elapsedMs > limits.transactionPatienceMs) {
+          throw new DfsError('busy', 'others change the same names all the time')
+        }
+      }
+    })
+  }
+
+  /**
+   * What was made in a folder comes before what is done to the folder itself: that it is removed, which it then
+   * cannot be, or that its times are set, which what is stored later would change. Throws `NotStored`.
+   */
+  #assertStored({ writes }: Transaction): void {
+    for (const { key } of writes) {
+      const parsed = parseKey(key)
+      const newborn = parsed.kind === 'inode' ? this.#newborn.in(parsed.ino) : undefined
+      if (newborn !== undefined) throw new NotStored([...newborn])
+    }
+  }
+
+  /** The version of a change that may be answered before it is stored. */
+  #answered<T>({ body, behind }: Plan<T>): Version | undefined {
+    if (behind !== true) return undefined
+    // What it was planned from would not be so any more when it is stored.
+    for (const other of this.#underWay) if (dependOnEachOther(other, body)) return undefined
+    return this.#behind.take(body)
+  }
+
+  async #committed<T>(plan: Plan<T>, knownAs: () => Version | undefined): Promise<Outcome<T>> {
+    const { body, inline: content, onDisk } = plan
+    this.#underWay.add(body)
+    try {
+      await (onDisk ? this.#behind.settle() : this.#behind.ahead(body))
+      const [askedMs, outcome] = await this.#cache.asked(() =>
+        this.#transactions.commit(body, { content, onDisk, wanted: knownAs() }),
+      )
+      if (!outcome.committed) return outcome
+      const { id } = outcome
+      return { committed: true, result: this.#cache.asOf(askedMs, () => plan.done(id)) }
+    } finally {
+      this.#underWay.delete(body)
+    }
+  }
+
+  /** Nobody can have changed what the name means since this client heard of it. */
+  #isCertain(key: Key): boolean {
+    const parsed = parseKey(key)
+    return (
+      parsed.kind === 'entry' && this.#cache.certainEntry(parsed.parent, parsed.name) !== undefined
+    )
+  }
+
+  /**
+   * What was known of `key` was wrong, which cannot be as long as we are alone: but a transaction that
+   * a dead client left undecided may have been decided. A name that was not there may have been
+   * removed before our time, and is no reason to doubt the rest.
+   */
+  #doubt(key: Key): void {
+    const parsed = parseKey(key)
+    const isAbsence =
+      parsed.kind === 'entry' && this.#cache.anyEntry(parsed.parent, parsed.name)?.ino == null
+    if (!isAbsence) this.#lease.forgetAll()
+  }
+
+  /** What a plan refuses from cached values it must refuse from fresh ones too. */
+  async #planned<T>(plan: Planner<T>, fresh: boolean): Promise<Planned<T>> {
+    try {
+      return await plan(fresh)
+    } catch (error) {
+      if (fresh || !(error instanceof DfsError)) throw error
+      return await plan(true)
+    }
+  }
+}
+
+/** That the node is as it was seen. */
+export function exactly(node: Node): Precondition {
+  return { key: inodeKey(node.ino), absent: false, version: node.version }
+}

@@ -1,0 +1,121 @@
+/**
+ * Reads folders page by page into the cache: for a listing, and to the end where that is cheaper than
+ * asking for one name after the other.
+ */
+import { limits } from '../../limits.js'
+import { isReadableFrom } from '../../wire/placement.js'
+import type { Lease } from '../quorum/lease.js'
+import type { QuorumEntry, Registers } from '../quorum/registers.js'
+import { FolderLookups } from './cache/lookup-counts.js'
+import type { ListedName, Node } from './cache/node.js'
+import type { CacheMoment, NodeCache } from './cache/node-cache.js'
+import type { WriteBehind } from './write-behind.js'
+
+export interface FolderPage {
+  /** Before the servers were asked. */
+  readonly asked: CacheMoment
+  /** The folder itself; undefined when it is gone. */
+  readonly self: Node | undefined
+  readonly entries: readonly ListedName[]
+  /** Those whose inode went while the page was read. */
+  readonly changing: readonly ListedName[]
+  /** The page goes up to this name. */
+  readonly end: string
+  readonly more: boolean
+  /** Names that nobody can be sure of while two servers are away. */
+  readonly undecided: ReadonlySet<string>
+}
+
+export class FolderReader {
+  /** Hears of a folder that was read because of its names, if a page holds all of them. */
+  onRead: (folder: number, names: readonly ListedName[]) => void = () => {}
+  readonly #registers: Registers
+  readonly #lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>
+  readonly #cache: NodeCache
+  readonly #behind: WriteBehind
+  readonly #lookups = new FolderLookups()
+  readonly #beingRead = new Map<number, Promise<void>>()
+
+  constructor(
+    registers: Registers,
+    lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>,
+    cache: NodeCache,
+    behind: WriteBehind,
+  ) {
+    this.#registers = registers
+    this.#lease = lease
+    this.#cache = cache
+    this.#behind = behind
+  }
+
+  /**
+   * The names behind `after` that fit into a page. `whole`: the servers that vote have every piece
+   * between them, so that no file needs to be looked through for what is missing.
+   */
+  async page(folder: number, after: string, whole: boolean): Promise<FolderPage> {
+    await this.#behind.settleForReading()
+    const asked = this.#cache.moment()
+    const page = await this.#registers.list(folder, after, !whole)
+    return this.#cache.asOf(asked.atMs, () => {
+      const { end, more, undecided } = page
+      const self = this.#cache.noteNode(folder, page.folder)
+      const entries = page.entries.map((listed) => this.#note(folder, listed, whole))
+      const changing = entries.filter((_, index) => page.entries[index]?.inode?.value === null)
+      if (undecided.size > 0) this.#lease.forgetAll()
+      else this.#cache.setListed(folder, after, end, more)
+      return { asked, self, entries, changing, end, more, undecided }
+    })
+  }
+
+  /** Whether to read the folder to its end now that one of its names has to be asked for. */
+  paysToRead(folder: number): boolean {
+    if (this.#beingRead.has(folder)) return true
+    if (this.#lease.aloneSinceMs === undefined) return false
+    const summary = this.#cache.anyNode(folder)?.folder
+    return summary != null && this.#lookups.paysToRead(folder, summary.live)
+  }
+
+  /** Resolves when the folder is in the cache, or will not be; never rejects. */
+  readToEnd(folder: number): Promise<void> {
+    const running = this.#beingRead.get(folder)
+    if (running !== undefined) return running
+    // Whoever asked for a name asks for it alone then, and hears what is wrong.
+    const done = this.#readAll(folder)
+      .catch(() => false)
+      .then((isKnown) => {
+        this.#beingRead.delete(folder)
+        this.#lookups.wasRead(folder, isKnown)
+      })
+    this.#beingRead.set(folder, done)
+    return done
+  }
+
+  async #readAll(folder: number): Promise<boolean> {
+    const live = this.#cache.anyNode(folder)?.folder?.live ?? 0
+    const pagesMax = 2 + live / limits.knownNamesPerPageMin
+    let after = ''
+    for (let count = 0; count < pagesMax; count += 1) {
+      const { entries, end, more, undecided } = await this.page(folder, after, true)
+      if (undecided.size > 0) return false
+      if (!more && count === 0) this.onRead(folder, entries)
+      if (!more) return true
+      after = end
+    }
+    return false
+  }
+
+  #note(
+    folder: number,
+    { name, entry, inode, held, lost }: QuorumEntry,
+    whole: boolean,
+  ): ListedName {
+    const view = this.#cache.noteEntry(folder, name, entry)
+    const ino = view.ino ?? 0
+    const node = inode === undefined ? undefined : this.#cache.noteNode(ino, inode)
+    const incomplete =
+      node === undefined ||
+      lost ||
+      (!whole && node.inode.segments.some((s, i) => !isReadableFrom(s, [held[i] ?? 0])))
+    return { name, ino, type: view.type, node, incomplete }
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * Changes of what a file is, not of what it is called: its attributes and its content. Also of a file that
+ * this client has made and not stored yet: then it is stored by that, under its name.
+ */
+import { compareTimes, type Time } from '../../clock.js'
+import { DfsError, isError } from '../../errors.js'
+import { encodeInode, entryKey, type Inode, inodeKey } from '../../wire/records.js'
+import { isAhead } from '../../wire/version.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { Content } from '../content/content.js'
+import type { PreparedSegment } from '../content/prepared-segment.js'
+import type { Node } from './cache/node.js'
+import type { NodeCache } from './cache/node-cache.js'
+import { type Changes, exactly, type Plan } from './changes.js'
+import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
+import type { Names } from './lookup.js'
+import type { Newborn, NewbornFile } from './pending-creates.js'
+import { assertHeld } from './stored-segments.js'
+
+/** Gives an inode from the latest one; called again when that was not the latest. */
+export type InodeChange = (inode: Inode, now: Time) => Inode
+
+export interface ContentTimes {
+  readonly mtime: Time
+  readonly ctime: Time
+}
+
+/** How a file is to be written. */
+interface Rewriting {
+  readonly inline?: PreparedSegment | undefined
+  readonly onDisk?: boolean
+  /** Throws when it must not be. */
+  readonly check?: (node: Node) => Promise<void>
+  /** Nothing is done to a file that is stored already. */
+  readonly onlyNewborn?: boolean
+  /** It may be answered before it is stored. */
+  readonly behind?: boolean
+}
+
+export type HowWritten = Pick<Rewriting, 'inline' | 'onDisk'>
+
+export class InodeChanges {
+  readonly #cluster: Cluster
+  readonly #names: Names
+  readonly #cache: NodeCache
+  readonly #newborn: Newborn
+  readonly #changes: Changes
+
+  constructor(
+    cluster: Cluster,
+    names: Names,
+    cache: NodeCache,
+    newborn: Newborn,
+    changes: Changes,
+  ) {
+    this.#cluster = cluster
+    this.#names = names
+    this.#cache = cache
+    this.#newborn = newborn
+    this.#changes = changes
+  }
+
+  /**
+   * Makes a file that only this client knows of until it is stored; undefined where it is not sure that
+   * nobody else has made one of this name. Throws `exists`.
+   */
+  makeNewborn(parent: number, name: string, attributes: NewAttributes): Promise<Node | undefined> {
+    const { clock, random, versions } = this.#cluster
+    const keys = [[entryKey(parent, name)], [inodeKey(parent)]] as const
+    return this.#changes.inTurn(...keys, async () => {
+      const folder = await this.#names.folderForChange(parent, false)
+      const place = this.#names.certain(parent, name)
+      if (place !== undefined && place !== null) throw new DfsError('exists')
+      // Nobody else can make the name now; what they made before would be known here.
+      if (place === undefined || this.#cache.certainNode(folder.ino) === undefined) return undefined
+      if (isAhead(folder.version, clock.now())) return undefined
+      const inode = newInode(attributes, parent, clock.time())
+      const version = versions.next()
+      const id = versions.next()
+      const node = { ino: newIno(clock, random), version, inode, folder: null }
+      this.#newborn.add({ parent, name, node, id })
+      this.#cache.touch(parent, id, undefined, { ino: node.ino, type: attributes.mode >> 12 })
+      return node
+    })
+  }
+
+  /** Stores a file that `makeNewborn` made, unless somebody else has done it meanwhile. */
+  async bear(ino: number): Promise<void> {
+    await this.rewrite(ino, (inode) => inode, { onlyNewborn: true })
+  }
+
+  /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */
+  async update(ino: number, change: InodeChange): Promise<Node> {
+    const newborn = this.#newborn.get(ino)
+    if (newborn === undefined || newborn.isOnItsWay)
+      return this.rewrite(ino, change, { behind: true })
+    const inode = change(newborn.node.inode, this.#cluster.clock.time())
+    newborn.node = { ...newborn.node, inode }
+    return newborn.node
+  }
+
+  /** See `Namespace.writeContent`. */
+  writeContent(
+    ino: number,
+    base: Node,
+    content: Content,
+    times: ContentTimes,
+    { inline, onDisk = false }: HowWritten = {},
+  ): Promise<Node> {
+    return this.rewrite(
+      ino,
+      (inode) => ({
+        ...inode,
+        size: content.size,
+        segments: content.segments,
+        extents: content.extents,
+        mtime: timeAfter(inode.mtime, base.inode.mtime, times.mtime),
+        ctime: timeAfter(inode.ctime, base.inode.ctime, times.ctime),
+      }),
+      { inline, onDisk, check: (node) => assertHeld(this.#cluster, node, content, inline) },
+    )
+  }
+
+  /** Writes the inode that `change` makes. Throws `stale` when the file is gone. */
+  rewrite(
+    ino: number,
+    change: InodeChange,
+    { inline, onDisk = false, check, onlyNewborn = false, behind = false }: Rewriting = {},
+  ): Promise<Node> {
+    const place = this.#newborn.get(ino)
+    const exclusive = place === undefined ? [] : [entryKey(place.parent, place.name)]
+    const shared = place === undefined ? [] : [inodeKey(place.parent)]
+    const done = this.#changes.make([...exclusive, inodeKey(ino)], shared, async (fresh) => {
+      const newborn = this.#newborn.get(ino)
+      if (newborn !== undefined) {
+        await check?.(newborn.node)
+        return { ...(await this.#birth(newborn, change, inline, fresh)), onDisk }
+      }
+      const node = await this.#names.nodeForChange(ino, fresh)
+      if (onlyNewborn) return { body: undefined, result: node }
+      await check?.(node)
+      const inode = change(node.inode, this.#cluster.clock.time())
+      return {
+        inline,
+        onDisk,
+        behind,
+        body: {
+          writes: [{ key: inodeKey(ino), value: encodeInode(inode) }],
+          preconditions: [exactly(node)],
+          emptyFolders: [],
+        },
+        done: (id) => this.#cache.writeNode(ino, id, inode, node.folder),
+      }
+    })
+    return done.finally(() => {
+      if (place !== undefined) place.isOnItsWay = false
+    })
+  }
+
+  /** A file that was made here is stored, with what it has got since. */
+  async #birth(
+    newborn: NewbornFile,
+    change: InodeChange,
+    inline: PreparedSegment | undefined,
+    fresh: boolean,
+  ): Promise<Plan<Node>> {
+    const { parent, name, node } = newborn
+    newborn.isOnItsWay = true
+    const inode = change(node.inode, this.#cluster.clock.time())
+    try {
+      const plan = await planCreation(
+        this.#names,
+        this.#cache,
+        { parent, name, ino: node.ino, inode },
+        inline,
+        fresh,
+      )
+      return {
+        ...plan,
+        takeId: () => {
+          const { id } = newborn
+          newborn.id = undefined
+          return id
+        },
+        done: (id) => {
+          this.#newborn.delete(node.ino)
+          // The folder had its entry counted when it was made here.
+          this.#cache.touch(parent, id, { ino: node.ino, type: inode.mode >> 12 }, undefined)
+          return plan.done(id)
+        },
+      }
+    } catch (error) {
+      // Another client was let in before it could be stored: the name is theirs.
+      if (fresh && isError(error, 'exists', 'notFound')) this.#newborn.delete(node.ino)
+      throw error
+    }
+  }
+}
+
+/** Of a file that was written to at `written`: its own if that is newer and not what was there `before`. */
+function timeAfter(latest: Time, before: Time, written: Time): Time {
+  const isNewer = compareTimes(latest, before) !== 0 && compareTimes(latest, written) >= 0
+  return isNewer ? latest : written
+}

@@ -1,0 +1,325 @@
+/**
+ * What names stand for: what others are told of names and nodes, which is what this client made and
+ * has not stored yet, what is in the cache where that may answer, or what the servers say; and what a
+ * change starts from, which may be a guess, since the servers check it.
+ */
+import { byteLengthOf, isByteText } from '../../byte-text.js'
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { coversEverything } from '../../wire/placement.js'
+import { fileType, inodeKey, isEntryName, rootIno, typeOf } from '../../wire/records.js'
+import { noVersion } from '../../wire/version.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { Lease } from '../quorum/lease.js'
+import type { Registers } from '../quorum/registers.js'
+import type { ListedName, Node } from './cache/node.js'
+import { type CacheMoment, type EntryView, type NodeCache, viewOf } from './cache/node-cache.js'
+import { FolderReader } from './folder-reader.js'
+import { type Newborn, NotStored } from './pending-creates.js'
+import type { WriteBehind } from './write-behind.js'
+
+/** A page of a folder. */
+export interface Listing {
+  readonly entries: readonly ListedName[]
+  /** Before the servers were asked; see `isUnchangedSince`. */
+  readonly asked: CacheMoment
+  readonly more: boolean
+  /** Names that nobody can be sure of while two servers are away. */
+  readonly undecided: ReadonlySet<string>
+}
+
+export interface FoundEntry extends EntryView {
+  readonly ino: number
+}
+
+const absentEntry: EntryView = { version: noVersion, ino: null, type: 0 }
+const attemptsMax = 12
+
+export class Names {
+  readonly #cluster: Cluster
+  readonly #registers: Registers
+  readonly #lease: Pick<Lease, 'aloneForMs'>
+  readonly #cache: NodeCache
+  readonly #newborn: Newborn
+  readonly #behind: WriteBehind
+  readonly #folders: FolderReader
+
+  constructor(
+    cluster: Cluster,
+    registers: Registers,
+    lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll'>,
+    cache: NodeCache,
+    newborn: Newborn,
+    behind: WriteBehind,
+  ) {
+    this.#cluster = cluster
+    this.#registers = registers
+    this.#lease = lease
+    this.#cache = cache
+    this.#newborn = newborn
+    this.#behind = behind
+    this.#folders = new FolderReader(registers, lease, cache, behind)
+  }
+
+  // -- for who asks ------------------------------------------------------------------------------
+
+  set onFolderRead(listener: FolderReader['onRead']) {
+    this.#folders.onRead = listener
+  }
+
+  /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */
+  absentForMs(parent: number, name: string): number {
+    return this.certain(parent, name) === null ? this.#lease.aloneForMs : 0
+  }
+
+  /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */
+  async lookup(parent: number, name: string): Promise<Node> {
+    assertName(name)
+    let certain = this.certain(parent, name)
+    if (certain === undefined && this.#folders.paysToRead(parent)) {
+      await this.#folders.readToEnd(parent)
+      certain = this.certain(parent, name)
+    }
+    if (certain === null) throw new DfsError('notFound')
+    if (certain !== undefined) return certain
+    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+      const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
+      const node =
+        step &&
+        this.#cache.asOf(askedMs, () => this.#cache.noteStep(parent, name, step.entry, step.inode))
+      if (node !== undefined) return node
+      // An entry without its inode was read while the name was taken from one and given to another.
+      if (step === undefined || step.entry.value === null) break
+    }
+    throw new DfsError('notFound')
+  }
+
+  /** The node at the end of `names` from the root, symbolic links not followed. */
+  async walk(names: readonly string[]): Promise<Node> {
+    for (const name of names) assertName(name)
+    if (names.length === 0) return this.node(rootIno, true)
+    await this.#newborn.settle()
+    const { nodes, isMissing } = await this.#askAlong(rootIno, names)
+    const last = nodes.at(-1)
+    if (last === undefined || isMissing) throw new DfsError('notFound')
+    if (nodes.length < names.length) throw new DfsError('notDirectory')
+    return last
+  }
+
+  /**
+   * What `names` lead to now, one below the other, from the folder `from` on and as far as they are there: asks
+   * one question at most, and none where all of it is certain.
+   */
+  async follow(from: number, names: readonly string[]): Promise<readonly Node[]> {
+    for (const name of names) assertName(name)
+    const certain = this.#certainAlong(from, names)
+    if (certain !== undefined) return certain
+    // What cannot be stored now is tried again by whoever waits for it.
+    await this.#newborn.settle().catch(() => undefined)
+    return (await this.#askAlong(from, names)).nodes
+  }
+
+  #certainAlong(from: number, names: readonly string[]): readonly Node[] | undefined {
+    const nodes: Node[] = []
+    for (const name of names) {
+      const node = this.certain(nodes.at(-1)?.ino ?? from, name)
+      if (node === undefined) return undefined
+      if (node === null) break
+      nodes.push(node)
+    }
+    return nodes
+  }
+
+  async #askAlong(
+    from: number,
+    names: readonly string[],
+  ): Promise<{ readonly nodes: readonly Node[]; readonly isMissing: boolean }> {
+    const nodes: Node[] = []
+    for (let at = 0; at < names.length; at += limits.lookupNamesMax) {
+      const parent = nodes.at(-1)?.ino ?? from
+      const some = names.slice(at, at + limits.lookupNamesMax)
+      const [askedMs, steps] = await this.#ask((registers) => registers.lookup(parent, some))
+      for (const [depth, step] of steps.entries()) {
+        const folder = nodes.at(-1)?.ino ?? from
+        const node = this.#cache.asOf(askedMs, () =>
+          this.#cache.noteStep(folder, some[depth] ?? '', step.entry, step.inode),
+        )
+        if (node === undefined) return { nodes, isMissing: true }
+        nodes.push(node)
+      }
+      if (nodes.length < Math.min(at + some.length, names.length)) break
+    }
+    return { nodes, isMissing: false }
+  }
+
+  /**
+   * The inode: from the cache for up to `cacheLifeMs`, with `fresh` only where it cannot have changed.
+   * Throws `stale` when gone.
+   */
+  async node(ino: number, fresh = false): Promise<Node> {
+    const newborn = this.#newborn.get(ino)
+    if (newborn !== undefined) return newborn.node
+    const cached = fresh ? this.#cache.certainNode(ino) : this.#cache.node(ino)
+    return cached ?? (await this.#askForNode(ino))
+  }
+
+  async #askForNode(ino: number): Promise<Node> {
+    const [askedMs, [register]] = await this.#ask((registers) => registers.read([inodeKey(ino)]))
+    const node = register && this.#cache.asOf(askedMs, () => this.#cache.noteNode(ino, register))
+    if (node === undefined) throw new DfsError('stale')
+    return node
+  }
+
+  /** The newest that is known of the inode, however long ago it was seen. */
+  latest(ino: number): Node | undefined {
+    return this.#newborn.get(ino)?.node ?? this.#cache.anyNode(ino)
+  }
+
+  /** The node if it is in the cache and within its time to live. */
+  cached(ino: number): Node | undefined {
+    return this.#newborn.get(ino)?.node ?? this.#cache.node(ino)
+  }
+
+  /** The inode number a name had within the time to live of the cache. */
+  cachedEntry(parent: number, name: string): { readonly ino: number } | undefined {
+    const newborn = this.#newborn.at(parent, name)
+    if (newborn !== undefined) return newborn.node
+    const entry = this.#cache.entry(parent, name)
+    return entry === undefined || entry.ino === null ? undefined : { ino: entry.ino }
+  }
+
+  /**
+   * As `lookup`, without asking anybody: null when there is no such name, undefined when that takes a
+   * question.
+   */
+  known(parent: number, name: string): Node | null | undefined {
+    assertName(name)
+    const entry = this.cachedEntry(parent, name)
+    if (entry !== undefined) return this.cached(entry.ino)
+    // A folder that is gone has no names either.
+    const isAbsent = this.cached(parent) !== undefined && this.certain(parent, name) === null
+    return isAbsent ? null : undefined
+  }
+
+  /** A page of a folder behind the name `after`, in the byte order of the names. */
+  async list(folder: number, after: string): Promise<Listing> {
+    // What cannot be stored now is tried again by whoever waits for it.
+    await this.#newborn.settle(folder).catch(() => undefined)
+    const whole = coversEverything(new Set(this.#cluster.voters))
+    let page = await this.#folders.page(folder, after, whole)
+    // A page of nothing but removed names says nothing, and is not the end.
+    while (page.entries.length === 0 && page.more) {
+      page = await this.#folders.page(folder, page.end, whole)
+    }
+    const { asked, self, entries, changing, more, undecided } = page
+    if (self === undefined) throw new DfsError('notFound')
+    if (typeOf(self.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
+    if (changing.length === 0) return { entries, asked, more, undecided }
+    const again = await Promise.all(changing.map((listed) => this.#listedAgain(folder, listed)))
+    const isGone = new Set(changing.filter((_, index) => again[index] === undefined))
+    const left = entries
+      .filter((listed) => !isGone.has(listed))
+      .map((listed) => again[changing.indexOf(listed)] ?? listed)
+    return left.length === 0 && more
+      ? this.list(folder, page.end)
+      : { entries: left, asked, more, undecided }
+  }
+
+  /** A name whose inode went while the folder was read: as it is now, undefined when it is gone. */
+  async #listedAgain(folder: number, { name }: ListedName): Promise<ListedName | undefined> {
+    try {
+      const node = await this.lookup(folder, name)
+      const type = node.inode.mode >> 12
+      return { name, ino: node.ino, type, node, incomplete: false }
+    } catch (error) {
+      if (error instanceof DfsError && error.code === 'notFound') return undefined
+      throw error
+    }
+  }
+
+  /** Whether what a listing `asked` for is still the newest that is known, and may be passed on. */
+  isUnchangedSince(asked: CacheMoment): boolean {
+    return this.#newborn.isEmpty && this.#cache.isUnchangedSince(asked)
+  }
+
+  /** What is certain of a name: its node, null when there is none, undefined when nothing is. */
+  certain(parent: number, name: string): Node | null | undefined {
+    const newborn = this.#newborn.at(parent, name)
+    if (newborn !== undefined) return newborn.node
+    const entry = this.#cache.certainEntry(parent, name)
+    if (entry === undefined) return undefined
+    return entry.ino === null ? null : this.#cache.certainNode(entry.ino)
+  }
+
+  /** What the servers say, once they know what was changed here. */
+  async #ask<T>(ask: (registers: Registers) => Promise<T>): Promise<readonly [number, T]> {
+    await this.#behind.settleForReading()
+    return this.#cache.asked(() => ask(this.#registers))
+  }
+
+  // -- what a change starts from -----------------------------------------------------------------
+
+  /**
+   * With `fresh` as the servers have it now, and so are the others below. Throws `stale`, and as the others
+   * `NotStored`, upon which `Changes` sees to it.
+   */
+  async nodeForChange(ino: number, fresh: boolean): Promise<Node> {
+    if (this.#newborn.get(ino) !== undefined) throw new NotStored([ino])
+    return (fresh ? undefined : this.#cache.anyNode(ino)) ?? this.#askForNode(ino)
+  }
+
+  /** Throws `notFound`, `notDirectory`. */
+  async folderForChange(ino: number, fresh: boolean): Promise<Node> {
+    try {
+      const node = await this.nodeForChange(ino, fresh)
+      if (typeOf(node.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
+      return node
+    } catch (error) {
+      if (error instanceof DfsError && error.code === 'stale') throw new DfsError('notFound')
+      throw error
+    }
+  }
+
+  /** `storing` is the file that is being stored there by this very change, if any. */
+  async entryForChange(
+    parent: number,
+    name: string,
+    fresh: boolean,
+    storing?: number,
+  ): Promise<EntryView> {
+    const newborn = this.#newborn.at(parent, name)?.node.ino
+    if (newborn !== undefined && newborn !== storing) throw new NotStored([newborn])
+    const cached = fresh ? undefined : this.#cache.anyEntry(parent, name)
+    if (cached !== undefined) return cached
+    if (!fresh && this.#cache.certainEntry(parent, name) !== undefined) return absentEntry
+    const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
+    if (step === undefined) return absentEntry
+    this.#cache.asOf(askedMs, () => this.#cache.noteStep(parent, name, step.entry, step.inode))
+    return viewOf(step.entry)
+  }
+
+  /** Throws `notFound`. */
+  async existingForChange(parent: number, name: string, fresh: boolean): Promise<FoundEntry> {
+    const entry = await this.entryForChange(parent, name, fresh)
+    if (entry.ino === null) throw new DfsError('notFound')
+    return { ...entry, ino: entry.ino }
+  }
+
+  /** The folders from `folder` up to the root; throws `invalid` when `not` is among them. */
+  async ancestors(folder: number, not: number): Promise<Node[]> {
+    const chain: Node[] = []
+    for (let ino = folder; ; ) {
+      if (ino === not) throw new DfsError('invalid')
+      const node = await this.nodeForChange(ino, true)
+      chain.push(node)
+      if (ino === rootIno || chain.length >= limits.transactionPreconditionsMax / 2) return chain
+      ino = node.inode.parent
+    }
+  }
+}
+
+export function assertName(name: string): void {
+  if (byteLengthOf(name) > limits.nameBytesMax) throw new DfsError('nameTooLong')
+  if (!isByteText(name)) throw new DfsError('illegalName')
+  if (!isEntryName(name)) throw new DfsError('invalid', `"${name}" cannot be a name`)
+}

@@ -1,0 +1,468 @@
+/**
+ * The names and attributes of a user's files: POSIX over registers. Every change is one transaction
+ * with preconditions on what it was derived from, tried again with fresh values when another client
+ * was faster. Everything is by inode number; paths are the affair of the caller.
+ */
+import type { Time } from '../../clock.js'
+import { DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import {
+  encodeEntry,
+  encodeInode,
+  entryKey,
+  fileType,
+  type Inode,
+  inodeKey,
+  typeOf,
+} from '../../wire/records.js'
+import { noVersion } from '../../wire/version.js'
+import type { Cluster } from '../cluster/cluster.js'
+import { type Content, emptyContent } from '../content/content.js'
+import type { Lease } from '../quorum/lease.js'
+import type { Registers } from '../quorum/registers.js'
+import type { Transactions } from '../quorum/transaction.js'
+import type { Node } from './cache/node.js'
+import { type CacheMoment, NodeCache } from './cache/node-cache.js'
+import { Changes, exactly } from './changes.js'
+import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
+import type { FolderReader } from './folder-reader.js'
+import {
+  type ContentTimes,
+  type HowWritten,
+  type InodeChange,
+  InodeChanges,
+} from './inode-changes.js'
+import { assertName, type Listing, Names } from './lookup.js'
+import { type Keep, KeptFiles } from './open-orphans.js'
+import { Newborn } from './pending-creates.js'
+import { type Renamed, type RenameHow, Renames } from './rename.js'
+import { type FinishOthers, WriteBehind } from './write-behind.js'
+
+const attemptsMax = 12
+const never: Keep = () => false
+
+export class Namespace {
+  readonly #cluster: Cluster
+  readonly #lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll' | 'onEnd'>
+  readonly #cache: NodeCache
+  readonly #newborn: Newborn
+  readonly #behind: WriteBehind
+  readonly #names: Names
+  readonly #changes: Changes
+  readonly #inodes: InodeChanges
+  readonly #kept: KeptFiles
+  readonly #renames: Renames
+
+  constructor(
+    cluster: Cluster,
+    registers: Registers,
+    transactions: Transactions,
+    lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll' | 'onEnd'>,
+    finishOthers: FinishOthers | undefined,
+  ) {
+    const { clock } = cluster
+    this.#cluster = cluster
+    this.#lease = lease
+    this.#cache = new NodeCache(clock, () => lease.aloneSinceMs)
+    this.#newborn = new Newborn(clock, (ino) => this.#inodes.bear(ino))
+    this.#behind = new WriteBehind(
+      cluster,
+      registers,
+      transactions,
+      lease,
+      this.#cache,
+      finishOthers,
+    )
+    this.#names = new Names(cluster, registers, lease, this.#cache, this.#newborn, this.#behind)
+    this.#changes = new Changes(
+      clock,
+      transactions,
+      lease,
+      this.#cache,
+      this.#newborn,
+      this.#behind,
+    )
+    this.#inodes = new InodeChanges(cluster, this.#names, this.#cache, this.#newborn, this.#changes)
+    this.#kept = new KeptFiles(clock, this.#cache)
+    this.#renames = new Renames(clock, this.#names, this.#cache, this.#kept)
+  }
+
+  /** To be awaited before the first change: where this client is alone it may be answered at once then. */
+  begin(): Promise<void> {
+    return this.#behind.begin()
+  }
+
+  // -- reading: see names.ts ---------------------------------------------------------------------
+
+  /** Since when nobody else can have changed anything, on the monotonic clock; undefined when somebody can. */
+  get aloneSinceMs(): number | undefined {
+    return this.#lease.aloneSinceMs
+  }
+
+  /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */
+  absentForMs(parent: number, name: string): number {
+    return this.#names.absentForMs(parent, name)
+  }
+
+  /** Calls `listener` when other clients are about to be let in, and a time that was told is over. */
+  set onCompany(listener: () => void) {
+    this.#lease.onEnd = listener
+  }
+
+  /** Calls `listener` when a small folder was read as a whole, because some of its names were asked for. */
+  set onFolderRead(listener: FolderReader['onRead']) {
+    this.#names.onFolderRead = listener
+  }
+
+  /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */
+  lookup(parent: number, name: string): Promise<Node> {
+    return this.#names.lookup(parent, name)
+  }
+
+  /**
+   * As `lookup`, without asking anybody: null when there is no such name, undefined when that takes a
+   * question.
+   */
+  known(parent: number, name: string): Node | null | undefined {
+    return this.#names.known(parent, name)
+  }
+
+  /** The node at the end of `names` from the root, symbolic links not followed. */
+  walk(names: readonly string[]): Promise<Node> {
+    return this.#names.walk(names)
+  }
+
+  /**
+   * What `names` lead to now, one below the other, from the folder `from` on and as far as they are there: asks
+   * one question at most, and none where all of it is certain.
+   */
+  follow(from: number, names: readonly string[]): Promise<readonly Node[]> {
+    return this.#names.follow(from, names)
+  }
+
+  /**
+   * The inode: from the cache for up to `cacheLifeMs`, with `fresh` only where it cannot have changed.
+   * Throws `stale` when gone.
+   */
+  node(ino: number, fresh = false): Promise<Node> {
+    return this.#names.node(ino, fresh)
+  }
+
+  /** The newest that is known of the inode, however long ago it was seen. */
+  latest(ino: number): Node | undefined {
+    return this.#names.latest(ino)
+  }
+
+  /** The node if it is in the cache and within its time to live. */
+  cached(ino: number): Node | undefined {
+    return this.#names.cached(ino)
+  }
+
+  /** The inode number a name had within the time to live of the cache. */
+  cachedEntry(parent: number, name: string): { readonly ino: number } | undefined {
+    return this.#names.cachedEntry(parent, name)
+  }
+
+  /** Whether what a listing `asked` for is still the newest that is known, and may be passed on. */
+  isUnchangedSince(asked: CacheMoment): boolean {
+    return this.#names.isUnchangedSince(asked)
+  }
+
+  /** A page of a folder behind the name `after`, in the byte order of the names. */
+  list(folder: number, after: string): Promise<Listing> {
+    return this.#names.list(folder, after)
+  }
+
+  // -- changing ----------------------------------------------------------------------------------
+
+  /** Makes a file, folder, link or node. Throws `exists`, `notFound` when the folder is gone. */
+  create(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
+    assertName(name)
+    return this.#changes.make([entryKey(parent, name)], [inodeKey(parent)], async (fresh) => {
+      const inode = newInode(attributes, parent, this.#cluster.clock.time())
+      const file = { parent, name, ino: newIno(this.#cluster.clock, this.#cluster.random), inode }
+      const { inline, mode } = attributes
+      const plan = await planCreation(this.#names, this.#cache, file, inline, fresh)
+      return { ...plan, behind: typeOf(mode) !== fileType.file }
+    })
+  }
+
+  /**
+   * As `create`, for a file that is about to be written to. Where this client is alone, the file is
+   * stored together with its first content, or a moment later: `store` waits for that. Until then
+   * only this client knows of it, and it is gone with this client.
+   */
+  async createSoon(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
+    assertName(name)
+    const isAlone = this.#behind.isWanted && this.#lease.aloneSinceMs !== undefined
+    const node = isAlone ? await this.#inodes.makeNewborn(parent, name, attributes) : undefined
+    return node ?? (await this.create(parent, name, attributes))
+  }
+
+  /**
+   * Makes a file without a name, as one that lost its last name while it is in use here: it stays with
+   * nlink 0 until `forget`, unless `link` gives it a name. Throws `notFound` when the folder is gone.
+   */
+  createNameless(parent: number, attributes: NewAttributes): Promise<Node> {
+    const { clock, random } = this.#cluster
+    return this.#changes.make([], [inodeKey(parent)], async (fresh) => {
+      const folder = await this.#names.folderForChange(parent, fresh)
+      const inode = { ...newInode(attributes, parent, clock.time()), nlink: 0 }
+      const ino = newIno(clock, random)
+      const key = inodeKey(ino)
+      return {
+        body: {
+          writes: [{ key, value: encodeInode(inode) }],
+          preconditions: [{ key, absent: true, version: noVersion }, exactly(folder)],
+          emptyFolders: [],
+        },
+        done: (id) => {
+          this.#kept.add(ino)
+          return this.#cache.writeNode(ino, id, inode)
+        },
+      }
+    })
+  }
+
+  /** Resolves when what `createSoon` made under this number, if it did, is stored. */
+  async store(ino: number): Promise<void> {
+    if (this.#newborn.get(ino) !== undefined) await this.#inodes.bear(ino)
+  }
+
+  /** Resolves when everything that was answered is stored. Throws what keeps it from that. */
+  async settle(): Promise<void> {
+    // What cannot be stored of one is no reason not to store the other.
+    const outcomes = await Promise.allSettled([this.#behind.settle(), this.#newborn.settle()])
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  }
+
+  /** As `settle`. Throws `stale`, once, when something was answered and could not be stored after all. */
+  async sync(): Promise<void> {
+    await this.settle()
+    await this.#behind.sync()
+  }
+
+  /** Resolves when the changes of names and attributes so far are stored. */
+  settleChanges(): Promise<void> {
+    return this.#behind.settle()
+  }
+
+  /** Nothing is tried again any more. */
+  end(): void {
+    this.#behind.end()
+  }
+
+  /** PUT of a whole file: makes it, or replaces the content of the file that has the name. */
+  async replace(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
+    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+      const file = await this.#fileAt(parent, name)
+      try {
+        if (file !== undefined) return await this.#rewritten(file.ino, attributes)
+      } catch (error) {
+        // The name is another's meanwhile, also that of a file that was not stored yet.
+        if (!isError(error, 'notFound', 'stale', 'exists')) throw error
+      }
+      try {
+        return await this.create(parent, name, attributes)
+      } catch (error) {
+        if (!isError(error, 'exists')) throw error
+      }
+    }
+    throw new DfsError('busy', 'the name changes faster than it can be replaced')
+  }
+
+  /** The file that has the name, undefined where nothing has. Throws `isDirectory`, `exists` for what is no file. */
+  async #fileAt(parent: number, name: string): Promise<Node | undefined> {
+    try {
+      const node = await this.lookup(parent, name)
+      if (typeOf(node.inode.mode) === fileType.file) return node
+      // What is remembered, or known to few servers, is no reason for a refusal.
+      return await this.#changes.make([entryKey(parent, name)], [], async () => {
+        const { ino } = await this.#names.existingForChange(parent, name, true)
+        const result = await this.#names.nodeForChange(ino, true)
+        if (typeOf(result.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
+        if (typeOf(result.inode.mode) !== fileType.file) throw new DfsError('exists')
+        return { body: undefined, result }
+      })
+    } catch (error) {
+      if (!isError(error, 'notFound', 'stale')) throw error
+      return undefined
+    }
+  }
+
+  #rewritten(ino: number, attributes: NewAttributes): Promise<Node> {
+    const { content = emptyContent, mode, mtime, inline } = attributes
+    const change = (old: Inode, now: Time): Inode => ({
+      ...old,
+      ...content,
+      mode,
+      mtime: mtime ?? now,
+      ctime: now,
+    })
+    return this.#inodes.rewrite(ino, change, { inline })
+  }
+
+  /**
+   * Removes a name. The inode goes with its last name, unless `keep` says that it is in use: then it
+   * stays with nlink 0 until `forget`. Returns the inode as it is afterwards.
+   */
+  unlink(parent: number, name: string, keep: Keep = never): Promise<Node> {
+    assertName(name)
+    const entry = entryKey(parent, name)
+    return this.#changes.make([entry], [], async (fresh) => {
+      const found = await this.#names.existingForChange(parent, name, fresh)
+      const node = await this.#names.nodeForChange(found.ino, fresh)
+      if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
+      const change = this.#kept.droppedLink(node, keep)
+      return {
+        behind: true,
+        body: {
+          writes: [{ key: entry, value: null }, change.write],
+          preconditions: [{ key: entry, absent: false, version: found.version }, exactly(node)],
+          emptyFolders: [],
+        },
+        done: (id) => {
+          this.#cache.writeEntry(parent, name, id, null, 0)
+          return change.done(id)
+        },
+      }
+    })
+  }
+
+  /**
+   * Writes the files that are kept without a name again, once an hour at most, so that they are not
+   * taken for those of a mount that died.
+   */
+  renewKept(everyMs: number = limits.orphanRenewalMs): Promise<void> {
+    return this.#kept.renew(everyMs, (ino) => this.#inodes.rewrite(ino, (inode) => inode))
+  }
+
+  /** Deletes an inode that no name refers to any more. */
+  async forget(ino: number): Promise<void> {
+    this.#kept.delete(ino)
+    await this.#changes
+      .make([inodeKey(ino)], [], async (fresh) => {
+        const node = await this.#names.nodeForChange(ino, fresh)
+        if (node.inode.nlink > 0) return undefined
+        return {
+          behind: true,
+          body: {
+            writes: [{ key: inodeKey(ino), value: null }],
+            preconditions: [exactly(node)],
+            emptyFolders: [],
+          },
+          done: () => this.#cache.dropNode(ino),
+        }
+      })
+      .catch((error: unknown) => {
+        if (!isError(error, 'notFound', 'stale')) throw error
+      })
+  }
+
+  /** Throws `notEmpty`, `notDirectory`. */
+  async rmdir(parent: number, name: string): Promise<void> {
+    assertName(name)
+    const entry = entryKey(parent, name)
+    return this.#changes.make([entry], [], async (fresh) => {
+      const found = await this.#names.existingForChange(parent, name, fresh)
+      const node = await this.#names.nodeForChange(found.ino, fresh)
+      if (typeOf(node.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
+      return {
+        behind: true,
+        body: {
+          writes: [
+            { key: entry, value: null },
+            { key: inodeKey(node.ino), value: null },
+          ],
+          preconditions: [{ key: entry, absent: false, version: found.version }, exactly(node)],
+          emptyFolders: [node.ino],
+        },
+        done: (id) => {
+          this.#cache.writeEntry(parent, name, id, null, 0)
+          this.#cache.dropNode(node.ino)
+        },
+      }
+    })
+  }
+
+  /**
+   * Gives a file another name, or with `isFirst` the first one. Throws `exists`, `notPermitted` for a
+   * folder, `tooManyLinks`, `notFound` for what has lost its last name.
+   */
+  async link(ino: number, parent: number, name: string, isFirst = false): Promise<Node> {
+    assertName(name)
+    const entry = entryKey(parent, name)
+    return this.#changes.make([entry, inodeKey(ino)], [inodeKey(parent)], async (fresh) => {
+      const folder = await this.#names.folderForChange(parent, fresh)
+      const place = await this.#names.entryForChange(parent, name, fresh)
+      if (place.ino !== null) throw new DfsError('exists')
+      const node = await this.#names.nodeForChange(ino, fresh)
+      if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('notPermitted')
+      if (node.inode.nlink === 0 && !isFirst) throw new DfsError('notFound')
+      if (node.inode.nlink >= limits.linksMax) throw new DfsError('tooManyLinks')
+      const inode = {
+        ...node.inode,
+        nlink: node.inode.nlink + 1,
+        ctime: this.#cluster.clock.time(),
+      }
+      return {
+        behind: true,
+        body: {
+          writes: [
+            { key: entry, value: encodeEntry({ ino, type: inode.mode >> 12 }) },
+            { key: inodeKey(ino), value: encodeInode(inode) },
+          ],
+          preconditions: [
+            { key: entry, absent: true, version: place.version },
+            exactly(node),
+            exactly(folder),
+          ],
+          emptyFolders: [],
+        },
+        done: (id) => {
+          this.#kept.delete(ino)
+          this.#cache.writeEntry(parent, name, id, ino, inode.mode >> 12)
+          return this.#cache.writeNode(ino, id, inode)
+        },
+      }
+    })
+  }
+
+  /** rename(2) and renameat2(2). */
+  rename(
+    fromParent: number,
+    fromName: string,
+    toParent: number,
+    toName: string,
+    how: RenameHow,
+    keep: Keep = never,
+  ): Promise<Renamed> {
+    assertName(fromName)
+    assertName(toName)
+    const entries = [entryKey(fromParent, fromName), entryKey(toParent, toName)]
+    const folders = [inodeKey(fromParent), inodeKey(toParent)]
+    const renaming = { fromParent, fromName, toParent, toName, how, keep }
+    return this.#changes.make(entries, folders, (fresh) => this.#renames.plan(renaming, fresh))
+  }
+
+  /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */
+  update(ino: number, change: InodeChange): Promise<Node> {
+    return this.#inodes.update(ino, change)
+  }
+
+  /**
+   * The commit at close: replaces the content that was read as `base` by `content`. Attributes that
+   * others changed meanwhile are kept, and so is an mtime that was set since `base` was read; the
+   * last close wins. `onDisk`: this change is on the disks of three servers when it resolves. Throws
+   * `stale` when the file is gone.
+   */
+  writeContent(
+    ino: number,
+    base: Node,
+    content: Content,
+    times: ContentTimes,
+    how?: HowWritten,
+  ): Promise<Node> {
+    return this.#inodes.writeContent(ino, base, content, times, how)
+  }
+}

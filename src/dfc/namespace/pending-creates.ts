@@ -1,0 +1,126 @@
+/**
+ * Files that this client has made and not stored yet, because their first content is likely to come
+ * in a moment and can be stored together with them: one round trip for a small file instead of two.
+ * Only where this client is alone, so that nobody misses them.
+ */
+import type { Clock, Timer } from '../../clock.js'
+import { limits } from '../../limits.js'
+import { debugDfc } from '../../log.js'
+import { entryKey, type Key } from '../../wire/records.js'
+import type { Version } from '../../wire/version.js'
+import type { Node } from './cache/node.js'
+
+export interface NewbornFile {
+  readonly parent: number
+  readonly name: string
+  /** Its version is none that a register will ever have. */
+  node: Node
+  /**
+   * The version under which its folder has it already, newer than the node's: stored as that it changes no time
+   * that was shown. Undefined once that was tried.
+   */
+  id: Version | undefined
+  /** Being stored: what changes now must wait for that. */
+  isOnItsWay: boolean
+  readonly sinceMs: number
+}
+
+/** Thrown by the plan of a change that concerns files which are not stored: once they are, plan again. */
+export class NotStored extends Error {
+  readonly inos: readonly number[]
+
+  constructor(inos: readonly number[]) {
+    super(`Not stored yet: ${inos.join(', ')}`)
+    this.name = 'NotStored'
+    this.inos = inos
+  }
+}
+
+export class Newborn {
+  readonly #clock: Clock
+  readonly #store: (ino: number) => Promise<void>
+  readonly #files = new Map<number, NewbornFile>()
+  readonly #byPlace = new Map<Key, NewbornFile>()
+  readonly #byFolder = new Map<number, Set<number>>()
+  #timer: Timer | undefined
+
+  /** `store` stores one of them, and deletes it here. */
+  constructor(clock: Clock, store: (ino: number) => Promise<void>) {
+    this.#clock = clock
+    this.#store = store
+  }
+
+  get isEmpty(): boolean {
+    return this.#files.size === 0
+  }
+
+  get(ino: number): NewbornFile | undefined {
+    return this.#files.get(ino)
+  }
+
+  at(parent: number, name: string): NewbornFile | undefined {
+    return this.#byPlace.size === 0 ? undefined : this.#byPlace.get(entryKey(parent, name))
+  }
+
+  /** The numbers of those in `folder`; undefined when there are none. */
+  in(folder: number): ReadonlySet<number> | undefined {
+    return this.#byFolder.get(folder)
+  }
+
+  /** It is stored after `createDelayMs`, if not before. */
+  add(made: Pick<NewbornFile, 'parent' | 'name' | 'node' | 'id'>): void {
+    const { parent, name, node } = made
+    const file = { ...made, isOnItsWay: false, sinceMs: this.#clock.monotonic() }
+    this.#files.set(node.ino, file)
+    this.#byPlace.set(entryKey(parent, name), file)
+    const inFolder = this.#byFolder.get(parent) ?? new Set()
+    this.#byFolder.set(parent, inFolder.add(node.ino))
+    this.#timer ??= this.#clock.after(limits.createDelayMs, () => void this.#storeDue())
+  }
+
+  delete(ino: number): void {
+    const file = this.#files.get(ino)
+    if (file === undefined) return
+    this.#files.delete(ino)
+    this.#byPlace.delete(entryKey(file.parent, file.name))
+    const inFolder = this.#byFolder.get(file.parent)
+    inFolder?.delete(ino)
+    if (inFolder?.size === 0) this.#byFolder.delete(file.parent)
+  }
+
+  /**
+   * Resolves when it is stored, or has been given up because another client has its name. Throws what
+   * keeps it from being stored.
+   */
+  async store(ino: number): Promise<void> {
+    if (!this.#files.has(ino)) return
+    try {
+      await this.#store(ino)
+    } catch (error) {
+      if (this.#files.has(ino)) throw error
+    }
+  }
+
+  /** Resolves when all of them, or those in `folder`, are stored. */
+  async settle(folder?: number): Promise<void> {
+    const inos = folder === undefined ? this.#files.keys() : (this.in(folder) ?? [])
+    const outcomes = await Promise.allSettled([...inos].map((ino) => this.#store(ino)))
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  }
+
+  /** Who waits for the file hears of a failure; here it is only tried again. */
+  async #storeDue(): Promise<void> {
+    const dueMs = this.#clock.monotonic() - limits.createDelayMs
+    const due = [...this.#files.values()].filter(({ sinceMs }) => sinceMs <= dueMs)
+    await Promise.all(
+      due.map(({ node }) =>
+        this.#store(node.ino).catch((error: unknown) =>
+          debugDfc('create of %d: %o', node.ino, error),
+        ),
+      ),
+    )
+    this.#timer = undefined
+    if (this.#files.size === 0) return
+    this.#timer = this.#clock.after(limits.createDelayMs, () => void this.#storeDue())
+  }
+}

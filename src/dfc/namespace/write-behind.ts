@@ -1,0 +1,318 @@
+/**
+ * Changes of names and attributes that are answered before the servers have them, many of them in one
+ * transaction a moment later: one round trip for all instead of one for each. Only where this client
+ * is alone (lease.ts), knows everything that a change relies on, and all four servers are there; and when
+ * nothing is undecided that a client has left, since that may be decided against what is known.
+ *
+ * What was answered first reaches the servers first, and before whatever is waited for after it. So
+ * what a crash of this client takes are its last `behindMs`, as with a local file system; fsync(2) waits for
+ * all. What cannot be stored is tried again for as long as this client lives, and nothing overtakes it;
+ * what others have made impossible since is given up: the log says so, and the next fsync of a folder.
+ */
+import type { Timer } from '../../clock.js'
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugDfc, notice } from '../../log.js'
+import { parseKey, type Transaction } from '../../wire/records.js'
+import { isAhead, type Version } from '../../wire/version.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { Lease } from '../quorum/lease.js'
+import type { Registers } from '../quorum/registers.js'
+import type { Transactions } from '../quorum/transaction.js'
+import { Batch, dependOnEachOther } from './batch.js'
+import type { NodeCache } from './cache/node-cache.js'
+
+/** One transaction that is to be stored: a batch, or a change of one that was refused as a whole. */
+interface Due {
+  /** Tried again with the same one, it is done once at most. */
+  id: Version | undefined
+  body: Transaction
+  readonly changes: readonly Transaction[]
+  readonly knownAs: Version
+  refusals: number
+}
+
+/** Decides what other clients have left undecided; false when that cannot be done now. */
+export type FinishOthers = () => Promise<boolean>
+
+/** The lease must hold longer than it takes to store what is answered. */
+const leaseLeftMsMin = 300
+/** A refusal may be about the id, which repair has passed. */
+const refusalsMax = 3
+
+export class WriteBehind {
+  readonly #cluster: Cluster
+  readonly #registers: Registers
+  readonly #transactions: Transactions
+  readonly #lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll'>
+  readonly #cache: NodeCache
+  readonly #finishOthers: FinishOthers | undefined
+  /** Since when this client is alone, if nothing of others is undecided since then. */
+  #clearSinceMs: number | undefined
+  #clearing: Promise<void> | undefined
+  #open: Batch | undefined
+  #timer: Timer | undefined
+  /** In the order in which they have to be stored. */
+  readonly #due: Due[] = []
+  #storing: Promise<void> | undefined
+  /** Why the first of them is still not stored. */
+  #obstacle: unknown
+  /** Under which version a change was stored after all, by register and the version it was known as. */
+  readonly #storedAs = new Map<string, Version>()
+  #givenUp: DfsError | undefined
+  #isOver = false
+
+  /** Without `finishOthers` every change is waited for. */
+  constructor(
+    cluster: Cluster,
+    registers: Registers,
+    transactions: Transactions,
+    lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll'>,
+    cache: NodeCache,
+    finishOthers: FinishOthers | undefined,
+  ) {
+    this.#cluster = cluster
+    this.#registers = registers
+    this.#transactions = transactions
+    this.#lease = lease
+    this.#cache = cache
+    this.#finishOthers = finishOthers
+  }
+
+  /** Whether anything may be answered before it is stored. */
+  get isWanted(): boolean {
+    return this.#finishOthers !== undefined
+  }
+
+  /** Resolves when changes may be answered early, or it is known that they may not yet. */
+  async begin(): Promise<void> {
+    if (this.#finishOthers === undefined) return
+    this.#clearing ??= this.#clear(this.#finishOthers).finally(() => {
+      this.#clearing = undefined
+    })
+    await this.#clearing
+  }
+
+  /**
+   * Takes a change: from now on it counts, with the version that is returned. Undefined: it has to be
+   * committed and waited for.
+   */
+  take(change: Transaction): Version | undefined {
+    if (this.#obstacle !== undefined) return undefined
+    if (this.#cluster.voters.length < limits.serverCount || !this.#isClear()) return undefined
+    if (this.#lease.aloneForMs < leaseLeftMsMin || !this.#isCertain(change)) return undefined
+    // What is from the future would give its time to all that is stored with it.
+    const nowMs = this.#cluster.clock.now()
+    if (change.preconditions.some(({ version }) => isAhead(version, nowMs))) return undefined
+    // The folder's times, which follow from the newest version, would not go on.
+    if (this.#open !== undefined && !this.#cache.isNewest(this.#open.id, change)) this.#close()
+    const batch = this.#open ?? new Batch(this.#cluster.versionFor(change))
+    if (!batch.add(change)) return undefined
+    this.#open = batch
+    this.#timer ??= this.#cluster.clock.after(limits.behindMs, () => this.#isDue())
+    return batch.id
+  }
+
+  /**
+   * To be awaited before `body` is committed: sees to it that what was taken is on its way before it, and
+   * stored if the two have to do with each other. Throws what keeps it from being stored.
+   */
+  async ahead(body: Transaction): Promise<void> {
+    if (this.#open === undefined && this.#due.length === 0) return
+    if (this.#obstacle !== undefined) await this.settle()
+    if (this.#open !== undefined && this.#storing !== undefined) await this.#storing
+    this.#storeSoon()
+    if (this.#due.some((due) => dependOnEachOther(due.body, body))) await this.#storing
+  }
+
+  /** Resolves when all that was taken so far is stored. Throws what keeps it from that. */
+  async settle(): Promise<void> {
+    const open = this.#open
+    // What runs is at what came before. What comes meanwhile is not waited for: that might have no end.
+    if (this.#storing !== undefined) await this.#storing
+    const isLeft = open !== undefined && open === this.#open
+    if (isLeft || this.#due.length > 0) await (this.#storing ?? this.#store())
+  }
+
+  /** Before the servers are asked for what may have been changed here: as far as that can be now. */
+  async settleForReading(): Promise<void> {
+    if (this.#obstacle !== undefined) return
+    await this.settle().catch((error: unknown) => debugDfc('behind: %o', error))
+  }
+
+  /** As `settle`. Throws, once, that something had to be given up. */
+  async sync(): Promise<void> {
+    await this.settle()
+    const error = this.#givenUp
+    this.#givenUp = undefined
+    if (error !== undefined) throw error
+  }
+
+  /** Nothing is tried again any more: the client is about to be closed. */
+  end(): void {
+    this.#isOver = true
+    this.#timer?.cancel()
+    this.#close()
+    const left = this.#due.flatMap(({ changes }) => changes)
+    for (const change of left) notice(`Not stored: a change of ${describe(change)}`)
+  }
+
+  // -- storing -----------------------------------------------------------------------------------
+
+  #isDue(): void {
+    this.#timer = undefined
+    this.#storeSoon()
+  }
+
+  #storeSoon(): void {
+    void (this.#storing ?? this.#store()).catch((error: unknown) => debugDfc('behind: %o', error))
+  }
+
+  #store(): Promise<void> {
+    this.#timer?.cancel()
+    this.#timer = undefined
+    this.#close()
+    this.#storing = this.#storeAll().then(
+      () => this.#ended(undefined),
+      (error: unknown) => {
+        this.#ended(error)
+        throw error
+      },
+    )
+    return this.#storing
+  }
+
+  #ended(obstacle: unknown): void {
+    this.#storing = undefined
+    if (obstacle !== undefined && this.#obstacle === undefined) {
+      const why = obstacle instanceof Error ? obstacle.message : String(obstacle)
+      notice(`What was changed last cannot be stored yet: ${why}`)
+    }
+    if (obstacle === undefined && this.#obstacle !== undefined) notice('It is stored now.')
+    this.#obstacle = obstacle
+    if (this.#due.length === 0) this.#storedAs.clear()
+    const isWaiting = this.#open !== undefined || this.#due.length > 0
+    if (!isWaiting || this.#timer !== undefined || this.#isOver) return
+    const delayMs = obstacle === undefined ? limits.behindMs : limits.behindRetryMs
+    this.#timer = this.#cluster.clock.after(delayMs, () => this.#isDue())
+  }
+
+  /** Nothing is added to the open batch any more. */
+  #close(): void {
+    if (this.#open === undefined) return
+    const { id, changes } = this.#open
+    this.#due.push({ id, knownAs: id, changes, body: this.#open.body(), refusals: 0 })
+    this.#open = undefined
+  }
+
+  /** The first of it is sent before this returns. */
+  async #storeAll(): Promise<void> {
+    for (let due = this.#due[0]; due !== undefined; due = this.#due[0]) {
+      const body = this.#asStored(due)
+      due.id ??= this.#cluster.versionFor(body)
+      const { id } = due
+      const { committed } = await this.#transactions.commit(body, { id })
+      if (!committed) {
+        if (due.refusals === 0) await this.#refreshAbsences(due)
+        else this.#refused(due)
+        due.refusals += 1
+        continue
+      }
+      this.#due.shift()
+      if (id === due.knownAs) continue
+      for (const { key } of body.writes) this.#storedAs.set(`${key} ${due.knownAs}`, id)
+    }
+  }
+
+  /** The body, if something that it relies on was stored under another version than it was known as. */
+  #asStored({ body }: Due): Transaction {
+    if (this.#storedAs.size === 0) return body
+    const preconditions = body.preconditions.map((one) => {
+      const version = this.#storedAs.get(`${one.key} ${one.version}`)
+      return version === undefined ? one : { ...one, version }
+    })
+    return { ...body, preconditions }
+  }
+
+  /**
+   * A folder that is known in full tells that a name is not there, and not when it was removed: that may
+   * have been before our time, and is no reason for a refusal.
+   */
+  async #refreshAbsences(due: Due): Promise<void> {
+    const keys = due.body.preconditions.filter(({ absent }) => absent).map(({ key }) => key)
+    const found = new Map((await this.#registers.read(keys)).map((one) => [one.key, one]))
+    const preconditions = due.body.preconditions.map((one) => {
+      const { version = one.version, value = null } = found.get(one.key) ?? {}
+      return one.absent && value === null && version > one.version ? { ...one, version } : one
+    })
+    due.body = { ...due.body, preconditions }
+  }
+
+  /** Somebody else was let in meanwhile: each change by itself then, and what others forbid is given up. */
+  #refused(due: Due): void {
+    debugDfc('behind: %s was refused', due.id)
+    this.#lease.forgetAll()
+    for (const { key } of due.body.writes) this.#cache.drop(key)
+    due.id = undefined
+    if (due.changes.length > 1) {
+      const { knownAs } = due
+      const single = (change: Transaction): Due => ({
+        id: undefined,
+        knownAs,
+        body: change,
+        changes: [change],
+        refusals: 0,
+      })
+      this.#due.splice(0, 1, ...due.changes.map(single))
+    } else if (due.refusals >= refusalsMax) {
+      this.#due.shift()
+      const what = describe(due.body)
+      notice(`Not stored, because another mount was faster: a change of ${what}`)
+      this.#givenUp ??= new DfsError('stale', `a change of ${what} was not stored`)
+    }
+  }
+
+  // -- what is certain ---------------------------------------------------------------------------
+
+  /** Nobody else's transaction can be decided any more; if that is not known, it is found out. */
+  #isClear(): boolean {
+    const sinceMs = this.#lease.aloneSinceMs
+    if (sinceMs === undefined || this.#finishOthers === undefined) return false
+    if (sinceMs === this.#clearSinceMs) return true
+    void this.begin()
+    return false
+  }
+
+  async #clear(finishOthers: FinishOthers): Promise<void> {
+    const sinceMs = this.#lease.aloneSinceMs
+    if (sinceMs === undefined) return
+    try {
+      if (await finishOthers()) this.#clearSinceMs = sinceMs
+    } catch (error) {
+      debugDfc('what others left undecided: %o', error)
+    }
+  }
+
+  /** Nobody can have changed what the change relies on since this client heard of it. */
+  #isCertain({ preconditions, emptyFolders }: Transaction): boolean {
+    for (const { key, absent, version } of preconditions) {
+      const parsed = parseKey(key)
+      if (parsed.kind === 'entry') {
+        const entry = this.#cache.certainEntry(parsed.parent, parsed.name)
+        if (entry === undefined || (entry.ino === null) !== absent) return false
+        if (!absent && entry.version !== version) return false
+      } else if (!absent && this.#cache.certainNode(parsed.ino)?.version !== version) {
+        return false
+      }
+    }
+    return emptyFolders.every((ino) => this.#cache.certainNode(ino)?.folder?.live === 0)
+  }
+}
+
+/** For people. */
+function describe({ writes }: Transaction): string {
+  const parsed = writes.map(({ key }) => parseKey(key))
+  const names = parsed.flatMap((one) => (one.kind === 'entry' ? [JSON.stringify(one.name)] : []))
+  if (names.length > 0) return names.join(' and ')
+  return parsed.map((one) => (one.kind === 'inode' ? `inode ${one.ino}` : '')).join(' and ')
+}

@@ -1,0 +1,85 @@
+/**
+ * Decisions of this client's own transactions on their way to the servers. They ride on the next
+ * commit, or go out by themselves a moment later; and always before a read, which would otherwise
+ * meet the locks of what this client itself has just finished.
+ */
+import type { Timer } from '../../clock.js'
+import { limits } from '../../limits.js'
+import { debugDfc } from '../../log.js'
+import type { Decision } from '../../wire/messages.js'
+import type { Transaction } from '../../wire/records.js'
+import type { Version } from '../../wire/version.js'
+import type { Cluster } from '../cluster/cluster.js'
+
+interface Decided {
+  readonly id: Version
+  readonly body: Transaction
+  /** Servers that said yes, and so have the transaction. */
+  readonly yes: ReadonlySet<number>
+  /** The spare piece that a server took with its vote and may drop; undefined: they are needed. */
+  readonly spareOf: ((server: number) => Decision['spares']) | undefined
+}
+
+export class Settlement {
+  readonly #cluster: Cluster
+  #pending: Decided[] = []
+  #timer: Timer | undefined
+  #addedMs = Number.NEGATIVE_INFINITY
+  readonly #sending = new Set<Promise<unknown>>()
+
+  constructor(cluster: Cluster) {
+    this.#cluster = cluster
+  }
+
+  /** For how long this client has committed nothing. */
+  get quietMs(): number {
+    return this.#cluster.clock.monotonic() - this.#addedMs
+  }
+
+  /** Takes note that a transaction was committed by the votes of `yes`. */
+  add(decided: Decided): void {
+    this.#addedMs = this.#cluster.clock.monotonic()
+    this.#pending.push(decided)
+    if (this.#pending.length >= limits.decisionsPendingMax) {
+      this.flush()
+      return
+    }
+    this.#timer ??= this.#cluster.clock.after(limits.decisionDelayMs, () => this.flush())
+  }
+
+  /** The decisions for a commit to carry: for each server, with bodies where it may lack them. */
+  take(): (server: number) => readonly Decision[] {
+    const taken = this.#pending
+    this.#pending = []
+    this.#timer?.cancel()
+    this.#timer = undefined
+    return (server) =>
+      taken.map(({ id, body, yes, spareOf }) => ({
+        id,
+        commit: true,
+        body: yes.has(server) ? null : body,
+        spares: spareOf?.(server) ?? [],
+      }))
+  }
+
+  /** Sends what is pending to every server that is up. What follows on a connection comes after. */
+  flush(): void {
+    if (this.#pending.length === 0) return
+    const decisionsFor = this.take()
+    const sent = this.#cluster
+      .ask(this.#cluster.voters, 'decide', (server) => ({ decisions: decisionsFor(server) }))
+      .then((outcomes) => {
+        for (const { index, error } of outcomes) {
+          if (error) debugDfc('decide on server %d: %o', index + 1, error)
+        }
+      })
+    this.#sending.add(sent)
+    void sent.finally(() => this.#sending.delete(sent))
+  }
+
+  /** Resolves when every decision has been sent and answered (or its server is down). */
+  async settled(): Promise<void> {
+    this.flush()
+    await Promise.all(this.#sending)
+  }
+}

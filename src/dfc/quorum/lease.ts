@@ -1,0 +1,165 @@
+/**
+ * Whether this client is the only one of its user, so that what it knows of the namespace stays true
+ * until it changes it itself. Each server that grants a lease tells this client before it lets another
+ * one in. Another client cannot change anything without three servers, so with the leases of three
+ * nothing changes behind our back.
+ *
+ * A lease holds for `leaseMs` after the sending of any request that was answered without a recall
+ * before the answer; the server waits a little longer than that. So it needs no agreement about the
+ * time, only clocks that run at the same speed.
+ */
+import type { Timer } from '../../clock.js'
+import { limits } from '../../limits.js'
+import { debugDfc } from '../../log.js'
+import { quorum } from '../../wire/quorum.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { Link } from '../cluster/link.js'
+
+const renewalMs = Math.floor(limits.leaseMs / 3)
+
+export class Lease {
+  readonly #cluster: Cluster
+  /** Stores what others do not know yet; called before the lease is given back. */
+  readonly #onRecall: () => Promise<void>
+  /** For each server that has granted it: nobody was let in while this stays the same. */
+  readonly #generations = new Map<number, number>()
+  /** On the monotonic clock; undefined while somebody else may have changed something. */
+  #sinceMs: number | undefined
+  #usedMs = Number.NEGATIVE_INFINITY
+  #askedMs = Number.NEGATIVE_INFINITY
+  #timer: Timer | undefined
+  #asking: Promise<void> | undefined
+  #recalled = 0
+  #givingBack: Promise<void> | undefined
+  #closed = false
+
+  constructor(cluster: Cluster, onRecall: () => Promise<void>) {
+    this.#cluster = cluster
+    this.#onRecall = onRecall
+    cluster.onRecall = (link) => this.#recall(link)
+    // What is answered on a new connection says nothing about the lease of the old one.
+    cluster.onChange((link) => this.#generations.delete(link.index))
+  }
+
+  /** Asks for it before it is needed: what is made first is then known as well as what comes later. */
+  async begin(): Promise<void> {
+    this.#usedMs = this.#cluster.clock.monotonic()
+    this.#renew()
+    await this.#asking
+  }
+
+  /**
+   * Since when nobody else can have changed anything, on the monotonic clock; undefined when somebody
+   * can. To be asked at each use: it also keeps the lease alive.
+   */
+  get aloneSinceMs(): number | undefined {
+    const now = this.#cluster.clock.monotonic()
+    this.#usedMs = now
+    if (this.#sinceMs !== undefined && this.#heldCount(now) >= quorum.lease) return this.#sinceMs
+    if (now - this.#askedMs >= renewalMs) this.#renew()
+    return undefined
+  }
+
+  /** What is known may be wrong for another reason: it has to be asked for anew. */
+  forgetAll(): void {
+    if (this.#sinceMs === undefined) return
+    this.#sinceMs = this.#cluster.clock.monotonic()
+    this.onEnd()
+  }
+
+  /** Called when others are about to be let in, or what is known may be wrong. */
+  onEnd: () => void = () => undefined
+
+  /** Gives it back, after what others do not know yet has been stored. */
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#timer?.cancel()
+    await this.#asking
+    await this.#giveBack()
+  }
+
+  /** For how long from now on nobody else can change anything, whatever happens; 0 when they can. */
+  get aloneForMs(): number {
+    if (this.aloneSinceMs === undefined) return 0
+    const answered = [...this.#generations.keys()].map(
+      (index) => this.#cluster.link(index).answeredMs,
+    )
+    const [third = 0] = answered.sort((a, b) => b - a).slice(quorum.lease - 1)
+    return Math.max(0, third + limits.leaseMs - this.#cluster.clock.monotonic())
+  }
+
+  #heldCount(now: number): number {
+    let count = 0
+    for (const index of this.#generations.keys()) {
+      if (now - this.#cluster.link(index).answeredMs < limits.leaseMs) count += 1
+    }
+    return count
+  }
+
+  #renew(): void {
+    if (this.#closed || this.#asking !== undefined || this.#givingBack !== undefined) return
+    this.#asking = this.#ask().finally(() => {
+      this.#asking = undefined
+      this.#renewLater()
+    })
+  }
+
+  /** As long as it is used; afterwards it runs out, and the next use asks for it again. */
+  #renewLater(): void {
+    this.#timer?.cancel()
+    const { clock } = this.#cluster
+    if (this.#closed || clock.monotonic() - this.#usedMs > limits.leaseIdleMs) return
+    this.#timer = clock.after(renewalMs, () => this.#renew())
+  }
+
+  async #ask(): Promise<void> {
+    const { clock } = this.#cluster
+    this.#askedMs = clock.monotonic()
+    const recalled = this.#recalled
+    const { voters } = this.#cluster
+    const fields = { wanted: true }
+    const outcomes = await this.#cluster.askEnough(quorum.lease, voters, 'lease', () => fields)
+    if (recalled !== this.#recalled) return
+    const granted = outcomes.flatMap(({ index, answer }) =>
+      answer?.reply.granted ? [{ index, generation: answer.reply.generation }] : [],
+    )
+    const others = granted.filter(
+      ({ index, generation }) => this.#generations.get(index) !== generation,
+    )
+    // One that comes back may have let somebody in: with the other three here that was of no use.
+    const kept = granted.length - others.length
+    if (this.#sinceMs === undefined || kept < quorum.lease) {
+      this.#generations.clear()
+      this.#sinceMs = granted.length >= quorum.lease ? clock.monotonic() : undefined
+    }
+    for (const { index, generation } of granted) this.#generations.set(index, generation)
+    for (const { index, answer } of outcomes) {
+      if (answer?.reply.granted === false) this.#generations.delete(index)
+    }
+  }
+
+  #recall(link: Link): void {
+    debugDfc('%s wants its lease back', link.name)
+    this.#recalled += 1
+    this.#sinceMs = undefined
+    void this.#giveBack()
+  }
+
+  #giveBack(): Promise<void> {
+    this.#sinceMs = undefined
+    this.onEnd()
+    this.#givingBack ??= this.#storeAndGiveBack().finally(() => {
+      this.#givingBack = undefined
+    })
+    return this.#givingBack
+  }
+
+  async #storeAndGiveBack(): Promise<void> {
+    // What cannot be stored now is tried again like anything else, without the lease.
+    await this.#onRecall().catch((error: unknown) => debugDfc('recall: %o', error))
+    const { up } = this.#cluster
+    this.#generations.clear()
+    await this.#cluster.askEnough(quorum.lease, up, 'lease', () => ({ wanted: false }))
+    this.#askedMs = this.#cluster.clock.monotonic()
+  }
+}

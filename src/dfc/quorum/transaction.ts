@@ -1,0 +1,352 @@
+/**
+ * Committing: one round trip to all servers that are up, three yeses, done. Everything after the
+ * first round is for the rare cases, as docs/decisions says: a lock in the way, a server that missed
+ * something, and in doubt recovery by ballot, which alone may say that a transaction failed.
+ */
+import { randomBelow, sleep } from '../../clock.js'
+import { DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugDfc } from '../../log.js'
+import type { Decision, Reply } from '../../wire/messages.js'
+import { serverIndexes, spareOf } from '../../wire/placement.js'
+import { quorum } from '../../wire/quorum.js'
+import type { Key, Transaction } from '../../wire/records.js'
+import { isAhead, type Version } from '../../wire/version.js'
+import type { Cluster, Outcome } from '../cluster/cluster.js'
+import { syncDisks } from '../cluster/sync-servers.js'
+import { inlinePieces, ownCopy, type PreparedSegment } from '../content/prepared-segment.js'
+import type { SegmentWriter } from '../content/segment-writer.js'
+import type { Settlement } from './decisions.js'
+import type { Fate, Recovery } from './recovery.js'
+import type { Registers } from './registers.js'
+
+/** What became of a transaction that is known to have been decided. */
+export type Committed =
+  | { readonly committed: true; readonly id: Version }
+  /** `conflict`: read again and try again. `notEmpty`: a folder has the entry `key`. */
+  | {
+      readonly committed: false
+      readonly why: 'conflict' | 'notEmpty'
+      readonly key: Key
+      /** A server may have noted its version: nothing else can have that. */
+      readonly isSpent: boolean
+    }
+
+interface CommitHow {
+  readonly content?: PreparedSegment | undefined
+  readonly onDisk?: boolean | undefined
+  readonly id?: Version
+  readonly wanted?: Version | undefined
+}
+
+const roundsMax = 5
+const timeoutsMax = 4
+const lockPatienceMs = 30
+const recoveryPauseMs = 200
+
+interface Attempt {
+  readonly id: Version
+  readonly body: Transaction
+  readonly verb: 'commit' | 'commitSynced'
+  readonly yes: Set<number>
+  /** Servers that may have recorded a vote that we did not hear of. */
+  readonly unheard: Set<number>
+  /** Servers that answered the last time with an error, or not at all. */
+  readonly failing: Set<number>
+  /** Servers that refuse it because it is too far ahead of their clocks. */
+  readonly behind: Set<number>
+  /** What those say after all who took much longer than the others. */
+  late: Promise<Outcome<Attempt['verb']>>[]
+  /** Servers that were away from the start: their pieces went to the others with the votes. */
+  readonly absent: ReadonlySet<number>
+  /** A server knows that it was decided so: by others, who met its locks. */
+  isAborted: boolean
+  key: Key
+  why: 'conflict' | 'notEmpty'
+  failure: DfsError | undefined
+}
+
+interface Refusal {
+  readonly index: number
+  readonly reply: Reply<'commit'>
+}
+
+/**
+ * What a server says whose vote was counted, decided by others and dropped by a sweep, all before it
+ * was asked again.
+ */
+const mayHaveForgotten: ReadonlySet<Reply<'commit'>['outcome']> = new Set(['fence', 'epoch'])
+
+export class Transactions {
+  readonly #cluster: Cluster
+  readonly #registers: Registers
+  readonly #recovery: Recovery
+  readonly #settlement: Settlement
+  readonly #writer: SegmentWriter
+  readonly #onStored: (inline: PreparedSegment) => void
+
+  /** `onStored` hears of content that was committed. */
+  constructor(
+    cluster: Cluster,
+    registers: Registers,
+    recovery: Recovery,
+    settlement: Settlement,
+    writer: SegmentWriter,
+    onStored: (inline: PreparedSegment) => void,
+  ) {
+    this.#cluster = cluster
+    this.#registers = registers
+    this.#recovery = recovery
+    this.#settlement = settlement
+    this.#writer = writer
+    this.#onStored = onStored
+  }
+
+  /**
+   * Commits `body`, with the content of a small new segment riding along; `onDisk`: three servers have
+   * it on their disks, with all that came before, when it resolves; `id`: as this version, which is newer
+   * than all that it relies on. With the same one it may be tried again; `wanted`: as this version, which nothing
+   * else has, unless that is not newer by now. Throws `readOnly` when fewer than three servers are up (nothing
+   * was sent), `unknownOutcome` when too few answered to know, and what a server said (`noSpace`) when that is
+   * why it failed.
+   */
+  async commit(body: Transaction, how: CommitHow = {}): Promise<Committed> {
+    const { content, onDisk = false } = how
+    this.assertWritable()
+    // A server that is not waited for may get its pieces when the caller's bytes have changed.
+    const inline = content === undefined ? undefined : ownCopy(content)
+    const id = how.id ?? this.#cluster.versionFor(body, how.wanted)
+    const attempt: Attempt = {
+      id,
+      body,
+      verb: onDisk ? 'commitSynced' : 'commit',
+      yes: new Set(),
+      unheard: new Set(),
+      failing: new Set(),
+      behind: new Set(),
+      late: [],
+      absent: new Set(serverIndexes.filter((index) => !this.#cluster.voters.includes(index))),
+      isAborted: false,
+      key: body.preconditions[0]?.key ?? '',
+      why: 'conflict',
+      failure: undefined,
+    }
+    if (await this.#vote(attempt, inline)) {
+      if (inline !== undefined) this.#onStored(inline)
+      this.#settle(attempt, inline)
+      return { committed: true, id }
+    }
+    if (attempt.isAborted) return this.#failed(attempt)
+    // Everyone asked has said no, and a no is not recorded: there is nothing to recover.
+    if (attempt.yes.size === 0 && attempt.unheard.size === 0) {
+      return this.#failed(attempt, attempt.late.length > 0)
+    }
+    const fate = await this.#fateOf(id, body)
+    if (fate === 'committed') {
+      if (inline !== undefined) await this.#ensureCopies(attempt, inline)
+      if (onDisk) {
+        const segments = inline === undefined ? [] : [inline.segment.id]
+        await syncDisks(this.#cluster, segments).catch((cause: unknown) => {
+          // It is made all the same: `readOnly` would say that nothing was.
+          throw new DfsError('unknownOutcome', 'stored, but perhaps not on the disks', { cause })
+        })
+      }
+      return { committed: true, id }
+    }
+    if (fate === 'aborted' || (fate === 'forgotten' && votesMax(attempt) < quorum.holders)) {
+      return this.#failed(attempt)
+    }
+    throw new DfsError('unknownOutcome', undefined, { cause: attempt.failure })
+  }
+
+  /** Others may be at it as well, and ballots overtake one another: that ends, but takes a while. */
+  async #fateOf(id: Version, body: Transaction): Promise<Fate> {
+    const { clock, random } = this.#cluster
+    const endMs = clock.monotonic() + limits.transactionPatienceMs
+    let fate = await this.#recovery.recover(id, body)
+    while (fate === 'unknown' && clock.monotonic() < endMs) {
+      if (this.#cluster.voters.length < quorum.commit) break
+      await sleep(clock, randomBelow(random, recoveryPauseMs))
+      fate = await this.#recovery.recover(id, body)
+    }
+    return fate
+  }
+
+  /** Throws `readOnly` when fewer than three servers vote. */
+  assertWritable(): void {
+    this.#cluster.assertAdmitted()
+    if (this.#cluster.voters.length < quorum.commit) throw new DfsError('readOnly')
+  }
+
+  /** Tells the servers; and again, when one that was not waited for has voted as well. */
+  #settle(attempt: Attempt, inline: PreparedSegment | undefined): void {
+    const { id, body, yes, late } = attempt
+    const spareOf = sparesAfter(attempt, inline)
+    this.#settlement.add({ id, body, yes: new Set(yes), spareOf })
+    if (inline === undefined || spareOf !== undefined) return
+    void Promise.all(late).then((outcomes) => {
+      for (const { index, answer } of outcomes) if (answer?.reply.outcome === 'yes') yes.add(index)
+      const spareOf = sparesAfter(attempt, inline)
+      if (spareOf !== undefined) this.#settlement.add({ id, body, yes, spareOf })
+    })
+  }
+
+  #failed({ why, key, failure, behind, failing, absent }: Attempt, isSpent = true): Committed {
+    if (behind.size > serverIndexes.length - quorum.commit) {
+      const names = [...behind].map((index) => this.#cluster.link(index).name).join(' and ')
+      const why = `Read-only until the clocks of the servers agree: those of ${names} are behind`
+      throw new DfsError('readOnly', why)
+    }
+    // While three can vote, one that cannot is not why it failed.
+    const unable = new Set([...absent, ...failing]).size > serverIndexes.length - quorum.commit
+    if (unable && failure !== undefined && !isError(failure, 'down')) throw failure
+    debugDfc('transaction failed: %s %s', why, key)
+    return { committed: false, why, key, isSpent }
+  }
+
+  /** True: three different yeses. False: recovery has to say. */
+  async #vote(attempt: Attempt, inline: PreparedSegment | undefined): Promise<boolean> {
+    const { id, body, verb, yes, absent, behind } = attempt
+    let timeouts = 0
+    for (let round = 0; round < roundsMax && timeouts < timeoutsMax; round += 1) {
+      const settles = this.#settlement.take()
+      const targets = this.#cluster.voters.filter((index) => !yes.has(index) && !behind.has(index))
+      const epoch = this.#cluster.epoch
+      const inlineFor = new Map(
+        inline && targets.map((i) => [i, inlinePieces(inline, i, absent)] as const),
+      )
+      const outcomes = await this.#cluster.askEnough(
+        quorum.commit - yes.size,
+        targets,
+        verb,
+        (index) => ({
+          id,
+          epoch,
+          settles: settles(index),
+          body,
+          pieces: inlineFor.get(index)?.headers ?? [],
+        }),
+        (index) => inlineFor.get(index)?.payload ?? [],
+      )
+      const refusals = this.#count(attempt, outcomes)
+      if (refusals === 'committed') return true
+      if (yes.size >= quorum.commit) return true
+      if (refusals === 'final') {
+        // One server that cannot is not why the others refuse.
+        attempt.failure = undefined
+        return false
+      }
+      if (behind.size > serverIndexes.length - quorum.commit) return false
+      if (refusals.length === 0) {
+        timeouts += 1
+        if (round > 0 || this.#cluster.voters.length < quorum.commit) return false
+        continue
+      }
+      for (const { index, reply } of withoutRepeatedLocks(refusals)) {
+        if (!(await this.#help(attempt, index, reply))) return false
+      }
+    }
+    return false
+  }
+
+  /** Notes the votes; returns the refusals that can be helped, or that there is no more to do. */
+  #count(
+    attempt: Attempt,
+    outcomes: readonly Outcome<Attempt['verb']>[],
+  ): 'committed' | 'final' | Refusal[] {
+    const refusals: Refusal[] = []
+    let final = false
+    for (const { index, answer, error, late } of outcomes) {
+      if (answer === undefined) {
+        if (late !== undefined) attempt.late.push(late)
+        if (isError(error, 'clock')) {
+          attempt.behind.add(index)
+          continue
+        }
+        // Of a disk that failed nobody knows whether it has the vote.
+        if (isError(error, 'down', 'disk', 'io', 'damaged')) attempt.unheard.add(index)
+        attempt.failing.add(index)
+        attempt.failure = isError(attempt.failure, 'noSpace') ? attempt.failure : error
+        continue
+      }
+      attempt.failing.delete(index)
+      const { reply } = answer
+      if (!mayHaveForgotten.has(reply.outcome)) attempt.unheard.delete(index)
+      this.#cluster.versions.see(reply.hint)
+      if (reply.outcome === 'yes') attempt.yes.add(index)
+      else if (reply.outcome === 'committed') return 'committed'
+      // It was raised while its clock was ahead: the others have no such fence.
+      else if (reply.outcome === 'fence' && isAhead(reply.hint, this.#cluster.clock.now())) {
+        attempt.behind.add(index)
+      } else if (['locked', 'stale', 'notEmpty'].includes(reply.outcome)) {
+        refusals.push({ index, reply })
+      } else {
+        final = true
+        if (reply.outcome === 'aborted') attempt.isAborted = true
+        if (reply.key !== '') attempt.key = reply.key
+      }
+    }
+    return final ? 'final' : refusals
+  }
+
+  /** Removes what made a server refuse; false when it was right to refuse. */
+  async #help(attempt: Attempt, index: number, reply: Reply<'commit'>): Promise<boolean> {
+    if (reply.outcome === 'locked') {
+      // Most likely it is just being decided: politeness, not safety.
+      await sleep(this.#cluster.clock, randomBelow(this.#cluster.random, lockPatienceMs))
+      await this.#recovery.recover(reply.by)
+      return true
+    }
+    if (reply.outcome === 'notEmpty') {
+      const [entry] = await this.#registers.read([reply.key])
+      if (entry !== undefined && entry.value !== null) {
+        attempt.why = 'notEmpty'
+        attempt.key = reply.key
+        return false
+      }
+    }
+    await this.#registers.installLatest(reply.key, index)
+    return true
+  }
+
+  /**
+   * For what a ballot committed. Three votes bring two copies of every piece: of four servers, with the
+   * spare pieces; of three, because then all of these have voted, or the fourth is back and took
+   * everything. A ballot may do with two votes: if a server was away from the start, the pieces of
+   * another that did not answer go to its neighbours. Where even that fails the content is committed and
+   * readable, and its second copies are left to repair.
+   */
+  async #ensureCopies({ unheard, absent }: Attempt, inline: PreparedSegment): Promise<void> {
+    if (unheard.size === 0 || absent.size === 0) return
+    try {
+      await this.#writer.ensureCopies(inline, [...unheard])
+    } catch (error) {
+      debugDfc('copies of %s: %o', inline.segment.id, error)
+    }
+  }
+}
+
+/** Once all four have their pairs nobody needs the spare pieces; otherwise repair moves them. */
+function sparesAfter(
+  { yes, absent }: Attempt,
+  inline: PreparedSegment | undefined,
+): ((server: number) => Decision['spares']) | undefined {
+  if (inline === undefined || absent.size > 0 || yes.size < serverIndexes.length) return undefined
+  const { segment, rotation } = inline
+  return (server) => [{ segment: segment.id, piece: spareOf(server, rotation) }]
+}
+
+/** How many servers can have voted yes at most: a no is recorded nowhere. */
+function votesMax({ yes, unheard }: Attempt): number {
+  return yes.size + unheard.size
+}
+
+/** A transaction that is in the way on several servers is finished on all of them at once. */
+function withoutRepeatedLocks(refusals: readonly Refusal[]): Refusal[] {
+  const seen = new Set<Version>()
+  return refusals.filter(({ reply: { outcome, by } }) => {
+    const isRepeated = outcome === 'locked' && seen.has(by)
+    if (outcome === 'locked') seen.add(by)
+    return !isRepeated
+  })
+}

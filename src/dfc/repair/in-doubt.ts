@@ -1,0 +1,65 @@
+/** Finds transactions that somebody left undecided, and finishes them by ballot. */
+import type { Clock } from '../../clock.js'
+import { limits } from '../../limits.js'
+import { clientOfVersion, msOfVersion, noVersion, type Version } from '../../wire/version.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { Recovery } from '../quorum/recovery.js'
+import { askOne } from './ask-voters.js'
+
+/** Which transactions to finish: all that were undecided, but for these. */
+export interface Exceptions {
+  /** Younger ones are most likely just being decided. */
+  readonly patienceMs?: number
+  /** Later ones. */
+  readonly upTo?: Version
+  /** Those of this client are its own affair. */
+  readonly client?: string
+}
+
+export interface Finished {
+  /** Those that could not be decided now. */
+  readonly left: readonly Version[]
+  /** How many were too young. */
+  readonly young: number
+}
+
+/** Recovers what was undecided on any of `servers`. */
+export async function finishUndecided(
+  cluster: Cluster,
+  recovery: Recovery,
+  servers: readonly number[],
+  { patienceMs = 0, upTo, client }: Exceptions = {},
+): Promise<Finished> {
+  const open = new Set<Version>()
+  const young = new Set<Version>()
+  for (const server of servers) {
+    for (let after = noVersion, more = true; more; ) {
+      const page = await askOne(cluster, server, 'records', {
+        after,
+        undecidedOnly: true,
+        limit: limits.surveyEntriesAtOnce,
+      })
+      for (const { id } of page.records) {
+        if ((upTo !== undefined && id > upTo) || clientOfVersion(id) === client) continue
+        const ids = isYoung(cluster.clock, id, patienceMs) ? young : open
+        ids.add(id)
+      }
+      after = page.records.at(-1)?.id ?? after
+      more = page.more
+    }
+  }
+  const left: Version[] = []
+  for (const id of open) {
+    if ((await recovery.recover(id)) === 'unknown') left.push(id)
+  }
+  return { left, young: young.size }
+}
+
+/**
+ * Whether what has this version is most likely still on its way to the servers. A writer whose clock is
+ * ahead seems to be younger than now: that is no reason to wait for it.
+ */
+export function isYoung(clock: Clock, version: Version, patienceMs: number): boolean {
+  const ageMs = clock.now() - msOfVersion(version)
+  return ageMs >= 0 && ageMs < patienceMs
+}

@@ -1,0 +1,89 @@
+import t, { type Test } from 'tap'
+import { type Clock, systemClock, systemRandom } from '../../../src/clock.js'
+import { Channel } from '../../../src/dfc/cluster/connection.js'
+import type { DfsError } from '../../../src/errors.js'
+import { type Network, tcpNetwork } from '../../../src/network.js'
+import { messages, type Verb } from '../../../src/wire/messages.js'
+import { ScramCredentials } from '../../../src/wire/scram.js'
+import { startServer } from '../../fixtures/one-server.js'
+import { until } from '../../fixtures/servers.js'
+
+const timeoutMs = 800
+/** What a timer of the system takes here, so that an answer comes before the next one on any machine. */
+const realMs = 200
+
+/** A clock that moves when a timer fires, each of them almost twice as late as it was asked for. */
+class LateClock implements Clock {
+  readonly #lateness = 1.9
+  #nowMs = 0
+  fired = 0
+  readonly now = systemClock.now
+  readonly time = systemClock.time
+  monotonic(): number {
+    return this.#nowMs
+  }
+  after(delayMs: number, action: () => void) {
+    return systemClock.after(realMs, () => {
+      this.#nowMs += delayMs * this.#lateness
+      this.fired += 1
+      action()
+    })
+  }
+}
+
+/** The network, but requests of these verbs never arrive; `sent` has the kinds of all. */
+function without(verbs: readonly Verb[], sent: number[]): Network {
+  const lost = verbs.map((verb) => messages[verb].number)
+  return {
+    ...tcpNetwork,
+    async connect(...given) {
+      const connection = await tcpNetwork.connect(...given)
+      const { send } = connection
+      connection.send = (parts) => {
+        const kind = parts[0]?.[4] ?? 0
+        sent.push(kind)
+        if (!lost.includes(kind)) send.call(connection, parts)
+      }
+      return connection
+    },
+  }
+}
+
+async function open(t: Test, clock: Clock, network: Network) {
+  const { port } = await startServer(t)
+  const closed: DfsError[] = []
+  const { channel } = await Channel.open({
+    name: 'DFS1',
+    address: { host: '127.0.0.1', port },
+    credentials: new ScramCredentials('alice', 'secret'),
+    timeoutMs,
+    network,
+    clock,
+    random: systemRandom,
+    client: '00000001',
+    onRecall: () => {},
+    onClosed: (reason) => closed.push(reason),
+  })
+  t.teardown(() => channel.close())
+  return { channel, closed }
+}
+
+t.test('keeps a server that works on an answer for long, however late its checks', async (t) => {
+  const clock = new LateClock()
+  const sent: number[] = []
+  const { channel, closed } = await open(t, clock, without(['status'], sent))
+  channel.request('status', {}).catch(() => undefined)
+  const { fired } = clock
+  await until(() => closed.length > 0 || clock.fired > fired + 12)
+  t.same(closed, [], 'it has answered when it was asked whether it is there')
+  t.ok(sent.includes(messages.ping.number))
+})
+
+t.test('gives a server up that does not even say that it is there', async (t) => {
+  const clock = new LateClock()
+  const { channel, closed } = await open(t, clock, without(['status', 'ping'], []))
+  const { fired } = clock
+  await t.rejects(channel.request('status', {}), { code: 'down' })
+  t.match(closed, [{ code: 'down' }])
+  t.ok(clock.fired - fired <= 8, `after ${clock.fired - fired} checks`)
+})

@@ -1,0 +1,100 @@
+import t from 'tap'
+import { sleep, systemClock } from '../../../src/clock.js'
+import { inTurn, isLate, Patience, untilEnough } from '../../../src/dfc/cluster/hedging.js'
+import { limits } from '../../../src/limits.js'
+
+type Word = 'yes' | 'no'
+
+const never = new Promise<Word>(() => {})
+const after = async (ms: number, word: Word = 'yes'): Promise<Word> => {
+  await sleep(systemClock, ms)
+  return word
+}
+
+/** What is needed to ask, and who was found to be late. */
+function hedge(slow: readonly number[] = []) {
+  const late: number[] = []
+  const isSlow = (at: number): boolean => slow.includes(at)
+  const onLate = (at: number): void => void late.push(at)
+  const isGood = (word: Word): boolean => word === 'yes'
+  return { late, clock: systemClock, patience: new Patience(), isGood, isSlow, onLate }
+}
+
+async function timed<T>(action: () => Promise<T>): Promise<{ result: T; ms: number }> {
+  const begin = performance.now()
+  const result = await action()
+  return { result, ms: performance.now() - begin }
+}
+
+t.test('all are waited for while none takes long', async (t) => {
+  const asked = [after(1), after(20), after(5, 'no'), after(60)]
+  const how = hedge()
+  t.same(await untilEnough(asked, 3, how), ['yes', 'yes', 'no', 'yes'])
+  t.same(how.late, [])
+})
+
+t.test('one that takes long is given up once enough have answered, and told of', async (t) => {
+  const how = hedge()
+  const asked = [after(1), never, after(2), after(3)]
+  const { result, ms } = await timed(() => untilEnough(asked, 3, how))
+  t.same(result, ['yes', undefined, 'yes', 'yes'])
+  t.same(how.late, [1])
+  t.ok(ms >= limits.hedgeMs - 5, `${ms} ms`)
+})
+
+t.test('one that is known to be slow is not waited for at all', async (t) => {
+  const how = hedge([1])
+  const asked = [after(1), never, after(2), after(3)]
+  const { result, ms } = await timed(() => untilEnough(asked, 3, how))
+  t.same(result, ['yes', undefined, 'yes', 'yes'])
+  t.ok(ms < limits.hedgeMs / 2, `${ms} ms`)
+})
+
+t.test('a slow one is waited for where the others are not enough', async (t) => {
+  const how = hedge([1])
+  const asked = [after(1), after(500), after(2, 'no'), after(3)]
+  t.same(await untilEnough(asked, 3, how), ['yes', 'yes', 'no', 'yes'])
+  t.same(await untilEnough([], 3, how), [])
+})
+
+t.test('another one is asked in the place of one that fails, or takes long', async (t) => {
+  const answers = [() => after(1, 'no'), () => never, () => after(1), () => after(1)]
+  const asked: number[] = []
+  const how = hedge()
+  const ask = (at: number): Promise<Word> => {
+    asked.push(at)
+    return answers[at]?.() ?? never
+  }
+  t.same(await inTurn(4, 2, ask, how), ['yes', 'yes'])
+  t.same(asked, [0, 1, 2, 3])
+  t.same(how.late, [1])
+})
+
+t.test('two are asked and no more while they answer', async (t) => {
+  const asked: number[] = []
+  const how = hedge()
+  const ask = (at: number): Promise<Word> => {
+    asked.push(at)
+    return after(20 * at)
+  }
+  t.same(await inTurn(4, 2, ask, how), ['yes', 'yes'])
+  t.same(asked, [0, 1])
+  t.same(how.late, [])
+})
+
+t.test('where there are no more, fewer answers are all there is', async (t) => {
+  const how = hedge()
+  t.same(await inTurn(2, 2, (at) => after(1, at === 0 ? 'no' : 'yes'), how), ['yes'])
+  t.same(await inTurn(1, 2, () => after(1, 'no'), how), [])
+  t.same(await inTurn(0, 2, () => never, how), [])
+})
+
+t.test('in a slow network everything takes its time, and nobody is late', async (t) => {
+  const patience = new Patience()
+  t.equal(patience.ms, limits.hedgeMs)
+  for (let i = 0; i < 100; i += 1) patience.note(400)
+  t.ok(patience.ms > 1_100, `${patience.ms} ms`)
+  t.notOk(isLate(1_000, patience.ms, 400))
+  t.notOk(isLate(1_000, limits.hedgeMs, 400), 'the others took 400 ms as well')
+  t.ok(isLate(1_000, limits.hedgeMs, 20))
+})

@@ -1,0 +1,259 @@
+import t, { type Test } from 'tap'
+import type { Cluster } from '../../../src/dfc/cluster/cluster.js'
+import type { Content } from '../../../src/dfc/content/content.js'
+import { ContentStore } from '../../../src/dfc/content/content-store.js'
+import { build, wholeSlice } from '../../../src/dfc/content/extents.js'
+import { prepare } from '../../../src/dfc/content/prepared-segment.js'
+import { limits } from '../../../src/limits.js'
+import { PageMemory } from '../../../src/memory/page-memory.js'
+import { type Network, tcpNetwork } from '../../../src/network.js'
+import type { Segment } from '../../../src/wire/records.js'
+import { bytesOf } from '../../fixtures/lent.js'
+import { Seeded } from '../../fixtures/seeded.js'
+import { startServers } from '../../fixtures/servers.js'
+
+const MiB = 1024 * 1024
+const { blockBytes } = limits
+
+interface Stored {
+  readonly cluster: Cluster
+  readonly content: Content
+  readonly bytes: Buffer
+  /** Bytes that servers have sent to this client, without the little around them. */
+  received(): number
+  /** Ends each connection at the next bytes that come. */
+  cutOff(): void
+}
+
+/** One segment on four servers, and a client that counts what it receives. */
+async function stored(t: Test, length: number, memory?: PageMemory): Promise<Stored> {
+  const servers = await startServers(t)
+  let received = 0
+  let isCutOff = false
+  const counting: Network = {
+    ...tcpNetwork,
+    async connect(address, timeoutMs, events) {
+      const connection = await tcpNetwork.connect(address, timeoutMs, {
+        ...events,
+        data(bytes) {
+          received += bytes.length
+          events.data(bytes)
+          if (isCutOff) connection.destroy()
+        },
+      })
+      return connection
+    },
+  }
+  const cluster = await servers.connect(t, servers.config(), counting, memory)
+  const bytes = new Seeded(length).bytes(length)
+  const prepared = prepare(bytes, new Seeded(1))
+  await new ContentStore(cluster).writer.put(prepared)
+  const content = build(length, [wholeSlice(prepared.segment)])
+  received = 0
+  const cutOff = (): void => {
+    isCutOff = true
+  }
+  return { cluster, content, bytes, received: () => received, cutOff }
+}
+
+t.test('fetches one block for a small read, and nothing when it is read again', async (t) => {
+  const { cluster, content, bytes, received } = await stored(t, 16 * MiB)
+  const store = new ContentStore(cluster)
+  const at = 5 * MiB + 3 * blockBytes + 100
+  for (const from of [at, at, at + 4096, at - 100]) {
+    t.ok((await store.read(content, from, 4096)).equals(bytes.subarray(from, from + 4096)))
+  }
+  t.ok(received() < blockBytes + 4096, `${received()} bytes`)
+})
+
+t.test('fetches a range once for many readers at the same time', async (t) => {
+  const { cluster, content, bytes, received } = await stored(t, 16 * MiB)
+  const store = new ContentStore(cluster)
+  const random = new Seeded(2)
+  const [from, length] = [3 * MiB, 3 * MiB]
+  const reads = Array.from({ length: 100 }, async () => {
+    const at = from + random.below(length - 200_000)
+    return (await store.read(content, at, 200_000)).equals(bytes.subarray(at, at + 200_000))
+  })
+  t.ok((await Promise.all(reads)).every((same) => same))
+  t.ok(received() <= length + blockBytes, `${received()} bytes`)
+})
+
+t.test('lets a read join what was fetched ahead of it', async (t) => {
+  const { cluster, content, bytes, received } = await stored(t, 32 * MiB)
+  const store = new ContentStore(cluster)
+  const readAhead = store.readAhead()
+  const step = 128 * 1024
+  let same = true
+  for (let at = 0; at < bytes.length; at += step) {
+    readAhead.note(content, at, step)
+    const read = await store.read(content, at, step)
+    same &&= read.equals(bytes.subarray(at, at + step))
+  }
+  readAhead.close()
+  t.ok(same)
+  // On a busy machine a slow answer is hedged now and then; nothing joined would be twice as much.
+  t.ok(received() < bytes.length * 1.5, `${received()} bytes`)
+})
+
+t.test('asks both holders of a piece for their share', async (t) => {
+  const { cluster, content } = await stored(t, 32 * MiB)
+  const asked = [0, 0, 0, 0]
+  for (const link of cluster.links) {
+    const request = link.request.bind(link)
+    link.request = (verb, ...rest) => {
+      if (verb === 'getPiece') asked[link.index] = (asked[link.index] ?? 0) + 1
+      return request(verb, ...rest)
+    }
+  }
+  const store = new ContentStore(cluster)
+  // Only the first piece, which two servers have.
+  for (let at = 0; at < 8 * MiB; at += MiB) await store.read(content, at, MiB)
+  t.same(asked.toSorted(), [0, 0, 4, 4])
+})
+
+t.test('returns views that stay as they are while the cache moves on', async (t) => {
+  const { cluster, content, bytes } = await stored(t, 32 * MiB)
+  const store = new ContentStore(cluster)
+  const { parts: early } = await store.readLent(content, 1000, 5 * MiB)
+  await store.read(content, 0, bytes.length)
+  t.ok(Buffer.concat(early).equals(bytes.subarray(1000, 1000 + 5 * MiB)))
+  t.ok(early.length < 12, `${early.length} views: neighbours in memory are one`)
+})
+
+/** How many buffers of it nobody uses. */
+function freeOf(memory: PageMemory): number {
+  const taken: Buffer[] = []
+  for (let next = memory.take(); next !== undefined; next = memory.take()) taken.push(next)
+  for (const buffer of taken) memory.give(buffer)
+  return taken.length
+}
+
+t.test('lends what it has until it is given back, and uses the memory again', async (t) => {
+  const memory = new PageMemory(4)
+  const { cluster, content, bytes } = await stored(t, 32 * MiB, memory)
+  const [segment] = content.segments
+  if (segment === undefined) throw new Error('one segment')
+  const store = new ContentStore(cluster)
+  const early = await store.readLent(content, 1000, 2 * MiB)
+  t.ok(freeOf(memory) < 4, 'it is in lent memory')
+  store.reader.forget(segment, 0, bytes.length)
+  const held = freeOf(memory)
+  for (let at = 0; at < bytes.length; at += MiB) {
+    t.ok(bytesOf(await store.readLent(content, at, MiB)).equals(bytes.subarray(at, at + MiB)))
+    store.reader.forget(segment, at, MiB)
+    if (freeOf(memory) !== held) t.fail(`${freeOf(memory)} are free after ${at}`)
+  }
+  t.ok(Buffer.concat(early.parts).equals(bytes.subarray(1000, 1000 + 2 * MiB)))
+  early.release()
+  t.equal(freeOf(memory), 4)
+})
+
+t.test('what is forgotten while it is on its way is not kept', async (t) => {
+  const memory = new PageMemory(4)
+  const { cluster, content, bytes } = await stored(t, 32 * MiB, memory)
+  const [segment] = content.segments
+  if (segment === undefined) throw new Error('one segment')
+  const store = new ContentStore(cluster)
+  const reading = store.readLent(content, 0, 2 * MiB)
+  store.reader.forget(segment, 0, 2 * MiB)
+  const lent = await reading
+  t.ok(Buffer.concat(lent.parts).equals(bytes.subarray(0, 2 * MiB)))
+  t.equal(freeOf(memory), 2, 'its reader has it')
+  lent.release()
+  t.equal(freeOf(memory), 4)
+})
+
+t.test(
+  'memory that is wanted is taken from what was read, and not from what will be',
+  async (t) => {
+    const memory = new PageMemory(4)
+    const { cluster, content, bytes, received } = await stored(t, 32 * MiB, memory)
+    const store = new ContentStore(cluster)
+    memory.onShortage = () => store.reader.forgetLent()
+    const { take } = memory
+    let refused = 0
+    memory.take = () => {
+      const taken = take.call(memory)
+      refused += Number(taken === undefined)
+      return taken
+    }
+    store.reader.prefetch(content.segments[0] as Segment, 0, 2 * MiB)
+    for (let at = 2 * MiB; at < bytes.length; at += MiB) {
+      t.ok(bytesOf(await store.readLent(content, at, MiB)).equals(bytes.subarray(at, at + MiB)))
+    }
+    t.equal(refused, 0)
+    const before = received()
+    t.ok((await store.read(content, 0, 2 * MiB)).equals(bytes.subarray(0, 2 * MiB)))
+    t.equal(received(), before, 'what was fetched ahead is there')
+  },
+)
+
+t.test('what is read to be kept stays as it is when the memory is used again', async (t) => {
+  const memory = new PageMemory(4)
+  const { cluster, content, bytes } = await stored(t, 32 * MiB, memory)
+  const [segment] = content.segments
+  if (segment === undefined) throw new Error('one segment')
+  const store = new ContentStore(cluster)
+  const kept: (readonly [at: number, bytes: Buffer])[] = []
+  for (let at = 0; at < bytes.length; at += MiB) {
+    kept.push([at, await store.read(content, at, MiB)])
+    kept.push([at, Buffer.concat(await store.reader.read(segment, at, MiB))])
+    store.reader.forget(segment, at, MiB)
+  }
+  t.ok(kept.every(([at, read]) => read.equals(bytes.subarray(at, at + MiB))))
+  t.equal(freeOf(memory), 4)
+})
+
+t.test('readers that wait for the same fetch hold it together', async (t) => {
+  const memory = new PageMemory(2)
+  const { cluster, content, bytes } = await stored(t, 8 * MiB, memory)
+  const store = new ContentStore(cluster)
+  store.prefetch(content)
+  const reads = Array.from({ length: 64 }, async (_, index) => {
+    const at = (index * 97 * 4096) % (bytes.length - MiB)
+    const lent = await store.readLent(content, at, MiB)
+    await new Promise(setImmediate)
+    return bytesOf(lent).equals(bytes.subarray(at, at + MiB))
+  })
+  t.ok((await Promise.all(reads)).every((same) => same))
+  const [segment] = content.segments
+  if (segment !== undefined) store.reader.forget(segment, 0, bytes.length)
+  t.equal(freeOf(memory), 2)
+})
+
+t.test('gives back the memory of an answer that is not what was asked for', async (t) => {
+  const memory = new PageMemory(4)
+  const { cluster, content, bytes } = await stored(t, 8 * MiB, memory)
+  for (const link of cluster.links) {
+    const request = link.request.bind(link)
+    link.request = async (verb, ...rest) => {
+      const answer = await request(verb, ...rest)
+      if (verb === 'getPiece') answer.payload[0] = (answer.payload[0] ?? 0) ^ 1
+      return answer
+    }
+  }
+  const store = new ContentStore(cluster)
+  await t.rejects(store.readLent(content, 0, bytes.length), { code: 'corrupt' })
+  await t.rejects(store.read(content, 0, bytes.length), { code: 'corrupt' })
+  t.equal(freeOf(memory), 4)
+})
+
+t.test('gives back the memory of an answer that breaks off', async (t) => {
+  const memory = new PageMemory(4)
+  const { cluster, content, cutOff } = await stored(t, 8 * MiB, memory)
+  const store = new ContentStore(cluster)
+  cutOff()
+  await t.rejects(store.readLent(content, 0, MiB), { code: 'incomplete' })
+  cluster.close()
+  const deadline = Date.now() + 10_000
+  while (freeOf(memory) < 4 && Date.now() < deadline) await new Promise(setImmediate)
+  t.equal(freeOf(memory), 4)
+})
+
+t.test('refuses a range beyond the segment', async (t) => {
+  const { cluster, content } = await stored(t, 1000)
+  const [segment] = content.segments
+  if (segment === undefined) throw new Error('one segment')
+  await t.rejects(new ContentStore(cluster).reader.read(segment, 500, 501), { code: 'corrupt' })
+})

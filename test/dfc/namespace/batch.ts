@@ -1,0 +1,109 @@
+import t from 'tap'
+import { Batch, dependOnEachOther } from '../../../src/dfc/namespace/batch.js'
+import {
+  encodeEntry,
+  entryKey,
+  fileType,
+  inodeKey,
+  type Key,
+  type Precondition,
+  type Transaction,
+} from '../../../src/wire/records.js'
+import { noVersion, versionOf } from '../../../src/wire/version.js'
+
+const at = (ms: number): string => versionOf(ms, 0, '00000001')
+const id = at(100)
+const a = entryKey(5, 'a')
+const b = entryKey(5, 'b')
+const file = encodeEntry({ ino: 7, type: fileType.file >> 12 })
+
+function change(
+  writes: Record<Key, Buffer | null>,
+  preconditions: readonly Precondition[],
+  emptyFolders: readonly number[] = [],
+): Transaction {
+  const written = Object.entries(writes).map(([key, value]) => ({ key, value }))
+  return { writes: written, preconditions: [...preconditions], emptyFolders: [...emptyFolders] }
+}
+
+const was = (key: Key, version: string): Precondition => ({ key, absent: false, version })
+const wasNot = (key: Key, version = noVersion): Precondition => ({ key, absent: true, version })
+
+t.test('the end of several changes, on condition of what the first of them found', async (t) => {
+  const batch = new Batch(id)
+  const c = entryKey(5, 'c')
+  const move = change({ [a]: null, [b]: file }, [was(a, at(1)), wasNot(b), was('i5', at(2))])
+  const on = change({ [b]: null, [c]: file }, [was(b, id), wasNot(c), was('i5', at(2))])
+  t.equal(batch.add(move), true)
+  t.equal(batch.add(on), true)
+  t.same(batch.changes, [move, on])
+  t.same(batch.body(), {
+    writes: [
+      { key: a, value: null },
+      { key: b, value: null },
+      { key: c, value: file },
+    ],
+    preconditions: [was(a, at(1)), wasNot(b), was('i5', at(2)), wasNot(c)],
+    emptyFolders: [],
+  })
+})
+
+t.test('a folder is emptied and removed', async (t) => {
+  const batch = new Batch(id)
+  t.equal(batch.add(change({ [a]: null }, [was(a, at(1))])), true)
+  const gone = change({ [inodeKey(5)]: null, e1: null }, [was(inodeKey(5), at(2))], [5])
+  t.equal(batch.add({ ...gone, writes: gone.writes.slice(0, 1) }), true)
+  t.same(batch.body().emptyFolders, [5])
+})
+
+t.test('what does not fit is refused, and leaves no trace', async (t) => {
+  const batch = new Batch(id)
+  batch.add(change({ [a]: null }, [was(a, at(1)), was('i5', at(2))]))
+  const before = batch.body()
+  const refused: Record<string, Transaction> = {
+    'relies on what it removes': change({ [b]: file }, [was(a, at(1)), wasNot(b)]),
+    'finds another version': change({ [b]: file }, [was('i5', at(3)), wasNot(b)]),
+    'relies on something newer': change({ [b]: file }, [was('i6', at(101)), wasNot(b)]),
+    'finds nothing where something is': change({ [b]: file }, [wasNot('i5'), wasNot(b)]),
+  }
+  for (const [why, one] of Object.entries(refused)) t.equal(batch.add(one), false, why)
+  t.same(batch.body(), before)
+})
+
+t.test('an entry that comes after the times of its folder were set', async (t) => {
+  const batch = new Batch(id)
+  batch.add(change({ [inodeKey(5)]: Buffer.from('times') }, [was(inodeKey(5), at(1))]))
+  const entry = change({ [a]: file }, [wasNot(a), was(inodeKey(5), id)])
+  t.equal(batch.add(entry), false)
+  const made = new Batch(id)
+  made.add(change({ [inodeKey(5)]: Buffer.from('new') }, [wasNot(inodeKey(5))]))
+  t.equal(made.add(entry), true, 'the times of a new folder are as good as the same')
+  const set = new Batch(id)
+  set.add(change({ [inodeKey(5)]: Buffer.from('new') }, [wasNot(inodeKey(5))]))
+  set.add(change({ [inodeKey(5)]: Buffer.from('times') }, [was(inodeKey(5), id)]))
+  t.equal(set.add(entry), false, 'the times of a new folder were set since')
+})
+
+t.test('bounds', async (t) => {
+  const batch = new Batch(id)
+  const big = Buffer.alloc(200 * 1024)
+  t.equal(batch.add(change({ i1: big }, [was('i1', at(1))])), true)
+  t.equal(batch.add(change({ i2: big }, [was('i2', at(1))])), false)
+  let count = 0
+  const many = new Batch(id)
+  while (many.add(change({ [`i${count + 10}`]: null }, [was(`i${count + 10}`, at(1))]))) count += 1
+  t.ok(count > 100 && count < 256, `${count} changes`)
+  const alone = new Batch(id)
+  t.equal(alone.add(change({ i1: Buffer.alloc(700 * 1024) }, [was('i1', at(1))])), true)
+})
+
+t.test('which transactions have to do with each other', async (t) => {
+  const rename = change({ [a]: null, [b]: file }, [was(a, at(1)), wasNot(b), was('i5', at(2))])
+  const other = entryKey(5, 'x')
+  t.notOk(dependOnEachOther(rename, change({ [other]: file }, [wasNot(other), was('i5', at(2))])))
+  t.ok(dependOnEachOther(rename, change({ [b]: null }, [was(b, id)])))
+  t.ok(dependOnEachOther(rename, change({ i5: null }, [was('i5', at(2))])), 'what one relies on')
+  t.ok(dependOnEachOther(change({ i5: null }, [was('i5', at(2))]), rename))
+  const gone = change({ i5: null, e1: null }, [was('i5', at(2)), was('e1', at(2))], [5])
+  t.ok(dependOnEachOther(change({ [a]: null }, [was(a, at(1))]), gone), 'a folder has to be empty')
+})

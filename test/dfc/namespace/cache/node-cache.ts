@@ -1,0 +1,76 @@
+import t from 'tap'
+import { NodeCache } from '../../../../src/dfc/namespace/cache/node-cache.js'
+import { limits } from '../../../../src/limits.js'
+import { encodeEntry, entryKey, fileType } from '../../../../src/wire/records.js'
+import { versionOf } from '../../../../src/wire/version.js'
+import { StandingClock } from '../../../fixtures/standing-clock.js'
+
+const folder = 5
+const type = fileType.file >> 12
+const many = limits.registerCacheEntriesMax + 10_000
+const nameOf = (index: number): string => `entry-${index}`
+const versionAt = (index: number) => versionOf(1000 + index, 0, '00000001')
+
+/** Of a client that is alone since the moment that `alone` says. */
+function open() {
+  const clock = new StandingClock()
+  const alone: { sinceMs: number | undefined } = { sinceMs: 0 }
+  return { clock, alone, cache: new NodeCache(clock, () => alone.sinceMs) }
+}
+
+function make(cache: NodeCache, first: number, count: number): void {
+  for (let index = first; index < first + count; index += 1) {
+    cache.writeEntry(folder, nameOf(index), versionAt(index), 1000 + index, type)
+  }
+}
+
+const noteListed = (cache: NodeCache, index: number): unknown =>
+  cache.noteEntry(folder, nameOf(index), {
+    key: entryKey(folder, nameOf(index)),
+    version: versionAt(index),
+    value: encodeEntry({ ino: 1000 + index, type }),
+    folder: null,
+  })
+
+t.test('of a folder with more names than it keeps it knows what is not there', async (t) => {
+  const { cache } = open()
+  cache.setEmpty(folder)
+  make(cache, 0, many)
+  t.equal(cache.certainEntry(folder, 'new')?.ino, null)
+  t.equal(cache.certainEntry(folder, nameOf(many - 1))?.ino, 1000 + many - 1)
+  const forgotten = Array.from({ length: 10_000 }, (_, index) => nameOf(index))
+  t.ok(forgotten.every((name) => cache.certainEntry(folder, name) === undefined))
+})
+
+t.test('so it does of one that was listed page by page', async (t) => {
+  const { clock, alone, cache } = open()
+  const page = 1000
+  for (let first = 0; first < many; first += page) {
+    for (let index = first; index < first + page; index += 1) noteListed(cache, index)
+    const after = first === 0 ? '' : nameOf(first - 1)
+    t.equal(cache.certainEntry(folder, 'new'), undefined, 'not before all of it was listed')
+    cache.setListed(folder, after, nameOf(first + page - 1), first + page < many)
+    clock.pass(1)
+  }
+  t.equal(cache.certainEntry(folder, 'new')?.ino, null)
+  t.equal(cache.certainEntry(folder, nameOf(0)), undefined)
+  alone.sinceMs = 1
+  t.equal(cache.certainEntry(folder, 'new'), undefined, 'others may have changed the first page')
+})
+
+t.test('a removed name that it forgets is not there', async (t) => {
+  const { cache } = open()
+  cache.setEmpty(folder)
+  make(cache, 0, 1)
+  cache.writeEntry(folder, nameOf(0), versionAt(1), null, 0)
+  make(cache, 1, many)
+  t.equal(cache.certainEntry(folder, nameOf(0))?.ino, null)
+})
+
+t.test('a folder that is gone is not known', async (t) => {
+  const { cache } = open()
+  cache.setEmpty(folder)
+  make(cache, 0, many)
+  cache.dropNode(folder)
+  t.equal(cache.certainEntry(folder, 'new'), undefined)
+})

@@ -9,10 +9,10 @@ import { asDfsError, DfsError } from '../errors.js'
 import { notice } from '../log.js'
 import { tcpNetwork } from '../network.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
+import { folderStorage } from './account/storage.js'
 import { Server } from './server.js'
-import { folderStorage } from './storage.js'
-import { type UserCommand, userCommands } from './user-commands.js'
-import { UsersFile } from './users.js'
+import { type UserCommand, userCommands } from './users/user-commands.js'
+import { UsersFile } from './users/users.js'
 
 /** This file runs as <project>/dist/src/dfs/main.js. */
 const project = resolve(import.meta.dirname, '../../..')

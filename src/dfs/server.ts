@@ -7,11 +7,11 @@ import type { Clock, Random } from '../clock.js'
 import { limits } from '../limits.js'
 import { debugDfs } from '../log.js'
 import type { Address, Connection, ConnectionEvents, Listener, Network } from '../network.js'
-import { Accounts } from './accounts.js'
-import { Refusals } from './refusals.js'
-import { Session, type SessionHost } from './session.js'
-import type { Storage } from './storage.js'
-import type { Users } from './users.js'
+import { Accounts } from './account/accounts.js'
+import type { Storage } from './account/storage.js'
+import { Refusals } from './session/refusals.js'
+import { Session, type SessionHost } from './session/session.js'
+import type { Users } from './users/users.js'
 
 export interface ServerOptions {
   /** Port 0 takes any free one. */

@@ -2,8 +2,8 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import t, { type Test } from 'tap'
 import { systemRandom } from '../../src/clock.js'
-import { Acceptor } from '../../src/dfs/acceptor.js'
-import { AccountIndex } from '../../src/dfs/index.js'
+import { AccountIndex } from '../../src/dfs/index/account-index.js'
+import { Acceptor } from '../../src/dfs/quorum/acceptor.js'
 import { redirectNotices } from '../../src/log.js'
 import {
   encodeEntry,

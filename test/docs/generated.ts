@@ -3,7 +3,7 @@
  * between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is a key of `parts`. `npm run docs`
  * writes these parts anew, and test/docs.ts fails when one of them is not as it would be written.
  */
-import { handlers } from '../../src/dfs/handlers.js'
+import { handlers } from '../../src/dfs/session/handlers.js'
 import { codeOfWireNumber, DfsError, type ErrorCode } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { protocolVersion } from '../../src/wire/messages.js'

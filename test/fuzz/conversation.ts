@@ -2,7 +2,7 @@
  * What one connection sends after it has logged in, as the seed says, and what a server owes it: the
  * product's own parser, run here, says where the stream can no longer be understood.
  */
-import { type NowCall, parseCall } from '../../src/dfs/call.js'
+import { type NowCall, parseCall } from '../../src/dfs/session/call.js'
 import { DfsError } from '../../src/errors.js'
 import { FrameParser } from '../../src/wire/frame.js'
 import type { Seeded } from '../fixtures/seeded.js'

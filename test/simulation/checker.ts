@@ -5,7 +5,7 @@
  * that the servers keep what they must.
  */
 
-import type { AccountIndex } from '../../src/dfs/index.js'
+import type { AccountIndex } from '../../src/dfs/index/account-index.js'
 import { homeMask, wholeMask } from '../../src/wire/placement.js'
 import {
   decodeEntry,

@@ -2,10 +2,11 @@
  * The disk of a simulated server, which can fail for a while: what it has is not read or written then,
  * and is there again afterwards. It stands between a server and its storage.
  */
-import type { AccountIndex } from '../../src/dfs/index.js'
-import type { PieceStore } from '../../src/dfs/piece-store.js'
-import type { AccountStorage, Storage } from '../../src/dfs/storage.js'
-import type { VoteLog } from '../../src/dfs/vote-log.js'
+
+import type { AccountStorage, Storage } from '../../src/dfs/account/storage.js'
+import type { AccountIndex } from '../../src/dfs/index/account-index.js'
+import type { PieceStore } from '../../src/dfs/pieces/piece-store.js'
+import type { VoteLog } from '../../src/dfs/quorum/vote-log.js'
 
 /**
  * What does not work: anything; to log a vote or store a piece; pieces only; or to open an account, where those

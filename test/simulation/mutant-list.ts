@@ -19,8 +19,8 @@ export interface Mutant {
   readonly edits: readonly Edit[]
 }
 
-const acceptor = 'dfs/acceptor.js'
-const ledger = 'dfs/ledger.js'
+const acceptor = 'dfs/quorum/acceptor.js'
+const ledger = 'dfs/quorum/transaction-table.js'
 const transaction = 'dfc/quorum/transaction.js'
 const recovery = 'dfc/quorum/recovery.js'
 const registers = 'dfc/quorum/registers.js'
@@ -121,7 +121,7 @@ export const mutants: readonly Mutant[] = [
   },
   mutant(
     'shared locks: not taken',
-    'dfs/locks.js',
+    'dfs/quorum/locks.js',
     'addTo(this.#shared, key, id);',
     ';',
     'ballots',
@@ -202,7 +202,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       { file: ledger, from: 'this.#index.records.put({ ...record, body, commit: null });', to: '' },
       {
-        file: 'dfs/vote-log.js',
+        file: 'dfs/quorum/vote-log.js',
         from: 'this.#entries.push(...entries.map((entry) => Buffer.from(entry)));',
         to: '',
       },
@@ -210,7 +210,7 @@ export const mutants: readonly Mutant[] = [
   },
   mutant(
     'a vote waits for the index in memory only',
-    'dfs/vote-log.js',
+    'dfs/quorum/vote-log.js',
     'this.#entries.push(...entries.map((entry) => Buffer.from(entry)));',
     '',
     'ballots',
@@ -247,7 +247,7 @@ export const mutants: readonly Mutant[] = [
     focus: 'repairs',
     edits: [
       {
-        file: 'dfs/standing.js',
+        file: 'dfs/quorum/account-state.js',
         from: "if (this.#state !== 'voting')\n            throw new DfsError('blank');",
         to: '',
       },
@@ -328,7 +328,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'references to segments are not counted',
-    'dfs/tables/segments.js',
+    'dfs/index/segments.js',
     'this.#statements.refer.run(id, length, md5, now, this.#homeOf(length, md5));',
     `this.#statements.refer.run(id, length, md5, now, this.#homeOf(length, md5));
      this.#statements.unrefer.run(version, id);`,
@@ -359,7 +359,11 @@ export const mutants: readonly Mutant[] = [
         from: 'return this.#usesOwn ? undefined : this.#median + this.#clock.monotonic();',
         to: 'return undefined;',
       },
-      { file: 'dfs/standing.js', from: 'if (!isAhead(version, this.#now()))', to: 'if (true)' },
+      {
+        file: 'dfs/quorum/account-state.js',
+        from: 'if (!isAhead(version, this.#now()))',
+        to: 'if (true)',
+      },
     ],
   },
   mutant(
@@ -384,7 +388,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'an account goes on after its disk has failed, without being opened anew',
-    'dfs/call.js',
+    'dfs/session/call.js',
     "isError(error, 'damaged', 'disk')",
     "isError(error, 'damaged')",
     'disks',

@@ -4,10 +4,10 @@
  */
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
-import type { StoredPiece } from '../../src/dfs/piece-store.js'
+import { memoryStorage, type Storage } from '../../src/dfs/account/storage.js'
+import type { StoredPiece } from '../../src/dfs/pieces/piece-store.js'
 import { Server } from '../../src/dfs/server.js'
-import { memoryStorage, type Storage } from '../../src/dfs/storage.js'
-import type { Users } from '../../src/dfs/users.js'
+import type { Users } from '../../src/dfs/users/users.js'
 import { asDfsError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { redirectNotices } from '../../src/log.js'

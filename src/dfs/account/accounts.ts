@@ -1,0 +1,228 @@
+/**
+ * The accounts that are open: shared by all connections of a user, and closed some time after the
+ * last one, because the next command of the same user is likely to come soon. An account whose disk does not
+ * work is closed and tried again every few seconds; its users find this server down until then, and all
+ * other users go on.
+ */
+import type { Clock, Random, Timer } from '../../clock.js'
+import { asDfsError, DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugDfs, notice } from '../../log.js'
+import { isSyncFailure, storageError } from '../disk/storage-error.js'
+import { Account } from './account.js'
+import type { AccountStorage, Storage } from './storage.js'
+
+const never = (): void => {}
+
+interface Open {
+  readonly account: Account
+  users: number
+  closing: Timer | undefined
+  /** How to end each connection that uses it. */
+  readonly ends: Set<() => void>
+}
+
+/** An account that cannot be opened now. */
+interface Failed {
+  readonly error: DfsError
+  /** On the monotonic clock; undefined while its index is examined. */
+  retryMs: number | undefined
+}
+
+export class Accounts {
+  readonly #storage: Storage
+  readonly #random: Random
+  readonly #clock: Clock
+  readonly #open = new Map<string, Open>()
+  readonly #failed = new Map<string, Failed>()
+  #connections = 0
+  #isClosed = false
+
+  constructor(storage: Storage, random: Random, clock: Clock) {
+    this.#storage = storage
+    this.#random = random
+    this.#clock = clock
+  }
+
+  /** Connections of all users. */
+  get connections(): number {
+    return this.#connections
+  }
+
+  /**
+   * The user's account, made on first use. Every call needs one `release` with the same `end`, which
+   * is called when the account cannot go on. Throws `overloaded` when the user has too many
+   * connections, and `disk` while the disk of the account does not work, or its index is examined.
+   */
+  acquire(user: string, end: () => void = never): Account {
+    const open = this.#open.get(user) ?? this.#openNow(user)
+    if (open.users >= limits.userConnectionsMax) {
+      throw new DfsError('overloaded', 'This user has too many connections')
+    }
+    open.users += 1
+    open.ends.add(end)
+    this.#connections += 1
+    open.closing?.cancel()
+    open.closing = undefined
+    return open.account
+  }
+
+  release(account: Account, end: () => void = never): void {
+    const { user } = account
+    const open = this.#open.get(user)
+    this.#connections -= 1
+    // It may have been given up meanwhile, and begun anew.
+    if (open?.account !== account) return
+    open.users -= 1
+    open.ends.delete(end)
+    if (open.users > 0) return
+    open.closing = this.#clock.after(limits.accountLingerMs, () => this.#close(user))
+  }
+
+  closeAll(): void {
+    this.#isClosed = true
+    for (const user of this.#open.keys()) this.#close(user)
+  }
+
+  #openNow(user: string): Open {
+    const failed = this.#failed.get(user)
+    if (failed !== undefined && !(this.#clock.monotonic() >= (failed.retryMs ?? Infinity))) {
+      throw failed.error
+    }
+    try {
+      const account = this.#load(user)
+      const open: Open = { account, users: 0, closing: undefined, ends: new Set() }
+      this.#open.set(user, open)
+      if (failed !== undefined) notice(`${user}: the disk works again`)
+      this.#failed.delete(user)
+      if (account.acceptor.state === 'lost') void this.#lookAside(account)
+      return open
+    } catch (thrown) {
+      throw this.#fail(user, asDfsError(thrown))
+    }
+  }
+
+  #load(user: string): Account {
+    let storage: AccountStorage | undefined
+    try {
+      storage = this.#storage.openAccount(user)
+      return new Account(user, storage, this.#random, this.#clock, (account, error) =>
+        this.#discard(account, error),
+      )
+    } catch (thrown) {
+      if (storage !== undefined) closeQuietly(user, storage)
+      throw storageError(thrown)
+    }
+  }
+
+  /** Everybody who uses it is cut off, and finds this server down on coming back until it can go on. */
+  #discard(account: Account, error: DfsError): void {
+    const { user } = account
+    // Not now: the request that met it is not over yet.
+    this.#clock.after(0, () => {
+      if (this.#open.get(user)?.account !== account) return
+      this.#closeFor(account)
+      this.#fail(user, error)
+    })
+  }
+
+  #closeFor(account: Account): void {
+    const open = this.#open.get(account.user)
+    if (open?.account !== account) return
+    open.closing?.cancel()
+    this.#open.delete(account.user)
+    for (const end of open.ends) end()
+    account.close()
+  }
+
+  /**
+   * Notes, and says once, why an account cannot be used now, and returns it. What looks like damage may be a
+   * disk that could not be read for a moment: all is read again before anything is believed.
+   */
+  #fail(user: string, error: DfsError): DfsError {
+    if (!isError(error, 'damaged', 'disk')) return error
+    const before = this.#failed.get(user)
+    if (before === undefined) {
+      notice(`${user}: ${error.message}. Until it works, this server counts as down for this user`)
+    }
+    const failed: Failed = { error: toClient(error), retryMs: this.#retryMs() }
+    this.#failed.set(user, failed)
+    if (isSyncFailure(error)) this.#distrust(user)
+    if (error.code === 'damaged') void this.#examine(user, failed)
+    return failed.error
+  }
+
+  #retryMs(): number {
+    return this.#clock.monotonic() + limits.diskRetryMs
+  }
+
+  /** Where even that cannot be noted, the disk has not taken the votes either that it would be about. */
+  #distrust(user: string): void {
+    try {
+      this.#storage.distrust(user)
+    } catch (thrown) {
+      notice(
+        `${user}: it could not be noted that the disk dropped something: ${asDfsError(thrown).message}`,
+      )
+    }
+  }
+
+  /** Never throws. */
+  async #examine(user: string, failed: Failed): Promise<void> {
+    failed.retryMs = undefined
+    try {
+      await this.#storage.examine(user)
+      notice(`${user}: the index is whole after all`)
+    } catch (thrown) {
+      const error = asDfsError(storageError(thrown))
+      if (this.#isClosed) return
+      if (error.code === 'damaged') this.#setAside(user, error)
+      else debugDfs('%s: not examined: %o', user, error)
+    }
+    failed.retryMs = this.#clock.monotonic()
+  }
+
+  #setAside(user: string, { message }: DfsError): void {
+    try {
+      this.#storage.setAside(user)
+      notice(`${user}: the index is damaged (${message}): set aside, repair has to fill a new one`)
+    } catch (thrown) {
+      notice(`${user}: a damaged index could not be set aside: ${asDfsError(thrown).message}`)
+    }
+  }
+
+  /** What was set aside may prove whole: then it is better than nothing, and repair confirms it. */
+  async #lookAside(account: Account): Promise<void> {
+    const { user } = account
+    const takeBack = await this.#storage.findAside(user).catch(() => undefined)
+    if (takeBack === undefined || account.acceptor.state !== 'lost') return
+    if (this.#open.get(user)?.account !== account) return
+    this.#closeFor(account)
+    try {
+      takeBack()
+      notice(`${user}: the index that was set aside is whole: it is taken back`)
+    } catch (thrown) {
+      this.#fail(user, asDfsError(storageError(thrown)))
+    }
+  }
+
+  #close(user: string): void {
+    const open = this.#open.get(user)
+    open?.closing?.cancel()
+    open?.account.close()
+    this.#open.delete(user)
+  }
+}
+
+function closeQuietly(user: string, storage: AccountStorage): void {
+  try {
+    storage.close()
+  } catch (thrown) {
+    debugDfs('%s: not closed: %o', user, thrown)
+  }
+}
+
+/** Whether its index is damaged is not known before it was examined. */
+function toClient(error: DfsError): DfsError {
+  return new DfsError('disk', error.code === 'disk' ? error.message : undefined, { cause: error })
+}

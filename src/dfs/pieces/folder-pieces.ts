@@ -1,0 +1,203 @@
+/**
+ * Pieces as files of the local disk, raw bytes and nothing else: `pieces/ab/<segment>.<n>`, where ab
+ * are the first two digits of the segment's id. What is still being written is in `uploads/`, which
+ * is emptied when the store opens, and is renamed when whole. What no index knows is moved to `strays/`.
+ */
+import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { open, readdir, stat, statfs } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { LRUCache } from 'lru-cache'
+import { asDfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import type { PageMemory } from '../../memory/page-memory.js'
+import { bootId } from '../disk/boot.js'
+import { exists, makeFolder } from '../disk/durable.js'
+import { FileWriter } from './file-writer.js'
+import type {
+  DiskSpace,
+  LentBytes,
+  PieceName,
+  PieceStore,
+  PieceWriter,
+  StoredPiece,
+} from './piece-store.js'
+import { readAt } from './read-at.js'
+
+export class FolderPieces implements PieceStore {
+  readonly #pieces: string
+  readonly #uploads: string
+  readonly #strays: string
+  readonly #folders = new Set<string>()
+  readonly #memory: PageMemory | undefined
+  /** What is read through the kernel's cache: files that were written so, and parts of files. */
+  readonly #cached = new LRUCache<string, true>({ max: limits.cachedPartsMax })
+  #uploadCount = 0
+
+  /** `folder` is the account's; it must exist. Without `memory` everything goes through the cache. */
+  constructor(folder: string, memory?: PageMemory) {
+    this.#memory = memory
+    this.#pieces = join(folder, 'pieces')
+    this.#uploads = join(folder, 'uploads')
+    this.#strays = join(folder, 'strays')
+    rmSync(this.#uploads, { recursive: true, force: true })
+    mkdirSync(this.#uploads, { mode: 0o700 })
+    mkdirSync(this.#pieces, { recursive: true, mode: 0o700 })
+  }
+
+  /**
+   * Written in place, without the rename, which would cost more than the rest together: a crash in
+   * the middle leaves a stump that no index knows and that the next put of the piece replaces.
+   */
+  put(name: PieceName, bytes: Uint8Array): void {
+    if (bytes.length === 0) return
+    const file = this.#place(name)
+    this.#cached.set(file, true)
+    try {
+      writeNew(file, bytes)
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw asDfsError(thrown)
+      this.#replace(file, bytes)
+    }
+  }
+
+  writer(name: PieceName): PieceWriter {
+    const place = this.#place(name)
+    const isCached = (): void => void this.#cached.set(place, true)
+    return new FileWriter(this.#upload(), place, this.#memory, isCached)
+  }
+
+  /**
+   * What is read for the first time is read past the kernel's cache, which is for what is wanted more
+   * often: the clients have caches of their own, and a file that is read once would drive out all
+   * else. Not so what was written through the cache just now: the disk may not have it yet.
+   */
+  read(name: PieceName, offset: number, length: number): Promise<LentBytes> {
+    const file = this.#file(name)
+    const part = `${file} ${offset}`
+    const isDirect = !this.#cached.has(file) && !this.#cached.has(part)
+    if (isDirect) this.#cached.set(part, true)
+    return readAt(file, offset, length, { memory: this.#memory, isDirect })
+  }
+
+  holds(name: PieceName): boolean {
+    return exists(this.#file(name))
+  }
+
+  remove(name: PieceName): void {
+    rmSync(this.#file(name), { force: true })
+  }
+
+  moveAside(name: PieceName): void {
+    if (!this.holds(name)) return
+    makeFolder(this.#strays)
+    const file = this.#file(name)
+    const aside = join(this.#strays, basename(file))
+    // Its time of change becomes that of the move.
+    renameSync(file, aside)
+  }
+
+  async bringBack(name: PieceName): Promise<number | undefined> {
+    const aside = join(this.#strays, basename(this.#file(name)))
+    if (!this.holds(name) && exists(aside)) renameSync(aside, this.#place(name))
+    return this.holds(name) ? (await stat(this.#file(name))).size : undefined
+  }
+
+  async forgetAside(beforeMs: number): Promise<void> {
+    if (!exists(this.#strays)) return
+    for (const name of await readdir(this.#strays)) {
+      const path = join(this.#strays, name)
+      if ((await stat(path)).ctimeMs < beforeMs) rmSync(path)
+    }
+  }
+
+  async sync(names: readonly PieceName[]): Promise<void> {
+    if (names.length === 0) return
+    const folders = new Set(names.map(({ segment }) => join(this.#pieces, folderOf(segment))))
+    const paths = [...names.map((name) => this.#file(name)), ...folders, this.#pieces]
+    const next = paths.values()
+    const worker = async (): Promise<void> => {
+      for (const path of next) await syncPath(path)
+    }
+    await Promise.all(Array.from({ length: limits.syncsInFlightMax }, worker))
+  }
+
+  async *list(): AsyncIterable<StoredPiece> {
+    for (const folder of await readdir(this.#pieces)) {
+      for (const file of await readdir(join(this.#pieces, folder))) {
+        const [, segment, piece] = /^([0-9a-f]{32})\.([1-4])$/.exec(file) ?? []
+        if (segment === undefined) continue
+        const status = await stat(join(this.#pieces, folder, file)).catch(() => undefined)
+        // Removed since the folder was read.
+        if (status === undefined) continue
+        yield { segment, piece: Number(piece), bytes: status.size, storedMs: status.mtimeMs }
+      }
+    }
+  }
+
+  async space(): Promise<DiskSpace> {
+    const { blocks, bavail, bsize } = await statfs(this.#pieces)
+    const { dev } = await stat(this.#pieces)
+    return { bytes: blocks * bsize, freeBytes: bavail * bsize, disk: `${bootId()} ${dev}` }
+  }
+
+  #file({ segment, piece }: PieceName): string {
+    return join(this.#pieces, folderOf(segment), `${segment}.${piece}`)
+  }
+
+  /** The file's path, in a folder that exists. */
+  #place(name: PieceName): string {
+    const folder = folderOf(name.segment)
+    if (!this.#folders.has(folder)) {
+      mkdirSync(join(this.#pieces, folder), { recursive: true, mode: 0o700 })
+      this.#folders.add(folder)
+    }
+    return this.#file(name)
+  }
+
+  #upload(): string {
+    this.#uploadCount += 1
+    return join(this.#uploads, String(this.#uploadCount))
+  }
+
+  #replace(file: string, bytes: Uint8Array): void {
+    const upload = this.#upload()
+    try {
+      writeNew(upload, bytes)
+      renameSync(upload, file)
+    } catch (thrown) {
+      rmSync(upload, { force: true })
+      throw asDfsError(thrown)
+    }
+  }
+}
+
+function folderOf(segment: string): string {
+  return segment.slice(0, 2)
+}
+
+/** Writes all of `bytes` to a file that must not exist; on failure there is none. */
+function writeNew(file: string, bytes: Uint8Array): void {
+  const descriptor = openSync(file, 'wx', 0o600)
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at)
+  } catch (thrown) {
+    rmSync(file, { force: true })
+    throw thrown
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r').catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === 'ENOENT') return undefined
+    throw asDfsError(thrown)
+  })
+  try {
+    await handle?.sync()
+  } catch (thrown) {
+    throw asDfsError(thrown)
+  } finally {
+    await handle?.close()
+  }
+}

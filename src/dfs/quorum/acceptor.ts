@@ -1,0 +1,329 @@
+/**
+ * The server's side of the quorum for one account: votes on transactions, takes part in ballots and
+ * hears of decisions. Each rule here has its reason in the table of the decision record "replication
+ * rules"; change one only after the model has been changed and run.
+ */
+import { type Random, systemClock } from '../../clock.js'
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import type { Decision, Reply, Request, Stamp } from '../../wire/messages.js'
+import { entryKey, parseKey, type Transaction } from '../../wire/records.js'
+import { laterOf, noVersion, type Version } from '../../wire/version.js'
+import { type AccountHistory, noHistory } from '../index/account-history.js'
+import type { AccountIndex } from '../index/account-index.js'
+import { type AccountState, Standing } from './account-state.js'
+import type { Undecided } from './in-doubt-records.js'
+import { RegisterReader } from './register-reader.js'
+import { Repair } from './repair.js'
+import { Ledger, unknown } from './transaction-table.js'
+import { type LateVote, LateVotes } from './vote-buffer.js'
+import { MemoryVoteLog, type VoteLog } from './vote-log.js'
+import { assertDecisions, assertWellFormed } from './well-formed.js'
+
+type CommitReply = Reply<'commit'>
+type Refusal = Partial<Pick<CommitReply, 'by' | 'key' | 'hint'>>
+
+export class Acceptor {
+  readonly reader: RegisterReader
+  readonly repair: Repair
+  readonly #index: AccountIndex
+  readonly #standing: Standing
+  readonly #ledger: Ledger
+  readonly #late: LateVotes
+
+  /** `now`: the wall time of this server, in ms since 1970. */
+  constructor(
+    index: AccountIndex,
+    random: Random,
+    log: VoteLog = new MemoryVoteLog(),
+    history: AccountHistory = noHistory,
+    now: () => number = systemClock.now,
+  ) {
+    this.#index = index
+    this.#standing = new Standing(index, random, history, now)
+    this.#ledger = new Ledger(index, this.#standing)
+    this.#late = new LateVotes(index, this.#ledger, log)
+    this.reader = new RegisterReader(index, this.#standing, this.#ledger.locks)
+    this.repair = new Repair(index, this.#standing, this.#ledger)
+    index.onRollback(() => {
+      this.#standing.load()
+      this.#ledger.load()
+      this.#late.undo()
+    })
+  }
+
+  /** Only an account that is `voting` votes, counts and answers reads. */
+  get state(): AccountState {
+    return this.#standing.state
+  }
+
+  /** Up to this version all four servers are known to agree. */
+  get floor(): Version {
+    return this.#standing.floor
+  }
+
+  stamp(): Stamp {
+    return this.#standing.stamp()
+  }
+
+  counts(): { readonly registers: number; readonly undecided: number } {
+    return { registers: this.#index.totals.now.registers, undecided: this.#ledger.undecidedCount }
+  }
+
+  // -- the account's beginning -------------------------------------------------------------------
+
+  /**
+   * Begins a new account. The incarnations are those of all four servers, all blank when they were
+   * read, so a server that was wiped since then is not meant and stays blank. One that had an account before is
+   * `lost`: only a fill brings it back.
+   */
+  found({ incarnations }: Request<'found'>): Reply<'found'> {
+    if (
+      !incarnations.includes(this.#standing.incarnation) ||
+      incarnations.length !== limits.serverCount
+    ) {
+      throw new DfsError('blank', 'this account has begun anew since then')
+    }
+    if (this.#standing.state === 'lost') throw new DfsError('blank', 'this account was here before')
+    if (this.#standing.state === 'blank') this.#standing.become('voting')
+    return { stamp: this.stamp() }
+  }
+
+  /**
+   * The machine stopped without notice, so votes that were given may be lost: what is here is kept,
+   * but it goes through a fill before the account votes again.
+   */
+  becomeUnsure(random: Random): void {
+    if (this.#standing.state !== 'voting') return
+    this.#index.group(() => this.#standing.becomeUnsure(random))
+  }
+
+  // -- transactions ------------------------------------------------------------------------------
+
+  /** How much waits for `applyLate`. */
+  get lateCount(): number {
+    return this.#late.count
+  }
+
+  /**
+   * Writes to the index what was only logged, and the decisions that came with commits: a moment after
+   * the votes that clients wait for, and many at once. To be called, inside a group, before anything
+   * that could tell the difference.
+   */
+  applyLate(): void {
+    this.#late.apply()
+  }
+
+  /** As `applyLate`, for some that came first; inside a group that is left open. */
+  applySomeLate(countMax: number): void {
+    this.#late.applySome(countMax)
+  }
+
+  /** Resolves when the votes that are not in the index are on the disk. */
+  syncVotes(): Promise<void> {
+    return this.#late.sync()
+  }
+
+  /** Whether what is in the index tells of this transaction, or of what became of it. */
+  knows(id: Version): boolean {
+    return this.#ledger.knows(id)
+  }
+
+  /**
+   * A vote from the log of a process that was ended, perhaps before it could write it to the index.
+   */
+  restoreVote({ id, settles, body }: Pick<Request<'commit'>, 'id' | 'settles' | 'body'>): void {
+    // As when it was given: it may rely on them.
+    for (const decision of settles) this.#ledger.decide(decision)
+    if (this.#ledger.knows(id)) return
+    this.#ledger.keep({ ...unknown, id, body, yes: true })
+    this.#ledger.locks.take(id, body)
+  }
+
+  /**
+   * The vote. A yes is recorded with its locks; a no leaves nothing behind. With `late` a yes is only
+   * logged, and written to the index by `applyLate`.
+   */
+  commit(request: Omit<Request<'commit'>, 'pieces'>, late?: LateVote): CommitReply {
+    this.#standing.assertFilled()
+    const { id, settles } = request
+    assertDecisions(settles)
+    this.#late.applyUnlogged()
+    for (const decision of settles) this.#settle(decision, late !== undefined)
+    try {
+      return this.#vote(request, late)
+    } finally {
+      this.#late.applyWithout(id)
+    }
+  }
+
+  #settle(decision: Decision, isLate: boolean): void {
+    if (this.#comesTooSoon(decision)) return
+    if (isLate) {
+      this.#late.settle(decision)
+      return
+    }
+    this.applyLate()
+    this.#ledger.decide(decision)
+  }
+
+  #vote(
+    { id, epoch, body }: Omit<Request<'commit'>, 'pieces' | 'settles'>,
+    late: LateVote | undefined,
+  ): CommitReply {
+    const refuse = (outcome: CommitReply['outcome'], why: Refusal = {}): CommitReply => ({
+      stamp: this.stamp(),
+      outcome,
+      by: noVersion,
+      key: '',
+      hint: noVersion,
+      ...why,
+    })
+    const known = this.#ledger.undecided(id)
+    if (known === undefined) {
+      const decided = this.#ledger.decisionOf(id)
+      if (decided !== undefined) return refuse(decided ? 'committed' : 'aborted')
+    } else {
+      return refuse(known.yes ? 'yes' : 'promised')
+    }
+    assertWellFormed(body)
+    if (epoch < this.#standing.epoch) return refuse('epoch')
+    if (id <= this.#standing.fence) return refuse('fence', { hint: this.#standing.fence })
+    const by = this.#ledger.locks.blocker(id, body)
+    if (by !== undefined) return refuse('locked', { by })
+    for (const { key, absent, version } of body.preconditions) {
+      const register = this.#late.register(key)
+      if (absent && register.value === null) {
+        if (register.version > version && register.version > this.#standing.fence) {
+          return refuse('conflict', { key, hint: register.version })
+        }
+      } else if (absent || register.version !== version) {
+        const stale = register.version < version
+        return refuse(stale ? 'stale' : 'conflict', { key, hint: register.version })
+      }
+      if (id <= register.version) return refuse('conflict', { key, hint: register.version })
+    }
+    let newest = noVersion
+    for (const { version } of body.preconditions) newest = laterOf(newest, version)
+    this.#standing.assertNotAhead(id, newest)
+    // What is derived from registers is in the index only. The transaction may remove the last names itself.
+    if (body.emptyFolders.length > 0) this.applyLate()
+    for (const folder of body.emptyFolders) {
+      const name = this.#nameLeft(folder, body)
+      if (name !== undefined) return refuse('notEmpty', { key: entryKey(folder, name) })
+    }
+    this.#ledger.assertRoom()
+    if (late !== undefined) {
+      this.#late.add(id, body, late)
+    } else {
+      this.#ledger.keep({ ...unknown, id, body, yes: true })
+      this.#ledger.locks.take(id, body)
+    }
+    return refuse('yes')
+  }
+
+  /** A name that the folder has once the transaction is done, if it has any. */
+  #nameLeft(folder: number, { writes }: Transaction): string | undefined {
+    const removed = new Set<string>()
+    for (const { key, value } of writes) {
+      const parsed = parseKey(key)
+      if (parsed.kind !== 'entry' || parsed.parent !== folder) continue
+      if (value !== null) return parsed.name
+      removed.add(parsed.name)
+    }
+    if (this.#index.folders.get(folder).live === 0) return undefined
+    const names = this.#index.registers.liveNames(folder, removed.size + 1)
+    return names.find((name) => !removed.has(name))
+  }
+
+  /** A commit that this server did not vote for, and would not have voted for either. */
+  #comesTooSoon({ id, commit }: Decision): boolean {
+    return (
+      commit &&
+      this.#ledger.undecided(id) === undefined &&
+      this.#standing.isAhead(id) &&
+      this.#standing.isAhead(id, this.#index.registers.newest())
+    )
+  }
+
+  prepare({ id, ballot }: Request<'prepare'>): Reply<'prepare'> {
+    this.#standing.assertNotBlank()
+    const known = this.#ledger.undecided(id)
+    const answer = (
+      outcome: Reply<'prepare'>['outcome'],
+      record: Omit<Undecided, 'id'> = unknown,
+    ): Reply<'prepare'> => ({
+      stamp: this.stamp(),
+      outcome,
+      ballot: record.promised,
+      yes: record.yes,
+      everAcceptedCommit: record.everCommit,
+      acceptedBallot: record.accepted,
+      acceptedCommit: record.acceptedCommit,
+      body: record.body,
+    })
+    if (known === undefined) {
+      const decided = this.#ledger.decisionOf(id)
+      if (decided !== undefined) return answer(decided ? 'committed' : 'aborted')
+      if (id <= this.#standing.floor) return answer('forgotten')
+    }
+    if (known === undefined) this.#ledger.assertRoom()
+    const record = known ?? { ...unknown, id }
+    if (ballot <= record.promised) return answer('refused', record)
+    this.#ledger.keep({ ...record, promised: ballot })
+    this.#index.syncBeforeReply()
+    return answer('promised', { ...record, promised: ballot })
+  }
+
+  accept({ id, ballot, commit, body: sent }: Request<'accept'>): Reply<'accept'> {
+    this.#standing.assertNotBlank()
+    const known = this.#ledger.undecided(id)
+    const answer = (
+      outcome: Reply<'accept'>['outcome'],
+      why: Partial<Pick<Reply<'accept'>, 'ballot' | 'by'>> = {},
+    ): Reply<'accept'> => ({
+      stamp: this.stamp(),
+      outcome,
+      ballot: known?.promised ?? 0,
+      by: noVersion,
+      body: null,
+      ...why,
+    })
+    if (known === undefined) {
+      const decided = this.#ledger.decisionOf(id)
+      if (decided !== undefined) return answer(decided ? 'committed' : 'aborted')
+      if (id <= this.#standing.floor) return answer('forgotten')
+    }
+    const record = known ?? { ...unknown, id }
+    if (ballot < record.promised) return answer('refused')
+    const body = record.body ?? sent
+    // What is known in full can always be finished: that makes room.
+    if (known === undefined || (known.body === null && sent !== null)) this.#ledger.assertRoom()
+    if (commit) {
+      if (body === null) throw new DfsError('protocol', 'a commit needs its transaction')
+      assertWellFormed(body)
+      const by = this.#ledger.locks.blocker(id, body)
+      if (by !== undefined) return answer('locked', { by })
+    }
+    this.#ledger.keep({
+      ...record,
+      body,
+      promised: ballot,
+      accepted: ballot,
+      acceptedCommit: commit,
+      everCommit: record.everCommit || commit,
+    })
+    if (commit && body !== null) this.#ledger.locks.take(id, body)
+    this.#index.syncBeforeReply()
+    return answer('accepted')
+  }
+
+  decide({ decisions }: Request<'decide'>): Reply<'decide'> {
+    this.#standing.assertNotBlank()
+    assertDecisions(decisions)
+    const known = decisions.map(
+      (decision) => !this.#comesTooSoon(decision) && this.#ledger.decide(decision),
+    )
+    return { stamp: this.stamp(), known }
+  }
+}

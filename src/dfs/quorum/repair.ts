@@ -1,0 +1,203 @@
+/**
+ * The server's side of fills, repairs and sweeps: what this account has and lacks, and what others
+ * bring it. docs/decisions/0001 and 0011 have the reasons.
+ */
+import { createHash } from 'node:crypto'
+import { limits } from '../../limits.js'
+import type { Reply, Request } from '../../wire/messages.js'
+import type { Key } from '../../wire/records.js'
+import { noVersion } from '../../wire/version.js'
+import type { AccountIndex } from '../index/account-index.js'
+import type { Standing } from './account-state.js'
+import type { Ledger } from './transaction-table.js'
+import { assertValue } from './well-formed.js'
+
+export class Repair {
+  readonly #index: AccountIndex
+  readonly #standing: Standing
+  readonly #ledger: Ledger
+
+  constructor(index: AccountIndex, standing: Standing, ledger: Ledger) {
+    this.#index = index
+    this.#standing = standing
+    this.#ledger = ledger
+  }
+
+  // -- what is here ------------------------------------------------------------------------------
+
+  records({ after, undecidedOnly, limit }: Request<'records'>): Reply<'records'> {
+    this.#standing.assertNotBlank()
+    const wanted = Math.min(limit, limits.surveyEntriesMax)
+    const records = this.#index.records
+      .after(after, undecidedOnly, wanted)
+      .map(({ id, commit }) => ({
+        id,
+        state: commit === null ? 'undecided' : commit ? 'committed' : 'aborted',
+      })) satisfies Reply<'records'>['records']
+    return {
+      stamp: this.#standing.stamp(),
+      floor: this.#standing.floor,
+      records,
+      more: records.length === wanted,
+    }
+  }
+
+  changes({ afterVersion, afterKey, withValues, limit }: Request<'changes'>): Reply<'changes'> {
+    this.#standing.assertNotBlank()
+    const wanted = Math.min(limit, limits.surveyEntriesMax)
+    const { registers: changed, more } = this.#index.registers.changes(
+      afterVersion,
+      afterKey,
+      wanted,
+    )
+    if (!withValues) {
+      const registers = changed.map(({ key, version }) => ({ key, version, value: null }))
+      const checksums = changed.map(({ checksum }) => checksum)
+      return { stamp: this.#standing.stamp(), registers, checksums, more }
+    }
+    let total = 0
+    const fitting = changed.findIndex(({ bytes }) => {
+      total += bytes + 128
+      return total > limits.listBytesMax
+    })
+    const page = fitting === -1 ? changed : changed.slice(0, Math.max(1, fitting))
+    const registers = page.map(({ key, version }) => {
+      const { value } = this.#index.registers.get(key)
+      return { key, version, value }
+    })
+    const checksums = page.map(({ checksum }) => checksum)
+    return { stamp: this.#standing.stamp(), registers, checksums, more: fitting !== -1 || more }
+  }
+
+  /** The same registers as `changes` with the same fields. */
+  changesDigest(request: Request<'changesDigest'>): Reply<'changesDigest'> {
+    this.#standing.assertNotBlank()
+    const { afterVersion, afterKey } = request
+    const wanted = Math.min(request.limit, limits.surveyEntriesMax)
+    const { registers, more } = this.#index.registers.changes(afterVersion, afterKey, wanted)
+    // No key has a zero byte.
+    const lines = registers.map(({ version, key, checksum }) => `${version}${key}\0${checksum}\0`)
+    const last = registers.at(-1)
+    return {
+      stamp: this.#standing.stamp(),
+      count: registers.length,
+      digest: createHash('md5').update(lines.join('')).digest('hex'),
+      lastVersion: last?.version ?? afterVersion,
+      lastKey: last?.key ?? afterKey,
+      more,
+    }
+  }
+
+  /** What has rotted here, for a repair to bring it back: see docs/decisions/0011. */
+  rotten({ limit }: Request<'rotten'>): Reply<'rotten'> {
+    this.#standing.assertFilled()
+    const keys: Key[] = []
+    for (const key of this.#index.registers.rottenKeys()) {
+      if (keys.length >= Math.min(limit, limits.readKeysMax)) break
+      if (this.#ledger.locks.holder(key) === undefined) keys.push(key)
+    }
+    return {
+      stamp: this.#standing.stamp(),
+      keys,
+      mark: this.#ledger.rotMark,
+      floor: this.#standing.floor,
+    }
+  }
+
+  orphans({ before, limit }: Request<'orphans'>): Reply<'orphans'> {
+    this.#standing.assertFilled()
+    const inos = this.#index.registers.orphans(before, Math.min(limit, limits.surveyEntriesMax))
+    return { stamp: this.#standing.stamp(), inos }
+  }
+
+  // -- what others bring -------------------------------------------------------------------------
+
+  install({ registers }: Request<'install'>): Reply<'install'> {
+    this.#standing.assertNotBlank()
+    for (const { key, value } of registers) assertValue(key, value)
+    // Where something is from the future already, what was made with it comes as well.
+    for (const { version } of registers) {
+      if (this.#standing.isAhead(version)) {
+        this.#standing.assertNotAhead(version, this.#index.registers.newest())
+      }
+    }
+    for (const { key, version, value } of registers) this.#ledger.set(key, version, value)
+    return { stamp: this.#standing.stamp() }
+  }
+
+  restore({ register, mark, floor }: Request<'restore'>): Reply<'restore'> {
+    this.#standing.assertFilled()
+    const { key, version, value } = register
+    assertValue(key, value)
+    const isUntouched =
+      mark === this.#ledger.rotMark &&
+      floor === this.#standing.floor &&
+      this.#ledger.locks.holder(key) === undefined
+    const here = this.#index.registers.whole(key)
+    const isLost = here === undefined || (here.version === noVersion && version <= floor)
+    const restored = isUntouched && isLost
+    if (restored) this.#index.registers.restore(key, version, value)
+    return { stamp: this.#standing.stamp(), restored }
+  }
+
+  /** Decisions whose effect was installed before: only the record of them is missing here. */
+  mark({ decisions }: Request<'mark'>): Reply<'mark'> {
+    this.#standing.assertFilled()
+    for (const { id, commit } of decisions) this.#ledger.mark(id, commit)
+    return { stamp: this.#standing.stamp() }
+  }
+
+  // -- fills and sweeps --------------------------------------------------------------------------
+
+  epoch({ epoch }: Request<'epoch'>): Reply<'epoch'> {
+    this.#standing.assertNotBlank()
+    this.#standing.raiseEpoch(epoch)
+    return { stamp: this.#standing.stamp() }
+  }
+
+  fence({ fence, agreed }: Request<'fence'>): Reply<'fence'> {
+    this.#standing.assertFilled()
+    if (!agreed) this.#standing.assertNotAhead(fence)
+    else this.#standing.takeFenceBack(fence)
+    this.#standing.raiseFence(fence)
+    return { stamp: this.#standing.stamp() }
+  }
+
+  /** Refused when the account has begun anew since the incarnation was read. */
+  raiseFloor({ floor, incarnation }: Request<'floor'>): Reply<'floor'> {
+    this.#standing.assertFilled()
+    this.#standing.assertNotAhead(floor)
+    const open = this.#ledger.undecidedUpTo(floor)
+    if (
+      incarnation !== this.#standing.incarnation ||
+      open.some(({ yes, everCommit }) => yes || everCommit)
+    ) {
+      return { stamp: this.#standing.stamp(), raised: false }
+    }
+    if (floor > this.#standing.floor) {
+      this.#standing.raiseFloor(floor)
+      this.#index.dropUpTo(floor)
+      this.#ledger.forget(open)
+    }
+    return { stamp: this.#standing.stamp(), raised: true }
+  }
+
+  fillStart({ epoch, incarnation }: Request<'fillStart'>): Reply<'fillStart'> {
+    const started = this.#standing.startFill(epoch, incarnation)
+    return { stamp: { ...this.#standing.stamp(), epoch: this.#standing.fillEpoch }, started }
+  }
+
+  fill({ epoch, registers, decisions }: Request<'fill'>): Reply<'fill'> {
+    this.#standing.assertFilling(epoch)
+    for (const { key, value } of registers) assertValue(key, value)
+    for (const { key, version, value } of registers) this.#ledger.set(key, version, value)
+    for (const { id, commit } of decisions) this.#ledger.mark(id, commit)
+    return { stamp: this.#standing.stamp() }
+  }
+
+  fillEnd({ epoch, floor, fence }: Request<'fillEnd'>): Reply<'fillEnd'> {
+    this.#standing.assertFilling(epoch)
+    this.#standing.endFill(epoch, floor, fence)
+    return { stamp: this.#standing.stamp() }
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * What became of the transactions of an account, and what becomes of its registers by that: those that
+ * are undecided, with their locks, and the decisions. Everything is written to the index at once but
+ * for what `late-votes.ts` sees to.
+ */
+import { DfsError } from '../../errors.js'
+import { notice } from '../../log.js'
+import { decode, encode } from '../../wire/codec.js'
+import type { Decision } from '../../wire/messages.js'
+import { type Key, type Transaction, transactionCodec } from '../../wire/records.js'
+import { noVersion, type Version } from '../../wire/version.js'
+import type { AccountIndex } from '../index/account-index.js'
+import type { StoredRegister } from '../index/recent-registers.js'
+import type { Standing } from './account-state.js'
+import { type Undecided, UndecidedRecords } from './in-doubt-records.js'
+import { Locks } from './locks.js'
+
+/** What is known of a transaction before anything is. */
+export const unknown = {
+  body: null,
+  yes: false,
+  promised: 0,
+  accepted: 0,
+  acceptedCommit: false,
+  everCommit: false,
+} as const
+
+export class Ledger {
+  readonly locks = new Locks()
+  readonly #index: AccountIndex
+  readonly #standing: Pick<Standing, 'floor'>
+  readonly #undecided = new UndecidedRecords()
+  /** Changes whenever something is decided about a register that has rotted. */
+  #rotMark: number
+
+  constructor(index: AccountIndex, standing: Pick<Standing, 'floor'>) {
+    this.#index = index
+    this.#standing = standing
+    // So that none from before a restart is taken for one of now.
+    this.#rotMark = index.now() % 2 ** 32
+    this.load()
+  }
+
+  /** What is undecided, as it is in the index. */
+  load(): void {
+    this.#undecided.clear()
+    this.locks.clear()
+    for (const { commit: _, ...record } of this.#index.records.undecided()) {
+      const body = record.body === null ? null : decode(transactionCodec, record.body)
+      this.#undecided.set(record.id, { ...record, body })
+      if (body !== null && (record.yes || record.everCommit)) this.locks.take(record.id, body)
+    }
+  }
+
+  // -- what is undecided -------------------------------------------------------------------------
+
+  get undecidedCount(): number {
+    return this.#undecided.size
+  }
+
+  /** Too many are undecided, or they are too large. */
+  assertRoom(): void {
+    if (!this.#undecided.isFull) return
+    throw new DfsError('overloaded', 'too many undecided transactions')
+  }
+
+  undecided(id: Version): Undecided | undefined {
+    return this.#undecided.get(id)
+  }
+
+  undecidedUpTo(version: Version): readonly Undecided[] {
+    return [...this.#undecided.values()].filter(({ id }) => id <= version)
+  }
+
+  /** Records it, in the place of what was known of it. Its locks are the caller's affair. */
+  keep(record: Undecided): void {
+    this.put(record)
+    this.#undecided.set(record.id, { ...record, body: record.body && ownCopy(record.body) })
+  }
+
+  /** As `keep`, to the index alone. */
+  put(record: Undecided): void {
+    const body = record.body === null ? null : encode(transactionCodec, record.body)
+    this.#index.records.put({ ...record, body, commit: null })
+  }
+
+  /** As `keep` for a vote that the index does not know yet, with its locks. */
+  hold(record: Undecided & { readonly body: Transaction }): void {
+    this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) })
+    this.locks.take(record.id, record.body)
+  }
+
+  /** Nobody needs to know of them any more. */
+  forget(records: readonly Undecided[]): void {
+    for (const { id, body } of records) {
+      this.#undecided.delete(id)
+      if (body !== null) this.locks.release(id, body)
+    }
+  }
+
+  // -- what is decided ---------------------------------------------------------------------------
+
+  /** Whether what is in the index tells of this transaction, or of what became of it. */
+  knows(id: Version): boolean {
+    return (
+      this.#undecided.get(id) !== undefined ||
+      this.decisionOf(id) !== undefined ||
+      id <= this.#standing.floor
+    )
+  }
+
+  decisionOf(id: Version): boolean | undefined {
+    return this.#index.records.get(id)?.commit ?? undefined
+  }
+
+  /** Returns whether the decision is known here afterwards. The first decision wins. */
+  decide({ id, commit, body: sent, spares }: Decision): boolean {
+    const record = this.#undecided.get(id)
+    if (record === undefined) {
+      const decided = this.decisionOf(id)
+      if (decided !== undefined) {
+        if (decided !== commit) splitDecision(id, decided)
+        // A server that was slow has voted as well: they were needed until then.
+        this.#dropSpares(spares)
+        return true
+      }
+      if (id <= this.#standing.floor) return true
+    }
+    const body = record?.body ?? sent
+    if (commit && body === null) return false
+    this.#index.records.put({ ...unknown, id, body: null, commit })
+    this.#undecided.delete(id)
+    if (record?.body) this.locks.release(id, record.body)
+    if (commit && body !== null) {
+      for (const { key, value } of body.writes) this.set(key, id, value)
+      this.#dropSpares(spares)
+    }
+    return true
+  }
+
+  /** As `decide`, where the values were installed by other means. */
+  mark(id: Version, commit: boolean): void {
+    if (this.decide({ id, commit, body: null, spares: [] })) return
+    this.#index.records.put({ ...unknown, id, body: null, commit })
+    this.#undecided.delete(id)
+  }
+
+  /** Spare pieces came inside a commit, so they are in the index; a file is not removed by this. */
+  #dropSpares(spares: Decision['spares']): void {
+    for (const { segment, piece } of spares) {
+      if (this.#index.pieces.get(segment, piece)?.content != null) {
+        this.#index.pieces.remove(segment, piece)
+      }
+    }
+  }
+
+  // -- the registers -----------------------------------------------------------------------------
+
+  get rotMark(): number {
+    return this.#rotMark
+  }
+
+  /**
+   * Nothing old replaces something new, and nothing below the floor comes back. Of what has rotted
+   * nobody knows how old it is: it waits for a repair, which brings the latest.
+   */
+  set(key: Key, version: Version, value: Buffer | null): void {
+    const current = this.#index.registers.recent(key)
+    if (current === undefined) {
+      this.#rotMark = (this.#rotMark + 1) % 2 ** 32
+      return
+    }
+    if (this.replaces(version, current)) this.#index.registers.set(key, version, value, current)
+    else if (value !== null && version < current.version)
+      this.#index.registers.passOver(key, version, value)
+  }
+
+  /** Whether what is decided as `version` takes the place of what is there. */
+  replaces(version: Version, current: StoredRegister): boolean {
+    const exists = current.version !== noVersion
+    return version > current.version && (exists || version > this.#standing.floor)
+  }
+}
+
+/** Values are views into a received frame: what is kept must not pin that memory. */
+function ownCopy(body: Transaction): Transaction {
+  const writes = body.writes.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
+  return { ...body, writes }
+}
+
+/** Two decisions of one transaction cannot be: the rules were broken somewhere. */
+function splitDecision(id: Version, decided: boolean): never {
+  const was = decided ? 'committed' : 'aborted'
+  notice(`FAULT: transaction ${id} is ${was} here and somebody decided otherwise`)
+  throw new DfsError('protocol', `transaction ${id} is ${was} here`)
+}

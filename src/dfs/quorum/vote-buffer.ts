@@ -1,0 +1,212 @@
+/**
+ * Votes that are logged now and written to the index later, many at once, and decisions that came with
+ * them. Until then they count from memory: the votes by their locks, the decisions by what they make of
+ * registers. What a group of requests has done is undone with the group.
+ */
+import type { Decision } from '../../wire/messages.js'
+import type { Key, Transaction } from '../../wire/records.js'
+import type { Version } from '../../wire/version.js'
+import type { AccountIndex } from '../index/account-index.js'
+import type { StoredRegister } from '../index/recent-registers.js'
+import { type Ledger, unknown } from './transaction-table.js'
+import type { VoteLog } from './vote-log.js'
+
+/** What a vote needs to be logged now and written to the index later. */
+export interface LateVote {
+  /** The request, for the log. */
+  readonly entry: Buffer
+  /** Writes the pieces that came with it to the index, but for those that need not be there. */
+  readonly store: (without: Decision['spares']) => void
+}
+
+interface Vote extends LateVote {
+  readonly id: Version
+  readonly body: Transaction
+  readonly isLogged: boolean
+}
+
+interface Applied {
+  readonly votes: Vote[]
+  readonly decisions: Decision[]
+  /** Nothing else waits. */
+  isAll: boolean
+}
+
+const none: Decision['spares'] = []
+
+export class LateVotes {
+  readonly #index: AccountIndex
+  readonly #ledger: Ledger
+  readonly #log: VoteLog
+  /** Votes that are in the log and not in the index yet, and those that the running group gave. */
+  #votes: Vote[] = []
+  #newVotes: Vote[] = []
+  /** Decisions that came with commits and are not in the index yet. */
+  #decisions = new Map<Version, Decision>()
+  /** What they make of registers. */
+  readonly #ahead = new Map<Key, StoredRegister>()
+  /** Those of them that came in the running group: they are not in the log yet. */
+  #newDecisions: Version[] = []
+  /** Some are not in the log and will not be: nothing may be voted for that relies on them. */
+  #mustApply = false
+  /** What was written to the index and is not stored yet, in case it is undone. */
+  #applied: Applied | undefined
+
+  /** The groups are those of `index`. */
+  constructor(index: AccountIndex, ledger: Ledger, log: VoteLog) {
+    this.#index = index
+    this.#ledger = ledger
+    this.#log = log
+    index.onEnd(() => this.#logVotes())
+  }
+
+  /** How much waits for `apply`. */
+  get count(): number {
+    return this.#votes.length + this.#decisions.size
+  }
+
+  /** Resolves when the votes that are not in the index are on the disk. */
+  sync(): Promise<void> {
+    return this.#log.sync()
+  }
+
+  /** The register as it will be in the index. */
+  register(key: Key): StoredRegister {
+    return this.#ahead.get(key) ?? this.#index.registers.get(key)
+  }
+
+  /** Records a yes, with its locks. */
+  add(id: Version, body: Transaction, late: LateVote): void {
+    this.#ledger.hold({ ...unknown, id, body, yes: true })
+    this.#newVotes.push({ ...late, id, body, isLogged: false })
+  }
+
+  /** A decision that came with a vote: it may wait with it. */
+  settle(decision: Decision): void {
+    const isRepeated = decision.commit && this.#decisions.has(decision.id)
+    if (isRepeated && decision.spares.length === 0) return
+    if (this.#decideAhead(decision)) {
+      this.#newDecisions.push(decision.id)
+      return
+    }
+    this.apply()
+    this.#ledger.decide(decision)
+  }
+
+  /**
+   * As `apply`, for the votes that came first and are decided, as long as that makes no more than
+   * `countMax` less. To be called in a group that is left open: it is stored when the rest is applied.
+   */
+  applySome(countMax: number): void {
+    this.#applied ??= { votes: [], decisions: [], isAll: false }
+    for (const least = this.count - countMax; this.count >= least + 2; ) {
+      const vote = this.#votes[0]
+      const decision = vote && this.#decisions.get(vote.id)
+      if (vote === undefined || decision === undefined) break
+      this.#votes.shift()
+      this.#decisions.delete(vote.id)
+      this.#applied.votes.push(vote)
+      this.#applied.decisions.push(decision)
+      vote.store(decision.spares)
+      this.#ledger.decide({ ...decision, spares: none })
+    }
+  }
+
+  /** To be called before the next vote: some decisions are not in the log and will not be. */
+  applyUnlogged(): void {
+    if (this.#mustApply) this.apply()
+  }
+
+  /** The log has the decisions with the vote they came with. Without it they must not wait. */
+  applyWithout(id: Version): void {
+    if (this.#newDecisions.length > 0 && this.#newVotes.at(-1)?.id !== id) this.apply()
+  }
+
+  /** Writes to the index what waits. To be called inside a group. */
+  apply(): void {
+    const isNothing = this.#newVotes.length === 0 && this.count === 0
+    if (isNothing && this.#applied === undefined) return
+    if (this.#log.dropsSynced) this.#index.syncBeforeReply()
+    const votes = [...this.#votes, ...this.#newVotes]
+    const decisions = [...this.#decisions.values()]
+    this.#votes = []
+    this.#newVotes = []
+    this.#decisions.clear()
+    this.#ahead.clear()
+    this.#index.storeOpen()
+    this.#applied ??= { votes: [], decisions: [], isAll: true }
+    this.#applied.isAll = true
+    this.#applied.votes.push(...votes)
+    this.#applied.decisions.push(...decisions)
+    const decided = new Map(decisions.map(({ id, spares }) => [id, spares]))
+    for (const { id, store } of votes) {
+      const spares = decided.get(id)
+      store(spares ?? none)
+      const record = this.#ledger.undecided(id)
+      if (record !== undefined && spares === undefined) this.#ledger.put(record)
+    }
+    const voted = new Set(votes.map(({ id }) => id))
+    for (const decision of decisions) {
+      this.#ledger.decide(voted.has(decision.id) ? { ...decision, spares: none } : decision)
+    }
+  }
+
+  /** The running group is stored or left open. */
+  #logVotes(): void {
+    if (this.#applied !== undefined && !this.#index.isLeftOpen) {
+      if (this.#applied.isAll) {
+        this.#mustApply = false
+        this.#log.clear()
+      }
+      this.#applied = undefined
+    }
+    this.#newDecisions = []
+    if (this.#newVotes.length === 0) return
+    this.#log.append(this.#newVotes.map(({ entry }) => entry))
+    for (const vote of this.#newVotes) this.#votes.push({ ...vote, isLogged: true })
+    this.#newVotes = []
+  }
+
+  /** The running group is undone, and the ledger as the index has it: what was logged counts again. */
+  undo(): void {
+    const { votes, decisions } = this.#applied ?? { votes: [], decisions: [] }
+    this.#votes = [...votes.filter(({ isLogged }) => isLogged), ...this.#votes]
+    const open = [...decisions, ...this.#decisions.values()]
+    this.#newVotes = []
+    this.#applied = undefined
+    this.#mustApply ||= this.#newDecisions.length > 0
+    this.#newDecisions = []
+    for (const { id, body } of this.#votes) this.#ledger.hold({ ...unknown, id, body, yes: true })
+    this.#decisions.clear()
+    this.#ahead.clear()
+    for (const decision of open) this.#decideAhead(decision)
+  }
+
+  /**
+   * As `Ledger.decide`, but for what is in the index, which `apply` sees to. False when it has to be
+   * there at once: only where what the decision is about is known here, in full and as it was before,
+   * which its locks saw to, may it count without.
+   */
+  #decideAhead(decision: Decision): boolean {
+    const { id, commit } = decision
+    const record = this.#ledger.undecided(id)
+    if (!commit || record?.body == null || !(record.yes || record.everCommit)) return false
+    const { writes } = record.body
+    const before = writes.map(({ key }) => this.#current(key))
+    if (before.includes(undefined)) return false
+    for (const [index, { key, value }] of writes.entries()) {
+      const current = before[index]
+      if (current !== undefined && this.#ledger.replaces(id, current)) {
+        this.#ahead.set(key, { version: id, value })
+      }
+    }
+    this.#ledger.locks.release(id, record.body)
+    this.#decisions.set(id, decision)
+    return true
+  }
+
+  /** Undefined when it has rotted. */
+  #current(key: Key): StoredRegister | undefined {
+    return this.#ahead.get(key) ?? this.#index.registers.recent(key)
+  }
+}

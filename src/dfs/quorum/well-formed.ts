@@ -1,0 +1,40 @@
+/** Checks of what came with a message, before anything of it is done. */
+import { DfsError } from '../../errors.js'
+import type { Decision } from '../../wire/messages.js'
+import {
+  assertInode,
+  decodeEntry,
+  inodeKey,
+  type Key,
+  parseKey,
+  type Transaction,
+} from '../../wire/records.js'
+
+/** What was voted for must be possible to apply. */
+export function assertValue(key: Key, value: Buffer | null): void {
+  const { kind } = parseKey(key)
+  if (value === null) return
+  if (kind === 'inode') assertInode(value)
+  else decodeEntry(value)
+}
+
+/** The bodies that came with decisions: nothing of a message is done when a part of it cannot be. */
+export function assertDecisions(decisions: readonly Decision[]): void {
+  for (const { body } of decisions) {
+    for (const { key, value } of body?.writes ?? []) assertValue(key, value)
+  }
+}
+
+/** Every write has a precondition, and every emptied folder is written: the locks rely on both. */
+export function assertWellFormed(body: Transaction): void {
+  const guarded = new Set(body.preconditions.map(({ key }) => key))
+  const written = new Set(body.writes.map(({ key }) => key))
+  for (const { key } of body.preconditions) parseKey(key)
+  for (const { key, value } of body.writes) assertValue(key, value)
+  const wellFormed =
+    written.size === body.writes.length &&
+    guarded.size === body.preconditions.length &&
+    [...written].every((key) => guarded.has(key)) &&
+    body.emptyFolders.every((ino) => written.has(inodeKey(ino)))
+  if (!wellFormed) throw new DfsError('protocol', 'malformed transaction')
+}

@@ -1,0 +1,211 @@
+/**
+ * The requests of one authenticated connection: run in the order of their arrival, those that are
+ * synchronous many to a transaction, and answered with one send. Reading stops while too much is in
+ * progress or too many replies are not taken, and a peer that takes none for long is cut off.
+ */
+import type { Clock, Timer } from '../../clock.js'
+import { asDfsError, DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import type { Connection } from '../../network.js'
+import type { Frame } from '../../wire/frame.js'
+import {
+  failedCall,
+  type LaterCall,
+  logCall,
+  type NowCall,
+  type Parts,
+  parseCall,
+  runLater,
+  runNow,
+} from './call.js'
+import type { Context } from './handlers.js'
+
+export interface RequestEvents {
+  /** The peer sent what cannot be understood, in frame `id`. Nothing behind it will be run. */
+  broken(id: number, error: DfsError): void
+  /** The peer has not read its replies for `replyStallMs`. */
+  stalled(): void
+  /** Nothing is waiting or in progress any more. */
+  idle(): void
+}
+
+interface Broken {
+  readonly id: number
+  readonly error: DfsError
+}
+
+export class Requests {
+  readonly #connection: Connection
+  readonly #context: Context
+  readonly #clock: Clock
+  readonly #share: (all: number) => number
+  readonly #events: RequestEvents
+  #waiting: (NowCall | LaterCall)[] = []
+  #broken: Broken | undefined
+  #inProgress = 0
+  #bytesInProgress = 0
+  #paused = false
+  #stopped = false
+  #stall: Timer | undefined
+
+  /** `share`: what this connection may have of a bound, among all that there are. */
+  constructor(
+    connection: Connection,
+    context: Context,
+    clock: Clock,
+    share: (all: number) => number,
+    events: RequestEvents,
+  ) {
+    this.#connection = connection
+    this.#context = context
+    this.#clock = clock
+    this.#share = share
+    this.#events = events
+  }
+
+  get isIdle(): boolean {
+    return this.#inProgress === 0 && this.#waiting.length === 0
+  }
+
+  /** Takes the frames of one data event, and the error that ended it, if one did. */
+  add(frames: readonly Frame[], error: DfsError | undefined): void {
+    if (this.#broken !== undefined || this.#stopped) {
+      for (const { release } of frames) release?.()
+      return
+    }
+    let id = 0
+    let parsed = 0
+    try {
+      for (const frame of frames) {
+        id = frame.id
+        this.#waiting.push(parseCall(frame))
+        parsed += 1
+      }
+      if (error !== undefined) this.#broken = { id: 0, error }
+    } catch (thrown) {
+      this.#broken = { id, error: asDfsError(thrown) }
+      for (const { release } of frames.slice(parsed)) release?.()
+    }
+    this.#run()
+  }
+
+  /** The connection's send queue has room again. */
+  drained(): void {
+    this.#run()
+  }
+
+  /** Runs nothing more; what is in progress goes on. */
+  stop(): void {
+    this.#stopped = true
+    for (const call of this.#waiting) if (call.kind === 'later') call.release?.()
+    this.#waiting = []
+    this.#stall?.cancel()
+  }
+
+  #run(): void {
+    while (!this.#stopped && !this.#repliesPileUp) {
+      const first = this.#waiting[0]
+      if (first === undefined) break
+      if (first.kind === 'now') this.#runTogether()
+      else if (this.#hasRoomFor(first)) this.#start(first)
+      else break
+    }
+    if (this.#stopped) return
+    if (this.#broken !== undefined && this.#waiting.length === 0) {
+      this.stop()
+      this.#events.broken(this.#broken.id, this.#broken.error)
+      return
+    }
+    this.#holdBack()
+  }
+
+  /**
+   * Runs the synchronous requests at the head of the queue in one transaction and sends their
+   * replies when it is committed. If it cannot be, each gets one of its own, so that only those
+   * fail that must.
+   */
+  #runTogether(): void {
+    const calls: NowCall[] = []
+    let replies: Parts[] = []
+    try {
+      this.#context.account.index.group(() => {
+        let bytes = this.#connection.queuedBytes
+        const bytesMax = this.#share(limits.connectionReplyBytesMax)
+        for (const call of this.#waiting) {
+          if (call.kind !== 'now' || bytes > bytesMax) break
+          calls.push(call)
+          const reply = this.#runInGroup(call)
+          replies.push(reply)
+          for (const part of reply) bytes += part.length
+        }
+      })
+    } catch {
+      replies = calls.map((call) => this.#runAlone(call))
+    }
+    this.#waiting.splice(0, calls.length)
+    this.#connection.send(replies.flat())
+  }
+
+  /** A failure that has a name is an answer; any other may have left half a change behind. */
+  #runInGroup(call: NowCall): Parts {
+    try {
+      const reply = runNow(this.#context, call)
+      logCall(this.#context, call, 'ok')
+      return reply
+    } catch (thrown) {
+      if (!(thrown instanceof DfsError)) throw thrown
+      return failedCall(this.#context, call, thrown)
+    }
+  }
+
+  #runAlone(call: NowCall): Parts {
+    try {
+      return this.#context.account.index.group(() => runNow(this.#context, call))
+    } catch (thrown) {
+      return failedCall(this.#context, call, thrown)
+    }
+  }
+
+  #start(call: LaterCall): void {
+    this.#waiting.shift()
+    this.#inProgress += 1
+    this.#bytesInProgress += call.bytes
+    void this.#finish(call)
+  }
+
+  /** Never rejects, but for a failed assertion, which is to stop the program. */
+  async #finish(call: LaterCall): Promise<void> {
+    const { parts, sent } = await runLater(this.#context, call)
+    call.release?.()
+    this.#inProgress -= 1
+    this.#bytesInProgress -= call.bytes
+    this.#connection.send(parts, sent)
+    this.#run()
+    if (this.isIdle) this.#events.idle()
+  }
+
+  get #repliesPileUp(): boolean {
+    return this.#connection.queuedBytes > this.#share(limits.connectionReplyBytesMax)
+  }
+
+  #hasRoomFor(call: LaterCall): boolean {
+    if (this.#inProgress === 0) return true
+    const bytes = this.#bytesInProgress + call.bytes
+    const bytesMax = this.#share(limits.connectionBytesMax)
+    return this.#inProgress < limits.connectionRequestsMax && bytes <= bytesMax
+  }
+
+  /** Stops reading while something waits, and counts the time while replies pile up. */
+  #holdBack(): void {
+    const pileUp = this.#repliesPileUp
+    const pause = pileUp || this.#waiting.length > 0
+    if (pause !== this.#paused) this.#connection.pause(pause)
+    this.#paused = pause
+    if (pileUp) {
+      this.#stall ??= this.#clock.after(limits.replyStallMs, () => this.#events.stalled())
+    } else {
+      this.#stall?.cancel()
+      this.#stall = undefined
+    }
+  }
+}

@@ -1,0 +1,257 @@
+/**
+ * One connection, from its first byte to its last: the handshake with little memory and little time,
+ * then the requests of a user. Whatever the peer does wrong ends this connection and no other.
+ */
+import type { Clock, Random, Timer } from '../../clock.js'
+import { asDfsError, DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugDfs, notice } from '../../log.js'
+import { type PageMemory, pageBufferBytes } from '../../memory/page-memory.js'
+import type { Connection, ConnectionEvents } from '../../network.js'
+import { type Frame, type FrameMemory, FrameParser, recallFrame } from '../../wire/frame.js'
+import { messages } from '../../wire/messages.js'
+import type { Account } from '../account/account.js'
+import type { Accounts } from '../account/accounts.js'
+import type { Lessee } from '../account/lease.js'
+import type { Identity } from '../disk/identity.js'
+import type { Users } from '../users/users.js'
+import { failure, type Parts } from './call.js'
+import { Handshake } from './handshake.js'
+import type { Refusals } from './refusals.js'
+import { Requests } from './requests.js'
+import { Uploads } from './uploads.js'
+
+/** What the server lends to each of its sessions. */
+export interface SessionHost {
+  readonly users: Users
+  readonly identity: Identity
+  /** For the parts of pieces that arrive. */
+  readonly memory: PageMemory | undefined
+  readonly accounts: Accounts
+  readonly refusals: Refusals
+  readonly clock: Clock
+  readonly random: Random
+  /** The session will never be heard of again. */
+  closed(session: Session): void
+}
+
+interface Opened {
+  readonly account: Account
+  readonly requests: Requests
+  readonly uploads: Uploads
+  readonly lessee: Lessee
+}
+
+/** Logged in, and waiting for another client that counts on being alone. */
+interface Entering {
+  readonly account: Account
+  readonly lessee: Lessee
+}
+
+export class Session implements ConnectionEvents {
+  readonly #connection: Connection
+  readonly #host: SessionHost
+  readonly #handshake: Handshake
+  #parser = this.#newParser(limits.handshakeFrameBytesMax)
+  #frames: Frame[] = []
+  #entering: Entering | undefined
+  #opened: Opened | undefined
+  #phase: 'handshake' | 'entering' | 'open' | 'draining' | 'closing' | 'closed' = 'handshake'
+  #deadline: Timer | undefined
+  /** The account cannot go on. */
+  readonly #end = (): void => this.#connection.destroy()
+
+  constructor(connection: Connection, host: SessionHost) {
+    this.#connection = connection
+    this.#host = host
+    this.#handshake = new Handshake(host.users, host.identity, host.random)
+    this.#limit(limits.handshakeTimeoutMs, 'no authentication in time')
+  }
+
+  get isAuthenticated(): boolean {
+    return this.#opened !== undefined
+  }
+
+  buffer(): Buffer {
+    return this.#parser.buffer()
+  }
+
+  data(bytes: Buffer): void {
+    if (this.#phase === 'entering') {
+      this.#refuse(0, new DfsError('protocol', 'a message out of order'))
+      return
+    }
+    if (this.#phase !== 'handshake' && this.#phase !== 'open') return
+    let error: DfsError | undefined
+    try {
+      this.#parser.feed(bytes)
+    } catch (thrown) {
+      error = asDfsError(thrown)
+    }
+    const frames = this.#frames
+    this.#frames = []
+    if (this.#opened === undefined) this.#authenticate(frames, error)
+    else {
+      this.#opened.account.lease.heard(this.#opened.lessee)
+      this.#opened.requests.add(frames, error)
+    }
+  }
+
+  drained(): void {
+    this.#opened?.requests.drained()
+  }
+
+  closed(reason: Error | undefined): void {
+    this.#phase = 'closed'
+    this.#deadline?.cancel()
+    debugDfs('%s: closed %s', this.#connection.remote, reason?.message ?? '')
+    this.#parser.close()
+    this.#leaveEntrance()
+    this.#opened?.account.lease.leave(this.#opened.lessee)
+    if (isError(reason, 'timedOut') && this.#opened !== undefined) {
+      this.#tellStalled(this.#opened.account.user)
+    }
+    this.#opened?.requests.stop()
+    this.#opened?.uploads.abandon()
+    this.#leaveIfIdle()
+  }
+
+  /** Ends a session that has not logged in, at once. */
+  cutOff(why: string): void {
+    debugDfs('%s: cut off: %s', this.#connection.remote, why)
+    this.#connection.destroy()
+  }
+
+  /** Takes no more requests, answers those in progress, and closes. */
+  drain(): void {
+    if (this.#phase === 'handshake' || this.#phase === 'entering') this.#connection.destroy()
+    if (this.#phase !== 'open') return
+    this.#phase = 'draining'
+    this.#leaveIfIdle()
+  }
+
+  #newParser(bytesMax: number, memory?: FrameMemory): FrameParser {
+    return new FrameParser((frame) => this.#frames.push(frame), bytesMax, memory)
+  }
+
+  /** The peer has to wait for every answer, so that more than one frame at once is out of order. */
+  #authenticate(frames: readonly Frame[], error: DfsError | undefined): void {
+    const [frame, second] = frames
+    if (error !== undefined || second !== undefined) {
+      this.#refuse(0, error ?? new DfsError('protocol', 'a message out of order'))
+      return
+    }
+    if (frame === undefined) return
+    try {
+      const { reply, user, client } = this.#handshake.step(frame)
+      if (user === undefined) this.#connection.send(reply)
+      else this.#enter(user, client, reply)
+    } catch (thrown) {
+      this.#refuse(frame.id, asDfsError(thrown))
+    }
+  }
+
+  /** Another client of the user may have to be told first; `welcome` is sent when it was. */
+  #enter(user: string, client: string, welcome: Parts): void {
+    const account = this.#host.accounts.acquire(user, this.#end)
+    const recall = (): void => this.#connection.send(recallFrame())
+    const lessee: Lessee = { client, recall }
+    this.#entering = { account, lessee }
+    this.#phase = 'entering'
+    account.lease.admit(lessee, () => {
+      this.#entering = undefined
+      this.#open(account, lessee)
+      this.#connection.send(welcome)
+    })
+  }
+
+  #leaveEntrance(): void {
+    if (this.#entering === undefined) return
+    this.#entering.account.lease.leave(this.#entering.lessee)
+    this.#host.accounts.release(this.#entering.account, this.#end)
+    this.#entering = undefined
+  }
+
+  #open(account: Account, lessee: Lessee): void {
+    const { accounts, identity, clock } = this.#host
+    const { user } = account
+    const uploads = new Uploads(account, clock)
+    const context = { account, uploads, identity, lessee }
+    const share = (all: number): number =>
+      all * Math.min(1, limits.fullShareConnections / accounts.connections)
+    const requests = new Requests(this.#connection, context, clock, share, {
+      broken: (id, error) => this.#refuse(id, error),
+      stalled: () => {
+        this.#tellStalled(user)
+        this.#connection.destroy()
+      },
+      idle: () => this.#leaveIfIdle(),
+    })
+    this.#opened = { account, requests, uploads, lessee }
+    this.#phase = 'open'
+    const { memory } = this.#host
+    this.#parser = this.#newParser(limits.frameBytesMax, memory && forPieces(memory))
+    this.#deadline?.cancel()
+    debugDfs('%s: %s logged in', this.#connection.remote, user)
+  }
+
+  #tellStalled(user: string): void {
+    notice(`${user} at ${this.#connection.remote} does not read its replies: cut off`)
+  }
+
+  /** Says why, and closes; a wrong name or password learns it late, so that guessing takes long. */
+  #refuse(id: number, error: DfsError): void {
+    this.#phase = 'closing'
+    this.#leaveEntrance()
+    this.#opened?.requests.stop()
+    const who = JSON.stringify(this.#opened?.account.user ?? this.#handshake.claimedUser)
+    // A disk that does not work was told of, and everybody comes again until it does.
+    if (error.code !== 'disk') {
+      this.#host.refusals.tell(`${who} at ${this.#connection.remote} refused: ${error.message}`)
+    }
+    const close = (): void => {
+      this.#connection.send(failure(id, error))
+      this.#close()
+    }
+    const delayMs = error.code === 'authentication' ? limits.authenticationFailureDelayMs : 0
+    this.#deadline?.cancel()
+    if (delayMs === 0) close()
+    else this.#deadline = this.#host.clock.after(delayMs, close)
+  }
+
+  #close(): void {
+    this.#phase = 'closing'
+    this.#connection.end()
+    this.#limit(limits.connectionCloseMs, 'the last replies were not taken')
+  }
+
+  #limit(delayMs: number, why: string): void {
+    this.#deadline?.cancel()
+    this.#deadline = this.#host.clock.after(delayMs, () => {
+      debugDfs('%s: cut off: %s', this.#connection.remote, why)
+      this.#connection.destroy()
+    })
+  }
+
+  /** What is in progress keeps the account open, also when the connection is gone. */
+  #leaveIfIdle(): void {
+    if (this.#opened?.requests.isIdle === false) return
+    if (this.#phase === 'draining') this.#close()
+    if (this.#phase !== 'closed') return
+    if (this.#opened !== undefined) this.#host.accounts.release(this.#opened.account, this.#end)
+    this.#opened = undefined
+    this.#host.closed(this)
+  }
+}
+
+/** Only what is done with when it was answered may come in memory that is used again. */
+function forPieces(memory: PageMemory): FrameMemory {
+  return {
+    take: (kind, length) => {
+      const isPart = kind === messages.putPiece.number
+      const isBig = length > limits.blockBytes && length <= pageBufferBytes
+      return isPart && isBig ? memory.take() : undefined
+    },
+    give: (buffer) => memory.give(buffer),
+  }
+}

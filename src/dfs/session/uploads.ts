@@ -1,0 +1,134 @@
+/**
+ * The pieces that one connection is sending, part by part. A part is checked when it arrives and
+ * written in order; the piece is there, and known to the index, when its last part was answered.
+ * What is unfinished goes with the connection, or makes room when it has been idle for long.
+ */
+import type { Clock } from '../../clock.js'
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { matchesChecksums } from '../../wire/checksum.js'
+import type { Reply, Request } from '../../wire/messages.js'
+import { type Account, checkPiece } from '../account/account.js'
+import type { PieceName, PieceWriter } from '../pieces/piece-store.js'
+
+interface Upload {
+  readonly name: PieceName
+  readonly length: number
+  readonly writer: PieceWriter
+  readonly checksums: number[]
+  /** Bytes that have arrived, written or not. */
+  arrivedBytes: number
+  touchedMs: number
+  /** Settles when all that has arrived is written. */
+  written: Promise<void>
+}
+
+export class Uploads {
+  readonly #account: Account
+  readonly #clock: Clock
+  /** The least recently touched first. */
+  readonly #uploads = new Map<string, Upload>()
+
+  constructor(account: Account, clock: Clock) {
+    this.#account = account
+    this.#clock = clock
+  }
+
+  /** Parts of one piece may be sent without waiting, in order; offset 0 begins the piece anew. */
+  async put(request: Request<'putPiece'>, payload: Buffer): Promise<Reply<'putPiece'>> {
+    checkPart(request, payload)
+    const { segment, piece, pieceLength, checksums } = request
+    if (payload.length === pieceLength && pieceLength <= limits.smallPieceBytesMax) {
+      const { index } = this.#account
+      await this.#account.assertReplaceable({ segment, piece }, pieceLength, checksums)
+      index.pieces.add(segment, piece, pieceLength, checksums, payload)
+      return {}
+    }
+    const key = `${segment}.${piece}`
+    const upload = this.#uploadOf(key, request)
+    upload.arrivedBytes += payload.length
+    upload.checksums.push(...checksums)
+    const isLast = upload.arrivedBytes === pieceLength
+    upload.written = upload.written.then(async () => {
+      await upload.writer.append(payload)
+      if (isLast) await this.#finish(upload)
+    })
+    try {
+      await upload.written
+    } catch (thrown) {
+      upload.writer.abandon()
+      this.#forget(key, upload)
+      throw thrown
+    }
+    if (isLast) this.#forget(key, upload)
+    return {}
+  }
+
+  /** Gives up everything unfinished. */
+  abandon(): void {
+    for (const upload of this.#uploads.values()) upload.writer.abandon()
+    this.#uploads.clear()
+  }
+
+  /** The upload that the part belongs to, now the most recently touched. */
+  #uploadOf(key: string, { segment, piece, pieceLength, offset }: Request<'putPiece'>): Upload {
+    const begun = this.#uploads.get(key)
+    this.#uploads.delete(key)
+    const goesOn = offset > 0 && begun?.arrivedBytes === offset && begun.length === pieceLength
+    if (!goesOn) begun?.writer.abandon()
+    if (!goesOn && offset > 0) {
+      throw new DfsError('invalid', 'The parts of a piece must come in order')
+    }
+    const upload = goesOn ? begun : this.#begin({ segment, piece }, pieceLength)
+    upload.touchedMs = this.#clock.monotonic()
+    this.#uploads.set(key, upload)
+    return upload
+  }
+
+  #begin(name: PieceName, length: number): Upload {
+    this.#makeRoom()
+    const writer = this.#account.pieces.writer(name)
+    const written = Promise.resolve()
+    return { name, length, writer, checksums: [], arrivedBytes: 0, touchedMs: 0, written }
+  }
+
+  #makeRoom(): void {
+    const idleSince = this.#clock.monotonic() - limits.uploadIdleMs
+    for (const [key, upload] of this.#uploads) {
+      if (upload.touchedMs > idleSince) break
+      upload.writer.abandon()
+      this.#uploads.delete(key)
+    }
+    if (this.#uploads.size < limits.uploadsMax) return
+    throw new DfsError('overloaded', 'Too many pieces at once on one connection')
+  }
+
+  /** A piece that is here already is written again all the same: that is how rot is repaired. */
+  async #finish({ name, length, writer, checksums }: Upload): Promise<void> {
+    await this.#account.assertReplaceable(name, length, checksums)
+    const arrived = this.#account.arriving(name)
+    try {
+      await writer.finish()
+      if (this.#account.isSame(name, length, checksums) === true) return
+      this.#account.index.pieces.add(name.segment, name.piece, length, checksums)
+    } finally {
+      arrived()
+    }
+  }
+
+  #forget(key: string, upload: Upload): void {
+    if (this.#uploads.get(key) === upload) this.#uploads.delete(key)
+  }
+}
+
+/** A part begins at a block, ends at a block or with the piece, and matches its checksums. */
+function checkPart(request: Request<'putPiece'>, payload: Buffer): void {
+  const { piece, pieceLength, offset, checksums } = request
+  checkPiece(piece, pieceLength)
+  const end = offset + payload.length
+  const whole = end === pieceLength || (payload.length > 0 && end % limits.blockBytes === 0)
+  if (offset % limits.blockBytes !== 0 || !whole || end > pieceLength) {
+    throw new DfsError('invalid', 'A part of a piece must be whole blocks')
+  }
+  if (!matchesChecksums(payload, checksums)) throw new DfsError('corrupt')
+}

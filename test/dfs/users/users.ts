@@ -1,0 +1,184 @@
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFileSync, chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import t from 'tap'
+import { systemRandom } from '../../../src/clock.js'
+import { UsersFile } from '../../../src/dfs/users/users.js'
+import { userNames, withoutUser, withUser } from '../../../src/dfs/users/users-text.js'
+import { redirectNotices } from '../../../src/log.js'
+import { formatVerifier, makeVerifier, type Verifier } from '../../../src/wire/scram.js'
+
+const program = resolve(import.meta.dirname, '../../../src/dfs/main.js')
+const verifier = formatVerifier(makeVerifier('new', Buffer.alloc(16), 4096))
+
+const file = `# The users.
+
+# Alice runs it.
+[users.alice]
+password = "secret" # change it
+
+[users."b.c"] # with a dot
+verifier = "${formatVerifier(makeVerifier('x', Buffer.alloc(16, 1), 4096))}"
+
+# The end.
+`
+
+const edit = (text: string, name: string) => withUser(text, 'dfs.conf', name, verifier)
+const remove = (text: string, name: string) => withoutUser(text, 'dfs.conf', name)
+const matches = (found: Verifier | undefined, password: string): boolean =>
+  found !== undefined &&
+  makeVerifier(password, found.salt, found.iterations).storedKey.equals(found.storedKey)
+
+t.test('adds a user at the end and leaves every other line alone', async (t) => {
+  const edited = edit(file, 'dora')
+  t.equal(edited, `${file}\n[users.dora]\nverifier = "${verifier}"\n`)
+  t.equal(edit('', 'dora'), `[users.dora]\nverifier = "${verifier}"\n`)
+  t.match(edit(file, 'd.e'), '[users."d.e"]')
+})
+
+t.test('changes the password of one user in place', async (t) => {
+  const edited = edit(file, 'alice')
+  t.equal(edited, file.replace('password = "secret" # change it', `verifier = "${verifier}"`))
+  t.equal(edit(edited, 'alice'), edited)
+  t.same(userNames(edited, 'dfs.conf'), ['alice', 'b.c'])
+})
+
+t.test('removes one user and keeps the comments', async (t) => {
+  const edited = remove(file, 'alice')
+  t.same(userNames(edited, 'dfs.conf'), ['b.c'])
+  t.match(edited, '# Alice runs it.')
+  t.match(edited, '# The end.')
+  t.equal(remove(edit(file, 'dora'), 'dora'), file)
+  t.same(userNames(remove(remove(file, 'alice'), 'b.c'), 'dfs.conf'), [])
+})
+
+t.test('edits users that are written in other ways, or says that it cannot', async (t) => {
+  const dotted = 'users.alice.password = "a"\nusers.bob.password = "b"\n'
+  t.same(userNames(remove(dotted, 'alice'), 'dfs.conf'), ['bob'])
+  const short = '[users]\nalice = { password = "a" }\nbob = { password = "b" }\n'
+  t.same(userNames(remove(short, 'bob'), 'dfs.conf'), ['alice'])
+  t.same(userNames(edit(short, 'bob'), 'dfs.conf'), ['alice', 'bob'])
+  const oneLine = 'users = { alice = { password = "a" }, bob = { password = "b" } }\n'
+  t.throws(() => remove(oneLine, 'bob'), { code: 'configuration', message: /write the user as a/ })
+  const long = `[users.alice]\npassword = """\n[users.bob]\n"""\n`
+  t.same(userNames(edit(long, 'carl'), 'dfs.conf'), ['alice', 'carl'])
+})
+
+t.test('refuses to edit a file that is wrong already', async (t) => {
+  t.throws(() => edit('[users.alice]\n', 'bob'), {
+    code: 'configuration',
+    message: /:1: user "alice"/,
+  })
+})
+
+t.test('makes verifiers of passwords, with a salt of their own in each server', async (t) => {
+  const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
+  const [first, second] = [new UsersFile(path, systemRandom), new UsersFile(path, systemRandom)]
+  t.ok(matches(first.find('alice'), 'secret'))
+  t.notOk(matches(first.find('alice'), 'Secret'))
+  t.ok(matches(first.find('b.c'), 'x'))
+  t.equal(first.find('nobody'), undefined)
+  t.not(first.find('alice')?.salt.toString('hex'), second.find('alice')?.salt.toString('hex'))
+})
+
+t.test('notices an edit at the next login, and survives a wrong one', async (t) => {
+  const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
+  const notices: string[] = []
+  redirectNotices((line) => notices.push(line))
+  const users = new UsersFile(path, systemRandom)
+  const salt = users.find('alice')?.salt
+  writeFileSync(path, edit(file, 'dora'))
+  t.ok(matches(users.find('dora'), 'new'))
+  t.same(users.find('alice')?.salt, salt, 'the salt of another user stays')
+  appendFileSync(path, '[users.dora]\n')
+  t.ok(matches(users.find('dora'), 'new'), 'a broken file changes nothing')
+  t.match(notices.at(-1), /dfs\.conf:\d+: .*the users stay as they were/)
+  rmSync(path)
+  t.ok(matches(users.find('dora'), 'new'), 'nor does a missing one')
+  writeFileSync(path, remove(file, 'alice'))
+  t.equal(users.find('alice'), undefined)
+  t.equal(users.find('dora'), undefined)
+})
+
+t.test('names the users whose passwords lie in clear', async (t) => {
+  const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
+  const notices: string[] = []
+  redirectNotices((line) => notices.push(line))
+  new UsersFile(path, systemRandom).warnOfPlainPasswords()
+  writeFileSync(path, edit(file, 'alice'))
+  new UsersFile(path, systemRandom).warnOfPlainPasswords()
+  t.equal(notices.length, 1)
+  t.match(notices[0], /password in clear: alice /)
+})
+
+t.test('does it all from the command line', async (t) => {
+  const path = join(t.testdir({}), 'dfs.conf')
+  const run = (input: string, ...command: readonly string[]) => {
+    const words = [program, 'user', ...command, '--config', path]
+    const { status, stdout, stderr } = spawnSync(process.execPath, words, { input })
+    return { status, stdout: stdout.toString(), stderr: stderr.toString() }
+  }
+  t.equal(run('one\nignored\n', 'add', 'alice').status, 0)
+  t.equal(statSync(path).mode & 0o777, 0o600, 'only its owner can read a new file')
+  t.ok(matches(new UsersFile(path, systemRandom).find('alice'), 'one'))
+  t.notMatch(readFileSync(path, 'utf8'), /one/)
+
+  chmodSync(path, 0o640)
+  t.equal(run('two', 'add', 'bob').status, 0)
+  t.equal(statSync(path).mode & 0o777, 0o640, 'an old file keeps its mode')
+  t.equal(run('', 'list').stdout, 'alice\nbob\n')
+  t.equal(run('three\n', 'passwd', 'alice').status, 0)
+  t.ok(matches(new UsersFile(path, systemRandom).find('alice'), 'three'))
+  t.equal(run('', 'remove', 'bob').status, 0)
+  t.equal(run('', 'list').stdout, 'alice\n')
+
+  const before = readFileSync(path, 'utf8')
+  const refused: readonly (readonly [readonly string[], string, RegExp])[] = [
+    [['add', 'alice'], 'x\n', /^dfs-server: .*has a user "alice" already\n$/],
+    [['add', '../x'], 'x\n', /^dfs-server: "\.\.\/x" cannot be a user's name/],
+    [['add', 'carl'], '\n', /^dfs-server: A password must not be empty/],
+    [['add', 'carl'], '', /^dfs-server: A password must not be empty/],
+    [['passwd', 'carl'], 'x\n', /^dfs-server: .*has no user "carl"\n$/],
+    [['remove', 'carl'], '', /^dfs-server: .*has no user "carl"\n$/],
+  ]
+  for (const [command, input, message] of refused) {
+    const { status, stderr } = run(input, ...command)
+    t.equal(status, 1)
+    t.match(stderr, message)
+  }
+  t.equal(readFileSync(path, 'utf8'), before)
+})
+
+/** What is seen on a terminal where `user add alice` gets these answers, each when it is asked. */
+async function seenOnTerminal(path: string, ...answers: readonly string[]): Promise<string> {
+  const command = `${process.execPath} ${program} user add alice --config ${path}`
+  const terminal = spawn('script', ['-qec', command, '/dev/null'])
+  let seen = ''
+  let asked = 0
+  terminal.stdout.on('data', (text: Buffer) => {
+    seen += text.toString()
+    for (; asked < seen.split(': ').length - 1 && asked < answers.length; asked += 1) {
+      terminal.stdin.write(`${answers[asked]}\r`)
+    }
+  })
+  await once(terminal, 'close')
+  return seen
+}
+
+const hasScript = spawnSync('script', ['--version']).status === 0
+
+t.test(
+  'asks twice on a terminal, without echo',
+  { skip: !hasScript && 'needs script' },
+  async (t) => {
+    const path = join(t.testdir({}), 'dfs.conf')
+    const differing = await seenOnTerminal(path, 'hush1', 'hush2')
+    t.match(differing, /The two passwords differ/)
+    t.notMatch(differing, /hush/)
+    const equal = await seenOnTerminal(path, 'hush3', 'hush3')
+    t.match(equal, /Added the user alice/)
+    t.notMatch(equal, /hush/)
+    t.ok(matches(new UsersFile(path, systemRandom).find('alice'), 'hush3'))
+  },
+)

@@ -126,7 +126,7 @@ export function compact(content: Content): Content {
 /**
  * Content of `size` bytes from `data`, ordered and without overlap: joins what continues, numbers the
  * segments in the order of their first use. Throws `tooLarge`. A commit has room for so many extents and
- * segments alone; src/fuse/packing.ts sees to it that they are not more by then.
+ * segments alone; src/fuse/draft/packing.ts sees to it that they are not more by then.
  */
 export function build(size: number, data: Iterable<DataSlice>): Content {
   if (size > limits.fileBytesMax) throw new DfsError('tooLarge')

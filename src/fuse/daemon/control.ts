@@ -1,0 +1,153 @@
+/**
+ * How another process asks the daemon of a mount to end: a socket in the mount's state folder, one
+ * line of JSON each way. Only the user that mounted can reach it.
+ */
+import { once } from 'node:events'
+import { open, stat, unlink } from 'node:fs/promises'
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { asDfsError, DfsError } from '../../errors.js'
+import { debugFuse } from '../../log.js'
+
+const socketName = 'control'
+const lineBytesMax = 4096
+const answerTimeoutMs = 1000
+
+/** What a daemon can be asked. Rejecting answers the asker with the reason. */
+export interface ControlTable {
+  /** Resolves with a sentence when the daemon goes on all the same. */
+  readonly unmount: () => Promise<string | undefined>
+  readonly status: () => Promise<undefined>
+}
+export type ControlVerb = keyof ControlTable
+
+/** Runs `action` with a path to the folder that is short enough for a socket, however long its own is. */
+async function withShortPath<T>(folder: string, action: (path: string) => Promise<T>): Promise<T> {
+  const handle = await open(folder, 'r')
+  try {
+    return await action(join('/proc/self/fd', String(handle.fd), socketName))
+  } finally {
+    await handle.close()
+  }
+}
+
+export class Control {
+  readonly #server: Server
+  readonly #folder: string
+  readonly #sockets: ReadonlySet<Socket>
+  /** Of the socket: another daemon may have put its own in its place. */
+  readonly #ino: number
+
+  private constructor(server: Server, folder: string, ino: number, sockets: ReadonlySet<Socket>) {
+    this.#server = server
+    this.#folder = folder
+    this.#ino = ino
+    this.#sockets = sockets
+  }
+
+  /** Listens in `folder`; a socket that a dead daemon left there is replaced. */
+  static async start(folder: string, table: ControlTable): Promise<Control> {
+    const sockets = new Set<Socket>()
+    const server = createServer((socket) => {
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+      serveOne(socket, table)
+    })
+    await unlink(join(folder, socketName)).catch(() => undefined)
+    await withShortPath(
+      folder,
+      (path) =>
+        new Promise<void>((resolve, reject) => {
+          server.once('error', reject)
+          server.listen(path, resolve)
+        }),
+    )
+    // The daemon lives as long as its mount, not as long as somebody might ask.
+    server.unref()
+    const { ino } = await stat(join(folder, socketName))
+    return new Control(server, folder, ino, sockets)
+  }
+
+  /** Nobody can ask any more; who has asked still gets an answer. */
+  async close(): Promise<void> {
+    this.#server.close()
+    const path = join(this.#folder, socketName)
+    const found = await stat(path).catch(() => undefined)
+    if (found?.ino === this.#ino) await unlink(path).catch(() => undefined)
+  }
+
+  /** Resolves when every answer has been taken, or after a moment: before the process ends. */
+  async answered(): Promise<void> {
+    const taken = [...this.#sockets].map((socket) => once(socket, 'close'))
+    await Promise.race([Promise.all(taken), sleep(answerTimeoutMs, undefined, { ref: false })])
+  }
+}
+
+/**
+ * Asks the daemon whose state is in `folder` and waits until it has done so. Throws `notFound` when there is
+ * none, and what the daemon answers.
+ */
+export async function askDaemon(folder: string, verb: ControlVerb): Promise<Done> {
+  const answer = await withShortPath(folder, (path) => exchange(path, verb)).catch(
+    (cause: unknown) => {
+      throw new DfsError('notFound', 'no daemon answers', { cause })
+    },
+  )
+  if (answer.error !== undefined) throw new DfsError('busy', answer.error)
+  return answer
+}
+
+/** Which daemon has done what it was asked for, and what it says to that. */
+interface Done {
+  readonly pid: number
+  readonly remark?: string
+}
+
+interface Answer extends Done {
+  readonly error?: string
+}
+
+function exchange(path: string, verb: ControlVerb): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path, () => socket.write(`${JSON.stringify({ verb })}\n`))
+    onLine(socket, (line) => {
+      socket.end()
+      resolve(JSON.parse(line) as Answer)
+    })
+    socket.once('error', reject)
+    socket.once('close', () => reject(new DfsError('down', 'the daemon ended without an answer')))
+  })
+}
+
+function serveOne(socket: Socket, table: ControlTable): void {
+  socket.on('error', (error) => debugFuse('control: %o', error))
+  const answer = (value: Answer): void => {
+    socket.end(`${JSON.stringify(value)}\n`)
+  }
+  onLine(socket, (line) => {
+    perform(line, table).then(
+      (remark) => answer({ pid: process.pid, ...(remark !== undefined && { remark }) }),
+      (thrown: unknown) => answer({ pid: process.pid, error: asDfsError(thrown).message }),
+    )
+  })
+}
+
+async function perform(line: string, table: ControlTable): Promise<string | undefined> {
+  const { verb } = JSON.parse(line) as { verb?: unknown }
+  if (typeof verb !== 'string' || !Object.hasOwn(table, verb)) throw new DfsError('invalid')
+  return table[verb as ControlVerb]()
+}
+
+/** Calls `heard` with the first line that arrives. */
+function onLine(socket: Socket, heard: (line: string) => void): void {
+  let text = ''
+  const listen = (bytes: Buffer): void => {
+    text += bytes.toString()
+    const end = text.indexOf('\n')
+    if (end === -1 && text.length < lineBytesMax) return
+    socket.off('data', listen)
+    heard(text.slice(0, Math.max(0, end)))
+  }
+  socket.on('data', listen)
+}

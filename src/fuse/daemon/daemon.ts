@@ -1,0 +1,176 @@
+/**
+ * The life of a mount: connects to the servers, mounts, and at the end, however it comes, first sees to
+ * it that nothing is lost. `unmount` asks politely and may be refused; a signal does not.
+ */
+import { systemClock, systemRandom } from '../../clock.js'
+import type { ClientConfig } from '../../config.js'
+import { Client } from '../../dfc/client.js'
+import { ThreadDigests } from '../../dfc/content/thread-digests.js'
+import { asDfsError, DfsError } from '../../errors.js'
+import { debugFuse, notice } from '../../log.js'
+import { PageMemory } from '../../memory/page-memory.js'
+import { tcpNetwork } from '../../network.js'
+import { rootIno } from '../../wire/records.js'
+import { Mount } from '../mount/mount.js'
+import type { MountWords } from '../mount/mount-options.js'
+import { Filesystem } from '../vfs/filesystem.js'
+import { Control } from './control.js'
+import { makeStateFolder, type StateFolder } from './state-folder.js'
+
+export interface DaemonOptions {
+  /** Absolute. */
+  readonly mountpoint: string
+  readonly config: ClientConfig
+  readonly words: MountWords
+  readonly state: StateFolder
+}
+
+const lastWordsMs = 10_000
+const commitEveryMs = 5_000
+
+export class Daemon {
+  readonly #options: DaemonOptions
+  readonly #client: Client
+  readonly #filesystem: Filesystem
+  readonly #ended = Promise.withResolvers<void>()
+  #mount: Mount | undefined
+  #commits: NodeJS.Timeout | undefined
+  #control: Control | undefined
+  #finishing: Promise<void> | undefined
+
+  private constructor(options: DaemonOptions, client: Client) {
+    this.#options = options
+    this.#client = client
+    const { state, words, config } = options
+    this.#filesystem = new Filesystem({
+      client,
+      clock: client.cluster.clock,
+      random: systemRandom,
+      acl: words.acl,
+      sync: words.sync === true,
+      spillFolder: state.spill,
+      recoveryFolder: config.recovery ?? state.recovery,
+    })
+  }
+
+  /** Resolves when the mount is usable. Throws a DfsError whose message says what to do. */
+  static async start(options: DaemonOptions): Promise<Daemon> {
+    await makeStateFolder(options.state)
+    const client = await Client.open({
+      config: options.config,
+      network: tcpNetwork,
+      clock: systemClock,
+      random: systemRandom,
+      lease: true,
+      dirSync: options.words.dirSync || options.words.sync === true,
+      digests: new ThreadDigests(),
+      memory: new PageMemory(),
+    })
+    const daemon = new Daemon(options, client)
+    try {
+      await daemon.#begin()
+      return daemon
+    } catch (error) {
+      await daemon.#finish()
+      throw error
+    }
+  }
+
+  /** Resolves when the mount has come to its end and everything is where it belongs. */
+  get ended(): Promise<void> {
+    return this.#ended.promise
+  }
+
+  /** Resolves when who has asked for the end has been told of it. */
+  async answered(): Promise<void> {
+    await this.#control?.answered()
+  }
+
+  /**
+   * Stores everything and takes the mount off. Throws `busy`, and goes on, when it is in use. Where the file
+   * system is mounted elsewhere as well it goes on for that, and says so.
+   */
+  async unmount(): Promise<string | undefined> {
+    const unsaved = await this.#filesystem.files.commitAll()
+    if (unsaved.length > 0) {
+      const names = unsaved.map(({ name }) => `"${name}"`).join(', ')
+      throw new DfsError('busy', `not everything could be stored yet: ${names}`)
+    }
+    await this.#client.namespace.settle().catch((cause: unknown) => {
+      const why = asDfsError(cause).message
+      throw new DfsError('busy', `not everything could be stored yet: ${why}`, { cause })
+    })
+    if ((await this.#mount?.unmount()) === false) {
+      // Somebody else may mount here from now on, and be asked.
+      await this.#control?.close()
+      return `${this.#options.mountpoint} is off; its file system goes on where it is mounted elsewhere`
+    }
+    await this.#finish()
+    return undefined
+  }
+
+  /** Stores what can be stored, and ends whether the mount is in use or not. */
+  async stop(): Promise<void> {
+    await this.#filesystem.files.commitAll()
+    await this.#finish()
+  }
+
+  /** After a bug: as little as possible, and never longer than a moment. */
+  async giveUp(): Promise<void> {
+    await Promise.race([
+      this.stop().catch((error: unknown) => debugFuse('giving up: %o', error)),
+      new Promise((resolve) => setTimeout(resolve, lastWordsMs)),
+    ])
+  }
+
+  async #begin(): Promise<void> {
+    const { mountpoint, words, config, state } = this.#options
+    await this.#assertReadable()
+    this.#mount = await Mount.start({
+      mountpoint,
+      filesystem: this.#filesystem,
+      words,
+      fsname: words.fsname ?? `dfs:${config.user}`,
+      onEnd: () => {
+        notice(`${mountpoint} was unmounted`)
+        // A failure is reported by `#finish` itself.
+        void this.#finish()
+      },
+    })
+    this.#client.keeper.start()
+    // What fails is tried again, and told to the program at its next fsync or close.
+    this.#commits = setInterval(() => void this.#filesystem.files.commitDue(), commitEveryMs)
+    this.#control = await Control.start(state.path, {
+      unmount: () => this.unmount(),
+      status: () => Promise.resolve(undefined),
+    })
+  }
+
+  /** A mount that cannot even show its root would look as if it hung. */
+  async #assertReadable(): Promise<void> {
+    try {
+      await this.#client.namespace.node(rootIno, true)
+    } catch (cause) {
+      const { links } = this.#client.cluster
+      const down = links.flatMap(({ failure }) => (failure === undefined ? [] : [failure.message]))
+      const why = down.length === 0 ? '' : `: ${down[0]}`
+      throw new DfsError('io', `${asDfsError(cause).message}${why}`, { cause })
+    }
+  }
+
+  #finish(): Promise<void> {
+    this.#finishing ??= this.#wind().then(this.#ended.resolve, (error: unknown) => {
+      notice(`the end of the mount went wrong: ${asDfsError(error).message}`)
+      this.#ended.resolve()
+    })
+    return this.#finishing
+  }
+
+  async #wind(): Promise<void> {
+    clearInterval(this.#commits)
+    await this.#mount?.detach()
+    await this.#filesystem.files.abandonAll()
+    await this.#client.close()
+    await this.#control?.close()
+  }
+}

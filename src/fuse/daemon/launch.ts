@@ -1,0 +1,43 @@
+/** Starts the daemon in the background: returns when the mount is usable, or throws why it is not. */
+import { spawn } from 'node:child_process'
+import { open } from 'node:fs/promises'
+import { DfsError } from '../../errors.js'
+import { makeStateFolder, type StateFolder } from './state-folder.js'
+
+/** What the daemon tells the process that started it. */
+export type Report = { readonly ready: true } | { readonly failed: string }
+
+/** `args` are those of a daemon in the foreground. */
+export async function launch(state: StateFolder, args: readonly string[]): Promise<void> {
+  await makeStateFolder(state)
+  const log = await open(state.log, 'a', 0o600)
+  const [, script = ''] = process.argv
+  const child = spawn(process.execPath, [...process.execArgv, script, ...args], {
+    cwd: '/',
+    detached: true,
+    stdio: ['ignore', log.fd, log.fd, 'ipc'],
+  })
+  try {
+    await new Promise<void>((resolve, reject) => {
+      child.once('error', reject)
+      child.once('exit', () => {
+        reject(new DfsError('io', `the daemon ended before it had mounted: see ${state.log}`))
+      })
+      child.once('message', (report: Report) => {
+        if ('ready' in report) resolve()
+        else reject(new DfsError('configuration', report.failed))
+      })
+    })
+  } finally {
+    await log.close()
+    if (child.connected) child.disconnect()
+    child.unref()
+  }
+}
+
+/** In the daemon: tells the process that started it in the background, if one did. */
+export function report(said: Report): void {
+  if (process.send === undefined) return
+  // The other side has what it waits for; an error now would mean that it has given up waiting.
+  process.send(said, undefined, undefined, () => process.disconnect?.())
+}

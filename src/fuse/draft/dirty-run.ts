@@ -1,0 +1,157 @@
+/**
+ * Consecutive bytes of a file that were written and are in memory: at most a segment. They grow at
+ * the end; what grows in whole chunks is digested on the way, beside other work, so that a segment
+ * which was written from front to back needs no second pass.
+ */
+import assert from 'node:assert/strict'
+import {
+  type Digest,
+  type Digested,
+  type Digests,
+  localDigests,
+} from '../../dfc/content/digests.js'
+import { limits } from '../../limits.js'
+import { sliceParts } from '../../memory/buffer-list.js'
+import type { ChunkPool } from './chunk-pool.js'
+
+export class Run {
+  /** Where in the file it begins, in bytes. */
+  readonly at: number
+  readonly #pool: ChunkPool
+  readonly #digests: Digests
+  #length = 0
+  /** All but the last are full. */
+  readonly #chunks: Buffer[] = []
+  /** Those that came from the pool and go back to it. */
+  readonly #pooled = new Set<Buffer>()
+  #heldBytes = 0
+  /** Covers the first `#digestedChunks` chunks; none before there is one. */
+  #digest: Digest | undefined
+  /** A digested byte was changed. */
+  #isSpoilt = false
+  #digestedChunks = 0
+  #digestedBytes = 0
+
+  constructor(pool: ChunkPool, at: number, digests: Digests = localDigests) {
+    this.#pool = pool
+    this.#digests = digests
+    this.at = at
+  }
+
+  get length(): number {
+    return this.#length
+  }
+
+  get end(): number {
+    return this.at + this.#length
+  }
+
+  get isFull(): boolean {
+    return this.#length === limits.segmentBytesMax
+  }
+
+  /** Memory that it takes, in bytes. */
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
+  /**
+   * Adds a copy of the bytes at the end, as many as fit into a segment, and returns how many. The first
+   * ones get just as much memory as they need: many files and many changes are small.
+   */
+  append(bytes: Buffer): number {
+    const taken = Math.min(bytes.length, limits.segmentBytesMax - this.#length)
+    if (this.#length === 0 && taken < limits.draftChunkBytes) {
+      this.#hold(Buffer.from(bytes.subarray(0, taken)))
+      this.#length = taken
+      return taken
+    }
+    for (let from = 0; from < taken; ) {
+      let room = this.#heldBytes - this.#length
+      if (room === 0) {
+        this.#digestChunks(this.#chunks.length)
+        const chunk = this.#pool.take(this.#length)
+        this.#pooled.add(chunk)
+        this.#hold(chunk)
+        room = chunk.length
+      }
+      const chunk = this.#last()
+      const part = Math.min(room, taken - from)
+      bytes.copy(chunk, chunk.length - room, from, from + part)
+      this.#length += part
+      from += part
+    }
+    return taken
+  }
+
+  /** Replaces bytes that are there already: `at` is a position in the file. */
+  overwrite(at: number, bytes: Buffer): void {
+    assert(at >= this.at && at + bytes.length <= this.end, 'an overwrite beyond the run')
+    const start = at - this.at
+    if (start < this.#digestedBytes) this.#spoil()
+    let from = 0
+    for (const view of sliceParts(this.#chunks, start, bytes.length)) {
+      bytes.copy(view, 0, from, from + view.length)
+      from += view.length
+    }
+  }
+
+  /** Drops everything from the position `end` of the file on; at least one byte remains. */
+  cutAt(end: number): void {
+    const length = end - this.at
+    assert(length > 0 && length <= this.#length)
+    this.#length = length
+    for (let last = this.#last(); this.#heldBytes - last.length >= length; last = this.#last()) {
+      this.#chunks.pop()
+      this.#heldBytes -= last.length
+      if (this.#pooled.delete(last)) this.#pool.give(last)
+    }
+    if (length < this.#digestedBytes) this.#spoil()
+  }
+
+  /** Views of the bytes `from` .. `to` of the file: good until the next change. */
+  parts(from = this.at, to = this.end): Buffer[] {
+    return sliceParts(this.#chunks, from - this.at, to - from)
+  }
+
+  /** Of all bytes; undefined when they have to be read for it. */
+  async digest(): Promise<Digested | undefined> {
+    return await this.#digest?.digest(this.parts(this.at + this.#digestedBytes))
+  }
+
+  /** Gives its memory back; it must not be used afterwards. */
+  release(): void {
+    this.#digest?.end()
+    for (const chunk of this.#pooled) this.#pool.give(chunk)
+    this.#pooled.clear()
+    this.#chunks.length = 0
+    this.#heldBytes = 0
+  }
+
+  #hold(chunk: Buffer): void {
+    this.#chunks.push(chunk)
+    this.#heldBytes += chunk.length
+  }
+
+  #last(): Buffer {
+    const last = this.#chunks.at(-1)
+    assert(last !== undefined, 'an empty run has no bytes')
+    return last
+  }
+
+  #digestChunks(count: number): void {
+    for (; !this.#isSpoilt && this.#digestedChunks < count; this.#digestedChunks += 1) {
+      const chunk = this.#chunks[this.#digestedChunks]
+      if (chunk === undefined) return
+      this.#digest ??= this.#digests.begin()
+      this.#digest.update(chunk)
+      this.#digestedBytes += chunk.length
+    }
+  }
+
+  #spoil(): void {
+    this.#isSpoilt = true
+    this.#digest?.end()
+    this.#digest = undefined
+  }
+}

@@ -1,0 +1,402 @@
+/**
+ * What was written to one open file and is not committed yet, above the content that it was written
+ * upon. Written ranges are in memory or in a spill file; a run that has the length of a segment is
+ * uploaded while writing goes on. `store` brings everything to the servers and says what the file
+ * consists of then; only a commit makes that visible to others.
+ *
+ * Changes must come one at a time (the open file has a lock for that); reads may come at any time.
+ */
+
+import { inOrder } from '../../async/ordered.js'
+import type { Slots } from '../../async/semaphore.js'
+import type { Random, Time } from '../../clock.js'
+import type { Content } from '../../dfc/content/content.js'
+import type { ContentStore } from '../../dfc/content/content-store.js'
+import {
+  copyRange,
+  overlay,
+  punch,
+  type Run as Slot,
+  slicesOfRuns,
+  truncate,
+} from '../../dfc/content/extents.js'
+import { type PreparedSegment, prepare } from '../../dfc/content/prepared-segment.js'
+import { asDfsError, DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { joinParts, lengthOfParts, zeroParts } from '../../memory/buffer-list.js'
+import type { ChunkPool } from './chunk-pool.js'
+import { DirtyRanges, join, type Part, type Range } from './dirty-ranges.js'
+import { Run } from './dirty-run.js'
+import { dataRanges, rangesToStore, segmentsOf } from './packing.js'
+import type { SpillFile, SpillSpace } from './spill-file.js'
+
+/** What all drafts of a mount share. */
+export interface DraftTools {
+  readonly content: Pick<ContentStore, 'digests' | 'read' | 'readLent'> & {
+    readonly writer: Pick<ContentStore['writer'], 'put'>
+  }
+  readonly random: Random
+  readonly pool: ChunkPool
+  readonly spill: SpillSpace
+  /** Bounds how many segments are being uploaded. */
+  readonly uploads: Slots
+}
+
+/** The content to commit; `inline` must travel inside the commit, everything else is stored. */
+export interface StoredDraft {
+  readonly content: Content
+  readonly inline: PreparedSegment | undefined
+}
+
+interface Upload {
+  readonly run: Run
+  /** Never rejects. */
+  done: Promise<void>
+  slot: Content['segments'][number] | undefined
+  failure: DfsError | undefined
+}
+
+/** Parts of a segment that are read or spilled side by side: there may be very many small ones. */
+const partsAtOnce = 64
+
+export class Draft {
+  /** When it was last written to, or what a program has set since: the file's mtime once it is committed. */
+  mtime: Time
+  /** When it was last written to, or its attributes were changed since: the file's ctime. */
+  ctime: Time
+  /**
+   * Nothing that others can read has been changed, only added to: a commit in the middle of the work
+   * shows them no mixture of an old version and a new one.
+   */
+  onlyAppends = true
+  readonly #tools: DraftTools
+  readonly #baseSize: number
+  #size: number
+  /** The content written upon, with what has been uploaded since. Never longer than `#size`. */
+  #stored: Content
+  /** Above `#stored`, the oldest first. */
+  readonly #uploads: Upload[] = []
+  /** Above all of them. */
+  readonly #dirty: DirtyRanges
+  #spill: SpillFile | undefined
+
+  constructor(tools: DraftTools, base: Content, now: Time) {
+    this.#tools = tools
+    this.#stored = base
+    this.#baseSize = base.size
+    this.#size = base.size
+    this.#dirty = new DirtyRanges(tools.pool, tools.content.digests)
+    this.mtime = now
+    this.ctime = now
+  }
+
+  /** Of the file, in bytes. */
+  get size(): number {
+    return this.#size
+  }
+
+  get memoryBytes(): number {
+    return this.#uploads.reduce((sum, { run }) => sum + run.heldBytes, this.#dirty.memoryBytes)
+  }
+
+  get spillableBytes(): number {
+    return this.#dirty.memoryBytes
+  }
+
+  get uploading(): Promise<void> | undefined {
+    return this.#uploads.find(({ failure }) => failure === undefined)?.done
+  }
+
+  /** The ranges of the file that hold data, in order; the rest is holes. */
+  get data(): readonly Range[] {
+    return dataRanges(this.#stored, this.#changed)
+  }
+
+  /** What was uploaded and written since the last commit. */
+  get stored(): Content {
+    return this.#stored
+  }
+
+  get #changed(): Range[] {
+    const uploading = this.#uploads.map(({ run: { at, end } }) => ({ at, end }))
+    return join([...uploading, ...this.#dirty.joined].sort((a, b) => a.at - b.at))
+  }
+
+  // -- reading -----------------------------------------------------------------------------------
+
+  /** The bytes `at` .. `at + length`, fewer at the end of the file. Nobody may write to them. */
+  async read(at: number, length: number): Promise<Buffer> {
+    const end = Math.min(at + length, this.#size)
+    if (at >= end) return Buffer.alloc(0)
+    const parts = this.#sources(at, end)
+    const stored = this.#stored
+    if (parts.every(({ source }) => source === undefined)) {
+      return joinParts(await this.#readStored(stored, at, end))
+    }
+    const bytes = Buffer.allocUnsafeSlow(end - at)
+    const fill = (part: Range, from: readonly Buffer[]): void => {
+      let position = part.at - at
+      for (const piece of from) position += piece.copy(bytes, position)
+    }
+    const spill = this.#spill
+    const waits: Promise<void>[] = []
+    // What is in memory is copied before anything else happens; the rest stays what it is now.
+    for (const part of parts) {
+      const { source, at: from, end: to } = part
+      if (source instanceof Run) fill(part, source.parts(from, to))
+      else if (source === undefined) {
+        waits.push(this.#readStored(stored, from, to).then((found) => fill(part, found)))
+      } else if (spill !== undefined) {
+        waits.push(spill.read(from, to - from).then((found) => fill(part, [found])))
+      }
+    }
+    await Promise.all(waits)
+    return bytes
+  }
+
+  /** Who has the bytes of a range: what was written last, then uploads, then the stored content. */
+  #sources(at: number, end: number): Part[] {
+    let parts = this.#dirty.cover(at, end)
+    for (const { run } of this.#uploads.toReversed()) {
+      parts = parts.flatMap((part) => (part.source === undefined ? coverByRun(run, part) : [part]))
+    }
+    return parts
+  }
+
+  /** Of the stored content, with zeros where that has ended. */
+  async #readStored(stored: Content, at: number, end: number): Promise<readonly Buffer[]> {
+    const storedEnd = Math.max(at, Math.min(end, stored.size))
+    const found = storedEnd > at ? [await this.#tools.content.read(stored, at, storedEnd - at)] : []
+    return storedEnd < end ? [...found, ...zeroParts(end - storedEnd)] : found
+  }
+
+  // -- changing ----------------------------------------------------------------------------------
+
+  /**
+   * Takes a copy of `bytes`, which the caller must not change before. Waits while too much is on its
+   * way; throws, and has not taken them, when what was written before cannot be stored.
+   */
+  async write(at: number, bytes: Buffer): Promise<void> {
+    const end = at + bytes.length
+    if (end > limits.fileBytesMax) throw new DfsError('tooLarge')
+    if (bytes.length === 0) return
+    await this.#drain(limits.uploadsInFlightMax)
+    if (at < this.#baseSize) this.onlyAppends = false
+    if (this.#dirty.memoryRuns >= limits.draftRunsMax) await this.spill()
+    if (this.#spill === undefined) this.#dirty.write(at, bytes)
+    else await this.#writeAround(this.#spill, at, bytes)
+    this.#size = Math.max(this.#size, end)
+    for (let run = this.#dirty.takeFull(); run !== undefined; run = this.#dirty.takeFull()) {
+      this.#startUpload(run)
+    }
+  }
+
+  /** Cuts the file off at `size` or lengthens it with zeros. */
+  async truncate(size: number): Promise<void> {
+    if (size > limits.fileBytesMax) throw new DfsError('tooLarge')
+    if (size < this.#size) {
+      await this.#drain(0)
+      if (size < this.#baseSize) this.onlyAppends = false
+      this.#dirty.cut(size, Number.POSITIVE_INFINITY)
+      if (this.#stored.size > size) this.#stored = truncate(this.#stored, size)
+    }
+    this.#size = size
+  }
+
+  /** Makes zeros of a range, as far as it lies within the file. */
+  async punch(at: number, length: number): Promise<void> {
+    const end = Math.min(at + length, this.#size)
+    if (at >= end) return
+    await this.#keepExtentsFew()
+    await this.#drain(0)
+    if (at < this.#baseSize) this.onlyAppends = false
+    this.#dirty.cut(at, end)
+    const storedEnd = Math.min(end, this.#stored.size)
+    if (at < storedEnd) this.#stored = punch(this.#stored, at, storedEnd - at)
+  }
+
+  /** Puts a range of `source`, which is stored, to the position `at` without moving its bytes. */
+  async paste(source: Content, from: number, length: number, at: number): Promise<void> {
+    if (at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
+    await this.#keepExtentsFew()
+    await this.#drain(0)
+    if (at < this.#baseSize) this.onlyAppends = false
+    this.#dirty.cut(at, at + length)
+    this.#stored = copyRange(source, from, length, this.#stored, at)
+    this.#size = Math.max(this.#size, this.#stored.size)
+  }
+
+  /** Punching and pasting without end would take memory without end, and each time a look at all of it. */
+  async #keepExtentsFew(): Promise<void> {
+    if (this.#stored.extents.length >= limits.extentsMax) await this.flatten()
+  }
+
+  /** Moves what is in memory to the local disk. Throws `noSpace`. */
+  async spill(): Promise<void> {
+    this.#spill ??= await this.#tools.spill.open()
+    const spill = this.#spill
+    const written = inOrder(this.#dirty.runs, partsAtOnce, async (run) => {
+      await spill.write(run.at, run.parts(), run.length)
+      return run
+    })
+    for await (const run of written) this.#dirty.spilled(run)
+  }
+
+  async #writeAround(spill: SpillFile, at: number, bytes: Buffer): Promise<void> {
+    for (const part of this.#dirty.cover(at, at + bytes.length)) {
+      const slice = bytes.subarray(part.at - at, part.end - at)
+      if (part.source === 'spilled') await spill.write(part.at, [slice], 0)
+      else this.#dirty.write(part.at, slice)
+    }
+  }
+
+  // -- storing -----------------------------------------------------------------------------------
+
+  /**
+   * Brings everything to the servers in as few segments as possible. The draft stays as it is, so
+   * that nothing is lost when the commit fails; small content is stored by the commit itself.
+   */
+  async store(): Promise<StoredDraft> {
+    await this.#drain(0)
+    const written = this.#dirty.joined
+    try {
+      return await this.#storeRanges(rangesToStore(this.#stored, written))
+    } catch (error) {
+      if (!isError(error, 'incomplete', 'corrupt', 'dataLost')) throw error
+      // What was to be stored again along with it cannot be read: no reason not to store what was written.
+      return await this.#storeRanges(written)
+    }
+  }
+
+  async #storeRanges(ranges: readonly Range[]): Promise<StoredDraft> {
+    const segments = segmentsOf(ranges)
+    const [only] = segments
+    if (only !== undefined && segments.length === 1) {
+      if (lengthOfSlots(only) <= limits.inlineContentBytesMax) {
+        const inline = await this.#prepare(only)
+        return { content: this.#with(slicesOfRuns(inline.segment, only)), inline }
+      }
+    }
+    const stored = await Promise.allSettled(segments.map((slots) => this.#put(slots)))
+    const slices = stored.flatMap((outcome) => {
+      if (outcome.status === 'rejected') throw asDfsError(outcome.reason)
+      return outcome.value
+    })
+    return { content: this.#with(slices), inline: undefined }
+  }
+
+  /** Stores everything and forgets where it came from; returns the content, not committed yet. */
+  async flatten(): Promise<Content> {
+    const { content, inline } = await this.store()
+    if (inline !== undefined) await this.#tools.content.writer.put(inline)
+    this.#stored = content
+    this.#dirty.clear()
+    this.#dropSpill()
+    return content
+  }
+
+  /** Gives back all memory and disk space. The draft must not be used afterwards. */
+  release(): void {
+    this.#dirty.clear()
+    this.#dropSpill()
+    for (const { run, done } of this.#uploads) void done.then(() => run.release())
+    this.#uploads.length = 0
+  }
+
+  #dropSpill(): void {
+    this.#spill?.close()
+    this.#spill = undefined
+  }
+
+  /** The stored content with what has just been stored, at the file's true size. */
+  #with(slices: Parameters<typeof overlay>[1]): Content {
+    const content = overlay(this.#stored, slices)
+    return content.size === this.#size ? content : truncate(content, this.#size)
+  }
+
+  async #put(slots: readonly Slot[]): Promise<ReturnType<typeof slicesOfRuns>> {
+    return this.#tools.uploads.run(async () => {
+      const prepared = await this.#prepare(slots)
+      await this.#tools.content.writer.put(prepared)
+      return slicesOfRuns(prepared.segment, slots)
+    })
+  }
+
+  async #prepare(slots: readonly Slot[]): Promise<PreparedSegment> {
+    const sources = slots.flatMap(({ at, length }) => this.#dirty.cover(at, at + length))
+    const parts: Buffer[] = []
+    for await (const some of inOrder(sources, partsAtOnce, (part) => this.#bytesOf(part))) {
+      for (const part of some) parts.push(part)
+    }
+    const [only] = sources
+    const whole = sources.length === 1 && only?.source instanceof Run ? only.source : undefined
+    const isWhole = whole?.length === lengthOfParts(parts)
+    return prepare(parts, this.#tools.random, isWhole ? await whole?.digest() : undefined)
+  }
+
+  async #bytesOf({ source, at, end }: Part): Promise<readonly Buffer[]> {
+    if (source instanceof Run) return source.parts(at, end)
+    if (source === undefined) return this.#readStored(this.#stored, at, end)
+    return this.#spill === undefined ? [] : [await this.#spill.read(at, end - at)]
+  }
+
+  #startUpload(run: Run): void {
+    const upload: Upload = { run, done: Promise.resolve(), slot: undefined, failure: undefined }
+    this.#uploads.push(upload)
+    upload.done = this.#upload(upload)
+  }
+
+  async #upload(upload: Upload): Promise<void> {
+    upload.failure = undefined
+    try {
+      await this.#tools.uploads.run(async () => {
+        const { run } = upload
+        const prepared = prepare(run.parts(), this.#tools.random, await run.digest())
+        await this.#tools.content.writer.put(prepared)
+        upload.slot = prepared.segment
+      })
+      this.#applyUploads()
+    } catch (thrown) {
+      upload.failure = asDfsError(thrown)
+    }
+  }
+
+  /** Adds what has been uploaded to the stored content, in the order in which it was written. */
+  #applyUploads(): void {
+    for (let first = this.#uploads[0]; first?.slot !== undefined; first = this.#uploads[0]) {
+      const { run, slot } = first
+      this.#stored = overlay(this.#stored, slicesOfRuns(slot, [{ at: run.at, length: run.length }]))
+      this.#uploads.shift()
+      run.release()
+    }
+  }
+
+  /** Waits until at most `count` uploads are left; one that failed is tried once more. */
+  async #drain(count: number): Promise<void> {
+    while (this.#uploads.length > count) {
+      const [first] = this.#uploads
+      if (first === undefined) return
+      await first.done
+      if (first.failure === undefined) continue
+      first.done = this.#upload(first)
+      await first.done
+      if (first.failure !== undefined) throw first.failure
+    }
+  }
+}
+
+function coverByRun(run: Run, { at, end }: Range): Part[] {
+  const from = Math.max(at, run.at)
+  const to = Math.min(end, run.end)
+  if (from >= to) return [{ at, end, source: undefined }]
+  const parts: Part[] = [
+    { at, end: from, source: undefined },
+    { at: from, end: to, source: run },
+    { at: to, end, source: undefined },
+  ]
+  return parts.filter((part) => part.at < part.end)
+}
+
+function lengthOfSlots(slots: readonly Slot[]): number {
+  return slots.reduce((sum, { length }) => sum + length, 0)
+}

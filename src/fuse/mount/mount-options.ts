@@ -1,0 +1,166 @@
+/** The words behind -o, as mount(8), fstab(5) and systemd.mount(5) have them. */
+import { DfsError } from '../../errors.js'
+
+export interface MountWords {
+  /** undefined: not said, which a remount leaves as it is, as it does the others. */
+  readonly readOnly: boolean | undefined
+  readonly allowOther: boolean
+  /** Access control lists. */
+  readonly acl: boolean
+  /** Changes of names and attributes are on the servers when they are answered. */
+  readonly dirSync: boolean
+  /** As `dirSync`, and what is written is on their disks when it is answered. */
+  readonly sync: boolean | undefined
+  readonly fsname: string | undefined
+  /** Programs, device nodes and set-user-ID bits work; undefined: as mount(8) does it for who mounts. */
+  readonly exec: boolean | undefined
+  readonly dev: boolean | undefined
+  readonly suid: boolean | undefined
+  /** The folder may have something in it, which the mount hides. */
+  readonly nonEmpty: boolean
+  /** What is mounted there gets these words. */
+  readonly remount: boolean
+  /** All flags that shall be there were said, as mount(8) does it for a mount that it knows. */
+  readonly isComplete: boolean
+}
+
+type Chosen = { -readonly [Word in keyof MountWords]: MountWords[Word] }
+type Choose = (chosen: Chosen, value: string) => void
+
+/** What each word does. Permissions are always checked by the kernel, and atimes never kept. */
+const words: Readonly<Record<string, Choose>> = {
+  ro: (chosen) => {
+    chosen.readOnly = true
+  },
+  rw: (chosen) => {
+    chosen.readOnly = false
+  },
+  allow_other: (chosen) => {
+    chosen.allowOther = true
+  },
+  acl: (chosen) => {
+    chosen.acl = true
+  },
+  noacl: (chosen) => {
+    chosen.acl = false
+  },
+  dirsync: (chosen) => {
+    chosen.dirSync = true
+  },
+  sync: (chosen) => {
+    chosen.sync = true
+  },
+  async: (chosen) => {
+    chosen.sync = false
+  },
+  exec: (chosen) => {
+    chosen.exec = true
+  },
+  noexec: (chosen) => {
+    chosen.exec = false
+  },
+  dev: (chosen) => {
+    chosen.dev = true
+  },
+  nodev: (chosen) => {
+    chosen.dev = false
+  },
+  suid: (chosen) => {
+    chosen.suid = true
+  },
+  nosuid: (chosen) => {
+    chosen.suid = false
+  },
+  nonempty: (chosen) => {
+    chosen.nonEmpty = true
+  },
+  remount: (chosen) => {
+    chosen.remount = true
+  },
+  fsname: (chosen, value) => {
+    if (!isFsname(value)) throw complaint('fsname needs a value: fsname=NAME')
+    chosen.fsname = value
+  },
+}
+
+const asRoot: Choose = (chosen) => {
+  chosen.dev = false
+  chosen.suid = false
+}
+const asAnybody: Choose = (chosen) => {
+  asRoot(chosen, '')
+  chosen.exec = false
+}
+
+/** Who else than root may mount it is for mount(8) to know; what that implies can be undone behind it. */
+const mounters: Readonly<Record<string, Choose>> = {
+  user: asAnybody,
+  users: asAnybody,
+  owner: asRoot,
+  group: asRoot,
+}
+
+/**
+ * Words that ask for nothing here: for mount(8) and systemd, such that are so anyway, and those that
+ * /proc/mounts shows, which mount(8) hands on at a remount.
+ */
+const ignored: ReadonlySet<string> = new Set(
+  `defaults auto noauto nofail _netdev nouser nousers noowner nogroup silent loud
+  default_permissions atime noatime diratime nodiratime relatime norelatime strictatime nostrictatime
+  lazytime nolazytime nodiscard comment user_id group_id max_read`.split(/\s+/),
+)
+/** Nobody says it by hand. */
+const shownByKernel = 'user_id'
+const valued: ReadonlySet<string> = new Set(
+  'fsname user comment user_id group_id max_read'.split(' '),
+)
+
+/** Reads "ro,fsname=x". Throws `configuration` for a word that is not known, unless `isSloppy`. */
+export function parseMountOptions(texts: readonly string[], isSloppy = false): MountWords {
+  const chosen: Chosen = {
+    readOnly: undefined,
+    allowOther: false,
+    acl: false,
+    dirSync: false,
+    sync: undefined,
+    fsname: undefined,
+    exec: undefined,
+    dev: undefined,
+    suid: undefined,
+    nonEmpty: false,
+    remount: false,
+    isComplete: false,
+  }
+  for (const text of texts.flatMap(splitWords)) {
+    const [word = '', value] = text.split(/=(.*)/s)
+    if (word === '' || /^x-/i.test(word)) continue
+    const choose = actionOf(word)
+    if (choose === undefined) {
+      if (isSloppy) continue
+      throw complaint(`-o ${word}: not known; there is ${Object.keys(words).join(', ')}`)
+    }
+    if (value !== undefined && !valued.has(word)) throw complaint(`-o ${word} takes no value`)
+    if (word === shownByKernel) chosen.isComplete = true
+    choose(chosen, value ?? '')
+  }
+  return chosen
+}
+
+function actionOf(word: string): Choose | undefined {
+  for (const table of [words, mounters]) if (Object.hasOwn(table, word)) return table[word]
+  return ignored.has(word) ? () => undefined : undefined
+}
+
+/** A value in double quotes may have commas in it, as mount(8) has it: x-label="a,b". */
+function splitWords(list: string): readonly string[] {
+  return list.match(/(?:"[^"]*"|[^,])+/g) ?? []
+}
+
+/** Whether the kernel's table of mounts can have it as a source. */
+export function isFsname(text: string): boolean {
+  return /^[^\0,\\\r\n]+$/.test(text)
+}
+
+function complaint(message: string): DfsError {
+  return new DfsError('configuration', message)
+}

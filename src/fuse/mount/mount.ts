@@ -1,0 +1,181 @@
+/** The mount itself: puts it into the kernel's tree, serves it, and takes it off again. */
+import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { endianness } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { systemClock } from '../../clock.js'
+import { asDfsError, DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugFuse, notice } from '../../log.js'
+import * as answers from '../kernel/answers.js'
+import { attach, type MountFlag } from '../kernel/attach.js'
+import { MissingFeatureError, MountError } from '../kernel/error.js'
+import { canStreamDevices } from '../kernel/node-internals.js'
+import { type Feature, newEpochMinor, notices } from '../kernel/protocol.js'
+import { Session } from '../kernel/session.js'
+import type { Filesystem } from '../vfs/filesystem.js'
+import { DeadMountWatch } from './dead-mount-watch.js'
+import type { MountWords } from './mount-options.js'
+import { mountedAt, mountsOf } from './mount-table.js'
+import { prepareMountpoint, unmount } from './mountpoint.js'
+import { operationsOf } from './operations.js'
+
+export interface MountOptions {
+  readonly mountpoint: string
+  readonly filesystem: Filesystem
+  readonly words: MountWords
+  /** The source that df(1) shows. */
+  readonly fsname: string
+  /** The mount was taken off by somebody else. */
+  readonly onEnd: () => void
+}
+
+/** What this file system can do and likes the kernel to make use of. */
+const wants: readonly Feature[] = [
+  'atomicTruncate',
+  'exportSupport',
+  'readdirplus',
+  'readdirplusAuto',
+  'cacheSymlinks',
+  'killPrivileges',
+  'directMmap',
+]
+const aclNeeds: readonly Feature[] = ['dontMask', 'posixAcl', 'setxattrExtended']
+const readAheadKiB = 2048
+const detachTimeoutMs = 30_000
+/** The kernel tells of the end at once; what it does not tell of in this time is in use elsewhere. */
+const endMs = 1_000
+
+export class Mount {
+  readonly #mountpoint: string
+  readonly #session: Session
+  readonly #watch: DeadMountWatch
+  /** As in the kernel's table of mounts; known when it is usable. */
+  #device: string | undefined
+  readonly #gone = Promise.withResolvers<boolean>()
+  #ended = false
+
+  private constructor(fd: number, readInThreads: boolean, options: MountOptions) {
+    const { mountpoint, filesystem, onEnd } = options
+    this.#mountpoint = mountpoint
+    this.#session = new Session(fd, {
+      operations: operationsOf(filesystem),
+      wants,
+      needs: filesystem.metadata.acl ? aclNeeds : [],
+      errnoOf,
+      requestsMax: limits.mountRequestsMax,
+      timeoutMs: limits.mountOperationTimeoutMs,
+      clock: systemClock,
+      trace: debugFuse,
+      warn: notice,
+      readInThreads,
+      onEnd: () => {
+        if (!this.#ended) onEnd()
+        this.#ended = true
+        this.#gone.resolve(true)
+      },
+    })
+    filesystem.kernel.takeAttributes = (ino) =>
+      this.#session.notify(notices.invalidateInode, answers.attributesAreOld(ino))
+    this.#watch = new DeadMountWatch(mountpoint)
+  }
+
+  /** Resolves when the mount is usable. Throws `configuration` with a sentence that says what to do. */
+  static async start(options: MountOptions): Promise<Mount> {
+    const { mountpoint, words, fsname } = options
+    if (endianness() !== 'LE') {
+      throw new DfsError('configuration', 'mounting needs a little-endian machine')
+    }
+    await prepareMountpoint(mountpoint, words.nonEmpty)
+    const isRoot = process.getuid?.() === 0
+    const { allowOther } = words
+    const flags = flagsOf(words, isRoot)
+    const readInThreads = !(await canStreamDevices())
+    const how = { mountpoint, allowOther, flags, fsname }
+    const fd = await attach({ ...how, subtype: 'dfs', defaultPermissions: true }).catch(
+      throwConfiguration,
+    )
+    const mount = new Mount(fd, readInThreads, options)
+    try {
+      const minor = await mount.#session.begun.catch(throwConfiguration)
+      if (minor >= newEpochMinor) {
+        options.filesystem.kernel.takeNames = () =>
+          mount.#session.notify(notices.newEpoch, answers.done())
+      }
+    } catch (error) {
+      await mount.detach()
+      throw error
+    }
+    mount.#device = (await mountedAt(mountpoint))?.device
+    if (isRoot) await mount.#readAhead()
+    return mount
+  }
+
+  /**
+   * Takes the mount off its mountpoint. Throws `busy` when it is in use there. Returns false when the file
+   * system is mounted elsewhere as well, such as by a bind mount: that ends when the last mount goes.
+   */
+  async unmount(): Promise<boolean> {
+    const device = this.#device
+    if (device === undefined || (await mountedAt(this.#mountpoint))?.device !== device) {
+      throw new DfsError('configuration', `${this.#mountpoint} is not mounted`)
+    }
+    await unmount(this.#mountpoint)
+    if ((await mountsOf(device)).length > 0) return false
+    return Promise.race([this.#gone.promise, sleep(endMs, false)])
+  }
+
+  /** Takes the mount off whether it is in use or not: what is still running there gets errors. */
+  async detach(): Promise<void> {
+    this.#ended = true
+    const mounted = await mountedAt(this.#mountpoint)
+    // Somebody may have taken ours off already, and mounted something else.
+    if (mounted !== undefined && (this.#device ?? mounted.device) === mounted.device) {
+      await promisify(execFile)('fusermount3', ['-u', '-z', '--', this.#mountpoint], {
+        timeout: detachTimeoutMs,
+      }).catch((error: unknown) => debugFuse('detach: %o', error))
+    }
+    this.#session.close()
+    this.#watch.end()
+  }
+
+  /** More than the kernel begins with, which only root can set. */
+  async #readAhead(): Promise<void> {
+    try {
+      await writeFile(`/sys/class/bdi/${this.#device}/read_ahead_kb`, String(readAheadKiB))
+    } catch (error) {
+      debugFuse('read-ahead stays as it is: %o', error)
+    }
+  }
+}
+
+/** Makes an errno of what is none of our errors: such a failure is a bug, or an error of this machine. */
+function errnoOf(thrown: unknown): number {
+  if (!(thrown instanceof DfsError)) debugFuse('a bug? %o', thrown)
+  return asDfsError(thrown).errno
+}
+
+/** Says what to do about a mount that could not be made. */
+function throwConfiguration(cause: unknown): never {
+  if (cause instanceof MissingFeatureError) {
+    throw new DfsError('configuration', '-o acl needs Linux 5.13 or later', { cause })
+  }
+  if (cause instanceof MountError) throw new DfsError('configuration', cause.message, { cause })
+  throw cause
+}
+
+/** Device nodes and set-user-ID bits work where root mounts, and only there. */
+function flagsOf(words: MountWords, isRoot: boolean): readonly MountFlag[] {
+  const { readOnly = false, exec = true, sync = false, dirSync } = words
+  const { dev = isRoot, suid = isRoot } = words
+  const isSet: Readonly<Record<MountFlag, boolean>> = {
+    ro: readOnly,
+    noexec: !exec,
+    nodev: !dev,
+    nosuid: !suid,
+    sync,
+    dirsync: dirSync,
+  }
+  return (Object.keys(isSet) as MountFlag[]).filter((flag) => isSet[flag])
+}

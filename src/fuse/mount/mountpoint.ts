@@ -1,0 +1,91 @@
+/** The folder that is mounted upon: is it fit for that, and how does what is on it come off again? */
+import { execFile } from 'node:child_process'
+import { readdir, readlink, realpath, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { DfsError } from '../../errors.js'
+import { type MountUser, mountedAt, mountType, usersOf } from './mount-table.js'
+
+const run = promisify(execFile)
+const helper = 'fusermount3'
+const helperTimeoutMs = 30_000
+
+/** As path_resolution(7) has it. */
+const linksMax = 40
+
+/**
+ * The path by which the kernel knows `path`. Links are followed, as by mount(8), but nothing that is
+ * mounted there is asked for anything: its daemon may be dead, and an automounter would begin.
+ */
+export async function absoluteMountpoint(path: string): Promise<string> {
+  let absolute = resolve(path)
+  for (let links = 0; links < linksMax && absolute !== '/'; links += 1) {
+    const parent = await realpath(dirname(absolute)).catch(() => dirname(absolute))
+    absolute = join(parent, basename(absolute))
+    const target = await readlink(absolute).catch(() => undefined)
+    if (target === undefined) return absolute
+    absolute = resolve(parent, target)
+  }
+  return absolute
+}
+
+/**
+ * Makes sure that `path` can be mounted upon: an empty folder, or one that may have something in it. Other
+ * file systems may be mounted there, but none of ours; one whose daemon has died is removed. Throws
+ * `configuration` with a sentence that says what to do.
+ */
+export async function prepareMountpoint(path: string, mayHide: boolean): Promise<void> {
+  const mounted = await mountedAt(path)
+  // To look at the folder of an automounter would begin the very mount that it waits for.
+  if (mounted?.type === 'autofs') return
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => error)
+  if (found instanceof Error) {
+    const isDead = found.code === 'ENOTCONN' || found.code === 'ECONNABORTED'
+    if (isDead && mounted?.type === mountType) {
+      await run(helper, ['-u', '-z', '--', path], { timeout: helperTimeoutMs }).catch(
+        () => undefined,
+      )
+      if (await isOurs(path)) {
+        throw complaint(`${path} holds a dead mount that cannot be removed: try umount -l ${path}`)
+      }
+      return prepareMountpoint(path, mayHide)
+    }
+    if (found.code === 'ENOENT') throw complaint(`${path} does not exist: mkdir it first`)
+    throw complaint(`${path}: ${found.message}`, found)
+  }
+  if (!found.isDirectory()) throw complaint(`${path} is not a folder`)
+  if (mounted?.type === mountType) throw complaint(`${path} is already mounted (${mountType})`)
+  if (mayHide) return
+  const names = await readdir(path)
+  if (names.length > 0) {
+    throw complaint(`${path} is not empty: what is in it would be hidden, as -o nonempty allows`)
+  }
+}
+
+/** Whether a mount of this program is there, the last one on top. */
+export async function isOurs(path: string): Promise<boolean> {
+  return (await mountedAt(path))?.type === mountType
+}
+
+/** Takes the mount off. Throws `busy`, naming who uses it; nothing has changed then. */
+export async function unmount(path: string): Promise<void> {
+  try {
+    await run(helper, ['-u', '--', path], { timeout: helperTimeoutMs })
+  } catch (cause) {
+    if (!(await isOurs(path))) return
+    const users = await usersOf(path)
+    if (users.length > 0) throw new DfsError('busy', `${path} is in use by ${listOf(users)}`)
+    const said = (cause as { stderr?: string }).stderr?.trim() ?? String(cause)
+    throw new DfsError('busy', said, { cause })
+  }
+}
+
+function listOf(users: readonly MountUser[]): string {
+  const shown = users.slice(0, 5).map(({ pid, command }) => `${command} (process ${pid})`)
+  const more = users.length - shown.length
+  return shown.join(', ') + (more > 0 ? ` and ${more} more` : '')
+}
+
+function complaint(message: string, cause?: unknown): DfsError {
+  return new DfsError('configuration', message, { cause })
+}

@@ -1,0 +1,458 @@
+/**
+ * The table of what the kernel asks for: each reads the fields of its request in the order of
+ * linux/fuse.h, has the file system do it, and says what the kernel is to know. Files are meant by
+ * inode numbers, ours and the kernel's being the same.
+ */
+import { constants } from 'node:fs'
+import { bytesOf } from '../../byte-text.js'
+import type { Node } from '../../dfc/namespace/cache/node.js'
+import type { RenameHow } from '../../dfc/namespace/rename.js'
+import { DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { fileType, typeOf } from '../../wire/records.js'
+import * as answers from '../kernel/answers.js'
+import type { Caller, Fields, Request } from '../kernel/request.js'
+import { noAnswer, type Operations, type Result } from '../kernel/session.js'
+import {
+  type CreateRequest,
+  copyFileRangeOf,
+  createOf,
+  eachForgotten,
+  fallocateOf,
+  getxattrOf,
+  lseekOf,
+  mkdirOf,
+  mknodOf,
+  openOf,
+  type RenameRequest,
+  readOf,
+  rename2Of,
+  renameOf,
+  setattrOf,
+  setxattrOf,
+  writeOf,
+} from '../kernel/structures.js'
+import type { Filesystem } from '../vfs/filesystem.js'
+import type { Handle } from '../vfs/open-file.js'
+import type { Opened } from '../vfs/open-files.js'
+import type { OpenFolder } from '../vfs/open-folder.js'
+import { Handles } from './handles.js'
+
+/** renameat2(2). */
+const renameModes: Readonly<Record<number, RenameHow>> = {
+  0: 'replace',
+  1: 'noReplace',
+  2: 'exchange',
+}
+
+// fsync(2) and fdatasync(2) do the same, and so do all flags of flush and release.
+
+const { kernelCacheMs, fileBytesMax } = limits
+const statfsBlockBytes = 4096
+/** There is no bound on the number of files; programs that look at it shall see plenty. */
+const filesShown = 2 ** 40
+
+/** Made once: it is given that often. */
+const noAttribute = new DfsError('noAttribute')
+
+export function operationsOf(filesystem: Filesystem): Operations {
+  const { check, files, metadata, names, positions } = filesystem
+  const handles = new Handles<Handle>()
+  const folders = new Handles<OpenFolder>()
+
+  /** What is told of attributes is put together when it is written: see `Metadata.told`. */
+  const entryOf = (node: Node, parent: number, name: string): Buffer => {
+    names.tell(node.ino, parent, name)
+    return answers.entry(metadata.told(node), kernelCacheMs)
+  }
+
+  const attributesOf = async (ino: number): Promise<Result> => {
+    const node = await metadata.find(ino)
+    return () => answers.attributes(metadata.told(node), kernelCacheMs)
+  }
+
+  const noEntryOf = (parent: number, name: string): Buffer => {
+    const validMs = filesystem.absentForMs(parent, name)
+    if (validMs <= 0) throw new DfsError('notFound')
+    return answers.noEntry(validMs)
+  }
+
+  const openedOf = ({ handle, direct, keep }: Opened): readonly [number, answers.OpenedAs] => [
+    handles.add(handle),
+    { direct, keep, noFlush: !handle.canWrite },
+  ]
+
+  /**
+   * What has to do with a name in `parent`. A folder that is gone may have been replaced by another of its
+   * name: with ESTALE the kernel looks for it once more.
+   */
+  const ifThere = async <T>(parent: number, work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work()
+    } catch (error) {
+      if (isError(error, 'notFound')) await filesystem.assertThere(parent)
+      throw error
+    }
+  }
+
+  /** A change of names in `parent`, which the program came to by a name as well as to `others`. */
+  const inFolder = async <T>(
+    parent: number,
+    { pid }: Caller,
+    change: (isSecond: boolean) => Promise<T>,
+    ...others: readonly number[]
+  ): Promise<T> => {
+    filesystem.assertWritable()
+    const isSecond = check.isSure ? false : await check.assertNamed([parent, ...others], pid)
+    return ifThere(parent, () => change(isSecond))
+  }
+
+  const lookUp = async (parent: number, name: string, { pid }: Caller): Promise<Result> => {
+    try {
+      const found = await ifThere(parent, () => filesystem.lookup(parent, name))
+      return () => {
+        // What was asked for may have been given another meaning here before the answer came.
+        const known = filesystem.known(parent, name)
+        if (known === null) return noEntryOf(parent, name)
+        const node = known ?? found
+        check.again.found(pid, node.ino)
+        return entryOf(node, parent, name)
+      }
+    } catch (error) {
+      if (!isError(error, 'notFound')) throw error
+      return noEntryOf(parent, name)
+    }
+  }
+
+  /** The kernel has forgotten what a file handle stands for, and has nothing but the number. */
+  const lookUpNumber = async (ino: number, name: string): Promise<Result> => {
+    const node = await (name === '.' ? filesystem.numbered(ino) : filesystem.above(ino))
+    return () => answers.entry(metadata.told(node), kernelCacheMs)
+  }
+
+  const make = (
+    { ino: parent, caller }: Pick<Request, 'ino' | 'caller'>,
+    name: string,
+    mode: number,
+    special?: { readonly rdev?: number; readonly target?: string },
+  ): Promise<Result> =>
+    inFolder(parent, caller, async () => {
+      const node = await filesystem.make(parent, name, mode, caller, special)
+      return () => entryOf(node, parent, name)
+    })
+
+  /** Of a file that was there the kernel must ask: it takes what is told of a new one for the latest. */
+  const find = async (
+    parent: number,
+    name: string,
+    { pid }: Caller,
+    isSecond: boolean,
+  ): Promise<Node> => {
+    const node = await filesystem.lookup(parent, name)
+    if (isSecond || check.again.take(pid, node.ino)) return node
+    check.again.expect(pid, node.ino)
+    throw new DfsError('stale')
+  }
+
+  const rename = (
+    { ino: from, caller }: Request,
+    { to, flags, fromName, toName }: RenameRequest,
+  ): Promise<Result> => {
+    const how = renameModes[flags]
+    if (how === undefined) throw new DfsError('invalid')
+    const change = async (): Promise<Result> => {
+      await filesystem.rename(from, fromName, to, toName, how)
+      return answers.done()
+    }
+    return inFolder(from, caller, () => ifThere(to, change), to)
+  }
+
+  const list = async (
+    { ino }: Request,
+    fields: Fields,
+    withAttributes: boolean,
+  ): Promise<Result> => {
+    const { handle, at: from, length: bytesMax } = readOf(fields)
+    const folder = folders.get(handle)
+    const dots = ['.', '..'].slice(from)
+    const page = await folder.read(from)
+    return () => {
+      const told = withAttributes ? metadata.listingOf(ino, page.asked) : undefined
+      const listing = new answers.Listing(bytesMax, withAttributes ? kernelCacheMs : undefined)
+      for (const [index, name] of dots.entries()) {
+        listing.add({ name, ino, type: answers.folderType, next: from + index + 1 })
+      }
+      for (const listed of page.entries) {
+        const { name, type, ino: number } = listed
+        const shown = filesystem.shownName(name, listed.incomplete)
+        const attributes = told?.(listed)
+        const next = positions.behind(name)
+        if (!listing.add({ name: shown, ino: number, type, next, attributes })) break
+        if (attributes !== undefined) names.tell(number, ino, shown)
+      }
+      return listing.answer
+    }
+  }
+
+  const askForAttribute = async (ino: number, name: string, bytesMax: number): Promise<Result> =>
+    attributeValue(await metadata.getAttribute(ino, name), bytesMax)
+
+  const copyRange = async ({ caller }: Request, fields: Fields): Promise<number> => {
+    const { source, target, length } = copyFileRangeOf(fields, fileBytesMax)
+    const [from, to] = [handles.get(source.handle), handles.get(target.handle)]
+    await metadata.losePrivileges(to.file.node, caller)
+    return files.copyRange(from, source.at, to, target.at, length)
+  }
+
+  const openFolder = (ino: number): Buffer =>
+    answers.opened(folders.add(filesystem.openFolder(ino)))
+
+  const openNamedFolder = async (ino: number, { pid }: Caller): Promise<Result> => {
+    try {
+      await check.assertNamed([ino], pid)
+    } catch (error) {
+      // That nobody can be asked is said when it is listed, which takes fewer servers.
+      if (isError(error, 'stale')) throw error
+    }
+    return openFolder(ino)
+  }
+
+  const forget = (ino: number): void => metadata.forget(ino)
+
+  return {
+    // -- names -----------------------------------------------------------------------------------
+    lookup: ({ ino: parent, caller }, fields) => {
+      const name = fields.name()
+      if (name === '.' || name === '..') return lookUpNumber(parent, name)
+      if (check.again.isExpected(caller.pid)) return lookUp(parent, name, caller)
+      // Promises would cost several times as much as the answer.
+      const known = filesystem.known(parent, name)
+      if (known === null) return noEntryOf(parent, name)
+      return known === undefined ? lookUp(parent, name, caller) : entryOf(known, parent, name)
+    },
+    forget: ({ ino }) => {
+      forget(ino)
+      return noAnswer
+    },
+    batchForget: (_, fields) => {
+      eachForgotten(fields, forget)
+      return noAnswer
+    },
+    symlink: (request, fields) => {
+      const [name, target] = [fields.name(), fields.text()]
+      return make(request, name, fileType.symlink | 0o777, { target })
+    },
+    mknod: ({ ino, caller }, fields) => {
+      const { name, mode, rdev, umask } = mknodOf(fields)
+      const typed = typeOf(mode) === 0 ? mode | fileType.file : mode
+      return make({ ino, caller: { ...caller, umask } }, name, typed, { rdev })
+    },
+    mkdir: ({ ino, caller }, fields) => {
+      const { name, mode, umask } = mkdirOf(fields)
+      const typed = fileType.folder | (mode & ~fileType.mask)
+      return make({ ino, caller: { ...caller, umask } }, name, typed)
+    },
+    link: ({ ino: parent, caller }, fields) => {
+      const ino = fields.u64()
+      const name = fields.name()
+      const link = async (): Promise<Result> => {
+        const node = await filesystem.link(ino, parent, name)
+        return () => entryOf(node, parent, name)
+      }
+      return inFolder(parent, caller, link, ino)
+    },
+    unlink: ({ ino: parent, caller }, fields) => {
+      const name = fields.name()
+      return inFolder(parent, caller, async () => {
+        await filesystem.unlink(parent, name)
+        return answers.done()
+      })
+    },
+    rmdir: ({ ino: parent, caller }, fields) => {
+      const name = fields.name()
+      return inFolder(parent, caller, async () => {
+        await filesystem.rmdir(parent, name)
+        return answers.done()
+      })
+    },
+    rename: (request, fields) => rename(request, renameOf(fields)),
+    rename2: (request, fields) => rename(request, rename2Of(fields)),
+    readlink: async ({ ino }) => answers.text(await filesystem.readlink(ino)),
+
+    // -- attributes ------------------------------------------------------------------------------
+    getattr: ({ ino }) => {
+      const known = metadata.known(ino)
+      if (known === undefined) return attributesOf(ino)
+      return answers.attributes(metadata.told(known), kernelCacheMs)
+    },
+    statx: async ({ ino }) => {
+      const node = await metadata.find(ino)
+      return () => answers.extendedAttributes(metadata.told(node), kernelCacheMs)
+    },
+    setattr: async ({ ino, caller }, fields) => {
+      const { mode, uid, gid, size, atime, mtime, ...how } = setattrOf(fields)
+      // chown(2) with -1 and -1: what is left of it.
+      if (how.isEmpty) await metadata.keepOwner(ino, caller)
+      if (size !== undefined) {
+        const kills = how.killsPrivileges ? caller : undefined
+        const handle = how.handle === undefined ? undefined : handles.get(how.handle)
+        if (handle !== undefined) await filesystem.truncateOpen(handle, size, kills)
+        else await filesystem.truncate(ino, size, caller, kills)
+      }
+      if (mode !== undefined) await metadata.setMode(ino, mode)
+      if (uid !== undefined || gid !== undefined) await metadata.setOwner(ino, uid, gid)
+      // A truncate is a modification by itself.
+      const isOwnTime = size !== undefined && mtime === 'now'
+      const times = [atime, isOwnTime ? undefined : mtime] as const
+      if (times.some((time) => time !== undefined)) await metadata.setTimes(ino, ...times)
+      return attributesOf(ino)
+    },
+    getxattr: ({ ino }, fields) => {
+      const bytesMax = getxattrOf(fields)
+      const name = fields.name()
+      // The kernel asks for one of every new file, which has none.
+      const known = metadata.knownAttribute(ino, name)
+      return known === undefined
+        ? askForAttribute(ino, name, bytesMax)
+        : attributeValue(known, bytesMax)
+    },
+    listxattr: async ({ ino, caller }, fields) => {
+      const bytesMax = getxattrOf(fields)
+      const names = await metadata.listAttributes(ino, caller)
+      return sized(bytesOf(names.map((name) => `${name}\0`).join('')), bytesMax)
+    },
+    setxattr: async ({ ino }, fields) => {
+      const { name, value, flags, losesGroupId } = setxattrOf(fields, metadata.acl)
+      await metadata.setAttribute(ino, name, value, flags, losesGroupId)
+      return answers.done()
+    },
+    removexattr: async ({ ino }, fields) => {
+      await metadata.removeAttribute(ino, fields.name())
+      return answers.done()
+    },
+
+    // -- files -----------------------------------------------------------------------------------
+    open: async ({ ino, caller }, fields) => {
+      const { flags, killsPrivileges } = openOf(fields)
+      const kills = killsPrivileges ? caller : undefined
+      return answers.opened(...openedOf(await filesystem.open(ino, flags, caller, kills)))
+    },
+    create: ({ ino: parent, caller }, fields) => {
+      const { name, flags, mode, umask, killsPrivileges } = newFileOf(fields)
+      const kills = killsPrivileges ? caller : undefined
+      return inFolder(parent, caller, async (isSecond) => {
+        const mayExist = (flags & constants.O_EXCL) === 0
+        const maker = { ...caller, umask }
+        const node = await filesystem
+          .makeFile(parent, name, mode, maker)
+          .catch((error: unknown) => {
+            if (mayExist && isError(error, 'exists')) return find(parent, name, caller, isSecond)
+            throw error
+          })
+        names.tell(node.ino, parent, name)
+        const opened = openedOf(await filesystem.openNode(node, name, flags, kills))
+        return () => answers.created(metadata.told(node), ...opened, kernelCacheMs)
+      })
+    },
+    tmpfile: ({ ino: parent, caller }, fields) => {
+      const { flags, mode, umask } = newFileOf(fields)
+      return inFolder(parent, caller, async () => {
+        const opened = await filesystem.openNameless(parent, mode, flags, { ...caller, umask })
+        const { node } = opened.handle.file
+        const numbered = openedOf(opened)
+        return () => answers.created(metadata.told(node), ...numbered, kernelCacheMs)
+      })
+    },
+    read: async (_, fields) => {
+      const { handle, at, length } = readOf(fields)
+      return answers.lent(await files.read(handles.get(handle), at, length))
+    },
+    write: async ({ caller }, fields, keep) => {
+      const { handle: number, at, bytes, flags, isFromCache, killsPrivileges } = writeOf(fields)
+      const handle = handles.get(number)
+      // Pages of a shared mapping belong where they were, also in a file that is appended to.
+      const appends = !isFromCache && (flags & constants.O_APPEND) !== 0
+      const kills = killsPrivileges ? caller : undefined
+      if (bytes.length < limits.smallWriteBytes) {
+        const own = Buffer.from(bytes)
+        return answers.count(await filesystem.write(handle, at, own, appends, kills))
+      }
+      const give = keep()
+      try {
+        return answers.count(await filesystem.write(handle, at, bytes, appends, kills))
+      } finally {
+        give()
+      }
+    },
+    flush: async (_, fields) => {
+      await files.flush(handles.get(fields.u64()))
+      return answers.done()
+    },
+    fsync: async (_, fields) => {
+      await files.sync(handles.get(fields.u64()))
+      return answers.done()
+    },
+    release: async (_, fields) => {
+      await files.close(handles.take(fields.u64()))
+      return answers.done()
+    },
+    fallocate: async ({ caller }, fields) => {
+      const { handle, at, length, mode } = fallocateOf(fields)
+      await filesystem.allocate(handles.get(handle), mode, at, length, caller)
+      return answers.done()
+    },
+    lseek: (_, fields) => {
+      // Nothing is where no file reaches, nor before the beginning, which is a very large number here.
+      const { handle, at, wanted } = lseekOf(fields, fileBytesMax)
+      if (wanted === undefined) throw new DfsError('invalid')
+      return answers.whole(filesystem.seek(handles.get(handle), at, wanted))
+    },
+    copyFileRange: async (request, fields) => answers.count(await copyRange(request, fields)),
+    copyFileRange64: async (request, fields) => answers.whole(await copyRange(request, fields)),
+
+    // -- folders ---------------------------------------------------------------------------------
+    opendir: ({ ino, caller }) => (check.isSure ? openFolder(ino) : openNamedFolder(ino, caller)),
+    readdir: (request, fields) => list(request, fields, false),
+    readdirplus: (request, fields) => list(request, fields, true),
+    releasedir: (_, fields) => {
+      folders.take(fields.u64())
+      return answers.done()
+    },
+    fsyncdir: async () => {
+      await filesystem.syncFolders()
+      return answers.done()
+    },
+
+    // -- the whole -------------------------------------------------------------------------------
+    statfs: async () => {
+      const { totalBytes, freeBytes } = await filesystem.space()
+      return answers.statfs({
+        blockBytes: statfsBlockBytes,
+        blocks: Math.floor(totalBytes / statfsBlockBytes),
+        freeBlocks: Math.floor(freeBytes / statfsBlockBytes),
+        files: filesShown,
+      })
+    },
+    ioctl: () => {
+      throw new DfsError('noIoctl')
+    },
+  }
+}
+
+/** A regular file, whatever type the mode says. */
+function newFileOf(fields: Fields): CreateRequest {
+  const request = createOf(fields)
+  return { ...request, mode: fileType.file | (request.mode & ~fileType.mask) }
+}
+
+/** Of an extended attribute, if there is one. */
+function attributeValue(value: Buffer | null, bytesMax: number): Result {
+  return value === null ? noAttribute : sized(value, bytesMax)
+}
+
+/** A value, or how long it is when no room was offered for it. */
+function sized(value: Buffer, bytesMax: number): Result {
+  if (bytesMax === 0) return answers.count(value.length)
+  if (value.length > bytesMax) throw new DfsError('range')
+  return answers.data(value)
+}

@@ -1,0 +1,67 @@
+/** xattr(7) on inodes: bounds, and which names there are. Pure. */
+import { byteLengthOf } from '../../byte-text.js'
+import type { Time } from '../../clock.js'
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import type { Inode } from '../../wire/records.js'
+
+/** setxattr(2): XATTR_CREATE and XATTR_REPLACE. */
+export const createFlag = 1
+const replaceFlag = 2
+
+/**
+ * SELinux labels a mount as a whole; told so once, ls(1) does not ask for the label of every file. Of
+ * system.* there are access control lists alone.
+ */
+const namespaces =
+  /^(?:user|trusted|security)\.(?!(?<=^security\.)selinux$)|^system\.posix_acl_(?:access|default)$/
+
+/** xattr(7): who has no CAP_SYS_ADMIN can neither read nor list it. */
+export function isTrusted(name: string): boolean {
+  return name.startsWith('trusted.')
+}
+
+/** The value, or null: the kernel asks for one that is hardly ever there at every write. */
+export function attributeOf({ attributes }: Inode, name: string): Buffer | null {
+  const found = attributes.find((attribute) => attribute.name === name)
+  if (found === undefined) assertKind(name)
+  return found?.value ?? null
+}
+
+/** Throws `exists`, `invalid`, `noAttribute`, `range`, `attributeTooLarge`, `noSpace`, `unsupported`. */
+export function withAttribute(
+  inode: Inode,
+  name: string,
+  value: Buffer,
+  flags: number,
+  now: Time,
+): Inode {
+  assertKind(name)
+  if (byteLengthOf(name) > limits.attributeNameBytesMax) throw new DfsError('range')
+  if (value.length > limits.attributeValueBytesMax) throw new DfsError('attributeTooLarge')
+  const exists = inode.attributes.some((attribute) => attribute.name === name)
+  if (exists && (flags & createFlag) !== 0) throw new DfsError('exists')
+  if (!exists && (flags & replaceFlag) !== 0) throw new DfsError('noAttribute')
+  const others = inode.attributes.filter((attribute) => attribute.name !== name)
+  const attributes = [...others, { name, value }]
+  // More could not be stored, and a new file that has them could never be.
+  if (attributes.length > limits.attributesMax) throw new DfsError('noSpace')
+  const bytes = attributes.reduce((sum, a) => sum + Buffer.byteLength(a.name) + a.value.length, 0)
+  if (bytes > limits.attributesBytesMax) throw new DfsError('noSpace')
+  const listed = attributes.reduce((sum, a) => sum + byteLengthOf(a.name) + 1, 0)
+  if (listed > limits.attributeNamesBytesMax) throw new DfsError('noSpace')
+  return { ...inode, attributes, ctime: now }
+}
+
+/** Throws `noAttribute`. */
+export function withoutAttribute(inode: Inode, name: string, now: Time): Inode {
+  if (attributeOf(inode, name) === null) throw new DfsError('noAttribute')
+  const attributes = inode.attributes.filter((attribute) => attribute.name !== name)
+  return { ...inode, attributes, ctime: now }
+}
+
+/** Throws `unsupported`, `invalid` for a prefix with nothing behind it. */
+function assertKind(name: string): void {
+  if (!namespaces.test(name)) throw new DfsError('unsupported')
+  if (name.endsWith('.') && name.indexOf('.') === name.length - 1) throw new DfsError('invalid')
+}

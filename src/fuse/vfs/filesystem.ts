@@ -1,0 +1,442 @@
+/**
+ * The file system as a kernel sees it: everything by inode number, promises in and out, POSIX errors
+ * as DfsError. It knows neither paths nor FUSE. Permissions are checked by the kernel
+ * (default_permissions); here it is decided what a change does.
+ */
+import { constants } from 'node:fs'
+import { Slots } from '../../async/semaphore.js'
+import { byteLengthOf } from '../../byte-text.js'
+import type { Clock, Random } from '../../clock.js'
+import type { Client } from '../../dfc/client.js'
+import type { Content } from '../../dfc/content/content.js'
+import type { Node } from '../../dfc/namespace/cache/node.js'
+import type { Namespace } from '../../dfc/namespace/namespace.js'
+import type { RenameHow } from '../../dfc/namespace/rename.js'
+import { DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { coversEverything } from '../../wire/placement.js'
+import { quorum } from '../../wire/quorum.js'
+import { fileType, rootIno, typeOf } from '../../wire/records.js'
+import { ChunkPool } from '../draft/chunk-pool.js'
+import { DraftMemory } from '../draft/draft-memory.js'
+import { SpillSpace } from '../draft/spill-file.js'
+import type { Caller } from '../kernel/request.js'
+import { storedBytes } from './attributes.js'
+import { KernelView } from './kernel-view.js'
+import { Metadata } from './metadata.js'
+import { NameCheck } from './name-check.js'
+import type { Handle, OpenFile } from './open-file.js'
+import { type Opened, OpenFiles } from './open-files.js'
+import { OpenFolder } from './open-folder.js'
+import { Positions } from './positions.js'
+import { Siblings } from './readdir-prefetch.js'
+import { RecoveryFolder } from './recovery-folder.js'
+import { ToldNames } from './told-names.js'
+
+export interface FilesystemOptions {
+  readonly client: Pick<Client, 'cluster' | 'content' | 'namespace' | 'space' | 'sync'>
+  readonly clock: Clock
+  readonly random: Random
+  /** Access control lists, which the kernel enforces then. */
+  readonly acl: boolean
+  /** What a program changes in a file is on the disks of three servers when it is answered. */
+  readonly sync: boolean
+  /** A local folder for what does not fit into memory. */
+  readonly spillFolder: string
+  /** A local folder for what could not be stored. */
+  readonly recoveryFolder: string
+}
+
+/** statvfs(3), in bytes. */
+export interface Space {
+  readonly totalBytes: number
+  readonly freeBytes: number
+}
+
+const accessMode = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR
+
+/** fallocate(2). */
+const keepSize = 1
+const punchHole = 2
+const zeroRange = 16
+
+const incompleteSuffix = ' [incomplete]'
+
+export class Filesystem {
+  readonly files: OpenFiles
+  readonly kernel: KernelView
+  /** By which the kernel knows of what it asks for. */
+  readonly names: ToldNames
+  readonly check: NameCheck
+  readonly metadata: Metadata
+  readonly positions = new Positions()
+  readonly #client: FilesystemOptions['client']
+  readonly #namespace: Namespace
+  readonly #clock: Clock
+  readonly #siblings = new Siblings()
+  #space: { readonly atMs: number; readonly answer: Space } | undefined
+
+  constructor({ client, clock, random, ...options }: FilesystemOptions) {
+    this.#client = client
+    this.#clock = clock
+    this.#namespace = client.namespace
+    this.kernel = new KernelView(clock)
+    this.names = new ToldNames(clock)
+    this.check = new NameCheck({
+      namespace: client.namespace,
+      names: this.names,
+      clock,
+      plainName: (name) => this.#plainName(name),
+    })
+    this.#namespace.onCompany = () => this.kernel.takeNames?.()
+    this.#namespace.onFolderRead = (folder, names) => this.#siblings.note(folder, names)
+    const tools = {
+      content: client.content,
+      namespace: client.namespace,
+      sync: client.sync.bind(client),
+      kernel: this.kernel,
+      clock,
+      random,
+      pool: new ChunkPool(),
+      spill: new SpillSpace(options.spillFolder, random),
+      uploads: new Slots(limits.uploadsInFlightMax),
+      memory: new DraftMemory(),
+    }
+    this.files = new OpenFiles(
+      client,
+      tools,
+      new RecoveryFolder(options.recoveryFolder, clock),
+      options.sync,
+    )
+    this.metadata = new Metadata({
+      namespace: client.namespace,
+      files: this.files,
+      kernel: this.kernel,
+      clock,
+      acl: options.acl,
+      assertWritable: () => this.assertWritable(),
+    })
+  }
+
+  // -- names -------------------------------------------------------------------------------------
+
+  /**
+   * What `name` is now. A name with the suffix of incomplete files that does not exist literally is
+   * the file without it. Throws `notFound`.
+   */
+  async lookup(parent: number, name: string): Promise<Node> {
+    try {
+      return await this.#namespace.lookup(parent, name)
+    } catch (error) {
+      const plain = this.#plainName(name)
+      if (plain === undefined || !isError(error, 'notFound', 'nameTooLong')) throw error
+      const node = await this.#namespace.lookup(parent, plain)
+      const { cluster, content } = this.#client
+      // While every piece can be reached, only a file that has lost one is listed so.
+      const isListedSo =
+        !coversEverything(new Set(cluster.voters)) || !(await content.isWhole(node.inode))
+      if (!isListedSo) throw error
+      return node
+    }
+  }
+
+  /**
+   * The same, up to a moment old and without asking anybody: null when there is no such name, undefined
+   * when that takes a question.
+   */
+  known(parent: number, name: string): Node | null | undefined {
+    return this.#plainName(name) === undefined ? this.#namespace.known(parent, name) : undefined
+  }
+
+  /**
+   * What has this number, by whatever name: numbers are never used again. Throws `stale` when it has no name
+   * any more.
+   */
+  async numbered(ino: number): Promise<Node> {
+    const node = await this.metadata.find(ino)
+    const isUnnamed = node.inode.nlink === 0 && typeOf(node.inode.mode) !== fileType.folder
+    if (isUnnamed || this.metadata.isGone(ino)) throw new DfsError('stale')
+    return node
+  }
+
+  /** The folder that the folder `ino` is in. Throws `stale`, `notDirectory`. */
+  async above(ino: number): Promise<Node> {
+    const { inode } = await this.numbered(ino)
+    if (typeOf(inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
+    return this.numbered(ino === rootIno ? ino : inode.parent)
+  }
+
+  /** For how long the kernel may believe that there is no `name`; 0 for not at all. */
+  absentForMs(parent: number, name: string): number {
+    const { takeNames } = this.kernel
+    if (takeNames === undefined) return 0
+    return Math.min(this.#namespace.absentForMs(parent, name), limits.kernelCacheMs)
+  }
+
+  /** Throws `stale` when there is no such folder any more. */
+  async assertThere(folder: number): Promise<void> {
+    await this.#namespace.node(folder)
+  }
+
+  /** truncate(2), for which the file need not be open. */
+  async truncate(ino: number, size: number, caller: Caller, kills?: Caller): Promise<void> {
+    this.assertWritable()
+    const node = await this.check.node(ino, caller.pid)
+    if (typeOf(node.inode.mode) !== fileType.file) throw new DfsError('invalid')
+    await this.metadata.losePrivileges(node, kills)
+    await this.files.truncateNode(node, this.#nameOf(ino), size)
+  }
+
+  /** ftruncate(2). */
+  async truncateOpen(handle: Handle, size: number, kills?: Caller): Promise<void> {
+    await this.metadata.losePrivileges(handle.file.node, kills)
+    await this.files.truncate(handle, size)
+  }
+
+  // -- making and removing -----------------------------------------------------------------------
+
+  /** mkdir(2), mknod(2), symlink(2). `mode` has the type bits. */
+  async make(
+    parent: number,
+    name: string,
+    mode: number,
+    caller: Caller,
+    special: { readonly rdev?: number; readonly target?: string } = {},
+  ): Promise<Node> {
+    this.assertWritable()
+    if (byteLengthOf(special.target ?? '') > limits.symlinkBytesMax) {
+      throw new DfsError('nameTooLong')
+    }
+    const folder = await this.#namespace.node(parent)
+    const attributes = this.metadata.ofNew(folder.inode, mode, caller)
+    return this.#namespace.create(parent, name, { ...attributes, ...special })
+  }
+
+  /** The making part of open(2): the file is stored when it is closed, or a moment later. */
+  async makeFile(parent: number, name: string, mode: number, caller: Caller): Promise<Node> {
+    this.assertWritable()
+    const folder = await this.#namespace.node(parent)
+    const attributes = this.metadata.ofNew(folder.inode, mode, caller)
+    return this.#namespace.createSoon(parent, name, attributes)
+  }
+
+  /**
+   * open(2) with O_TMPFILE: a file without a name, which goes when it is closed unless a link has given
+   * it one. Throws `notPermitted` for a folder that was removed here, as ext4 does.
+   */
+  async openNameless(parent: number, mode: number, flags: number, caller: Caller): Promise<Opened> {
+    this.assertWritable()
+    if (this.metadata.isGone(parent)) throw new DfsError('notPermitted')
+    const folder = await this.#namespace.node(parent)
+    const attributes = this.metadata.ofNew(folder.inode, mode, caller)
+    return this.files.openNameless(await this.#namespace.createNameless(parent, attributes), flags)
+  }
+
+  async readlink(ino: number): Promise<string> {
+    const { inode } = await this.#namespace.node(ino)
+    if (typeOf(inode.mode) !== fileType.symlink) throw new DfsError('invalid')
+    return inode.target
+  }
+
+  async link(ino: number, parent: number, name: string): Promise<Node> {
+    this.assertWritable()
+    return this.files.link(ino, name, (isFirst) => this.#namespace.link(ino, parent, name, isFirst))
+  }
+
+  async unlink(parent: number, name: string): Promise<void> {
+    this.assertWritable()
+    const node = await this.#namespace.unlink(parent, name, (ino) => this.files.has(ino))
+    this.names.forget(node.ino, parent, name)
+    await this.metadata.lostName(node)
+  }
+
+  async rmdir(parent: number, name: string): Promise<void> {
+    this.assertWritable()
+    const folder = this.#cachedAt(parent, name)
+    await this.#namespace.rmdir(parent, name)
+    if (folder === undefined) return
+    this.names.forget(folder.ino, parent, name)
+    this.metadata.setGone(folder)
+  }
+
+  async rename(
+    fromParent: number,
+    fromName: string,
+    toParent: number,
+    toName: string,
+    how: RenameHow,
+  ): Promise<void> {
+    this.assertWritable()
+    const isOpen = (ino: number): boolean => this.files.has(ino)
+    const met = this.#cachedAt(toParent, toName)
+    const { replaced } = await this.#namespace.rename(
+      fromParent,
+      fromName,
+      toParent,
+      toName,
+      how,
+      isOpen,
+    )
+    const left = this.#namespace.cachedEntry(fromParent, fromName)
+    const moved = this.#namespace.cachedEntry(toParent, toName)
+    if (moved !== undefined) this.names.forget(moved.ino, fromParent, fromName)
+    if (left !== undefined) this.names.forget(left.ino, toParent, toName)
+    if (moved !== undefined) this.names.tell(moved.ino, toParent, toName)
+    if (left !== undefined) this.names.tell(left.ino, fromParent, fromName)
+    if (replaced !== undefined) {
+      this.names.forget(replaced.ino, toParent, toName)
+      await this.metadata.lostName(replaced)
+    } else if (met !== undefined && how === 'replace' && this.#cachedAt(toParent, toName) !== met) {
+      this.names.forget(met.ino, toParent, toName)
+      if (typeOf(met.inode.mode) === fileType.folder) this.metadata.setGone(met)
+    }
+  }
+
+  // -- open files and folders --------------------------------------------------------------------
+
+  /**
+   * open(2) of what is known by its number. Throws `stale` when the name by which the kernel came here
+   * means another file now, upon which it looks for the name once more.
+   */
+  async open(ino: number, flags: number, caller: Caller, kills?: Caller): Promise<Opened> {
+    const place = this.names.lastOf(ino)
+    if (place !== undefined && (flags & accessMode) === constants.O_RDONLY) {
+      for (const { inode } of this.#siblings.nextAfter(place.parent, place.name)) {
+        this.#client.content.prefetch(inode)
+      }
+    }
+    const node = await this.check.node(ino, caller.pid)
+    return this.openNode(node, place?.name ?? String(ino), flags, kills)
+  }
+
+  /** The same, of which `node` has just been read; people call it `name`. */
+  async openNode(node: Node, name: string, flags: number, kills?: Caller): Promise<Opened> {
+    const writes = (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) !== 0
+    if (writes) this.assertWritable()
+    await this.metadata.losePrivileges(node, kills)
+    return this.files.open(node, name, flags)
+  }
+
+  /** opendir(3), once `check` has found that it is the folder which was asked for. */
+  openFolder(ino: number): OpenFolder {
+    return new OpenFolder({
+      namespace: this.#namespace,
+      ino,
+      positions: this.positions,
+      onPage: (names) => this.#siblings.note(ino, names),
+    })
+  }
+
+  /** The name under which a listing shows a file of which some part cannot be reached. */
+  shownName(name: string, incomplete: boolean): string {
+    const shown = name + incompleteSuffix
+    return incomplete && byteLengthOf(shown) <= limits.nameBytesMax ? shown : name
+  }
+
+  /** What appends goes to the end: fcntl(2) may have changed that since the file was opened. */
+  async write(
+    handle: Handle,
+    at: number,
+    bytes: Buffer,
+    appends: boolean = handle.appends,
+    kills?: Caller,
+  ): Promise<number> {
+    if (!handle.file.isDirty) this.assertWritable()
+    await this.metadata.losePrivileges(handle.file.node, kills)
+    return this.files.write(handle, at, bytes, appends)
+  }
+
+  /** fallocate(2). Space is not reserved: the servers have it or do not when it is written. */
+  async allocate(
+    handle: Handle,
+    mode: number,
+    at: number,
+    length: number,
+    caller: Caller,
+  ): Promise<void> {
+    const { file, canWrite } = handle
+    if (!canWrite) throw new DfsError('badHandle')
+    if (!file.isDirty) this.assertWritable()
+    if ((mode & ~(keepSize | punchHole | zeroRange)) !== 0) throw new DfsError('unsupported')
+    // Nothing is there to be punched beyond the largest file, and nothing grows.
+    const grows = (mode & (punchHole | keepSize)) === 0
+    const isPunch = (mode & punchHole) !== 0
+    if (!isPunch && at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
+    if (!isPunch) await this.#assertRoomFor(file, length)
+    await this.metadata.losePrivileges(file.node, caller)
+    if ((mode & (punchHole | zeroRange)) !== 0) await file.punch(at, length)
+    // With nothing to do it is a modification all the same, and shows in the times.
+    await file.extend(grows ? at + length : 0)
+    await this.files.syncIfWanted(handle)
+  }
+
+  /** What cannot be kept is not promised, although nothing is reserved. Throws `noSpace`. */
+  async #assertRoomFor({ dataBytes, node }: OpenFile, length: number): Promise<void> {
+    const stored = dataBytes ?? storedBytes(node.inode)
+    // All the data that there is may lie in the range: then it takes no more room.
+    const wanted = length - stored
+    if (wanted > 0 && wanted > (await this.space()).freeBytes) throw new DfsError('noSpace')
+  }
+
+  /** lseek(2) with SEEK_DATA or SEEK_HOLE. Throws `noSuchOffset`. */
+  seek({ file, pinned }: Handle, at: number, wanted: 'data' | 'hole'): number {
+    const { size, ranges } = dataOf(pinned, file)
+    if (at >= size || at < 0) throw new DfsError('noSuchOffset')
+    for (const { at: from, end } of ranges) {
+      if (end <= at) continue
+      if (wanted === 'data') return Math.max(at, from)
+      if (from > at) return at
+      at = end
+    }
+    if (wanted === 'hole') return Math.min(at, size)
+    throw new DfsError('noSuchOffset')
+  }
+
+  // -- the whole ---------------------------------------------------------------------------------
+
+  /** Up to a moment old: some programs ask at every step. */
+  async space(): Promise<Space> {
+    const now = this.#clock.monotonic()
+    if (this.#space === undefined || now - this.#space.atMs > limits.cacheLifeMs) {
+      this.#space = { atMs: now, answer: await this.#client.space() }
+    }
+    return this.#space.answer
+  }
+
+  /** fsync(2) of a folder: every change so far is on the disks of three servers. */
+  async syncFolders(): Promise<void> {
+    await this.#client.sync()
+  }
+
+  /** Throws `readOnly` at once, and not only when what was written is to be stored. */
+  assertWritable(): void {
+    if (this.#client.cluster.voters.length < quorum.commit) throw new DfsError('readOnly')
+  }
+
+  // ------------------------------------------------------------------------------------------------
+
+  #cachedAt(parent: number, name: string): Node | undefined {
+    const entry = this.#namespace.cachedEntry(parent, name)
+    return entry && this.#namespace.cached(entry.ino)
+  }
+
+  /** For people. */
+  #nameOf(ino: number): string {
+    return this.names.lastOf(ino)?.name ?? String(ino)
+  }
+
+  /** The name without the suffix of incomplete files, if it has that. */
+  #plainName(name: string): string | undefined {
+    const isSuffixed = name.length > incompleteSuffix.length && name.endsWith(incompleteSuffix)
+    return isSuffixed ? name.slice(0, -incompleteSuffix.length) : undefined
+  }
+}
+
+function dataOf(
+  pinned: Content | undefined,
+  { draft, content }: Handle['file'],
+): { size: number; ranges: readonly { at: number; end: number }[] } {
+  if (pinned === undefined && draft !== undefined) return { size: draft.size, ranges: draft.data }
+  const { size, extents } = pinned ?? content
+  return { size, ranges: extents.map(({ at, length }) => ({ at, end: at + length })) }
+}

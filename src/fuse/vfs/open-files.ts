@@ -1,0 +1,338 @@
+/**
+ * The files that are open in this mount, by inode, and what programs do with the bytes in them. An
+ * open file stays here until its last handle is closed and what was written is stored, or kept in the
+ * recovery folder.
+ */
+import { constants } from 'node:fs'
+import type { Client } from '../../dfc/client.js'
+import { type Node, newerOf } from '../../dfc/namespace/cache/node.js'
+import { asDfsError, DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugFuse, notice } from '../../log.js'
+import type { LentParts } from '../../memory/shared-buffer.js'
+import { fileType, typeOf } from '../../wire/records.js'
+import { type Handle, OpenFile, type OpenFileTools } from './open-file.js'
+import type { RecoveryFolder } from './recovery-folder.js'
+
+const { O_APPEND, O_DSYNC, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
+const accessMode = O_RDONLY | O_WRONLY | O_RDWR
+
+/** How the kernel is to treat a file that has been opened. */
+export interface Opened {
+  readonly handle: Handle
+  /** Its pages must not be used: another version of the file is in use. */
+  readonly direct: boolean
+  /** Its pages are still right. */
+  readonly keep: boolean
+}
+
+export class OpenFiles {
+  readonly #client: Pick<Client, 'content' | 'namespace' | 'sync'>
+  readonly #tools: OpenFileTools
+  readonly #recovery: RecoveryFolder
+  readonly #isSync: boolean
+  readonly #files = new Map<number, OpenFile>()
+
+  /** `isSync`: all handles are as if opened with O_SYNC. */
+  constructor(
+    client: Pick<Client, 'content' | 'namespace' | 'sync'>,
+    tools: OpenFileTools,
+    recovery: RecoveryFolder,
+    isSync = false,
+  ) {
+    this.#client = client
+    this.#tools = tools
+    this.#recovery = recovery
+    this.#isSync = isSync
+  }
+
+  get(ino: number): OpenFile | undefined {
+    return this.#files.get(ino)
+  }
+
+  /** Whether some program has the file open. */
+  has(ino: number): boolean {
+    return this.#files.has(ino)
+  }
+
+  /** Files with something that is not committed. */
+  get dirty(): readonly OpenFile[] {
+    return [...this.#files.values()].filter(({ isDirty }) => isDirty)
+  }
+
+  // -- opening and closing -----------------------------------------------------------------------
+
+  /** Opens a file of which `found` has just been read from the servers. People call it `name`. */
+  async open(found: Node, name: string, flags: number): Promise<Opened> {
+    if (typeOf(found.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
+    const { node, known } = await this.#settled(found)
+    const { kernel } = this.#tools
+    if (!known?.isDirty) kernel.correct(node.ino, node.version, node.inode)
+    const file = known ?? this.#add(node, name)
+    file.revalidate(node)
+    file.name = name
+    const direct = file.hasOldPages
+    const handle: Handle = {
+      file,
+      direct,
+      canWrite: (flags & accessMode) !== O_RDONLY,
+      appends: (flags & O_APPEND) !== 0,
+      syncs: this.#isSync || (flags & O_DSYNC) !== 0,
+      readAhead: this.#client.content.readAhead(),
+      pinned: undefined,
+      lastReadMs: this.#tools.clock.monotonic(),
+      readsUnderWay: 0,
+      isClosing: false,
+    }
+    file.handles.add(handle)
+    try {
+      if ((flags & O_TRUNC) !== 0) {
+        await file.truncate(0)
+        // No close of a handle that only reads would commit it.
+        if (handle.syncs) await file.sync()
+        else if (!handle.canWrite) await file.commit()
+      }
+    } catch (error) {
+      await this.close(handle)
+      throw error
+    }
+    const keep = !direct && kernel.hasPagesOf(file.ino, file.content)
+    if (!direct) kernel.setPages(file.ino, file.content)
+    return { handle, direct, keep }
+  }
+
+  /** Opens a file that was just made without a name; with O_EXCL it never gets one. */
+  async openNameless(node: Node, flags: number): Promise<Opened> {
+    try {
+      const opened = await this.open(node, String(node.ino), flags)
+      opened.handle.file.orphaned = true
+      opened.handle.file.linkable = (flags & O_EXCL) === 0
+      return opened
+    } catch (error) {
+      await this.#forget(node.ino)
+      throw error
+    }
+  }
+
+  /** The last of the handles takes what is not stored yet with it: to the servers or to recovery. */
+  close(handle: Handle): Promise<void> {
+    const { file } = handle
+    handle.readAhead.close()
+    handle.isClosing = true
+    const closed = this.#close(handle)
+    if (!file.isDirty || [...file.handles].some(({ isClosing }) => !isClosing)) return closed
+    const ending = closed.finally(() => {
+      if (file.ending === ending) file.ending = undefined
+    })
+    file.ending = ending
+    return ending
+  }
+
+  async #close(handle: Handle): Promise<void> {
+    const { file } = handle
+    if (handle.canWrite && file.isDirty) await this.#commitQuietly(file)
+    file.handles.delete(handle)
+    await this.#dropUnused(file)
+  }
+
+  /** Commits what has been appended to files that stay open, such as logs; to be called now and then. */
+  async commitDue(): Promise<void> {
+    for (const file of this.dirty) if (file.isDue) await this.#commitQuietly(file)
+  }
+
+  /** Commits everything; returns what could not be. */
+  async commitAll(): Promise<readonly OpenFile[]> {
+    await Promise.all(this.dirty.map((file) => this.#commitQuietly(file)))
+    // Files that nothing was written to, and names, are stored by themselves.
+    await this.#client.namespace
+      .settle()
+      .catch((error: unknown) => debugFuse('what was answered: %o', error))
+    return this.dirty.filter(({ orphaned }) => !orphaned)
+  }
+
+  /** The end of the mount: what is not stored now goes to the recovery folder. */
+  async abandonAll(): Promise<void> {
+    await this.commitAll()
+    for (const file of this.#files.values()) file.handles.clear()
+    for (const file of [...this.#files.values()]) await this.#dropUnused(file)
+  }
+
+  /** `link` gives a file a name: what is stored of it by then is what is found by its first one. */
+  async link(ino: number, name: string, link: (isFirst: boolean) => Promise<Node>): Promise<Node> {
+    const file = this.#files.get(ino)
+    const isFirst = file?.linkable === true
+    if (isFirst) await file.commit()
+    const node = await link(isFirst)
+    file?.noteNode(node)
+    if (isFirst) {
+      file.name = name
+      file.orphaned = false
+      file.linkable = false
+    }
+    return node
+  }
+
+  /** The last name of a file is gone: `node` is what is left of it. */
+  async orphan(node: Node): Promise<void> {
+    const file = this.#files.get(node.ino)
+    if (file === undefined) return
+    file.noteNode(node)
+    file.orphaned = true
+    await this.#dropUnused(file)
+  }
+
+  // -- bytes -------------------------------------------------------------------------------------
+
+  read(handle: Handle, at: number, length: number): Promise<LentParts> {
+    return handle.file.read(handle, at, length)
+  }
+
+  async write(
+    handle: Handle,
+    at: number,
+    bytes: Buffer,
+    appends: boolean = handle.appends,
+  ): Promise<number> {
+    if (!handle.canWrite) throw new DfsError('badHandle')
+    await handle.file.write(handle, at, bytes, appends)
+    // Where it has the file's pages the kernel asks for that itself.
+    if (handle.direct) await this.syncIfWanted(handle)
+    return bytes.length
+  }
+
+  /** At each close(2): reports what fails. A reader's close does not publish a half-written file. */
+  async flush(handle: Handle): Promise<void> {
+    if (handle.canWrite) await handle.file.commit()
+  }
+
+  /** fsync(2): what was written is on the disks of three servers when it resolves. */
+  sync({ file }: Handle): Promise<void> {
+    return file.sync()
+  }
+
+  /** After a change by which the kernel does not ask for it. */
+  async syncIfWanted({ file, syncs }: Handle): Promise<void> {
+    if (syncs) await file.sync()
+  }
+
+  /** ftruncate(2). */
+  async truncate(handle: Handle, size: number): Promise<void> {
+    if (!handle.canWrite) throw new DfsError('invalid')
+    await handle.file.truncate(size)
+    await this.syncIfWanted(handle)
+  }
+
+  /** truncate(2): committed at once, unless the file is being written to anyway. */
+  async truncateNode(node: Node, name: string, size: number): Promise<void> {
+    const known = this.#files.get(node.ino)
+    if (known?.isDirty) {
+      await known.truncate(size)
+      if (this.#isSync) await known.sync()
+      return
+    }
+    const file = known ?? this.#add(node, name)
+    file.revalidate(node)
+    try {
+      await file.truncate(size)
+      if (this.#isSync) await file.sync()
+      else await file.commit()
+    } catch (error) {
+      if (file.handles.size === 0) file.discard()
+      throw error
+    } finally {
+      await this.#dropUnused(file)
+    }
+  }
+
+  /** copy_file_range(2) without moving a byte. Returns how many bytes there were to copy. */
+  async copyRange(
+    source: Handle,
+    from: number,
+    target: Handle,
+    at: number,
+    length: number,
+  ): Promise<number> {
+    if (!target.canWrite || target.appends) throw new DfsError('badHandle')
+    const range = await source.file.stored(from, length)
+    if (range.size > 0) await target.file.paste(range, 0, range.size, at)
+    await this.syncIfWanted(target)
+    return range.size
+  }
+
+  /**
+   * Lets those who read an older version come to its end, and what a close is storing, or could not
+   * store, be stored or given up; says what there is then.
+   */
+  async #settled(found: Node): Promise<{ node: Node; known: OpenFile | undefined }> {
+    const { ino } = found
+    const file = this.#files.get(ino)
+    if (file?.ending !== undefined) {
+      await file.ending
+      return this.#settled(await this.#client.namespace.node(ino, true))
+    }
+    const newest = (node: Node, known: OpenFile | undefined): Node =>
+      newerOf(newerOf(node, this.#client.namespace.latest(ino)), known?.node)
+    const node = newest(found, file)
+    if (file === undefined || !file.differsFrom(node) || !file.isBeingRead) {
+      return { node, known: file }
+    }
+    await file.quiet()
+    const again = await this.#client.namespace.node(ino, true)
+    const known = this.#files.get(ino)
+    return { node: newest(again, known), known }
+  }
+
+  // -- the table itself --------------------------------------------------------------------------
+
+  #add(node: Node, name: string): OpenFile {
+    if (this.#files.size >= limits.handlesMax) throw new DfsError('tooManyOpen')
+    const file = new OpenFile(this.#tools, node, name)
+    this.#files.set(node.ino, file)
+    return file
+  }
+
+  async #commitQuietly(file: OpenFile): Promise<void> {
+    try {
+      await file.commit()
+    } catch (error) {
+      debugFuse('commit of %s: %o', file.name, error)
+    }
+  }
+
+  async #dropUnused(file: OpenFile): Promise<void> {
+    if (file.handles.size > 0) return
+    if (file.orphaned) {
+      file.discard()
+      this.#files.delete(file.ino)
+      await this.#forget(file.ino)
+      return
+    }
+    if (file.isDirty) await this.#storeOrKeep(file)
+    if (file.handles.size > 0 || file.isDirty) return
+    if (this.#files.get(file.ino) === file) this.#files.delete(file.ino)
+  }
+
+  async #forget(ino: number): Promise<void> {
+    try {
+      await this.#client.namespace.forget(ino)
+    } catch (error) {
+      debugFuse('forget of %d: %o', ino, error)
+    }
+  }
+
+  /** When even the recovery folder does not take it, the file stays here, to be tried again. */
+  async #storeOrKeep(file: OpenFile): Promise<void> {
+    try {
+      await file.commit()
+    } catch (why) {
+      try {
+        await file.abandon((draft) => this.#recovery.keep(file, draft, why))
+      } catch (thrown) {
+        notice(
+          `"${file.name}" could neither be stored (${asDfsError(why).message}) ` +
+            `nor kept in ${this.#recovery.path}: ${asDfsError(thrown).message}`,
+        )
+      }
+    }
+  }
+}

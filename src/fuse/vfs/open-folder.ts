@@ -1,0 +1,128 @@
+/**
+ * One open(2) of a folder: lists it page by page, from any position on (`positions.ts`), so that the kernel can
+ * go on where its buffer was full, and a program can go back. The latest pages are remembered.
+ */
+
+import type { ListedName } from '../../dfc/namespace/cache/node.js'
+import type { Listing } from '../../dfc/namespace/lookup.js'
+import type { Namespace } from '../../dfc/namespace/namespace.js'
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { beginning, type Positions, positionBehind } from './positions.js'
+
+/** Names of a folder, one behind the other, from one answer of the servers. */
+export type ReadNames = Pick<Listing, 'entries' | 'asked'>
+
+interface Page extends Pick<Listing, 'entries' | 'asked' | 'more'> {
+  /** It has the names behind this one. */
+  readonly after: string
+  /** By the position behind a name its index; made when it is needed. */
+  indexes?: ReadonlyMap<number, number>
+}
+
+export interface OpenFolderOptions {
+  readonly namespace: Pick<Namespace, 'cachedEntry' | 'known' | 'list'>
+  readonly ino: number
+  readonly positions: Pick<Positions, 'nameBefore'>
+  /** Is told of each page when it has come. */
+  readonly onPage?: (names: readonly ListedName[]) => void
+}
+
+export class OpenFolder {
+  readonly ino: number
+  readonly #namespace: OpenFolderOptions['namespace']
+  readonly #positions: OpenFolderOptions['positions']
+  readonly #onPage: NonNullable<OpenFolderOptions['onPage']>
+  /** The one that was used last is the last. */
+  #pages: readonly Page[] = []
+
+  constructor({ namespace, ino, positions, onPage = () => {} }: OpenFolderOptions) {
+    this.#namespace = namespace
+    this.#positions = positions
+    this.#onPage = onPage
+    this.ino = ino
+  }
+
+  /**
+   * The names behind the position `from`, at least one unless there are no more. From the beginning on the
+   * folder is read anew; and from `from` on where what was read is so old that others may have changed it
+   * since: that is one question, and without it there would be one for each name that is looked at. Throws
+   * `invalid` for a position that no name has, and that was not told lately.
+   */
+  async read(from: number): Promise<ReadNames> {
+    if (from <= beginning) {
+      this.#pages = []
+      return this.#load('')
+    }
+    for (const page of this.#pages.toReversed()) {
+      const index = indexesOf(page).get(from)
+      const name = index === undefined ? undefined : page.entries[index]?.name
+      if (index === undefined || name === undefined) continue
+      const next = page.entries[index + 1]
+      if (next === undefined) {
+        return page.more ? this.#behind(name) : { entries: [], asked: page.asked }
+      }
+      if (this.#isKnown(next)) {
+        this.#use(page)
+        return { entries: page.entries.slice(index + 1), asked: page.asked }
+      }
+      this.#drop(page)
+      return this.#load(name)
+    }
+    return this.#behind(await this.#nameBefore(from))
+  }
+
+  async #behind(name: string): Promise<ReadNames> {
+    const page = this.#pages.find(({ after }) => after === name)
+    if (page === undefined || !this.#isKnown(page.entries[0])) return this.#load(name)
+    this.#use(page)
+    return page
+  }
+
+  /** What was told too long ago is looked for in the whole folder. */
+  async #nameBefore(position: number): Promise<string> {
+    const told = this.#positions.nameBefore(position)
+    if (told !== undefined) return told
+    for (let after = ''; ; ) {
+      const { entries, more } = await this.#namespace.list(this.ino, after)
+      const found = entries.find(({ name }) => positionBehind(name) === position)
+      if (found !== undefined) return found.name
+      const last = entries.at(-1)
+      if (!more || last === undefined) throw new DfsError('invalid')
+      after = last.name
+    }
+  }
+
+  /** Also that a name is not there any more is known. */
+  #isKnown(listed: ListedName | undefined): boolean {
+    if (listed === undefined) return true
+    const { name } = listed
+    const isThere = this.#namespace.cachedEntry(this.ino, name) !== undefined
+    return isThere || this.#namespace.known(this.ino, name) === null
+  }
+
+  async #load(after: string): Promise<Page> {
+    const { entries, asked, more } = await this.#namespace.list(this.ino, after)
+    const page = { after, entries, asked, more }
+    this.#pages = this.#pages.filter((old) => old.after !== after)
+    this.#use(page)
+    this.#onPage(entries)
+    return page
+  }
+
+  #use(page: Page): void {
+    if (this.#pages.at(-1) === page) return
+    this.#drop(page)
+    this.#pages = [...this.#pages, page].slice(-limits.folderPagesRememberedMax)
+  }
+
+  #drop(page: Page): void {
+    this.#pages = this.#pages.filter((other) => other !== page)
+  }
+}
+
+/** Of two names with one position the later: a listing may then miss names, and never goes round. */
+function indexesOf(page: Page): ReadonlyMap<number, number> {
+  page.indexes ??= new Map(page.entries.map(({ name }, index) => [positionBehind(name), index]))
+  return page.indexes
+}

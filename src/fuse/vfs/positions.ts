@@ -1,0 +1,54 @@
+/**
+ * The numbers by which programs know where a listing stands: telldir(3). The number behind a name follows from
+ * the name alone, so that it is the same for each open folder and each mount, whatever has been added and
+ * removed meanwhile; what comes next are the names behind that one in their order, also when it is gone.
+ */
+import { limits } from '../../limits.js'
+
+/** Before all names, and behind "." and "..". */
+export const beginning = 2
+
+/**
+ * Of the 2^52 numbers above `beginning`. Two names of one folder have the same by chance only: in a folder of a
+ * million names with a probability of one to ten thousand.
+ */
+export function positionBehind(name: string): number {
+  let low = 0x9e3779b9
+  let high = 0x41c6ce57
+  for (let index = 0; index < name.length; index += 1) {
+    const unit = name.charCodeAt(index)
+    low = Math.imul(low ^ unit, 2654435761)
+    high = Math.imul(high ^ unit, 1597334677)
+  }
+  low = Math.imul(low ^ (low >>> 16), 2246822507) ^ Math.imul(high ^ (high >>> 13), 3266489909)
+  high = Math.imul(high ^ (high >>> 16), 2246822507) ^ Math.imul(low ^ (low >>> 13), 3266489909)
+  return beginning + 1 + (high & 0xfffff) * 2 ** 32 + (low >>> 0)
+}
+
+/** The names behind which the kernel was last told positions, of all folders together. */
+export class Positions {
+  readonly #max: number
+  #names = new Map<number, string>()
+  /** Those before: an old one is forgotten when that many newer ones have been told. */
+  #older = new Map<number, string>()
+
+  constructor(max: number = limits.positionsRememberedMin) {
+    this.#max = max
+  }
+
+  /** The position behind `name`, which is remembered. */
+  behind(name: string): number {
+    const position = positionBehind(name)
+    if (this.#names.size >= this.#max) {
+      this.#older = this.#names
+      this.#names = new Map()
+    }
+    this.#names.set(position, name)
+    return position
+  }
+
+  /** Undefined when it was told too long ago, or by another mount. */
+  nameBefore(position: number): string | undefined {
+    return this.#names.get(position) ?? this.#older.get(position)
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * The last resort for what could not be stored: it becomes a file in a local folder, at the positions
+ * it was written to, and a notice names that file.
+ */
+import { mkdir, open, rename } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../../clock.js'
+import { asDfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugFuse, notice } from '../../log.js'
+import type { Draft } from '../draft/draft.js'
+import type { OpenFile } from './open-file.js'
+
+const stepBytes = limits.framePayloadBytesMax
+
+export class RecoveryFolder {
+  readonly path: string
+  readonly #clock: Clock
+
+  constructor(path: string, clock: Clock) {
+    this.path = path
+    this.#clock = clock
+  }
+
+  /** Throws when the local disk takes it neither. `why` is what the servers said. */
+  async keep(file: OpenFile, draft: Draft, why: unknown): Promise<void> {
+    await mkdir(this.path, { recursive: true, mode: 0o700 })
+    const stamp = new Date(this.#clock.now()).toISOString().replaceAll(/[:.]/g, '-')
+    const safeName = file.name.replaceAll(/[^\p{L}\p{N}._-]/gu, '_').slice(0, 60)
+    const path = join(this.path, `${safeName}.${file.ino.toString(36)}.${stamp}`)
+    const unreadable = await writeDraft(`${path}.part`, draft)
+    await rename(`${path}.part`, path)
+    const missing = unreadable === 0 ? '' : ` (${unreadable} bytes in it could not be read)`
+    notice(
+      `"${file.name}" could not be stored: ${asDfsError(why).message}. ` +
+        `What was written is kept in ${path}${missing}`,
+    )
+  }
+}
+
+/** Writes all of the file's data to `path`; returns how many bytes of it no server has now. */
+async function writeDraft(path: string, draft: Draft): Promise<number> {
+  const local = await open(path, 'wx', 0o600)
+  let unreadable = 0
+  try {
+    for (const { at, end } of draft.data) {
+      for (let from = at; from < end; from += stepBytes) {
+        const length = Math.min(stepBytes, end - from)
+        try {
+          await local.write(await draft.read(from, length), 0, length, from)
+        } catch (thrown) {
+          if (isLocal(thrown)) throw thrown
+          debugFuse('recovery of %s at %d: %o', path, from, thrown)
+          unreadable += length
+        }
+      }
+    }
+    await local.truncate(draft.size)
+    await local.sync()
+  } finally {
+    await local.close()
+  }
+  return unreadable
+}
+
+function isLocal(thrown: unknown): boolean {
+  return typeof (thrown as NodeJS.ErrnoException).syscall === 'string'
+}

@@ -1,0 +1,64 @@
+import t from 'tap'
+import { parseMountOptions } from '../../../src/fuse/mount/mount-options.js'
+
+const nothing = {
+  readOnly: undefined,
+  allowOther: false,
+  acl: false,
+  dirSync: false,
+  sync: undefined,
+  fsname: undefined,
+  exec: undefined,
+  dev: undefined,
+  suid: undefined,
+  nonEmpty: false,
+  remount: false,
+  isComplete: false,
+}
+
+t.test('reads the words behind -o, in one list or several', async (t) => {
+  t.same(parseMountOptions([]), nothing)
+  t.same(parseMountOptions(['ro,allow_other', 'noatime,default_permissions,fsname=a=b']), {
+    ...nothing,
+    readOnly: true,
+    allowOther: true,
+    fsname: 'a=b',
+  })
+  t.match(parseMountOptions(['nodev,suid,noexec']), { dev: false, suid: true, exec: false })
+  t.match(parseMountOptions(['acl,dirsync,sync,nonempty,remount']), {
+    acl: true,
+    dirSync: true,
+    sync: true,
+    nonEmpty: true,
+    remount: true,
+  })
+  t.equal(parseMountOptions(['acl,noacl']).acl, false)
+  t.equal(parseMountOptions(['ro,rw']).readOnly, false, 'the last word wins')
+  t.equal(parseMountOptions(['sync,async']).sync, false)
+})
+
+t.test('words for mount(8) and systemd ask for nothing', async (t) => {
+  const words =
+    'defaults,auto,noauto,nofail,_netdev,nouser,relatime,strictatime,lazytime,nodiratime'
+  t.same(parseMountOptions([words]), nothing)
+  t.same(parseMountOptions(['x-systemd.automount,X-any.thing=1,comment=a b,nodiscard']), nothing)
+  t.same(parseMountOptions(['x-label="a,ro,b",group_id=0,max_read=1']), nothing)
+  t.same(parseMountOptions(['rw,user_id=0']), { ...nothing, readOnly: false, isComplete: true })
+})
+
+t.test('who may mount it implies what fstab(5) says, unless a later word undoes it', async (t) => {
+  const secure = { exec: false, dev: false, suid: false }
+  for (const word of ['user', 'user=alice', 'users']) t.match(parseMountOptions([word]), secure)
+  for (const word of ['owner', 'group']) {
+    t.match(parseMountOptions([word]), { ...secure, exec: undefined })
+  }
+  t.match(parseMountOptions(['user,exec']), { ...secure, exec: true })
+})
+
+t.test('refuses a word that it does not know, and says which there are', async (t) => {
+  for (const word of ['nosuchword', 'toString', 'ro=1', 'fsname', 'fsname=']) {
+    t.throws(() => parseMountOptions([word]), { code: 'configuration' }, word)
+  }
+  t.throws(() => parseMountOptions(['x']), { message: /not known; there is ro, rw/ })
+  t.same(parseMountOptions(['x,nosuchword'], true), nothing, 'unless it may be sloppy')
+})

@@ -1,0 +1,90 @@
+import t from 'tap'
+import type { Content } from '../../../src/dfc/content/content.js'
+import { isPrefix, sameContent } from '../../../src/dfc/content/content-equality.js'
+import { build, wholeSlice } from '../../../src/dfc/content/extents.js'
+import { KernelView } from '../../../src/fuse/vfs/kernel-view.js'
+import { StandingClock } from '../../fixtures/standing-clock.js'
+
+function contentOf(...digits: readonly string[]): Content {
+  const segments = digits.map((digit) => ({
+    id: digit.repeat(32),
+    length: 10,
+    md5: digit.repeat(32),
+  }))
+  return build(
+    digits.length * 10,
+    segments.map((segment, index) => wholeSlice(segment, index * 10)),
+  )
+}
+
+t.test('contents are the same when their slices are', async (t) => {
+  t.ok(sameContent(contentOf('1', '2'), contentOf('1', '2')))
+  t.notOk(sameContent(contentOf('1', '2'), contentOf('1', '3')))
+  t.ok(isPrefix(contentOf('1'), contentOf('1', '2')), 'appended to')
+  t.notOk(isPrefix(contentOf('2'), contentOf('1', '2')), 'replaced')
+  t.notOk(isPrefix(contentOf('1', '2'), contentOf('1')), 'cut')
+})
+
+t.test('at an open the kernel asks anew for attributes that are of another content', async (t) => {
+  const kernel = new KernelView(new StandingClock())
+  const taken: number[] = []
+  kernel.takeAttributes = (ino) => taken.push(ino)
+  kernel.correct(5, '1', contentOf('1'))
+  t.same(taken, [], 'it was told nothing')
+  kernel.tell(5, '1', contentOf('1'), false)
+  kernel.correct(5, '1', contentOf('1'))
+  t.same(taken, [], 'it was told this')
+  kernel.correct(5, '1', contentOf('2'))
+  t.same(taken, [5], 'it was told something else')
+  kernel.correct(5, '1', contentOf('3'))
+  t.same(taken, [5], 'and knows nothing since')
+})
+
+t.test('after a second the kernel asks by itself', async (t) => {
+  const clock = new StandingClock()
+  const kernel = new KernelView(clock)
+  const taken: number[] = []
+  kernel.takeAttributes = (ino) => taken.push(ino)
+  kernel.tell(5, '1', contentOf('1'), false)
+  clock.pass(2000)
+  kernel.correct(5, '1', contentOf('2'))
+  t.same(taken, [])
+})
+
+t.test('pages belong to a file and a content', async (t) => {
+  const kernel = new KernelView(new StandingClock())
+  t.notOk(kernel.hasPagesOf(5, contentOf('1')))
+  kernel.setPages(5, contentOf('1'))
+  t.ok(kernel.hasPagesOf(5, contentOf('1')))
+  t.notOk(kernel.hasPagesOf(5, contentOf('2')))
+  t.notOk(kernel.hasPagesOf(6, contentOf('1')))
+})
+
+t.test('of what was given up the kernel keeps neither pages nor size', async (t) => {
+  const kernel = new KernelView(new StandingClock())
+  const taken: number[] = []
+  kernel.takeAttributes = (ino) => taken.push(ino)
+  kernel.setPages(5, contentOf('1'))
+  kernel.forgetFile(5)
+  t.notOk(kernel.hasPagesOf(5, contentOf('1')))
+  t.same(taken, [5])
+})
+
+t.test('at an open the kernel must not believe a later version that is no more', async (t) => {
+  const kernel = new KernelView(new StandingClock())
+  const taken: number[] = []
+  kernel.takeAttributes = (ino) => taken.push(ino)
+  kernel.tell(5, '2', contentOf('1'), false)
+  kernel.correct(5, '1', contentOf('1'))
+  t.same(taken, [5])
+  kernel.tell(5, '1', contentOf('1'), true)
+})
+
+t.test('of an open file the kernel is never told an older version', async (t) => {
+  const kernel = new KernelView(new StandingClock())
+  kernel.tell(5, '2', undefined, true)
+  kernel.tell(5, '2', contentOf('1'), true)
+  t.throws(() => kernel.tell(5, '1', contentOf('1'), true), { code: 'ERR_ASSERTION' })
+  kernel.forgetFile(5)
+  kernel.tell(5, '1', contentOf('1'), true)
+})

@@ -1,5 +1,5 @@
 /** What the documents say about the source is true: names, numbers, tables and files. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'
 import t from 'tap'
@@ -16,6 +16,7 @@ import { versionOf } from '../src/wire/version.js'
 import { decisionRecords } from './docs/decisions.js'
 import { documents, root, treeFiles } from './docs/documents.js'
 import { rewritten } from './docs/generated.js'
+import { biomeLayers, rooms } from './docs/rooms.js'
 import { sampleInode } from './fixtures/inodes.js'
 import { samples } from './fixtures/samples.js'
 import { Seeded } from './fixtures/seeded.js'
@@ -256,4 +257,13 @@ t.test('every decision has a title, a status, a date, and the same sections', as
     t.same(sections.slice(0, 3), ['Context', 'Decision', 'Consequences'], file)
     t.same(sections.slice(3), sections.length > 3 ? ['What was tried'] : [], file)
   }
+})
+
+t.test('every folder of the source is a room, and Biome holds what it may import', async (t) => {
+  t.equal(textOf('biome.layers.json'), biomeLayers(), 'npm run docs')
+  const files = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
+  const folders = files
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => join('src', dirname(file)))
+  t.same([...new Set(folders)].sort(), Object.keys(rooms).sort())
 })

@@ -9,6 +9,7 @@ import { limits } from '../../src/limits.js'
 import { protocolVersion } from '../../src/wire/messages.js'
 import { pairOf, piecesFor, serverIndexes } from '../../src/wire/placement.js'
 import { decisionRecords } from './decisions.js'
+import { importsOf, rooms } from './rooms.js'
 
 /** Makes the text of a part. `before` is the text that the document has now. */
 type Part = (before: string) => string
@@ -21,6 +22,7 @@ const parts: Readonly<Record<string, Part>> = {
   placement: () => placementTable(),
   placementWithoutOne: () => absenceTable(),
   protocolVersion: () => String(protocolVersion),
+  rooms: () => roomTable(),
   votesAtOnce: () => String(Math.floor(limits.lateCountAtOnce / 2)),
 }
 
@@ -53,6 +55,16 @@ function decisionTable(): string {
     date,
   ])
   return tableOf(['number', 'decision', 'status', 'date'], rows)
+}
+
+function roomTable(): string {
+  const rows = Object.entries(rooms).map(([room, { knows, never }]) => [
+    room === 'src' ? '`src/*.ts`' : `\`${room}\``,
+    knows,
+    importsOf(room) || 'one another',
+    never,
+  ])
+  return tableOf(['folder', 'knows', 'may import', 'never'], rows)
 }
 
 function errorTable(): string {

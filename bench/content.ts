@@ -13,7 +13,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
-import { Slots } from '../src/async/semaphore.js'
+import { Semaphore } from '../src/async/semaphore.js'
 import { systemClock, systemRandom } from '../src/clock.js'
 import { loadClientConfig } from '../src/config.js'
 import { Client } from '../src/dfc/client.js'
@@ -108,7 +108,7 @@ async function write(client: Client, home: string, bytes: number): Promise<Conte
     random: systemRandom,
     pool: new ChunkPool(),
     spill: new SpillSpace(join(home, 'spill'), systemRandom),
-    uploads: new Slots(limits.uploadsInFlightMax),
+    uploads: new Semaphore(limits.uploadsInFlightMax),
   }
   const source = systemRandom.bytes(MiB)
   const draft = new Draft(tools, emptyContent, systemClock.time())

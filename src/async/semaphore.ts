@@ -1,7 +1,7 @@
 /** A bound on how many things happen at once. Who waits gets a slot in the order of asking. */
 import assert from 'node:assert/strict'
 
-export class Slots {
+export class Semaphore {
   #free: number
   readonly #count: number
   readonly #waiting: (() => void)[] = []

@@ -1,5 +1,5 @@
 /** Runs several actions at once, but never more than a given number. */
-export class Lanes {
+export class TaskPool {
   readonly #count: number
   readonly #running = new Set<Promise<void>>()
 

@@ -8,21 +8,21 @@ import { limits } from '../limits.js'
 import type { Reply } from '../wire/messages.js'
 import { quorum } from '../wire/quorum.js'
 import { Cluster, type ClusterOptions } from './cluster/cluster.js'
-import { syncDisks } from './cluster/sync-servers.js'
+import { syncServers } from './cluster/sync-servers.js'
 import type { Content } from './content/content.js'
 import { ContentStore } from './content/content-store.js'
 import type { Digests } from './content/digests.js'
 import type { BadCopyListener } from './content/piece-fetcher.js'
 import { Namespace } from './namespace/namespace.js'
 import { makeRoot } from './namespace/root-folder.js'
-import { Settlement } from './quorum/decisions.js'
+import { Decisions } from './quorum/decisions.js'
 import { Lease } from './quorum/lease.js'
 import { Recovery } from './quorum/recovery.js'
 import { Registers } from './quorum/registers.js'
 import { Transactions } from './quorum/transaction.js'
 import { damageOf } from './repair/damage.js'
-import { finishUndecided } from './repair/in-doubt.js'
-import { Keeper } from './repair/scheduler.js'
+import { finishInDoubt } from './repair/in-doubt.js'
+import { RepairScheduler } from './repair/scheduler.js'
 import { type VerifyEvents, type VerifyReport, verify } from './repair/verify.js'
 
 const foundingMs = 1_000
@@ -38,8 +38,8 @@ export interface ClientOptions extends ClusterOptions {
 }
 
 const noLease = {
-  aloneForMs: 0,
-  aloneSinceMs: undefined,
+  exclusiveForMs: 0,
+  exclusiveSinceMs: undefined,
   begin: async () => {},
   forgetAll: () => {},
   onEnd: () => {},
@@ -51,8 +51,8 @@ export class Client {
   readonly content: ContentStore
   readonly namespace: Namespace
   /** Repair: on demand, and in the background for programs that stay. */
-  readonly keeper: Keeper
-  readonly #settlement: Settlement
+  readonly scheduler: RepairScheduler
+  readonly #decisions: Decisions
   readonly #registers: Registers
   readonly #transactions: Transactions
   readonly #statuses: (Reply<'status'> | undefined)[] = []
@@ -63,25 +63,25 @@ export class Client {
     { lease: wantsLease, dirSync = false, digests, memory }: ClientOptions,
   ) {
     this.cluster = cluster
-    const onBadCopy: BadCopyListener = (...copy) => this.keeper.noteBadCopy(...copy)
+    const onBadCopy: BadCopyListener = (...copy) => this.scheduler.noteBadCopy(...copy)
     this.content = new ContentStore(cluster, onBadCopy, digests)
-    this.#settlement = new Settlement(cluster)
+    this.#decisions = new Decisions(cluster)
     const recovery = new Recovery(
       cluster,
       () => cluster.voters,
       () => {
         this.#lease.forgetAll()
-        this.keeper.soon()
+        this.scheduler.soon()
       },
     )
-    this.#registers = new Registers(cluster, recovery, this.#settlement)
+    this.#registers = new Registers(cluster, recovery, this.#decisions)
     const { writer, reader } = this.content
     if (memory !== undefined) memory.onShortage = () => reader.forgetLent()
     this.#transactions = new Transactions(
       cluster,
       this.#registers,
       recovery,
-      this.#settlement,
+      this.#decisions,
       writer,
       (inline) => reader.remember(inline),
     )
@@ -96,10 +96,10 @@ export class Client {
       dirSync ? undefined : () => this.#finishOthers(recovery),
     )
     const mover = { cluster, writer, reader, registers, transactions }
-    this.keeper = new Keeper(
+    this.scheduler = new RepairScheduler(
       mover,
       recovery,
-      this.#settlement,
+      this.#decisions,
       () => this.#lease.forgetAll(),
       () => this.namespace.renewKept(),
       (lost) => damageOf(this.namespace, lost),
@@ -132,7 +132,7 @@ export class Client {
     const { voters, versions } = this.cluster
     if (voters.length < limits.serverCount) return false
     const { client } = versions
-    const { left } = await finishUndecided(this.cluster, recovery, voters, { client })
+    const { left } = await finishInDoubt(this.cluster, recovery, voters, { client })
     return left.length === 0
   }
 
@@ -154,7 +154,7 @@ export class Client {
   async sync(content?: Content): Promise<void> {
     if (content === undefined) await this.namespace.sync()
     else await this.namespace.settleChanges()
-    await syncDisks(
+    await syncServers(
       this.cluster,
       (content?.segments ?? []).map(({ id }) => id),
     )
@@ -162,7 +162,7 @@ export class Client {
 
   /** Checks everything on all four servers, this client's own latest changes included. */
   async verify(events: VerifyEvents): Promise<VerifyReport> {
-    await this.#settlement.settled()
+    await this.#decisions.settled()
     return await verify(this.cluster, events)
   }
 
@@ -186,12 +186,12 @@ export class Client {
 
   /** Sends what is still to be sent, then closes the connections, which ends a repair as well. */
   async close(): Promise<void> {
-    this.keeper.stop()
+    this.scheduler.stop()
     await this.#lease.close()
     this.namespace.end()
-    await this.#settlement.settled()
+    await this.#decisions.settled()
     this.content.digests.close()
     this.cluster.close()
-    await this.keeper.ended()
+    await this.scheduler.ended()
   }
 }

@@ -3,7 +3,7 @@
 const zeros = Buffer.alloc(1024 * 1024)
 
 /** The bytes `start` .. `start + length` of the concatenation of `parts`, as views. */
-export function sliceParts(parts: readonly Buffer[], start: number, length: number): Buffer[] {
+export function sliceBuffers(parts: readonly Buffer[], start: number, length: number): Buffer[] {
   const slice: Buffer[] = []
   const end = start + length
   let at = 0
@@ -17,14 +17,14 @@ export function sliceParts(parts: readonly Buffer[], start: number, length: numb
   return slice
 }
 
-export function lengthOfParts(parts: readonly Buffer[]): number {
+export function lengthOfBuffers(parts: readonly Buffer[]): number {
   let length = 0
   for (const part of parts) length += part.length
   return length
 }
 
 /** Appends `next`, as one view with the last part when it stands right behind that in memory. */
-export function appendPart(parts: Buffer[], next: Buffer): void {
+export function appendBuffer(parts: Buffer[], next: Buffer): void {
   const last = parts.at(-1)
   if (last?.buffer === next.buffer && last.byteOffset + last.length === next.byteOffset) {
     parts[parts.length - 1] = Buffer.from(last.buffer, last.byteOffset, last.length + next.length)
@@ -34,7 +34,7 @@ export function appendPart(parts: Buffer[], next: Buffer): void {
 }
 
 /** `length` zeros, as views of one buffer: nobody may write to them. */
-export function zeroParts(length: number): Buffer[] {
+export function zeroBuffers(length: number): Buffer[] {
   const parts: Buffer[] = []
   for (let left = length; left > 0; left -= zeros.length) {
     parts.push(zeros.subarray(0, Math.min(left, zeros.length)))
@@ -43,7 +43,7 @@ export function zeroParts(length: number): Buffer[] {
 }
 
 /** All bytes in one buffer, which is the part itself when there is only one. */
-export function joinParts(parts: readonly Buffer[]): Buffer {
+export function joinBuffers(parts: readonly Buffer[]): Buffer {
   const [only] = parts
   return only !== undefined && parts.length === 1 ? only : Buffer.concat(parts)
 }

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 
 /** Who makes it holds it, as all do who call `hold`, until each has called `letGo` once. */
-export class HeldMemory {
+export class SharedBuffer {
   #holders = 1
   #release: (() => void) | undefined
 
@@ -19,12 +19,12 @@ export class HeldMemory {
     this.#release = release
   }
 
-  hold(): void {
+  retain(): void {
     assert(this.#holders > 0, 'memory was held after it had been given back')
     this.#holders += 1
   }
 
-  letGo(): void {
+  release(): void {
     assert(this.#holders > 0, 'memory was given back twice')
     this.#holders -= 1
     if (this.#holders === 0) this.#release?.()
@@ -32,28 +32,28 @@ export class HeldMemory {
 }
 
 /** All that one reader holds. */
-export class Holds {
-  readonly #held = new Set<HeldMemory>()
+export class BufferRefs {
+  readonly #held = new Set<SharedBuffer>()
 
   get isLent(): boolean {
     for (const memory of this.#held) if (memory.isLent) return true
     return false
   }
 
-  add(memory: HeldMemory): void {
+  add(memory: SharedBuffer): void {
     if (this.#held.has(memory)) return
-    memory.hold()
+    memory.retain()
     this.#held.add(memory)
   }
 
-  letGo(): void {
-    for (const memory of this.#held) memory.letGo()
+  release(): void {
+    for (const memory of this.#held) memory.release()
     this.#held.clear()
   }
 }
 
 /** Views that nobody may write to, and nobody may look at any more after `release`. */
-export interface LentParts {
+export interface LentBuffers {
   readonly parts: readonly Buffer[]
   /** Must be called once. */
   readonly release: () => void

@@ -1,10 +1,10 @@
 import t from 'tap'
-import { Slots } from '../../src/async/semaphore.js'
+import { Semaphore } from '../../src/async/semaphore.js'
 
 t.test(
   'never gives out more slots than there are, and serves in the order of asking',
   async (t) => {
-    const slots = new Slots(2)
+    const slots = new Semaphore(2)
     const begun: number[] = []
     let running = 0
     let most = 0
@@ -23,7 +23,7 @@ t.test(
 )
 
 t.test('gives a slot back when the action fails', async (t) => {
-  const slots = new Slots(1)
+  const slots = new Semaphore(1)
   await t.rejects(
     slots.run(() => Promise.reject(new Error('failed'))),
     /failed/,
@@ -32,5 +32,5 @@ t.test('gives a slot back when the action fails', async (t) => {
 })
 
 t.test('stops the program when a slot is given back twice', async (t) => {
-  t.throws(() => new Slots(1).give(), /twice/)
+  t.throws(() => new Semaphore(1).give(), /twice/)
 })

@@ -57,7 +57,7 @@ t.test('a new server that a client meets before all others joins the cluster', a
   const client = await openClient(t, servers)
   for (const index of [0, 1, 2]) await servers.start(index)
   await until(() => client.cluster.up.length === 4)
-  t.match(await client.keeper.heal(healNow), { filledServers: [3], left: 0, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { filledServers: [3], left: 0, lost: [] })
   t.match(await checkAll(client), clean)
   const identity = JSON.parse(readFileSync(join(servers.folders[3] ?? '', 'identity.json'), 'utf8'))
   t.match(identity, { position: 3, cluster: String })
@@ -82,10 +82,10 @@ t.test('a client whose clock is a day off, either way, works with the others', a
     t.equal(`${await readFile(client, 'file')}`, 'second')
     await putFile(client, 'file', Buffer.from('third'))
     t.equal(`${await readFile(off, 'file')}`, 'third')
-    t.match(await off.keeper.heal({ ...healNow, sweepAgeMs: 60_000 }), { left: 0, lost: [] })
+    t.match(await off.scheduler.heal({ ...healNow, sweepAgeMs: 60_000 }), { left: 0, lost: [] })
     await putFile(client, 'file', Buffer.from('fourth'))
     t.equal(`${await readFile(off, 'file')}`, 'fourth')
-    t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
+    t.match(await client.scheduler.heal(healNow), { left: 0, lost: [] })
     const { garbage: _, ...rest } = clean
     t.match(await checkAll(client), rest)
   }

@@ -72,19 +72,19 @@ t.test('one server whose clock is behind is outvoted, named once, and catches up
   t.match(told, [/DFS3's clock is 20 minutes behind the others/])
   for (let i = 0; i < 6; i += 1) await putFile(client, `file ${i}`, bytesOf(i))
   await client.namespace.unlink(rootIno, 'file 5')
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true, lost: [] })
   t.ok((await readFile(client, 'file 4')).equals(bytesOf(4)))
   // It takes the pieces of what was removed meanwhile for those of a file on its way: they go in a day.
   t.match(await checkAll(client), { ...clean, garbage: 2 })
   await putFile(client, 'file 6', bytesOf(6))
   await client.namespace.unlink(rootIno, 'file 6')
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true, lost: [] })
   t.match(await checkAll(client), { ...clean, garbage: 2 }, 'what is deleted is given back')
   t.equal(told.length, 1)
 
   aheadMs[2] = 0
   await putFile(client, 'file 7', bytesOf(7))
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true, lost: [] })
   t.match(await checkAll(client), { ...clean, garbage: 2 })
 })
 
@@ -95,7 +95,7 @@ t.test('servers whose clocks are ahead serve as ever', async (t) => {
   t.match(told, [/DFS2's clock is 24 hours ahead of the others/])
   for (let i = 0; i < 5; i += 1) await putFile(client, `file ${i}`, bytesOf(i))
   await client.namespace.unlink(rootIno, 'file 4')
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true, orphansDeleted: 0 })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true, orphansDeleted: 0 })
   t.match(await checkAll(client), clean)
   await assertOfNow(t, client, rootIno, 'the folder')
   const { ino } = await client.namespace.lookup(rootIno, 'file 3')
@@ -139,11 +139,11 @@ t.test('a client whose clock is ahead, and jumps, leaves nothing of the future',
     gid: 0,
   })
   await namespace.unlink(rootIno, 'gone')
-  t.match(await client.keeper.heal(), { orphansDeleted: 0, left: 0 })
+  t.match(await client.scheduler.heal(), { orphansDeleted: 0, left: 0 })
   await other.namespace.node(open.ino)
   await assertOfNow(t, other, shared.ino, 'a new folder')
   await assertOfNow(t, other, rootIno, 'the folder it is in')
-  t.match(await other.keeper.heal({ sweepAgeMs: 0 }), { swept: true, left: 0 })
+  t.match(await other.scheduler.heal({ sweepAgeMs: 0 }), { swept: true, left: 0 })
 
   for (aheadMs of [-400 * dayMs, 3 * dayMs, 0]) {
     await namespace.create(shared.ino, `after ${aheadMs}`, folderMode)
@@ -185,7 +185,7 @@ t.test('a fence of one server alone holds nobody up', async (t) => {
     t.ok(Math.abs(msOfVersion(version) - Date.now()) < minuteMs)
   }
 
-  t.match(await later.keeper.heal(healNow), { left: 0 })
+  t.match(await later.scheduler.heal(healNow), { left: 0 })
   const { reply } = await later.cluster.request(1, 'status', {})
   t.ok(reply.stamp.fence < fence, 'it is taken back')
   await servers.kill(3)
@@ -195,7 +195,7 @@ t.test('a fence of one server alone holds nobody up', async (t) => {
   t.ok(Math.abs(msOfVersion(version) - Date.now()) < minuteMs)
   await servers.start(3)
   while (!later.cluster.voters.includes(3)) await sleep(systemClock, 10)
-  t.match(await later.keeper.heal(healNow), { left: 0, swept: true })
+  t.match(await later.scheduler.heal(healNow), { left: 0, swept: true })
 })
 
 t.test('what is from the future already can be replaced, and infects nothing', async (t) => {
@@ -215,5 +215,5 @@ t.test('what is from the future already can be replaced, and infects nothing', a
   t.ok((await readFile(client, 'file')).equals(bytesOf(2)))
   const { ino } = await client.namespace.lookup(rootIno, 'folder')
   t.equal(ino, old.ino)
-  t.match(await client.keeper.heal({ thorough: true }), { left: 0 })
+  t.match(await client.scheduler.heal({ thorough: true }), { left: 0 })
 })

@@ -105,7 +105,7 @@ async function startEnded(setUp: ServersOnDisks): Promise<number> {
 
 /** The disks are well: all four come back by themselves, and a repair leaves nothing. */
 async function assertWell(t: Test, setUp: ServersOnDisks, client: Client): Promise<void> {
-  const { cluster, keeper } = client
+  const { cluster, scheduler: keeper } = client
   const isBack = await within(
     () => cluster.up.length === 4 && all.every((server) => !cluster.link(server).isSlow),
     backMs,
@@ -157,7 +157,7 @@ for (const { count, what, fault, since } of moments) {
     const remembered = new Remembered(count)
     const first = await openClient(t, servers)
     await remembered.fill(first)
-    t.match(await first.keeper.heal(healNow), { left: 0 })
+    t.match(await first.scheduler.heal(healNow), { left: 0 })
     await first.close()
     const before = all.map((server) => piecesOf(setUp, server))
     await restart(setUp)

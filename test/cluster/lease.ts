@@ -74,7 +74,7 @@ t.test(
     const servers = await startServerProcesses(t)
     const client = await connect(t, servers, true, servers.config('alice', 10_000))
     await alone(client)
-    const { namespace, keeper } = client
+    const { namespace, scheduler: keeper } = client
     const { ino: folder } = await namespace.create(rootIno, 'folder', folderAttributes)
     await namespace.settle()
     let isOver = false

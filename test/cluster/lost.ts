@@ -73,7 +73,7 @@ for (const how of ['deleted', 'corrupt'] as const) {
     const bytes = systemRandom.bytes(800_001)
     const segment = segmentOf(await putFile(client, 'large', bytes))
     await putFile(client, 'whole', systemRandom.bytes(400_000))
-    t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
+    t.match(await client.scheduler.heal(healNow), { left: 0, lost: [] })
     t.match(await statusOf(dfc), { code: 0, said: { complete: true, lost: 0 } })
 
     const lines = linesOf(t)
@@ -86,7 +86,7 @@ for (const how of ['deleted', 'corrupt'] as const) {
       if (verb === 'segments' && index === 0) rounds.push(verb)
       return request.call(client.cluster, index, verb, ...rest) as never
     }
-    client.keeper.start()
+    client.scheduler.start()
     const code = how === 'deleted' ? 'dataLost' : 'corrupt'
     const { inode } = await client.namespace.lookup(rootIno, 'large')
     await t.rejects(client.content.read(inode, range.start, 10), { code })
@@ -100,7 +100,7 @@ for (const how of ['deleted', 'corrupt'] as const) {
     t.same(lines.slice(before), [], 'nothing more is said of it')
     t.ok(rounds.length <= 1, `${rounds.length} repairs in four seconds`)
     t.equal(lines.filter((line) => line.includes('lost data')).length, 1)
-    client.keeper.stop()
+    client.scheduler.stop()
 
     t.same(await listed(client), { large: true, whole: false })
     t.same((await dfc.dfc('list')).out, 'large [incomplete]\nwhole\n')
@@ -128,7 +128,7 @@ for (const how of ['deleted', 'corrupt'] as const) {
     if (how === 'deleted') {
       await client.content.writer.putPiece(segment, preparePiece(2, [piece]), home)
     } else writeFileSync(servers.pieceFile(home, segment.id, 2), piece)
-    t.match(await client.keeper.heal(healNow), { left: 0, lost: [], newlyLost: [] })
+    t.match(await client.scheduler.heal(healNow), { left: 0, lost: [], newlyLost: [] })
     t.same(await listed(client), { large: false, whole: false })
     t.match(await statusOf(dfc), { code: 0, said: { complete: true, lost: 0 } })
     t.ok((await readFile(client, 'large')).equals(bytes))
@@ -143,12 +143,12 @@ t.test('a file that was lost and is removed or replaced is not lost any more', a
     for (const file of filesOf(servers, segment, 1)) unlinkSync(file)
     await t.rejects(readFile(client, name), { code: 'dataLost' })
   }
-  t.match((await client.keeper.heal(healNow)).lost, { length: 2 })
+  t.match((await client.scheduler.heal(healNow)).lost, { length: 2 })
   t.same(await listed(client), { removed: true, replaced: true })
   await client.namespace.unlink(rootIno, 'removed')
   await putFile(client, 'replaced', systemRandom.bytes(400_000))
   t.same(await listed(client), { replaced: false })
-  t.match(await client.keeper.heal(healNow), { left: 0, lost: [], swept: true })
+  t.match(await client.scheduler.heal(healNow), { left: 0, lost: [], swept: true })
 })
 
 t.test('a disk that fails and a server that is down lose nothing', async (t) => {
@@ -164,7 +164,7 @@ t.test('a disk that fails and a server that is down lose nothing', async (t) => 
   mkdirSync(failing)
   await t.rejects(readFile(client, 'f'), { code: 'incomplete' })
   for (let round = 0; round < 2; round += 1) {
-    const { lost, left } = await client.keeper.heal(healNow)
+    const { lost, left } = await client.scheduler.heal(healNow)
     t.same(lost, [])
     t.ok(left > 0, 'it is tried again')
   }
@@ -174,10 +174,10 @@ t.test('a disk that fails and a server that is down lose nothing', async (t) => 
   const [, holder = 0] = holdersOf(3, rotationOf(segment.md5))
   await servers.kill(holder)
   await until(() => client.cluster.up.length === 3)
-  t.match((await client.keeper.heal(healNow)).lost, [])
+  t.match((await client.scheduler.heal(healNow)).lost, [])
   await servers.start(holder)
   await until(() => client.cluster.up.length === 4)
-  t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { left: 0, lost: [] })
   t.ok((await readFile(client, 'f')).equals(bytes))
 })
 
@@ -186,7 +186,7 @@ t.test('status says complete only when a replaced disk has everything again', as
   const client = await openClient(t, servers)
   const dfc = new UserOfDfc(join(t.testdirName, 'user'), servers.config())
   for (let i = 0; i < 10; i += 1) await putFile(client, `f ${i}`, systemRandom.bytes(100_000))
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true })
   await servers.kill(1)
   t.match(await statusOf(dfc), { code: 2, said: { complete: false } })
   t.match(await dfc.dfc('status', '--wait', '0.2s'), { status: 2, out: /Do not take another/ })
@@ -203,7 +203,7 @@ t.test('status says complete only when a replaced disk has everything again', as
   t.match((await dfc.dfc('status')).out, /20 pieces missing.*Do not take another server down\.\n$/)
   const waiting = dfc.dfc('status', '--wait', '50s')
   await sleep(1500)
-  t.match(await client.keeper.heal(healNow), { left: 0, piecesCopied: 20 })
+  t.match(await client.scheduler.heal(healNow), { left: 0, piecesCopied: 20 })
   t.match(await waiting, { status: 0, out: /All four servers are up and complete\.\n$/ })
   t.match(await dfc.dfc('status', '--wait', 'soon'), { status: 1, problems: /--wait soon/ })
 })
@@ -213,7 +213,7 @@ t.test('status sees that an old register is missing on one server', async (t) =>
   const client = await openClient(t, servers)
   const dfc = new UserOfDfc(join(t.testdirName, 'user'), servers.config())
   await putFile(client, 'old', Buffer.from('old'))
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true })
   await servers.kill(3)
   const db = new Database(join(servers.folders[3] ?? '', 'alice', 'index.db'))
   db.exec("DELETE FROM entries WHERE name = 'old'; DELETE FROM state WHERE name = 'totals'")
@@ -223,7 +223,7 @@ t.test('status sees that an old register is missing on one server', async (t) =>
   const { code, said } = await statusOf(dfc)
   t.equal(code, 1)
   t.match(said.servers[3], { missing: { registers: 1, pieces: 0 } })
-  t.match(await client.keeper.heal(healNow), { left: 0 })
+  t.match(await client.scheduler.heal(healNow), { left: 0 })
   t.match(await statusOf(dfc), { code: 0 })
 })
 
@@ -247,7 +247,7 @@ for (const isWhole of [true, false]) {
     const client = await openClient(t, servers)
     const bytes = systemRandom.bytes(800_001)
     const segment = segmentOf(await putFile(client, 'large', bytes))
-    t.match(await client.keeper.heal(healNow), { left: 0 })
+    t.match(await client.scheduler.heal(healNow), { left: 0 })
     const piece = 2
     const [one = 0, other = 0] = holdersOf(piece, rotationOf(segment.md5))
     const mine = servers.pieceFile(one, segment.id, piece)
@@ -261,10 +261,10 @@ for (const isWhole of [true, false]) {
     await until(() => client.cluster.up.length === 4)
 
     // The first repair fills the server, and meets the copy that is gone.
-    for (let round = 0; round < 3; round += 1) await client.keeper.heal(healNow)
+    for (let round = 0; round < 3; round += 1) await client.scheduler.heal(healNow)
     const again = await openClient(t, servers)
     if (isWhole) {
-      t.match(await again.keeper.heal(healNow), { left: 0, lost: [] })
+      t.match(await again.scheduler.heal(healNow), { left: 0, lost: [] })
       t.same(await readFile(again, 'large'), bytes)
     } else {
       t.match(await listed(again), { large: true }, 'what has not its digest is no copy')

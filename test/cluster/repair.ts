@@ -28,7 +28,7 @@ t.test('a server that was away gets what it missed, and only that', async (t) =>
   const servers = await startServerProcesses(t)
   const client = await openClient(t, servers)
   for (let i = 0; i < 40; i += 1) await putFile(client, `old ${i}`, Buffer.alloc(3000, i))
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true })
   await servers.kill(2)
   await until(() => client.cluster.up.length === 3)
   for (let i = 0; i < 5; i += 1) await putFile(client, `new ${i}`, Buffer.alloc(9000 + i, i))
@@ -36,7 +36,7 @@ t.test('a server that was away gets what it missed, and only that', async (t) =>
   await client.namespace.rename(rootIno, 'old 8', rootIno, 'moved', 'replace')
   await servers.start(2)
   await allUp(client)
-  const report = await client.keeper.heal(healNow)
+  const report = await client.scheduler.heal(healNow)
   t.match(report, { left: 0, swept: true, lost: [], filledServers: [] })
   t.ok(
     report.registersCopied <= 15,
@@ -44,7 +44,7 @@ t.test('a server that was away gets what it missed, and only that', async (t) =>
   )
   t.equal(report.piecesCopied, 10, 'two pieces of each new file move home')
   t.match(await checkAll(client), clean)
-  t.match(await client.keeper.heal(healNow), { registersCopied: 0, piecesCopied: 0, left: 0 })
+  t.match(await client.scheduler.heal(healNow), { registersCopied: 0, piecesCopied: 0, left: 0 })
   await servers.kill(1, 3)
   t.same(await readFile(client, 'new 4'), Buffer.alloc(9004, 4), 'the pieces that moved home serve')
 })
@@ -64,7 +64,7 @@ t.test('registers that fill many replies are copied as well', async (t) => {
   }
   await servers.start(2)
   await allUp(client)
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true, lost: [] })
   t.match(await checkAll(client), clean)
 })
 
@@ -80,7 +80,12 @@ t.test('a server with a new disk is filled, and votes only then', async (t) => {
   await allUp(client)
   t.same(client.cluster.voters, [0, 2, 3])
   await putFile(client, 'meanwhile', Buffer.from('written without the blank one'))
-  t.match(await client.keeper.heal(healNow), { filledServers: [1], left: 0, swept: true, lost: [] })
+  t.match(await client.scheduler.heal(healNow), {
+    filledServers: [1],
+    left: 0,
+    swept: true,
+    lost: [],
+  })
   t.same(client.cluster.voters, [0, 1, 2, 3])
   t.match(await checkAll(client), clean)
   await servers.kill(0, 2)
@@ -96,7 +101,7 @@ t.test('what is younger than its patience is left alone, and counted', async (t)
   await putFile(client, 'young', Buffer.alloc(10))
   await servers.start(2)
   await allUp(client)
-  const { young, ...report } = await client.keeper.heal({ patienceMs: 600_000 })
+  const { young, ...report } = await client.scheduler.heal({ patienceMs: 600_000 })
   t.match(report, { registersCopied: 0, left: 0 })
   t.ok(young > 0, `${young} changes`)
 })
@@ -104,7 +109,7 @@ t.test('what is younger than its patience is left alone, and counted', async (t)
 t.test('a copy that somebody thought bad is not given up when it is good', async (t) => {
   const servers = await startServerProcesses(t)
   const client = await openClient(t, servers)
-  const { cluster, keeper } = client
+  const { cluster, scheduler: keeper } = client
   await putFile(client, 'f', systemRandom.bytes(400_000))
   const { inode } = await client.namespace.lookup(rootIno, 'f')
   const [segment] = inode.segments
@@ -141,7 +146,7 @@ t.test('an older copy of a disk after a power cut is not believed', async (t) =>
   await allUp(client)
   t.same(client.cluster.voters, [0, 2, 3], 'an unsure server does not vote')
   t.equal(client.cluster.stateOf(1), 'unsure')
-  t.match(await client.keeper.heal(healNow), { filledServers: [1], left: 0, swept: true })
+  t.match(await client.scheduler.heal(healNow), { filledServers: [1], left: 0, swept: true })
   t.match(await checkAll(client), clean)
   await servers.kill(3)
   t.equal(`${await readFile(client, 'kept')}`, 'second')
@@ -155,7 +160,7 @@ for (const how of ['while it ran', 'when it had been stopped'] as const) {
     const folder = servers.folders[1] ?? ''
     await putFile(client, 'kept', Buffer.from('first'))
     await putFile(client, 'removed', Buffer.from('gone'))
-    t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+    t.match(await client.scheduler.heal(healNow), { left: 0, swept: true })
     if (how === 'while it ran') cpSync(folder, `${folder}.old`, { recursive: true })
     else {
       const ended = once(servers.process(1), 'exit')
@@ -169,14 +174,14 @@ for (const how of ['while it ran', 'when it had been stopped'] as const) {
     await putFile(client, 'kept', Buffer.from('second'))
     await client.namespace.unlink(rootIno, 'removed')
     // Nobody remembers that it was removed.
-    t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+    t.match(await client.scheduler.heal(healNow), { left: 0, swept: true })
     await servers.kill(1)
     rmSync(folder, { recursive: true })
     cpSync(`${folder}.old`, folder, { recursive: true })
     await servers.start(1)
     await allUp(client)
     t.equal(client.cluster.stateOf(1), 'unsure')
-    t.match(await client.keeper.heal(healNow), { filledServers: [1], left: 0, swept: true })
+    t.match(await client.scheduler.heal(healNow), { filledServers: [1], left: 0, swept: true })
     t.match(await checkAll(client), clean)
     await servers.kill(3)
     t.equal(`${await readFile(client, 'kept')}`, 'second')
@@ -194,7 +199,7 @@ t.test('after a power cut of all four they find one another again', async (t) =>
   for (const index of [0, 1, 2, 3]) await servers.start(index)
   await allUp(client)
   t.same(client.cluster.voters, [])
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true, lost: [] })
   t.match(await checkAll(client), clean)
   await putFile(client, 'after', Buffer.from('it goes on'))
   for (let i = 0; i < 10; i += 1) t.same(await readFile(client, `file ${i}`), Buffer.alloc(5000, i))
@@ -235,7 +240,7 @@ t.test('what was synced is on the disk, also while it is in no index', async (t)
   }
   for (const index of [0, 1, 2, 3]) await servers.start(index)
   await allUp(client)
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true, lost: [] })
   t.match(await checkAll(client), clean)
   t.equal(`${await readFile(client, 'first')}`, 'first')
   t.same(await readFile(client, 'second'), Buffer.alloc(5000, 2))
@@ -270,13 +275,13 @@ t.test('rot is served around and rewritten', async (t) => {
     progress() {},
     badCopy(server, segment, piece) {
       bad.push(`${server}`)
-      client.keeper.noteBadCopy(server, segment, piece)
+      client.scheduler.noteBadCopy(server, segment, piece)
     },
   })
   t.equal(report.bad, 3, 'verify finds flipped, truncated and deleted copies')
   t.same(bad.sort(), ['0', '1', '2'])
   for (const { name, bytes } of files) t.ok((await readFile(client, name)).equals(bytes), name)
-  t.match(await client.keeper.heal(healNow), { left: 0 })
+  t.match(await client.scheduler.heal(healNow), { left: 0 })
   t.match(await checkAll(client), clean)
 })
 
@@ -305,7 +310,7 @@ t.test('what a client left undecided when it died is finished by the repair', as
     })
     t.equal(reply.outcome, 'yes')
   }
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true })
   t.match(await checkAll(client), clean)
   await t.rejects(client.namespace.lookup(rootIno, 'abandoned'), { code: 'notFound' })
 })
@@ -353,7 +358,7 @@ t.test('what a ballot commits from two votes is whole, for every rotation', asyn
   for (const { name, bytes } of seen.values()) t.same(await readFile(client, name), bytes, name)
   await servers.start(2)
   await allUp(client)
-  t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { left: 0, lost: [] })
   t.match(await checkAll(client), clean)
 })
 
@@ -363,7 +368,7 @@ t.test('a write upon content that was collected meanwhile fails, and harms nothi
   const other = await openClient(t, servers)
   const base = await putFile(client, 'log', Buffer.alloc(100_000, 1))
   await putFile(other, 'log', Buffer.alloc(50_000, 2))
-  t.match(await other.keeper.heal(healNow), { left: 0, swept: true })
+  t.match(await other.scheduler.heal(healNow), { left: 0, swept: true })
   // The servers collect in steps between their requests, and a busy machine lets them wait.
   const endMs = performance.now() + 20_000
   let collected = false
@@ -394,6 +399,6 @@ t.test('a piece that is lost keeps no other piece from its second copy', async (
   drop(4, 1)
   const found = await client.verify({ progress() {}, badCopy() {} })
   t.match(found, { bad: 4, lost: [{ segment, piece: 1 }] })
-  t.match(await client.keeper.heal(healNow), { left: 1, lost: [{ segment, piece: 1 }] })
+  t.match(await client.scheduler.heal(healNow), { left: 1, lost: [{ segment, piece: 1 }] })
   t.match(await checkAll(client), { bad: 0, missing: 2, lost: [{ segment, piece: 1 }] })
 })

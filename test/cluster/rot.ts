@@ -65,7 +65,7 @@ t.test('registers that rotted inside valid pages are served by others and replac
   const servers = await startServerProcesses(t)
   const client = await openClient(t, servers)
   await putMany(client)
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true })
   await rewrite(servers, client, 2, (file) => {
     const db = new Database(file)
     const inodes = db.prepare('SELECT ino, value FROM inodes WHERE ino <> 1 LIMIT 3').all() as {
@@ -86,7 +86,7 @@ t.test('registers that rotted inside valid pages are served by others and replac
   t.match(report, { rotten: 5, missing: 0, bad: 0, lost: [] })
   t.ok(report.differences >= 5, `${report.differences} differ`)
   // The name that rotted is no longer known there: it is old, so only its absence tells.
-  const healed = await client.keeper.heal(healNow)
+  const healed = await client.scheduler.heal(healNow)
   t.match(healed, { registersRestored: 6, left: 0, swept: true })
   t.match(await checkAll(client), clean)
   await servers.kill(0)
@@ -106,8 +106,8 @@ t.test('what rotted is deleted and made anew as if it had not', async (t) => {
   await client.namespace.unlink(rootIno, 'file 1')
   await putFile(client, 'file 1', Buffer.alloc(901, 1))
   await putFile(client, 'file 2', Buffer.alloc(902, 2))
-  t.match(await client.keeper.heal(healNow), { left: 0 })
-  t.match(await client.keeper.heal(healNow), { left: 0, swept: true })
+  t.match(await client.scheduler.heal(healNow), { left: 0 })
+  t.match(await client.scheduler.heal(healNow), { left: 0, swept: true })
   t.match(await checkAll(client), clean)
   await assertAllReadable(t, client)
 })
@@ -146,7 +146,7 @@ t.test('an index that is damaged anywhere costs nothing but a repair', async (t)
     let found: Partial<VerifyReport> = {}
     for (let round = 0; round < 6; round += 1) {
       await until(() => client.cluster.up.length === 4)
-      const { left } = await client.keeper.heal(healNow).catch(() => ({ left: 1 }))
+      const { left } = await client.scheduler.heal(healNow).catch(() => ({ left: 1 }))
       found = left > 0 ? found : await checkAll(client).catch(() => found)
       if (Object.entries(clean).every(([what, count]) => isNone(what, found, count))) break
     }
@@ -163,7 +163,7 @@ t.test('files that no piece is known by are found and removed', async (t) => {
   const servers = await startServerProcesses(t)
   const client = await openClient(t, servers)
   await putFile(client, 'large', systemRandom.bytes(500_000))
-  t.match(await client.keeper.heal(healNow), { straysDeleted: 0, left: 0 })
+  t.match(await client.scheduler.heal(healNow), { straysDeleted: 0, left: 0 })
   const plant = (server: number): string => {
     const file = servers.pieceFile(server, `${'ab'.repeat(15)}0${server}`, 2)
     mkdirSync(dirname(file), { recursive: true })
@@ -172,7 +172,7 @@ t.test('files that no piece is known by are found and removed', async (t) => {
   }
   const files = [plant(0), plant(3)]
   t.match(await checkAll(client), { ...clean, strays: 2 })
-  t.match(await client.keeper.heal(healNow), { straysDeleted: 2, left: 0 })
+  t.match(await client.scheduler.heal(healNow), { straysDeleted: 2, left: 0 })
   t.match(await checkAll(client), clean)
   t.notOk(files.some((file) => existsSync(file)))
   // A server looks by itself once it has started and its floor is raised.
@@ -180,7 +180,7 @@ t.test('files that no piece is known by are found and removed', async (t) => {
   await servers.kill(1)
   await servers.start(1)
   await until(() => client.cluster.up.length === 4)
-  t.match(await client.keeper.heal({ ...healNow, thorough: false }), { straysDeleted: 0 })
+  t.match(await client.scheduler.heal({ ...healNow, thorough: false }), { straysDeleted: 0 })
   t.match(await checkAll(client), clean)
   const folder = join(servers.folders[1] ?? '', 'alice', 'pieces')
   t.equal(readdirSync(join(folder, 'ab')).length, 0)
@@ -197,15 +197,15 @@ t.test('a file without a name goes when its mount died, and stays while it is op
   await client.namespace.createNameless(rootIno, attributes)
   const { ino } = await other.namespace.unlink(rootIno, 'open', () => true)
   const young = { ...healNow, orphanAgeMs: hourMs }
-  t.match(await other.keeper.heal(young), { orphansDeleted: 0, left: 0 }, 'all are young')
+  t.match(await other.scheduler.heal(young), { orphansDeleted: 0, left: 0 }, 'all are young')
   // By the servers' time: no client can make it pass.
   const ages = { ...healNow, orphanAgeMs: 5_000 }
   await sleep(systemClock, 5_500)
   await other.namespace.renewKept(0)
-  t.match(await other.keeper.heal(ages), { orphansDeleted: 2, left: 0, swept: true })
+  t.match(await other.scheduler.heal(ages), { orphansDeleted: 2, left: 0, swept: true })
   const { inode } = await other.namespace.node(ino, true)
   t.same(await other.content.read(inode, 0, 5000), Buffer.alloc(5000, 2), 'it can still be read')
   await other.namespace.forget(ino)
-  t.match(await other.keeper.heal(ages), { orphansDeleted: 0, left: 0, swept: true })
+  t.match(await other.scheduler.heal(ages), { orphansDeleted: 0, left: 0, swept: true })
   t.match(await checkAll(other), { ...clean, segments: 0 })
 })

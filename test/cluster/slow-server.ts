@@ -69,7 +69,10 @@ t.test('what is too long for a commit goes past a slow server, and home by a rep
   t.ok(performance.now() - begin < 3_000, `${performance.now() - begin} ms`)
   proxy.delayMs = 0
   await until(() => !link.isSlow)
-  t.match(await client.keeper.heal({ patienceMs: 0, sweepAgeMs: 0 }), { left: 0, piecesCopied: 2 })
+  t.match(await client.scheduler.heal({ patienceMs: 0, sweepAgeMs: 0 }), {
+    left: 0,
+    piecesCopied: 2,
+  })
   t.match(await checkAll(client), clean)
   await servers.kill(0)
   t.ok((await readFile(client, 'large')).equals(bytes))
@@ -88,6 +91,6 @@ t.test('to a server that is far behind nothing more is sent than it can owe', as
   t.equal(client.cluster.voters.length, 4)
   proxy.delayMs = 0
   await until(() => !link.isSlow)
-  t.match(await client.keeper.heal({ patienceMs: 0, sweepAgeMs: 0 }), { left: 0 })
+  t.match(await client.scheduler.heal({ patienceMs: 0, sweepAgeMs: 0 }), { left: 0 })
   t.match(await checkAll(client), clean)
 })

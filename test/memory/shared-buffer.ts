@@ -1,28 +1,28 @@
 import t from 'tap'
-import { HeldMemory, Holds } from '../../src/memory/shared-buffer.js'
+import { BufferRefs, SharedBuffer } from '../../src/memory/shared-buffer.js'
 
 t.test('memory goes back once, when the last has let go', async (t) => {
   let released = 0
-  const memory = new HeldMemory()
-  const [one, two] = [new Holds(), new Holds()]
+  const memory = new SharedBuffer()
+  const [one, two] = [new BufferRefs(), new BufferRefs()]
   one.add(memory)
   one.add(memory)
   memory.lend(() => {
     released += 1
   })
   two.add(memory)
-  memory.letGo()
-  one.letGo()
-  one.letGo()
+  memory.release()
+  one.release()
+  one.release()
   t.equal(released, 0)
   t.ok(two.isLent)
-  two.letGo()
+  two.release()
   t.equal(released, 1)
 })
 
 t.test('whoever holds or lets go too late is stopped', async (t) => {
-  const memory = new HeldMemory()
-  memory.letGo()
-  t.throws(() => memory.letGo(), { code: 'ERR_ASSERTION' })
-  t.throws(() => memory.hold(), { code: 'ERR_ASSERTION' })
+  const memory = new SharedBuffer()
+  memory.release()
+  t.throws(() => memory.release(), { code: 'ERR_ASSERTION' })
+  t.throws(() => memory.retain(), { code: 'ERR_ASSERTION' })
 })

@@ -167,7 +167,7 @@ function suite(): void {
     }
     const client = await openClient(t, servers)
     await until(() => client.cluster.voters.length === 4)
-    t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
+    t.match(await client.scheduler.heal(healNow), { left: 0, lost: [] })
     t.match(await checkAll(client), sound)
     for (const index of serverIndexes) {
       const wanted = { after: '0'.repeat(32), misplacedOnly: false, limit: limits.surveyEntriesMax }

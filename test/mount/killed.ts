@@ -87,7 +87,7 @@ t.test('a mount that is killed loses nothing that was closed or fsynced', { skip
   t.comment(`${done} changes of ${names.length} files, ${kills} kills`)
   const client = await openClient(t, servers)
   await until(() => client.cluster.voters.length === 4)
-  t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { left: 0, lost: [] })
   // What was uploaded and never committed is kept for a day.
   const { garbage: _, ...rest } = clean
   t.match(await checkAll(client), rest)

@@ -95,7 +95,7 @@ for i, fd, _ in fds:
     )
     t.equal(await again.end(), 0)
     const client = await openClient(t, servers)
-    t.match(await client.keeper.heal(healAll), { orphansDeleted: 0, left: 0, lost: [] })
+    t.match(await client.scheduler.heal(healAll), { orphansDeleted: 0, left: 0, lost: [] })
     t.match(await checkAll(client), tidy)
   },
 )
@@ -155,7 +155,7 @@ wait(sys.argv[1] + '.never')
   await working
   const client = await openClient(t, servers)
   await until(() => client.cluster.voters.length === 4)
-  t.match(await client.keeper.heal(healNow), { orphansDeleted: 0 }, 'they are young')
-  t.match(await client.keeper.heal(healAll), { orphansDeleted: 2, left: 0, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { orphansDeleted: 0 }, 'they are young')
+  t.match(await client.scheduler.heal(healAll), { orphansDeleted: 2, left: 0, lost: [] })
   t.match(await checkAll(client), tidy)
 })

@@ -65,6 +65,6 @@ t.test('a server that answers a second late makes nothing slow', { skip }, async
     }
   }
   const client = await openClient(t, servers)
-  t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
+  t.match(await client.scheduler.heal(healNow), { left: 0, lost: [] })
   t.match(await checkAll(client), clean)
 })

@@ -73,7 +73,7 @@ t.test(
     rmSync(servers.folders[1] ?? '', { recursive: true })
     await servers.start(1)
     await until(() => client.cluster.up.length === 4)
-    t.match(await client.keeper.heal(healNow), { left: 0, lost: [] })
+    t.match(await client.scheduler.heal(healNow), { left: 0, lost: [] })
     const { garbage: _, ...rest } = clean
     t.match(await checkAll(client), rest)
     await servers.kill(0)

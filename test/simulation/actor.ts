@@ -160,7 +160,7 @@ export class Actor {
   ): Promise<number | undefined> {
     return this.#do('heal', { about: `${sweepAgeMs}` }, async () => {
       const options = { patienceMs: 50, sweepAgeMs, ...thorough }
-      const report = await this.#client.keeper.heal(options)
+      const report = await this.#client.scheduler.heal(options)
       for (const { segment } of report.lost) lost.add(segment.id)
       const troubles = Number(!report.swept) + Number(report.failure !== undefined)
       return report.left + report.young - report.lost.length + troubles

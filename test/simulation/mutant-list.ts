@@ -20,7 +20,7 @@ export interface Mutant {
 }
 
 const acceptor = 'dfs/quorum/acceptor.js'
-const ledger = 'dfs/quorum/transaction-table.js'
+const transactionTable = 'dfs/quorum/transaction-table.js'
 const transaction = 'dfc/quorum/transaction.js'
 const recovery = 'dfc/quorum/recovery.js'
 const registers = 'dfc/quorum/registers.js'
@@ -34,8 +34,8 @@ function lowered(name: string, file: string, numbers: string): Mutant {
   return mutant(
     name,
     file,
-    "import { quorum } from '../wire/quorum.js';",
-    `import { quorum as table } from '../wire/quorum.js'; const quorum = { ...table, ${numbers} };`,
+    "import { quorum } from '../../wire/quorum.js';",
+    `import { quorum as table } from '../../wire/quorum.js'; const quorum = { ...table, ${numbers} };`,
   )
 }
 
@@ -79,7 +79,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'epoch: an older one is let in',
     acceptor,
-    'if (epoch < this.#standing.epoch)',
+    'if (epoch < this.#accountState.epoch)',
     'if (false)',
     'repairs',
   ),
@@ -94,14 +94,18 @@ export const mutants: readonly Mutant[] = [
     name: 'fence and floor: neither is looked at',
     focus: 'repairs',
     edits: [
-      { file: acceptor, from: 'if (id <= this.#standing.fence)', to: 'if (false)' },
-      { file: ledger, from: '(exists || version > this.#standing.floor)', to: 'true' },
+      { file: acceptor, from: 'if (id <= this.#accountState.fence)', to: 'if (false)' },
+      {
+        file: transactionTable,
+        from: '(exists || version > this.#accountState.floor)',
+        to: 'true',
+      },
     ],
   },
   mutant(
     'floor: a late write brings back what was dropped',
-    ledger,
-    '(exists || version > this.#standing.floor)',
+    transactionTable,
+    '(exists || version > this.#accountState.floor)',
     'true',
     'repairs',
   ),
@@ -151,7 +155,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'an older decision is applied over a newer one',
-    ledger,
+    transactionTable,
     'return version > current.version && ',
     'return version !== current.version && ',
     'repairs',
@@ -170,7 +174,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'a decision does not write tombstones',
-    ledger,
+    transactionTable,
     'this.set(key, id, value);',
     'if (value !== null) this.set(key, id, value);',
   ),
@@ -187,20 +191,24 @@ export const mutants: readonly Mutant[] = [
   },
   mutant(
     'a vote takes no locks',
-    ledger,
+    transactionTable,
     'this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) });\n        this.locks.take(record.id, record.body);',
     'this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) });',
   ),
   mutant(
     'locks are forgotten when a server starts',
-    ledger,
+    transactionTable,
     'if (body !== null && (record.yes || record.everCommit))',
     'if (false)',
   ),
   {
     name: 'a vote is only in memory',
     edits: [
-      { file: ledger, from: 'this.#index.records.put({ ...record, body, commit: null });', to: '' },
+      {
+        file: transactionTable,
+        from: 'this.#index.records.put({ ...record, body, commit: null });',
+        to: '',
+      },
       {
         file: 'dfs/quorum/vote-log.js',
         from: 'this.#entries.push(...entries.map((entry) => Buffer.from(entry)));',
@@ -271,7 +279,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a fill leaves the undecided alone',
     'dfc/repair/fill.js',
-    'const { left } = await finishUndecided(cluster, recovery, donors);',
+    'const { left } = await finishInDoubt(cluster, recovery, donors);',
     'const left = [];',
     'repairs',
   ),
@@ -290,8 +298,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'getattr answers from the cache',
     'dfc/namespace/lookup.js',
-    'const cached = fresh ? this.#cache.certainNode(ino) : this.#cache.node(ino);',
-    'const cached = this.#cache.anyNode(ino);',
+    'const cached = fresh ? this.#cache.leasedNode(ino) : this.#cache.freshNode(ino);',
+    'const cached = this.#cache.staleNode(ino);',
   ),
   mutant(
     'blocks of different segments are mixed up',
@@ -369,13 +377,13 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'what one server refuses for its clock is refused',
     transaction,
-    'behind.size > serverIndexes.length - quorum.commit)\n                return false;',
-    'behind.size > 0) throw new DfsError("readOnly");',
+    "if (isError(error, 'clock')) {",
+    "if (isError(error, 'clock')) {\n throw error;",
   ),
   mutant(
     'names are answered first also where others may change them',
     'dfc/namespace/write-behind.js',
-    'if (this.#lease.aloneForMs < leaseLeftMsMin || !this.#isCertain(change))',
+    'if (this.#lease.exclusiveForMs < leaseLeftMsMin || !this.#isCertain(change))',
     'if (false)',
     'leases',
   ),

@@ -462,7 +462,7 @@ export class World {
       this.scheduler.after(delayMs, () => {
         const other = pick(random, this.clients)
         if (other?.client === undefined || other === running || this.#isOver) return
-        void other.client.keeper.heal({ patienceMs: 50, sweepAgeMs }).catch(() => undefined)
+        void other.client.scheduler.heal({ patienceMs: 50, sweepAgeMs }).catch(() => undefined)
       })
     }
   }
@@ -593,7 +593,7 @@ export class World {
     this.#clients[index] = running
     const client = await this.#open(participant)
     running.client = client
-    if (this.plan.hasKeepers) client.keeper.start()
+    if (this.plan.hasKeepers) client.scheduler.start()
     // Only of one who does one thing after the other can be told what became of an answer.
     const laneCount = this.#isDirSync(participant) ? this.plan.laneCount : 1
     for (let lane = 0; lane < laneCount; lane += 1) {

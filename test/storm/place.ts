@@ -38,7 +38,7 @@ export function folderPlace(folder: string): Place {
 export async function libraryPlace(config: ClientConfig): Promise<Place> {
   const options = { network: tcpNetwork, clock: systemClock, random: systemRandom }
   const client = await Client.open({ ...options, config })
-  client.keeper.start()
+  client.scheduler.start()
   const { content, namespace } = client
   const staged = async (bytes: Buffer) => {
     const source = (async function* () {

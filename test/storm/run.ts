@@ -97,11 +97,11 @@ async function judge(
   const client = await openClient(t, servers, user)
   await until(() => client.cluster.up.length === 4)
   // Mounts may still be at work for a moment: what they repair themselves was somewhere else before.
-  let [healed, seen] = [await client.keeper.heal(healNow), await look(client)]
+  let [healed, seen] = [await client.scheduler.heal(healNow), await look(client)]
   for (let round = 1; round < roundsMax && !(isDone(healed) && isClean(seen)); round += 1) {
     t.comment(`${user}: ${JSON.stringify({ ...seen, mismatched: 0 })}`)
     await pause(200)
-    healed = await client.keeper.heal(healNow)
+    healed = await client.scheduler.heal(healNow)
     seen = await look(client)
   }
   t.match(healed, { left: 0, swept: true, lost: [] }, `${user}: the repair leaves nothing`)

@@ -27,7 +27,7 @@ export const heal: Command = {
   async run({ client, output }, _, options) {
     const line = new StatusLine(output)
     try {
-      const report = await client.keeper.heal({
+      const report = await client.scheduler.heal({
         thorough: options.thorough === true,
         progress: (step) => line.show(describe(step)),
       })

@@ -25,13 +25,13 @@ export const verify: Command = {
           session.interrupted.throwIfAborted()
           line.show(`${done} segments, ${sizeText(bytes)} of pieces`)
         },
-        badCopy: (server, segment, piece) => client.keeper.noteBadCopy(server, segment, piece),
+        badCopy: (server, segment, piece) => client.scheduler.noteBadCopy(server, segment, piece),
       })
       line.stop()
       for (const sentence of sentencesOf(report)) output.print(sentence)
       if (isClean(report)) return 0
       await nameDamage(session, report.lost)
-      const healed = await client.keeper.heal({ thorough: true })
+      const healed = await client.scheduler.heal({ thorough: true })
       const left = Math.max(healed.left, report.lost.length)
       output.print(left === 0 ? 'Repaired: 0 left' : `Repaired as far as possible: ${left} left`)
       return 1

@@ -3,7 +3,7 @@
  * and the others go on, and the user sees how far it is.
  */
 
-import { Lanes } from '../../async/task-pool.js'
+import { TaskPool } from '../../async/task-pool.js'
 import { limits } from '../../limits.js'
 import { reportAbout, type Session, type Status } from '../session.js'
 import { Progress } from '../terminal/progress.js'
@@ -23,7 +23,7 @@ interface OpenFolder {
 export class Transfer {
   readonly session: Session
   readonly progress: Progress
-  readonly #lanes = new Lanes(limits.filesInFlightMax)
+  readonly #pool = new TaskPool(limits.filesInFlightMax)
   readonly #openFolders: OpenFolder[] = []
   #alone = false
   #status: Status = 0
@@ -38,7 +38,7 @@ export class Transfer {
     this.#alone = steps.length === 1
     try {
       for (const step of steps) await this.attempt(step.source, () => take(step))
-      await this.#lanes.finish()
+      await this.#pool.finish()
       for (const { name, finish } of this.#openFolders.reverse()) await this.attempt(name, finish)
       this.session.interrupted.throwIfAborted()
       return this.#status
@@ -61,7 +61,7 @@ export class Transfer {
 
   /** The same beside others; resolves once it has begun. */
   inLane(name: string, action: () => Promise<void>): Promise<void> {
-    return this.#lanes.start(() => this.attempt(name, action))
+    return this.#pool.start(() => this.attempt(name, action))
   }
 
   /** `finish` runs when all that goes into the folder is there. */

@@ -17,8 +17,8 @@ import { quorum } from '../../wire/quorum.js'
 import type { Transaction } from '../../wire/records.js'
 import { ScramCredentials } from '../../wire/scram.js'
 import { HybridClock, noVersion, type Version } from '../../wire/version.js'
-import type { Answer, Channel } from './connection.js'
-import { type Hedge, inTurn, Patience, untilEnough } from './hedging.js'
+import type { Answer, ServerConnection } from './connection.js'
+import { type Hedge, HedgeDelay, inTurn, untilEnough } from './hedging.js'
 import { type Identity, Link } from './link.js'
 import { ServersTime } from './servers-time.js'
 
@@ -64,7 +64,7 @@ export class Cluster {
   readonly #incarnations: number[] = []
   readonly #states: Reply<'status'>['state'][] = []
   readonly #fences: Version[] = []
-  readonly #patience = new Patience()
+  readonly #hedgeDelay = new HedgeDelay()
   #founding: Promise<void> | undefined
 
   private constructor(options: ClusterOptions) {
@@ -81,7 +81,7 @@ export class Cluster {
           index,
           credentials,
           timeoutMs: options.config.timeoutMs,
-          admit: (link, channel, identity) => this.#admit(link, channel, identity),
+          admit: (link, connection, identity) => this.#admit(link, connection, identity),
           client: this.versions.client,
           onChange: (link) => this.#changed(link),
           onRecall: (link) => this.onRecall(link),
@@ -237,7 +237,7 @@ export class Cluster {
     const linkAt = (at: number): Link => this.link(indices[at] as number)
     return {
       clock: this.clock,
-      patience: this.#patience,
+      hedgeDelay: this.#hedgeDelay,
       isGood: ({ answer }) => answer !== undefined,
       isSlow: (at) => linkAt(at).isSlow,
       onLate: (at) => linkAt(at).becameSlow(),
@@ -298,7 +298,7 @@ export class Cluster {
   }
 
   /** Checks a server that has authenticated: right cluster, right position, and is it blank? */
-  async #admit(link: Link, channel: Channel, identity: Identity): Promise<void> {
+  async #admit(link: Link, connection: ServerConnection, identity: Identity): Promise<void> {
     const { index } = link
     this.#identities[index] = identity
     const cluster = this.#clusterId()
@@ -313,10 +313,10 @@ export class Cluster {
         throw new DfsError('wrongServer', `${link.name} belongs to another cluster`)
       }
     } else if (cluster !== undefined) {
-      await this.#claim(link, channel, cluster)
+      await this.#claim(link, connection, cluster)
     }
     const askedMs = this.clock.monotonic()
-    const { reply } = await channel.request('status', {})
+    const { reply } = await connection.request('status', {})
     this.#heard(index, reply.timeMs, askedMs)
     link.blank = reply.state !== 'voting'
     this.#incarnations[index] = reply.stamp.incarnation
@@ -324,9 +324,13 @@ export class Cluster {
     this.#see(index, reply)
   }
 
-  async #claim(link: Link, channel: Pick<Channel, 'request'>, cluster: string): Promise<void> {
+  async #claim(
+    link: Link,
+    connection: Pick<ServerConnection, 'request'>,
+    cluster: string,
+  ): Promise<void> {
     const { index, name } = link
-    await channel.request('claim', { cluster, position: index })
+    await connection.request('claim', { cluster, position: index })
     const identity = this.#identities[index]
     if (identity) this.#identities[index] = { ...identity, cluster, position: index }
     notice(`${name} is new and joins the cluster`)

@@ -20,7 +20,7 @@ import {
 } from '../../wire/messages.js'
 import { ScramClient, type ScramCredentials } from '../../wire/scram.js'
 
-export interface ChannelOptions {
+export interface ServerConnectionOptions {
   /** For people. */
   readonly name: string
   readonly address: Address
@@ -65,8 +65,8 @@ const checksPerTimeout = 8
 /** A server lets a client in when another one's lease has run out, if that does not give it back. */
 const entryMs = limits.leaseMs + limits.leaseSlackMs + 500
 
-export class Channel {
-  readonly #options: ChannelOptions
+export class ServerConnection {
+  readonly #options: ServerConnectionOptions
   readonly #pending = new Map<number, Pending>()
   readonly #parser: FrameParser
   #connection: Connection | undefined
@@ -81,7 +81,7 @@ export class Channel {
   #isAsked = false
   #drained: (() => void)[] = []
 
-  private constructor(options: ChannelOptions) {
+  private constructor(options: ServerConnectionOptions) {
     this.#options = options
     const memory = options.memory && forPieces(options.memory)
     const onFrame = (received: Frame): void => this.#onFrame(received)
@@ -93,35 +93,35 @@ export class Channel {
    * cannot show that it knows the password.
    */
   static async open(
-    options: ChannelOptions,
-  ): Promise<{ channel: Channel; identity: Reply<'authenticate'> }> {
-    const channel = new Channel(options)
-    channel.#connection = await options.network.connect(options.address, options.timeoutMs, {
-      buffer: () => channel.#parser.buffer(),
-      data: (bytes) => channel.#onData(bytes),
+    options: ServerConnectionOptions,
+  ): Promise<{ connection: ServerConnection; identity: Reply<'authenticate'> }> {
+    const connection = new ServerConnection(options)
+    connection.#connection = await options.network.connect(options.address, options.timeoutMs, {
+      buffer: () => connection.#parser.buffer(),
+      data: (bytes) => connection.#onData(bytes),
       closed: (cause) => {
         // Only now nobody receives into the memory of a frame that is not complete.
-        channel.#parser.close()
-        channel.#close(new DfsError('down', 'connection closed', { cause }))
+        connection.#parser.close()
+        connection.#close(new DfsError('down', 'connection closed', { cause }))
       },
-      drained: () => channel.#onDrained(),
+      drained: () => connection.#onDrained(),
     })
     try {
       const scram = new ScramClient(options.credentials, options.random.bytes(18))
-      const hello = await channel.request('hello', {
+      const hello = await connection.request('hello', {
         version: protocolVersion,
         client: options.client,
         clientFirst: scram.first(),
       })
       const clientFinal = scram.final(hello.reply.serverFirst)
-      channel.#isEntering = true
-      const { reply } = await channel.request('authenticate', { clientFinal })
-      channel.#isEntering = false
+      connection.#isEntering = true
+      const { reply } = await connection.request('authenticate', { clientFinal })
+      connection.#isEntering = false
       scram.verify(reply.serverFinal)
-      channel.#isAuthenticated = true
-      return { channel, identity: reply }
+      connection.#isAuthenticated = true
+      return { connection: connection, identity: reply }
     } catch (error) {
-      channel.close()
+      connection.close()
       throw error
     }
   }

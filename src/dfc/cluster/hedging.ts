@@ -12,7 +12,7 @@ const typicalTimes = 3
 const typicalWeight = 0.1
 
 /** How long answers take lately: a slow network is no reason to ask for everything twice. */
-export class Patience {
+export class HedgeDelay {
   #typicalMs = 0
 
   note(tookMs: number): void {
@@ -31,7 +31,7 @@ export function isLate(waitedMs: number, patienceMs: number, quickestMs: number)
 
 export interface Hedge<Outcome> {
   readonly clock: Clock
-  readonly patience: Patience
+  readonly hedgeDelay: HedgeDelay
   readonly isGood: (outcome: Outcome) => boolean
   /** Known to be slow: not waited for. */
   readonly isSlow: (at: number) => boolean
@@ -46,7 +46,7 @@ export interface Hedge<Outcome> {
 export function untilEnough<Outcome>(
   asked: readonly Promise<Outcome>[],
   enough: number,
-  { clock, patience, isGood, isSlow, onLate }: Hedge<Outcome>,
+  { clock, hedgeDelay, isGood, isSlow, onLate }: Hedge<Outcome>,
 ): Promise<(Outcome | undefined)[]> {
   return new Promise((resolve) => {
     const begin = clock.monotonic()
@@ -72,9 +72,9 @@ export function untilEnough<Outcome>(
         if (open.size === 0) return finish()
         if (good < enough) return
         const elapsedMs = clock.monotonic() - begin
-        if (good === enough) patience.note(elapsedMs)
+        if (good === enough) hedgeDelay.note(elapsedMs)
         if ([...open].every(isSlow)) return finish()
-        timer ??= clock.after(Math.max(patience.ms, elapsedMs * (typicalTimes - 1)), finishLate)
+        timer ??= clock.after(Math.max(hedgeDelay.ms, elapsedMs * (typicalTimes - 1)), finishLate)
       })
     }
   })
@@ -89,7 +89,7 @@ export function inTurn<Outcome>(
   choices: number,
   count: number,
   ask: (at: number) => Promise<Outcome>,
-  { clock, patience, isGood, onLate }: Omit<Hedge<Outcome>, 'isSlow'>,
+  { clock, hedgeDelay, isGood, onLate }: Omit<Hedge<Outcome>, 'isSlow'>,
 ): Promise<Outcome[]> {
   return new Promise((resolve) => {
     const good: Outcome[] = []
@@ -104,9 +104,9 @@ export function inTurn<Outcome>(
       timer?.cancel()
       const now = clock.monotonic()
       for (const [at, askedMs] of open) {
-        if (isLate(now - askedMs, patience.ms, quickestMs)) onLate(at)
+        if (isLate(now - askedMs, hedgeDelay.ms, quickestMs)) onLate(at)
       }
-      if (good.length > 0) patience.note(quickestMs)
+      if (good.length > 0) hedgeDelay.note(quickestMs)
       resolve(good)
     }
     const askNext = (): void => {
@@ -116,7 +116,7 @@ export function inTurn<Outcome>(
       const askedMs = clock.monotonic()
       open.set(at, askedMs)
       timer?.cancel()
-      timer = clock.after(patience.ms, askNext)
+      timer = clock.after(hedgeDelay.ms, askNext)
       void ask(at).then((outcome) => {
         open.delete(at)
         if (isDone) return

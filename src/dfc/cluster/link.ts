@@ -9,17 +9,17 @@ import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
 import type { Reply, Request, Verb } from '../../wire/messages.js'
-import { type Answer, Channel, type ChannelOptions } from './connection.js'
+import { type Answer, ServerConnection, type ServerConnectionOptions } from './connection.js'
 
 export type Identity = Reply<'authenticate'>
 
 export interface LinkOptions
-  extends Omit<ChannelOptions, 'name' | 'address' | 'onClosed' | 'onRecall'> {
+  extends Omit<ServerConnectionOptions, 'name' | 'address' | 'onClosed' | 'onRecall'> {
   readonly server: ServerAddress
   /** 0 .. 3: the server's position in the config. */
   readonly index: number
   /** Says whether a server that has just authenticated may be used; throws if not. */
-  readonly admit: (link: Link, channel: Channel, identity: Identity) => Promise<void>
+  readonly admit: (link: Link, connection: ServerConnection, identity: Identity) => Promise<void>
   /** The server went up or down, or is no longer slow. */
   readonly onChange: (link: Link) => void
   /** The server wants its lease back. */
@@ -33,7 +33,7 @@ export class Link {
   /** True while the account on that server is blank: it stores pieces but neither votes nor counts. */
   blank = false
   readonly #options: LinkOptions
-  #channel: Channel | undefined
+  #connection: ServerConnection | undefined
   #failure: DfsError | undefined
   #retry: Timer | undefined
   #attempts = 0
@@ -56,12 +56,12 @@ export class Link {
   }
 
   get isUp(): boolean {
-    return this.#channel?.isOpen === true
+    return this.#connection?.isOpen === true
   }
 
   /** When the latest request was sent that this server has answered; see Channel. */
   get answeredMs(): number {
-    return this.#channel?.answeredMs ?? Number.NEGATIVE_INFINITY
+    return this.#connection?.answeredMs ?? Number.NEGATIVE_INFINITY
   }
 
   /** It is up, and others answer much sooner: nobody waits for it where they are enough. */
@@ -71,7 +71,7 @@ export class Link {
 
   /** It is slow, and so far behind that what is sent to it would only pile up. */
   get isFarBehind(): boolean {
-    const { pendingCount = 0, queuedBytes = 0 } = this.#channel ?? {}
+    const { pendingCount = 0, queuedBytes = 0 } = this.#connection ?? {}
     return this.isSlow && (pendingCount >= limits.slowRequestsMax || queuedBytes > 0)
   }
 
@@ -94,22 +94,22 @@ export class Link {
     fields: Request<V>,
     payload?: readonly Uint8Array[],
   ): Promise<Answer<V>> {
-    if (this.#channel === undefined) {
+    if (this.#connection === undefined) {
       return Promise.reject(this.#failure ?? new DfsError('down', `${this.name} is down`))
     }
-    return this.#channel.request(verb, fields, payload)
+    return this.#connection.request(verb, fields, payload)
   }
 
   /** Resolves once little is queued towards the server. */
   async writable(): Promise<void> {
-    await this.#channel?.writable()
+    await this.#connection?.writable()
   }
 
   close(): void {
     this.#closed = true
     this.#retry?.cancel()
     this.#probe?.cancel()
-    this.#channel?.close()
+    this.#connection?.close()
   }
 
   #probeLater(): void {
@@ -118,14 +118,14 @@ export class Link {
 
   async #probeNow(): Promise<void> {
     const { clock } = this.#options
-    const channel = this.#channel
+    const connection = this.#connection
     const begin = clock.monotonic()
     try {
-      await channel?.request('ping', {})
+      await connection?.request('ping', {})
     } catch (error) {
       debugDfc('%s: ping: %o', this.name, error)
     }
-    if (this.#closed || channel === undefined || channel !== this.#channel) return
+    if (this.#closed || connection === undefined || connection !== this.#connection) return
     if (clock.monotonic() - begin >= limits.hedgeMs) {
       if (this.#slow === 'perhaps') notice(`${this.name} is slow: it is not waited for`)
       this.#slow = 'surely'
@@ -140,7 +140,7 @@ export class Link {
   async #connect(): Promise<void> {
     const { address } = this.#options.server
     try {
-      const { channel, identity } = await Channel.open({
+      const { connection, identity } = await ServerConnection.open({
         ...this.#options,
         name: this.name,
         address,
@@ -148,15 +148,15 @@ export class Link {
         onRecall: () => this.#options.onRecall(this),
       })
       try {
-        await this.#options.admit(this, channel, identity)
+        await this.#options.admit(this, connection, identity)
       } catch (error) {
-        channel.close()
+        connection.close()
         throw error
       }
-      if (this.#closed) channel.close()
-      if (!channel.isOpen) throw new DfsError('down', 'connection closed')
+      if (this.#closed) connection.close()
+      if (!connection.isOpen) throw new DfsError('down', 'connection closed')
       const wasDown = this.#failure !== undefined
-      this.#channel = channel
+      this.#connection = connection
       this.#failure = undefined
       this.#attempts = 0
       if (wasDown) notice(`${this.name} is up`)
@@ -172,8 +172,8 @@ export class Link {
   }
 
   #onLost(reason: DfsError): void {
-    if (this.#channel === undefined || this.#closed) return
-    this.#channel = undefined
+    if (this.#connection === undefined || this.#closed) return
+    this.#connection = undefined
     this.#slow = undefined
     this.#probe?.cancel()
     this.#failure = reason

@@ -8,7 +8,7 @@ import type { Cluster } from './cluster.js'
  * Resolves when at least three servers have on their disks all that they answered before, and the
  * pieces of these segments.
  */
-export async function syncDisks(cluster: Cluster, segments: readonly string[]): Promise<void> {
+export async function syncServers(cluster: Cluster, segments: readonly string[]): Promise<void> {
   for (let at = 0; at === 0 || at < segments.length; at += limits.segmentsPerRequestMax) {
     const some = segments.slice(at, at + limits.segmentsPerRequestMax)
     const outcomes = await cluster.askEnough(quorum.sync, cluster.voters, 'sync', () => ({

@@ -6,7 +6,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { limits } from '../../limits.js'
-import { HeldMemory } from '../../memory/shared-buffer.js'
+import { SharedBuffer } from '../../memory/shared-buffer.js'
 
 export const chunkBytes = limits.framePayloadBytesMax
 const blocksPerChunk = chunkBytes / limits.blockBytes
@@ -16,7 +16,7 @@ const overheadBytes = 8192
 
 export interface Block {
   readonly bytes: Buffer
-  readonly memory: HeldMemory
+  readonly memory: SharedBuffer
 }
 
 /** The blocks of the chunk that are known. */
@@ -63,11 +63,11 @@ export class BlockCache {
   }
 
   /** Adds blocks that follow each other, from block `first` of the chunk on. */
-  add(key: string, first: number, bytes: Buffer, memory: HeldMemory = new HeldMemory()): void {
+  add(key: string, first: number, bytes: Buffer, memory: SharedBuffer = new SharedBuffer()): void {
     const chunk = [...(this.#chunks.peek(key) ?? emptyChunk)]
     for (let at = 0, block = first; at < bytes.length; at += limits.blockBytes, block += 1) {
       if (chunk[block] !== undefined) continue
-      memory.hold()
+      memory.retain()
       chunk[block] = { bytes: bytes.subarray(at, at + limits.blockBytes), memory }
     }
     this.#chunks.set(key, chunk)
@@ -91,5 +91,5 @@ function bytesOf(chunk: Chunk): number {
 }
 
 function letGo(chunk: Chunk): void {
-  for (const block of chunk) block?.memory.letGo()
+  for (const block of chunk) block?.memory.release()
 }

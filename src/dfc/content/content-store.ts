@@ -7,8 +7,8 @@
 import { inOrder } from '../../async/ordered.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import { joinParts, zeroParts } from '../../memory/buffer-list.js'
-import { Holds, type LentParts } from '../../memory/shared-buffer.js'
+import { joinBuffers, zeroBuffers } from '../../memory/buffer-list.js'
+import { BufferRefs, type LentBuffers } from '../../memory/shared-buffer.js'
 import { isReadableFrom } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Segment } from '../../wire/records.js'
@@ -62,23 +62,23 @@ export class ContentStore {
 
   /** The bytes `at` .. `at + length`, fewer at the end of the content. Nobody may write to them. */
   async read(content: Content, at: number, length: number): Promise<Buffer> {
-    const holds = new Holds()
+    const holds = new BufferRefs()
     try {
       const parts = await this.#readHeld(content, at, length, holds)
-      return holds.isLent ? Buffer.concat(parts) : joinParts(parts)
+      return holds.isLent ? Buffer.concat(parts) : joinBuffers(parts)
     } finally {
-      holds.letGo()
+      holds.release()
     }
   }
 
   /** The same without copying, as views that are lent. Throws as `SegmentReader.read`. */
-  async readLent(content: Content, at: number, length: number): Promise<LentParts> {
-    const holds = new Holds()
+  async readLent(content: Content, at: number, length: number): Promise<LentBuffers> {
+    const holds = new BufferRefs()
     try {
       const parts = await this.#readHeld(content, at, length, holds)
-      return { parts, release: () => holds.letGo() }
+      return { parts, release: () => holds.release() }
     } catch (error) {
-      holds.letGo()
+      holds.release()
       throw error
     }
   }
@@ -87,7 +87,7 @@ export class ContentStore {
     content: Content,
     at: number,
     length: number,
-    holds: Holds,
+    holds: BufferRefs,
   ): Promise<readonly Buffer[]> {
     const reads = slices(content, at, length).map((slice) => this.#readSliceHeld(slice, holds))
     const [only] = reads
@@ -171,12 +171,12 @@ export class ContentStore {
   }
 
   async #readSlice(slice: Slice): Promise<readonly Buffer[]> {
-    if (slice.kind === 'hole') return zeroParts(slice.length)
+    if (slice.kind === 'hole') return zeroBuffers(slice.length)
     return await this.reader.read(slice.segment, slice.offset, slice.length)
   }
 
-  async #readSliceHeld(slice: Slice, holds: Holds): Promise<readonly Buffer[]> {
-    if (slice.kind === 'hole') return zeroParts(slice.length)
+  async #readSliceHeld(slice: Slice, holds: BufferRefs): Promise<readonly Buffer[]> {
+    if (slice.kind === 'hole') return zeroBuffers(slice.length)
     return await this.reader.readHeld(slice.segment, slice.offset, slice.length, holds)
   }
 }

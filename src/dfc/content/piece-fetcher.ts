@@ -5,7 +5,7 @@
  * only what matches its checksums is good.
  */
 
-import { Slots } from '../../async/semaphore.js'
+import { Semaphore } from '../../async/semaphore.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
@@ -13,7 +13,7 @@ import { matchesChecksums } from '../../wire/checksum.js'
 import { holdersOf, serverIndexes } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
-import { isLate, Patience } from '../cluster/hedging.js'
+import { HedgeDelay, isLate } from '../cluster/hedging.js'
 import { SmallPieces } from './small-pieces.js'
 
 /** The two servers that have all pieces of a small file are asked, unless they have so much more to do. */
@@ -43,10 +43,10 @@ export type BadCopyListener = (server: number, segment: Segment, piece: number) 
 export class PieceFetcher {
   readonly #cluster: Cluster
   readonly #onBadCopy: BadCopyListener
-  readonly #slots = new Slots(limits.fetchesInFlightMax)
-  readonly #smallSlots = new Slots(limits.smallFetchesInFlightMax)
+  readonly #slots = new Semaphore(limits.fetchesInFlightMax)
+  readonly #smallSlots = new Semaphore(limits.smallFetchesInFlightMax)
   readonly #smallPieces: SmallPieces
-  readonly #patience = new Patience()
+  readonly #patience = new HedgeDelay()
   /** Reads that each server has not answered yet. */
   readonly #unanswered = serverIndexes.map(() => 0)
 

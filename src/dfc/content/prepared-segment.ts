@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { createHash, hash } from 'node:crypto'
 import type { Random } from '../../clock.js'
 import { limits } from '../../limits.js'
-import { lengthOfParts, sliceParts } from '../../memory/buffer-list.js'
+import { lengthOfBuffers, sliceBuffers } from '../../memory/buffer-list.js'
 import { BlockChecksums } from '../../wire/checksum.js'
 import type { InlinePiece } from '../../wire/messages.js'
 import { pieceNumbers, pieceRange, piecesFor, rotationOf, spareOf } from '../../wire/placement.js'
@@ -49,7 +49,7 @@ export function prepare(
   digested?: Digested,
 ): PreparedSegment {
   const parts = Buffer.isBuffer(content) ? [content] : content
-  const length = lengthOfParts(parts)
+  const length = lengthOfBuffers(parts)
   assert(length > 0 && length <= limits.segmentBytesMax, `a segment of ${length} bytes`)
   const segment = {
     id: newSegmentId(random),
@@ -60,7 +60,7 @@ export function prepare(
     .map((piece) => {
       const { start, length: pieceLength } = pieceRange(length, piece)
       const checksums = checksumsWithin(digested, length, start, pieceLength)
-      return preparePiece(piece, sliceParts(parts, start, pieceLength), checksums)
+      return preparePiece(piece, sliceBuffers(parts, start, pieceLength), checksums)
     })
     .filter((piece) => piece.length > 0)
   return { segment, rotation: rotationOf(segment.md5), pieces }
@@ -72,7 +72,7 @@ export function preparePiece(
   parts: readonly Buffer[],
   checksums: readonly number[] = checksumsOfParts(parts),
 ): PreparedPiece {
-  return { piece, length: lengthOfParts(parts), parts, checksums }
+  return { piece, length: lengthOfBuffers(parts), parts, checksums }
 }
 
 /** Those of a piece, if each of its blocks is a block of the content. */

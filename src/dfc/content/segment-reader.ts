@@ -6,8 +6,8 @@
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
-import { appendPart } from '../../memory/buffer-list.js'
-import { HeldMemory, Holds } from '../../memory/shared-buffer.js'
+import { appendBuffer } from '../../memory/buffer-list.js'
+import { BufferRefs, SharedBuffer } from '../../memory/shared-buffer.js'
 import { pieceNumbers, pieceRange, rotationOf } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
@@ -34,7 +34,7 @@ interface Fetch {
   readonly first: number
   readonly end: number
   readonly bytes: Promise<Buffer>
-  readonly memory: HeldMemory
+  readonly memory: SharedBuffer
   /** A reader waits for it: it has not only been fetched ahead. */
   isRead: boolean
   /** Nobody will want it again once those have it who wait for it. */
@@ -69,12 +69,12 @@ export class SegmentReader {
    * cannot be had.
    */
   async read(segment: Segment, offset: number, length: number): Promise<readonly Buffer[]> {
-    const holds = new Holds()
+    const holds = new BufferRefs()
     try {
       const parts = await this.readHeld(segment, offset, length, holds)
       return holds.isLent ? parts.map((part) => Buffer.from(part)) : parts
     } finally {
-      holds.letGo()
+      holds.release()
     }
   }
 
@@ -83,7 +83,7 @@ export class SegmentReader {
     segment: Segment,
     offset: number,
     length: number,
-    holds: Holds,
+    holds: BufferRefs,
   ): Promise<readonly Buffer[]> {
     const parts: Buffer[] = []
     const ranges = chunkRanges(segment, offset, length)
@@ -148,7 +148,7 @@ export class SegmentReader {
   }
 
   /** As `#sources`; they are held before anything else happens, which might let go of them. */
-  #heldSources(range: ChunkRange, holds: Holds): Source[] {
+  #heldSources(range: ChunkRange, holds: BufferRefs): Source[] {
     const sources = this.#sources(range)
     for (const source of sources) {
       holds.add('known' in source ? source.known.memory : source.fetch.memory)
@@ -204,7 +204,7 @@ export class SegmentReader {
       offset,
       length,
     }
-    const memory = new HeldMemory()
+    const memory = new SharedBuffer()
     const bytes = this.#fetcher.fetch(wanted).then((fetched) => {
       memory.lend(fetched.release)
       return fetched.bytes
@@ -220,7 +220,7 @@ export class SegmentReader {
       .catch((error: unknown) => debugDfc('fetch %s: %o', key, error))
       .finally(() => {
         this.#ended(key, fetch)
-        memory.letGo()
+        memory.release()
       })
     return fetch
   }
@@ -232,15 +232,20 @@ export class SegmentReader {
   }
 
   /** Appends what `source` has of the range. */
-  async #append(parts: Buffer[], range: ChunkRange, source: Source, holds: Holds): Promise<void> {
+  async #append(
+    parts: Buffer[],
+    range: ChunkRange,
+    source: Source,
+    holds: BufferRefs,
+  ): Promise<void> {
     if ('known' in source) {
-      appendPart(parts, cut(range, source.block, source.known.bytes))
+      appendBuffer(parts, cut(range, source.block, source.known.bytes))
       return
     }
     const { fetch, block } = source
     try {
       const at = (block - fetch.first) * blockBytes
-      appendPart(parts, cut(range, block, (await fetch.bytes).subarray(at)))
+      appendBuffer(parts, cut(range, block, (await fetch.bytes).subarray(at)))
     } catch (thrown) {
       if (!isError(thrown, 'incomplete', 'corrupt', 'dataLost') || fetch.end - fetch.first === 1)
         throw thrown
@@ -255,13 +260,13 @@ export class SegmentReader {
     range: ChunkRange,
     first: number,
     end: number,
-    holds: Holds,
+    holds: BufferRefs,
   ): Promise<void> {
     for (let block = first; block < end; block += 1) {
       const known = this.#cache.get(range.key)[block]
       const { bytes, memory } = known ?? this.#fetch(range, block, block + 1)
       holds.add(memory)
-      appendPart(parts, cut(range, block, await bytes))
+      appendBuffer(parts, cut(range, block, await bytes))
     }
   }
 }

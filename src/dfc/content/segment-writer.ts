@@ -4,11 +4,11 @@
  * server dies in the middle, its neighbours take its pieces before anybody is told.
  */
 
-import { Slots } from '../../async/semaphore.js'
+import { Semaphore } from '../../async/semaphore.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
-import { sliceParts } from '../../memory/buffer-list.js'
+import { sliceBuffers } from '../../memory/buffer-list.js'
 import type { Request } from '../../wire/messages.js'
 import { pairOf, piecesFor, serverIndexes } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
@@ -33,9 +33,9 @@ type Stored = readonly Set<number>[]
 export class SegmentWriter {
   readonly #cluster: Cluster
   /** Segments on their way. */
-  readonly #puts = new Slots(limits.segmentPutsInFlightMax)
+  readonly #puts = new Semaphore(limits.segmentPutsInFlightMax)
   /** For each server: frames sent and not answered. */
-  readonly #slots = serverIndexes.map(() => new Slots(limits.putFramesInFlightMax))
+  readonly #slots = serverIndexes.map(() => new Semaphore(limits.putFramesInFlightMax))
   /** For each server whose disk was full: when it is tried again, on the monotonic clock. */
   readonly #fullUntilMs: (number | undefined)[] = []
 
@@ -199,7 +199,7 @@ function* framesOf(segment: Segment, pieces: readonly PreparedPiece[]): Iterable
             Math.ceil(end / limits.blockBytes),
           ),
         },
-        payload: sliceParts(parts, offset, end - offset),
+        payload: sliceBuffers(parts, offset, end - offset),
       }
     }
   }

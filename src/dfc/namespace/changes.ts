@@ -21,7 +21,7 @@ import { dependOnEachOther } from './batch.js'
 import type { Node } from './cache/node.js'
 import type { NodeCache } from './cache/node-cache.js'
 import { KeyLocks } from './key-locks.js'
-import { type Newborn, NotStored } from './pending-creates.js'
+import { NotStored, type PendingCreates } from './pending-creates.js'
 import type { WriteBehind } from './write-behind.js'
 
 /** One attempt of a change: what to commit, and what is true once it is committed. */
@@ -54,7 +54,7 @@ export class Changes {
   readonly #transactions: Transactions
   readonly #lease: Pick<Lease, 'forgetAll'>
   readonly #cache: NodeCache
-  readonly #newborn: Newborn
+  readonly #pending: PendingCreates
   readonly #behind: WriteBehind
   readonly #locks = new KeyLocks()
   /** What is waited for now: until it is done the cache does not have it. */
@@ -65,14 +65,14 @@ export class Changes {
     transactions: Transactions,
     lease: Pick<Lease, 'forgetAll'>,
     cache: NodeCache,
-    newborn: Newborn,
+    pending: PendingCreates,
     behind: WriteBehind,
   ) {
     this.#clock = clock
     this.#transactions = transactions
     this.#lease = lease
     this.#cache = cache
-    this.#newborn = newborn
+    this.#pending = pending
     this.#behind = behind
   }
 
@@ -94,7 +94,7 @@ export class Changes {
       } catch (error) {
         if (!(error instanceof NotStored)) throw error
         // Without the turn, which storing it takes as well.
-        await Promise.all(error.inos.map((ino) => this.#newborn.store(ino)))
+        await Promise.all(error.inos.map((ino) => this.#pending.store(ino)))
       }
     }
   }
@@ -148,8 +148,8 @@ export class Changes {
   #assertStored({ writes }: Transaction): void {
     for (const { key } of writes) {
       const parsed = parseKey(key)
-      const newborn = parsed.kind === 'inode' ? this.#newborn.in(parsed.ino) : undefined
-      if (newborn !== undefined) throw new NotStored([...newborn])
+      const pending = parsed.kind === 'inode' ? this.#pending.in(parsed.ino) : undefined
+      if (pending !== undefined) throw new NotStored([...pending])
     }
   }
 
@@ -181,7 +181,7 @@ export class Changes {
   #isCertain(key: Key): boolean {
     const parsed = parseKey(key)
     return (
-      parsed.kind === 'entry' && this.#cache.certainEntry(parsed.parent, parsed.name) !== undefined
+      parsed.kind === 'entry' && this.#cache.leasedEntry(parsed.parent, parsed.name) !== undefined
     )
   }
 
@@ -193,7 +193,7 @@ export class Changes {
   #doubt(key: Key): void {
     const parsed = parseKey(key)
     const isAbsence =
-      parsed.kind === 'entry' && this.#cache.anyEntry(parsed.parent, parsed.name)?.ino == null
+      parsed.kind === 'entry' && this.#cache.staleEntry(parsed.parent, parsed.name)?.ino == null
     if (!isAbsence) this.#lease.forgetAll()
   }
 

@@ -18,7 +18,7 @@ import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Node } from './cache/node.js'
 import type { NodeCache } from './cache/node-cache.js'
 import { exactly, type Plan } from './changes.js'
-import type { Names } from './lookup.js'
+import type { Lookup } from './lookup.js'
 
 export interface NewAttributes {
   /** With the file type bits. */
@@ -46,7 +46,7 @@ export interface NewFile {
 
 /** Throws `exists`, `notFound` when the folder is gone. */
 export async function planCreation(
-  names: Names,
+  names: Lookup,
   cache: NodeCache,
   { parent, name, ino, inode }: NewFile,
   inline: PreparedSegment | undefined,

@@ -6,7 +6,7 @@ import { limits } from '../../limits.js'
 import { isReadableFrom } from '../../wire/placement.js'
 import type { Lease } from '../quorum/lease.js'
 import type { QuorumEntry, Registers } from '../quorum/registers.js'
-import { FolderLookups } from './cache/lookup-counts.js'
+import { LookupCounts } from './cache/lookup-counts.js'
 import type { ListedName, Node } from './cache/node.js'
 import type { CacheMoment, NodeCache } from './cache/node-cache.js'
 import type { WriteBehind } from './write-behind.js'
@@ -30,15 +30,15 @@ export class FolderReader {
   /** Hears of a folder that was read because of its names, if a page holds all of them. */
   onRead: (folder: number, names: readonly ListedName[]) => void = () => {}
   readonly #registers: Registers
-  readonly #lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>
+  readonly #lease: Pick<Lease, 'exclusiveSinceMs' | 'forgetAll'>
   readonly #cache: NodeCache
   readonly #behind: WriteBehind
-  readonly #lookups = new FolderLookups()
+  readonly #lookups = new LookupCounts()
   readonly #beingRead = new Map<number, Promise<void>>()
 
   constructor(
     registers: Registers,
-    lease: Pick<Lease, 'aloneSinceMs' | 'forgetAll'>,
+    lease: Pick<Lease, 'exclusiveSinceMs' | 'forgetAll'>,
     cache: NodeCache,
     behind: WriteBehind,
   ) {
@@ -70,8 +70,8 @@ export class FolderReader {
   /** Whether to read the folder to its end now that one of its names has to be asked for. */
   paysToRead(folder: number): boolean {
     if (this.#beingRead.has(folder)) return true
-    if (this.#lease.aloneSinceMs === undefined) return false
-    const summary = this.#cache.anyNode(folder)?.folder
+    if (this.#lease.exclusiveSinceMs === undefined) return false
+    const summary = this.#cache.staleNode(folder)?.folder
     return summary != null && this.#lookups.paysToRead(folder, summary.live)
   }
 
@@ -91,7 +91,7 @@ export class FolderReader {
   }
 
   async #readAll(folder: number): Promise<boolean> {
-    const live = this.#cache.anyNode(folder)?.folder?.live ?? 0
+    const live = this.#cache.staleNode(folder)?.folder?.live ?? 0
     const pagesMax = 2 + live / limits.knownNamesPerPageMin
     let after = ''
     for (let count = 0; count < pagesMax; count += 1) {

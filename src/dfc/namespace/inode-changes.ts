@@ -13,8 +13,8 @@ import type { Node } from './cache/node.js'
 import type { NodeCache } from './cache/node-cache.js'
 import { type Changes, exactly, type Plan } from './changes.js'
 import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
-import type { Names } from './lookup.js'
-import type { Newborn, NewbornFile } from './pending-creates.js'
+import type { Lookup } from './lookup.js'
+import type { PendingCreate, PendingCreates } from './pending-creates.js'
 import { assertHeld } from './stored-segments.js'
 
 /** Gives an inode from the latest one; called again when that was not the latest. */
@@ -41,22 +41,22 @@ export type HowWritten = Pick<Rewriting, 'inline' | 'onDisk'>
 
 export class InodeChanges {
   readonly #cluster: Cluster
-  readonly #names: Names
+  readonly #names: Lookup
   readonly #cache: NodeCache
-  readonly #newborn: Newborn
+  readonly #pending: PendingCreates
   readonly #changes: Changes
 
   constructor(
     cluster: Cluster,
-    names: Names,
+    names: Lookup,
     cache: NodeCache,
-    newborn: Newborn,
+    pending: PendingCreates,
     changes: Changes,
   ) {
     this.#cluster = cluster
     this.#names = names
     this.#cache = cache
-    this.#newborn = newborn
+    this.#pending = pending
     this.#changes = changes
   }
 
@@ -72,31 +72,31 @@ export class InodeChanges {
       const place = this.#names.certain(parent, name)
       if (place !== undefined && place !== null) throw new DfsError('exists')
       // Nobody else can make the name now; what they made before would be known here.
-      if (place === undefined || this.#cache.certainNode(folder.ino) === undefined) return undefined
+      if (place === undefined || this.#cache.leasedNode(folder.ino) === undefined) return undefined
       if (isAhead(folder.version, clock.now())) return undefined
       const inode = newInode(attributes, parent, clock.time())
       const version = versions.next()
       const id = versions.next()
       const node = { ino: newIno(clock, random), version, inode, folder: null }
-      this.#newborn.add({ parent, name, node, id })
+      this.#pending.add({ parent, name, node, id })
       this.#cache.touch(parent, id, undefined, { ino: node.ino, type: attributes.mode >> 12 })
       return node
     })
   }
 
   /** Stores a file that `makeNewborn` made, unless somebody else has done it meanwhile. */
-  async bear(ino: number): Promise<void> {
+  async store(ino: number): Promise<void> {
     await this.rewrite(ino, (inode) => inode, { onlyNewborn: true })
   }
 
   /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */
   async update(ino: number, change: InodeChange): Promise<Node> {
-    const newborn = this.#newborn.get(ino)
-    if (newborn === undefined || newborn.isOnItsWay)
+    const pending = this.#pending.get(ino)
+    if (pending === undefined || pending.isOnItsWay)
       return this.rewrite(ino, change, { behind: true })
-    const inode = change(newborn.node.inode, this.#cluster.clock.time())
-    newborn.node = { ...newborn.node, inode }
-    return newborn.node
+    const inode = change(pending.node.inode, this.#cluster.clock.time())
+    pending.node = { ...pending.node, inode }
+    return pending.node
   }
 
   /** See `Namespace.writeContent`. */
@@ -127,14 +127,14 @@ export class InodeChanges {
     change: InodeChange,
     { inline, onDisk = false, check, onlyNewborn = false, behind = false }: Rewriting = {},
   ): Promise<Node> {
-    const place = this.#newborn.get(ino)
+    const place = this.#pending.get(ino)
     const exclusive = place === undefined ? [] : [entryKey(place.parent, place.name)]
     const shared = place === undefined ? [] : [inodeKey(place.parent)]
     const done = this.#changes.make([...exclusive, inodeKey(ino)], shared, async (fresh) => {
-      const newborn = this.#newborn.get(ino)
-      if (newborn !== undefined) {
-        await check?.(newborn.node)
-        return { ...(await this.#birth(newborn, change, inline, fresh)), onDisk }
+      const pending = this.#pending.get(ino)
+      if (pending !== undefined) {
+        await check?.(pending.node)
+        return { ...(await this.#birth(pending, change, inline, fresh)), onDisk }
       }
       const node = await this.#names.nodeForChange(ino, fresh)
       if (onlyNewborn) return { body: undefined, result: node }
@@ -159,13 +159,13 @@ export class InodeChanges {
 
   /** A file that was made here is stored, with what it has got since. */
   async #birth(
-    newborn: NewbornFile,
+    pending: PendingCreate,
     change: InodeChange,
     inline: PreparedSegment | undefined,
     fresh: boolean,
   ): Promise<Plan<Node>> {
-    const { parent, name, node } = newborn
-    newborn.isOnItsWay = true
+    const { parent, name, node } = pending
+    pending.isOnItsWay = true
     const inode = change(node.inode, this.#cluster.clock.time())
     try {
       const plan = await planCreation(
@@ -178,12 +178,12 @@ export class InodeChanges {
       return {
         ...plan,
         takeId: () => {
-          const { id } = newborn
-          newborn.id = undefined
+          const { id } = pending
+          pending.id = undefined
           return id
         },
         done: (id) => {
-          this.#newborn.delete(node.ino)
+          this.#pending.delete(node.ino)
           // The folder had its entry counted when it was made here.
           this.#cache.touch(parent, id, { ino: node.ino, type: inode.mode >> 12 }, undefined)
           return plan.done(id)
@@ -191,7 +191,7 @@ export class InodeChanges {
       }
     } catch (error) {
       // Another client was let in before it could be stored: the name is theirs.
-      if (fresh && isError(error, 'exists', 'notFound')) this.#newborn.delete(node.ino)
+      if (fresh && isError(error, 'exists', 'notFound')) this.#pending.delete(node.ino)
       throw error
     }
   }

@@ -15,7 +15,7 @@ import type { Registers } from '../quorum/registers.js'
 import type { ListedName, Node } from './cache/node.js'
 import { type CacheMoment, type EntryView, type NodeCache, viewOf } from './cache/node-cache.js'
 import { FolderReader } from './folder-reader.js'
-import { type Newborn, NotStored } from './pending-creates.js'
+import { NotStored, type PendingCreates } from './pending-creates.js'
 import type { WriteBehind } from './write-behind.js'
 
 /** A page of a folder. */
@@ -35,28 +35,28 @@ export interface FoundEntry extends EntryView {
 const absentEntry: EntryView = { version: noVersion, ino: null, type: 0 }
 const attemptsMax = 12
 
-export class Names {
+export class Lookup {
   readonly #cluster: Cluster
   readonly #registers: Registers
-  readonly #lease: Pick<Lease, 'aloneForMs'>
+  readonly #lease: Pick<Lease, 'exclusiveForMs'>
   readonly #cache: NodeCache
-  readonly #newborn: Newborn
+  readonly #pending: PendingCreates
   readonly #behind: WriteBehind
   readonly #folders: FolderReader
 
   constructor(
     cluster: Cluster,
     registers: Registers,
-    lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll'>,
+    lease: Pick<Lease, 'exclusiveForMs' | 'exclusiveSinceMs' | 'forgetAll'>,
     cache: NodeCache,
-    newborn: Newborn,
+    pending: PendingCreates,
     behind: WriteBehind,
   ) {
     this.#cluster = cluster
     this.#registers = registers
     this.#lease = lease
     this.#cache = cache
-    this.#newborn = newborn
+    this.#pending = pending
     this.#behind = behind
     this.#folders = new FolderReader(registers, lease, cache, behind)
   }
@@ -69,7 +69,7 @@ export class Names {
 
   /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */
   absentForMs(parent: number, name: string): number {
-    return this.certain(parent, name) === null ? this.#lease.aloneForMs : 0
+    return this.certain(parent, name) === null ? this.#lease.exclusiveForMs : 0
   }
 
   /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */
@@ -98,7 +98,7 @@ export class Names {
   async walk(names: readonly string[]): Promise<Node> {
     for (const name of names) assertName(name)
     if (names.length === 0) return this.node(rootIno, true)
-    await this.#newborn.settle()
+    await this.#pending.settle()
     const { nodes, isMissing } = await this.#askAlong(rootIno, names)
     const last = nodes.at(-1)
     if (last === undefined || isMissing) throw new DfsError('notFound')
@@ -115,7 +115,7 @@ export class Names {
     const certain = this.#certainAlong(from, names)
     if (certain !== undefined) return certain
     // What cannot be stored now is tried again by whoever waits for it.
-    await this.#newborn.settle().catch(() => undefined)
+    await this.#pending.settle().catch(() => undefined)
     return (await this.#askAlong(from, names)).nodes
   }
 
@@ -157,9 +157,9 @@ export class Names {
    * Throws `stale` when gone.
    */
   async node(ino: number, fresh = false): Promise<Node> {
-    const newborn = this.#newborn.get(ino)
-    if (newborn !== undefined) return newborn.node
-    const cached = fresh ? this.#cache.certainNode(ino) : this.#cache.node(ino)
+    const pending = this.#pending.get(ino)
+    if (pending !== undefined) return pending.node
+    const cached = fresh ? this.#cache.leasedNode(ino) : this.#cache.freshNode(ino)
     return cached ?? (await this.#askForNode(ino))
   }
 
@@ -172,19 +172,19 @@ export class Names {
 
   /** The newest that is known of the inode, however long ago it was seen. */
   latest(ino: number): Node | undefined {
-    return this.#newborn.get(ino)?.node ?? this.#cache.anyNode(ino)
+    return this.#pending.get(ino)?.node ?? this.#cache.staleNode(ino)
   }
 
   /** The node if it is in the cache and within its time to live. */
   cached(ino: number): Node | undefined {
-    return this.#newborn.get(ino)?.node ?? this.#cache.node(ino)
+    return this.#pending.get(ino)?.node ?? this.#cache.freshNode(ino)
   }
 
   /** The inode number a name had within the time to live of the cache. */
   cachedEntry(parent: number, name: string): { readonly ino: number } | undefined {
-    const newborn = this.#newborn.at(parent, name)
-    if (newborn !== undefined) return newborn.node
-    const entry = this.#cache.entry(parent, name)
+    const pending = this.#pending.at(parent, name)
+    if (pending !== undefined) return pending.node
+    const entry = this.#cache.freshEntry(parent, name)
     return entry === undefined || entry.ino === null ? undefined : { ino: entry.ino }
   }
 
@@ -204,7 +204,7 @@ export class Names {
   /** A page of a folder behind the name `after`, in the byte order of the names. */
   async list(folder: number, after: string): Promise<Listing> {
     // What cannot be stored now is tried again by whoever waits for it.
-    await this.#newborn.settle(folder).catch(() => undefined)
+    await this.#pending.settle(folder).catch(() => undefined)
     const whole = coversEverything(new Set(this.#cluster.voters))
     let page = await this.#folders.page(folder, after, whole)
     // A page of nothing but removed names says nothing, and is not the end.
@@ -239,16 +239,16 @@ export class Names {
 
   /** Whether what a listing `asked` for is still the newest that is known, and may be passed on. */
   isUnchangedSince(asked: CacheMoment): boolean {
-    return this.#newborn.isEmpty && this.#cache.isUnchangedSince(asked)
+    return this.#pending.isEmpty && this.#cache.isUnchangedSince(asked)
   }
 
   /** What is certain of a name: its node, null when there is none, undefined when nothing is. */
   certain(parent: number, name: string): Node | null | undefined {
-    const newborn = this.#newborn.at(parent, name)
-    if (newborn !== undefined) return newborn.node
-    const entry = this.#cache.certainEntry(parent, name)
+    const pending = this.#pending.at(parent, name)
+    if (pending !== undefined) return pending.node
+    const entry = this.#cache.leasedEntry(parent, name)
     if (entry === undefined) return undefined
-    return entry.ino === null ? null : this.#cache.certainNode(entry.ino)
+    return entry.ino === null ? null : this.#cache.leasedNode(entry.ino)
   }
 
   /** What the servers say, once they know what was changed here. */
@@ -264,8 +264,8 @@ export class Names {
    * `NotStored`, upon which `Changes` sees to it.
    */
   async nodeForChange(ino: number, fresh: boolean): Promise<Node> {
-    if (this.#newborn.get(ino) !== undefined) throw new NotStored([ino])
-    return (fresh ? undefined : this.#cache.anyNode(ino)) ?? this.#askForNode(ino)
+    if (this.#pending.get(ino) !== undefined) throw new NotStored([ino])
+    return (fresh ? undefined : this.#cache.staleNode(ino)) ?? this.#askForNode(ino)
   }
 
   /** Throws `notFound`, `notDirectory`. */
@@ -287,11 +287,11 @@ export class Names {
     fresh: boolean,
     storing?: number,
   ): Promise<EntryView> {
-    const newborn = this.#newborn.at(parent, name)?.node.ino
-    if (newborn !== undefined && newborn !== storing) throw new NotStored([newborn])
-    const cached = fresh ? undefined : this.#cache.anyEntry(parent, name)
+    const pending = this.#pending.at(parent, name)?.node.ino
+    if (pending !== undefined && pending !== storing) throw new NotStored([pending])
+    const cached = fresh ? undefined : this.#cache.staleEntry(parent, name)
     if (cached !== undefined) return cached
-    if (!fresh && this.#cache.certainEntry(parent, name) !== undefined) return absentEntry
+    if (!fresh && this.#cache.leasedEntry(parent, name) !== undefined) return absentEntry
     const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
     if (step === undefined) return absentEntry
     this.#cache.asOf(askedMs, () => this.#cache.noteStep(parent, name, step.entry, step.inode))

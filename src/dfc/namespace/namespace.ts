@@ -32,39 +32,39 @@ import {
   type InodeChange,
   InodeChanges,
 } from './inode-changes.js'
-import { assertName, type Listing, Names } from './lookup.js'
-import { type Keep, KeptFiles } from './open-orphans.js'
-import { Newborn } from './pending-creates.js'
+import { assertName, type Listing, Lookup } from './lookup.js'
+import { type IsOpen, OpenOrphans } from './open-orphans.js'
+import { PendingCreates } from './pending-creates.js'
 import { type Renamed, type RenameHow, Renames } from './rename.js'
 import { type FinishOthers, WriteBehind } from './write-behind.js'
 
 const attemptsMax = 12
-const never: Keep = () => false
+const never: IsOpen = () => false
 
 export class Namespace {
   readonly #cluster: Cluster
-  readonly #lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll' | 'onEnd'>
+  readonly #lease: Pick<Lease, 'exclusiveForMs' | 'exclusiveSinceMs' | 'forgetAll' | 'onEnd'>
   readonly #cache: NodeCache
-  readonly #newborn: Newborn
+  readonly #pending: PendingCreates
   readonly #behind: WriteBehind
-  readonly #names: Names
+  readonly #names: Lookup
   readonly #changes: Changes
   readonly #inodes: InodeChanges
-  readonly #kept: KeptFiles
+  readonly #kept: OpenOrphans
   readonly #renames: Renames
 
   constructor(
     cluster: Cluster,
     registers: Registers,
     transactions: Transactions,
-    lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll' | 'onEnd'>,
+    lease: Pick<Lease, 'exclusiveForMs' | 'exclusiveSinceMs' | 'forgetAll' | 'onEnd'>,
     finishOthers: FinishOthers | undefined,
   ) {
     const { clock } = cluster
     this.#cluster = cluster
     this.#lease = lease
-    this.#cache = new NodeCache(clock, () => lease.aloneSinceMs)
-    this.#newborn = new Newborn(clock, (ino) => this.#inodes.bear(ino))
+    this.#cache = new NodeCache(clock, () => lease.exclusiveSinceMs)
+    this.#pending = new PendingCreates(clock, (ino) => this.#inodes.store(ino))
     this.#behind = new WriteBehind(
       cluster,
       registers,
@@ -73,17 +73,17 @@ export class Namespace {
       this.#cache,
       finishOthers,
     )
-    this.#names = new Names(cluster, registers, lease, this.#cache, this.#newborn, this.#behind)
+    this.#names = new Lookup(cluster, registers, lease, this.#cache, this.#pending, this.#behind)
     this.#changes = new Changes(
       clock,
       transactions,
       lease,
       this.#cache,
-      this.#newborn,
+      this.#pending,
       this.#behind,
     )
-    this.#inodes = new InodeChanges(cluster, this.#names, this.#cache, this.#newborn, this.#changes)
-    this.#kept = new KeptFiles(clock, this.#cache)
+    this.#inodes = new InodeChanges(cluster, this.#names, this.#cache, this.#pending, this.#changes)
+    this.#kept = new OpenOrphans(clock, this.#cache)
     this.#renames = new Renames(clock, this.#names, this.#cache, this.#kept)
   }
 
@@ -95,8 +95,8 @@ export class Namespace {
   // -- reading: see names.ts ---------------------------------------------------------------------
 
   /** Since when nobody else can have changed anything, on the monotonic clock; undefined when somebody can. */
-  get aloneSinceMs(): number | undefined {
-    return this.#lease.aloneSinceMs
+  get exclusiveSinceMs(): number | undefined {
+    return this.#lease.exclusiveSinceMs
   }
 
   /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */
@@ -105,7 +105,7 @@ export class Namespace {
   }
 
   /** Calls `listener` when other clients are about to be let in, and a time that was told is over. */
-  set onCompany(listener: () => void) {
+  set onLeaseLost(listener: () => void) {
     this.#lease.onEnd = listener
   }
 
@@ -194,7 +194,7 @@ export class Namespace {
    */
   async createSoon(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
     assertName(name)
-    const isAlone = this.#behind.isWanted && this.#lease.aloneSinceMs !== undefined
+    const isAlone = this.#behind.isWanted && this.#lease.exclusiveSinceMs !== undefined
     const node = isAlone ? await this.#inodes.makeNewborn(parent, name, attributes) : undefined
     return node ?? (await this.create(parent, name, attributes))
   }
@@ -226,13 +226,13 @@ export class Namespace {
 
   /** Resolves when what `createSoon` made under this number, if it did, is stored. */
   async store(ino: number): Promise<void> {
-    if (this.#newborn.get(ino) !== undefined) await this.#inodes.bear(ino)
+    if (this.#pending.get(ino) !== undefined) await this.#inodes.store(ino)
   }
 
   /** Resolves when everything that was answered is stored. Throws what keeps it from that. */
   async settle(): Promise<void> {
     // What cannot be stored of one is no reason not to store the other.
-    const outcomes = await Promise.allSettled([this.#behind.settle(), this.#newborn.settle()])
+    const outcomes = await Promise.allSettled([this.#behind.settle(), this.#pending.settle()])
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
 
@@ -306,7 +306,7 @@ export class Namespace {
    * Removes a name. The inode goes with its last name, unless `keep` says that it is in use: then it
    * stays with nlink 0 until `forget`. Returns the inode as it is afterwards.
    */
-  unlink(parent: number, name: string, keep: Keep = never): Promise<Node> {
+  unlink(parent: number, name: string, keep: IsOpen = never): Promise<Node> {
     assertName(name)
     const entry = entryKey(parent, name)
     return this.#changes.make([entry], [], async (fresh) => {
@@ -435,7 +435,7 @@ export class Namespace {
     toParent: number,
     toName: string,
     how: RenameHow,
-    keep: Keep = never,
+    keep: IsOpen = never,
   ): Promise<Renamed> {
     assertName(fromName)
     assertName(toName)

@@ -10,7 +10,7 @@ import type { Node } from './cache/node.js'
 import type { NodeCache } from './cache/node-cache.js'
 
 /** Whether the inode of a file whose last link goes is still in use here, and must stay for now. */
-export type Keep = (ino: number) => boolean
+export type IsOpen = (ino: number) => boolean
 
 /** The write that takes one name away from a file. */
 interface DroppedLink {
@@ -19,7 +19,7 @@ interface DroppedLink {
   readonly done: (id: Version) => Node
 }
 
-export class KeptFiles {
+export class OpenOrphans {
   readonly #clock: Clock
   readonly #cache: NodeCache
   readonly #inos = new Set<number>()
@@ -31,7 +31,7 @@ export class KeptFiles {
     this.#renewedMs = clock.monotonic()
   }
 
-  droppedLink(node: Node, keep: Keep): DroppedLink {
+  droppedLink(node: Node, keep: IsOpen): DroppedLink {
     const nlink = Math.max(0, node.inode.nlink - 1)
     const inode = { ...node.inode, nlink, ctime: this.#clock.time() }
     const key = inodeKey(node.ino)

@@ -10,7 +10,7 @@ import { entryKey, type Key } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
 import type { Node } from './cache/node.js'
 
-export interface NewbornFile {
+export interface PendingCreate {
   readonly parent: number
   readonly name: string
   /** Its version is none that a register will ever have. */
@@ -36,11 +36,11 @@ export class NotStored extends Error {
   }
 }
 
-export class Newborn {
+export class PendingCreates {
   readonly #clock: Clock
   readonly #store: (ino: number) => Promise<void>
-  readonly #files = new Map<number, NewbornFile>()
-  readonly #byPlace = new Map<Key, NewbornFile>()
+  readonly #files = new Map<number, PendingCreate>()
+  readonly #byPlace = new Map<Key, PendingCreate>()
   readonly #byFolder = new Map<number, Set<number>>()
   #timer: Timer | undefined
 
@@ -54,11 +54,11 @@ export class Newborn {
     return this.#files.size === 0
   }
 
-  get(ino: number): NewbornFile | undefined {
+  get(ino: number): PendingCreate | undefined {
     return this.#files.get(ino)
   }
 
-  at(parent: number, name: string): NewbornFile | undefined {
+  at(parent: number, name: string): PendingCreate | undefined {
     return this.#byPlace.size === 0 ? undefined : this.#byPlace.get(entryKey(parent, name))
   }
 
@@ -68,7 +68,7 @@ export class Newborn {
   }
 
   /** It is stored after `createDelayMs`, if not before. */
-  add(made: Pick<NewbornFile, 'parent' | 'name' | 'node' | 'id'>): void {
+  add(made: Pick<PendingCreate, 'parent' | 'name' | 'node' | 'id'>): void {
     const { parent, name, node } = made
     const file = { ...made, isOnItsWay: false, sinceMs: this.#clock.monotonic() }
     this.#files.set(node.ino, file)

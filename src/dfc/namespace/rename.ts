@@ -19,8 +19,8 @@ import type { Version } from '../../wire/version.js'
 import type { Node } from './cache/node.js'
 import type { NodeCache } from './cache/node-cache.js'
 import { exactly, type Plan, type Planned } from './changes.js'
-import type { Names } from './lookup.js'
-import type { Keep, KeptFiles } from './open-orphans.js'
+import type { Lookup } from './lookup.js'
+import type { IsOpen, OpenOrphans } from './open-orphans.js'
 
 export type RenameHow = 'replace' | 'noReplace' | 'exchange'
 
@@ -30,7 +30,7 @@ export interface Renaming {
   readonly toParent: number
   readonly toName: string
   readonly how: RenameHow
-  readonly keep: Keep
+  readonly keep: IsOpen
 }
 
 export interface Renamed {
@@ -40,11 +40,11 @@ export interface Renamed {
 
 export class Renames {
   readonly #clock: Clock
-  readonly #names: Names
+  readonly #names: Lookup
   readonly #cache: NodeCache
-  readonly #kept: KeptFiles
+  readonly #kept: OpenOrphans
 
-  constructor(clock: Clock, names: Names, cache: NodeCache, kept: KeptFiles) {
+  constructor(clock: Clock, names: Lookup, cache: NodeCache, kept: OpenOrphans) {
     this.#clock = clock
     this.#names = names
     this.#cache = cache
@@ -104,7 +104,7 @@ export class Renames {
   }
 
   /** The name of `node` goes to another: of a folder only when it is empty. */
-  #displace(draft: Draft, node: Node, keep: Keep, onReplaced: (node: Node) => void): void {
+  #displace(draft: Draft, node: Node, keep: IsOpen, onReplaced: (node: Node) => void): void {
     draft.require(exactly(node))
     if (typeOf(node.inode.mode) === fileType.folder) {
       draft.requireEmpty(node.ino)

@@ -44,7 +44,7 @@ export class WriteBehind {
   readonly #cluster: Cluster
   readonly #registers: Registers
   readonly #transactions: Transactions
-  readonly #lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll'>
+  readonly #lease: Pick<Lease, 'exclusiveForMs' | 'exclusiveSinceMs' | 'forgetAll'>
   readonly #cache: NodeCache
   readonly #finishOthers: FinishOthers | undefined
   /** Since when this client is alone, if nothing of others is undecided since then. */
@@ -67,7 +67,7 @@ export class WriteBehind {
     cluster: Cluster,
     registers: Registers,
     transactions: Transactions,
-    lease: Pick<Lease, 'aloneForMs' | 'aloneSinceMs' | 'forgetAll'>,
+    lease: Pick<Lease, 'exclusiveForMs' | 'exclusiveSinceMs' | 'forgetAll'>,
     cache: NodeCache,
     finishOthers: FinishOthers | undefined,
   ) {
@@ -100,7 +100,7 @@ export class WriteBehind {
   take(change: Transaction): Version | undefined {
     if (this.#obstacle !== undefined) return undefined
     if (this.#cluster.voters.length < limits.serverCount || !this.#isClear()) return undefined
-    if (this.#lease.aloneForMs < leaseLeftMsMin || !this.#isCertain(change)) return undefined
+    if (this.#lease.exclusiveForMs < leaseLeftMsMin || !this.#isCertain(change)) return undefined
     // What is from the future would give its time to all that is stored with it.
     const nowMs = this.#cluster.clock.now()
     if (change.preconditions.some(({ version }) => isAhead(version, nowMs))) return undefined
@@ -276,7 +276,7 @@ export class WriteBehind {
 
   /** Nobody else's transaction can be decided any more; if that is not known, it is found out. */
   #isClear(): boolean {
-    const sinceMs = this.#lease.aloneSinceMs
+    const sinceMs = this.#lease.exclusiveSinceMs
     if (sinceMs === undefined || this.#finishOthers === undefined) return false
     if (sinceMs === this.#clearSinceMs) return true
     void this.begin()
@@ -284,7 +284,7 @@ export class WriteBehind {
   }
 
   async #clear(finishOthers: FinishOthers): Promise<void> {
-    const sinceMs = this.#lease.aloneSinceMs
+    const sinceMs = this.#lease.exclusiveSinceMs
     if (sinceMs === undefined) return
     try {
       if (await finishOthers()) this.#clearSinceMs = sinceMs
@@ -298,14 +298,14 @@ export class WriteBehind {
     for (const { key, absent, version } of preconditions) {
       const parsed = parseKey(key)
       if (parsed.kind === 'entry') {
-        const entry = this.#cache.certainEntry(parsed.parent, parsed.name)
+        const entry = this.#cache.leasedEntry(parsed.parent, parsed.name)
         if (entry === undefined || (entry.ino === null) !== absent) return false
         if (!absent && entry.version !== version) return false
-      } else if (!absent && this.#cache.certainNode(parsed.ino)?.version !== version) {
+      } else if (!absent && this.#cache.leasedNode(parsed.ino)?.version !== version) {
         return false
       }
     }
-    return emptyFolders.every((ino) => this.#cache.certainNode(ino)?.folder?.live === 0)
+    return emptyFolders.every((ino) => this.#cache.leasedNode(ino)?.folder?.live === 0)
   }
 }
 

@@ -20,7 +20,7 @@ interface Decided {
   readonly spareOf: ((server: number) => Decision['spares']) | undefined
 }
 
-export class Settlement {
+export class Decisions {
   readonly #cluster: Cluster
   #pending: Decided[] = []
   #timer: Timer | undefined

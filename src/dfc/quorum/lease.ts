@@ -52,7 +52,7 @@ export class Lease {
    * Since when nobody else can have changed anything, on the monotonic clock; undefined when somebody
    * can. To be asked at each use: it also keeps the lease alive.
    */
-  get aloneSinceMs(): number | undefined {
+  get exclusiveSinceMs(): number | undefined {
     const now = this.#cluster.clock.monotonic()
     this.#usedMs = now
     if (this.#sinceMs !== undefined && this.#heldCount(now) >= quorum.lease) return this.#sinceMs
@@ -79,8 +79,8 @@ export class Lease {
   }
 
   /** For how long from now on nobody else can change anything, whatever happens; 0 when they can. */
-  get aloneForMs(): number {
-    if (this.aloneSinceMs === undefined) return 0
+  get exclusiveForMs(): number {
+    if (this.exclusiveSinceMs === undefined) return 0
     const answered = [...this.#generations.keys()].map(
       (index) => this.#cluster.link(index).answeredMs,
     )

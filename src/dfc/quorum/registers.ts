@@ -14,7 +14,7 @@ import { quorum } from '../../wire/quorum.js'
 import { decodeEntry, entryKey, inodeKey, type Key, type Register } from '../../wire/records.js'
 import { noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
-import type { Settlement } from './decisions.js'
+import type { Decisions } from './decisions.js'
 import type { Recovery } from './recovery.js'
 
 /** A decided register as a quorum shows it. */
@@ -50,13 +50,13 @@ const absent: SeenInode = {
 export class Registers {
   readonly #cluster: Cluster
   readonly #recovery: Recovery
-  readonly #settlement: Settlement
+  readonly #decisions: Decisions
   #turn = 0
 
-  constructor(cluster: Cluster, recovery: Recovery, settlement: Settlement) {
+  constructor(cluster: Cluster, recovery: Recovery, decisions: Decisions) {
     this.#cluster = cluster
     this.#recovery = recovery
-    this.#settlement = settlement
+    this.#decisions = decisions
   }
 
   /** The latest decided values of `keys`, in their order. Throws `undecided`, or `down`. */
@@ -245,7 +245,7 @@ export class Registers {
   async #insist(key: Key): Promise<QuorumRegister> {
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       if (attempt > 0) await sleep(this.#cluster.clock, 5 << Math.min(attempt, 4))
-      this.#settlement.flush()
+      this.#decisions.flush()
       const seen = await this.#readAll(key)
       const settled = settle(key, seen, seen.length, this.#cluster.voters)
       if (settled !== undefined) return settled
@@ -277,7 +277,7 @@ export class Registers {
     verb: V,
     fields: Parameters<Cluster['request']>[2] & object,
   ): Promise<Reply<V>[]> {
-    this.#settlement.flush()
+    this.#decisions.flush()
     const { voters } = this.#cluster
     this.#turn += 1
     const first = this.#turn % Math.max(1, voters.length)
@@ -288,7 +288,7 @@ export class Registers {
   }
 
   async #askAll<V extends 'list'>(verb: V, fields: object): Promise<Reply<V>[]> {
-    this.#settlement.flush()
+    this.#decisions.flush()
     const outcomes = await this.#cluster.ask(this.#cluster.voters, verb, () => fields as never)
     const replies = outcomes.flatMap(({ answer }) => (answer === undefined ? [] : [answer.reply]))
     if (replies.length === 0) this.#noReply()

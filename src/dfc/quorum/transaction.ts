@@ -13,10 +13,10 @@ import { quorum } from '../../wire/quorum.js'
 import type { Key, Transaction } from '../../wire/records.js'
 import { isAhead, type Version } from '../../wire/version.js'
 import type { Cluster, Outcome } from '../cluster/cluster.js'
-import { syncDisks } from '../cluster/sync-servers.js'
+import { syncServers } from '../cluster/sync-servers.js'
 import { inlinePieces, ownCopy, type PreparedSegment } from '../content/prepared-segment.js'
 import type { SegmentWriter } from '../content/segment-writer.js'
-import type { Settlement } from './decisions.js'
+import type { Decisions } from './decisions.js'
 import type { Fate, Recovery } from './recovery.js'
 import type { Registers } from './registers.js'
 
@@ -81,7 +81,7 @@ export class Transactions {
   readonly #cluster: Cluster
   readonly #registers: Registers
   readonly #recovery: Recovery
-  readonly #settlement: Settlement
+  readonly #decisions: Decisions
   readonly #writer: SegmentWriter
   readonly #onStored: (inline: PreparedSegment) => void
 
@@ -90,14 +90,14 @@ export class Transactions {
     cluster: Cluster,
     registers: Registers,
     recovery: Recovery,
-    settlement: Settlement,
+    decisions: Decisions,
     writer: SegmentWriter,
     onStored: (inline: PreparedSegment) => void,
   ) {
     this.#cluster = cluster
     this.#registers = registers
     this.#recovery = recovery
-    this.#settlement = settlement
+    this.#decisions = decisions
     this.#writer = writer
     this.#onStored = onStored
   }
@@ -146,7 +146,7 @@ export class Transactions {
       if (inline !== undefined) await this.#ensureCopies(attempt, inline)
       if (onDisk) {
         const segments = inline === undefined ? [] : [inline.segment.id]
-        await syncDisks(this.#cluster, segments).catch((cause: unknown) => {
+        await syncServers(this.#cluster, segments).catch((cause: unknown) => {
           // It is made all the same: `readOnly` would say that nothing was.
           throw new DfsError('unknownOutcome', 'stored, but perhaps not on the disks', { cause })
         })
@@ -182,12 +182,12 @@ export class Transactions {
   #settle(attempt: Attempt, inline: PreparedSegment | undefined): void {
     const { id, body, yes, late } = attempt
     const spareOf = sparesAfter(attempt, inline)
-    this.#settlement.add({ id, body, yes: new Set(yes), spareOf })
+    this.#decisions.add({ id, body, yes: new Set(yes), spareOf })
     if (inline === undefined || spareOf !== undefined) return
     void Promise.all(late).then((outcomes) => {
       for (const { index, answer } of outcomes) if (answer?.reply.outcome === 'yes') yes.add(index)
       const spareOf = sparesAfter(attempt, inline)
-      if (spareOf !== undefined) this.#settlement.add({ id, body, yes, spareOf })
+      if (spareOf !== undefined) this.#decisions.add({ id, body, yes, spareOf })
     })
   }
 
@@ -209,7 +209,7 @@ export class Transactions {
     const { id, body, verb, yes, absent, behind } = attempt
     let timeouts = 0
     for (let round = 0; round < roundsMax && timeouts < timeoutsMax; round += 1) {
-      const settles = this.#settlement.take()
+      const settles = this.#decisions.take()
       const targets = this.#cluster.voters.filter((index) => !yes.has(index) && !behind.has(index))
       const epoch = this.#cluster.epoch
       const inlineFor = new Map(

@@ -14,11 +14,11 @@ import { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
 import { differences } from './differences.js'
 import { nextEpoch } from './fill-epoch.js'
-import { finishUndecided } from './in-doubt.js'
+import { finishInDoubt } from './in-doubt.js'
 import { batches } from './install.js'
 
 /** Returns true when it brought the unsure servers back; false when there was no reason to. */
-export async function reunite(cluster: Cluster): Promise<boolean> {
+export async function coldStart(cluster: Cluster): Promise<boolean> {
   const states = serverIndexes.map((index) => cluster.stateOf(index))
   const allUp = cluster.up.length === limits.serverCount
   if (!allUp || cluster.voters.length >= quorum.donor || states.includes('blank')) return false
@@ -34,7 +34,7 @@ export async function reunite(cluster: Cluster): Promise<boolean> {
   }
   await askEach(cluster, serverIndexes, 'epoch', () => ({ epoch }))
   const recovery = new Recovery(cluster, () => serverIndexes)
-  if ((await finishUndecided(cluster, recovery, serverIndexes)).left.length > 0) return false
+  if ((await finishInDoubt(cluster, recovery, serverIndexes)).left.length > 0) return false
   await installEverywhere(cluster)
   const floor = statuses.reduce((most, one) => (one.floor > most ? one.floor : most), noVersion)
   const fence = statuses.reduce((m, one) => (one.stamp.fence > m ? one.stamp.fence : m), noVersion)

@@ -13,7 +13,7 @@ import type { Difference } from './differences.js'
 const keysAtOnce = 256
 
 /** Returns how many were restored, and how many could not be now. */
-export async function restoreRotten(
+export async function restoreCorrupt(
   cluster: Cluster,
   recovery: Recovery,
 ): Promise<{ readonly restored: number; readonly left: number }> {

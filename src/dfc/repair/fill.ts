@@ -11,7 +11,7 @@ import type { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
 import { differences } from './differences.js'
 import { nextEpoch } from './fill-epoch.js'
-import { finishUndecided } from './in-doubt.js'
+import { finishInDoubt } from './in-doubt.js'
 import { batches } from './install.js'
 
 /**
@@ -35,7 +35,7 @@ export async function fillServer(
   if (!started) throw new DfsError('busy', 'another fill of this server is going on')
   // From here on commits of an older epoch, which may have counted on the old votes, are refused.
   await askEach(cluster, donors, 'epoch', () => ({ epoch }))
-  const { left } = await finishUndecided(cluster, recovery, donors)
+  const { left } = await finishInDoubt(cluster, recovery, donors)
   if (left.length > 0) throw new DfsError('undecided')
   let floor = noVersion
   const fences: Version[] = []

@@ -11,12 +11,12 @@ import { noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
-import { reunite } from './cold-start.js'
-import { restoreLost, restoreRotten } from './corrupt-registers.js'
+import { coldStart } from './cold-start.js'
+import { restoreCorrupt, restoreLost } from './corrupt-registers.js'
 import type { LostPiece } from './damage.js'
 import { differences, type HowCompared } from './differences.js'
 import { fillServer } from './fill.js'
-import { finishUndecided, isYoung } from './in-doubt.js'
+import { finishInDoubt, isYoung } from './in-doubt.js'
 import { installDifferences } from './install.js'
 import { collectOrphans, type OrphanCollector } from './orphans.js'
 import { misplacedSegments, type PieceMover, placePieces } from './pieces.js'
@@ -84,7 +84,7 @@ export async function heal(
   const filledServers: number[] = []
   let failure: DfsError | undefined
   let left = 0
-  if (await reunite(cluster)) filledServers.push(...cluster.voters)
+  if (await coldStart(cluster)) filledServers.push(...cluster.voters)
   for (const server of blankServers(cluster)) {
     try {
       await fillServer(cluster, recovery, server, (done) =>
@@ -98,9 +98,9 @@ export async function heal(
   }
   const servers = cluster.voters
   if (servers.length === 0) throw failure ?? new DfsError('down', 'no server answers')
-  const undecided = await finishUndecided(cluster, recovery, servers, { patienceMs })
+  const undecided = await finishInDoubt(cluster, recovery, servers, { patienceMs })
   left += undecided.left.length
-  const rotten = await restoreRotten(cluster, recovery)
+  const rotten = await restoreCorrupt(cluster, recovery)
   left += rotten.left
   const askStatuses = (): Promise<Reply<'status'>[]> =>
     askEach(cluster, servers, 'status', () => ({}))

@@ -24,7 +24,7 @@ export interface Finished {
 }
 
 /** Recovers what was undecided on any of `servers`. */
-export async function finishUndecided(
+export async function finishInDoubt(
   cluster: Cluster,
   recovery: Recovery,
   servers: readonly number[],

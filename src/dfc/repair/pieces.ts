@@ -4,7 +4,7 @@
  * than belong there, so the work is what is out of place and not what there is.
  */
 
-import { Lanes } from '../../async/task-pool.js'
+import { TaskPool } from '../../async/task-pool.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
@@ -93,7 +93,7 @@ export async function placePieces(
   let dropped = 0
   let left = 0
   let done = 0
-  const lanes = new Lanes(lanesMax)
+  const lanes = new TaskPool(lanesMax)
   for (let at = 0; at < segments.length; at += limits.surveyEntriesAtOnce) {
     const some = segments.slice(at, at + limits.surveyEntriesAtOnce)
     const marks = new Marks(mover.cluster)

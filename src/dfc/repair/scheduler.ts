@@ -8,7 +8,7 @@ import { asDfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
 import type { Segment } from '../../wire/records.js'
-import type { Settlement } from '../quorum/decisions.js'
+import type { Decisions } from '../quorum/decisions.js'
 import type { Recovery } from '../quorum/recovery.js'
 import type { Damage, LostPiece } from './damage.js'
 import { type Healer, type HealOptions, type HealReport, heal } from './heal.js'
@@ -20,10 +20,10 @@ interface BadCopy {
   readonly piece: number
 }
 
-export class Keeper {
+export class RepairScheduler {
   readonly #mover: Healer
   readonly #recovery: Recovery
-  readonly #settlement: Pick<Settlement, 'settled' | 'quietMs'>
+  readonly #decisions: Pick<Decisions, 'settled' | 'quietMs'>
   readonly #changed: () => void
   readonly #renew: () => Promise<void>
   readonly #damageOf: (lost: readonly LostPiece[]) => AsyncIterable<Damage>
@@ -44,14 +44,14 @@ export class Keeper {
   constructor(
     mover: Healer,
     recovery: Recovery,
-    settlement: Pick<Settlement, 'settled' | 'quietMs'>,
+    decisions: Pick<Decisions, 'settled' | 'quietMs'>,
     changed: () => void,
     renew: () => Promise<void>,
     damageOf: (lost: readonly LostPiece[]) => AsyncIterable<Damage>,
   ) {
     this.#mover = mover
     this.#recovery = recovery
-    this.#settlement = settlement
+    this.#decisions = decisions
     this.#changed = changed
     this.#renew = renew
     this.#damageOf = damageOf
@@ -104,7 +104,7 @@ export class Keeper {
   }
 
   async #heal(options: Partial<HealOptions>): Promise<HealReport> {
-    await this.#settlement.settled()
+    await this.#decisions.settled()
     await this.#mover.cluster.refreshBlank()
     const suspects = await this.#replaceBadCopies()
     const report = await heal(this.#mover, this.#recovery, {
@@ -178,7 +178,7 @@ export class Keeper {
   }
 
   get #isBusy(): boolean {
-    return this.#settlement.quietMs < limits.repairQuietMs
+    return this.#decisions.quietMs < limits.repairQuietMs
   }
 
   async #tell(report: HealReport): Promise<void> {

@@ -12,7 +12,7 @@ import { isAhead, noVersion, type Version, versionOf } from '../../wire/version.
 import type { Cluster } from '../cluster/cluster.js'
 import type { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
-import { finishUndecided } from './in-doubt.js'
+import { finishInDoubt } from './in-doubt.js'
 
 /** One that has begun: nothing up to `floor` is undecided, and nothing new will come up to it. */
 export interface Sweep {
@@ -37,7 +37,7 @@ export async function beginSweep(
   // First the fence: an old-stamped commit must not land behind the survey.
   await raiseFences(cluster, floor)
   // What came later is none of its affair: clients that are there decide it themselves.
-  const { left } = await finishUndecided(cluster, recovery, serverIndexes, { upTo: floor })
+  const { left } = await finishInDoubt(cluster, recovery, serverIndexes, { upTo: floor })
   if (left.length > 0) return undefined
   return { floor, incarnations: statuses.map(({ stamp }) => stamp.incarnation) }
 }

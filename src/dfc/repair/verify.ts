@@ -4,7 +4,7 @@
  * changes nothing; rotten copies are handed to the caller.
  */
 import { createHash } from 'node:crypto'
-import { Lanes } from '../../async/task-pool.js'
+import { TaskPool } from '../../async/task-pool.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { holdersOf, homeMask, pieceNumbers, rotationOf } from '../../wire/placement.js'
@@ -67,7 +67,7 @@ export async function verify(cluster: Cluster, events: VerifyEvents): Promise<Ve
   const counts = { segments: 0, pieceBytes: 0, missing: 0, extra: 0, garbage: 0, bad: 0 }
   const mismatched: Segment[] = []
   const lost: LostPiece[] = []
-  const lanes = new Lanes(lanesMax)
+  const lanes = new TaskPool(lanesMax)
   let failure: unknown
   for await (const known of allSegments(cluster, servers)) {
     if (failure !== undefined) break

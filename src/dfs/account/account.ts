@@ -24,7 +24,7 @@ import type { Pause } from '../index/pages.js'
 import type { StoredPieceRow } from '../index/pieces.js'
 import type { LentBytes, PieceName, PieceStore } from '../pieces/piece-store.js'
 import { Acceptor } from '../quorum/acceptor.js'
-import type { LateVote } from '../quorum/vote-buffer.js'
+import type { BufferedVote } from '../quorum/vote-buffer.js'
 import type { VoteLog } from '../quorum/vote-log.js'
 import { Collector } from './collector.js'
 import { Lease } from './lease.js'
@@ -154,7 +154,7 @@ export class Account {
       return reply
     }
     // Perhaps more than once: a group that is undone takes what it stored with it.
-    const store: LateVote['store'] = (without) => this.#putInline(pieces, payload, without)
+    const store: BufferedVote['store'] = (without) => this.#putInline(pieces, payload, without)
     const reply = this.acceptor.commit(transaction, { entry, store })
     if (reply.outcome !== 'yes') store([])
     this.#lateBytes += entry.length

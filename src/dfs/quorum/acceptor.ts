@@ -11,12 +11,12 @@ import { entryKey, parseKey, type Transaction } from '../../wire/records.js'
 import { laterOf, noVersion, type Version } from '../../wire/version.js'
 import { type AccountHistory, noHistory } from '../index/account-history.js'
 import type { AccountIndex } from '../index/account-index.js'
-import { type AccountState, Standing } from './account-state.js'
-import type { Undecided } from './in-doubt-records.js'
+import { AccountState, type StateName } from './account-state.js'
+import type { InDoubt } from './in-doubt-records.js'
 import { RegisterReader } from './register-reader.js'
 import { Repair } from './repair.js'
-import { Ledger, unknown } from './transaction-table.js'
-import { type LateVote, LateVotes } from './vote-buffer.js'
+import { TransactionTable, unknown } from './transaction-table.js'
+import { type BufferedVote, VoteBuffer } from './vote-buffer.js'
 import { MemoryVoteLog, type VoteLog } from './vote-log.js'
 import { assertDecisions, assertWellFormed } from './well-formed.js'
 
@@ -27,9 +27,9 @@ export class Acceptor {
   readonly reader: RegisterReader
   readonly repair: Repair
   readonly #index: AccountIndex
-  readonly #standing: Standing
-  readonly #ledger: Ledger
-  readonly #late: LateVotes
+  readonly #accountState: AccountState
+  readonly #transactions: TransactionTable
+  readonly #late: VoteBuffer
 
   /** `now`: the wall time of this server, in ms since 1970. */
   constructor(
@@ -40,34 +40,37 @@ export class Acceptor {
     now: () => number = systemClock.now,
   ) {
     this.#index = index
-    this.#standing = new Standing(index, random, history, now)
-    this.#ledger = new Ledger(index, this.#standing)
-    this.#late = new LateVotes(index, this.#ledger, log)
-    this.reader = new RegisterReader(index, this.#standing, this.#ledger.locks)
-    this.repair = new Repair(index, this.#standing, this.#ledger)
+    this.#accountState = new AccountState(index, random, history, now)
+    this.#transactions = new TransactionTable(index, this.#accountState)
+    this.#late = new VoteBuffer(index, this.#transactions, log)
+    this.reader = new RegisterReader(index, this.#accountState, this.#transactions.locks)
+    this.repair = new Repair(index, this.#accountState, this.#transactions)
     index.onRollback(() => {
-      this.#standing.load()
-      this.#ledger.load()
+      this.#accountState.load()
+      this.#transactions.load()
       this.#late.undo()
     })
   }
 
   /** Only an account that is `voting` votes, counts and answers reads. */
-  get state(): AccountState {
-    return this.#standing.state
+  get state(): StateName {
+    return this.#accountState.state
   }
 
   /** Up to this version all four servers are known to agree. */
   get floor(): Version {
-    return this.#standing.floor
+    return this.#accountState.floor
   }
 
   stamp(): Stamp {
-    return this.#standing.stamp()
+    return this.#accountState.stamp()
   }
 
   counts(): { readonly registers: number; readonly undecided: number } {
-    return { registers: this.#index.totals.now.registers, undecided: this.#ledger.undecidedCount }
+    return {
+      registers: this.#index.totals.now.registers,
+      undecided: this.#transactions.undecidedCount,
+    }
   }
 
   // -- the account's beginning -------------------------------------------------------------------
@@ -79,13 +82,14 @@ export class Acceptor {
    */
   found({ incarnations }: Request<'found'>): Reply<'found'> {
     if (
-      !incarnations.includes(this.#standing.incarnation) ||
+      !incarnations.includes(this.#accountState.incarnation) ||
       incarnations.length !== limits.serverCount
     ) {
       throw new DfsError('blank', 'this account has begun anew since then')
     }
-    if (this.#standing.state === 'lost') throw new DfsError('blank', 'this account was here before')
-    if (this.#standing.state === 'blank') this.#standing.become('voting')
+    if (this.#accountState.state === 'lost')
+      throw new DfsError('blank', 'this account was here before')
+    if (this.#accountState.state === 'blank') this.#accountState.become('voting')
     return { stamp: this.stamp() }
   }
 
@@ -94,8 +98,8 @@ export class Acceptor {
    * but it goes through a fill before the account votes again.
    */
   becomeUnsure(random: Random): void {
-    if (this.#standing.state !== 'voting') return
-    this.#index.group(() => this.#standing.becomeUnsure(random))
+    if (this.#accountState.state !== 'voting') return
+    this.#index.group(() => this.#accountState.becomeUnsure(random))
   }
 
   // -- transactions ------------------------------------------------------------------------------
@@ -111,12 +115,12 @@ export class Acceptor {
    * that could tell the difference.
    */
   applyLate(): void {
-    this.#late.apply()
+    this.#late.flush()
   }
 
   /** As `applyLate`, for some that came first; inside a group that is left open. */
   applySomeLate(countMax: number): void {
-    this.#late.applySome(countMax)
+    this.#late.flushSome(countMax)
   }
 
   /** Resolves when the votes that are not in the index are on the disk. */
@@ -126,7 +130,7 @@ export class Acceptor {
 
   /** Whether what is in the index tells of this transaction, or of what became of it. */
   knows(id: Version): boolean {
-    return this.#ledger.knows(id)
+    return this.#transactions.knows(id)
   }
 
   /**
@@ -134,26 +138,26 @@ export class Acceptor {
    */
   restoreVote({ id, settles, body }: Pick<Request<'commit'>, 'id' | 'settles' | 'body'>): void {
     // As when it was given: it may rely on them.
-    for (const decision of settles) this.#ledger.decide(decision)
-    if (this.#ledger.knows(id)) return
-    this.#ledger.keep({ ...unknown, id, body, yes: true })
-    this.#ledger.locks.take(id, body)
+    for (const decision of settles) this.#transactions.decide(decision)
+    if (this.#transactions.knows(id)) return
+    this.#transactions.keep({ ...unknown, id, body, yes: true })
+    this.#transactions.locks.take(id, body)
   }
 
   /**
    * The vote. A yes is recorded with its locks; a no leaves nothing behind. With `late` a yes is only
    * logged, and written to the index by `applyLate`.
    */
-  commit(request: Omit<Request<'commit'>, 'pieces'>, late?: LateVote): CommitReply {
-    this.#standing.assertFilled()
+  commit(request: Omit<Request<'commit'>, 'pieces'>, late?: BufferedVote): CommitReply {
+    this.#accountState.assertFilled()
     const { id, settles } = request
     assertDecisions(settles)
-    this.#late.applyUnlogged()
+    this.#late.flushUnlogged()
     for (const decision of settles) this.#settle(decision, late !== undefined)
     try {
       return this.#vote(request, late)
     } finally {
-      this.#late.applyWithout(id)
+      this.#late.flushWithout(id)
     }
   }
 
@@ -164,12 +168,12 @@ export class Acceptor {
       return
     }
     this.applyLate()
-    this.#ledger.decide(decision)
+    this.#transactions.decide(decision)
   }
 
   #vote(
     { id, epoch, body }: Omit<Request<'commit'>, 'pieces' | 'settles'>,
-    late: LateVote | undefined,
+    late: BufferedVote | undefined,
   ): CommitReply {
     const refuse = (outcome: CommitReply['outcome'], why: Refusal = {}): CommitReply => ({
       stamp: this.stamp(),
@@ -179,22 +183,22 @@ export class Acceptor {
       hint: noVersion,
       ...why,
     })
-    const known = this.#ledger.undecided(id)
+    const known = this.#transactions.undecided(id)
     if (known === undefined) {
-      const decided = this.#ledger.decisionOf(id)
+      const decided = this.#transactions.decisionOf(id)
       if (decided !== undefined) return refuse(decided ? 'committed' : 'aborted')
     } else {
       return refuse(known.yes ? 'yes' : 'promised')
     }
     assertWellFormed(body)
-    if (epoch < this.#standing.epoch) return refuse('epoch')
-    if (id <= this.#standing.fence) return refuse('fence', { hint: this.#standing.fence })
-    const by = this.#ledger.locks.blocker(id, body)
+    if (epoch < this.#accountState.epoch) return refuse('epoch')
+    if (id <= this.#accountState.fence) return refuse('fence', { hint: this.#accountState.fence })
+    const by = this.#transactions.locks.blocker(id, body)
     if (by !== undefined) return refuse('locked', { by })
     for (const { key, absent, version } of body.preconditions) {
       const register = this.#late.register(key)
       if (absent && register.value === null) {
-        if (register.version > version && register.version > this.#standing.fence) {
+        if (register.version > version && register.version > this.#accountState.fence) {
           return refuse('conflict', { key, hint: register.version })
         }
       } else if (absent || register.version !== version) {
@@ -205,19 +209,19 @@ export class Acceptor {
     }
     let newest = noVersion
     for (const { version } of body.preconditions) newest = laterOf(newest, version)
-    this.#standing.assertNotAhead(id, newest)
+    this.#accountState.assertNotAhead(id, newest)
     // What is derived from registers is in the index only. The transaction may remove the last names itself.
     if (body.emptyFolders.length > 0) this.applyLate()
     for (const folder of body.emptyFolders) {
       const name = this.#nameLeft(folder, body)
       if (name !== undefined) return refuse('notEmpty', { key: entryKey(folder, name) })
     }
-    this.#ledger.assertRoom()
+    this.#transactions.assertRoom()
     if (late !== undefined) {
       this.#late.add(id, body, late)
     } else {
-      this.#ledger.keep({ ...unknown, id, body, yes: true })
-      this.#ledger.locks.take(id, body)
+      this.#transactions.keep({ ...unknown, id, body, yes: true })
+      this.#transactions.locks.take(id, body)
     }
     return refuse('yes')
   }
@@ -240,18 +244,18 @@ export class Acceptor {
   #comesTooSoon({ id, commit }: Decision): boolean {
     return (
       commit &&
-      this.#ledger.undecided(id) === undefined &&
-      this.#standing.isAhead(id) &&
-      this.#standing.isAhead(id, this.#index.registers.newest())
+      this.#transactions.undecided(id) === undefined &&
+      this.#accountState.isAhead(id) &&
+      this.#accountState.isAhead(id, this.#index.registers.newest())
     )
   }
 
   prepare({ id, ballot }: Request<'prepare'>): Reply<'prepare'> {
-    this.#standing.assertNotBlank()
-    const known = this.#ledger.undecided(id)
+    this.#accountState.assertNotBlank()
+    const known = this.#transactions.undecided(id)
     const answer = (
       outcome: Reply<'prepare'>['outcome'],
-      record: Omit<Undecided, 'id'> = unknown,
+      record: Omit<InDoubt, 'id'> = unknown,
     ): Reply<'prepare'> => ({
       stamp: this.stamp(),
       outcome,
@@ -263,21 +267,21 @@ export class Acceptor {
       body: record.body,
     })
     if (known === undefined) {
-      const decided = this.#ledger.decisionOf(id)
+      const decided = this.#transactions.decisionOf(id)
       if (decided !== undefined) return answer(decided ? 'committed' : 'aborted')
-      if (id <= this.#standing.floor) return answer('forgotten')
+      if (id <= this.#accountState.floor) return answer('forgotten')
     }
-    if (known === undefined) this.#ledger.assertRoom()
+    if (known === undefined) this.#transactions.assertRoom()
     const record = known ?? { ...unknown, id }
     if (ballot <= record.promised) return answer('refused', record)
-    this.#ledger.keep({ ...record, promised: ballot })
+    this.#transactions.keep({ ...record, promised: ballot })
     this.#index.syncBeforeReply()
     return answer('promised', { ...record, promised: ballot })
   }
 
   accept({ id, ballot, commit, body: sent }: Request<'accept'>): Reply<'accept'> {
-    this.#standing.assertNotBlank()
-    const known = this.#ledger.undecided(id)
+    this.#accountState.assertNotBlank()
+    const known = this.#transactions.undecided(id)
     const answer = (
       outcome: Reply<'accept'>['outcome'],
       why: Partial<Pick<Reply<'accept'>, 'ballot' | 'by'>> = {},
@@ -290,22 +294,23 @@ export class Acceptor {
       ...why,
     })
     if (known === undefined) {
-      const decided = this.#ledger.decisionOf(id)
+      const decided = this.#transactions.decisionOf(id)
       if (decided !== undefined) return answer(decided ? 'committed' : 'aborted')
-      if (id <= this.#standing.floor) return answer('forgotten')
+      if (id <= this.#accountState.floor) return answer('forgotten')
     }
     const record = known ?? { ...unknown, id }
     if (ballot < record.promised) return answer('refused')
     const body = record.body ?? sent
     // What is known in full can always be finished: that makes room.
-    if (known === undefined || (known.body === null && sent !== null)) this.#ledger.assertRoom()
+    if (known === undefined || (known.body === null && sent !== null))
+      this.#transactions.assertRoom()
     if (commit) {
       if (body === null) throw new DfsError('protocol', 'a commit needs its transaction')
       assertWellFormed(body)
-      const by = this.#ledger.locks.blocker(id, body)
+      const by = this.#transactions.locks.blocker(id, body)
       if (by !== undefined) return answer('locked', { by })
     }
-    this.#ledger.keep({
+    this.#transactions.keep({
       ...record,
       body,
       promised: ballot,
@@ -313,16 +318,16 @@ export class Acceptor {
       acceptedCommit: commit,
       everCommit: record.everCommit || commit,
     })
-    if (commit && body !== null) this.#ledger.locks.take(id, body)
+    if (commit && body !== null) this.#transactions.locks.take(id, body)
     this.#index.syncBeforeReply()
     return answer('accepted')
   }
 
   decide({ decisions }: Request<'decide'>): Reply<'decide'> {
-    this.#standing.assertNotBlank()
+    this.#accountState.assertNotBlank()
     assertDecisions(decisions)
     const known = decisions.map(
-      (decision) => !this.#comesTooSoon(decision) && this.#ledger.decide(decision),
+      (decision) => !this.#comesTooSoon(decision) && this.#transactions.decide(decision),
     )
     return { stamp: this.stamp(), known }
   }

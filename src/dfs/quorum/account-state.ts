@@ -10,14 +10,14 @@ import { isAhead, laterOf, msOfVersion, noVersion, type Version } from '../../wi
 import type { AccountHistory } from '../index/account-history.js'
 import type { AccountIndex } from '../index/account-index.js'
 
-export type AccountState = Reply<'status'>['state']
+export type StateName = Reply<'status'>['state']
 
-export class Standing {
+export class AccountState {
   readonly #index: AccountIndex
   readonly #history: AccountHistory
   readonly #now: () => number
   readonly #random: Random
-  #state: AccountState = 'blank'
+  #state: StateName = 'blank'
   #epoch = 0
   /** The epoch of the fill that may go on. */
   #session = 0
@@ -50,7 +50,7 @@ export class Standing {
 
   /** As it is in the index. */
   load(): void {
-    this.#state = this.#index.state.get('state') as AccountState
+    this.#state = this.#index.state.get('state') as StateName
     this.#session = Number(this.#index.state.get('session'))
     this.#epoch = Number(this.#index.state.get('epoch'))
     this.#incarnation = Number(this.#index.state.get('incarnation'))
@@ -63,7 +63,7 @@ export class Standing {
    * its disk is new; one that is `lost` was here, and its index is gone; one that is `unsure` may have
    * forgotten votes.
    */
-  get state(): AccountState {
+  get state(): StateName {
     return this.#state
   }
 
@@ -120,7 +120,7 @@ export class Standing {
     if (this.isAhead(version, held)) throw new DfsError('clock')
   }
 
-  become(state: AccountState): void {
+  become(state: StateName): void {
     // Before anybody counts on it: an account that votes is never founded anew.
     if (state === 'voting') this.#history.markFounded()
     this.#state = state

@@ -8,15 +8,15 @@ import type { Version } from '../../wire/version.js'
 import type { StoredRecord } from '../index/records.js'
 
 /** An undecided transaction; once decided only its id and decision remain, in the index. */
-export interface Undecided extends Omit<StoredRecord, 'body' | 'commit'> {
+export interface InDoubt extends Omit<StoredRecord, 'body' | 'commit'> {
   readonly body: Transaction | null
 }
 
 /** What an object with a key, its lock included, takes beside the bytes of its value. */
 const keyBytes = 512
 
-export class UndecidedRecords {
-  readonly #records = new Map<Version, Undecided>()
+export class InDoubtRecords {
+  readonly #records = new Map<Version, InDoubt>()
   #bytes = 0
 
   get size(): number {
@@ -27,11 +27,11 @@ export class UndecidedRecords {
     return this.size >= limits.undecidedRecordsMax || this.#bytes >= limits.undecidedBytesMax
   }
 
-  get(id: Version): Undecided | undefined {
+  get(id: Version): InDoubt | undefined {
     return this.#records.get(id)
   }
 
-  set(id: Version, record: Undecided): void {
+  set(id: Version, record: InDoubt): void {
     this.delete(id)
     this.#records.set(id, record)
     this.#bytes += bytesOf(record)
@@ -49,12 +49,12 @@ export class UndecidedRecords {
     this.#bytes = 0
   }
 
-  values(): Iterable<Undecided> {
+  values(): Iterable<InDoubt> {
     return this.#records.values()
   }
 }
 
-function bytesOf({ body }: Undecided): number {
+function bytesOf({ body }: InDoubt): number {
   if (body === null) return keyBytes
   let bytes = (1 + body.writes.length + body.preconditions.length) * keyBytes
   for (const { value } of body.writes) bytes += value?.length ?? 0

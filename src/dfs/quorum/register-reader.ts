@@ -15,7 +15,7 @@ import {
 } from '../../wire/records.js'
 import type { AccountIndex } from '../index/account-index.js'
 import type { StoredRegister } from '../index/recent-registers.js'
-import type { Standing } from './account-state.js'
+import type { AccountState } from './account-state.js'
 import type { Locks } from './locks.js'
 
 const folderType = fileType.folder >> 12
@@ -23,17 +23,17 @@ const noBytes = Buffer.alloc(0)
 
 export class RegisterReader {
   readonly #index: AccountIndex
-  readonly #standing: Standing
+  readonly #accountState: AccountState
   readonly #locks: Locks
 
-  constructor(index: AccountIndex, standing: Standing, locks: Locks) {
+  constructor(index: AccountIndex, accountState: AccountState, locks: Locks) {
     this.#index = index
-    this.#standing = standing
+    this.#accountState = accountState
     this.#locks = locks
   }
 
   lookup({ parent, names }: Request<'lookup'>): Reply<'lookup'> {
-    this.#standing.assertFilled()
+    this.#accountState.assertFilled()
     const steps: { entry: Seen; inode: SeenInode | null }[] = []
     let folder = parent
     for (const name of names) {
@@ -47,11 +47,11 @@ export class RegisterReader {
       if (type !== folderType) break
       folder = ino
     }
-    return { stamp: this.#standing.stamp(), steps }
+    return { stamp: this.#accountState.stamp(), steps }
   }
 
   list({ folder, after, entriesMax, withHeldPieces }: Request<'list'>): Reply<'list'> {
-    this.#standing.assertFilled()
+    this.#accountState.assertFilled()
     const wanted = Math.min(entriesMax, limits.listEntriesMax)
     const isAnyLost = this.#index.segments.isAnyLost
     const stored = this.#index.registers.entries(folder, after, wanted + 1, limits.listBytesMax)
@@ -75,12 +75,17 @@ export class RegisterReader {
     // A page that is full of bytes may have been read no further than it goes.
     const more = entries.length < stored.length || bytes > limits.listBytesMax
     const listed = this.#withLockedNames(folder, after, entries, more)
-    return { stamp: this.#standing.stamp(), folder: this.#seenInode(folder), entries: listed, more }
+    return {
+      stamp: this.#accountState.stamp(),
+      folder: this.#seenInode(folder),
+      entries: listed,
+      more,
+    }
   }
 
   /** The registers of `keys` in their order, as many as fit into a reply and at least one. */
   read({ keys }: Request<'read'>): Reply<'read'> {
-    this.#standing.assertFilled()
+    this.#accountState.assertFilled()
     const registers: SeenInode[] = []
     let bytes = 0
     for (const key of keys) {
@@ -89,7 +94,7 @@ export class RegisterReader {
       if (bytes > limits.listBytesMax && registers.length > 0) break
       registers.push(seen)
     }
-    return { stamp: this.#standing.stamp(), registers }
+    return { stamp: this.#accountState.stamp(), registers }
   }
 
   #seenOf(key: Key): SeenInode {

@@ -8,25 +8,25 @@ import type { Reply, Request } from '../../wire/messages.js'
 import type { Key } from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
 import type { AccountIndex } from '../index/account-index.js'
-import type { Standing } from './account-state.js'
-import type { Ledger } from './transaction-table.js'
+import type { AccountState } from './account-state.js'
+import type { TransactionTable } from './transaction-table.js'
 import { assertValue } from './well-formed.js'
 
 export class Repair {
   readonly #index: AccountIndex
-  readonly #standing: Standing
-  readonly #ledger: Ledger
+  readonly #accountState: AccountState
+  readonly #transactions: TransactionTable
 
-  constructor(index: AccountIndex, standing: Standing, ledger: Ledger) {
+  constructor(index: AccountIndex, accountState: AccountState, transactions: TransactionTable) {
     this.#index = index
-    this.#standing = standing
-    this.#ledger = ledger
+    this.#accountState = accountState
+    this.#transactions = transactions
   }
 
   // -- what is here ------------------------------------------------------------------------------
 
   records({ after, undecidedOnly, limit }: Request<'records'>): Reply<'records'> {
-    this.#standing.assertNotBlank()
+    this.#accountState.assertNotBlank()
     const wanted = Math.min(limit, limits.surveyEntriesMax)
     const records = this.#index.records
       .after(after, undecidedOnly, wanted)
@@ -35,15 +35,15 @@ export class Repair {
         state: commit === null ? 'undecided' : commit ? 'committed' : 'aborted',
       })) satisfies Reply<'records'>['records']
     return {
-      stamp: this.#standing.stamp(),
-      floor: this.#standing.floor,
+      stamp: this.#accountState.stamp(),
+      floor: this.#accountState.floor,
       records,
       more: records.length === wanted,
     }
   }
 
   changes({ afterVersion, afterKey, withValues, limit }: Request<'changes'>): Reply<'changes'> {
-    this.#standing.assertNotBlank()
+    this.#accountState.assertNotBlank()
     const wanted = Math.min(limit, limits.surveyEntriesMax)
     const { registers: changed, more } = this.#index.registers.changes(
       afterVersion,
@@ -53,7 +53,7 @@ export class Repair {
     if (!withValues) {
       const registers = changed.map(({ key, version }) => ({ key, version, value: null }))
       const checksums = changed.map(({ checksum }) => checksum)
-      return { stamp: this.#standing.stamp(), registers, checksums, more }
+      return { stamp: this.#accountState.stamp(), registers, checksums, more }
     }
     let total = 0
     const fitting = changed.findIndex(({ bytes }) => {
@@ -66,12 +66,12 @@ export class Repair {
       return { key, version, value }
     })
     const checksums = page.map(({ checksum }) => checksum)
-    return { stamp: this.#standing.stamp(), registers, checksums, more: fitting !== -1 || more }
+    return { stamp: this.#accountState.stamp(), registers, checksums, more: fitting !== -1 || more }
   }
 
   /** The same registers as `changes` with the same fields. */
   changesDigest(request: Request<'changesDigest'>): Reply<'changesDigest'> {
-    this.#standing.assertNotBlank()
+    this.#accountState.assertNotBlank()
     const { afterVersion, afterKey } = request
     const wanted = Math.min(request.limit, limits.surveyEntriesMax)
     const { registers, more } = this.#index.registers.changes(afterVersion, afterKey, wanted)
@@ -79,7 +79,7 @@ export class Repair {
     const lines = registers.map(({ version, key, checksum }) => `${version}${key}\0${checksum}\0`)
     const last = registers.at(-1)
     return {
-      stamp: this.#standing.stamp(),
+      stamp: this.#accountState.stamp(),
       count: registers.length,
       digest: createHash('md5').update(lines.join('')).digest('hex'),
       lastVersion: last?.version ?? afterVersion,
@@ -90,114 +90,117 @@ export class Repair {
 
   /** What has rotted here, for a repair to bring it back: see docs/decisions/0011. */
   rotten({ limit }: Request<'rotten'>): Reply<'rotten'> {
-    this.#standing.assertFilled()
+    this.#accountState.assertFilled()
     const keys: Key[] = []
     for (const key of this.#index.registers.rottenKeys()) {
       if (keys.length >= Math.min(limit, limits.readKeysMax)) break
-      if (this.#ledger.locks.holder(key) === undefined) keys.push(key)
+      if (this.#transactions.locks.holder(key) === undefined) keys.push(key)
     }
     return {
-      stamp: this.#standing.stamp(),
+      stamp: this.#accountState.stamp(),
       keys,
-      mark: this.#ledger.rotMark,
-      floor: this.#standing.floor,
+      mark: this.#transactions.rotMark,
+      floor: this.#accountState.floor,
     }
   }
 
   orphans({ before, limit }: Request<'orphans'>): Reply<'orphans'> {
-    this.#standing.assertFilled()
+    this.#accountState.assertFilled()
     const inos = this.#index.registers.orphans(before, Math.min(limit, limits.surveyEntriesMax))
-    return { stamp: this.#standing.stamp(), inos }
+    return { stamp: this.#accountState.stamp(), inos }
   }
 
   // -- what others bring -------------------------------------------------------------------------
 
   install({ registers }: Request<'install'>): Reply<'install'> {
-    this.#standing.assertNotBlank()
+    this.#accountState.assertNotBlank()
     for (const { key, value } of registers) assertValue(key, value)
     // Where something is from the future already, what was made with it comes as well.
     for (const { version } of registers) {
-      if (this.#standing.isAhead(version)) {
-        this.#standing.assertNotAhead(version, this.#index.registers.newest())
+      if (this.#accountState.isAhead(version)) {
+        this.#accountState.assertNotAhead(version, this.#index.registers.newest())
       }
     }
-    for (const { key, version, value } of registers) this.#ledger.set(key, version, value)
-    return { stamp: this.#standing.stamp() }
+    for (const { key, version, value } of registers) this.#transactions.set(key, version, value)
+    return { stamp: this.#accountState.stamp() }
   }
 
   restore({ register, mark, floor }: Request<'restore'>): Reply<'restore'> {
-    this.#standing.assertFilled()
+    this.#accountState.assertFilled()
     const { key, version, value } = register
     assertValue(key, value)
     const isUntouched =
-      mark === this.#ledger.rotMark &&
-      floor === this.#standing.floor &&
-      this.#ledger.locks.holder(key) === undefined
+      mark === this.#transactions.rotMark &&
+      floor === this.#accountState.floor &&
+      this.#transactions.locks.holder(key) === undefined
     const here = this.#index.registers.whole(key)
     const isLost = here === undefined || (here.version === noVersion && version <= floor)
     const restored = isUntouched && isLost
     if (restored) this.#index.registers.restore(key, version, value)
-    return { stamp: this.#standing.stamp(), restored }
+    return { stamp: this.#accountState.stamp(), restored }
   }
 
   /** Decisions whose effect was installed before: only the record of them is missing here. */
   mark({ decisions }: Request<'mark'>): Reply<'mark'> {
-    this.#standing.assertFilled()
-    for (const { id, commit } of decisions) this.#ledger.mark(id, commit)
-    return { stamp: this.#standing.stamp() }
+    this.#accountState.assertFilled()
+    for (const { id, commit } of decisions) this.#transactions.mark(id, commit)
+    return { stamp: this.#accountState.stamp() }
   }
 
   // -- fills and sweeps --------------------------------------------------------------------------
 
   epoch({ epoch }: Request<'epoch'>): Reply<'epoch'> {
-    this.#standing.assertNotBlank()
-    this.#standing.raiseEpoch(epoch)
-    return { stamp: this.#standing.stamp() }
+    this.#accountState.assertNotBlank()
+    this.#accountState.raiseEpoch(epoch)
+    return { stamp: this.#accountState.stamp() }
   }
 
   fence({ fence, agreed }: Request<'fence'>): Reply<'fence'> {
-    this.#standing.assertFilled()
-    if (!agreed) this.#standing.assertNotAhead(fence)
-    else this.#standing.takeFenceBack(fence)
-    this.#standing.raiseFence(fence)
-    return { stamp: this.#standing.stamp() }
+    this.#accountState.assertFilled()
+    if (!agreed) this.#accountState.assertNotAhead(fence)
+    else this.#accountState.takeFenceBack(fence)
+    this.#accountState.raiseFence(fence)
+    return { stamp: this.#accountState.stamp() }
   }
 
   /** Refused when the account has begun anew since the incarnation was read. */
   raiseFloor({ floor, incarnation }: Request<'floor'>): Reply<'floor'> {
-    this.#standing.assertFilled()
-    this.#standing.assertNotAhead(floor)
-    const open = this.#ledger.undecidedUpTo(floor)
+    this.#accountState.assertFilled()
+    this.#accountState.assertNotAhead(floor)
+    const open = this.#transactions.undecidedUpTo(floor)
     if (
-      incarnation !== this.#standing.incarnation ||
+      incarnation !== this.#accountState.incarnation ||
       open.some(({ yes, everCommit }) => yes || everCommit)
     ) {
-      return { stamp: this.#standing.stamp(), raised: false }
+      return { stamp: this.#accountState.stamp(), raised: false }
     }
-    if (floor > this.#standing.floor) {
-      this.#standing.raiseFloor(floor)
+    if (floor > this.#accountState.floor) {
+      this.#accountState.raiseFloor(floor)
       this.#index.dropUpTo(floor)
-      this.#ledger.forget(open)
+      this.#transactions.forget(open)
     }
-    return { stamp: this.#standing.stamp(), raised: true }
+    return { stamp: this.#accountState.stamp(), raised: true }
   }
 
   fillStart({ epoch, incarnation }: Request<'fillStart'>): Reply<'fillStart'> {
-    const started = this.#standing.startFill(epoch, incarnation)
-    return { stamp: { ...this.#standing.stamp(), epoch: this.#standing.fillEpoch }, started }
+    const started = this.#accountState.startFill(epoch, incarnation)
+    return {
+      stamp: { ...this.#accountState.stamp(), epoch: this.#accountState.fillEpoch },
+      started,
+    }
   }
 
   fill({ epoch, registers, decisions }: Request<'fill'>): Reply<'fill'> {
-    this.#standing.assertFilling(epoch)
+    this.#accountState.assertFilling(epoch)
     for (const { key, value } of registers) assertValue(key, value)
-    for (const { key, version, value } of registers) this.#ledger.set(key, version, value)
-    for (const { id, commit } of decisions) this.#ledger.mark(id, commit)
-    return { stamp: this.#standing.stamp() }
+    for (const { key, version, value } of registers) this.#transactions.set(key, version, value)
+    for (const { id, commit } of decisions) this.#transactions.mark(id, commit)
+    return { stamp: this.#accountState.stamp() }
   }
 
   fillEnd({ epoch, floor, fence }: Request<'fillEnd'>): Reply<'fillEnd'> {
-    this.#standing.assertFilling(epoch)
-    this.#standing.endFill(epoch, floor, fence)
-    return { stamp: this.#standing.stamp() }
+    this.#accountState.assertFilling(epoch)
+    this.#accountState.endFill(epoch, floor, fence)
+    return { stamp: this.#accountState.stamp() }
   }
 }

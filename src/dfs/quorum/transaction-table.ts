@@ -11,8 +11,8 @@ import { type Key, type Transaction, transactionCodec } from '../../wire/records
 import { noVersion, type Version } from '../../wire/version.js'
 import type { AccountIndex } from '../index/account-index.js'
 import type { StoredRegister } from '../index/recent-registers.js'
-import type { Standing } from './account-state.js'
-import { type Undecided, UndecidedRecords } from './in-doubt-records.js'
+import type { AccountState } from './account-state.js'
+import { type InDoubt, InDoubtRecords } from './in-doubt-records.js'
 import { Locks } from './locks.js'
 
 /** What is known of a transaction before anything is. */
@@ -25,17 +25,17 @@ export const unknown = {
   everCommit: false,
 } as const
 
-export class Ledger {
+export class TransactionTable {
   readonly locks = new Locks()
   readonly #index: AccountIndex
-  readonly #standing: Pick<Standing, 'floor'>
-  readonly #undecided = new UndecidedRecords()
+  readonly #accountState: Pick<AccountState, 'floor'>
+  readonly #undecided = new InDoubtRecords()
   /** Changes whenever something is decided about a register that has rotted. */
   #rotMark: number
 
-  constructor(index: AccountIndex, standing: Pick<Standing, 'floor'>) {
+  constructor(index: AccountIndex, accountState: Pick<AccountState, 'floor'>) {
     this.#index = index
-    this.#standing = standing
+    this.#accountState = accountState
     // So that none from before a restart is taken for one of now.
     this.#rotMark = index.now() % 2 ** 32
     this.load()
@@ -64,34 +64,34 @@ export class Ledger {
     throw new DfsError('overloaded', 'too many undecided transactions')
   }
 
-  undecided(id: Version): Undecided | undefined {
+  undecided(id: Version): InDoubt | undefined {
     return this.#undecided.get(id)
   }
 
-  undecidedUpTo(version: Version): readonly Undecided[] {
+  undecidedUpTo(version: Version): readonly InDoubt[] {
     return [...this.#undecided.values()].filter(({ id }) => id <= version)
   }
 
   /** Records it, in the place of what was known of it. Its locks are the caller's affair. */
-  keep(record: Undecided): void {
+  keep(record: InDoubt): void {
     this.put(record)
     this.#undecided.set(record.id, { ...record, body: record.body && ownCopy(record.body) })
   }
 
   /** As `keep`, to the index alone. */
-  put(record: Undecided): void {
+  put(record: InDoubt): void {
     const body = record.body === null ? null : encode(transactionCodec, record.body)
     this.#index.records.put({ ...record, body, commit: null })
   }
 
   /** As `keep` for a vote that the index does not know yet, with its locks. */
-  hold(record: Undecided & { readonly body: Transaction }): void {
+  hold(record: InDoubt & { readonly body: Transaction }): void {
     this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) })
     this.locks.take(record.id, record.body)
   }
 
   /** Nobody needs to know of them any more. */
-  forget(records: readonly Undecided[]): void {
+  forget(records: readonly InDoubt[]): void {
     for (const { id, body } of records) {
       this.#undecided.delete(id)
       if (body !== null) this.locks.release(id, body)
@@ -105,7 +105,7 @@ export class Ledger {
     return (
       this.#undecided.get(id) !== undefined ||
       this.decisionOf(id) !== undefined ||
-      id <= this.#standing.floor
+      id <= this.#accountState.floor
     )
   }
 
@@ -124,7 +124,7 @@ export class Ledger {
         this.#dropSpares(spares)
         return true
       }
-      if (id <= this.#standing.floor) return true
+      if (id <= this.#accountState.floor) return true
     }
     const body = record?.body ?? sent
     if (commit && body === null) return false
@@ -178,7 +178,7 @@ export class Ledger {
   /** Whether what is decided as `version` takes the place of what is there. */
   replaces(version: Version, current: StoredRegister): boolean {
     const exists = current.version !== noVersion
-    return version > current.version && (exists || version > this.#standing.floor)
+    return version > current.version && (exists || version > this.#accountState.floor)
   }
 }
 

@@ -8,18 +8,18 @@ import type { Key, Transaction } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
 import type { AccountIndex } from '../index/account-index.js'
 import type { StoredRegister } from '../index/recent-registers.js'
-import { type Ledger, unknown } from './transaction-table.js'
+import { type TransactionTable, unknown } from './transaction-table.js'
 import type { VoteLog } from './vote-log.js'
 
 /** What a vote needs to be logged now and written to the index later. */
-export interface LateVote {
+export interface BufferedVote {
   /** The request, for the log. */
   readonly entry: Buffer
   /** Writes the pieces that came with it to the index, but for those that need not be there. */
   readonly store: (without: Decision['spares']) => void
 }
 
-interface Vote extends LateVote {
+interface Vote extends BufferedVote {
   readonly id: Version
   readonly body: Transaction
   readonly isLogged: boolean
@@ -34,9 +34,9 @@ interface Applied {
 
 const none: Decision['spares'] = []
 
-export class LateVotes {
+export class VoteBuffer {
   readonly #index: AccountIndex
-  readonly #ledger: Ledger
+  readonly #transactions: TransactionTable
   readonly #log: VoteLog
   /** Votes that are in the log and not in the index yet, and those that the running group gave. */
   #votes: Vote[] = []
@@ -53,9 +53,9 @@ export class LateVotes {
   #applied: Applied | undefined
 
   /** The groups are those of `index`. */
-  constructor(index: AccountIndex, ledger: Ledger, log: VoteLog) {
+  constructor(index: AccountIndex, transactions: TransactionTable, log: VoteLog) {
     this.#index = index
-    this.#ledger = ledger
+    this.#transactions = transactions
     this.#log = log
     index.onEnd(() => this.#logVotes())
   }
@@ -76,8 +76,8 @@ export class LateVotes {
   }
 
   /** Records a yes, with its locks. */
-  add(id: Version, body: Transaction, late: LateVote): void {
-    this.#ledger.hold({ ...unknown, id, body, yes: true })
+  add(id: Version, body: Transaction, late: BufferedVote): void {
+    this.#transactions.hold({ ...unknown, id, body, yes: true })
     this.#newVotes.push({ ...late, id, body, isLogged: false })
   }
 
@@ -89,15 +89,15 @@ export class LateVotes {
       this.#newDecisions.push(decision.id)
       return
     }
-    this.apply()
-    this.#ledger.decide(decision)
+    this.flush()
+    this.#transactions.decide(decision)
   }
 
   /**
    * As `apply`, for the votes that came first and are decided, as long as that makes no more than
    * `countMax` less. To be called in a group that is left open: it is stored when the rest is applied.
    */
-  applySome(countMax: number): void {
+  flushSome(countMax: number): void {
     this.#applied ??= { votes: [], decisions: [], isAll: false }
     for (const least = this.count - countMax; this.count >= least + 2; ) {
       const vote = this.#votes[0]
@@ -108,22 +108,22 @@ export class LateVotes {
       this.#applied.votes.push(vote)
       this.#applied.decisions.push(decision)
       vote.store(decision.spares)
-      this.#ledger.decide({ ...decision, spares: none })
+      this.#transactions.decide({ ...decision, spares: none })
     }
   }
 
   /** To be called before the next vote: some decisions are not in the log and will not be. */
-  applyUnlogged(): void {
-    if (this.#mustApply) this.apply()
+  flushUnlogged(): void {
+    if (this.#mustApply) this.flush()
   }
 
   /** The log has the decisions with the vote they came with. Without it they must not wait. */
-  applyWithout(id: Version): void {
-    if (this.#newDecisions.length > 0 && this.#newVotes.at(-1)?.id !== id) this.apply()
+  flushWithout(id: Version): void {
+    if (this.#newDecisions.length > 0 && this.#newVotes.at(-1)?.id !== id) this.flush()
   }
 
   /** Writes to the index what waits. To be called inside a group. */
-  apply(): void {
+  flush(): void {
     const isNothing = this.#newVotes.length === 0 && this.count === 0
     if (isNothing && this.#applied === undefined) return
     if (this.#log.dropsSynced) this.#index.syncBeforeReply()
@@ -142,12 +142,12 @@ export class LateVotes {
     for (const { id, store } of votes) {
       const spares = decided.get(id)
       store(spares ?? none)
-      const record = this.#ledger.undecided(id)
-      if (record !== undefined && spares === undefined) this.#ledger.put(record)
+      const record = this.#transactions.undecided(id)
+      if (record !== undefined && spares === undefined) this.#transactions.put(record)
     }
     const voted = new Set(votes.map(({ id }) => id))
     for (const decision of decisions) {
-      this.#ledger.decide(voted.has(decision.id) ? { ...decision, spares: none } : decision)
+      this.#transactions.decide(voted.has(decision.id) ? { ...decision, spares: none } : decision)
     }
   }
 
@@ -176,7 +176,8 @@ export class LateVotes {
     this.#applied = undefined
     this.#mustApply ||= this.#newDecisions.length > 0
     this.#newDecisions = []
-    for (const { id, body } of this.#votes) this.#ledger.hold({ ...unknown, id, body, yes: true })
+    for (const { id, body } of this.#votes)
+      this.#transactions.hold({ ...unknown, id, body, yes: true })
     this.#decisions.clear()
     this.#ahead.clear()
     for (const decision of open) this.#decideAhead(decision)
@@ -189,18 +190,18 @@ export class LateVotes {
    */
   #decideAhead(decision: Decision): boolean {
     const { id, commit } = decision
-    const record = this.#ledger.undecided(id)
+    const record = this.#transactions.undecided(id)
     if (!commit || record?.body == null || !(record.yes || record.everCommit)) return false
     const { writes } = record.body
     const before = writes.map(({ key }) => this.#current(key))
     if (before.includes(undefined)) return false
     for (const [index, { key, value }] of writes.entries()) {
       const current = before[index]
-      if (current !== undefined && this.#ledger.replaces(id, current)) {
+      if (current !== undefined && this.#transactions.replaces(id, current)) {
         this.#ahead.set(key, { version: id, value })
       }
     }
-    this.#ledger.locks.release(id, record.body)
+    this.#transactions.locks.release(id, record.body)
     this.#decisions.set(id, decision)
     return true
   }

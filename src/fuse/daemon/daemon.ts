@@ -137,7 +137,7 @@ export class Daemon {
         void this.#finish()
       },
     })
-    this.#client.keeper.start()
+    this.#client.scheduler.start()
     // What fails is tried again, and told to the program at its next fsync or close.
     this.#commits = setInterval(() => void this.#filesystem.files.commitDue(), commitEveryMs)
     this.#control = await Control.start(state.path, {

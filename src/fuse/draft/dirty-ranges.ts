@@ -6,7 +6,7 @@
 import { type Digests, localDigests } from '../../dfc/content/digests.js'
 import { limits } from '../../limits.js'
 import type { ChunkPool } from './chunk-pool.js'
-import { Run } from './dirty-run.js'
+import { DirtyRun } from './dirty-run.js'
 
 /** A range of a file in bytes, from `at` up to but without `end`. */
 export interface Range {
@@ -16,13 +16,13 @@ export interface Range {
 
 /** A part of a range that was asked for, and who has its bytes: nobody here when there is no source. */
 export interface Part extends Range {
-  readonly source: Run | 'spilled' | undefined
+  readonly source: DirtyRun | 'spilled' | undefined
 }
 
 interface Dirty {
   at: number
   end: number
-  run: Run | undefined
+  run: DirtyRun | undefined
 }
 
 export class DirtyRanges {
@@ -57,7 +57,7 @@ export class DirtyRanges {
   }
 
   /** The runs in memory, in order. */
-  get runs(): Run[] {
+  get runs(): DirtyRun[] {
     return this.#ranges.flatMap(({ run }) => (run === undefined ? [] : [run]))
   }
 
@@ -82,13 +82,13 @@ export class DirtyRanges {
   write(at: number, bytes: Buffer): void {
     for (const part of this.cover(at, at + bytes.length)) {
       const slice = bytes.subarray(part.at - at, part.end - at)
-      if (part.source instanceof Run) part.source.overwrite(part.at, slice)
+      if (part.source instanceof DirtyRun) part.source.overwrite(part.at, slice)
       else this.#fill(part.at, slice)
     }
   }
 
   /** Takes out and returns a run that is as long as a segment may be. */
-  takeFull(): Run | undefined {
+  takeFull(): DirtyRun | undefined {
     // Each write asks, also where very many ranges are in the spill file.
     if (this.#memoryBytes < limits.segmentBytesMax) return undefined
     const index = this.#ranges.findIndex(({ run }) => run?.isFull === true)
@@ -100,7 +100,7 @@ export class DirtyRanges {
   }
 
   /** The bytes of `run` are in the spill file now. */
-  spilled(run: Run): void {
+  spilled(run: DirtyRun): void {
     const index = this.#firstBehind(run.at)
     const dirty = this.#ranges[index]
     if (dirty?.run !== run) return
@@ -140,14 +140,14 @@ export class DirtyRanges {
       before.end += from
     }
     for (let place = index; from < bytes.length; place += 1) {
-      const run = new Run(this.#pool, at + from, this.#digests)
+      const run = new DirtyRun(this.#pool, at + from, this.#digests)
       this.#memoryRuns += 1
       from += this.#append(run, bytes.subarray(from))
       this.#ranges.splice(place, 0, { at: run.at, end: run.end, run })
     }
   }
 
-  #append(run: Run, bytes: Buffer): number {
+  #append(run: DirtyRun, bytes: Buffer): number {
     const before = run.heldBytes
     const taken = run.append(bytes)
     this.#memoryBytes += run.heldBytes - before
@@ -157,7 +157,7 @@ export class DirtyRanges {
   /** The part of `dirty` from `at` on as a range of its own, its bytes copied. */
   #tailOf(dirty: Dirty, at: number): Dirty {
     if (dirty.run === undefined) return { at, end: dirty.end, run: undefined }
-    const run = new Run(this.#pool, at, this.#digests)
+    const run = new DirtyRun(this.#pool, at, this.#digests)
     this.#memoryRuns += 1
     for (const part of dirty.run.parts(at)) this.#append(run, Buffer.from(part))
     return { at, end: run.end, run }
@@ -177,7 +177,7 @@ export class DirtyRanges {
     run.release()
   }
 
-  #count(run: Run, sign: 1 | -1): void {
+  #count(run: DirtyRun, sign: 1 | -1): void {
     this.#memoryBytes += sign * run.heldBytes
     this.#memoryRuns += sign
   }

@@ -11,10 +11,10 @@ import {
   localDigests,
 } from '../../dfc/content/digests.js'
 import { limits } from '../../limits.js'
-import { sliceParts } from '../../memory/buffer-list.js'
+import { sliceBuffers } from '../../memory/buffer-list.js'
 import type { ChunkPool } from './chunk-pool.js'
 
-export class Run {
+export class DirtyRun {
   /** Where in the file it begins, in bytes. */
   readonly at: number
   readonly #pool: ChunkPool
@@ -90,7 +90,7 @@ export class Run {
     const start = at - this.at
     if (start < this.#digestedBytes) this.#spoil()
     let from = 0
-    for (const view of sliceParts(this.#chunks, start, bytes.length)) {
+    for (const view of sliceBuffers(this.#chunks, start, bytes.length)) {
       bytes.copy(view, 0, from, from + view.length)
       from += view.length
     }
@@ -111,7 +111,7 @@ export class Run {
 
   /** Views of the bytes `from` .. `to` of the file: good until the next change. */
   parts(from = this.at, to = this.end): Buffer[] {
-    return sliceParts(this.#chunks, from - this.at, to - from)
+    return sliceBuffers(this.#chunks, from - this.at, to - from)
   }
 
   /** Of all bytes; undefined when they have to be read for it. */

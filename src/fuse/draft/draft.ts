@@ -8,7 +8,7 @@
  */
 
 import { inOrder } from '../../async/ordered.js'
-import type { Slots } from '../../async/semaphore.js'
+import type { Semaphore } from '../../async/semaphore.js'
 import type { Random, Time } from '../../clock.js'
 import type { Content } from '../../dfc/content/content.js'
 import type { ContentStore } from '../../dfc/content/content-store.js'
@@ -23,10 +23,10 @@ import {
 import { type PreparedSegment, prepare } from '../../dfc/content/prepared-segment.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import { joinParts, lengthOfParts, zeroParts } from '../../memory/buffer-list.js'
+import { joinBuffers, lengthOfBuffers, zeroBuffers } from '../../memory/buffer-list.js'
 import type { ChunkPool } from './chunk-pool.js'
 import { DirtyRanges, join, type Part, type Range } from './dirty-ranges.js'
-import { Run } from './dirty-run.js'
+import { DirtyRun } from './dirty-run.js'
 import { dataRanges, rangesToStore, segmentsOf } from './packing.js'
 import type { SpillFile, SpillSpace } from './spill-file.js'
 
@@ -39,7 +39,7 @@ export interface DraftTools {
   readonly pool: ChunkPool
   readonly spill: SpillSpace
   /** Bounds how many segments are being uploaded. */
-  readonly uploads: Slots
+  readonly uploads: Semaphore
 }
 
 /** The content to commit; `inline` must travel inside the commit, everything else is stored. */
@@ -49,7 +49,7 @@ export interface StoredDraft {
 }
 
 interface Upload {
-  readonly run: Run
+  readonly run: DirtyRun
   /** Never rejects. */
   done: Promise<void>
   slot: Content['segments'][number] | undefined
@@ -131,7 +131,7 @@ export class Draft {
     const parts = this.#sources(at, end)
     const stored = this.#stored
     if (parts.every(({ source }) => source === undefined)) {
-      return joinParts(await this.#readStored(stored, at, end))
+      return joinBuffers(await this.#readStored(stored, at, end))
     }
     const bytes = Buffer.allocUnsafeSlow(end - at)
     const fill = (part: Range, from: readonly Buffer[]): void => {
@@ -143,7 +143,7 @@ export class Draft {
     // What is in memory is copied before anything else happens; the rest stays what it is now.
     for (const part of parts) {
       const { source, at: from, end: to } = part
-      if (source instanceof Run) fill(part, source.parts(from, to))
+      if (source instanceof DirtyRun) fill(part, source.parts(from, to))
       else if (source === undefined) {
         waits.push(this.#readStored(stored, from, to).then((found) => fill(part, found)))
       } else if (spill !== undefined) {
@@ -167,7 +167,7 @@ export class Draft {
   async #readStored(stored: Content, at: number, end: number): Promise<readonly Buffer[]> {
     const storedEnd = Math.max(at, Math.min(end, stored.size))
     const found = storedEnd > at ? [await this.#tools.content.read(stored, at, storedEnd - at)] : []
-    return storedEnd < end ? [...found, ...zeroParts(end - storedEnd)] : found
+    return storedEnd < end ? [...found, ...zeroBuffers(end - storedEnd)] : found
   }
 
   // -- changing ----------------------------------------------------------------------------------
@@ -329,18 +329,18 @@ export class Draft {
       for (const part of some) parts.push(part)
     }
     const [only] = sources
-    const whole = sources.length === 1 && only?.source instanceof Run ? only.source : undefined
-    const isWhole = whole?.length === lengthOfParts(parts)
+    const whole = sources.length === 1 && only?.source instanceof DirtyRun ? only.source : undefined
+    const isWhole = whole?.length === lengthOfBuffers(parts)
     return prepare(parts, this.#tools.random, isWhole ? await whole?.digest() : undefined)
   }
 
   async #bytesOf({ source, at, end }: Part): Promise<readonly Buffer[]> {
-    if (source instanceof Run) return source.parts(at, end)
+    if (source instanceof DirtyRun) return source.parts(at, end)
     if (source === undefined) return this.#readStored(this.#stored, at, end)
     return this.#spill === undefined ? [] : [await this.#spill.read(at, end - at)]
   }
 
-  #startUpload(run: Run): void {
+  #startUpload(run: DirtyRun): void {
     const upload: Upload = { run, done: Promise.resolve(), slot: undefined, failure: undefined }
     this.#uploads.push(upload)
     upload.done = this.#upload(upload)
@@ -385,7 +385,7 @@ export class Draft {
   }
 }
 
-function coverByRun(run: Run, { at, end }: Range): Part[] {
+function coverByRun(run: DirtyRun, { at, end }: Range): Part[] {
   const from = Math.max(at, run.at)
   const to = Math.min(end, run.end)
   if (from >= to) return [{ at, end, source: undefined }]

@@ -76,7 +76,7 @@ export class Mount {
         this.#gone.resolve(true)
       },
     })
-    filesystem.kernel.takeAttributes = (ino) =>
+    filesystem.kernel.invalidateAttributes = (ino) =>
       this.#session.notify(notices.invalidateInode, answers.attributesAreOld(ino))
     this.#watch = new DeadMountWatch(mountpoint)
   }
@@ -100,7 +100,7 @@ export class Mount {
     try {
       const minor = await mount.#session.begun.catch(throwConfiguration)
       if (minor >= newEpochMinor) {
-        options.filesystem.kernel.takeNames = () =>
+        options.filesystem.kernel.invalidateEntries = () =>
           mount.#session.notify(notices.newEpoch, answers.done())
       }
     } catch (error) {

@@ -294,10 +294,10 @@ export function operationsOf(filesystem: Filesystem): Operations {
       // chown(2) with -1 and -1: what is left of it.
       if (how.isEmpty) await metadata.keepOwner(ino, caller)
       if (size !== undefined) {
-        const kills = how.killsPrivileges ? caller : undefined
+        const dropPrivilegesOf = how.killsPrivileges ? caller : undefined
         const handle = how.handle === undefined ? undefined : handles.get(how.handle)
-        if (handle !== undefined) await filesystem.truncateOpen(handle, size, kills)
-        else await filesystem.truncate(ino, size, caller, kills)
+        if (handle !== undefined) await filesystem.truncateOpen(handle, size, dropPrivilegesOf)
+        else await filesystem.truncate(ino, size, caller, dropPrivilegesOf)
       }
       if (mode !== undefined) await metadata.setMode(ino, mode)
       if (uid !== undefined || gid !== undefined) await metadata.setOwner(ino, uid, gid)
@@ -334,12 +334,14 @@ export function operationsOf(filesystem: Filesystem): Operations {
     // -- files -----------------------------------------------------------------------------------
     open: async ({ ino, caller }, fields) => {
       const { flags, killsPrivileges } = openOf(fields)
-      const kills = killsPrivileges ? caller : undefined
-      return answers.opened(...openedOf(await filesystem.open(ino, flags, caller, kills)))
+      const dropPrivilegesOf = killsPrivileges ? caller : undefined
+      return answers.opened(
+        ...openedOf(await filesystem.open(ino, flags, caller, dropPrivilegesOf)),
+      )
     },
     create: ({ ino: parent, caller }, fields) => {
       const { name, flags, mode, umask, killsPrivileges } = newFileOf(fields)
-      const kills = killsPrivileges ? caller : undefined
+      const dropPrivilegesOf = killsPrivileges ? caller : undefined
       return inFolder(parent, caller, async (isSecond) => {
         const mayExist = (flags & constants.O_EXCL) === 0
         const maker = { ...caller, umask }
@@ -350,7 +352,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
             throw error
           })
         names.tell(node.ino, parent, name)
-        const opened = openedOf(await filesystem.openNode(node, name, flags, kills))
+        const opened = openedOf(await filesystem.openNode(node, name, flags, dropPrivilegesOf))
         return () => answers.created(metadata.told(node), ...opened, kernelCacheMs)
       })
     },
@@ -372,14 +374,14 @@ export function operationsOf(filesystem: Filesystem): Operations {
       const handle = handles.get(number)
       // Pages of a shared mapping belong where they were, also in a file that is appended to.
       const appends = !isFromCache && (flags & constants.O_APPEND) !== 0
-      const kills = killsPrivileges ? caller : undefined
+      const dropPrivilegesOf = killsPrivileges ? caller : undefined
       if (bytes.length < limits.smallWriteBytes) {
         const own = Buffer.from(bytes)
-        return answers.count(await filesystem.write(handle, at, own, appends, kills))
+        return answers.count(await filesystem.write(handle, at, own, appends, dropPrivilegesOf))
       }
       const give = keep()
       try {
-        return answers.count(await filesystem.write(handle, at, bytes, appends, kills))
+        return answers.count(await filesystem.write(handle, at, bytes, appends, dropPrivilegesOf))
       } finally {
         give()
       }

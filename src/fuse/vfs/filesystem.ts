@@ -4,7 +4,7 @@
  * (default_permissions); here it is decided what a change does.
  */
 import { constants } from 'node:fs'
-import { Slots } from '../../async/semaphore.js'
+import { Semaphore } from '../../async/semaphore.js'
 import { byteLengthOf } from '../../byte-text.js'
 import type { Clock, Random } from '../../clock.js'
 import type { Client } from '../../dfc/client.js'
@@ -29,7 +29,7 @@ import type { Handle, OpenFile } from './open-file.js'
 import { type Opened, OpenFiles } from './open-files.js'
 import { OpenFolder } from './open-folder.js'
 import { Positions } from './positions.js'
-import { Siblings } from './readdir-prefetch.js'
+import { ReaddirPrefetch } from './readdir-prefetch.js'
 import { RecoveryFolder } from './recovery-folder.js'
 import { ToldNames } from './told-names.js'
 
@@ -73,7 +73,7 @@ export class Filesystem {
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
   readonly #clock: Clock
-  readonly #siblings = new Siblings()
+  readonly #prefetch = new ReaddirPrefetch()
   #space: { readonly atMs: number; readonly answer: Space } | undefined
 
   constructor({ client, clock, random, ...options }: FilesystemOptions) {
@@ -88,8 +88,8 @@ export class Filesystem {
       clock,
       plainName: (name) => this.#plainName(name),
     })
-    this.#namespace.onCompany = () => this.kernel.takeNames?.()
-    this.#namespace.onFolderRead = (folder, names) => this.#siblings.note(folder, names)
+    this.#namespace.onLeaseLost = () => this.kernel.invalidateEntries?.()
+    this.#namespace.onFolderRead = (folder, names) => this.#prefetch.note(folder, names)
     const tools = {
       content: client.content,
       namespace: client.namespace,
@@ -99,7 +99,7 @@ export class Filesystem {
       random,
       pool: new ChunkPool(),
       spill: new SpillSpace(options.spillFolder, random),
-      uploads: new Slots(limits.uploadsInFlightMax),
+      uploads: new Semaphore(limits.uploadsInFlightMax),
       memory: new DraftMemory(),
     }
     this.files = new OpenFiles(
@@ -168,7 +168,7 @@ export class Filesystem {
 
   /** For how long the kernel may believe that there is no `name`; 0 for not at all. */
   absentForMs(parent: number, name: string): number {
-    const { takeNames } = this.kernel
+    const { invalidateEntries: takeNames } = this.kernel
     if (takeNames === undefined) return 0
     return Math.min(this.#namespace.absentForMs(parent, name), limits.kernelCacheMs)
   }
@@ -179,17 +179,22 @@ export class Filesystem {
   }
 
   /** truncate(2), for which the file need not be open. */
-  async truncate(ino: number, size: number, caller: Caller, kills?: Caller): Promise<void> {
+  async truncate(
+    ino: number,
+    size: number,
+    caller: Caller,
+    dropPrivilegesOf?: Caller,
+  ): Promise<void> {
     this.assertWritable()
     const node = await this.check.node(ino, caller.pid)
     if (typeOf(node.inode.mode) !== fileType.file) throw new DfsError('invalid')
-    await this.metadata.losePrivileges(node, kills)
+    await this.metadata.losePrivileges(node, dropPrivilegesOf)
     await this.files.truncateNode(node, this.#nameOf(ino), size)
   }
 
   /** ftruncate(2). */
-  async truncateOpen(handle: Handle, size: number, kills?: Caller): Promise<void> {
-    await this.metadata.losePrivileges(handle.file.node, kills)
+  async truncateOpen(handle: Handle, size: number, dropPrivilegesOf?: Caller): Promise<void> {
+    await this.metadata.losePrivileges(handle.file.node, dropPrivilegesOf)
     await this.files.truncate(handle, size)
   }
 
@@ -298,22 +303,32 @@ export class Filesystem {
    * open(2) of what is known by its number. Throws `stale` when the name by which the kernel came here
    * means another file now, upon which it looks for the name once more.
    */
-  async open(ino: number, flags: number, caller: Caller, kills?: Caller): Promise<Opened> {
+  async open(
+    ino: number,
+    flags: number,
+    caller: Caller,
+    dropPrivilegesOf?: Caller,
+  ): Promise<Opened> {
     const place = this.names.lastOf(ino)
     if (place !== undefined && (flags & accessMode) === constants.O_RDONLY) {
-      for (const { inode } of this.#siblings.nextAfter(place.parent, place.name)) {
+      for (const { inode } of this.#prefetch.nextAfter(place.parent, place.name)) {
         this.#client.content.prefetch(inode)
       }
     }
     const node = await this.check.node(ino, caller.pid)
-    return this.openNode(node, place?.name ?? String(ino), flags, kills)
+    return this.openNode(node, place?.name ?? String(ino), flags, dropPrivilegesOf)
   }
 
   /** The same, of which `node` has just been read; people call it `name`. */
-  async openNode(node: Node, name: string, flags: number, kills?: Caller): Promise<Opened> {
+  async openNode(
+    node: Node,
+    name: string,
+    flags: number,
+    dropPrivilegesOf?: Caller,
+  ): Promise<Opened> {
     const writes = (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) !== 0
     if (writes) this.assertWritable()
-    await this.metadata.losePrivileges(node, kills)
+    await this.metadata.losePrivileges(node, dropPrivilegesOf)
     return this.files.open(node, name, flags)
   }
 
@@ -323,7 +338,7 @@ export class Filesystem {
       namespace: this.#namespace,
       ino,
       positions: this.positions,
-      onPage: (names) => this.#siblings.note(ino, names),
+      onPage: (names) => this.#prefetch.note(ino, names),
     })
   }
 
@@ -339,10 +354,10 @@ export class Filesystem {
     at: number,
     bytes: Buffer,
     appends: boolean = handle.appends,
-    kills?: Caller,
+    dropPrivilegesOf?: Caller,
   ): Promise<number> {
     if (!handle.file.isDirty) this.assertWritable()
-    await this.metadata.losePrivileges(handle.file.node, kills)
+    await this.metadata.losePrivileges(handle.file.node, dropPrivilegesOf)
     return this.files.write(handle, at, bytes, appends)
   }
 

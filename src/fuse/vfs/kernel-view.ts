@@ -33,10 +33,10 @@ export class KernelView {
   }
 
   /** Makes the kernel ask for the attributes of a file anew. The mount sets it. */
-  takeAttributes: (ino: number) => void = () => undefined
+  invalidateAttributes: (ino: number) => void = () => undefined
 
   /** Makes the kernel look for all names anew, where it can be made to. The mount sets it. */
-  takeNames: (() => void) | undefined
+  invalidateEntries: (() => void) | undefined
 
   /**
    * The kernel is being told of a file in this version, and of the size that `content` has; undefined: that
@@ -57,7 +57,7 @@ export class KernelView {
     if (isSame && told.version <= version) return
     this.#told.delete(ino)
     if (this.#clock.monotonic() - told.atMs <= limits.kernelCacheMs + slackMs) {
-      this.takeAttributes(ino)
+      this.invalidateAttributes(ino)
     }
   }
 
@@ -76,6 +76,6 @@ export class KernelView {
   forgetFile(ino: number): void {
     this.#pages.delete(ino)
     this.#told.delete(ino)
-    this.takeAttributes(ino)
+    this.invalidateAttributes(ino)
   }
 }

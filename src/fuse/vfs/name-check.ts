@@ -15,7 +15,7 @@ import { SecondAttempts } from './second-attempts.js'
 import type { Route, ToldNames } from './told-names.js'
 
 export interface NameCheckOptions {
-  readonly namespace: Pick<Namespace, 'aloneSinceMs' | 'cached' | 'follow' | 'node'>
+  readonly namespace: Pick<Namespace, 'exclusiveSinceMs' | 'cached' | 'follow' | 'node'>
   readonly names: Pick<ToldNames, 'routesTo'>
   readonly clock: Clock
   /** What else a listed name may stand for. */
@@ -63,7 +63,7 @@ export class NameCheck {
 
   /** Nobody else can have changed a name that the kernel believes. */
   get isSure(): boolean {
-    const sinceMs = this.#namespace.aloneSinceMs
+    const sinceMs = this.#namespace.exclusiveSinceMs
     return sinceMs !== undefined && this.#clock.monotonic() - sinceMs > aloneMsMin
   }
 

@@ -5,7 +5,7 @@
  * goes on in the version it began with.
  */
 
-import { Slots } from '../../async/semaphore.js'
+import { Semaphore } from '../../async/semaphore.js'
 import { type Clock, compareTimes, sleep, type Time } from '../../clock.js'
 import type { Client } from '../../dfc/client.js'
 import { type Content, emptyContent } from '../../dfc/content/content.js'
@@ -17,7 +17,7 @@ import type { ContentTimes } from '../../dfc/namespace/inode-changes.js'
 import type { Namespace } from '../../dfc/namespace/namespace.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import type { LentParts } from '../../memory/shared-buffer.js'
+import type { LentBuffers } from '../../memory/shared-buffer.js'
 import type { Segment } from '../../wire/records.js'
 import { Draft, type DraftTools } from '../draft/draft.js'
 import type { DraftMemory, Holder } from '../draft/draft-memory.js'
@@ -72,7 +72,7 @@ export class OpenFile implements Holder {
   /** Made without a name, it may still get one. */
   linkable = false
   readonly #tools: OpenFileTools
-  readonly #lock = new Slots(1)
+  readonly #lock = new Semaphore(1)
   /** What was committed, as far as open handles have seen it. */
   #content: Content
   /** Segments of it that are known to be on the servers' disks. */
@@ -189,7 +189,7 @@ export class OpenFile implements Holder {
   /**
    * The bytes `at` .. `at + length`, fewer at the end of the file. Throws `stale` where the kernel would mix the reader's old version with a newer and longer one.
    */
-  async read(handle: Handle, at: number, length: number): Promise<LentParts> {
+  async read(handle: Handle, at: number, length: number): Promise<LentBuffers> {
     handle.readsUnderWay += 1
     try {
       return await this.#read(handle, at, length)
@@ -199,7 +199,7 @@ export class OpenFile implements Holder {
     }
   }
 
-  async #read(handle: Handle, at: number, length: number): Promise<LentParts> {
+  async #read(handle: Handle, at: number, length: number): Promise<LentBuffers> {
     const { pinned, direct } = handle
     if (pinned === undefined) {
       if (this.#draft !== undefined) {

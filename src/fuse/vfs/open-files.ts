@@ -9,7 +9,7 @@ import { type Node, newerOf } from '../../dfc/namespace/cache/node.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugFuse, notice } from '../../log.js'
-import type { LentParts } from '../../memory/shared-buffer.js'
+import type { LentBuffers } from '../../memory/shared-buffer.js'
 import { fileType, typeOf } from '../../wire/records.js'
 import { type Handle, OpenFile, type OpenFileTools } from './open-file.js'
 import type { RecoveryFolder } from './recovery-folder.js'
@@ -183,7 +183,7 @@ export class OpenFiles {
 
   // -- bytes -------------------------------------------------------------------------------------
 
-  read(handle: Handle, at: number, length: number): Promise<LentParts> {
+  read(handle: Handle, at: number, length: number): Promise<LentBuffers> {
     return handle.file.read(handle, at, length)
   }
 

@@ -24,7 +24,7 @@ const inOrderMin = 2
 /** Folders and others in between, which are not opened as files are. */
 const skippedMax = 8
 
-export class Siblings {
+export class ReaddirPrefetch {
   readonly #folders = new LRUCache<number, Listed>({ max: limits.siblingFoldersMax })
 
   /** A page of `folder` has been listed. */

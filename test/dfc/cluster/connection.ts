@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { type Clock, systemClock, systemRandom } from '../../../src/clock.js'
-import { Channel } from '../../../src/dfc/cluster/connection.js'
+import { ServerConnection } from '../../../src/dfc/cluster/connection.js'
 import type { DfsError } from '../../../src/errors.js'
 import { type Network, tcpNetwork } from '../../../src/network.js'
 import { messages, type Verb } from '../../../src/wire/messages.js'
@@ -52,7 +52,7 @@ function without(verbs: readonly Verb[], sent: number[]): Network {
 async function open(t: Test, clock: Clock, network: Network) {
   const { port } = await startServer(t)
   const closed: DfsError[] = []
-  const { channel } = await Channel.open({
+  const { connection: channel } = await ServerConnection.open({
     name: 'DFS1',
     address: { host: '127.0.0.1', port },
     credentials: new ScramCredentials('alice', 'secret'),

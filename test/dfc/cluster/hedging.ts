@@ -1,6 +1,6 @@
 import t from 'tap'
 import { sleep, systemClock } from '../../../src/clock.js'
-import { inTurn, isLate, Patience, untilEnough } from '../../../src/dfc/cluster/hedging.js'
+import { HedgeDelay, inTurn, isLate, untilEnough } from '../../../src/dfc/cluster/hedging.js'
 import { limits } from '../../../src/limits.js'
 
 type Word = 'yes' | 'no'
@@ -17,7 +17,7 @@ function hedge(slow: readonly number[] = []) {
   const isSlow = (at: number): boolean => slow.includes(at)
   const onLate = (at: number): void => void late.push(at)
   const isGood = (word: Word): boolean => word === 'yes'
-  return { late, clock: systemClock, patience: new Patience(), isGood, isSlow, onLate }
+  return { late, clock: systemClock, hedgeDelay: new HedgeDelay(), isGood, isSlow, onLate }
 }
 
 async function timed<T>(action: () => Promise<T>): Promise<{ result: T; ms: number }> {
@@ -90,11 +90,11 @@ t.test('where there are no more, fewer answers are all there is', async (t) => {
 })
 
 t.test('in a slow network everything takes its time, and nobody is late', async (t) => {
-  const patience = new Patience()
-  t.equal(patience.ms, limits.hedgeMs)
-  for (let i = 0; i < 100; i += 1) patience.note(400)
-  t.ok(patience.ms > 1_100, `${patience.ms} ms`)
-  t.notOk(isLate(1_000, patience.ms, 400))
+  const hedgeDelay = new HedgeDelay()
+  t.equal(hedgeDelay.ms, limits.hedgeMs)
+  for (let i = 0; i < 100; i += 1) hedgeDelay.note(400)
+  t.ok(hedgeDelay.ms > 1_100, `${hedgeDelay.ms} ms`)
+  t.notOk(isLate(1_000, hedgeDelay.ms, 400))
   t.notOk(isLate(1_000, limits.hedgeMs, 400), 'the others took 400 ms as well')
   t.ok(isLate(1_000, limits.hedgeMs, 20))
 })

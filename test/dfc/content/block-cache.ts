@@ -1,7 +1,7 @@
 import t from 'tap'
 import { BlockCache, chunkBytes } from '../../../src/dfc/content/block-cache.js'
 import { limits } from '../../../src/limits.js'
-import { HeldMemory } from '../../../src/memory/shared-buffer.js'
+import { SharedBuffer } from '../../../src/memory/shared-buffer.js'
 
 const { blockBytes } = limits
 
@@ -56,10 +56,10 @@ t.test('gives back lent memory, first of what was read the longest ago', async (
   const cache = new BlockCache()
   const released: string[] = []
   for (const key of ['a', 'b', 'c', 'unread']) {
-    const memory = new HeldMemory()
+    const memory = new SharedBuffer()
     memory.lend(() => released.push(key))
     cache.add(key, 0, Buffer.alloc(chunkBytes), memory)
-    memory.letGo()
+    memory.release()
   }
   cache.add('of its own', 0, Buffer.alloc(chunkBytes))
   for (const key of ['of its own', 'b', 'a', 'c', 'b']) cache.get(key)

@@ -108,10 +108,10 @@ const folder = { mode: fileType.folder | 0o755, uid: 0, gid: 0 }
 
 t.test('a change that others aborted and forgot meanwhile is tried again', async (t) => {
   const { owner, other, interrupt } = await company(t)
-  let swept: ReturnType<typeof other.keeper.heal> | undefined
+  let swept: ReturnType<typeof other.scheduler.heal> | undefined
   interrupt('commit', standInTheWay(t, other))
   interrupt('prepare', async () => {
-    swept ??= other.keeper.heal(sweepAll)
+    swept ??= other.scheduler.heal(sweepAll)
     t.match(await swept, { swept: true })
   })
   const { inode } = await owner.namespace.update(rootIno, (inode) => ({ ...inode, uid: 77 }))
@@ -124,13 +124,13 @@ t.test(
   'a change whose votes were not heard of is not called failed when they are forgotten',
   async (t) => {
     const { owner, other, interrupt } = await company(t)
-    let swept: ReturnType<typeof other.keeper.heal> | undefined
+    let swept: ReturnType<typeof other.scheduler.heal> | undefined
     interrupt('commit', async ({ times, send }) => {
       if (times === 1) {
         await send()
         throw new DfsError('down')
       }
-      swept ??= other.keeper.heal(sweepAll)
+      swept ??= other.scheduler.heal(sweepAll)
       t.match(await swept, { swept: true })
     })
     await t.rejects(owner.namespace.create(rootIno, 'folder', folder), { code: 'unknownOutcome' })

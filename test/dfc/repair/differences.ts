@@ -90,6 +90,6 @@ t.test('finds the same differences whatever the pages are', async (t) => {
   await differences(cluster, servers, noVersion, { pageEntries: 8, giveWay })
   t.ok(waits.length >= 3, `${waits.length} pauses`)
   t.ok(waits.every((tookMs) => tookMs > 0))
-  await client.keeper.heal(healNow)
+  await client.scheduler.heal(healNow)
   t.equal(await check('it is repaired'), 0)
 })

@@ -25,13 +25,13 @@ t.test('a keeper that is stopped in the middle of a round begins no other', asyn
   const config = servers.config()
   const client = await Client.open({ config, network: tcpNetwork, clock, random: systemRandom })
   t.teardown(() => client.close())
-  client.keeper.start()
+  client.scheduler.start()
   await until(() => rounds > 0)
   // The timer has fired when this one does: the round waits for its servers.
   await new Promise<void>((done) => systemClock.after(1, done))
   const before = rounds
-  client.keeper.stop()
-  await client.keeper.ended()
+  client.scheduler.stop()
+  await client.scheduler.ended()
   await new Promise<void>((done) => systemClock.after(50, done))
   t.equal(rounds, before)
 })
@@ -47,7 +47,7 @@ t.test(
       random: systemRandom,
     })
     t.teardown(() => client.close())
-    const { cluster, namespace, keeper } = client
+    const { cluster, namespace, scheduler: keeper } = client
     let repairs = 0
     const { request } = cluster
     cluster.request = (index, verb, ...rest) => {

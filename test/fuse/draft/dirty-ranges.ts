@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ChunkPool } from '../../../src/fuse/draft/chunk-pool.js'
 import { DirtyRanges } from '../../../src/fuse/draft/dirty-ranges.js'
-import { Run } from '../../../src/fuse/draft/dirty-run.js'
+import { DirtyRun } from '../../../src/fuse/draft/dirty-run.js'
 import { Seeded } from '../../fixtures/seeded.js'
 
 const size = 5000
@@ -11,7 +11,7 @@ type Value = number | 'spilled' | undefined
 /** What the ranges say, as one value for each byte: undefined where nothing was written. */
 function render(dirty: DirtyRanges): Value[] {
   return dirty.cover(0, size).flatMap(({ at, end, source }): Value[] => {
-    if (source instanceof Run) return [...Buffer.concat(source.parts(at, end))]
+    if (source instanceof DirtyRun) return [...Buffer.concat(source.parts(at, end))]
     return new Array<Value>(end - at).fill(source)
   })
 }

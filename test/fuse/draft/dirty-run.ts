@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
 import { ChunkPool } from '../../../src/fuse/draft/chunk-pool.js'
-import { Run } from '../../../src/fuse/draft/dirty-run.js'
+import { DirtyRun } from '../../../src/fuse/draft/dirty-run.js'
 import { limits } from '../../../src/limits.js'
 import { Seeded } from '../../fixtures/seeded.js'
 
 const random = new Seeded(1)
 const md5 = (bytes: Buffer): string => createHash('md5').update(bytes).digest('hex')
-const filled = (...lengths: readonly number[]): { run: Run; bytes: Buffer } => {
-  const run = new Run(new ChunkPool(), 100)
+const filled = (...lengths: readonly number[]): { run: DirtyRun; bytes: Buffer } => {
+  const run = new DirtyRun(new ChunkPool(), 100)
   const parts = lengths.map((length) => random.bytes(length))
   for (const part of parts) run.append(Buffer.from(part))
   return { run, bytes: Buffer.concat(parts) }
@@ -62,7 +62,7 @@ t.test('can be cut anywhere and go on from there', async (t) => {
 })
 
 t.test('takes no more than a segment', async (t) => {
-  const run = new Run(new ChunkPool(), 0)
+  const run = new DirtyRun(new ChunkPool(), 0)
   const step = Buffer.alloc(5_000_000, 1)
   let taken = 0
   for (let last = 1; last > 0; ) {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { ListedName, Node } from '../../../src/dfc/namespace/cache/node.js'
-import { Siblings } from '../../../src/fuse/vfs/readdir-prefetch.js'
+import { ReaddirPrefetch } from '../../../src/fuse/vfs/readdir-prefetch.js'
 import { limits } from '../../../src/limits.js'
 import { inodeOf } from '../../fixtures/inodes.js'
 
@@ -19,7 +19,7 @@ const inosOf = (nodes: readonly Node[]): number[] => nodes.map(({ ino }) => ino)
 const ahead = limits.siblingsAheadMax
 
 t.test('files that are opened in order have followers, each named once', async (t) => {
-  const siblings = new Siblings()
+  const siblings = new ReaddirPrefetch()
   siblings.note(7, folderOf(Array.from({ length: 100 }, () => 10)))
   t.same(inosOf(siblings.nextAfter(7, 'f0')), [])
   const first = inosOf(siblings.nextAfter(7, 'f1'))
@@ -36,7 +36,7 @@ t.test('files that are opened in order have followers, each named once', async (
 })
 
 t.test('files that are opened in no order have none', async (t) => {
-  const siblings = new Siblings()
+  const siblings = new ReaddirPrefetch()
   siblings.note(7, folderOf(Array.from({ length: 100 }, () => 10)))
   for (const name of ['f0', 'f50', 'f20', 'f90', 'f10']) t.same(siblings.nextAfter(7, name), [])
   t.same(siblings.nextAfter(8, 'f0'), [], 'nor in a folder that was not listed')
@@ -44,7 +44,7 @@ t.test('files that are opened in no order have none', async (t) => {
 })
 
 t.test('only small files with something in them are named', async (t) => {
-  const siblings = new Siblings()
+  const siblings = new ReaddirPrefetch()
   const big = limits.inlineContentBytesMax + 1
   siblings.note(7, folderOf([10, 10, 0, big, 10]))
   siblings.nextAfter(7, 'f0')

@@ -14,7 +14,7 @@ const growth = 4
 const bitsForName = 16
 const probes = 4
 
-export class NameFilter {
+export class BloomFilter {
   readonly #parts: Part[] = []
 
   /** Of memory. */

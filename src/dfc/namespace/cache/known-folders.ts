@@ -5,7 +5,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import { limits } from '../../../limits.js'
-import { NameFilter } from './bloom-filter.js'
+import { BloomFilter } from './bloom-filter.js'
 
 /** How far a folder has been listed without a gap. */
 interface Listing {
@@ -23,7 +23,7 @@ export class KnownFolders {
   })
   readonly #listings = new LRUCache<number, Listing>({ max: listingsMax })
   /** Names, by folder, that were in the cache and perhaps are there. */
-  readonly #forgotten = new LRUCache<number, NameFilter>({
+  readonly #forgotten = new LRUCache<number, BloomFilter>({
     maxSize: limits.forgottenNamesBytesMax,
     sizeCalculation: ({ bytes }) => bytes,
     dispose: (_, folder, reason) => {
@@ -65,7 +65,7 @@ export class KnownFolders {
   /** A name that may be there leaves the cache. */
   forget(folder: number, name: string): void {
     if (!this.#complete.has(folder) && !this.#listings.has(folder)) return
-    const names = this.#forgotten.get(folder) ?? new NameFilter()
+    const names = this.#forgotten.get(folder) ?? new BloomFilter()
     const { bytes } = names
     names.add(name)
     if (names.bytes === bytes) return

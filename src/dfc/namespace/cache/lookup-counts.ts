@@ -7,7 +7,7 @@ import { limits } from '../../../limits.js'
 
 const foldersMax = 1024
 
-export class FolderLookups {
+export class LookupCounts {
   /** Names that had to be asked for, by folder; below zero after a reading that did not come to its end. */
   readonly #counts = new LRUCache<number, number>({ max: foldersMax })
 

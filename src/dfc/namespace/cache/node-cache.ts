@@ -51,7 +51,7 @@ const bound = { maxSize: limits.registerCacheEntriesMax, sizeCalculation: () => 
 
 export class NodeCache {
   readonly #clock: Clock
-  readonly #aloneSinceMs: () => number | undefined
+  readonly #exclusiveSinceMs: () => number | undefined
   readonly #nodes = new LRUCache<number, Timed<Node>>(bound)
   readonly #entries = new LRUCache<Key, Timed<EntryView>>({
     ...bound,
@@ -64,10 +64,10 @@ export class NodeCache {
   /** How often something that was known was replaced or dropped. */
   #changes = 0
 
-  /** `aloneSinceMs`: since when only this client can have changed anything; see lease.ts. */
-  constructor(clock: Clock, aloneSinceMs: () => number | undefined) {
+  /** `exclusiveSinceMs`: since when only this client can have changed anything; see lease.ts. */
+  constructor(clock: Clock, exclusiveSinceMs: () => number | undefined) {
     this.#clock = clock
-    this.#aloneSinceMs = aloneSinceMs
+    this.#exclusiveSinceMs = exclusiveSinceMs
   }
 
   /** The present moment, to be taken before the servers are asked. */
@@ -100,35 +100,35 @@ export class NodeCache {
   }
 
   /** The node if it was seen within the time to live, or cannot have changed since. */
-  node(ino: number): Node | undefined {
+  freshNode(ino: number): Node | undefined {
     return this.#fresh(this.#nodes.get(ino))
   }
 
   /** The node if it cannot have changed since it was seen. */
-  certainNode(ino: number): Node | undefined {
+  leasedNode(ino: number): Node | undefined {
     return this.#certain(this.#nodes.get(ino))?.value
   }
 
   /** The node however long ago it was seen. */
-  anyNode(ino: number): Node | undefined {
+  staleNode(ino: number): Node | undefined {
     return this.#nodes.get(ino)?.value
   }
 
-  entry(parent: number, name: string): EntryView | undefined {
+  freshEntry(parent: number, name: string): EntryView | undefined {
     return this.#fresh(this.#entries.get(entryKey(parent, name)))
   }
 
   /** As `certainNode`. A name that is not in a folder known in full has no live entry. */
-  certainEntry(parent: number, name: string): EntryView | undefined {
+  leasedEntry(parent: number, name: string): EntryView | undefined {
     const timed = this.#entries.get(entryKey(parent, name))
     if (timed !== undefined) return this.#certain(timed)?.value
     const absentMs = this.#folders.absentSinceMs(parent, name)
-    const sinceMs = absentMs === undefined ? undefined : this.#aloneSinceMs()
+    const sinceMs = absentMs === undefined ? undefined : this.#exclusiveSinceMs()
     if (absentMs === undefined || sinceMs === undefined || absentMs < sinceMs) return undefined
     return { version: noVersion, ino: null, type: 0 }
   }
 
-  anyEntry(parent: number, name: string): EntryView | undefined {
+  staleEntry(parent: number, name: string): EntryView | undefined {
     return this.#entries.get(entryKey(parent, name))?.value
   }
 
@@ -161,7 +161,7 @@ export class NodeCache {
   }
 
   writeEntry(parent: number, name: string, id: Version, ino: number | null, type: number): void {
-    const before = this.anyEntry(parent, name)
+    const before = this.staleEntry(parent, name)
     this.#setEntry(parent, name, { version: id, ino, type })
     this.touch(parent, id, before, { ino, type })
   }
@@ -194,7 +194,7 @@ export class NodeCache {
     return writes.every(({ key }) => {
       const parsed = parseKey(key)
       const folder = parsed.kind === 'entry' ? parsed.parent : parsed.ino
-      return (this.anyNode(folder)?.folder?.touched ?? noVersion) <= id
+      return (this.staleNode(folder)?.folder?.touched ?? noVersion) <= id
     })
   }
 
@@ -263,7 +263,7 @@ export class NodeCache {
   }
 
   #certain<T>(timed: Timed<T> | undefined): Timed<T> | undefined {
-    const sinceMs = timed === undefined ? undefined : this.#aloneSinceMs()
+    const sinceMs = timed === undefined ? undefined : this.#exclusiveSinceMs()
     return timed !== undefined && sinceMs !== undefined && timed.atMs >= sinceMs ? timed : undefined
   }
 }

@@ -36,10 +36,10 @@ t.test('of a folder with more names than it keeps it knows what is not there', a
   const { cache } = open()
   cache.setEmpty(folder)
   make(cache, 0, many)
-  t.equal(cache.certainEntry(folder, 'new')?.ino, null)
-  t.equal(cache.certainEntry(folder, nameOf(many - 1))?.ino, 1000 + many - 1)
+  t.equal(cache.leasedEntry(folder, 'new')?.ino, null)
+  t.equal(cache.leasedEntry(folder, nameOf(many - 1))?.ino, 1000 + many - 1)
   const forgotten = Array.from({ length: 10_000 }, (_, index) => nameOf(index))
-  t.ok(forgotten.every((name) => cache.certainEntry(folder, name) === undefined))
+  t.ok(forgotten.every((name) => cache.leasedEntry(folder, name) === undefined))
 })
 
 t.test('so it does of one that was listed page by page', async (t) => {
@@ -48,14 +48,14 @@ t.test('so it does of one that was listed page by page', async (t) => {
   for (let first = 0; first < many; first += page) {
     for (let index = first; index < first + page; index += 1) noteListed(cache, index)
     const after = first === 0 ? '' : nameOf(first - 1)
-    t.equal(cache.certainEntry(folder, 'new'), undefined, 'not before all of it was listed')
+    t.equal(cache.leasedEntry(folder, 'new'), undefined, 'not before all of it was listed')
     cache.setListed(folder, after, nameOf(first + page - 1), first + page < many)
     clock.pass(1)
   }
-  t.equal(cache.certainEntry(folder, 'new')?.ino, null)
-  t.equal(cache.certainEntry(folder, nameOf(0)), undefined)
+  t.equal(cache.leasedEntry(folder, 'new')?.ino, null)
+  t.equal(cache.leasedEntry(folder, nameOf(0)), undefined)
   alone.sinceMs = 1
-  t.equal(cache.certainEntry(folder, 'new'), undefined, 'others may have changed the first page')
+  t.equal(cache.leasedEntry(folder, 'new'), undefined, 'others may have changed the first page')
 })
 
 t.test('a removed name that it forgets is not there', async (t) => {
@@ -64,7 +64,7 @@ t.test('a removed name that it forgets is not there', async (t) => {
   make(cache, 0, 1)
   cache.writeEntry(folder, nameOf(0), versionAt(1), null, 0)
   make(cache, 1, many)
-  t.equal(cache.certainEntry(folder, nameOf(0))?.ino, null)
+  t.equal(cache.leasedEntry(folder, nameOf(0))?.ino, null)
 })
 
 t.test('a folder that is gone is not known', async (t) => {
@@ -72,5 +72,5 @@ t.test('a folder that is gone is not known', async (t) => {
   cache.setEmpty(folder)
   make(cache, 0, many)
   cache.dropNode(folder)
-  t.equal(cache.certainEntry(folder, 'new'), undefined)
+  t.equal(cache.leasedEntry(folder, 'new'), undefined)
 })

@@ -318,7 +318,8 @@ t.test('a disk that takes seconds for everything is waited for once', { skip }, 
   const begin = performance.now()
   for (let index = 0; index < 10; index += 1) await remembered.put(client, `during ${index}`)
   const tookMs = performance.now() - begin
-  t.ok(tookMs < 12_000, `${tookMs} ms`)
+  // Once is up to the 10 s that this client waits at the most; ten times are 30 s and more.
+  t.ok(tookMs < 20_000, `${tookMs} ms`)
   await disks.lift()
   await assertWell(t, setUp, client)
   await remembered.assertThere(t, client)

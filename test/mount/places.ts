@@ -105,7 +105,7 @@ t.test('a bind mount is not cut by --unmount of the first place', needsRoot, asy
 })
 
 t.test('-o ro is known to the kernel, and a remount changes it', async (t) => {
-  const mount = await mounts.start('read-only', '-o', 'ro,noexec')
+  const mount = await mounts.start('read-only', '-o', 'ro,noexec,noatime')
   const { mountpoint } = mount
   const flags = await flagsOf(mountpoint)
   for (const word of ['ro', 'noexec', 'noatime']) t.ok(flags.includes(word), word)

@@ -47,6 +47,7 @@ export class Daemon {
       clock: client.cluster.clock,
       random: systemRandom,
       acl: words.acl,
+      noAtime: words.noAtime === true || words.readOnly === true,
       sync: words.sync === true,
       spillFolder: state.spill,
       recoveryFolder: config.recovery ?? state.recovery,

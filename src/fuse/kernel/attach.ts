@@ -29,7 +29,7 @@ export interface AttachOptions {
 }
 
 /** The flags that fusermount3 takes from everybody. For all but root it sets nodev and nosuid by itself. */
-export type MountFlag = 'ro' | 'noexec' | 'nodev' | 'nosuid' | 'sync' | 'dirsync'
+export type MountFlag = 'ro' | 'noexec' | 'nodev' | 'nosuid' | 'sync' | 'dirsync' | 'noatime'
 
 const device = '/dev/fuse'
 const helper = 'fusermount3'
@@ -100,7 +100,7 @@ function startHelper(options: AttachOptions, socket: number): Promise<void> {
     `fsname=${options.fsname.replaceAll('\\', '\\\\')}`,
     `subtype=${options.subtype}`,
     ...(options.defaultPermissions ? ['default_permissions'] : []),
-    ...['noatime', `max_read=${payloadBytesMax}`],
+    `max_read=${payloadBytesMax}`,
   ]
   const child = spawn(helper, ['-o', words.join(','), '--', options.mountpoint], {
     cwd: '/',

@@ -11,6 +11,8 @@ export interface MountWords {
   readonly dirSync: boolean
   /** As `dirSync`, and what is written is on their disks when it is answered. */
   readonly sync: boolean | undefined
+  /** Reading does not change atimes. */
+  readonly noAtime: boolean | undefined
   readonly fsname: string | undefined
   /** Programs, device nodes and set-user-ID bits work; undefined: as mount(8) does it for who mounts. */
   readonly exec: boolean | undefined
@@ -27,7 +29,7 @@ export interface MountWords {
 type Chosen = { -readonly [Word in keyof MountWords]: MountWords[Word] }
 type Choose = (chosen: Chosen, value: string) => void
 
-/** What each word does. Permissions are always checked by the kernel, and atimes never kept. */
+/** What each word does. Permissions are always checked by the kernel. */
 const words: Readonly<Record<string, Choose>> = {
   ro: (chosen) => {
     chosen.readOnly = true
@@ -52,6 +54,15 @@ const words: Readonly<Record<string, Choose>> = {
   },
   async: (chosen) => {
     chosen.sync = false
+  },
+  noatime: (chosen) => {
+    chosen.noAtime = true
+  },
+  atime: (chosen) => {
+    chosen.noAtime = false
+  },
+  relatime: (chosen) => {
+    chosen.noAtime = false
   },
   exec: (chosen) => {
     chosen.exec = true
@@ -106,7 +117,7 @@ const mounters: Readonly<Record<string, Choose>> = {
  */
 const ignored: ReadonlySet<string> = new Set(
   `defaults auto noauto nofail _netdev nouser nousers noowner nogroup silent loud
-  default_permissions atime noatime diratime nodiratime relatime norelatime strictatime nostrictatime
+  default_permissions diratime nodiratime norelatime strictatime nostrictatime
   lazytime nolazytime nodiscard comment user_id group_id max_read`.split(/\s+/),
 )
 /** Nobody says it by hand. */
@@ -123,6 +134,7 @@ export function parseMountOptions(texts: readonly string[], isSloppy = false): M
     acl: false,
     dirSync: false,
     sync: undefined,
+    noAtime: undefined,
     fsname: undefined,
     exec: undefined,
     dev: undefined,

@@ -168,7 +168,7 @@ function throwConfiguration(cause: unknown): never {
 /** Device nodes and set-user-ID bits work where root mounts, and only there. */
 function flagsOf(words: MountWords, isRoot: boolean): readonly MountFlag[] {
   const { readOnly = false, exec = true, sync = false, dirSync } = words
-  const { dev = isRoot, suid = isRoot } = words
+  const { dev = isRoot, suid = isRoot, noAtime = false } = words
   const isSet: Readonly<Record<MountFlag, boolean>> = {
     ro: readOnly,
     noexec: !exec,
@@ -176,6 +176,7 @@ function flagsOf(words: MountWords, isRoot: boolean): readonly MountFlag[] {
     nosuid: !suid,
     sync,
     dirsync: dirSync,
+    noatime: noAtime,
   }
   return (Object.keys(isSet) as MountFlag[]).filter((flag) => isSet[flag])
 }

@@ -176,6 +176,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     const folder = folders.get(handle)
     const dots = ['.', '..'].slice(from)
     const page = await folder.read(from)
+    if (from === 0) metadata.wasRead(ino)
     return () => {
       const told = withAttributes ? metadata.listingOf(ino, page.asked) : undefined
       const listing = new answers.Listing(bytesMax, withAttributes ? kernelCacheMs : undefined)
@@ -367,7 +368,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     },
     read: async (_, fields) => {
       const { handle, at, length } = readOf(fields)
-      return answers.lent(await files.read(handles.get(handle), at, length))
+      return answers.lent(await filesystem.read(handles.get(handle), at, length))
     },
     write: async ({ caller }, fields, keep) => {
       const { handle: number, at, bytes, flags, isFromCache, killsPrivileges } = writeOf(fields)

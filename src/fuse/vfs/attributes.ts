@@ -1,6 +1,6 @@
 /**
  * What stat(2) says about a file, and the rules for the attributes of new and changed ones, as on
- * ext4 mounted with noatime: reading a file never changes its atime. Pure.
+ * ext4; what reading does to the atime is in access-times.ts. Pure.
  */
 import type { Time } from '../../clock.js'
 import type { Content } from '../../dfc/content/content.js'

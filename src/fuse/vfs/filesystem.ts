@@ -14,6 +14,7 @@ import type { Namespace } from '../../dfc/namespace/namespace.js'
 import type { RenameHow } from '../../dfc/namespace/rename.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import type { LentBuffers } from '../../memory/shared-buffer.js'
 import { coversEverything } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
 import { fileType, rootIno, typeOf } from '../../wire/records.js'
@@ -39,6 +40,8 @@ export interface FilesystemOptions {
   readonly random: Random
   /** Access control lists, which the kernel enforces then. */
   readonly acl: boolean
+  /** Reading a file does not change its atime. */
+  readonly noAtime?: boolean | undefined
   /** What a program changes in a file is on the disks of three servers when it is answered. */
   readonly sync: boolean
   /** A local folder for what does not fit into memory. */
@@ -114,6 +117,7 @@ export class Filesystem {
       kernel: this.kernel,
       clock,
       acl: options.acl,
+      noAtime: options.noAtime === true,
       assertWritable: () => this.assertWritable(),
     })
   }
@@ -240,6 +244,7 @@ export class Filesystem {
   async readlink(ino: number): Promise<string> {
     const { inode } = await this.#namespace.node(ino)
     if (typeOf(inode.mode) !== fileType.symlink) throw new DfsError('invalid')
+    this.metadata.wasRead(ino)
     return inode.target
   }
 
@@ -329,7 +334,18 @@ export class Filesystem {
     const writes = (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) !== 0
     if (writes) this.assertWritable()
     await this.metadata.losePrivileges(node, dropPrivilegesOf)
-    return this.files.open(node, name, flags)
+    const opened = await this.files.open(node, name, flags)
+    const { keep, handle } = opened
+    // The kernel does not tell of reads from its pages: such a handle, which can do little else, is taken to read.
+    const reads = keep && handle.countsReads && !handle.canWrite
+    if (reads && this.metadata.wasRead(node.ino)) this.kernel.invalidateAttributes(node.ino)
+    return opened
+  }
+
+  /** `length` bytes from `at` on, fewer at the end of the file, in memory that is lent. */
+  async read(handle: Handle, at: number, length: number): Promise<LentBuffers> {
+    if (handle.countsReads) this.metadata.wasRead(handle.file.ino)
+    return this.files.read(handle, at, length)
   }
 
   /** opendir(3), once `check` has found that it is the folder which was asked for. */

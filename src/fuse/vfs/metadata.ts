@@ -13,6 +13,7 @@ import { limits } from '../../limits.js'
 import { fileType, type Inode, typeOf } from '../../wire/records.js'
 import type { Attributes } from '../kernel/answers.js'
 import type { Caller } from '../kernel/request.js'
+import { AccessTimes } from './access-times.js'
 import { aclOf, formatAcl, inheritedAcls, isAcl, withAcl } from './acl.js'
 import {
   attributesOf,
@@ -42,6 +43,8 @@ export interface MetadataOptions {
   readonly clock: Clock
   /** Access control lists are kept, which the kernel enforces then. */
   readonly acl: boolean
+  /** Reading a file does not change its atime. */
+  readonly noAtime: boolean
   /** Throws `readOnly`. */
   readonly assertWritable: () => void
 }
@@ -53,15 +56,17 @@ export class Metadata {
   readonly #kernel: KernelView
   readonly #clock: Clock
   readonly #assertWritable: () => void
+  readonly #reads: AccessTimes | undefined
   /** What has lost its last name while only the kernel knows of it, until it does not either. */
   readonly #gone = new LRUCache<number, Node>({ max: limits.kernelCacheEntriesMax })
 
-  constructor({ namespace, files, kernel, clock, acl, assertWritable }: MetadataOptions) {
+  constructor({ namespace, files, kernel, clock, acl, noAtime, assertWritable }: MetadataOptions) {
     this.#namespace = namespace
     this.#files = files
     this.#kernel = kernel
     this.#clock = clock
     this.acl = acl
+    this.#reads = noAtime ? undefined : new AccessTimes()
     this.#assertWritable = assertWritable
   }
 
@@ -103,7 +108,7 @@ export class Metadata {
   #toldOf(newest: Node): Attributes {
     const { ino } = newest
     const gone = this.#gone.size === 0 ? undefined : this.#gone.get(ino)
-    if (gone !== undefined) return { ...attributesOf(gone), nlink: 0 }
+    if (gone !== undefined) return { ...this.#attributesOf(gone), nlink: 0 }
     const file = this.#files.get(ino)
     const node = newerOf(newest, file?.node)
     file?.noteNode(node)
@@ -112,8 +117,22 @@ export class Metadata {
       this.#kernel.tell(ino, node.version, content, file !== undefined)
     }
     const size = content ?? file
-    const attributes = attributesOf(node, size, file?.draftTimes, file?.dataBytes)
+    const attributes = this.#attributesOf(node, size, file?.draftTimes, file?.dataBytes)
     return file?.isRemoved === true ? { ...attributes, nlink: 0 } : attributes
+  }
+
+  #attributesOf(...[node, ...rest]: Parameters<typeof attributesOf>): Attributes {
+    const attributes = attributesOf(node, ...rest)
+    const atime = this.#reads?.of(node.ino, attributes.atime) ?? attributes.atime
+    return atime === attributes.atime ? attributes : { ...attributes, atime }
+  }
+
+  /** A program reads the file, folder or link. True when its atime has changed by that. */
+  wasRead(ino: number): boolean {
+    const node = this.#reads && this.known(ino)
+    if (this.#reads === undefined || node === undefined) return false
+    const times = { ...node.inode, ...this.#files.get(ino)?.draftTimes }
+    return this.#reads.read(ino, times, this.#clock.time())
   }
 
   /**
@@ -190,6 +209,7 @@ export class Metadata {
     mtime: Time | 'now' | undefined,
   ): Promise<void> {
     const { inode } = await this.#update(ino, (old, now) => withTimes(old, atime, mtime, now))
+    if (atime !== undefined) this.#reads?.forget(ino)
     if (mtime !== undefined) this.#files.get(ino)?.setTime(inode.mtime)
   }
 
@@ -284,7 +304,12 @@ export class Metadata {
       this.#gone.set(ino, changed)
       return changed
     }
-    const node = await this.#namespace.update(ino, change)
+    // When it was read last is stored with what changes anyway.
+    const withReads = (inode: Inode, now: Time): Inode => {
+      const atime = this.#reads?.of(ino, inode.atime) ?? inode.atime
+      return change(atime === inode.atime ? inode : { ...inode, atime }, now)
+    }
+    const node = await this.#namespace.update(ino, withReads)
     this.#files.get(ino)?.noteNode(node)
     return node
   }

@@ -36,6 +36,8 @@ export interface Handle {
   readonly file: OpenFile
   /** It neither uses nor fills the kernel's pages. */
   readonly direct: boolean
+  /** What is read by it changes the atime. */
+  readonly countsReads: boolean
   readonly canWrite: boolean
   readonly appends: boolean
   /** O_DSYNC or O_SYNC: what is changed is on the disks when it is answered. */

@@ -15,6 +15,8 @@ import { type Handle, OpenFile, type OpenFileTools } from './open-file.js'
 import type { RecoveryFolder } from './recovery-folder.js'
 
 const { O_APPEND, O_DSYNC, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = constants
+/** O_NOATIME of open(2), which Node does not name. */
+const noAtimeFlag = 0o1000000
 const accessMode = O_RDONLY | O_WRONLY | O_RDWR
 
 /** How the kernel is to treat a file that has been opened. */
@@ -75,6 +77,7 @@ export class OpenFiles {
     const handle: Handle = {
       file,
       direct,
+      countsReads: (flags & accessMode) !== O_WRONLY && (flags & noAtimeFlag) === 0,
       canWrite: (flags & accessMode) !== O_RDONLY,
       appends: (flags & O_APPEND) !== 0,
       syncs: this.#isSync || (flags & O_DSYNC) !== 0,

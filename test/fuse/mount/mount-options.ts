@@ -7,6 +7,7 @@ const nothing = {
   acl: false,
   dirSync: false,
   sync: undefined,
+  noAtime: undefined,
   fsname: undefined,
   exec: undefined,
   dev: undefined,
@@ -22,6 +23,7 @@ t.test('reads the words behind -o, in one list or several', async (t) => {
     ...nothing,
     readOnly: true,
     allowOther: true,
+    noAtime: true,
     fsname: 'a=b',
   })
   t.match(parseMountOptions(['nodev,suid,noexec']), { dev: false, suid: true, exec: false })
@@ -35,11 +37,11 @@ t.test('reads the words behind -o, in one list or several', async (t) => {
   t.equal(parseMountOptions(['acl,noacl']).acl, false)
   t.equal(parseMountOptions(['ro,rw']).readOnly, false, 'the last word wins')
   t.equal(parseMountOptions(['sync,async']).sync, false)
+  t.equal(parseMountOptions(['noatime,relatime']).noAtime, false)
 })
 
 t.test('words for mount(8) and systemd ask for nothing', async (t) => {
-  const words =
-    'defaults,auto,noauto,nofail,_netdev,nouser,relatime,strictatime,lazytime,nodiratime'
+  const words = 'defaults,auto,noauto,nofail,_netdev,nouser,strictatime,lazytime,nodiratime'
   t.same(parseMountOptions([words]), nothing)
   t.same(parseMountOptions(['x-systemd.automount,X-any.thing=1,comment=a b,nodiscard']), nothing)
   t.same(parseMountOptions(['x-label="a,ro,b",group_id=0,max_read=1']), nothing)

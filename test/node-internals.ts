@@ -113,7 +113,7 @@ t.test('memory of WebAssembly begins at a page', async (t) => {
 
 t.test('where there is none, other memory does, and nothing is read directly', async (t) => {
   const script = `
-    import { PageMemory } from '${folder}/../src/page-memory.js'
+    import { PageMemory } from '${folder}/../src/memory/page-memory.js'
     const memory = new PageMemory(2)
     const buffer = memory.take()
     console.log(typeof WebAssembly, buffer.length > 4096, memory.isAligned(buffer.subarray(0, 4096)))

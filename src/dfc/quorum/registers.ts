@@ -47,6 +47,14 @@ const absent: SeenInode = {
   folder: null,
 }
 
+interface Wanted {
+  readonly key: Key
+  readonly replies: Replies
+  readonly expected?: number
+  /** Called instead of failing; the highest decided value that was seen is taken then. */
+  readonly ifUndecided?: () => void
+}
+
 export class Registers {
   readonly #cluster: Cluster
   readonly #recovery: Recovery
@@ -212,33 +220,46 @@ export class Registers {
 
   async #resolve(key: Key, replies: Replies, expected = replies.length): Promise<QuorumRegister> {
     const settled = settle(key, replies, expected, this.#cluster.voters)
-    const register = settled ?? (await this.#insist(key))
-    // What is done to a folder next is newer than what was done in it, whoever did that.
+    return this.#shown(settled ?? (await this.#insist(key)))
+  }
+
+  /** What is done to a folder next is newer than what was done in it, whoever did that. */
+  #shown(register: QuorumRegister): QuorumRegister {
     if (register.folder !== null) this.#cluster.versions.see(register.folder.touched)
     return register
   }
 
-  /** As `#resolve` for many at once; only those that need it cost more round trips. */
-  #resolveMany(
-    wanted: readonly {
-      key: Key
-      replies: Replies
-      expected?: number
-      /** Called instead of failing; the highest decided value that was seen is taken then. */
-      ifUndecided?: () => void
-    }[],
-  ): Promise<QuorumRegister[]> {
-    return Promise.all(
-      wanted.map(async ({ key, replies, expected, ifUndecided }) => {
-        try {
-          return await this.#resolve(key, replies, expected)
-        } catch (error) {
-          if (ifUndecided === undefined || !isError(error, 'undecided')) throw error
-          ifUndecided()
-          return merged(key, replies.length === 0 ? [absent] : replies)
-        }
-      }),
+  /**
+   * As `#resolve` for many at once; only those that need it cost more round trips. Of a long listing nearly all
+   * are settled at once, and a promise for each would cost more than the rest.
+   */
+  async #resolveMany(wanted: readonly Wanted[]): Promise<QuorumRegister[]> {
+    const { voters } = this.#cluster
+    const settled = wanted.map(({ key, replies, expected = replies.length }) =>
+      settle(key, replies, expected, voters),
     )
+    const found: QuorumRegister[] = []
+    for (const register of settled) {
+      if (register === undefined) break
+      found.push(this.#shown(register))
+    }
+    const others = wanted.slice(found.length).map((one, index) => {
+      return this.#resolveOf(one, settled[found.length + index])
+    })
+    return others.length === 0 ? found : [...found, ...(await Promise.all(others))]
+  }
+
+  async #resolveOf(
+    { key, replies, ifUndecided }: Wanted,
+    settled: QuorumRegister | undefined,
+  ): Promise<QuorumRegister> {
+    try {
+      return this.#shown(settled ?? (await this.#insist(key)))
+    } catch (error) {
+      if (ifUndecided === undefined || !isError(error, 'undecided')) throw error
+      ifUndecided()
+      return merged(key, replies.length === 0 ? [absent] : replies)
+    }
   }
 
   /** The second part of the read rule: ask all, wait a moment, then recover what is in the way. */

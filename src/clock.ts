@@ -119,7 +119,7 @@ export function timeOfMs(ms: number): Time {
   return { seconds, nanoseconds: Math.min(999_999_999, Math.round((ms - seconds * 1000) * 1e6)) }
 }
 
-/** Of a time with nanoseconds: the whole milliseconds. */
+/** The whole milliseconds since 1970 of a time, rounded down. */
 export function msOfTime({ seconds, nanoseconds }: Time): number {
   return seconds * 1000 + Math.floor(nanoseconds / 1_000_000)
 }

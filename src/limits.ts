@@ -16,11 +16,11 @@ export const limits = {
   segmentBytesMax: 32 * MiB,
   /** Granularity of the CRC-32 checks, in memory, on the wire and on disk. */
   blockBytes: 64 * KiB,
-  /** Of one file: a quarter more than the largest one takes when it is written in one go. */
+  /** Most segments of one file: a quarter more than the largest file has when it is written in one go. */
   segmentsMax: 10_240,
   /** Of one file, if its register has room for them: scattered ones take about six bytes each. */
   extentsMax: 131_072,
-  /** Of a register, for the segments and extents of a file; attributes have room beside them. */
+  /** Most bytes of a register that the segments and extents of a file may take; attributes have room beside them. */
   contentValueBytesMax: 624 * KiB,
   /** With more than this the extents of an inode are written in the packed form. */
   extentsPlainMax: 1024,

@@ -34,7 +34,7 @@ const unitMs = 1
 export class ServersTime implements Clock {
   readonly #clock: Clock
   readonly #notice: (line: string) => void
-  /** Of each server that has answered, the sample that counts. */
+  /** The sample that counts of each server, by name. */
   readonly #samples = new Map<string, Sample>()
   readonly #told = new Set<string>()
   /** The time of the servers less our monotonic time; by how much that may be wrong. */

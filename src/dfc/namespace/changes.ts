@@ -57,7 +57,7 @@ export class Changes {
   readonly #pending: PendingCreates
   readonly #behind: WriteBehind
   readonly #locks = new KeyLocks()
-  /** What is waited for now: until it is done the cache does not have it. */
+  /** Transactions that have been sent and not answered: the cache does not have them yet. */
   readonly #underWay = new Set<Transaction>()
 
   constructor(

@@ -9,7 +9,7 @@ import type { Version } from '../../wire/version.js'
 import type { Node } from './cache/node.js'
 import type { NodeCache } from './cache/node-cache.js'
 
-/** Whether the inode of a file whose last link goes is still in use here, and must stay for now. */
+/** Tells whether a file that loses its last link is open here, so that its inode must stay until it is closed. */
 export type IsOpen = (ino: number) => boolean
 
 /** The write that takes one name away from a file. */

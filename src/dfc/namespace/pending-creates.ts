@@ -108,7 +108,7 @@ export class PendingCreates {
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
 
-  /** Who waits for the file hears of a failure; here it is only tried again. */
+  /** Stores the files that are due. Failures are logged and tried again; who waits for a file gets its failure. */
   async #storeDue(): Promise<void> {
     const dueMs = this.#clock.monotonic() - limits.createDelayMs
     const due = [...this.#files.values()].filter(({ sinceMs }) => sinceMs <= dueMs)

@@ -230,8 +230,8 @@ export class Registers {
   }
 
   /**
-   * As `#resolve` for many at once; only those that need it cost more round trips. Of a long listing nearly all
-   * are settled at once, and a promise for each would cost more than the rest.
+   * Resolves many registers, in their order; only those that the replies do not settle cost more round trips. In a
+   * long listing nearly all are settled at once, and a promise for each would cost more than the rest.
    */
   async #resolveMany(wanted: readonly Wanted[]): Promise<QuorumRegister[]> {
     const { voters } = this.#cluster

@@ -57,7 +57,7 @@ async function lookAgain(cluster: Cluster, from?: Version): Promise<Look> {
   return look(cluster, from)
 }
 
-/** Of registers what is newer than `from`: else what all servers have not agreed on for good. */
+/** Compares the registers that are newer than `from`, or else all that the servers have not agreed on for good. */
 async function look(cluster: Cluster, from?: Version): Promise<Look> {
   const servers = cluster.voters
   const registers = new Map(servers.map((server) => [server, new Set<string>()]))

@@ -61,7 +61,7 @@ export interface Operations {
   /** `datasync` is not 0 for fdatasync(2). */
   fsync?(path: string, datasync: number, fd: Descriptor, cb: Callback): void
   fsyncdir?(path: string, datasync: number, fd: Descriptor, cb: Callback): void
-  /** Of `stats`, if they are given, the file types are used. */
+  /** Lists a folder. The file types are taken from `stats` where they are given. */
   readdir?(path: string, cb: Callback<[names: readonly string[], stats: readonly Stat[]]>): void
   truncate?(path: string, size: number, cb: Callback): void
   /** Truncates an open file. Without it, `truncate` is called. */

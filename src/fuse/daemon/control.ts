@@ -36,7 +36,7 @@ export class Control {
   readonly #server: Server
   readonly #folder: string
   readonly #sockets: ReadonlySet<Socket>
-  /** Of the socket: another daemon may have put its own in its place. */
+  /** The inode number of the socket, by which it is told from one that another daemon has put in its place. */
   readonly #ino: number
 
   private constructor(server: Server, folder: string, ino: number, sockets: ReadonlySet<Socket>) {

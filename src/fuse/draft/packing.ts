@@ -47,7 +47,7 @@ const roomOfCommit: Room = {
   extents: limits.extentsMax,
   bytes: limits.contentValueBytesMax,
 }
-/** So much of the room is taken after holes were stored. */
+/** The share of the room that content takes after holes were stored to make it fit. */
 const roomTaken = 15 / 16
 /** In so many steps everything becomes one. */
 const steps = 32

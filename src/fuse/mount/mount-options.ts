@@ -9,7 +9,7 @@ export interface MountWords {
   readonly acl: boolean
   /** Changes of names and attributes are on the servers when they are answered. */
   readonly dirSync: boolean
-  /** As `dirSync`, and what is written is on their disks when it is answered. */
+  /** What is changed or written is on the disks of the servers when it is answered; includes `dirSync`. */
   readonly sync: boolean | undefined
   /** Reading does not change atimes. */
   readonly noAtime: boolean | undefined
@@ -103,7 +103,7 @@ const asAnybody: Choose = (chosen) => {
   chosen.exec = false
 }
 
-/** Who else than root may mount it is for mount(8) to know; what that implies can be undone behind it. */
+/** Words that let others than root mount, for mount(8). What they imply, a later word undoes. */
 const mounters: Readonly<Record<string, Choose>> = {
   user: asAnybody,
   users: asAnybody,

@@ -5,7 +5,7 @@ import type { Node } from '../../dfc/namespace/cache/node.js'
 import { DfsError } from '../../errors.js'
 import { fileType, isEntryName, typeOf } from '../../wire/records.js'
 import { writeLocalFile } from '../local/local-file.js'
-import { LocalTimes } from '../local/local-times.js'
+import { setModificationTime } from '../local/local-times.js'
 import { namesIn } from '../paths/list-folder.js'
 import { findPath, followPath, isFolder } from '../paths/remote-path.js'
 import type { Session, Status } from '../session.js'
@@ -18,7 +18,6 @@ const permissionsKept = 0o1777
 export class FileDownload {
   readonly #transfer: Transfer
   readonly #session: Session
-  readonly #times = new LocalTimes()
   readonly #recursive: boolean
 
   constructor(session: Session, options: TransferOptions) {
@@ -28,11 +27,7 @@ export class FileDownload {
   }
 
   async run(steps: readonly Step[]): Promise<Status> {
-    try {
-      return await this.#transfer.run(steps, (step) => this.#getOperand(step))
-    } finally {
-      await this.#times.finish()
-    }
+    return await this.#transfer.run(steps, (step) => this.#getOperand(step))
   }
 
   /** Links named by the user are followed, except with -r, as cp(1) does. */
@@ -62,7 +57,7 @@ export class FileDownload {
     const chunks = this.#transfer.watch(content.stream(inode))
     const mode = inode.mode & permissionsKept
     const written = await writeLocalFile(path, chunks, mode, this.#session.temporaries)
-    if (written !== undefined) await this.#times.set(written, inode.mtime)
+    if (written !== undefined) await setModificationTime(written, inode.mtime)
   }
 
   async #getLink({ inode }: Node, path: string): Promise<void> {
@@ -79,7 +74,7 @@ export class FileDownload {
     } finally {
       temporaries.release(temporary)
     }
-    await this.#times.set(path, inode.mtime)
+    await setModificationTime(path, inode.mtime)
   }
 
   /** Only the folder that the user named may be a symbolic link to one. */
@@ -88,7 +83,7 @@ export class FileDownload {
     if (!exists) await mkdir(localPath(path), permissions | 0o700)
     this.#transfer.whenFilled(name, async () => {
       await chmod(localPath(path), permissions)
-      await this.#times.set(path, node.inode.mtime)
+      await setModificationTime(path, node.inode.mtime)
     })
     for await (const child of namesIn(this.#session, node.ino)) {
       const childName = `${name.replace(/\/+$/, '')}/${child.name}`

@@ -1,6 +1,10 @@
 import { lstatSync } from 'node:fs'
 import t from 'tap'
-import { LocalTimes, nanosecondsOf, timeOfNanoseconds } from '../../../src/cli/local/local-times.js'
+import {
+  nanosecondsOf,
+  setModificationTime,
+  timeOfNanoseconds,
+} from '../../../src/cli/local/local-times.js'
 
 const times = [
   0n,
@@ -26,17 +30,25 @@ t.test('sets times to the nanosecond, of links themselves too', async (t) => {
     link: t.fixture('symlink', 'nowhere'),
     folder: {},
   })
-  const local = new LocalTimes()
   const names = ["it's a \\ \n file", 'file', 'link', 'folder']
   for (const time of times) {
-    for (const name of names) await local.set(`${folder}/${name}`, timeOfNanoseconds(time))
-    await local.finish()
+    for (const name of names)
+      await setModificationTime(`${folder}/${name}`, timeOfNanoseconds(time))
     for (const name of names) {
       t.equal(lstatSync(`${folder}/${name}`, { bigint: true }).mtimeNs, time, `${time} ${name}`)
     }
   }
 })
 
-t.test('has nothing to finish when nothing was set', async (t) => {
-  await t.resolves(new LocalTimes().finish())
+t.test('leaves the access time as it is', async (t) => {
+  const file = `${t.testdir({ file: '' })}/file`
+  const { atimeNs } = lstatSync(file, { bigint: true })
+  await setModificationTime(file, { seconds: 5, nanoseconds: 7 })
+  t.equal(lstatSync(file, { bigint: true }).atimeNs, atimeNs)
+})
+
+t.test('fails for a path that is not there', async (t) => {
+  await t.rejects(setModificationTime(`${t.testdir({})}/none`, { seconds: 5, nanoseconds: 7 }), {
+    code: 'ENOENT',
+  })
 })

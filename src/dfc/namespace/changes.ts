@@ -19,7 +19,7 @@ import type { Lease } from '../quorum/lease.js'
 import type { Committed, Transactions } from '../quorum/transaction.js'
 import { dependOnEachOther } from './batch.js'
 import type { Node } from './cache/node.js'
-import type { NodeCache } from './cache/node-cache.js'
+import type { NodeCache, Written } from './cache/node-cache.js'
 import { KeyLocks } from './key-locks.js'
 import { NotStored, type PendingCreates } from './pending-creates.js'
 import type { WriteBehind } from './write-behind.js'
@@ -34,7 +34,7 @@ export interface Plan<T> {
   /** The version that it is known as already, if it is; given once, since nothing else may have it. */
   readonly takeId?: () => Version | undefined
   /** Brings the cache up to date and gives the result. */
-  readonly done: (id: Version) => T
+  readonly done: (written: Written) => T
 }
 
 /** Without a body there is nothing to do. */
@@ -121,7 +121,9 @@ export class Changes {
         if (planned.body === undefined) return planned.result
         this.#assertStored(planned.body)
         const taken = this.#answered(planned)
-        if (taken !== undefined) return planned.done(taken)
+        if (taken !== undefined) {
+          return planned.done({ id: taken, askedMs: this.#clock.monotonic() })
+        }
         const outcome = await this.#committed(planned, () => {
           id = planned.takeId && (id ?? planned.takeId())
           return id
@@ -170,8 +172,7 @@ export class Changes {
         this.#transactions.commit(body, { content, onDisk, wanted: knownAs() }),
       )
       if (!outcome.committed) return outcome
-      const { id } = outcome
-      return { committed: true, result: this.#cache.asOf(askedMs, () => plan.done(id)) }
+      return { committed: true, result: plan.done({ id: outcome.id, askedMs }) }
     } finally {
       this.#underWay.delete(body)
     }

@@ -71,10 +71,10 @@ export async function planCreation(
       ],
       emptyFolders: [],
     },
-    done: (id) => {
-      cache.writeEntry(parent, name, id, ino, type)
-      if (typeOf(inode.mode) === fileType.folder) cache.setEmpty(ino)
-      return cache.writeNode(ino, id, inode)
+    done: (written) => {
+      cache.writeEntry(parent, name, written, ino, type)
+      if (typeOf(inode.mode) === fileType.folder) cache.setEmpty(ino, written)
+      return cache.writeNode(ino, written, inode)
     },
   }
 }

@@ -56,15 +56,14 @@ export class FolderReader {
     await this.#behind.settleForReading()
     const asked = this.#cache.moment()
     const page = await this.#registers.list(folder, after, !whole)
-    return this.#cache.asOf(asked.atMs, () => {
-      const { end, more, undecided } = page
-      const self = this.#cache.noteNode(folder, page.folder)
-      const entries = page.entries.map((listed) => this.#note(folder, listed, whole))
-      const changing = entries.filter((_, index) => page.entries[index]?.inode?.value === null)
-      if (undecided.size > 0) this.#lease.forgetAll()
-      else this.#cache.setListed(folder, after, end, more)
-      return { asked, self, entries, changing, end, more, undecided }
-    })
+    const { end, more, undecided } = page
+    const { atMs } = asked
+    const self = this.#cache.noteNode(folder, page.folder, atMs)
+    const entries = page.entries.map((listed) => this.#note(folder, listed, whole, atMs))
+    const changing = entries.filter((_, index) => page.entries[index]?.inode?.value === null)
+    if (undecided.size > 0) this.#lease.forgetAll()
+    else this.#cache.setListed(folder, after, end, more, atMs)
+    return { asked, self, entries, changing, end, more, undecided }
   }
 
   /** Whether to read the folder to its end now that one of its names has to be asked for. */
@@ -108,10 +107,11 @@ export class FolderReader {
     folder: number,
     { name, entry, inode, held, lost }: QuorumEntry,
     whole: boolean,
+    askedMs: number,
   ): ListedName {
-    const view = this.#cache.noteEntry(folder, name, entry)
+    const view = this.#cache.noteEntry(folder, name, entry, askedMs)
     const ino = view.ino ?? 0
-    const node = inode === undefined ? undefined : this.#cache.noteNode(ino, inode)
+    const node = inode === undefined ? undefined : this.#cache.noteNode(ino, inode, askedMs)
     const incomplete =
       node === undefined ||
       lost ||

@@ -149,7 +149,7 @@ export class InodeChanges {
           preconditions: [exactly(node)],
           emptyFolders: [],
         },
-        done: (id) => this.#cache.writeNode(ino, id, inode, node.folder),
+        done: (written) => this.#cache.writeNode(ino, written, inode, node.folder),
       }
     })
     return done.finally(() => {
@@ -182,11 +182,12 @@ export class InodeChanges {
           pending.id = undefined
           return id
         },
-        done: (id) => {
+        done: (written) => {
           this.#pending.delete(node.ino)
           // The folder had its entry counted when it was made here.
-          this.#cache.touch(parent, id, { ino: node.ino, type: inode.mode >> 12 }, undefined)
-          return plan.done(id)
+          const counted = { ino: node.ino, type: inode.mode >> 12 }
+          this.#cache.touch(parent, written.id, counted, undefined)
+          return plan.done(written)
         },
       }
     } catch (error) {

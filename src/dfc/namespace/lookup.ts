@@ -84,9 +84,7 @@ export class Lookup {
     if (certain !== undefined) return certain
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
-      const node =
-        step &&
-        this.#cache.asOf(askedMs, () => this.#cache.noteStep(parent, name, step.entry, step.inode))
+      const node = step && this.#cache.noteStep(parent, name, step.entry, step.inode, askedMs)
       if (node !== undefined) return node
       // An entry without its inode was read while the name was taken from one and given to another.
       if (step === undefined || step.entry.value === null) break
@@ -141,9 +139,8 @@ export class Lookup {
       const [askedMs, steps] = await this.#ask((registers) => registers.lookup(parent, some))
       for (const [depth, step] of steps.entries()) {
         const folder = nodes.at(-1)?.ino ?? from
-        const node = this.#cache.asOf(askedMs, () =>
-          this.#cache.noteStep(folder, some[depth] ?? '', step.entry, step.inode),
-        )
+        const name = some[depth] ?? ''
+        const node = this.#cache.noteStep(folder, name, step.entry, step.inode, askedMs)
         if (node === undefined) return { nodes, isMissing: true }
         nodes.push(node)
       }
@@ -165,7 +162,7 @@ export class Lookup {
 
   async #askForNode(ino: number): Promise<Node> {
     const [askedMs, [register]] = await this.#ask((registers) => registers.read([inodeKey(ino)]))
-    const node = register && this.#cache.asOf(askedMs, () => this.#cache.noteNode(ino, register))
+    const node = register && this.#cache.noteNode(ino, register, askedMs)
     if (node === undefined) throw new DfsError('stale')
     return node
   }
@@ -294,7 +291,7 @@ export class Lookup {
     if (!fresh && this.#cache.leasedEntry(parent, name) !== undefined) return absentEntry
     const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
     if (step === undefined) return absentEntry
-    this.#cache.asOf(askedMs, () => this.#cache.noteStep(parent, name, step.entry, step.inode))
+    this.#cache.noteStep(parent, name, step.entry, step.inode, askedMs)
     return viewOf(step.entry)
   }
 

@@ -216,9 +216,9 @@ export class Namespace {
           preconditions: [{ key, absent: true, version: noVersion }, exactly(folder)],
           emptyFolders: [],
         },
-        done: (id) => {
+        done: (written) => {
           this.#kept.add(ino)
-          return this.#cache.writeNode(ino, id, inode)
+          return this.#cache.writeNode(ino, written, inode)
         },
       }
     })
@@ -321,9 +321,9 @@ export class Namespace {
           preconditions: [{ key: entry, absent: false, version: found.version }, exactly(node)],
           emptyFolders: [],
         },
-        done: (id) => {
-          this.#cache.writeEntry(parent, name, id, null, 0)
-          return change.done(id)
+        done: (written) => {
+          this.#cache.writeEntry(parent, name, written, null, 0)
+          return change.done(written)
         },
       }
     })
@@ -377,8 +377,8 @@ export class Namespace {
           preconditions: [{ key: entry, absent: false, version: found.version }, exactly(node)],
           emptyFolders: [node.ino],
         },
-        done: (id) => {
-          this.#cache.writeEntry(parent, name, id, null, 0)
+        done: (written) => {
+          this.#cache.writeEntry(parent, name, written, null, 0)
           this.#cache.dropNode(node.ino)
         },
       }
@@ -419,10 +419,10 @@ export class Namespace {
           ],
           emptyFolders: [],
         },
-        done: (id) => {
+        done: (written) => {
           this.#kept.delete(ino)
-          this.#cache.writeEntry(parent, name, id, ino, inode.mode >> 12)
-          return this.#cache.writeNode(ino, id, inode)
+          this.#cache.writeEntry(parent, name, written, ino, inode.mode >> 12)
+          return this.#cache.writeNode(ino, written, inode)
         },
       }
     })

@@ -5,9 +5,8 @@
 import type { Clock } from '../../clock.js'
 import { isError } from '../../errors.js'
 import { encodeInode, inodeKey, type Key } from '../../wire/records.js'
-import type { Version } from '../../wire/version.js'
 import type { Node } from './cache/node.js'
-import type { NodeCache } from './cache/node-cache.js'
+import type { NodeCache, Written } from './cache/node-cache.js'
 
 /** Tells whether a file that loses its last link is open here, so that its inode must stay until it is closed. */
 export type IsOpen = (ino: number) => boolean
@@ -16,7 +15,7 @@ export type IsOpen = (ino: number) => boolean
 interface DroppedLink {
   readonly write: { readonly key: Key; readonly value: Buffer | null }
   /** To be called when it is committed; gives the inode as it is then. */
-  readonly done: (id: Version) => Node
+  readonly done: (written: Written) => Node
 }
 
 export class OpenOrphans {
@@ -38,7 +37,7 @@ export class OpenOrphans {
     if (nlink === 0 && !keep(node.ino)) {
       return {
         write: { key, value: null },
-        done: (id) => {
+        done: ({ id }) => {
           this.#cache.dropNode(node.ino)
           return { ino: node.ino, version: id, inode, folder: null }
         },
@@ -46,9 +45,9 @@ export class OpenOrphans {
     }
     return {
       write: { key, value: encodeInode(inode) },
-      done: (id) => {
+      done: (written) => {
         if (nlink === 0) this.#inos.add(node.ino)
-        return this.#cache.writeNode(node.ino, id, inode)
+        return this.#cache.writeNode(node.ino, written, inode)
       },
     }
   }

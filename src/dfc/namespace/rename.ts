@@ -15,9 +15,8 @@ import {
   type Precondition,
   typeOf,
 } from '../../wire/records.js'
-import type { Version } from '../../wire/version.js'
 import type { Node } from './cache/node.js'
-import type { NodeCache } from './cache/node-cache.js'
+import type { NodeCache, Written } from './cache/node-cache.js'
 import { exactly, type Plan, type Planned } from './changes.js'
 import type { Lookup } from './lookup.js'
 import type { IsOpen, OpenOrphans } from './open-orphans.js'
@@ -87,10 +86,11 @@ export class Renames {
         })
       }
     }
-    draft.afterwards((id) => {
+    draft.afterwards((written) => {
       const swapped = how === 'exchange' ? place.ino : null
-      this.#cache.writeEntry(fromParent, fromName, id, swapped, swapped === null ? 0 : place.type)
-      this.#cache.writeEntry(toParent, toName, id, source.ino, source.type)
+      const type = swapped === null ? 0 : place.type
+      this.#cache.writeEntry(fromParent, fromName, written, swapped, type)
+      this.#cache.writeEntry(toParent, toName, written, source.ino, source.type)
     })
     return draft.plan(() => ({ replaced }))
   }
@@ -100,7 +100,7 @@ export class Renames {
     const inode = { ...node.inode, ctime: now, parent: isFolder ? parent : 0 }
     draft.require(exactly(node))
     draft.write(inodeKey(node.ino), encodeInode(inode))
-    draft.afterwards((id) => this.#cache.writeNode(node.ino, id, inode, node.folder))
+    draft.afterwards((written) => this.#cache.writeNode(node.ino, written, inode, node.folder))
   }
 
   /** The name of `node` goes to another: of a folder only when it is empty. */
@@ -113,7 +113,7 @@ export class Renames {
     } else {
       const dropped = this.#kept.droppedLink(node, keep)
       draft.write(dropped.write.key, dropped.write.value)
-      draft.afterwards((id) => onReplaced(dropped.done(id)))
+      draft.afterwards((written) => onReplaced(dropped.done(written)))
     }
   }
 
@@ -144,7 +144,7 @@ class Draft {
   readonly #writes = new Map<Key, Buffer | null>()
   readonly #preconditions = new Map<Key, Precondition>()
   readonly #emptyFolders: number[] = []
-  readonly #effects: ((id: Version) => void)[] = []
+  readonly #effects: ((written: Written) => void)[] = []
 
   require(precondition: Precondition): void {
     this.#preconditions.set(precondition.key, precondition)
@@ -159,7 +159,7 @@ class Draft {
   }
 
   /** What is to be done once it is committed, in this order. */
-  afterwards(effect: (id: Version) => void): void {
+  afterwards(effect: (written: Written) => void): void {
     this.#effects.push(effect)
   }
 
@@ -171,8 +171,8 @@ class Draft {
         preconditions: [...this.#preconditions.values()],
         emptyFolders: this.#emptyFolders,
       },
-      done: (id) => {
-        for (const effect of this.#effects) effect(id)
+      done: (written) => {
+        for (const effect of this.#effects) effect(written)
         return result()
       },
     }

@@ -3,7 +3,8 @@
  * folder and name. Within its time to live a cached value answers a look-up, and for as long as this
  * client is known to be alone; after that it only serves as a guess for a commit's preconditions,
  * which the servers check. What servers said of a register goes in by `note`, what an own commit wrote
- * by `write`.
+ * by `write`. Both take the time at which the servers were asked, or sent it: what others have changed
+ * since then is not in it, however late the answer came.
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../../clock.js'
@@ -30,6 +31,14 @@ export interface EntryView {
   readonly version: Version
   readonly ino: number | null
   readonly type: number
+}
+
+/** A change of this client that counts, as the cache is told of it. */
+export interface Written {
+  /** The version of all that it wrote. */
+  readonly id: Version
+  /** When it was sent, or taken by the write-behind: on the monotonic clock. */
+  readonly askedMs: number
 }
 
 /** A moment of a cache, for `isUnchangedSince`. */
@@ -60,7 +69,6 @@ export class NodeCache {
     },
   })
   readonly #folders = new KnownFolders()
-  #askedMs: number | undefined
   /** How often something that was known was replaced or dropped. */
   #changes = 0
 
@@ -83,20 +91,10 @@ export class NodeCache {
     return changes === this.#changes && this.#clock.monotonic() - atMs <= limits.cacheLifeMs
   }
 
-  /** The answer, and when it was asked for: what comes of it is to be put here `asOf` that time. */
+  /** The answer, and when it was asked for: with that time what comes of it is to be put here. */
   async asked<T>(ask: () => Promise<T>): Promise<readonly [askedMs: number, answer: T]> {
     const askedMs = this.#clock.monotonic()
     return [askedMs, await ask()]
-  }
-
-  /** What `work` puts here is what the servers were asked for, or told, at `askedMs`. */
-  asOf<T>(askedMs: number, work: () => T): T {
-    this.#askedMs = askedMs
-    try {
-      return work()
-    } finally {
-      this.#askedMs = undefined
-    }
   }
 
   /** The node if it was seen within the time to live, or cannot have changed since. */
@@ -118,7 +116,7 @@ export class NodeCache {
     return this.#fresh(this.#entries.get(entryKey(parent, name)))
   }
 
-  /** As `certainNode`. A name that is not in a folder known in full has no live entry. */
+  /** As `leasedNode`. A name that is not in a folder known in full has no live entry. */
   leasedEntry(parent: number, name: string): EntryView | undefined {
     const timed = this.#entries.get(entryKey(parent, name))
     if (timed !== undefined) return this.#certain(timed)?.value
@@ -132,20 +130,20 @@ export class NodeCache {
     return this.#entries.get(entryKey(parent, name))?.value
   }
 
-  noteEntry(parent: number, name: string, register: QuorumRegister): EntryView {
+  noteEntry(parent: number, name: string, register: QuorumRegister, askedMs: number): EntryView {
     const view = viewOf(register)
-    this.#setEntry(parent, name, view)
+    this.#setEntry(parent, name, view, askedMs)
     return view
   }
 
   /** Undefined when it is gone. */
-  noteNode(ino: number, register: QuorumRegister): Node | undefined {
+  noteNode(ino: number, register: QuorumRegister, askedMs: number): Node | undefined {
     if (register.value === null) {
       this.dropNode(ino)
       return undefined
     }
     const node = nodeOf(ino, register.version, decodeInode(register.value), register.folder)
-    this.#setNode(node)
+    this.#setNode(node, askedMs)
     return node
   }
 
@@ -155,22 +153,34 @@ export class NodeCache {
     name: string,
     entry: QuorumRegister,
     inode: QuorumRegister | undefined,
+    askedMs: number,
   ): Node | undefined {
-    const { ino } = this.noteEntry(parent, name, entry)
-    return ino === null || inode === undefined ? undefined : this.noteNode(ino, inode)
+    const { ino } = this.noteEntry(parent, name, entry, askedMs)
+    return ino === null || inode === undefined ? undefined : this.noteNode(ino, inode, askedMs)
   }
 
-  writeEntry(parent: number, name: string, id: Version, ino: number | null, type: number): void {
+  writeEntry(
+    parent: number,
+    name: string,
+    { id, askedMs }: Written,
+    ino: number | null,
+    type: number,
+  ): void {
     const before = this.staleEntry(parent, name)
-    this.#setEntry(parent, name, { version: id, ino, type })
+    this.#setEntry(parent, name, { version: id, ino, type }, askedMs)
     this.touch(parent, id, before, { ino, type })
   }
 
-  writeNode(ino: number, id: Version, inode: Inode, folder: Node['folder'] = null): Node {
+  writeNode(
+    ino: number,
+    { id, askedMs }: Written,
+    inode: Inode,
+    folder: Node['folder'] = null,
+  ): Node {
     const isFolder = typeOf(inode.mode) === fileType.folder
     const summary = isFolder ? (folder ?? { touched: noVersion, live: 0, subfolders: 0 }) : null
     const node: Node = { ino, version: id, inode, folder: summary }
-    this.#setNode(node)
+    this.#setNode(node, askedMs)
     return node
   }
 
@@ -199,13 +209,13 @@ export class NodeCache {
   }
 
   /** A folder that was just made is empty. */
-  setEmpty(folder: number): void {
-    this.#folders.setEmpty(folder, this.#atMs())
+  setEmpty(folder: number, { askedMs }: Pick<Written, 'askedMs'>): void {
+    this.#folders.setEmpty(folder, askedMs)
   }
 
   /** A page of a folder, behind `after` up to `end`, is in the cache, and then all, unless `more`. */
-  setListed(folder: number, after: string, end: string, more: boolean): void {
-    this.#folders.setListed(folder, after, end, more, this.#atMs())
+  setListed(folder: number, after: string, end: string, more: boolean, askedMs: number): void {
+    this.#folders.setListed(folder, after, end, more, askedMs)
   }
 
   /** What is known of the register is wrong. */
@@ -228,27 +238,22 @@ export class NodeCache {
   }
 
   /** Keeps what is newer: an answer that was under way must not replace what was written since. */
-  #setNode(node: Node): void {
+  #setNode(node: Node, askedMs: number): void {
     const known = this.#nodes.get(node.ino)
     const isOld = known !== undefined && isOlder(node, known.value)
     const isSame = known !== undefined && known.value.version === node.version
     if (known !== undefined && (isOld || isOlder(known.value, node))) this.#changes += 1
     if (isOld) return
-    this.#nodes.set(node.ino, { value: node, atMs: this.#atMs(isSame ? known : undefined) })
+    this.#nodes.set(node.ino, { value: node, atMs: latestMs(askedMs, isSame ? known : undefined) })
   }
 
-  #setEntry(parent: number, name: string, entry: EntryView): void {
+  #setEntry(parent: number, name: string, entry: EntryView, askedMs: number): void {
     const key = entryKey(parent, name)
     const known = this.#entries.get(key)
     const isSame = known?.value.version === entry.version
     if (known !== undefined && !isSame) this.#changes += 1
     if (known !== undefined && known.value.version > entry.version) return
-    this.#entries.set(key, { value: entry, atMs: this.#atMs(isSame ? known : undefined) })
-  }
-
-  #atMs(known?: Timed<unknown>): number {
-    const atMs = this.#askedMs ?? this.#clock.monotonic()
-    return known === undefined ? atMs : Math.max(atMs, known.atMs)
+    this.#entries.set(key, { value: entry, atMs: latestMs(askedMs, isSame ? known : undefined) })
   }
 
   #forget(key: Key): void {
@@ -271,6 +276,11 @@ export class NodeCache {
 export function viewOf(entry: QuorumRegister): EntryView {
   if (entry.value === null) return { version: entry.version, ino: null, type: 0 }
   return { version: entry.version, ...decodeEntry(entry.value) }
+}
+
+/** When it was last asked for, if `known` is the same value. */
+function latestMs(askedMs: number, known: Timed<unknown> | undefined): number {
+  return known === undefined ? askedMs : Math.max(askedMs, known.atMs)
 }
 
 function isOlder(node: Node, than: Node): boolean {

@@ -10,6 +10,7 @@ const type = fileType.file >> 12
 const many = limits.registerCacheEntriesMax + 10_000
 const nameOf = (index: number): string => `entry-${index}`
 const versionAt = (index: number) => versionOf(1000 + index, 0, '00000001')
+const writtenAt = (index: number) => ({ id: versionAt(index), askedMs: 0 })
 
 /** Of a client that is alone since the moment that `alone` says. */
 function open() {
@@ -20,21 +21,23 @@ function open() {
 
 function make(cache: NodeCache, first: number, count: number): void {
   for (let index = first; index < first + count; index += 1) {
-    cache.writeEntry(folder, nameOf(index), versionAt(index), 1000 + index, type)
+    cache.writeEntry(folder, nameOf(index), writtenAt(index), 1000 + index, type)
   }
 }
 
-const noteListed = (cache: NodeCache, index: number): unknown =>
-  cache.noteEntry(folder, nameOf(index), {
+function noteListed(cache: NodeCache, index: number, askedMs: number): void {
+  const register = {
     key: entryKey(folder, nameOf(index)),
     version: versionAt(index),
     value: encodeEntry({ ino: 1000 + index, type }),
     folder: null,
-  })
+  }
+  cache.noteEntry(folder, nameOf(index), register, askedMs)
+}
 
 t.test('of a folder with more names than it keeps it knows what is not there', async (t) => {
   const { cache } = open()
-  cache.setEmpty(folder)
+  cache.setEmpty(folder, { askedMs: 0 })
   make(cache, 0, many)
   t.equal(cache.leasedEntry(folder, 'new')?.ino, null)
   t.equal(cache.leasedEntry(folder, nameOf(many - 1))?.ino, 1000 + many - 1)
@@ -46,10 +49,11 @@ t.test('so it does of one that was listed page by page', async (t) => {
   const { clock, alone, cache } = open()
   const page = 1000
   for (let first = 0; first < many; first += page) {
-    for (let index = first; index < first + page; index += 1) noteListed(cache, index)
+    const askedMs = clock.monotonic()
+    for (let index = first; index < first + page; index += 1) noteListed(cache, index, askedMs)
     const after = first === 0 ? '' : nameOf(first - 1)
     t.equal(cache.leasedEntry(folder, 'new'), undefined, 'not before all of it was listed')
-    cache.setListed(folder, after, nameOf(first + page - 1), first + page < many)
+    cache.setListed(folder, after, nameOf(first + page - 1), first + page < many, askedMs)
     clock.pass(1)
   }
   t.equal(cache.leasedEntry(folder, 'new')?.ino, null)
@@ -60,17 +64,29 @@ t.test('so it does of one that was listed page by page', async (t) => {
 
 t.test('a removed name that it forgets is not there', async (t) => {
   const { cache } = open()
-  cache.setEmpty(folder)
+  cache.setEmpty(folder, { askedMs: 0 })
   make(cache, 0, 1)
-  cache.writeEntry(folder, nameOf(0), versionAt(1), null, 0)
+  cache.writeEntry(folder, nameOf(0), writtenAt(1), null, 0)
   make(cache, 1, many)
   t.equal(cache.leasedEntry(folder, nameOf(0))?.ino, null)
 })
 
 t.test('a folder that is gone is not known', async (t) => {
   const { cache } = open()
-  cache.setEmpty(folder)
+  cache.setEmpty(folder, { askedMs: 0 })
   make(cache, 0, many)
   cache.dropNode(folder)
   t.equal(cache.leasedEntry(folder, 'new'), undefined)
+})
+
+t.test('an answer to what was asked before others were let in is not certain', async (t) => {
+  const { clock, alone, cache } = open()
+  const askedMs = clock.monotonic()
+  clock.pass(10)
+  alone.sinceMs = clock.monotonic()
+  clock.pass(10)
+  noteListed(cache, 0, askedMs)
+  t.equal(cache.leasedEntry(folder, nameOf(0)), undefined)
+  noteListed(cache, 0, clock.monotonic())
+  t.equal(cache.leasedEntry(folder, nameOf(0))?.ino, 1000)
 })

@@ -39,7 +39,7 @@ export interface ClientOptions extends ClusterOptions {
 
 const noLease = {
   exclusiveForMs: 0,
-  exclusiveSinceMs: undefined,
+  use: () => undefined,
   begin: async () => {},
   forgetAll: () => {},
   onEnd: () => {},

@@ -283,7 +283,7 @@ for (const isAlone of [true, false]) {
       lease: isAlone,
     })
     t.teardown(() => client.close())
-    if (isAlone) await until(() => client.namespace.exclusiveSinceMs !== undefined)
+    if (isAlone) await until(() => client.namespace.useLease() !== undefined)
     const stage = new Stage(client, clock, isAlone, t.testdir())
     t.test('a listing gives no name to a file that has lost it since', async (t) => {
       const { kernel, listed, listing, ino } = await stage.scene(false)

@@ -30,7 +30,7 @@ export class FolderReader {
   /** Hears of a folder that was read because of its names, if a page holds all of them. */
   onRead: (folder: number, names: readonly ListedName[]) => void = () => {}
   readonly #registers: Registers
-  readonly #lease: Pick<Lease, 'exclusiveSinceMs' | 'forgetAll'>
+  readonly #lease: Pick<Lease, 'use' | 'forgetAll'>
   readonly #cache: NodeCache
   readonly #behind: WriteBehind
   readonly #lookups = new LookupCounts()
@@ -38,7 +38,7 @@ export class FolderReader {
 
   constructor(
     registers: Registers,
-    lease: Pick<Lease, 'exclusiveSinceMs' | 'forgetAll'>,
+    lease: Pick<Lease, 'use' | 'forgetAll'>,
     cache: NodeCache,
     behind: WriteBehind,
   ) {
@@ -69,7 +69,7 @@ export class FolderReader {
   /** Whether to read the folder to its end now that one of its names has to be asked for. */
   paysToRead(folder: number): boolean {
     if (this.#beingRead.has(folder)) return true
-    if (this.#lease.exclusiveSinceMs === undefined) return false
+    if (this.#lease.use() === undefined) return false
     const summary = this.#cache.staleNode(folder)?.folder
     return summary != null && this.#lookups.paysToRead(folder, summary.live)
   }

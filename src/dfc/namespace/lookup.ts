@@ -47,7 +47,7 @@ export class Lookup {
   constructor(
     cluster: Cluster,
     registers: Registers,
-    lease: Pick<Lease, 'exclusiveForMs' | 'exclusiveSinceMs' | 'forgetAll'>,
+    lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll'>,
     cache: NodeCache,
     pending: PendingCreates,
     behind: WriteBehind,

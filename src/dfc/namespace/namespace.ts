@@ -43,7 +43,7 @@ const never: IsOpen = () => false
 
 export class Namespace {
   readonly #cluster: Cluster
-  readonly #lease: Pick<Lease, 'exclusiveForMs' | 'exclusiveSinceMs' | 'forgetAll' | 'onEnd'>
+  readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onEnd'>
   readonly #cache: NodeCache
   readonly #pending: PendingCreates
   readonly #behind: WriteBehind
@@ -57,13 +57,13 @@ export class Namespace {
     cluster: Cluster,
     registers: Registers,
     transactions: Transactions,
-    lease: Pick<Lease, 'exclusiveForMs' | 'exclusiveSinceMs' | 'forgetAll' | 'onEnd'>,
+    lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onEnd'>,
     finishOthers: FinishOthers | undefined,
   ) {
     const { clock } = cluster
     this.#cluster = cluster
     this.#lease = lease
-    this.#cache = new NodeCache(clock, () => lease.exclusiveSinceMs)
+    this.#cache = new NodeCache(clock, () => lease.use())
     this.#pending = new PendingCreates(clock, (ino) => this.#inodes.store(ino))
     this.#behind = new WriteBehind(
       cluster,
@@ -94,9 +94,12 @@ export class Namespace {
 
   // -- reading: see names.ts ---------------------------------------------------------------------
 
-  /** Since when nobody else can have changed anything, on the monotonic clock; undefined when somebody can. */
-  get exclusiveSinceMs(): number | undefined {
-    return this.#lease.exclusiveSinceMs
+  /**
+   * Since when no other client can have changed anything, on the monotonic clock; undefined when one can.
+   * Keeps the lease alive: see `Lease.use`.
+   */
+  useLease(): number | undefined {
+    return this.#lease.use()
   }
 
   /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */
@@ -194,7 +197,7 @@ export class Namespace {
    */
   async createSoon(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
     assertName(name)
-    const isAlone = this.#behind.isWanted && this.#lease.exclusiveSinceMs !== undefined
+    const isAlone = this.#behind.isWanted && this.#lease.use() !== undefined
     const node = isAlone ? await this.#inodes.makeNewborn(parent, name, attributes) : undefined
     return node ?? (await this.create(parent, name, attributes))
   }

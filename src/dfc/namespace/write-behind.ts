@@ -44,7 +44,7 @@ export class WriteBehind {
   readonly #cluster: Cluster
   readonly #registers: Registers
   readonly #transactions: Transactions
-  readonly #lease: Pick<Lease, 'exclusiveForMs' | 'exclusiveSinceMs' | 'forgetAll'>
+  readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll'>
   readonly #cache: NodeCache
   readonly #finishOthers: FinishOthers | undefined
   /** Since when this client is alone, if nothing of others is undecided since then. */
@@ -67,7 +67,7 @@ export class WriteBehind {
     cluster: Cluster,
     registers: Registers,
     transactions: Transactions,
-    lease: Pick<Lease, 'exclusiveForMs' | 'exclusiveSinceMs' | 'forgetAll'>,
+    lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll'>,
     cache: NodeCache,
     finishOthers: FinishOthers | undefined,
   ) {
@@ -276,7 +276,7 @@ export class WriteBehind {
 
   /** Nobody else's transaction can be decided any more; if that is not known, it is found out. */
   #isClear(): boolean {
-    const sinceMs = this.#lease.exclusiveSinceMs
+    const sinceMs = this.#lease.use()
     if (sinceMs === undefined || this.#finishOthers === undefined) return false
     if (sinceMs === this.#clearSinceMs) return true
     void this.begin()
@@ -284,7 +284,7 @@ export class WriteBehind {
   }
 
   async #clear(finishOthers: FinishOthers): Promise<void> {
-    const sinceMs = this.#lease.exclusiveSinceMs
+    const sinceMs = this.#lease.use()
     if (sinceMs === undefined) return
     try {
       if (await finishOthers()) this.#clearSinceMs = sinceMs

@@ -49,15 +49,22 @@ export class Lease {
   }
 
   /**
-   * Since when nobody else can have changed anything, on the monotonic clock; undefined when somebody
-   * can. To be asked at each use: it also keeps the lease alive.
+   * Marks the lease as used and returns `exclusiveSinceMs`. A lease that is used is renewed, and asked for
+   * where it is not held: whatever relies on what is known calls this each time.
    */
-  get exclusiveSinceMs(): number | undefined {
+  use(): number | undefined {
     const now = this.#cluster.clock.monotonic()
     this.#usedMs = now
-    if (this.#sinceMs !== undefined && this.#heldCount(now) >= quorum.lease) return this.#sinceMs
-    if (now - this.#askedMs >= renewalMs) this.#renew()
-    return undefined
+    const sinceMs = this.exclusiveSinceMs
+    if (sinceMs === undefined && now - this.#askedMs >= renewalMs) this.#renew()
+    return sinceMs
+  }
+
+  /** Since when no other client can have changed anything, on the monotonic clock; undefined when one can. */
+  get exclusiveSinceMs(): number | undefined {
+    if (this.#sinceMs === undefined) return undefined
+    const count = this.#heldCount(this.#cluster.clock.monotonic())
+    return count >= quorum.lease ? this.#sinceMs : undefined
   }
 
   /** What is known may be wrong for another reason: it has to be asked for anew. */

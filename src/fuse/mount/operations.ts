@@ -103,7 +103,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     ...others: readonly number[]
   ): Promise<T> => {
     filesystem.assertWritable()
-    const isSecond = check.isSure ? false : await check.assertNamed([parent, ...others], pid)
+    const isSecond = check.isSure() ? false : await check.assertNamed([parent, ...others], pid)
     return ifThere(parent, () => change(isSecond))
   }
 
@@ -414,7 +414,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     copyFileRange64: async (request, fields) => answers.whole(await copyRange(request, fields)),
 
     // -- folders ---------------------------------------------------------------------------------
-    opendir: ({ ino, caller }) => (check.isSure ? openFolder(ino) : openNamedFolder(ino, caller)),
+    opendir: ({ ino, caller }) => (check.isSure() ? openFolder(ino) : openNamedFolder(ino, caller)),
     readdir: (request, fields) => list(request, fields, false),
     readdirplus: (request, fields) => list(request, fields, true),
     releasedir: (_, fields) => {

@@ -15,7 +15,7 @@ import { SecondAttempts } from './second-attempts.js'
 import type { Route, ToldNames } from './told-names.js'
 
 export interface NameCheckOptions {
-  readonly namespace: Pick<Namespace, 'exclusiveSinceMs' | 'cached' | 'follow' | 'node'>
+  readonly namespace: Pick<Namespace, 'useLease' | 'cached' | 'follow' | 'node'>
   readonly names: Pick<ToldNames, 'routesTo'>
   readonly clock: Clock
   /** What else a listed name may stand for. */
@@ -62,8 +62,8 @@ export class NameCheck {
   }
 
   /** Nobody else can have changed a name that the kernel believes. */
-  get isSure(): boolean {
-    const sinceMs = this.#namespace.exclusiveSinceMs
+  isSure(): boolean {
+    const sinceMs = this.#namespace.useLease()
     return sinceMs !== undefined && this.#clock.monotonic() - sinceMs > aloneMsMin
   }
 
@@ -90,7 +90,7 @@ export class NameCheck {
 
   /** Undefined where there was nothing to look for. Throws `stale`, `notFound`. */
   async #asNamed(ino: number): Promise<Node | undefined> {
-    if (this.isSure) return undefined
+    if (this.isSure()) return undefined
     const routes = this.#names.routesTo(ino)
     if (routes === undefined) throw new DfsError('stale')
     const nodes = await Promise.all(routes.map((route) => this.#follow(route)))

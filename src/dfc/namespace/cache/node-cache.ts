@@ -60,7 +60,7 @@ const bound = { maxSize: limits.registerCacheEntriesMax, sizeCalculation: () => 
 
 export class NodeCache {
   readonly #clock: Clock
-  readonly #exclusiveSinceMs: () => number | undefined
+  readonly #useLease: () => number | undefined
   readonly #nodes = new LRUCache<number, Timed<Node>>(bound)
   readonly #entries = new LRUCache<Key, Timed<EntryView>>({
     ...bound,
@@ -72,10 +72,10 @@ export class NodeCache {
   /** How often something that was known was replaced or dropped. */
   #changes = 0
 
-  /** `exclusiveSinceMs`: since when only this client can have changed anything; see lease.ts. */
-  constructor(clock: Clock, exclusiveSinceMs: () => number | undefined) {
+  /** `useLease` says since when only this client can have changed anything: `Lease.use`. */
+  constructor(clock: Clock, useLease: () => number | undefined) {
     this.#clock = clock
-    this.#exclusiveSinceMs = exclusiveSinceMs
+    this.#useLease = useLease
   }
 
   /** The present moment, to be taken before the servers are asked. */
@@ -121,7 +121,7 @@ export class NodeCache {
     const timed = this.#entries.get(entryKey(parent, name))
     if (timed !== undefined) return this.#certain(timed)?.value
     const absentMs = this.#folders.absentSinceMs(parent, name)
-    const sinceMs = absentMs === undefined ? undefined : this.#exclusiveSinceMs()
+    const sinceMs = absentMs === undefined ? undefined : this.#useLease()
     if (absentMs === undefined || sinceMs === undefined || absentMs < sinceMs) return undefined
     return { version: noVersion, ino: null, type: 0 }
   }
@@ -268,7 +268,7 @@ export class NodeCache {
   }
 
   #certain<T>(timed: Timed<T> | undefined): Timed<T> | undefined {
-    const sinceMs = timed === undefined ? undefined : this.#exclusiveSinceMs()
+    const sinceMs = timed === undefined ? undefined : this.#useLease()
     return timed !== undefined && sinceMs !== undefined && timed.atMs >= sinceMs ? timed : undefined
   }
 }

@@ -1,10 +1,12 @@
 /**
  * The client library put together: the four servers, the quorum, the namespace and the content. Two
- * programs stand on it: the command line (main.ts) and the mount (src/fuse).
+ * programs stand on it: the command line (src/cli) and the mount (src/fuse). Each part is made from parts
+ * that are there already; what they tell later ones goes through lists of listeners.
  */
 import { sleep } from '../clock.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
+import { Listeners } from '../listeners.js'
 import type { Reply } from '../wire/messages.js'
 import { quorum } from '../wire/quorum.js'
 import { Cluster, type ClusterOptions } from './cluster/cluster.js'
@@ -16,7 +18,7 @@ import type { BadCopyListener } from './content/piece-fetcher.js'
 import { Namespace } from './namespace/namespace.js'
 import { makeRoot } from './namespace/root-folder.js'
 import { Decisions } from './quorum/decisions.js'
-import { Lease } from './quorum/lease.js'
+import { Lease, noLease } from './quorum/lease.js'
 import { Recovery } from './quorum/recovery.js'
 import { Registers } from './quorum/registers.js'
 import { Transactions } from './quorum/transaction.js'
@@ -37,15 +39,6 @@ export interface ClientOptions extends ClusterOptions {
   readonly digests?: Digests
 }
 
-const noLease = {
-  exclusiveForMs: 0,
-  use: () => undefined,
-  begin: async () => {},
-  forgetAll: () => {},
-  onEnd: () => {},
-  close: async () => {},
-}
-
 export class Client {
   readonly cluster: Cluster
   readonly content: ContentStore
@@ -57,53 +50,60 @@ export class Client {
   readonly #transactions: Transactions
   readonly #statuses: (Reply<'status'> | undefined)[] = []
   readonly #lease: Lease | typeof noLease
+  readonly #stopListening: (() => void) | undefined
 
   private constructor(
     cluster: Cluster,
     { lease: wantsLease, dirSync = false, digests, memory }: ClientOptions,
   ) {
-    this.cluster = cluster
-    const onBadCopy: BadCopyListener = (...copy) => this.scheduler.noteBadCopy(...copy)
-    this.content = new ContentStore(cluster, onBadCopy, digests)
-    this.#decisions = new Decisions(cluster)
+    const badCopies = new Listeners<Parameters<BadCopyListener>>()
+    const commits = new Listeners()
+    const content = new ContentStore(cluster, (...copy) => badCopies.call(...copy), digests)
+    const { writer, reader } = content
+    const decisions = new Decisions(cluster)
     const recovery = new Recovery(
       cluster,
       () => cluster.voters,
-      () => {
-        this.#lease.forgetAll()
-        this.scheduler.soon()
-      },
+      () => commits.call(),
     )
-    this.#registers = new Registers(cluster, recovery, this.#decisions)
-    const { writer, reader } = this.content
-    if (memory !== undefined) memory.onShortage = () => reader.forgetLent()
-    this.#transactions = new Transactions(
+    const registers = new Registers(cluster, recovery, decisions)
+    const transactions = new Transactions(
       cluster,
-      this.#registers,
+      registers,
       recovery,
-      this.#decisions,
+      decisions,
       writer,
       (inline) => reader.remember(inline),
     )
-    this.#lease = wantsLease ? new Lease(cluster, () => this.namespace.settle()) : noLease
-    const registers = this.#registers
-    const transactions = this.#transactions
-    this.namespace = new Namespace(
+    const lease = wantsLease ? new Lease(cluster) : noLease
+    const namespace = new Namespace(
       cluster,
       registers,
       transactions,
-      this.#lease,
-      dirSync ? undefined : () => this.#finishOthers(recovery),
+      lease,
+      dirSync ? undefined : () => finishOthers(cluster, recovery),
     )
     const mover = { cluster, writer, reader, registers, transactions }
-    this.scheduler = new RepairScheduler(
+    const scheduler = new RepairScheduler(
       mover,
       recovery,
-      this.#decisions,
-      () => this.#lease.forgetAll(),
-      () => this.namespace.renewKept(),
-      (lost) => damageOf(this.namespace, lost),
+      decisions,
+      () => lease.forgetAll(),
+      () => namespace.renewKept(),
+      (lost) => damageOf(namespace, lost),
     )
+    badCopies.add((...copy) => scheduler.noteBadCopy(...copy))
+    commits.add(() => lease.forgetAll())
+    commits.add(() => scheduler.soon())
+    this.#stopListening = memory?.onShortage(() => reader.forgetLent())
+    this.cluster = cluster
+    this.content = content
+    this.namespace = namespace
+    this.scheduler = scheduler
+    this.#decisions = decisions
+    this.#registers = registers
+    this.#transactions = transactions
+    this.#lease = lease
   }
 
   /**
@@ -118,22 +118,14 @@ export class Client {
       if (cluster.voters.length >= quorum.commit) {
         await makeRoot(cluster, client.#registers, client.#transactions)
       }
-      await client.#lease.begin()
+      await client.#lease.begin(() => client.namespace.settle())
       await client.namespace.begin()
       return client
     } catch (error) {
+      client.#stopListening?.()
       cluster.close()
       throw error
     }
-  }
-
-  /** False when something that a client has left undecided cannot be decided now. */
-  async #finishOthers(recovery: Recovery): Promise<boolean> {
-    const { voters, versions } = this.cluster
-    if (voters.length < limits.serverCount) return false
-    const { client } = versions
-    const { left } = await finishInDoubt(this.cluster, recovery, voters, { client })
-    return left.length === 0
   }
 
   /** Another client may be founding the account at this very moment. */
@@ -191,7 +183,17 @@ export class Client {
     this.namespace.end()
     await this.#decisions.settled()
     this.content.digests.close()
+    this.#stopListening?.()
     this.cluster.close()
     await this.scheduler.ended()
   }
+}
+
+/** False when something that another client has left undecided cannot be decided now. */
+async function finishOthers(cluster: Cluster, recovery: Recovery): Promise<boolean> {
+  const { voters, versions } = cluster
+  if (voters.length < limits.serverCount) return false
+  const { client } = versions
+  const { left } = await finishInDoubt(cluster, recovery, voters, { client })
+  return left.length === 0
 }

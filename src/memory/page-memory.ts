@@ -7,6 +7,7 @@
  */
 import assert from 'node:assert/strict'
 import { limits } from '../limits.js'
+import { Listeners } from '../listeners.js'
 import { type PagedMemory, pagedMemory } from '../node-internals.js'
 
 /** What O_DIRECT asks of addresses, positions and lengths. */
@@ -19,8 +20,7 @@ export class PageMemory {
   readonly #memory: PagedMemory
   readonly #free: Buffer[] = []
   readonly #lent = new Set<Buffer>()
-  /** Called when one is wanted and all are in use: somebody may give back what is not needed much. */
-  onShortage: () => void = () => {}
+  readonly #shortages = new Listeners()
 
   /** `count` buffers. The system gives the memory when it is first written to. */
   constructor(count: number = limits.pageBuffersMax) {
@@ -30,9 +30,17 @@ export class PageMemory {
     }
   }
 
+  /**
+   * Calls `listener` when a buffer is wanted and all are in use, so that it may give back what is not needed
+   * much. Returns how to stop that.
+   */
+  onShortage(listener: () => void): () => void {
+    return this.#shortages.add(listener)
+  }
+
   /** Of `pageBufferBytes`, the one given back last; undefined when all are in use. */
   take(): Buffer | undefined {
-    if (this.#free.length === 0) this.onShortage()
+    if (this.#free.length === 0) this.#shortages.call()
     const buffer = this.#free.pop()
     if (buffer !== undefined) this.#lent.add(buffer)
     return buffer

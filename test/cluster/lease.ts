@@ -177,7 +177,7 @@ t.test('a folder of which many names are asked for is read as a whole', async (t
   const client = await connect(t, servers, true)
   await client.namespace.lookup(rootIno, 'folder')
   const heard: string[][] = []
-  client.namespace.onFolderRead = (_, listed) => void heard.push(listed.map(({ name }) => name))
+  client.namespace.onFolderRead((_, listed) => heard.push(listed.map(({ name }) => name)))
   const counts = countRequests(client)
   const found = await Promise.all(
     names.map((name) =>

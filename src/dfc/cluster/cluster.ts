@@ -8,6 +8,7 @@ import type { Clock, Random } from '../../clock.js'
 import type { ClientConfig } from '../../config.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { Listeners } from '../../listeners.js'
 import { debugDfc, notice } from '../../log.js'
 import type { PageMemory } from '../../memory/page-memory.js'
 import type { Network } from '../../network.js'
@@ -55,11 +56,10 @@ export class Cluster {
   /** The clock that stamps this client's transactions. */
   readonly versions: HybridClock
   readonly links: readonly Link[]
-  /** A server wants its lease back: heard by the lease of this client, if it has one. */
-  onRecall: (link: Link) => void = () => {}
   /** The highest epoch any server has shown. */
   epoch = 0
-  readonly #listeners = new Set<(link: Link) => void>()
+  readonly #changes = new Listeners<[Link]>()
+  readonly #recalls = new Listeners<[Link]>()
   readonly #identities: (Identity | undefined)[] = []
   readonly #incarnations: number[] = []
   readonly #states: Reply<'status'>['state'][] = []
@@ -84,7 +84,7 @@ export class Cluster {
           admit: (link, connection, identity) => this.#admit(link, connection, identity),
           client: this.versions.client,
           onChange: (link) => this.#changed(link),
-          onRecall: (link) => this.onRecall(link),
+          onRecall: (link) => this.#recalls.call(link),
         }),
     )
   }
@@ -119,8 +119,12 @@ export class Cluster {
 
   /** Calls `listener` when a server goes up or down, or is no longer slow. Returns how to stop that. */
   onChange(listener: (link: Link) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#changes.add(listener)
+  }
+
+  /** Calls `listener` when a server wants its lease back. Returns how to stop that. */
+  onRecall(listener: (link: Link) => void): () => void {
+    return this.#recalls.add(listener)
   }
 
   /** What the account on that server said of itself when it was last connected to or filled. */
@@ -261,7 +265,8 @@ export class Cluster {
   }
 
   close(): void {
-    this.#listeners.clear()
+    this.#changes.clear()
+    this.#recalls.clear()
     for (const link of this.links) link.close()
   }
 
@@ -294,7 +299,7 @@ export class Cluster {
       this.#claimNew().catch((error: unknown) => debugDfc('claim: %o', error))
       this.#foundIfNew().catch((error: unknown) => debugDfc('found: %o', error))
     }
-    for (const listener of this.#listeners) listener(link)
+    this.#changes.call(link)
   }
 
   /** Checks a server that has authenticated: right cluster, right position, and is it blank? */

@@ -3,6 +3,7 @@
  * asking for one name after the other.
  */
 import { limits } from '../../limits.js'
+import { Listeners } from '../../listeners.js'
 import { isReadableFrom } from '../../wire/placement.js'
 import type { Lease } from '../quorum/lease.js'
 import type { QuorumEntry, Registers } from '../quorum/registers.js'
@@ -26,9 +27,10 @@ export interface FolderPage {
   readonly undecided: ReadonlySet<string>
 }
 
+export type FolderReadListener = (folder: number, names: readonly ListedName[]) => void
+
 export class FolderReader {
-  /** Hears of a folder that was read because of its names, if a page holds all of them. */
-  onRead: (folder: number, names: readonly ListedName[]) => void = () => {}
+  readonly #reads = new Listeners<Parameters<FolderReadListener>>()
   readonly #registers: Registers
   readonly #lease: Pick<Lease, 'use' | 'forgetAll'>
   readonly #cache: NodeCache
@@ -46,6 +48,14 @@ export class FolderReader {
     this.#lease = lease
     this.#cache = cache
     this.#behind = behind
+  }
+
+  /**
+   * Calls `listener` when a folder was read because of its names, if a page holds all of them. Returns how to
+   * stop that.
+   */
+  onRead(listener: FolderReadListener): () => void {
+    return this.#reads.add(listener)
   }
 
   /**
@@ -96,7 +106,7 @@ export class FolderReader {
     for (let count = 0; count < pagesMax; count += 1) {
       const { entries, end, more, undecided } = await this.page(folder, after, true)
       if (undecided.size > 0) return false
-      if (!more && count === 0) this.onRead(folder, entries)
+      if (!more && count === 0) this.#reads.call(folder, entries)
       if (!more) return true
       after = end
     }

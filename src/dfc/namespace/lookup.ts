@@ -14,7 +14,7 @@ import type { Lease } from '../quorum/lease.js'
 import type { Registers } from '../quorum/registers.js'
 import type { ListedName, Node } from './cache/node.js'
 import { type CacheMoment, type EntryView, type NodeCache, viewOf } from './cache/node-cache.js'
-import { FolderReader } from './folder-reader.js'
+import { FolderReader, type FolderReadListener } from './folder-reader.js'
 import { NotStored, type PendingCreates } from './pending-creates.js'
 import type { WriteBehind } from './write-behind.js'
 
@@ -63,8 +63,8 @@ export class Lookup {
 
   // -- for who asks ------------------------------------------------------------------------------
 
-  set onFolderRead(listener: FolderReader['onRead']) {
-    this.#folders.onRead = listener
+  onFolderRead(listener: FolderReadListener): () => void {
+    return this.#folders.onRead(listener)
   }
 
   /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */

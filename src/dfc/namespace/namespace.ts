@@ -25,7 +25,7 @@ import type { Node } from './cache/node.js'
 import { type CacheMoment, NodeCache } from './cache/node-cache.js'
 import { Changes, exactly } from './changes.js'
 import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
-import type { FolderReader } from './folder-reader.js'
+import type { FolderReadListener } from './folder-reader.js'
 import {
   type ContentTimes,
   type HowWritten,
@@ -43,7 +43,7 @@ const never: IsOpen = () => false
 
 export class Namespace {
   readonly #cluster: Cluster
-  readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onEnd'>
+  readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>
   readonly #cache: NodeCache
   readonly #pending: PendingCreates
   readonly #behind: WriteBehind
@@ -57,14 +57,14 @@ export class Namespace {
     cluster: Cluster,
     registers: Registers,
     transactions: Transactions,
-    lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onEnd'>,
+    lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>,
     finishOthers: FinishOthers | undefined,
   ) {
     const { clock } = cluster
     this.#cluster = cluster
     this.#lease = lease
     this.#cache = new NodeCache(clock, () => lease.use())
-    this.#pending = new PendingCreates(clock, (ino) => this.#inodes.store(ino))
+    this.#pending = new PendingCreates(clock)
     this.#behind = new WriteBehind(
       cluster,
       registers,
@@ -82,7 +82,10 @@ export class Namespace {
       this.#pending,
       this.#behind,
     )
-    this.#inodes = new InodeChanges(cluster, this.#names, this.#cache, this.#pending, this.#changes)
+    const inodes = new InodeChanges(cluster, this.#names, this.#cache, this.#pending, this.#changes)
+    this.#inodes = inodes
+    // Storing a file takes look-ups, and those wait for files to be stored: this closes the circle.
+    this.#pending.connect((ino) => inodes.store(ino))
     this.#kept = new OpenOrphans(clock, this.#cache)
     this.#renames = new Renames(clock, this.#names, this.#cache, this.#kept)
   }
@@ -107,14 +110,20 @@ export class Namespace {
     return this.#names.absentForMs(parent, name)
   }
 
-  /** Calls `listener` when other clients are about to be let in, and a time that was told is over. */
-  set onLeaseLost(listener: () => void) {
-    this.#lease.onEnd = listener
+  /**
+   * Calls `listener` when other clients are about to be let in, and a time that was told is over. Returns how
+   * to stop that.
+   */
+  onLeaseLost(listener: () => void): () => void {
+    return this.#lease.onLost(listener)
   }
 
-  /** Calls `listener` when a small folder was read as a whole, because some of its names were asked for. */
-  set onFolderRead(listener: FolderReader['onRead']) {
-    this.#names.onFolderRead = listener
+  /**
+   * Calls `listener` when a small folder was read as a whole, because some of its names were asked for.
+   * Returns how to stop that.
+   */
+  onFolderRead(listener: FolderReadListener): () => void {
+    return this.#names.onFolderRead(listener)
   }
 
   /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */

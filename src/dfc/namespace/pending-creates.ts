@@ -3,6 +3,7 @@
  * in a moment and can be stored together with them: one round trip for a small file instead of two.
  * Only where this client is alone, so that nobody misses them.
  */
+import assert from 'node:assert/strict'
 import type { Clock, Timer } from '../../clock.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
@@ -38,16 +39,20 @@ export class NotStored extends Error {
 
 export class PendingCreates {
   readonly #clock: Clock
-  readonly #store: (ino: number) => Promise<void>
+  #storeOne: ((ino: number) => Promise<void>) | undefined
   readonly #files = new Map<number, PendingCreate>()
   readonly #byPlace = new Map<Key, PendingCreate>()
   readonly #byFolder = new Map<number, Set<number>>()
   #timer: Timer | undefined
 
-  /** `store` stores one of them, and deletes it here. */
-  constructor(clock: Clock, store: (ino: number) => Promise<void>) {
+  constructor(clock: Clock) {
     this.#clock = clock
-    this.#store = store
+  }
+
+  /** `store` stores one of them, and deletes it here. To be called once, before the first is added. */
+  connect(store: (ino: number) => Promise<void>): void {
+    assert(this.#storeOne === undefined, 'files are stored in one way')
+    this.#storeOne = store
   }
 
   get isEmpty(): boolean {
@@ -70,6 +75,7 @@ export class PendingCreates {
   /** It is stored after `createDelayMs`, if not before. */
   add(made: Pick<PendingCreate, 'parent' | 'name' | 'node' | 'id'>): void {
     const { parent, name, node } = made
+    assert(this.#storeOne !== undefined, 'nothing says how files are stored')
     const file = { ...made, isOnItsWay: false, sinceMs: this.#clock.monotonic() }
     this.#files.set(node.ino, file)
     this.#byPlace.set(entryKey(parent, name), file)
@@ -106,6 +112,11 @@ export class PendingCreates {
     const inos = folder === undefined ? this.#files.keys() : (this.in(folder) ?? [])
     const outcomes = await Promise.allSettled([...inos].map((ino) => this.#store(ino)))
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  }
+
+  #store(ino: number): Promise<void> {
+    assert(this.#storeOne !== undefined, 'nothing says how files are stored')
+    return this.#storeOne(ino)
   }
 
   /** Stores the files that are due. Failures are logged and tried again; who waits for a file gets its failure. */

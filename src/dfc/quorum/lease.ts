@@ -8,8 +8,10 @@
  * before the answer; the server waits a little longer than that. So it needs no agreement about the
  * time, only clocks that run at the same speed.
  */
+import assert from 'node:assert/strict'
 import type { Timer } from '../../clock.js'
 import { limits } from '../../limits.js'
+import { Listeners } from '../../listeners.js'
 import { debugDfc } from '../../log.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Cluster } from '../cluster/cluster.js'
@@ -19,8 +21,9 @@ const renewalMs = Math.floor(limits.leaseMs / 3)
 
 export class Lease {
   readonly #cluster: Cluster
+  readonly #losses = new Listeners()
   /** Stores what others do not know yet; called before the lease is given back. */
-  readonly #onRecall: () => Promise<void>
+  #store: (() => Promise<void>) | undefined
   /** For each server that has granted it: nobody was let in while this stays the same. */
   readonly #generations = new Map<number, number>()
   /** On the monotonic clock; undefined while somebody else may have changed something. */
@@ -33,16 +36,20 @@ export class Lease {
   #givingBack: Promise<void> | undefined
   #closed = false
 
-  constructor(cluster: Cluster, onRecall: () => Promise<void>) {
+  constructor(cluster: Cluster) {
     this.#cluster = cluster
-    this.#onRecall = onRecall
-    cluster.onRecall = (link) => this.#recall(link)
+    cluster.onRecall((link) => this.#recall(link))
     // What is answered on a new connection says nothing about the lease of the old one.
     cluster.onChange((link) => this.#generations.delete(link.index))
   }
 
-  /** Asks for it before it is needed: what is made first is then known as well as what comes later. */
-  async begin(): Promise<void> {
+  /**
+   * Asks for it before it is needed: what is made first is then known as well as what comes later. Before the
+   * lease is given back `store` stores what others do not know yet.
+   */
+  async begin(store: () => Promise<void>): Promise<void> {
+    assert(this.#store === undefined, 'a lease begins once')
+    this.#store = store
     this.#usedMs = this.#cluster.clock.monotonic()
     this.#renew()
     await this.#asking
@@ -71,11 +78,16 @@ export class Lease {
   forgetAll(): void {
     if (this.#sinceMs === undefined) return
     this.#sinceMs = this.#cluster.clock.monotonic()
-    this.onEnd()
+    this.#losses.call()
   }
 
-  /** Called when others are about to be let in, or what is known may be wrong. */
-  onEnd: () => void = () => undefined
+  /**
+   * Calls `listener` when others are about to be let in, or what is known may be wrong. Returns how to stop
+   * that.
+   */
+  onLost(listener: () => void): () => void {
+    return this.#losses.add(listener)
+  }
 
   /** Gives it back, after what others do not know yet has been stored. */
   async close(): Promise<void> {
@@ -154,7 +166,7 @@ export class Lease {
 
   #giveBack(): Promise<void> {
     this.#sinceMs = undefined
-    this.onEnd()
+    this.#losses.call()
     this.#givingBack ??= this.#storeAndGiveBack().finally(() => {
       this.#givingBack = undefined
     })
@@ -163,10 +175,20 @@ export class Lease {
 
   async #storeAndGiveBack(): Promise<void> {
     // What cannot be stored now is tried again like anything else, without the lease.
-    await this.#onRecall().catch((error: unknown) => debugDfc('recall: %o', error))
+    await this.#store?.().catch((error: unknown) => debugDfc('recall: %o', error))
     const { up } = this.#cluster
     this.#generations.clear()
     await this.#cluster.askEnough(quorum.lease, up, 'lease', () => ({ wanted: false }))
     this.#askedMs = this.#cluster.clock.monotonic()
   }
 }
+
+/** What a client has that asks for no lease: others may change everything at any time. */
+export const noLease = Object.freeze({
+  exclusiveForMs: 0,
+  use: () => undefined,
+  begin: async () => {},
+  forgetAll: () => {},
+  onLost: () => () => {},
+  close: async () => {},
+})

@@ -15,6 +15,7 @@ import { canStreamDevices } from '../kernel/node-internals.js'
 import { type Feature, newEpochMinor, notices } from '../kernel/protocol.js'
 import { Session } from '../kernel/session.js'
 import type { Filesystem } from '../vfs/filesystem.js'
+import type { KernelNotices } from '../vfs/kernel-view.js'
 import { DeadMountWatch } from './dead-mount-watch.js'
 import type { MountWords } from './mount-options.js'
 import { mountedAt, mountsOf } from './mount-table.js'
@@ -76,8 +77,6 @@ export class Mount {
         this.#gone.resolve(true)
       },
     })
-    filesystem.kernel.invalidateAttributes = (ino) =>
-      this.#session.notify(notices.invalidateInode, answers.attributesAreOld(ino))
     this.#watch = new DeadMountWatch(mountpoint)
   }
 
@@ -99,10 +98,7 @@ export class Mount {
     const mount = new Mount(fd, readInThreads, options)
     try {
       const minor = await mount.#session.begun.catch(throwConfiguration)
-      if (minor >= newEpochMinor) {
-        options.filesystem.kernel.invalidateEntries = () =>
-          mount.#session.notify(notices.newEpoch, answers.done())
-      }
+      options.filesystem.kernel.connect(noticesOf(mount.#session, minor))
     } catch (error) {
       await mount.detach()
       throw error
@@ -147,6 +143,16 @@ export class Mount {
     } catch (error) {
       debugFuse('read-ahead stays as it is: %o', error)
     }
+  }
+}
+
+/** What the kernel of this session can be told, whose protocol is 7.`minor`. */
+function noticesOf(session: Session, minor: number): KernelNotices {
+  const invalidateEntries = (): void => session.notify(notices.newEpoch, answers.done())
+  return {
+    invalidateAttributes: (ino) =>
+      session.notify(notices.invalidateInode, answers.attributesAreOld(ino)),
+    invalidateEntries: minor >= newEpochMinor ? invalidateEntries : undefined,
   }
 }
 

@@ -91,8 +91,8 @@ export class Filesystem {
       clock,
       plainName: (name) => this.#plainName(name),
     })
-    this.#namespace.onLeaseLost = () => this.kernel.invalidateEntries?.()
-    this.#namespace.onFolderRead = (folder, names) => this.#prefetch.note(folder, names)
+    this.#namespace.onLeaseLost(() => this.kernel.invalidateEntries())
+    this.#namespace.onFolderRead((folder, names) => this.#prefetch.note(folder, names))
     const tools = {
       content: client.content,
       namespace: client.namespace,
@@ -172,8 +172,7 @@ export class Filesystem {
 
   /** For how long the kernel may believe that there is no `name`; 0 for not at all. */
   absentForMs(parent: number, name: string): number {
-    const { invalidateEntries: takeNames } = this.kernel
-    if (takeNames === undefined) return 0
+    if (!this.kernel.canInvalidateEntries) return 0
     return Math.min(this.#namespace.absentForMs(parent, name), limits.kernelCacheMs)
   }
 

@@ -19,6 +19,14 @@ interface Told {
   readonly atMs: number
 }
 
+/** What a kernel can be told without being asked. */
+export interface KernelNotices {
+  /** Makes it ask for the attributes of a file anew. */
+  readonly invalidateAttributes: (ino: number) => void
+  /** Makes it look for all names anew. Absent where it cannot be made to. */
+  readonly invalidateEntries?: (() => void) | undefined
+}
+
 /** The kernel counts in ticks of up to 10 ms, and its time begins when our answer arrives. */
 const slackMs = 100
 
@@ -27,16 +35,31 @@ export class KernelView {
   readonly #clock: Clock
   readonly #told = new LRUCache<number, Told>({ max: limits.kernelCacheEntriesMax })
   readonly #pages = new LRUCache<number, Content>({ max: limits.kernelCacheEntriesMax })
+  #kernel: KernelNotices | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  /** Makes the kernel ask for the attributes of a file anew. The mount sets it. */
-  invalidateAttributes: (ino: number) => void = () => undefined
+  /** From now on there is a kernel that believes what it is told. One mount has one. */
+  connect(kernel: KernelNotices): void {
+    assert(this.#kernel === undefined, 'a second kernel would not hear of what the first is told')
+    this.#kernel = kernel
+  }
 
-  /** Makes the kernel look for all names anew, where it can be made to. The mount sets it. */
-  invalidateEntries: (() => void) | undefined
+  /** Makes the kernel ask for the attributes of a file anew. */
+  invalidateAttributes(ino: number): void {
+    this.#kernel?.invalidateAttributes(ino)
+  }
+
+  /** Makes the kernel look for all names anew, where it can be made to. */
+  invalidateEntries(): void {
+    this.#kernel?.invalidateEntries?.()
+  }
+
+  get canInvalidateEntries(): boolean {
+    return this.#kernel?.invalidateEntries !== undefined
+  }
 
   /**
    * The kernel is being told of a file in this version, and of the size that `content` has; undefined: that

@@ -170,7 +170,7 @@ t.test(
     const memory = new PageMemory(4)
     const { cluster, content, bytes, received } = await stored(t, 32 * MiB, memory)
     const store = new ContentStore(cluster)
-    memory.onShortage = () => store.reader.forgetLent()
+    memory.onShortage(() => store.reader.forgetLent())
     const { take } = memory
     let refused = 0
     memory.take = () => {

@@ -25,7 +25,7 @@ async function open(t: Test) {
 
 t.test('to look at a lease asks for nothing, to use it does', async (t) => {
   const { clock, cluster, sent } = await open(t)
-  const lease = new Lease(cluster, async () => {})
+  const lease = new Lease(cluster)
   t.equal(lease.exclusiveSinceMs, undefined)
   t.equal(lease.exclusiveForMs, 0)
   t.equal(sent.count, 0)
@@ -38,4 +38,17 @@ t.test('to look at a lease asks for nothing, to use it does', async (t) => {
   clock.pass(limits.leaseMs)
   t.equal(lease.exclusiveSinceMs, undefined, 'it has run out')
   t.equal(lease.exclusiveForMs, 0)
+})
+
+t.test('all who listen hear that it is lost, until they have enough', async (t) => {
+  const { cluster } = await open(t)
+  const lease = new Lease(cluster)
+  await lease.begin(async () => {})
+  const heard: string[] = []
+  const stop = lease.onLost(() => heard.push('first'))
+  lease.onLost(() => heard.push('second'))
+  lease.forgetAll()
+  stop()
+  lease.forgetAll()
+  t.strictSame(heard, ['first', 'second', 'second'])
 })

@@ -28,7 +28,7 @@ t.test('contents are the same when their slices are', async (t) => {
 t.test('at an open the kernel asks anew for attributes that are of another content', async (t) => {
   const kernel = new KernelView(new StandingClock())
   const taken: number[] = []
-  kernel.invalidateAttributes = (ino) => taken.push(ino)
+  kernel.connect({ invalidateAttributes: (ino) => taken.push(ino) })
   kernel.correct(5, '1', contentOf('1'))
   t.same(taken, [], 'it was told nothing')
   kernel.tell(5, '1', contentOf('1'), false)
@@ -44,7 +44,7 @@ t.test('after a second the kernel asks by itself', async (t) => {
   const clock = new StandingClock()
   const kernel = new KernelView(clock)
   const taken: number[] = []
-  kernel.invalidateAttributes = (ino) => taken.push(ino)
+  kernel.connect({ invalidateAttributes: (ino) => taken.push(ino) })
   kernel.tell(5, '1', contentOf('1'), false)
   clock.pass(2000)
   kernel.correct(5, '1', contentOf('2'))
@@ -63,7 +63,7 @@ t.test('pages belong to a file and a content', async (t) => {
 t.test('of what was given up the kernel keeps neither pages nor size', async (t) => {
   const kernel = new KernelView(new StandingClock())
   const taken: number[] = []
-  kernel.invalidateAttributes = (ino) => taken.push(ino)
+  kernel.connect({ invalidateAttributes: (ino) => taken.push(ino) })
   kernel.setPages(5, contentOf('1'))
   kernel.forgetFile(5)
   t.notOk(kernel.hasPagesOf(5, contentOf('1')))
@@ -73,7 +73,7 @@ t.test('of what was given up the kernel keeps neither pages nor size', async (t)
 t.test('at an open the kernel must not believe a later version that is no more', async (t) => {
   const kernel = new KernelView(new StandingClock())
   const taken: number[] = []
-  kernel.invalidateAttributes = (ino) => taken.push(ino)
+  kernel.connect({ invalidateAttributes: (ino) => taken.push(ino) })
   kernel.tell(5, '2', contentOf('1'), false)
   kernel.correct(5, '1', contentOf('1'))
   t.same(taken, [5])

@@ -50,7 +50,8 @@ export class KnownFolders {
     if (after !== '' && before?.end !== after) return
     // What was remembered of it may be needed as long as it is known from before.
     if (after === '' && !this.#complete.has(folder)) this.#forgotten.delete(folder)
-    const sinceMs = after === '' || before === undefined ? atMs : before.atMs
+    // Pages of two listings may join: all are as old as the oldest.
+    const sinceMs = after === '' || before === undefined ? atMs : Math.min(atMs, before.atMs)
     if (more) this.#listings.set(folder, { end, atMs: sinceMs })
     else this.#complete.set(folder, sinceMs)
   }

@@ -54,3 +54,10 @@ t.test('a folder with more names than can be remembered is not known', async (t)
   folders.setListed(5, '', 'z', false, 1)
   t.equal(folders.absentSinceMs(5, '1'), 1, 'and begins anew')
 })
+
+t.test('of two listings that join all is as old as the oldest page', async (t) => {
+  const folders = new KnownFolders()
+  folders.setListed(5, '', 'k', true, 5)
+  folders.setListed(5, 'k', 'z', false, 3)
+  t.equal(folders.absentSinceMs(5, 'new'), 3)
+})

@@ -4,6 +4,7 @@
  * are views of one buffer, so that a chunk never holds more memory than it is charged for. The cache
  * holds that memory while a block of it is here, or until somebody needs it for what comes next.
  */
+import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
 import { limits } from '../../limits.js'
 import { SharedBuffer } from '../../memory/shared-buffer.js'
@@ -64,12 +65,14 @@ export class BlockCache {
 
   /** Adds blocks that follow each other, from block `first` of the chunk on. */
   add(key: string, first: number, bytes: Buffer, memory: SharedBuffer = new SharedBuffer()): void {
+    assert(first >= 0 && first * limits.blockBytes + bytes.length <= chunkBytes, 'beyond the chunk')
     const chunk = [...(this.#chunks.peek(key) ?? emptyChunk)]
     for (let at = 0, block = first; at < bytes.length; at += limits.blockBytes, block += 1) {
       if (chunk[block] !== undefined) continue
       memory.retain()
       chunk[block] = { bytes: bytes.subarray(at, at + limits.blockBytes), memory }
     }
+    assert(chunk.length === blocksPerChunk)
     this.#chunks.set(key, chunk)
   }
 

@@ -135,6 +135,11 @@ export function build(size: number, data: Iterable<DataSlice>): Content {
   const numbers = new Map<string, number>()
   for (const { at, length, segment, offset } of data) {
     const last = extents.at(-1)
+    assert(
+      length > 0 && at >= (last ? endOf(last) : 0),
+      'data must be ordered, apart and not empty',
+    )
+    assert(at + length <= size, 'data beyond the end of the file')
     const number = numbers.get(segment.id) ?? segments.length
     if (last?.segment === number && continues(last, at, offset)) {
       extents[extents.length - 1] = { ...last, length: last.length + length }
@@ -147,6 +152,18 @@ export function build(size: number, data: Iterable<DataSlice>): Content {
     extents.push({ at, segment: number, offset, length })
   }
   return size === 0 ? emptyContent : { size, segments, extents }
+}
+
+/** Asserts that the extents are ordered, apart, within the file and its segments, and none is empty. */
+export function assertContent({ size, segments, extents }: Content): void {
+  let end = 0
+  for (const extent of extents) {
+    const { at, length, segment, offset } = extent
+    assert(length > 0 && at >= end, 'extents must be ordered, apart and not empty')
+    assert(offset >= 0 && offset + length <= (segments[segment]?.length ?? 0), 'beyond a segment')
+    end = endOf(extent)
+  }
+  assert(end <= size, 'an extent beyond the end of the file')
 }
 
 function continues(last: Extent, at: number, offset: number): boolean {

@@ -63,6 +63,7 @@ export function prepare(
       return preparePiece(piece, sliceBuffers(parts, start, pieceLength), checksums)
     })
     .filter((piece) => piece.length > 0)
+  assert(pieces.reduce((sum, piece) => sum + piece.length, 0) === length, 'pieces make the segment')
   return { segment, rotation: rotationOf(segment.md5), pieces }
 }
 
@@ -72,7 +73,9 @@ export function preparePiece(
   parts: readonly Buffer[],
   checksums: readonly number[] = checksumsOfParts(parts),
 ): PreparedPiece {
-  return { piece, length: lengthOfBuffers(parts), parts, checksums }
+  const length = lengthOfBuffers(parts)
+  assert(checksums.length === Math.ceil(length / limits.blockBytes), 'a checksum for each block')
+  return { piece, length, parts, checksums }
 }
 
 /** Those of a piece, if each of its blocks is a block of the content. */

@@ -4,6 +4,7 @@
  * begins anew with nothing, so that random reads fetch only what they need. What a reader who goes
  * through a big file has left behind is forgotten, so that its memory can be used for what comes next.
  */
+import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 import type { Content } from './content.js'
 
@@ -23,12 +24,14 @@ export class ReadAheadBudget {
   /** Takes up to `bytes` and returns how many it got. */
   take(bytes: number): number {
     const taken = Math.min(bytes, this.#freeBytes)
+    assert(taken >= 0)
     this.#freeBytes -= taken
     return taken
   }
 
   give(bytes: number): void {
     this.#freeBytes += bytes
+    assert(this.#freeBytes <= readAheadTotalBytesMax, 'more is given back than was taken')
   }
 }
 
@@ -96,6 +99,7 @@ export class ReadAhead {
     if (more > 0) this.#windowBytes += this.#budget.take(more)
     if (more < 0) this.#budget.give(-more)
     if (more < 0) this.#windowBytes = bytes
+    assert(this.#windowBytes <= readAheadBytesMax, 'a window grows without end')
   }
 
   /** Asks for more once half of the window is used up: few large requests, not many small ones. */

@@ -3,6 +3,7 @@
  * with the content, so that a small file takes little. The digest is made while the bytes arrive, of each
  * buffer when it is full.
  */
+import assert from 'node:assert/strict'
 import type { Random } from '../../clock.js'
 import { limits } from '../../limits.js'
 import type { Digest, Digests } from './digests.js'
@@ -11,13 +12,14 @@ import { sharedBuffer } from './thread-digests.js'
 
 const bufferBytes = limits.framePayloadBytesMax
 
-/** One segment being filled. It must not be filled further once it was prepared, before `clear`. */
+/** One segment being filled. Once it was prepared it is not filled further before `clear`. */
 export class SegmentBuffer {
   readonly #buffers: Buffer[] = []
   readonly #digests: Digests
   /** Of the buffers that are full. */
   #digest: Digest | undefined
   #filledBytes = 0
+  #isPrepared = false
 
   constructor(digests: Digests) {
     this.#digests = digests
@@ -33,6 +35,7 @@ export class SegmentBuffer {
 
   /** Copies as much of `bytes` as fits, and returns how much that was. */
   add(bytes: Buffer): number {
+    assert(!this.#isPrepared, 'the bytes of a segment that is on its way change')
     const taken = Math.min(bytes.length, limits.segmentBytesMax - this.#filledBytes)
     for (let at = 0; at < taken; ) {
       const used = this.#filledBytes % bufferBytes
@@ -50,6 +53,8 @@ export class SegmentBuffer {
 
   /** What was added, as a segment of views. */
   async prepare(random: Random): Promise<PreparedSegment> {
+    assert(!this.#isPrepared, 'a segment is prepared twice')
+    this.#isPrepared = true
     const parts: Buffer[] = []
     for (let at = 0; at < this.#filledBytes; at += bufferBytes) {
       parts.push(this.#bufferAt(at).subarray(0, this.#filledBytes - at))
@@ -64,6 +69,7 @@ export class SegmentBuffer {
     this.#digest?.end()
     this.#digest = undefined
     this.#filledBytes = 0
+    this.#isPrepared = false
   }
 
   #bufferAt(at: number): Buffer {

@@ -3,10 +3,11 @@
  * cache or from a fetch that is on its way already, and fetches the rest, neighbours together. Nothing
  * is copied: the answer is a list of views, whose memory the reader holds.
  */
+import assert from 'node:assert/strict'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
-import { appendBuffer } from '../../memory/buffer-list.js'
+import { appendBuffer, lengthOfBuffers } from '../../memory/buffer-list.js'
 import { BufferRefs, SharedBuffer } from '../../memory/shared-buffer.js'
 import { pieceNumbers, pieceRange, rotationOf } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
@@ -91,6 +92,7 @@ export class SegmentReader {
     for (const { range, sources } of plans) {
       for (const source of sources) await this.#append(parts, range, source, holds)
     }
+    assert(lengthOfBuffers(parts) === length, 'a read is as long as what was asked for')
     return parts
   }
 
@@ -226,7 +228,9 @@ export class SegmentReader {
   }
 
   #ended(key: string, fetch: Fetch): void {
-    const others = this.#fetches.get(key)?.filter((other) => other !== fetch) ?? []
+    const running = this.#fetches.get(key) ?? []
+    assert(running.includes(fetch), 'a fetch ends once')
+    const others = running.filter((other) => other !== fetch)
     if (others.length > 0) this.#fetches.set(key, others)
     else this.#fetches.delete(key)
   }

@@ -4,6 +4,7 @@
  * server dies in the middle, its neighbours take its pieces before anybody is told.
  */
 
+import assert from 'node:assert/strict'
 import { Semaphore } from '../../async/semaphore.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -81,7 +82,10 @@ export class SegmentWriter {
       if (absent.size > 1) absent = this.#away()
       if (absent.size > 1) break
       const lost = await this.#send(prepared, absent, stored)
-      if (lost.length === 0) return
+      if (lost.length === 0) {
+        assertTwoCopies(prepared, stored)
+        return
+      }
       for (const { server, error } of lost) {
         stored[server]?.clear()
         absent.add(server)
@@ -170,6 +174,14 @@ export class SegmentWriter {
     }
     await Promise.all(answers)
     if (failure !== undefined) throw failure
+  }
+}
+
+/** What a segment is stored by: every piece is on two servers that said so. */
+function assertTwoCopies({ pieces }: PreparedSegment, stored: Stored): void {
+  for (const { piece } of pieces) {
+    const copies = stored.filter((held) => held.has(piece)).length
+    assert(copies >= 2, `piece ${piece} has ${copies} copies`)
   }
 }
 

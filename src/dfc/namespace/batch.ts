@@ -1,4 +1,5 @@
 /** Several changes of this client as one transaction, which leaves the registers as they would. */
+import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 import {
   entryKey,
@@ -10,6 +11,7 @@ import {
   type Transaction,
 } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
+import { assertWellFormed } from '../quorum/transaction.js'
 
 /** A batch goes out when it has so much: a change that is too big by itself may be one alone. */
 const writesMax = limits.transactionWritesMax - 16
@@ -34,6 +36,7 @@ export class Batch {
     if (!this.#hasRoomFor(change)) return false
     if (!change.preconditions.every((one) => this.#agreesWith(one))) return false
     if (change.writes.some((write) => this.#comesTooLate(write))) return false
+    assertWellFormed(change)
     this.changes.push(change)
     for (const precondition of change.preconditions) {
       // Of what it writes itself the servers see only the end.
@@ -50,6 +53,7 @@ export class Batch {
   }
 
   body(): Transaction {
+    assert(this.changes.length > 0, 'an empty batch')
     return {
       writes: [...this.#writes].map(([key, value]) => ({ key, value })),
       preconditions: [...this.#preconditions.values()],

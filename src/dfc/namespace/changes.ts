@@ -3,6 +3,7 @@
  * again from fresh values. The changes of this client to the same registers take turns. What a change
  * concerns and is not stored yet is stored first: no change can overlook it.
  */
+import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -165,6 +166,7 @@ export class Changes {
 
   async #committed<T>(plan: Plan<T>, knownAs: () => Version | undefined): Promise<Outcome<T>> {
     const { body, inline: content, onDisk } = plan
+    assert(!this.#underWay.has(body), 'a plan is committed once')
     this.#underWay.add(body)
     try {
       await (onDisk ? this.#behind.settle() : this.#behind.ahead(body))
@@ -172,7 +174,12 @@ export class Changes {
         this.#transactions.commit(body, { content, onDisk, wanted: knownAs() }),
       )
       if (!outcome.committed) return outcome
-      return { committed: true, result: plan.done({ id: outcome.id, askedMs }) }
+      const { id } = outcome
+      assert(
+        body.preconditions.every(({ version }) => version < id),
+        'a change is newer than what it relies on',
+      )
+      return { committed: true, result: plan.done({ id, askedMs }) }
     } finally {
       this.#underWay.delete(body)
     }

@@ -2,12 +2,14 @@
  * Changes of what a file is, not of what it is called: its attributes and its content. Also of a file that
  * this client has made and not stored yet: then it is stored by that, under its name.
  */
+import assert from 'node:assert/strict'
 import { compareTimes, type Time } from '../../clock.js'
 import { DfsError, isError } from '../../errors.js'
-import { encodeInode, entryKey, type Inode, inodeKey } from '../../wire/records.js'
+import { encodeInode, entryKey, type Inode, inodeKey, typeOf } from '../../wire/records.js'
 import { isAhead } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Content } from '../content/content.js'
+import { assertContent } from '../content/extents.js'
 import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Node } from './cache/node.js'
 import type { NodeCache } from './cache/node-cache.js'
@@ -94,7 +96,7 @@ export class InodeChanges {
     const pending = this.#pending.get(ino)
     if (pending === undefined || pending.isOnItsWay)
       return this.rewrite(ino, change, { behind: true })
-    const inode = change(pending.node.inode, this.#cluster.clock.time())
+    const inode = changed(pending.node, change, this.#cluster.clock.time())
     pending.node = { ...pending.node, inode }
     return pending.node
   }
@@ -107,6 +109,7 @@ export class InodeChanges {
     times: ContentTimes,
     { inline, onDisk = false }: HowWritten = {},
   ): Promise<Node> {
+    assertContent(content)
     return this.rewrite(
       ino,
       (inode) => ({
@@ -139,7 +142,7 @@ export class InodeChanges {
       const node = await this.#names.nodeForChange(ino, fresh)
       if (onlyNewborn) return { body: undefined, result: node }
       await check?.(node)
-      const inode = change(node.inode, this.#cluster.clock.time())
+      const inode = changed(node, change, this.#cluster.clock.time())
       return {
         inline,
         onDisk,
@@ -166,7 +169,7 @@ export class InodeChanges {
   ): Promise<Plan<Node>> {
     const { parent, name, node } = pending
     pending.isOnItsWay = true
-    const inode = change(node.inode, this.#cluster.clock.time())
+    const inode = changed(node, change, this.#cluster.clock.time())
     try {
       const plan = await planCreation(
         this.#names,
@@ -196,6 +199,14 @@ export class InodeChanges {
       throw error
     }
   }
+}
+
+/** What `change` makes of the inode: never another kind of thing, nor one with more or fewer names. */
+function changed({ inode }: Node, change: InodeChange, now: Time): Inode {
+  const made = change(inode, now)
+  assert(typeOf(made.mode) === typeOf(inode.mode), 'a file becomes something else')
+  assert(made.nlink === inode.nlink, 'a name comes or goes with its entry alone')
+  return made
 }
 
 /** Of a file that was written to at `written`: its own if that is newer and not what was there `before`. */

@@ -3,6 +3,7 @@
  * another at the servers: shared or exclusive per key, first come first served. Between clients the
  * quorum decides; these locks only save the retries.
  */
+import assert from 'node:assert/strict'
 import type { Key } from '../../wire/records.js'
 
 interface Waiting {
@@ -53,12 +54,13 @@ export class KeyLocks {
 
   #release(key: Key): void {
     const turn = this.#turns.get(key)
-    if (turn === undefined) return
+    assert(turn !== undefined && turn.held !== 0, 'a key is given back that nobody holds')
     turn.held = turn.held === -1 ? 0 : turn.held - 1
     if (turn.held > 0) return
     for (let next = turn.queue[0]; next !== undefined; next = turn.queue[0]) {
       if (next.exclusive && turn.held > 0) return
       turn.queue.shift()
+      assert(turn.held >= 0 && !(next.exclusive && turn.held > 0), 'two hold a key alone')
       turn.held = next.exclusive ? -1 : turn.held + 1
       next.start()
       if (next.exclusive) return

@@ -2,9 +2,10 @@
  * Files without a name that somebody here has open: their inodes stay until they are closed. They are
  * written again from time to time, so that no repair takes them for those of a mount that died.
  */
+import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
 import { isError } from '../../errors.js'
-import { encodeInode, inodeKey, type Key } from '../../wire/records.js'
+import { encodeInode, fileType, inodeKey, type Key, typeOf } from '../../wire/records.js'
 import type { Node } from './cache/node.js'
 import type { NodeCache, Written } from './cache/node-cache.js'
 
@@ -31,6 +32,7 @@ export class OpenOrphans {
   }
 
   droppedLink(node: Node, keep: IsOpen): DroppedLink {
+    assert(typeOf(node.inode.mode) !== fileType.folder, 'a folder goes with its only name')
     const nlink = Math.max(0, node.inode.nlink - 1)
     const inode = { ...node.inode, nlink, ctime: this.#clock.time() }
     const key = inodeKey(node.ino)

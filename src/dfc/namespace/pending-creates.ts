@@ -76,6 +76,7 @@ export class PendingCreates {
   add(made: Pick<PendingCreate, 'parent' | 'name' | 'node' | 'id'>): void {
     const { parent, name, node } = made
     assert(this.#storeOne !== undefined, 'nothing says how files are stored')
+    assert(!this.#files.has(node.ino) && this.at(parent, name) === undefined, 'made twice')
     const file = { ...made, isOnItsWay: false, sinceMs: this.#clock.monotonic() }
     this.#files.set(node.ino, file)
     this.#byPlace.set(entryKey(parent, name), file)
@@ -90,8 +91,8 @@ export class PendingCreates {
     this.#files.delete(ino)
     this.#byPlace.delete(entryKey(file.parent, file.name))
     const inFolder = this.#byFolder.get(file.parent)
-    inFolder?.delete(ino)
-    if (inFolder?.size === 0) this.#byFolder.delete(file.parent)
+    assert(inFolder?.delete(ino) === true, 'its folder does not know of it')
+    if (inFolder.size === 0) this.#byFolder.delete(file.parent)
   }
 
   /**

@@ -9,6 +9,7 @@
  * all. What cannot be stored is tried again for as long as this client lives, and nothing overtakes it;
  * what others have made impossible since is given up: the log says so, and the next fsync of a folder.
  */
+import assert from 'node:assert/strict'
 import type { Timer } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -123,6 +124,7 @@ export class WriteBehind {
     if (this.#open !== undefined && this.#storing !== undefined) await this.#storing
     this.#storeSoon()
     if (this.#due.some((due) => dependOnEachOther(due.body, body))) await this.#storing
+    assert(!this.#due.some((due) => dependOnEachOther(due.body, body)), 'it would be overtaken')
   }
 
   /** Resolves when all that was taken so far is stored. Throws what keeps it from that. */
@@ -169,6 +171,7 @@ export class WriteBehind {
   }
 
   #store(): Promise<void> {
+    assert(this.#storing === undefined, 'what was answered is stored in its order')
     this.#timer?.cancel()
     this.#timer = undefined
     this.#close()
@@ -201,6 +204,8 @@ export class WriteBehind {
   #close(): void {
     if (this.#open === undefined) return
     const { id, changes } = this.#open
+    const last = this.#due.at(-1)
+    assert(last === undefined || last.knownAs < id, 'what is answered later is newer')
     this.#due.push({ id, knownAs: id, changes, body: this.#open.body(), refusals: 0 })
     this.#open = undefined
   }

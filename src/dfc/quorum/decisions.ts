@@ -3,6 +3,7 @@
  * commit, or go out by themselves a moment later; and always before a read, which would otherwise
  * meet the locks of what this client itself has just finished.
  */
+import assert from 'node:assert/strict'
 import type { Timer } from '../../clock.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
@@ -38,6 +39,8 @@ export class Decisions {
 
   /** Takes note that a transaction was committed by the votes of `yes`. */
   add(decided: Decided): void {
+    assert(decided.body.writes.length > 0, 'nothing was decided')
+    assert(decided.yes.size <= limits.serverCount)
     this.#addedMs = this.#cluster.clock.monotonic()
     this.#pending.push(decided)
     if (this.#pending.length >= limits.decisionsPendingMax) {

@@ -77,7 +77,9 @@ export class Lease {
   /** What is known may be wrong for another reason: it has to be asked for anew. */
   forgetAll(): void {
     if (this.#sinceMs === undefined) return
-    this.#sinceMs = this.#cluster.clock.monotonic()
+    const nowMs = this.#cluster.clock.monotonic()
+    assert(nowMs >= this.#sinceMs, 'what was doubted once counts again')
+    this.#sinceMs = nowMs
     this.#losses.call()
   }
 

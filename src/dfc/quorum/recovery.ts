@@ -2,6 +2,8 @@
  * Finishing a transaction that somebody left undecided: by ballot, as docs/decisions says, by anyone
  * and at any time. Two recoverers of the same transaction end with the same decision.
  */
+import assert from 'node:assert/strict'
+import { LRUCache } from 'lru-cache'
 import { randomBelow, sleep } from '../../clock.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
@@ -18,6 +20,8 @@ const ballotUnit = 2 ** 32
 const attemptsMax = 6
 const acceptsMax = 4
 const depthMax = 6
+/** So that a decision that turns round is noticed, where that happens soon. */
+const decidedMax = 256
 
 interface Known {
   body: Transaction | null
@@ -29,6 +33,8 @@ export class Recovery {
   readonly #voters: () => readonly number[]
   readonly #onCommitted: () => void
   readonly #running = new Map<Version, Promise<Fate>>()
+  /** What was decided lately: true for a commit. */
+  readonly #decided = new LRUCache<Version, boolean>({ max: decidedMax })
   #counter = 0
 
   /**
@@ -137,13 +143,17 @@ export class Recovery {
   }
 
   async #spread(id: Version, commit: boolean, { body }: Known): Promise<void> {
+    assert((this.#decided.get(id) ?? commit) === commit, `${id} was decided the other way`)
+    this.#decided.set(id, commit)
     const decisions = [{ id, commit, body, spares: [] }]
     await this.#cluster.askEnough(quorum.accept, this.#voters(), 'decide', () => ({ decisions }))
   }
 
   #nextBallot(): number {
     this.#counter += 1
-    return this.#counter * ballotUnit + this.#client
+    const ballot = this.#counter * ballotUnit + this.#client
+    assert(Number.isSafeInteger(ballot), 'there is no higher ballot')
+    return ballot
   }
 
   #learn(ballot: number): void {
@@ -163,6 +173,7 @@ export class Recovery {
  * two transactions that split the servers two and two would otherwise block each other for ever.
  */
 function choose(promised: readonly Reply<'prepare'>[]): boolean {
+  assert(promised.length >= quorum.promise && promised.length <= limits.serverCount)
   const holders = promised.filter((reply) => reply.yes || reply.everAcceptedCommit).length
   if (holders + (limits.serverCount - promised.length) < quorum.commit) return false
   const accepted = promised.filter((reply) => reply.acceptedBallot > 0)

@@ -6,6 +6,7 @@
  * With a single server left nothing can be written any more; then its word is taken as it is, so that
  * names can still be listed.
  */
+import assert from 'node:assert/strict'
 import { sleep } from '../../clock.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -74,6 +75,7 @@ export class Registers {
       const at = result.length
       result.push(...(await this.#readSome(keys.slice(at, at + limits.readKeysMax))))
     }
+    assert(result.length === keys.length, 'a register that was not asked for')
     return result
   }
 
@@ -246,6 +248,7 @@ export class Registers {
     const others = wanted.slice(found.length).map((one, index) => {
       return this.#resolveOf(one, settled[found.length + index])
     })
+    assert(found.length + others.length === wanted.length, 'each is resolved once')
     return others.length === 0 ? found : [...found, ...(await Promise.all(others))]
   }
 
@@ -346,6 +349,7 @@ function isTooFew(replies: readonly unknown[], voters: readonly number[]): boole
 }
 
 function highest(replies: Replies): { readonly version: Version; readonly value: Buffer | null } {
+  assert(replies.length > 0, 'no reply says nothing of a register')
   return replies
     .map(({ register }) => register)
     .reduce((best, register) => (register.version > best.version ? register : best))

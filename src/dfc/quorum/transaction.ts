@@ -3,6 +3,7 @@
  * first round is for the rare cases, as docs/decisions says: a lock in the way, a server that missed
  * something, and in doubt recovery by ballot, which alone may say that a transaction failed.
  */
+import assert from 'node:assert/strict'
 import { randomBelow, sleep } from '../../clock.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -112,6 +113,7 @@ export class Transactions {
    */
   async commit(body: Transaction, how: CommitHow = {}): Promise<Committed> {
     const { content, onDisk = false } = how
+    assertWellFormed(body)
     this.assertWritable()
     // A server that is not waited for may get its pieces when the caller's bytes have changed.
     const inline = content === undefined ? undefined : ownCopy(content)
@@ -338,7 +340,17 @@ function sparesAfter(
 
 /** How many servers can have voted yes at most: a no is recorded nowhere. */
 function votesMax({ yes, unheard }: Attempt): number {
+  assert(![...yes].some((index) => unheard.has(index)), 'a vote counts twice')
   return yes.size + unheard.size
+}
+
+/** A register is written once, and only by who says what it was before. */
+export function assertWellFormed({ writes, preconditions }: Transaction): void {
+  const written = new Set(writes.map(({ key }) => key))
+  const required = new Set(preconditions.map(({ key }) => key))
+  assert(written.size === writes.length, 'a register is written twice')
+  assert(required.size === preconditions.length, 'a register has two preconditions')
+  for (const key of written) assert(required.has(key), 'a write without a precondition')
 }
 
 /** A transaction that is in the way on several servers is finished on all of them at once. */

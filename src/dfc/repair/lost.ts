@@ -3,11 +3,12 @@
  * copy. Servers remember it, so that files are listed as what they are and no repair looks for them in
  * vain; a mark goes when its piece turns up again. A server that is away or failed proves nothing.
  */
+import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
-import { pieceRange, piecesIn, serverIndexes } from '../../wire/placement.js'
+import { pieceRange, piecesIn, serverIndexes, wholeMask } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
@@ -99,6 +100,10 @@ export class Marks {
 
   /** `lost`: the bits of the pieces to be marked, no others. Only all four servers can say that. */
   add({ segment, marks }: HeldSegment, lost: number): void {
+    assert(
+      (lost & ~wholeMask(segment.length)) === 0,
+      'a piece is lost that the segment has not got',
+    )
     if (marks.size < limits.serverCount) return
     for (const [server, mark] of marks) {
       if (mark === lost) continue

@@ -4,6 +4,7 @@
  * than belong there, so the work is what is out of place and not what there is.
  */
 
+import assert from 'node:assert/strict'
 import { TaskPool } from '../../async/task-pool.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -170,9 +171,11 @@ async function placeSegment(
     }
   }
   if (absent.size > 0 || isMissing || lost !== 0) return { copied, dropped, isMissing, lost }
+  assert(masks.size === limits.serverCount, 'nothing is dropped while a server is away')
   for (const [server, held] of masks) {
     const extra = held & ~maskOf(pairOf(server, rotation))
     if (extra === 0) continue
+    assert(piecesIn(extra).every((piece) => !holdersOf(piece, rotation).includes(server)))
     for (const piece of piecesIn(extra)) {
       await assertHome(mover, segment, piece)
       dropped += 1

@@ -2,6 +2,7 @@
  * When all four servers are up and agree, what only remembered the way there is dropped: records,
  * tombstones, and segments nothing refers to. docs/decisions/0001, "Repair and sweep".
  */
+import assert from 'node:assert/strict'
 import { isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
@@ -39,6 +40,7 @@ export async function beginSweep(
   // What came later is none of its affair: clients that are there decide it themselves.
   const { left } = await finishInDoubt(cluster, recovery, serverIndexes, { upTo: floor })
   if (left.length > 0) return undefined
+  assert(statuses.length === limits.serverCount, 'a sweep is of all four servers')
   return { floor, incarnations: statuses.map(({ stamp }) => stamp.incarnation) }
 }
 

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { type Content, emptyContent } from '../../../src/dfc/content/content.js'
 import {
+  assertContent,
   build,
   compact,
   copyRange,
@@ -215,3 +216,23 @@ t.test('is quick with a file of many extents', async (t) => {
   for (let at = 0; at < 100; at += 1) overlay(content, [wholeSlice(segmentOf(Buffer.alloc(4)), at)])
   t.ok(performance.now() - begin < 5_000, 'a hundred writes take less than five seconds')
 })
+
+t.test(
+  'content is never made of data that overlaps, is out of order or beyond the file',
+  async (t) => {
+    const segment = segmentOf(Buffer.alloc(10))
+    const at = (from: number, length = 10): DataSlice => ({ ...wholeSlice(segment, from), length })
+    const broken = { code: 'ERR_ASSERTION' }
+    t.throws(() => build(20, [at(0), at(5)]), broken)
+    t.throws(() => build(20, [at(10), at(0)]), broken)
+    t.throws(() => build(15, [at(10)]), broken)
+    t.throws(() => build(20, [at(10, 0)]), broken)
+    const extent = { at: 0, segment: 0, offset: 0, length: 10 }
+    const content = { size: 20, segments: [segment], extents: [extent, { ...extent, at: 10 }] }
+    assertContent(content)
+    t.throws(() => assertContent({ ...content, size: 19 }), broken)
+    t.throws(() => assertContent({ ...content, segments: [] }), broken)
+    t.throws(() => assertContent({ ...content, extents: [{ ...extent, offset: 1 }] }), broken)
+    t.throws(() => assertContent({ ...content, extents: [extent, { ...extent, at: 9 }] }), broken)
+  },
+)

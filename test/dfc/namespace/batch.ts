@@ -107,3 +107,17 @@ t.test('which transactions have to do with each other', async (t) => {
   const gone = change({ i5: null, e1: null }, [was('i5', at(2)), was('e1', at(2))], [5])
   t.ok(dependOnEachOther(change({ [a]: null }, [was(a, at(1))]), gone), 'a folder has to be empty')
 })
+
+t.test('a register is written once, by who says what it was before', async (t) => {
+  const broken = { code: 'ERR_ASSERTION' }
+  const twice = [
+    { key: a, value: file },
+    { key: a, value: null },
+  ]
+  const one = { writes: [{ key: a, value: file }], preconditions: [wasNot(a)], emptyFolders: [] }
+  t.equal(new Batch(id).add(one), true)
+  t.throws(() => new Batch(id).add({ ...one, writes: twice }), broken)
+  t.throws(() => new Batch(id).add({ ...one, preconditions: [wasNot(b)] }), broken)
+  t.throws(() => new Batch(id).add({ ...one, preconditions: [wasNot(a), wasNot(a)] }), broken)
+  t.throws(() => new Batch(id).body(), broken)
+})

@@ -3,6 +3,8 @@
  * hundred others about two seem to have been. A Bloom filter (1970) that grows by further ones, each
  * larger than the one before (Almeida and others, Scalable Bloom Filters, 2007).
  */
+import assert from 'node:assert/strict'
+
 interface Part {
   readonly bits: Uint32Array
   readonly namesMax: number
@@ -30,7 +32,8 @@ export class BloomFilter {
   add(name: string): void {
     const [first, step] = hashes(name)
     if (this.#parts.some(({ bits }) => isSet(bits, first, step))) return
-    const { bits } = this.#partWithRoom()
+    const { bits, names, namesMax } = this.#partWithRoom()
+    assert(names <= namesMax, 'so many that all names seem to be there')
     for (let probe = 0; probe < probes; probe += 1) {
       const at = placeOf(bits, first, step, probe)
       bits[at >>> 5] = (bits[at >>> 5] ?? 0) | (1 << (at & 31))
@@ -44,6 +47,8 @@ export class BloomFilter {
       return last
     }
     const namesMax = last === undefined ? firstNamesMax : last.namesMax * growth
+    // Where a bit is follows from a mask.
+    assert(Number.isInteger(Math.log2(namesMax * bitsForName)), 'not a power of two')
     const part = { bits: new Uint32Array((namesMax * bitsForName) / 32), namesMax, names: 1 }
     this.#parts.push(part)
     return part

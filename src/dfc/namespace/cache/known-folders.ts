@@ -3,6 +3,7 @@
  * has not heard of is not there, as long as nobody else changes anything. Names that leave the cache are
  * remembered in little memory, since a folder may have more than the cache.
  */
+import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
 import { limits } from '../../../limits.js'
 import { BloomFilter } from './bloom-filter.js'
@@ -45,6 +46,7 @@ export class KnownFolders {
 
   /** A page of it, behind `after` up to `end`, is in the cache, and then all, unless `more`. */
   setListed(folder: number, after: string, end: string, more: boolean, atMs: number): void {
+    assert(!more || end !== '', 'a page that is not the last ends with a name')
     const before = this.#listings.get(folder)
     this.#listings.delete(folder)
     if (after !== '' && before?.end !== after) return
@@ -71,6 +73,7 @@ export class KnownFolders {
     names.add(name)
     if (names.bytes === bytes) return
     // Put in anew, because it takes more room than before.
+    assert(names.has(name), 'a name that was forgotten seems not to be there')
     this.#forgotten.delete(folder)
     this.#forgotten.set(folder, names)
     if (!this.#forgotten.has(folder)) this.#noteGap(folder)

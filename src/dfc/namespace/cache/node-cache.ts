@@ -6,6 +6,7 @@
  * by `write`. Both take the time at which the servers were asked, or sent it: what others have changed
  * since then is not in it, however late the answer came.
  */
+import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../../clock.js'
 import { limits } from '../../../limits.js'
@@ -166,6 +167,7 @@ export class NodeCache {
     ino: number | null,
     type: number,
   ): void {
+    assert(askedMs <= this.#clock.monotonic(), 'nothing is known before it is asked for')
     const before = this.staleEntry(parent, name)
     this.#setEntry(parent, name, { version: id, ino, type }, askedMs)
     this.touch(parent, id, before, { ino, type })
@@ -215,6 +217,7 @@ export class NodeCache {
 
   /** A page of a folder, behind `after` up to `end`, is in the cache, and then all, unless `more`. */
   setListed(folder: number, after: string, end: string, more: boolean, askedMs: number): void {
+    assert(askedMs <= this.#clock.monotonic(), 'nothing is known before it is asked for')
     this.#folders.setListed(folder, after, end, more, askedMs)
   }
 

@@ -2,6 +2,7 @@
  * Memory for what is written and not stored yet. Large buffers are used again instead of being left
  * to the garbage collector, which would let a daemon that copies a big file grow far beyond its needs.
  */
+import assert from 'node:assert/strict'
 import { sharedBuffer } from '../../dfc/content/thread-digests.js'
 import { limits } from '../../limits.js'
 
@@ -32,7 +33,9 @@ export class ChunkPool {
 
   /** Takes back a buffer that nobody looks at any more. */
   give(buffer: Buffer): void {
-    if (buffer.length !== chunkBytes || this.#free.length >= this.#freeMax) return
+    if (buffer.length !== chunkBytes) return
+    assert(!this.#free.includes(buffer), 'memory was given back twice')
+    if (this.#free.length >= this.#freeMax) return
     this.#free.push(buffer)
     // Nobody waits for this, so it must not keep a process alive.
     this.#idle ??= setInterval(() => this.#dropIfIdle(), idleMs).unref()

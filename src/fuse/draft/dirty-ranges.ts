@@ -3,6 +3,7 @@
  * (a run), or in the spill file at the same position as in the file. Ranges are ordered and never
  * overlap; neighbours may touch.
  */
+import assert from 'node:assert/strict'
 import { type Digests, localDigests } from '../../dfc/content/digests.js'
 import { limits } from '../../limits.js'
 import type { ChunkPool } from './chunk-pool.js'
@@ -39,6 +40,11 @@ export class DirtyRanges {
 
   get isEmpty(): boolean {
     return this.#ranges.length === 0
+  }
+
+  /** Where the last range ends, in bytes; 0 when there is none. */
+  get end(): number {
+    return this.#ranges.at(-1)?.end ?? 0
   }
 
   /** Memory that the runs take, in bytes. */
@@ -82,6 +88,7 @@ export class DirtyRanges {
   write(at: number, bytes: Buffer): void {
     for (const part of this.cover(at, at + bytes.length)) {
       const slice = bytes.subarray(part.at - at, part.end - at)
+      assert(part.source !== 'spilled', 'what is in the spill file would come back')
       if (part.source instanceof DirtyRun) part.source.overwrite(part.at, slice)
       else this.#fill(part.at, slice)
     }
@@ -138,12 +145,14 @@ export class DirtyRanges {
     if (before?.end === at && before.run !== undefined) {
       from = this.#append(before.run, bytes)
       before.end += from
+      this.#assertApart(index - 1)
     }
     for (let place = index; from < bytes.length; place += 1) {
       const run = new DirtyRun(this.#pool, at + from, this.#digests)
       this.#memoryRuns += 1
       from += this.#append(run, bytes.subarray(from))
       this.#ranges.splice(place, 0, { at: run.at, end: run.end, run })
+      this.#assertApart(place)
     }
   }
 
@@ -180,6 +189,15 @@ export class DirtyRanges {
   #count(run: DirtyRun, sign: 1 | -1): void {
     this.#memoryBytes += sign * run.heldBytes
     this.#memoryRuns += sign
+    assert(this.#memoryBytes >= 0 && this.#memoryRuns >= 0, 'a run is counted out twice')
+  }
+
+  /** Asserts that the range does not overlap with its neighbours. */
+  #assertApart(index: number): void {
+    const [before, range, behind] = [index - 1, index, index + 1].map((at) => this.#ranges[at])
+    assert(range !== undefined && range.at < range.end, 'a range without bytes')
+    assert(before === undefined || before.end <= range.at, 'ranges overlap')
+    assert(behind === undefined || range.end <= behind.at, 'ranges overlap')
   }
 
   /** Makes one of spilled ranges that touch, around `index`. */

@@ -2,6 +2,8 @@
  * The memory that all drafts share. When there is too much in it, whoever wants to write waits: for
  * uploads that are on their way, or until the largest draft has gone to its spill file.
  */
+import assert from 'node:assert/strict'
+import type { Semaphore } from '../../async/semaphore.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 
@@ -31,16 +33,24 @@ export class DraftMemory {
 
   /** `holder` takes `bytes` of memory from now on. */
   note(holder: Holder, bytes: number): void {
+    assert(bytes >= 0)
     this.#usedBytes += bytes - (this.#held.get(holder) ?? 0)
+    assert(this.#usedBytes >= 0, 'more memory is given back than was taken')
     if (bytes > 0) this.#held.set(holder, bytes)
     else this.#held.delete(holder)
   }
 
   /**
-   * Resolves when there is room. The caller must not hold the lock of any file. Throws `noSpace` when
+   * Runs `work`, which writes to a file, with the lock of that file, once there is room. The lock is taken
+   * only then: to make room the largest draft is spilled, which takes a lock as well. Throws `noSpace` when
    * neither the servers nor the local disk take what is there.
    */
-  async room(): Promise<void> {
+  async whenRoom<T>(lock: Semaphore, work: () => Promise<T>): Promise<T> {
+    await this.#room()
+    return lock.run(work)
+  }
+
+  async #room(): Promise<void> {
     if (this.#usedBytes <= this.#bytesMax) return
     this.#relieving ??= this.#relieve().finally(() => {
       this.#relieving = undefined

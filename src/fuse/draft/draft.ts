@@ -4,9 +4,10 @@
  * uploaded while writing goes on. `store` brings everything to the servers and says what the file
  * consists of then; only a commit makes that visible to others.
  *
- * Changes must come one at a time (the open file has a lock for that); reads may come at any time.
+ * Changes come one at a time (the open file has a lock for that); reads may come at any time.
  */
 
+import assert from 'node:assert/strict'
 import { inOrder } from '../../async/ordered.js'
 import type { Semaphore } from '../../async/semaphore.js'
 import type { Random, Time } from '../../clock.js'
@@ -79,6 +80,8 @@ export class Draft {
   /** Above all of them. */
   readonly #dirty: DirtyRanges
   #spill: SpillFile | undefined
+  #isChanging = false
+  #isReleased = false
 
   constructor(tools: DraftTools, base: Content, now: Time) {
     this.#tools = tools
@@ -126,6 +129,7 @@ export class Draft {
 
   /** The bytes `at` .. `at + length`, fewer at the end of the file. Nobody may write to them. */
   async read(at: number, length: number): Promise<Buffer> {
+    assert(!this.#isReleased, 'a draft is read after its end')
     const end = Math.min(at + length, this.#size)
     if (at >= end) return Buffer.alloc(0)
     const parts = this.#sources(at, end)
@@ -176,13 +180,17 @@ export class Draft {
    * Takes a copy of `bytes`, which the caller must not change before. Waits while too much is on its
    * way; throws, and has not taken them, when what was written before cannot be stored.
    */
-  async write(at: number, bytes: Buffer): Promise<void> {
+  write(at: number, bytes: Buffer): Promise<void> {
+    return this.#alone(() => this.#write(at, bytes))
+  }
+
+  async #write(at: number, bytes: Buffer): Promise<void> {
     const end = at + bytes.length
     if (end > limits.fileBytesMax) throw new DfsError('tooLarge')
     if (bytes.length === 0) return
     await this.#drain(limits.uploadsInFlightMax)
     if (at < this.#baseSize) this.onlyAppends = false
-    if (this.#dirty.memoryRuns >= limits.draftRunsMax) await this.spill()
+    if (this.#dirty.memoryRuns >= limits.draftRunsMax) await this.#spillAll()
     if (this.#spill === undefined) this.#dirty.write(at, bytes)
     else await this.#writeAround(this.#spill, at, bytes)
     this.#size = Math.max(this.#size, end)
@@ -192,7 +200,11 @@ export class Draft {
   }
 
   /** Cuts the file off at `size` or lengthens it with zeros. */
-  async truncate(size: number): Promise<void> {
+  truncate(size: number): Promise<void> {
+    return this.#alone(() => this.#truncate(size))
+  }
+
+  async #truncate(size: number): Promise<void> {
     if (size > limits.fileBytesMax) throw new DfsError('tooLarge')
     if (size < this.#size) {
       await this.#drain(0)
@@ -204,7 +216,11 @@ export class Draft {
   }
 
   /** Makes zeros of a range, as far as it lies within the file. */
-  async punch(at: number, length: number): Promise<void> {
+  punch(at: number, length: number): Promise<void> {
+    return this.#alone(() => this.#punch(at, length))
+  }
+
+  async #punch(at: number, length: number): Promise<void> {
     const end = Math.min(at + length, this.#size)
     if (at >= end) return
     await this.#keepExtentsFew()
@@ -216,7 +232,11 @@ export class Draft {
   }
 
   /** Puts a range of `source`, which is stored, to the position `at` without moving its bytes. */
-  async paste(source: Content, from: number, length: number, at: number): Promise<void> {
+  paste(source: Content, from: number, length: number, at: number): Promise<void> {
+    return this.#alone(() => this.#paste(source, from, length, at))
+  }
+
+  async #paste(source: Content, from: number, length: number, at: number): Promise<void> {
     if (at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
     await this.#keepExtentsFew()
     await this.#drain(0)
@@ -228,15 +248,20 @@ export class Draft {
 
   /** Punching and pasting without end would take memory without end, and each time a look at all of it. */
   async #keepExtentsFew(): Promise<void> {
-    if (this.#stored.extents.length >= limits.extentsMax) await this.flatten()
+    if (this.#stored.extents.length >= limits.extentsMax) await this.#flatten()
   }
 
   /** Moves what is in memory to the local disk. Throws `noSpace`. */
-  async spill(): Promise<void> {
+  spill(): Promise<void> {
+    return this.#alone(() => this.#spillAll())
+  }
+
+  async #spillAll(): Promise<void> {
     this.#spill ??= await this.#tools.spill.open()
     const spill = this.#spill
     const written = inOrder(this.#dirty.runs, partsAtOnce, async (run) => {
-      await spill.write(run.at, run.parts(), run.length)
+      // The file may lose its last name and its last handle meanwhile.
+      if (!this.#isReleased) await spill.write(run.at, run.parts(), run.length)
       return run
     })
     for await (const run of written) this.#dirty.spilled(run)
@@ -256,7 +281,11 @@ export class Draft {
    * Brings everything to the servers in as few segments as possible. The draft stays as it is, so
    * that nothing is lost when the commit fails; small content is stored by the commit itself.
    */
-  async store(): Promise<StoredDraft> {
+  store(): Promise<StoredDraft> {
+    return this.#alone(() => this.#store())
+  }
+
+  async #store(): Promise<StoredDraft> {
     await this.#drain(0)
     const written = this.#dirty.joined
     try {
@@ -286,8 +315,12 @@ export class Draft {
   }
 
   /** Stores everything and forgets where it came from; returns the content, not committed yet. */
-  async flatten(): Promise<Content> {
-    const { content, inline } = await this.store()
+  flatten(): Promise<Content> {
+    return this.#alone(() => this.#flatten())
+  }
+
+  async #flatten(): Promise<Content> {
+    const { content, inline } = await this.#store()
     if (inline !== undefined) await this.#tools.content.writer.put(inline)
     this.#stored = content
     this.#dirty.clear()
@@ -295,8 +328,23 @@ export class Draft {
     return content
   }
 
-  /** Gives back all memory and disk space. The draft must not be used afterwards. */
+  /** Runs a change, which is the only one then. */
+  async #alone<T>(change: () => Promise<T>): Promise<T> {
+    assert(!this.#isReleased, 'a draft is changed after its end')
+    assert(!this.#isChanging, 'two changes of a draft at once')
+    this.#isChanging = true
+    try {
+      return await change()
+    } finally {
+      this.#isChanging = false
+      const isWithin = this.#dirty.end <= this.#size && this.#stored.size <= this.#size
+      assert(isWithin, 'something is beyond the end of the file')
+    }
+  }
+
+  /** Gives back all memory and disk space. The draft is not used afterwards. */
   release(): void {
+    this.#isReleased = true
     this.#dirty.clear()
     this.#dropSpill()
     for (const { run, done } of this.#uploads) void done.then(() => run.release())

@@ -7,6 +7,7 @@
  * holes stored: the smallest, until there is room for some more. Pure.
  */
 
+import assert from 'node:assert/strict'
 import type { Content } from '../../dfc/content/content.js'
 import { dataSlices, overlay, type Run, slicesOfRuns } from '../../dfc/content/extents.js'
 import { limits } from '../../limits.js'
@@ -60,8 +61,24 @@ export function rangesToStore(
   dirty: readonly Range[],
   room: Room = roomOfCommit,
 ): readonly Range[] {
+  assert(areApart(dirty), 'written ranges are ordered and do not touch')
   const ranges = rangesByCost(content, dirty)
-  return surelyFits(content, ranges, room) ? ranges : rangesThatFit(content, ranges, room)
+  const fitting = surelyFits(content, ranges, room) ? ranges : rangesThatFit(content, ranges, room)
+  assert(covers(fitting, dirty), 'something that was written would not be stored')
+  return fitting
+}
+
+function areApart(ranges: readonly Range[]): boolean {
+  return ranges.every(({ at, end }, index) => at < end && (ranges[index - 1]?.end ?? -1) < at)
+}
+
+/** Whether each of `dirty` lies within one of `ranges`. Both are ordered. */
+function covers(ranges: readonly Range[], dirty: readonly Range[]): boolean {
+  let index = 0
+  return dirty.every(({ at, end }) => {
+    while ((ranges[index]?.end ?? end) < end) index += 1
+    return (ranges[index]?.at ?? end) <= at
+  })
 }
 
 /** Cheap to tell, and true as a rule. */

@@ -3,6 +3,7 @@
  * same positions as the file they belong to. It has no name, so that nothing is left behind when the
  * process is killed.
  */
+import assert from 'node:assert/strict'
 import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Random } from '../../clock.js'
@@ -47,6 +48,7 @@ export class SpillSpace {
 
   give(bytes: number): void {
     this.#usedBytes -= bytes
+    assert(this.#usedBytes >= 0, 'more space is given back than was taken')
   }
 }
 
@@ -64,6 +66,7 @@ export class SpillFile {
 
   /** Writes at the position `at`. `adds` are the bytes that were not in the file before. */
   async write(at: number, parts: readonly Buffer[], adds: number): Promise<void> {
+    assert(!this.#closing, 'a spill file is written to after its end')
     this.#space.take(adds)
     this.#takenBytes += adds
     await this.#use(async () => {

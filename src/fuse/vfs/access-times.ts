@@ -3,6 +3,7 @@
  * later than the mtime and ctime, or a day old. It is shown by this mount, stored with the next change of the
  * file's attributes, and never for itself.
  */
+import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
 import { compareTimes, type Time } from '../../clock.js'
 import { limits } from '../../limits.js'
@@ -27,6 +28,7 @@ export class AccessTimes {
       compareTimes(atime, stored.ctime) > 0 &&
       now.seconds - atime.seconds < daySeconds
     if (isOfNow || compareTimes(now, atime) <= 0) return false
+    assert(compareTimes(now, stored.atime) > 0, 'reading takes an atime back')
     this.#times.set(ino, now)
     return true
   }

@@ -5,6 +5,7 @@
  * goes on in the version it began with.
  */
 
+import assert from 'node:assert/strict'
 import { Semaphore } from '../../async/semaphore.js'
 import { type Clock, compareTimes, sleep, type Time } from '../../clock.js'
 import type { Client } from '../../dfc/client.js'
@@ -177,6 +178,7 @@ export class OpenFile implements Holder {
 
   /** Newer attributes of the file: they have changed it, too, as what is in its draft has. */
   noteNode(node: Node): void {
+    assert(node.ino === this.ino, 'the attributes of another file')
     if (node.version < this.node.version) return
     const [before, after] = [this.node.inode.ctime, node.inode.ctime]
     const draft = this.#draft
@@ -197,6 +199,7 @@ export class OpenFile implements Holder {
       return await this.#read(handle, at, length)
     } finally {
       handle.readsUnderWay -= 1
+      assert(handle.readsUnderWay >= 0, 'a read ends once')
       handle.lastReadMs = this.#tools.clock.monotonic()
     }
   }
@@ -226,11 +229,12 @@ export class OpenFile implements Holder {
 
   /** What appends goes to the end, whatever `at` says. */
   async write(handle: Handle, at: number, bytes: Buffer, appends: boolean): Promise<void> {
-    await this.#tools.memory.room()
-    await this.#change(async (draft) => {
-      handle.pinned = undefined
-      await draft.write(appends ? draft.size : at, bytes)
-    })
+    await this.#tools.memory.whenRoom(this.#lock, () =>
+      this.#changeAlone(async (draft) => {
+        handle.pinned = undefined
+        await draft.write(appends ? draft.size : at, bytes)
+      }),
+    )
   }
 
   truncate(size: number): Promise<void> {
@@ -310,7 +314,8 @@ export class OpenFile implements Holder {
       } finally {
         this.#account()
       }
-      this.#forget(draft)
+      // The last handle of a file without a name gives up what it has while that is being stored.
+      if (draft === this.#draft) this.#forget(draft)
       const { kernel } = this.#tools
       kernel.tell(this.ino, this.node.version, this.#content, true)
       for (const { direct, pinned } of this.handles) {
@@ -361,21 +366,25 @@ export class OpenFile implements Holder {
 
   /** Runs a change of the draft, alone, and makes it the file's last modification. */
   #change(action: (draft: Draft) => Promise<void>): Promise<void> {
-    return this.#lock.run(async () => {
-      const now = this.#tools.clock.time()
-      const draft = this.#draft ?? new Draft(this.#tools, this.#content, now)
-      await action(draft).finally(() => {
-        if (this.#draft !== undefined) this.#account()
-      })
-      draft.mtime = now
-      draft.ctime = now
-      if (this.#draft === undefined) this.#draftSinceMs = this.#tools.clock.monotonic()
-      this.#draft = draft
-      this.#account()
+    return this.#lock.run(() => this.#changeAlone(action))
+  }
+
+  /** Does so with the lock that the caller has. */
+  async #changeAlone(action: (draft: Draft) => Promise<void>): Promise<void> {
+    const now = this.#tools.clock.time()
+    const draft = this.#draft ?? new Draft(this.#tools, this.#content, now)
+    await action(draft).finally(() => {
+      if (this.#draft !== undefined) this.#account()
     })
+    draft.mtime = now
+    draft.ctime = now
+    if (this.#draft === undefined) this.#draftSinceMs = this.#tools.clock.monotonic()
+    this.#draft = draft
+    this.#account()
   }
 
   #forget(draft: Draft): void {
+    assert(draft === this.#draft, 'what is given up is not what was written last')
     draft.release()
     this.#draft = undefined
     this.#tools.memory.note(this, 0)

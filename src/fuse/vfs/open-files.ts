@@ -3,6 +3,7 @@
  * open file stays here until its last handle is closed and what was written is stored, or kept in the
  * recovery folder.
  */
+import assert from 'node:assert/strict'
 import { constants } from 'node:fs'
 import type { Client } from '../../dfc/client.js'
 import { type Node, newerOf } from '../../dfc/namespace/cache/node.js'
@@ -120,6 +121,7 @@ export class OpenFiles {
   /** The last of the handles takes what is not stored yet with it: to the servers or to recovery. */
   close(handle: Handle): Promise<void> {
     const { file } = handle
+    assert(!handle.isClosing, 'a handle is closed once')
     handle.readAhead.close()
     handle.isClosing = true
     const closed = this.#close(handle)
@@ -289,6 +291,7 @@ export class OpenFiles {
 
   #add(node: Node, name: string): OpenFile {
     if (this.#files.size >= limits.handlesMax) throw new DfsError('tooManyOpen')
+    assert(!this.#files.has(node.ino), 'a file that is open twice would be written as two')
     const file = new OpenFile(this.#tools, node, name)
     this.#files.set(node.ino, file)
     return file

@@ -3,6 +3,7 @@
  * the name alone, so that it is the same for each open folder and each mount, whatever has been added and
  * removed meanwhile; what comes next are the names behind that one in their order, also when it is gone.
  */
+import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 
 /** Before all names, and behind "." and "..". */
@@ -43,6 +44,7 @@ export class Positions {
       this.#older = this.#names
       this.#names = new Map()
     }
+    assert(position > beginning && Number.isSafeInteger(position), 'no position behind a name')
     this.#names.set(position, name)
     return position
   }

@@ -3,6 +3,7 @@
  * and asks a second time, after which it gives up. What it has found since the first time was there after
  * the program had asked; so a second attempt is not sent back again.
  */
+import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../clock.js'
 import { limits } from '../../limits.js'
@@ -56,6 +57,7 @@ export class SecondAttempts {
     const expected = this.#get(pid)
     if (expected === undefined || !expected.inos.has(ino)) return false
     expected.count -= 1
+    assert(expected.count >= 0, 'an attempt that nobody was sent back for')
     if (expected.count === 0) this.#expected.delete(pid)
     return true
   }

@@ -4,6 +4,7 @@
  * file meanwhile; and by a folder's, although that was moved. Names that this mount has taken away itself
  * the kernel does not believe.
  */
+import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../clock.js'
 import { limits } from '../../limits.js'
@@ -73,7 +74,10 @@ export class ToldNames {
     while (told[0] !== undefined && told[0].atMs + limits.nameBelievedMs < atMs) told.shift()
     told.push({ parent, name, atMs })
     if (told.length <= limits.namesToldMax) return
-    names.moreUntilMs = (told.shift()?.atMs ?? atMs) + limits.nameBelievedMs
+    const oldest = told.shift()
+    assert(oldest !== undefined && told.length === limits.namesToldMax, 'more names than are kept')
+    assert(oldest.atMs <= atMs, 'names are told in their order')
+    names.moreUntilMs = oldest.atMs + limits.nameBelievedMs
   }
 
   /** The file has lost that name, and the kernel knows. */

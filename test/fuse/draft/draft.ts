@@ -237,3 +237,27 @@ t.test('what no server takes stays, and is stored when they are back', async (t)
   await until(() => client.cluster.voters.length === 4)
   t.ok((await readAll(await committed(draft))).equals(bytes))
 })
+
+t.test(
+  'two changes at once, and any after its end, are refused as the bugs they are',
+  async (t) => {
+    const broken = { code: 'ERR_ASSERTION' }
+    const draft = draftOn(emptyContent)
+    const first = draft.write(0, Buffer.from('first'))
+    await t.rejects(draft.truncate(1), broken)
+    await first
+    t.equal((await draft.read(0, 10)).toString(), 'first')
+    draft.release()
+    await t.rejects(draft.write(0, Buffer.from('more')), broken)
+    await t.rejects(draft.read(0, 1), broken)
+  },
+)
+
+t.test('a draft that is given up while it is spilled is no failure of its spill file', async () => {
+  const draft = draftOn(emptyContent)
+  for (let index = 0; index < 300; index += 1) await draft.write(index * 10, Buffer.from('x'))
+  const spilled = draft.spill()
+  await until(() => tools.spill.usedBytes > 0)
+  draft.release()
+  await spilled
+})

@@ -1,0 +1,39 @@
+import t from 'tap'
+import { Semaphore } from '../../../src/async/semaphore.js'
+import { DraftMemory } from '../../../src/fuse/draft/draft-memory.js'
+
+/** Something of `bytes` whose spilling takes its lock. */
+function holderIn(memory: DraftMemory, lock: Semaphore, bytes: number) {
+  const holder = {
+    spillableBytes: bytes,
+    uploading: undefined,
+    spill: () =>
+      lock.run(async () => {
+        holder.spillableBytes = 0
+        memory.note(holder, 0)
+      }),
+  }
+  memory.note(holder, bytes)
+  return holder
+}
+
+t.test('who writes waits for room without the lock that making room takes', async (t) => {
+  const memory = new DraftMemory(100)
+  const lock = new Semaphore(1)
+  const holder = holderIn(memory, lock, 101)
+  let usedBytes: number | undefined
+  await memory.whenRoom(lock, async () => {
+    usedBytes = memory.usedBytes
+  })
+  t.equal(usedBytes, 0)
+  t.equal(holder.spillableBytes, 0)
+})
+
+t.test('memory is not counted out twice', async (t) => {
+  const memory = new DraftMemory(100)
+  const holder = holderIn(memory, new Semaphore(1), 50)
+  memory.note(holder, 0)
+  memory.note(holder, 0)
+  t.equal(memory.usedBytes, 0)
+  t.throws(() => memory.note(holder, -1), { code: 'ERR_ASSERTION' })
+})

@@ -9,6 +9,7 @@ import assert from 'node:assert/strict'
 import { limits } from '../limits.js'
 import { Listeners } from '../listeners.js'
 import { type PagedMemory, pagedMemory } from '../node-internals.js'
+import { poisonOf } from './poison.js'
 
 /** What O_DIRECT asks of addresses, positions and lengths. */
 export const pageBytes = 4096
@@ -20,6 +21,7 @@ export class PageMemory {
   readonly #memory: PagedMemory
   readonly #free: Buffer[] = []
   readonly #lent = new Set<Buffer>()
+  readonly #poison = poisonOf()
   readonly #shortages = new Listeners()
 
   /** `count` buffers. The system gives the memory when it is first written to. */
@@ -49,6 +51,7 @@ export class PageMemory {
   /** Takes back what `take` returned, when nobody looks at it any more. */
   give(buffer: Buffer): void {
     assert(this.#lent.delete(buffer), 'memory was given back twice')
+    this.#poison(buffer)
     this.#free.push(buffer)
   }
 

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import { sharedBuffer } from '../../dfc/content/thread-digests.js'
 import { limits } from '../../limits.js'
+import { poisonOf } from '../../memory/poison.js'
 
 const chunkBytes = limits.draftChunkBytes
 const smallestBytes = limits.blockBytes
@@ -14,6 +15,7 @@ const idleMs = 1000
 export class ChunkPool {
   #free: Buffer[] = []
   readonly #freeMax: number
+  readonly #poison = poisonOf()
   #takenLately = false
   #idle: NodeJS.Timeout | undefined
 
@@ -35,6 +37,7 @@ export class ChunkPool {
   give(buffer: Buffer): void {
     if (buffer.length !== chunkBytes) return
     assert(!this.#free.includes(buffer), 'memory was given back twice')
+    this.#poison(buffer)
     if (this.#free.length >= this.#freeMax) return
     this.#free.push(buffer)
     // Nobody waits for this, so it must not keep a process alive.

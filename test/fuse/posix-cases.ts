@@ -90,15 +90,15 @@ function posixOn(fs: Filesystem, home: number): Posix {
       const node = await ((flags & constants.O_CREAT) === 0 ? find(parent, name) : make())
       const { handle } = await fs.openNode(node, name, flags)
       return withErrnos({
-        read: async (at, length) => textOf(await fs.files.read(handle, at, length)),
+        read: async (at, length) => textOf(await fs.read(handle, at, length)),
         write: async (at, text) => {
           await fs.write(handle, at, Buffer.from(text))
         },
         truncate: (size) => fs.truncateOpen(handle, size),
         status: async () => statusOf(await fs.metadata.getattr(node.ino)),
         close: async () => {
-          await fs.files.flush(handle)
-          await fs.files.close(handle)
+          await fs.flush(handle)
+          await fs.close(handle)
         },
       })
     },

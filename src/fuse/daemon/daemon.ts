@@ -92,7 +92,7 @@ export class Daemon {
    * system is mounted elsewhere as well it goes on for that, and says so.
    */
   async unmount(): Promise<string | undefined> {
-    const unsaved = await this.#filesystem.files.commitAll()
+    const unsaved = await this.#filesystem.commitAll()
     if (unsaved.length > 0) {
       const names = unsaved.map(({ name }) => `"${name}"`).join(', ')
       throw new DfsError('busy', `not everything could be stored yet: ${names}`)
@@ -112,7 +112,7 @@ export class Daemon {
 
   /** Stores what can be stored, and ends whether the mount is in use or not. */
   async stop(): Promise<void> {
-    await this.#filesystem.files.commitAll()
+    await this.#filesystem.commitAll()
     await this.#finish()
   }
 
@@ -140,7 +140,7 @@ export class Daemon {
     })
     this.#client.scheduler.start()
     // What fails is tried again, and told to the program at its next fsync or close.
-    this.#commits = setInterval(() => void this.#filesystem.files.commitDue(), commitEveryMs)
+    this.#commits = setInterval(() => void this.#filesystem.commitDue(), commitEveryMs)
     this.#control = await Control.start(state.path, {
       unmount: () => this.unmount(),
       status: () => Promise.resolve(undefined),
@@ -170,7 +170,7 @@ export class Daemon {
   async #wind(): Promise<void> {
     clearInterval(this.#commits)
     await this.#mount?.detach()
-    await this.#filesystem.files.abandonAll()
+    await this.#filesystem.abandonAll()
     await this.#client.close()
     await this.#control?.close()
   }

@@ -56,7 +56,7 @@ const filesShown = 2 ** 40
 const noAttribute = new DfsError('noAttribute')
 
 export function operationsOf(filesystem: Filesystem): Operations {
-  const { check, files, metadata, names, positions } = filesystem
+  const { check, metadata, names, positions } = filesystem
   const handles = new Handles<Handle>()
   const folders = new Handles<OpenFolder>()
 
@@ -201,8 +201,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
   const copyRange = async ({ caller }: Request, fields: Fields): Promise<number> => {
     const { source, target, length } = copyFileRangeOf(fields, fileBytesMax)
     const [from, to] = [handles.get(source.handle), handles.get(target.handle)]
-    await metadata.losePrivileges(to.file.node, caller)
-    return files.copyRange(from, source.at, to, target.at, length)
+    return filesystem.copyRange(from, source.at, to, target.at, length, caller)
   }
 
   const openFolder = (ino: number): Buffer =>
@@ -388,15 +387,15 @@ export function operationsOf(filesystem: Filesystem): Operations {
       }
     },
     flush: async (_, fields) => {
-      await files.flush(handles.get(fields.u64()))
+      await filesystem.flush(handles.get(fields.u64()))
       return answers.done()
     },
     fsync: async (_, fields) => {
-      await files.sync(handles.get(fields.u64()))
+      await filesystem.syncFile(handles.get(fields.u64()))
       return answers.done()
     },
     release: async (_, fields) => {
-      await files.close(handles.take(fields.u64()))
+      await filesystem.close(handles.take(fields.u64()))
       return answers.done()
     },
     fallocate: async ({ caller }, fields) => {

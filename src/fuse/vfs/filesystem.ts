@@ -66,7 +66,6 @@ const zeroRange = 16
 const incompleteSuffix = ' [incomplete]'
 
 export class Filesystem {
-  readonly files: OpenFiles
   readonly kernel: KernelView
   /** By which the kernel knows of what it asks for. */
   readonly names: ToldNames
@@ -76,6 +75,8 @@ export class Filesystem {
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
   readonly #clock: Clock
+  /** What programs do with the bytes of files comes in here, so that every such change is checked alike. */
+  readonly #files: OpenFiles
   readonly #prefetch = new ReaddirPrefetch()
   #space: { readonly atMs: number; readonly answer: Space } | undefined
 
@@ -105,7 +106,7 @@ export class Filesystem {
       uploads: new Semaphore(limits.uploadsInFlightMax),
       memory: new DraftMemory(),
     }
-    this.files = new OpenFiles(
+    this.#files = new OpenFiles(
       client,
       tools,
       new RecoveryFolder(options.recoveryFolder, clock),
@@ -113,7 +114,7 @@ export class Filesystem {
     )
     this.metadata = new Metadata({
       namespace: client.namespace,
-      files: this.files,
+      files: this.#files,
       kernel: this.kernel,
       clock,
       acl: options.acl,
@@ -192,13 +193,13 @@ export class Filesystem {
     const node = await this.check.node(ino, caller.pid)
     if (typeOf(node.inode.mode) !== fileType.file) throw new DfsError('invalid')
     await this.metadata.losePrivileges(node, dropPrivilegesOf)
-    await this.files.truncateNode(node, this.#nameOf(ino), size)
+    await this.#files.truncateNode(node, this.#nameOf(ino), size)
   }
 
   /** ftruncate(2). */
   async truncateOpen(handle: Handle, size: number, dropPrivilegesOf?: Caller): Promise<void> {
     await this.metadata.losePrivileges(handle.file.node, dropPrivilegesOf)
-    await this.files.truncate(handle, size)
+    await this.#files.truncate(handle, size)
   }
 
   // -- making and removing -----------------------------------------------------------------------
@@ -237,7 +238,7 @@ export class Filesystem {
     if (this.metadata.isGone(parent)) throw new DfsError('notPermitted')
     const folder = await this.#namespace.node(parent)
     const attributes = this.metadata.ofNew(folder.inode, mode, caller)
-    return this.files.openNameless(await this.#namespace.createNameless(parent, attributes), flags)
+    return this.#files.openNameless(await this.#namespace.createNameless(parent, attributes), flags)
   }
 
   async readlink(ino: number): Promise<string> {
@@ -249,12 +250,14 @@ export class Filesystem {
 
   async link(ino: number, parent: number, name: string): Promise<Node> {
     this.assertWritable()
-    return this.files.link(ino, name, (isFirst) => this.#namespace.link(ino, parent, name, isFirst))
+    return this.#files.link(ino, name, (isFirst) =>
+      this.#namespace.link(ino, parent, name, isFirst),
+    )
   }
 
   async unlink(parent: number, name: string): Promise<void> {
     this.assertWritable()
-    const node = await this.#namespace.unlink(parent, name, (ino) => this.files.has(ino))
+    const node = await this.#namespace.unlink(parent, name, (ino) => this.#files.has(ino))
     this.names.forget(node.ino, parent, name)
     await this.metadata.lostName(node)
   }
@@ -276,7 +279,7 @@ export class Filesystem {
     how: RenameHow,
   ): Promise<void> {
     this.assertWritable()
-    const isOpen = (ino: number): boolean => this.files.has(ino)
+    const isOpen = (ino: number): boolean => this.#files.has(ino)
     const met = this.#cachedAt(toParent, toName)
     const { replaced } = await this.#namespace.rename(
       fromParent,
@@ -333,7 +336,7 @@ export class Filesystem {
     const writes = (flags & (constants.O_WRONLY | constants.O_RDWR | constants.O_TRUNC)) !== 0
     if (writes) this.assertWritable()
     await this.metadata.losePrivileges(node, dropPrivilegesOf)
-    const opened = await this.files.open(node, name, flags)
+    const opened = await this.#files.open(node, name, flags)
     const { keep, handle } = opened
     // The kernel does not tell of reads from its pages: such a handle, which can do little else, is taken to read.
     const reads = keep && handle.countsReads && !handle.canWrite
@@ -344,7 +347,7 @@ export class Filesystem {
   /** `length` bytes from `at` on, fewer at the end of the file, in memory that is lent. */
   async read(handle: Handle, at: number, length: number): Promise<LentBuffers> {
     if (handle.countsReads) this.metadata.wasRead(handle.file.ino)
-    return this.files.read(handle, at, length)
+    return handle.file.read(handle, at, length)
   }
 
   /** opendir(3), once `check` has found that it is the folder which was asked for. */
@@ -373,7 +376,35 @@ export class Filesystem {
   ): Promise<number> {
     if (!handle.file.isDirty) this.assertWritable()
     await this.metadata.losePrivileges(handle.file.node, dropPrivilegesOf)
-    return this.files.write(handle, at, bytes, appends)
+    return this.#files.write(handle, at, bytes, appends)
+  }
+
+  /** copy_file_range(2) without moving a byte. Returns how many bytes there were to copy. */
+  async copyRange(
+    source: Handle,
+    from: number,
+    target: Handle,
+    at: number,
+    length: number,
+    dropPrivilegesOf?: Caller,
+  ): Promise<number> {
+    await this.metadata.losePrivileges(target.file.node, dropPrivilegesOf)
+    return this.#files.copyRange(source, from, target, at, length)
+  }
+
+  /** Commits what was written at each close(2), which reports what fails. */
+  async flush(handle: Handle): Promise<void> {
+    await this.#files.flush(handle)
+  }
+
+  /** fsync(2): what was written is on the disks of three servers when it resolves. */
+  async syncFile({ file }: Handle): Promise<void> {
+    await file.sync()
+  }
+
+  /** The last close of a handle: what is not stored yet is stored, or kept in the recovery folder. */
+  async close(handle: Handle): Promise<void> {
+    await this.#files.close(handle)
   }
 
   /** fallocate(2). Space is not reserved: the servers have it or do not when it is written. */
@@ -397,7 +428,7 @@ export class Filesystem {
     if ((mode & (punchHole | zeroRange)) !== 0) await file.punch(at, length)
     // With nothing to do it is a modification all the same, and shows in the times.
     await file.extend(grows ? at + length : 0)
-    await this.files.syncIfWanted(handle)
+    await this.#files.syncIfWanted(handle)
   }
 
   /** What cannot be kept is not promised, although nothing is reserved. Throws `noSpace`. */
@@ -431,6 +462,21 @@ export class Filesystem {
       this.#space = { atMs: now, answer: await this.#client.space() }
     }
     return this.#space.answer
+  }
+
+  /** Commits what has been appended to files that stay open, such as logs; to be called now and then. */
+  async commitDue(): Promise<void> {
+    await this.#files.commitDue()
+  }
+
+  /** Commits everything; returns the files that could not be committed. */
+  commitAll(): Promise<readonly OpenFile[]> {
+    return this.#files.commitAll()
+  }
+
+  /** Ends all handles at the end of the mount: what cannot be stored goes to the recovery folder. */
+  async abandonAll(): Promise<void> {
+    await this.#files.abandonAll()
   }
 
   /** fsync(2) of a folder: every change so far is on the disks of three servers. */

@@ -10,7 +10,6 @@ import { type Node, newerOf } from '../../dfc/namespace/cache/node.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugFuse, notice } from '../../log.js'
-import type { LentBuffers } from '../../memory/shared-buffer.js'
 import { fileType, typeOf } from '../../wire/records.js'
 import { type Handle, OpenFile, type OpenFileTools } from './open-file.js'
 import type { RecoveryFolder } from './recovery-folder.js'
@@ -188,10 +187,6 @@ export class OpenFiles {
 
   // -- bytes -------------------------------------------------------------------------------------
 
-  read(handle: Handle, at: number, length: number): Promise<LentBuffers> {
-    return handle.file.read(handle, at, length)
-  }
-
   async write(
     handle: Handle,
     at: number,
@@ -208,11 +203,6 @@ export class OpenFiles {
   /** At each close(2): reports what fails. A reader's close does not publish a half-written file. */
   async flush(handle: Handle): Promise<void> {
     if (handle.canWrite) await handle.file.commit()
-  }
-
-  /** fsync(2): what was written is on the disks of three servers when it resolves. */
-  sync({ file }: Handle): Promise<void> {
-    return file.sync()
   }
 
   /** After a change by which the kernel does not ask for it. */

@@ -13,6 +13,7 @@ import {
   type Transaction,
 } from '../../src/wire/records.js'
 import { noVersion, versionOf } from '../../src/wire/version.js'
+import { grouped } from '../fixtures/grouped.js'
 import { sampleInode } from '../fixtures/inodes.js'
 
 redirectNotices(() => {})
@@ -36,7 +37,7 @@ function write(version: string, value: Buffer | null): Transaction {
 function account(t: Test) {
   const path = join(t.testdir(), 'index.db')
   let index = AccountIndex.open(path)
-  let acceptor = new Acceptor(index, systemRandom)
+  let acceptor = grouped(index, new Acceptor(index, systemRandom))
   acceptor.found({ incarnations: [acceptor.stamp().incarnation, 1, 2, 3] })
   const registers = [
     { key, version: at(10), value: before },
@@ -65,7 +66,7 @@ function account(t: Test) {
         db.close()
       }
       index = AccountIndex.open(path)
-      acceptor = new Acceptor(index, systemRandom)
+      acceptor = grouped(index, new Acceptor(index, systemRandom))
     },
   }
 }

@@ -2,6 +2,7 @@
  * One run: four servers and several clients of the program itself, in a world of simulated time,
  * network and chance, with faults; then everything is mended, looked at, and judged.
  */
+import { AssertionError } from 'node:assert'
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
 import { memoryStorage, type Storage } from '../../src/dfs/account/storage.js'
@@ -117,6 +118,10 @@ export async function runSeed(seed: number, isTraced = false, focus?: Focus): Pr
   redirectNotices((line) => world.noticed(line.slice(line.indexOf(' ') + 1)))
   try {
     return await world.run()
+  } catch (thrown) {
+    if (!(thrown instanceof AssertionError)) throw thrown
+    world.history.violation(`assertion: ${thrown.stack ?? thrown.message}`)
+    return world.outcome()
   } finally {
     redirectNotices(() => {})
     process.off('unhandledRejection', onRejection)
@@ -239,9 +244,14 @@ export class World {
     await this.#finish('the audit', this.#audit())
     this.#judge()
     this.#close()
+    return this.outcome()
+  }
+
+  /** What has happened so far. */
+  outcome(): Outcome {
     return {
       seed: this.#seed,
-      plan,
+      plan: this.plan,
       violations: this.history.violations,
       hash: this.history.hash,
       lines: this.history.lines,

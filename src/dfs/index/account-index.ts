@@ -84,17 +84,17 @@ export class AccountIndex {
     return this.#db.group(work, leaveOpen)
   }
 
-  /** What a group has changed waits for another group to be stored. */
+  /** True between two groups while what one has changed waits for another one to be stored. */
   get isLeftOpen(): boolean {
     return this.#db.isLeftOpen
   }
 
-  /** What is left open is stored with the running group, whether that changes anything or not. */
+  /** Stores what is left open with the running group, whether that changes anything or not. */
   storeOpen(): void {
     this.#db.storeOpen()
   }
 
-  /** As when the process ends while something is left open. */
+  /** Undoes what is left open, as the end of the process does. */
   rollBack(): void {
     this.#db.rollBack()
   }
@@ -109,12 +109,12 @@ export class AccountIndex {
     this.#db.onRollback(undo)
   }
 
-  /** Calls `note` whenever a group was stored or left open. */
-  onEnd(note: () => void): void {
+  /** Calls `note` whenever a group has ended in order: everything is stored, or some of it is left open. */
+  onEnd(note: (isStored: boolean) => void): void {
     this.#db.onEnd(note)
   }
 
-  /** The group that is running is on the disk before it returns. */
+  /** Syncs the running group to the disk before it ends. */
   syncBeforeReply(): void {
     this.#db.syncBeforeReply()
   }

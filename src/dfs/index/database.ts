@@ -2,12 +2,40 @@
  * The SQLite database of an account: what arrives together is one transaction, all of which is undone
  * when a part of it could not be stored; and what has been written gets to the disk.
  */
+import assert from 'node:assert/strict'
 import { closeSync, fdatasyncSync, openSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { DfsError, isError } from '../../errors.js'
 import { FileSync } from '../disk/file-sync.js'
 import { storageError } from '../disk/storage-error.js'
 import { bringTablesUpToDate } from './schema.js'
+
+/**
+ * Where the database is between two groups, and inside one:
+ *
+ *             group               write
+ *     idle ----------> reading -----------> writing <---+
+ *      ^                  |                    |        |
+ *      |                  +----------+---------+        | write, storeOpen
+ *      |                             v                  |
+ *      +-------------------------- ended <-------- readingOpen
+ *                                   |  ^                ^
+ *                                   v  | rollBack       | group
+ *                                 leftOpen -------------+
+ *
+ * In `writing`, `leftOpen` and `readingOpen` a transaction of SQLite is open. `ended` lasts while notes are
+ * called about a group that was stored, left open or undone; nothing is written then.
+ */
+type State = 'idle' | 'leftOpen' | 'reading' | 'readingOpen' | 'writing' | 'ended'
+
+const nextStates: Readonly<Record<State, readonly State[]>> = {
+  idle: ['reading'],
+  leftOpen: ['readingOpen', 'ended'],
+  reading: ['writing', 'ended'],
+  readingOpen: ['writing', 'ended'],
+  writing: ['ended'],
+  ended: ['idle', 'leftOpen'],
+}
 
 export class AccountDatabase {
   readonly #db: Database.Database
@@ -18,12 +46,11 @@ export class AccountDatabase {
   readonly #rollback: Database.Statement
   readonly #onRollback: (() => void)[] = []
   readonly #beforeCommit: (() => void)[] = []
-  readonly #onCommit: (() => void)[] = []
-  readonly #onEnd: (() => void)[] = []
-  #depth = 0
-  /** The running group has changed something. */
-  #isChanged = false
-  #syncBeforeReply = false
+  readonly #onEnd: ((isStored: boolean) => void)[] = []
+  #state: State = 'idle'
+  /** The running group is synced before it ends. */
+  #mustSync = false
+  /** The first failure of a write in the running group. */
   #failure: unknown
 
   /** `path` may be ':memory:'. */
@@ -34,7 +61,7 @@ export class AccountDatabase {
       this.#db.pragma('locking_mode = EXCLUSIVE')
       this.#db.pragma('journal_mode = WAL')
       this.#db.pragma('synchronous = NORMAL')
-      // Everybody waits for one: with fewer pages it comes more often, and takes no more in all.
+      // All clients wait for a checkpoint: with fewer pages it comes more often, and takes no more in all.
       this.#db.pragma('wal_autocheckpoint = 2500')
       this.#db.pragma('cache_size = -8000')
       bringTablesUpToDate(this.#db, path)
@@ -59,83 +86,109 @@ export class AccountDatabase {
     return this.#db.prepare(statement)
   }
 
-  /** A function for statements, which gives the same for the same. */
+  /** Defines a function for statements, which gives the same for the same values. */
   define(name: string, work: (...values: unknown[]) => unknown): void {
     this.#db.function(name, { deterministic: true }, work)
   }
 
   /**
    * Runs `work` in one SQLite transaction; inside another group it joins that one. When anything in
-   * it could not be stored, all of the outermost group is undone, its owners are told through
-   * `onRollback`, and the failure is thrown: `noSpace` on a full disk. With `leaveOpen` what it changes
+   * it could not be stored, all of the outermost group is undone, what was registered with `onRollback` is
+   * called, and the failure is thrown: `noSpace` on a full disk. With `leaveOpen` what it changes
    * is stored, or undone, together with what the next group changes that is not to be left open.
    */
   group<T>(work: () => T, leaveOpen = false): T {
-    if (this.#depth > 0) return work()
+    if (this.#isInGroup) return work()
+    this.#become(this.#state === 'leftOpen' ? 'readingOpen' : 'reading')
     this.#failure = undefined
-    this.#syncBeforeReply = false
-    this.#isChanged = false
-    this.#depth = 1
+    this.#mustSync = false
     try {
       const result = work()
-      if (this.#failure !== undefined) throw this.#failure
-      if (this.#isChanged && !leaveOpen) {
-        for (const change of this.#beforeCommit) change()
-        this.#commit.run()
-        this.#disk?.wrote()
-      }
-      if (this.#syncBeforeReply && this.#walFile !== undefined) {
-        fdatasyncSync(this.#walFile)
-        this.#disk?.isSynced()
-      }
-      if (!this.#db.inTransaction) for (const note of this.#onCommit) note()
-      for (const note of this.#onEnd) note()
+      this.#end(leaveOpen)
       return result
     } catch (thrown) {
-      const failure = storageError(this.#failure ?? thrown)
-      try {
-        if (this.#db.inTransaction) this.#rollback.run()
-        for (const undo of this.#onRollback) undo()
-      } catch (further) {
-        // What a disk says that does not work is more than what was undone for it.
-        throw isError(failure, 'disk') ? failure : storageError(further)
-      }
-      throw failure
-    } finally {
-      this.#depth = 0
+      throw this.#undo(storageError(this.#failure ?? thrown))
     }
   }
 
-  /** Runs a change and remembers its failure, so that nobody can overlook it. */
-  write(change: () => void): void {
+  /** Stores what the running group has changed, or leaves it open, and says so. */
+  #end(leaveOpen: boolean): void {
+    if (this.#failure !== undefined) throw this.#failure
+    let isOpen = this.#state !== 'reading'
+    assert.equal(this.#db.inTransaction, isOpen)
+    if (this.#state === 'writing' && !leaveOpen) {
+      for (const change of this.#beforeCommit) change()
+      this.#commit.run()
+      this.#disk?.wrote()
+      isOpen = false
+    }
+    if (this.#mustSync && this.#walFile !== undefined) {
+      fdatasyncSync(this.#walFile)
+      this.#disk?.isSynced()
+    }
+    this.#become('ended')
+    for (const note of this.#onEnd) note(!isOpen)
+    this.#become(isOpen ? 'leftOpen' : 'idle')
+  }
+
+  /** Undoes what is open, and returns what is to be thrown: `failure`, or what a disk said meanwhile. */
+  #undo(failure: unknown): unknown {
+    if (this.#state !== 'ended') this.#become('ended')
     try {
-      if (this.#depth > 0) {
-        // A group that only reads and votes needs no transaction.
-        if (!this.#db.inTransaction) this.#begin.run()
-        this.#isChanged = true
-        change()
-      } else this.group(() => this.write(change))
+      // SQLite has done it by itself where the disk failed.
+      if (this.#db.inTransaction) this.#rollback.run()
+      for (const undo of this.#onRollback) undo()
+      return failure
+    } catch (further) {
+      // What a disk says that does not work is more than what was undone for it.
+      return isError(failure, 'disk') ? failure : storageError(further)
+    } finally {
+      this.#become(this.#db.inTransaction ? 'leftOpen' : 'idle')
+    }
+  }
+
+  /** Runs a change and remembers its failure, so that the group cannot overlook it. */
+  write(change: () => void): void {
+    if (!this.#isInGroup) {
+      this.group(() => this.write(change))
+      return
+    }
+    try {
+      if (this.#state !== 'writing') this.#become('writing')
+      // A group that only reads and votes has none, nor has one whose disk has failed.
+      if (!this.#db.inTransaction) this.#begin.run()
+      change()
     } catch (thrown) {
       this.#failure ??= thrown
       throw storageError(thrown)
     }
   }
 
-  /** What a group has changed waits for another group to be stored. */
+  get #isInGroup(): boolean {
+    return this.#state !== 'idle' && this.#state !== 'leftOpen'
+  }
+
+  #become(state: State): void {
+    if (!nextStates[this.#state].includes(state)) assert.fail(`${this.#state} to ${state}`)
+    this.#state = state
+  }
+
+  /** True between two groups while what one has changed waits for another one to be stored. */
   get isLeftOpen(): boolean {
-    return this.#db.inTransaction
+    return this.#state === 'leftOpen'
   }
 
-  /** What is left open is stored with the running group, whether that changes anything or not. */
+  /** Stores what is left open with the running group, whether that changes anything or not. */
   storeOpen(): void {
-    this.#isChanged ||= this.#db.inTransaction
+    assert.ok(this.#isInGroup)
+    if (this.#state === 'readingOpen') this.#become('writing')
   }
 
-  /** As when the process ends while something is left open. */
+  /** Undoes what is left open, as the end of the process does. */
   rollBack(): void {
-    if (!this.#db.inTransaction) return
-    this.#rollback.run()
-    for (const undo of this.#onRollback) undo()
+    if (this.#state !== 'leftOpen') return
+    const failure = this.#undo(undefined)
+    if (failure !== undefined) throw failure
   }
 
   /** Calls `undo` whenever a group was rolled back: what was derived from it must be read again. */
@@ -148,19 +201,18 @@ export class AccountDatabase {
     this.#beforeCommit.push(change)
   }
 
-  /** Calls `note` whenever a group was stored. */
-  onCommit(note: () => void): void {
-    this.#onCommit.push(note)
-  }
-
-  /** Calls `note` after that, also when it was left open. What it throws is thrown to whoever ran the group. */
-  onEnd(note: () => void): void {
+  /**
+   * Calls `note` whenever a group has ended in order: everything is stored, or some of it is left open. What
+   * `note` throws is thrown by the group.
+   */
+  onEnd(note: (isStored: boolean) => void): void {
     this.#onEnd.push(note)
   }
 
-  /** The group that is running is on the disk before it returns. */
+  /** Syncs the running group to the disk before it ends. */
   syncBeforeReply(): void {
-    this.#syncBeforeReply = true
+    assert.ok(this.#isInGroup)
+    this.#mustSync = true
   }
 
   /**

@@ -31,8 +31,8 @@ export class Totals {
     this.#stored = this.#now
     this.#written = typeof text === 'string' ? text : undefined
     db.beforeCommit(() => this.#write())
-    db.onCommit(() => {
-      this.#stored = this.#now
+    db.onEnd((isStored) => {
+      if (isStored) this.#stored = this.#now
     })
     db.onRollback(() => {
       this.#now = this.#stored

@@ -57,7 +57,7 @@ export class VoteBuffer {
     this.#index = index
     this.#transactions = transactions
     this.#log = log
-    index.onEnd(() => this.#logVotes())
+    index.onEnd((isStored) => this.#logVotes(isStored))
   }
 
   /** How much waits for `apply`. */
@@ -151,9 +151,9 @@ export class VoteBuffer {
     }
   }
 
-  /** The running group is stored or left open. */
-  #logVotes(): void {
-    if (this.#applied !== undefined && !this.#index.isLeftOpen) {
+  /** Logs the votes of a group that has ended; the log drops those that are stored in the index. */
+  #logVotes(isStored: boolean): void {
+    if (this.#applied !== undefined && isStored) {
       if (this.#applied.isAll) {
         this.#mustApply = false
         this.#log.clear()

@@ -14,6 +14,7 @@ import {
   type Transaction,
 } from '../../../src/wire/records.js'
 import { noVersion, versionOf } from '../../../src/wire/version.js'
+import { grouped } from '../../fixtures/grouped.js'
 import { sampleInode } from '../../fixtures/inodes.js'
 
 const at = (ms: number): string => versionOf(ms, 0, '00000001')
@@ -21,7 +22,7 @@ const file = encodeEntry({ ino: 7, type: fileType.file >> 12 })
 
 function voting(): { acceptor: Acceptor; index: AccountIndex } {
   const index = AccountIndex.open(':memory:')
-  const acceptor = new Acceptor(index, systemRandom)
+  const acceptor = grouped(index, new Acceptor(index, systemRandom))
   const { incarnation } = acceptor.stamp()
   acceptor.found({ incarnations: [incarnation, 1, 2, 3] })
   return { acceptor, index }
@@ -55,7 +56,8 @@ const shown = (acceptor: Acceptor, key: string) =>
   acceptor.reader.read({ keys: [key] }).registers[0]?.register
 
 t.test('a blank account votes on nothing and answers no read', async (t) => {
-  const acceptor = new Acceptor(AccountIndex.open(':memory:'), systemRandom)
+  const index = AccountIndex.open(':memory:')
+  const acceptor = grouped(index, new Acceptor(index, systemRandom))
   t.throws(() => vote(acceptor, at(1), create('a')), { code: 'blank' })
   t.throws(() => acceptor.reader.read({ keys: ['i1'] }), { code: 'blank' })
   t.throws(() => acceptor.prepare({ id: at(1), ballot: 1 }), { code: 'blank' })
@@ -253,11 +255,11 @@ t.test('the floor is not raised over a vote that is open', async (t) => {
 
 t.test('a restart finds the votes, promises and locks again', async (t) => {
   const index = AccountIndex.open(':memory:')
-  const before = new Acceptor(index, systemRandom)
+  const before = grouped(index, new Acceptor(index, systemRandom))
   before.found({ incarnations: [before.stamp().incarnation, 1, 2, 3] })
   vote(before, at(10), create('a'))
   before.prepare({ id: at(11), ballot: 3 })
-  const after = new Acceptor(index, systemRandom)
+  const after = grouped(index, new Acceptor(index, systemRandom))
   t.match(vote(after, at(12), create('a')), { outcome: 'locked', by: at(10) })
   t.equal(vote(after, at(11), create('b')).outcome, 'promised')
 })
@@ -549,7 +551,8 @@ t.test('does nothing of a message of which a part cannot be done', (t) => {
 function votingAt(ms: number): { acceptor: Acceptor; clock: { ms: number } } {
   const clock = { ms }
   const index = AccountIndex.open(':memory:')
-  const acceptor = new Acceptor(index, systemRandom, undefined, undefined, () => clock.ms)
+  const made = new Acceptor(index, systemRandom, undefined, undefined, () => clock.ms)
+  const acceptor = grouped(index, made)
   acceptor.found({ incarnations: [acceptor.stamp().incarnation, 1, 2, 3] })
   return { acceptor, clock }
 }

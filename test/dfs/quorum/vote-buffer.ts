@@ -7,6 +7,7 @@ import { MemoryVoteLog } from '../../../src/dfs/quorum/vote-log.js'
 import type { Decision } from '../../../src/wire/messages.js'
 import { encodeEntry, entryKey, fileType, type Transaction } from '../../../src/wire/records.js'
 import { noVersion, versionOf } from '../../../src/wire/version.js'
+import { grouped } from '../../fixtures/grouped.js'
 
 const idOf = (vote: number): string => versionOf(1_000 + vote, 0, '00000001')
 const keyOf = (vote: number): string => entryKey(1, `f${vote}`)
@@ -22,7 +23,7 @@ const bodyOf = (vote: number): Transaction => ({
 function voted(count: number) {
   const index = AccountIndex.open(':memory:')
   const log = new MemoryVoteLog(0)
-  const acceptor = new Acceptor(index, systemRandom, log)
+  const acceptor = grouped(index, new Acceptor(index, systemRandom, log))
   acceptor.found({ incarnations: [acceptor.stamp().incarnation, 1, 2, 3] })
   let given = 0
   let failsAt = -1
@@ -147,7 +148,7 @@ t.test('a process that ends between the parts finds everything in the log', asyn
   const { index, log, some } = voted(10)
   some(8)
   index.rollBack()
-  const again = new Acceptor(index, systemRandom, log)
+  const again = grouped(index, new Acceptor(index, systemRandom, log))
   index.group(() => {
     for (const entry of log.read()) {
       const number = Number(entry.toString())

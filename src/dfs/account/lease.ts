@@ -72,8 +72,9 @@ export class Lease {
     if (holder?.client === client && !holder.isRecalled) holder.heardMs = this.#clock.monotonic()
   }
 
-  /** Grants or renews the lease, if the client is alone. Inside a group of the index. */
+  /** Grants or renews the lease, if the client is alone. */
   ask({ client }: Lessee): { readonly granted: boolean; readonly generation: number } {
+    this.#index.assertInGroup()
     const isAlone = this.#waiting.length === 0 && this.#areAll(client)
     const isFree = this.#holder === undefined || this.#holder.client === client
     const granted = isAlone && isFree
@@ -84,8 +85,9 @@ export class Lease {
     return { granted, generation: this.#generation }
   }
 
-  /** The client does not rely on it any more. Inside a group of the index. */
+  /** Takes the lease back from a client that does not rely on it any more. */
   giveBack({ client }: Lessee): { readonly granted: boolean; readonly generation: number } {
+    this.#index.assertInGroup()
     if (this.#holder?.client === client) {
       this.#holder = undefined
       this.#store(nobody)

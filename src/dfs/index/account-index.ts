@@ -89,6 +89,11 @@ export class AccountIndex {
     return this.#db.isLeftOpen
   }
 
+  /** Stops the program where no group is running. */
+  assertInGroup(): void {
+    this.#db.assertInGroup()
+  }
+
   /** Stores what is left open with the running group, whether that changes anything or not. */
   storeOpen(): void {
     this.#db.storeOpen()
@@ -156,9 +161,9 @@ export class AccountIndex {
     if ((await registers.areReferencesRight(pause)) && (await segments.areSumsRight(pause))) return
     notice('what an index says of its segments has rotted: it is summed up anew')
     this.group(() =>
-      this.#db.write(() => {
-        this.registers.sumUpReferences(noVersion)
-        this.segments.sumUpHeld()
+      this.#db.write((write) => {
+        this.registers.sumUpReferences(write, noVersion)
+        this.segments.sumUpHeld(write)
       }),
     )
   }
@@ -181,6 +186,7 @@ export class AccountIndex {
 
   /** Drops tombstones and records up to a version that all four servers agree on. */
   dropUpTo(floor: Version): void {
+    this.assertInGroup()
     this.registers.dropUpTo(floor)
     this.records.dropUpTo(floor)
   }

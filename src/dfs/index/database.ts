@@ -37,6 +37,15 @@ const nextStates: Readonly<Record<State, readonly State[]>> = {
   ended: ['idle', 'leftOpen'],
 }
 
+declare const proof: unique symbol
+
+/** Proof that a write is running: only `AccountDatabase.write` has one to give, to what runs in it. */
+export interface Write {
+  readonly [proof]: true
+}
+
+const running = {} as Write
+
 export class AccountDatabase {
   readonly #db: Database.Database
   readonly #walFile: number | undefined
@@ -148,7 +157,7 @@ export class AccountDatabase {
   }
 
   /** Runs a change and remembers its failure, so that the group cannot overlook it. */
-  write(change: () => void): void {
+  write(change: (write: Write) => void): void {
     if (!this.#isInGroup) {
       this.group(() => this.write(change))
       return
@@ -157,7 +166,7 @@ export class AccountDatabase {
       if (this.#state !== 'writing') this.#become('writing')
       // A group that only reads and votes has none, nor has one whose disk has failed.
       if (!this.#db.inTransaction) this.#begin.run()
-      change()
+      change(running)
     } catch (thrown) {
       this.#failure ??= thrown
       throw storageError(thrown)
@@ -178,9 +187,14 @@ export class AccountDatabase {
     return this.#state === 'leftOpen'
   }
 
+  /** Stops the program where no group is running. */
+  assertInGroup(): void {
+    assert.ok(this.#isInGroup, 'outside of a group')
+  }
+
   /** Stores what is left open with the running group, whether that changes anything or not. */
   storeOpen(): void {
-    assert.ok(this.#isInGroup)
+    this.assertInGroup()
     if (this.#state === 'readingOpen') this.#become('writing')
   }
 
@@ -211,7 +225,7 @@ export class AccountDatabase {
 
   /** Syncs the running group to the disk before it ends. */
   syncBeforeReply(): void {
-    assert.ok(this.#isInGroup)
+    this.assertInGroup()
     this.#mustSync = true
   }
 

@@ -1,7 +1,7 @@
-/** What is summed up of the entries of each folder, so that nobody needs to count them. */
+/** What is summed up of the entries of each folder, so that they need not be counted. */
 import { fileType } from '../../wire/records.js'
 import { noVersion, type Version } from '../../wire/version.js'
-import type { AccountDatabase } from './database.js'
+import type { AccountDatabase, Write } from './database.js'
 
 export interface StoredFolder {
   readonly touched: Version
@@ -26,20 +26,20 @@ export class FolderTable {
     return (this.#statements.getFolder.get(ino) as StoredFolder | undefined) ?? emptyFolder
   }
 
-  /** An entry of the folder has changed. Inside a write. */
-  touch(ino: number, version: Version, before: Entry, after: Entry): void {
+  /** Notes that an entry of the folder has changed. */
+  touch(_: Write, ino: number, version: Version, before: Entry, after: Entry): void {
     const live = Number(after !== undefined) - Number(before !== undefined)
     const subfolders = Number(after?.type === folderType) - Number(before?.type === folderType)
     this.#statements.touchFolder.run(ino, version, live, subfolders)
   }
 
-  /** Inside a write. */
-  drop(ino: number): void {
+  /** Forgets a folder that is no more. */
+  drop(_: Write, ino: number): void {
     this.#statements.dropFolder.run(ino)
   }
 
-  /** Counts the entries anew. Inside a write. */
-  sumUp(ino: number): void {
+  /** Counts the entries of a folder anew. */
+  sumUp(_: Write, ino: number): void {
     const { touched } = this.get(ino)
     this.#statements.dropFolder.run(ino)
     this.#statements.sumUpFolder.run({ ino, touched, folderType })

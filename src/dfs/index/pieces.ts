@@ -1,5 +1,5 @@
 /** The pieces that are here, and the bytes of the small ones. */
-import type { AccountDatabase } from './database.js'
+import type { AccountDatabase, Write } from './database.js'
 import type { SegmentTable } from './segments.js'
 import type { Totals } from './totals.js'
 
@@ -38,30 +38,31 @@ export class PieceTable {
     bytes?: Buffer,
   ): void {
     const { putPiece, putContent, dropContent } = this.#statements
-    this.#db.write(() => {
+    this.#db.write((write) => {
       const before = this.get(segment, piece)
       if (before?.content != null) dropContent.run(before.content)
       const content = bytes === undefined ? null : putContent.run(bytes).lastInsertRowid
       putPiece.run(segment, piece, length, packed(checksums), content)
       // Also in place of one that had rotted: it is not lost any more.
-      this.#segments.hold(segment, [piece])
-      this.#count(before ? 0 : 1, length - (before?.length ?? 0))
+      this.#segments.hold(write, segment, [piece])
+      this.#count(write, before ? 0 : 1, length - (before?.length ?? 0))
     })
   }
 
-  /** As `add` for small pieces of a segment of which nothing is known here. */
+  /** Stores small pieces, with their bytes, of a segment of which nothing is known here. */
   addSmall(
     segment: string,
     pieces: readonly { piece: number; checksums: readonly number[]; bytes: Buffer }[],
   ): void {
     const { putPiece, putContent } = this.#statements
-    this.#db.write(() => {
+    this.#db.write((write) => {
       for (const { piece, checksums, bytes } of pieces) {
         const { lastInsertRowid } = putContent.run(bytes)
         putPiece.run(segment, piece, bytes.length, packed(checksums), lastInsertRowid)
-        this.#count(1, bytes.length)
+        this.#count(write, 1, bytes.length)
       }
       this.#segments.hold(
+        write,
         segment,
         pieces.map(({ piece }) => piece),
       )
@@ -99,16 +100,16 @@ export class PieceTable {
   remove(segment: string, piece: number): void {
     const before = this.get(segment, piece)
     if (before === undefined) return
-    this.#db.write(() => {
+    this.#db.write((write) => {
       this.#statements.dropPiece.run(segment, piece)
-      this.#segments.unhold(segment, piece)
+      this.#segments.unhold(write, segment, piece)
       if (before.content !== null) this.#statements.dropContent.run(before.content)
-      this.#count(-1, -before.length)
+      this.#count(write, -1, -before.length)
     })
   }
 
-  #count(pieces: number, pieceBytes: number): void {
-    this.#totals.add({ pieces, pieceBytes })
+  #count(write: Write, pieces: number, pieceBytes: number): void {
+    this.#totals.add(write, { pieces, pieceBytes })
   }
 }
 

@@ -18,7 +18,7 @@ import {
 } from '../../wire/records.js'
 import { laterOf, noVersion, type Version } from '../../wire/version.js'
 import { type ChangedRegister, ChangedRegisters } from './changed-registers.js'
-import type { AccountDatabase } from './database.js'
+import type { AccountDatabase, Write } from './database.js'
 import type { FolderTable } from './folders.js'
 import { nextTurn, type Pause, rowsAtOnce } from './pages.js'
 import { RecentRegisters, type StoredRegister } from './recent-registers.js'
@@ -92,12 +92,12 @@ export class RegisterTable {
 
   // -- finding -----------------------------------------------------------------------------------
 
-  /** Throws `corrupt` when it has rotted: then nobody here knows even its version. */
+  /** The register of a key. Throws `corrupt` when it has rotted: then even its version is not known here. */
   get(key: Key): StoredRegister {
     return this.recent(key) ?? this.#rot(key)
   }
 
-  /** Undefined when it has rotted, unless it was read or written a moment ago. */
+  /** The register of a key; undefined when it has rotted, unless it was read or written a moment ago. */
   recent(key: Key): StoredRegister | undefined {
     const recent = this.#recent.get(key)
     if (recent !== undefined) return recent
@@ -115,7 +115,7 @@ export class RegisterTable {
     return laterOf(inode ?? noVersion, entry ?? noVersion)
   }
 
-  /** As it is on the disk; undefined when it has rotted. */
+  /** The register of a key as it is on the disk; undefined when it has rotted. */
   whole(key: Key): CheckedRegister | undefined {
     const parsed = parseKey(key)
     if (parsed.kind === 'inode') {
@@ -151,7 +151,7 @@ export class RegisterTable {
     return this.#statements.getEntry.get(parent, name) as EntryRow | undefined
   }
 
-  /** Registers that somebody came across and that have rotted. */
+  /** The registers that were read, were found rotten, and have not been restored. */
   rottenKeys(): ReadonlySet<Key> {
     return this.#rotten
   }
@@ -197,12 +197,12 @@ export class RegisterTable {
     return isWholeInode(ino, row) ? row : this.#rot(inodeKey(ino))
   }
 
-  /** Names in the folder with a live entry, at most so many. */
+  /** Names in the folder with a live entry, at most `limit` of them. */
   liveNames(parent: number, limit: number): string[] {
     return this.#statements.liveNames.all(parent, limit) as string[]
   }
 
-  /** Files without a name, not written since `before`: those of programs that died, most likely. */
+  /** Files without a name that were not written since `before`: those of programs that died, most likely. */
   orphans(before: Version, limit: number): number[] {
     return this.#statements.orphans.all(before, limit) as number[]
   }
@@ -230,8 +230,8 @@ export class RegisterTable {
 
   /**
    * Stores a decided value, whatever was there, and keeps what is derived from it: the folder's
-   * summary for an entry, the references to segments for an inode. `before` is what is there, for who
-   * has just read it.
+   * summary for an entry, the references to segments for an inode. `before` is what is there, where the
+   * caller has just read it.
    */
   set(
     key: Key,
@@ -240,31 +240,38 @@ export class RegisterTable {
     before: StoredRegister = this.get(key),
   ): void {
     const parsed = parseKey(key)
-    this.#db.write(() => {
-      if (parsed.kind === 'inode') this.#setInode(parsed.ino, version, value, before)
-      else this.#setEntry(parsed.parent, parsed.name, version, value, before)
+    this.#db.write((write) => {
+      if (parsed.kind === 'inode') this.#setInode(write, parsed.ino, version, value, before)
+      else this.#setEntry(write, parsed.parent, parsed.name, version, value, before)
       this.#recent.set(key, { version, value })
     })
   }
 
   /**
-   * A decided value that was replaced before it came here. Pieces that came with the vote for it are
+   * Notes a decided value that was replaced before it came here. Pieces that came with the vote for it are
    * garbage, unless something else refers to them.
    */
   passOver(key: Key, version: Version, value: Buffer): void {
     if (parseKey(key).kind === 'inode') this.#segments.passOver(segmentsOf(value), version)
   }
 
-  #setInode(ino: number, version: Version, value: Buffer | null, before: StoredRegister): void {
+  #setInode(
+    write: Write,
+    ino: number,
+    version: Version,
+    value: Buffer | null,
+    before: StoredRegister,
+  ): void {
     const { gone, come } = changedSegments(before.value, value)
-    this.#segments.refer(gone, come, version)
+    this.#segments.refer(write, gone, come, version)
     const checksum = inodeChecksum(ino, version, value)
     this.#statements.putInode.run(ino, version, value, linksOf(value), checksum)
-    if (value === null) this.#folders.drop(ino)
-    this.#totals.add({ registers: Number(value !== null) - Number(before.value !== null) })
+    if (value === null) this.#folders.drop(write, ino)
+    this.#totals.add(write, { registers: Number(value !== null) - Number(before.value !== null) })
   }
 
   #setEntry(
+    write: Write,
     parent: number,
     name: string,
     version: Version,
@@ -276,8 +283,8 @@ export class RegisterTable {
     const [ino, type] = [entry?.ino ?? null, entry?.type ?? 0]
     const checksum = entryChecksum(parent, name, { version, ino, type })
     this.#statements.putEntry.run(parent, name, version, ino, type, checksum)
-    this.#folders.touch(parent, version, was, entry)
-    this.#totals.add({ registers: Number(entry !== undefined) - Number(was !== undefined) })
+    this.#folders.touch(write, parent, version, was, entry)
+    this.#totals.add(write, { registers: Number(entry !== undefined) - Number(was !== undefined) })
   }
 
   /**
@@ -286,16 +293,16 @@ export class RegisterTable {
    */
   restore(key: Key, version: Version, value: Buffer | null): void {
     const parsed = parseKey(key)
-    this.#db.write(() => {
+    this.#db.write((write) => {
       if (parsed.kind === 'inode') this.#statements.dropInode.run(parsed.ino)
       else this.#statements.dropEntry.run(parsed.parent, parsed.name)
       this.#rotten.delete(key)
       this.#recent.delete(key)
       if (version !== noVersion) this.set(key, version, value)
-      if (parsed.kind === 'entry') this.#folders.sumUp(parsed.parent)
+      if (parsed.kind === 'entry') this.#folders.sumUp(write, parsed.parent)
       else this.#mayMiscount = true
-      if (this.#mayMiscount && this.#rotten.size === 0) this.sumUpReferences(version)
-      this.#totals.countAgain()
+      if (this.#mayMiscount && this.#rotten.size === 0) this.sumUpReferences(write, version)
+      this.#totals.countAgain(write)
     })
   }
 
@@ -311,10 +318,10 @@ export class RegisterTable {
   // -- what is derived ---------------------------------------------------------------------------
 
   /**
-   * Walks all inodes: seldom, and only when none of them is known to be rotten, because what such a
-   * one refers to must not be taken for garbage. Inside a write.
+   * Counts anew what refers to each segment, in a walk over all inodes. It gives up when one of them has
+   * rotted, because what such a one refers to must not be taken for garbage.
    */
-  sumUpReferences(version: Version): void {
+  sumUpReferences(write: Write, version: Version): void {
     const references = new Map<string, Reference>()
     for (const row of this.#statements.allInodes.iterate() as IterableIterator<NumberedInodeRow>) {
       if (!isWholeInode(row.ino, row)) this.#noteRotten(inodeKey(row.ino))
@@ -324,7 +331,7 @@ export class RegisterTable {
         references.set(segment.id, { segment, count })
       }
     }
-    this.#segments.setReferences(references, version)
+    this.#segments.setReferences(write, references, version)
     this.#mayMiscount = false
   }
 

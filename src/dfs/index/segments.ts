@@ -6,7 +6,7 @@ import { limits } from '../../limits.js'
 import { homeMask, maskOf } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import { noVersion, type Version } from '../../wire/version.js'
-import type { AccountDatabase } from './database.js'
+import type { AccountDatabase, Write } from './database.js'
 import { nextTurn, type Pause, rowsAtOnce } from './pages.js'
 import { heldSum } from './schema.js'
 import type { StateTable } from './state.js'
@@ -29,7 +29,7 @@ export interface Reference {
   readonly count: number
 }
 
-/** What the ids have in common that a client makes one after the other: half of their digits. */
+/** The first half of the digits of an id: ids that a client makes one after the other share it. */
 const seriesOf = (segment: string): string => segment.slice(0, 16)
 
 const noDigest = '0'.repeat(32)
@@ -64,8 +64,8 @@ export class SegmentTable {
 
   // -- references --------------------------------------------------------------------------------
 
-  /** A register that referred to `gone` refers to `come`, from `version` on. Inside a write. */
-  refer(gone: readonly Segment[], come: readonly Segment[], version: Version): void {
+  /** Notes that a register that referred to `gone` refers to `come`, from `version` on. */
+  refer(_: Write, gone: readonly Segment[], come: readonly Segment[], version: Version): void {
     if (gone.length === 0 && come.length === 0) return
     const old = new Set(gone.map(({ id }) => id))
     const now = this.#now()
@@ -77,15 +77,15 @@ export class SegmentTable {
     for (const id of old) this.#statements.unrefer.run(version, id)
   }
 
-  /** What would have referred to them was replaced before it came here. */
+  /** Releases segments, unless something refers to them: a value that would have was replaced before it came. */
   passOver(segments: readonly Segment[], version: Version): void {
     this.#db.write(() => {
       for (const { id } of segments) this.#statements.passOver.run(version, id)
     })
   }
 
-  /** Puts right how many refer to each segment; `references` are all that there are. Inside a write. */
-  setReferences(references: ReadonlyMap<string, Reference>, version: Version): void {
+  /** Puts right how many registers refer to each segment; `references` are all that there are. */
+  setReferences(_: Write, references: ReadonlyMap<string, Reference>, version: Version): void {
     const { referred, setReferences, describe } = this.#statements
     for (const { segment, refs } of referred.all() as { segment: string; refs: number }[]) {
       const count = references.get(segment)?.count ?? 0
@@ -98,7 +98,7 @@ export class SegmentTable {
     }
   }
 
-  /** Whether it is known here as it is, and as referred to. */
+  /** Whether a segment is known here with this description, and as referred to. */
   isReferred({ id, length, md5 }: Segment): boolean {
     const known = this.#statements.segmentOf.get(id) as SegmentRow | undefined
     return known?.length === length && known.md5 === md5 && known.refs > 0
@@ -106,19 +106,19 @@ export class SegmentTable {
 
   // -- pieces of them ----------------------------------------------------------------------------
 
-  /** Pieces of it have come. Inside a write. */
-  hold(segment: string, pieces: readonly number[]): void {
+  /** Notes that pieces of a segment have come. */
+  hold(_: Write, segment: string, pieces: readonly number[]): void {
     this.#statements.holdPieces.run(segment, maskOf(pieces), this.#now())
     this.#met(segment)
   }
 
-  /** A piece of it has gone. Inside a write. */
-  unhold(segment: string, piece: number): void {
+  /** Notes that a piece of a segment has gone. */
+  unhold(_: Write, segment: string, piece: number): void {
     this.#statements.dropHeld.run(maskOf([piece]), segment)
   }
 
-  /** Looks anew which pieces are here. Inside a write. */
-  sumUpHeld(): void {
+  /** Sums up anew which pieces of each segment are here. */
+  sumUpHeld(_: Write): void {
     this.#statements.sumUpHeld.run()
   }
 
@@ -135,7 +135,7 @@ export class SegmentTable {
     }
   }
 
-  /** Whether a piece of it is here, or a register refers to it. */
+  /** Whether a piece of a segment is here, or a register refers to it. */
   knows(segment: string): boolean {
     const series = seriesOf(segment)
     const greatest = this.#greatest.get(series) ?? this.#greatestOf(series)
@@ -150,7 +150,7 @@ export class SegmentTable {
     return found.id ?? ''
   }
 
-  /** It may be known here from now on. */
+  /** Notes that a segment may be known here from now on. */
   #met(segment: string): void {
     const greatest = this.#greatest.get(seriesOf(segment))
     if (greatest !== undefined && segment > greatest) {
@@ -158,7 +158,7 @@ export class SegmentTable {
     }
   }
 
-  /** A register refers to it, and just the pieces of it that belong here are here. */
+  /** Whether a register refers to a segment, and just the pieces of it that belong here are here. */
   isPlaced(segment: string): boolean {
     this.#settleHomes()
     return this.#statements.placed.get(segment) !== undefined
@@ -184,7 +184,7 @@ export class SegmentTable {
     }))
   }
 
-  /** How many are misplaced. */
+  /** The number of segments referred to of which other pieces are here than belong here. */
   misplacedTotal(): number {
     this.#settleHomes()
     return (this.#statements.misplacedCount.get() as { count: number }).count
@@ -197,23 +197,23 @@ export class SegmentTable {
     this.#db.write(() => this.#statements.markLost.run(pieces, segment))
   }
 
-  /** Whether a register refers to it, and the bits of its lost pieces. */
+  /** Whether a register refers to a segment, and the bits of its lost pieces. */
   marksOf(segment: string): { readonly referred: boolean; readonly lost: number } {
     const row = this.#statements.marks.get(segment) as { refs: number; lost: number } | undefined
     return { referred: (row?.refs ?? 0) > 0, lost: row?.lost ?? 0 }
   }
 
-  /** Segments referred to of which a piece is lost. */
+  /** The number of segments referred to of which a piece is lost. */
   lostTotal(): number {
     return this.#statements.lostCount.get() as number
   }
 
-  /** Whether there is any. */
+  /** Whether a piece of any segment referred to is lost. */
   get isAnyLost(): boolean {
     return this.#statements.someLost.get() === 1
   }
 
-  /** The bits of the pieces that belong here; none while nobody knows where this server stands. */
+  /** The bits of the pieces that belong here; none while the position of this server is not known. */
   #homeOf(length: number, md5: string): number {
     this.#settleHomes()
     const position = this.#position()

@@ -1,13 +1,13 @@
 /**
- * How much there is. It is counted once and then kept, in the table of state too, with every change: to
- * count takes as long as to read the whole index from the disk, which nobody should wait for after a
- * start of the machine.
+ * How many registers and pieces there are. They are counted once and then kept, in the table of state too, with
+ * every change: to count takes as long as to read the whole index from the disk, which would make clients wait
+ * after a start of the machine.
  */
-import type { AccountDatabase } from './database.js'
+import type { AccountDatabase, Write } from './database.js'
 import type { StateTable } from './state.js'
 
 export interface Counted {
-  /** Live ones: inodes and entries. */
+  /** Inodes and entries that are live. */
   readonly registers: number
   readonly pieces: number
   readonly pieceBytes: number
@@ -19,7 +19,7 @@ export class Totals {
   readonly #state: StateTable
   readonly #statements
   #now: Counted
-  /** As the last group that was stored has left them, and as they are in the table of state. */
+  /** The totals as the last group that was stored has left them, and their text in the table of state. */
   #stored: Counted
   #written: string | undefined
 
@@ -44,8 +44,8 @@ export class Totals {
     return this.#now
   }
 
-  /** What has become more, or less. Inside a write. */
-  add(more: Partial<Counted>): void {
+  /** Adds what has become more, or less. */
+  add(_: Write, more: Partial<Counted>): void {
     this.#now = {
       registers: this.#now.registers + (more.registers ?? 0),
       pieces: this.#now.pieces + (more.pieces ?? 0),
@@ -53,8 +53,8 @@ export class Totals {
     }
   }
 
-  /** Something went of which nobody knows what it was. Inside a write. */
-  countAgain(): void {
+  /** Counts everything anew, after the removal of a register of unknown value. */
+  countAgain(_: Write): void {
     this.#now = this.#counted()
   }
 

@@ -113,8 +113,9 @@ export class TransactionTable {
     return this.#index.records.get(id)?.commit ?? undefined
   }
 
-  /** Returns whether the decision is known here afterwards. The first decision wins. */
+  /** Takes a decision, and returns whether it is known here afterwards. The first decision wins. */
   decide({ id, commit, body: sent, spares }: Decision): boolean {
+    this.#index.assertInGroup()
     const record = this.#undecided.get(id)
     if (record === undefined) {
       const decided = this.decisionOf(id)

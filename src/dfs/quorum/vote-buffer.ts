@@ -11,7 +11,7 @@ import type { StoredRegister } from '../index/recent-registers.js'
 import { type TransactionTable, unknown } from './transaction-table.js'
 import type { VoteLog } from './vote-log.js'
 
-/** What a vote needs to be logged now and written to the index later. */
+/** What is needed of a vote to log it now and write it to the index later. */
 export interface BufferedVote {
   /** The request, for the log. */
   readonly entry: Buffer
@@ -28,7 +28,7 @@ interface Vote extends BufferedVote {
 interface Applied {
   readonly votes: Vote[]
   readonly decisions: Decision[]
-  /** Nothing else waits. */
+  /** True when nothing else waits. */
   isAll: boolean
 }
 
@@ -43,11 +43,11 @@ export class VoteBuffer {
   #newVotes: Vote[] = []
   /** Decisions that came with commits and are not in the index yet. */
   #decisions = new Map<Version, Decision>()
-  /** What they make of registers. */
+  /** Registers as the decisions make them that are not in the index yet. */
   readonly #ahead = new Map<Key, StoredRegister>()
-  /** Those of them that came in the running group: they are not in the log yet. */
+  /** Decisions that came in the running group: they are not in the log yet. */
   #newDecisions: Version[] = []
-  /** Some are not in the log and will not be: nothing may be voted for that relies on them. */
+  /** True when decisions are not in the log and will not be: no vote may rely on them. */
   #mustApply = false
   /** What was written to the index and is not stored yet, in case it is undone. */
   #applied: Applied | undefined
@@ -60,7 +60,7 @@ export class VoteBuffer {
     index.onEnd((isStored) => this.#logVotes(isStored))
   }
 
-  /** How much waits for `apply`. */
+  /** The number of votes and decisions that are not in the index yet. */
   get count(): number {
     return this.#votes.length + this.#decisions.size
   }
@@ -70,18 +70,19 @@ export class VoteBuffer {
     return this.#log.sync()
   }
 
-  /** The register as it will be in the index. */
+  /** The register of a key, as decisions that are not in the index yet make it. */
   register(key: Key): StoredRegister {
     return this.#ahead.get(key) ?? this.#index.registers.get(key)
   }
 
-  /** Records a yes, with its locks. */
+  /** Records a yes, with its locks. It is logged when the group ends. */
   add(id: Version, body: Transaction, late: BufferedVote): void {
+    this.#index.assertInGroup()
     this.#transactions.hold({ ...unknown, id, body, yes: true })
     this.#newVotes.push({ ...late, id, body, isLogged: false })
   }
 
-  /** A decision that came with a vote: it may wait with it. */
+  /** Takes a decision that came with a commit: it may wait as the vote does. */
   settle(decision: Decision): void {
     const isRepeated = decision.commit && this.#decisions.has(decision.id)
     if (isRepeated && decision.spares.length === 0) return
@@ -94,10 +95,11 @@ export class VoteBuffer {
   }
 
   /**
-   * As `apply`, for the votes that came first and are decided, as long as that makes no more than
-   * `countMax` less. To be called in a group that is left open: it is stored when the rest is applied.
+   * Writes to the index the votes that came first and are decided, with their decisions: up to `countMax`
+   * of both. The group is to be left open: it is stored when the rest is written.
    */
   flushSome(countMax: number): void {
+    this.#index.assertInGroup()
     this.#applied ??= { votes: [], decisions: [], isAll: false }
     for (const least = this.count - countMax; this.count >= least + 2; ) {
       const vote = this.#votes[0]
@@ -112,18 +114,19 @@ export class VoteBuffer {
     }
   }
 
-  /** To be called before the next vote: some decisions are not in the log and will not be. */
+  /** Writes what waits where some decisions are not in the log and will not be: no vote may rely on them. */
   flushUnlogged(): void {
     if (this.#mustApply) this.flush()
   }
 
-  /** The log has the decisions with the vote they came with. Without it they must not wait. */
+  /** Writes what waits where decisions came with a commit that is not logged: the log has none of them. */
   flushWithout(id: Version): void {
     if (this.#newDecisions.length > 0 && this.#newVotes.at(-1)?.id !== id) this.flush()
   }
 
-  /** Writes to the index what waits. To be called inside a group. */
+  /** Writes to the index all that waits. */
   flush(): void {
+    this.#index.assertInGroup()
     const isNothing = this.#newVotes.length === 0 && this.count === 0
     if (isNothing && this.#applied === undefined) return
     if (this.#log.dropsSynced) this.#index.syncBeforeReply()
@@ -167,7 +170,7 @@ export class VoteBuffer {
     this.#newVotes = []
   }
 
-  /** The running group is undone, and the ledger as the index has it: what was logged counts again. */
+  /** Makes what was logged count again after a group was undone, and the table of transactions read anew. */
   undo(): void {
     const { votes, decisions } = this.#applied ?? { votes: [], decisions: [] }
     this.#votes = [...votes.filter(({ isLogged }) => isLogged), ...this.#votes]
@@ -184,9 +187,9 @@ export class VoteBuffer {
   }
 
   /**
-   * As `Ledger.decide`, but for what is in the index, which `apply` sees to. False when it has to be
-   * there at once: only where what the decision is about is known here, in full and as it was before,
-   * which its locks saw to, may it count without.
+   * Makes a decision count before it is in the index. False when it has to be there at once: only where
+   * what the decision is about is known here, in full and as it was before, which its locks saw to, may it
+   * count without.
    */
   #decideAhead(decision: Decision): boolean {
     const { id, commit } = decision
@@ -206,7 +209,7 @@ export class VoteBuffer {
     return true
   }
 
-  /** Undefined when it has rotted. */
+  /** The register of a key, as the latest decisions make it; undefined when it has rotted. */
   #current(key: Key): StoredRegister | undefined {
     return this.#ahead.get(key) ?? this.#index.registers.recent(key)
   }

@@ -31,6 +31,11 @@ t.test('the model of the replication rules shows no violation', async (t) => {
   t.match(run('775', '25', ...unheardVotes), { seeds: 25, bad: 0 })
 })
 
+/** One violation is enough: the schedules after it are not run. */
+function finds(...args: readonly string[]): boolean {
+  return run(...args, 'bad=1').bad === 1
+}
+
 t.test('the model finds a violation when a rule is switched off', async (t) => {
   for (const [rule, ...args] of [
     ['-ballot'],
@@ -38,12 +43,12 @@ t.test('the model finds a violation when a rule is switched off', async (t) => {
     ['-installfirst'],
     ['-empty', 'dir=1', 'empty=1'],
   ] as const) {
-    t.ok(run('0', '150', rule, ...args).bad > 0, rule)
+    t.ok(finds('0', '150', rule, ...args), rule)
   }
   for (const rule of ['-ahead', '-servertime', '-bounded', '-close', '-outvote', '-alone']) {
-    t.ok(run('0', '30', rule, 'clocks=1').bad > 0, rule)
+    t.ok(finds('0', '30', rule, 'clocks=1'), rule)
   }
-  t.ok(run('0', '150', '-rotquorum', 'rot=2').bad > 0, 'rotquorum')
-  t.ok(run('0', '25', '-few', ...hastySweeps).bad > 0, 'few')
-  t.ok(run('775', '25', '-heard', ...unheardVotes).bad > 0, 'heard')
+  t.ok(finds('0', '150', '-rotquorum', 'rot=2'), 'rotquorum')
+  t.ok(finds('0', '25', '-few', ...hastySweeps), 'few')
+  t.ok(finds('775', '25', '-heard', ...unheardVotes), 'heard')
 })

@@ -28,12 +28,13 @@ function main(): void {
   }
   const summary = new Summary()
   const { firstSeed, seedCount, rules, options } = wanted
-  const { seconds } = options
+  const { seconds, badMax } = options
   for (let seed = firstSeed; seed < firstSeed + seedCount; seed += 1) {
     const verdict = runSchedule(seed, rules, options)
     summary.add(seed, verdict)
     for (const line of verdict.trace) console.log(line)
     if (seconds && summary.elapsedSeconds > seconds) break
+    if (badMax && summary.bad >= badMax) break
   }
   console.log(summary.asText(ruleNames.filter((name) => !rules[name])))
 }
@@ -92,6 +93,11 @@ class Summary {
 
   get elapsedSeconds(): number {
     return (performance.now() - this.#startedMs) / 1000
+  }
+
+  /** How many schedules had a violation. */
+  get bad(): number {
+    return this.#bad
   }
 
   add(seed: number, { violations, counts, events }: Verdict): void {

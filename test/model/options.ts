@@ -51,6 +51,11 @@ export const optionTable = {
   },
   trace: { argument: 'v', value: 0, text: '1: every message and event is printed.' },
   seconds: { argument: 'secs', value: 0, text: 'Ends after this time, unless 0.' },
+  badMax: {
+    argument: 'bad',
+    value: 0,
+    text: 'Ends after so many schedules with a violation, unless 0.',
+  },
 } as const satisfies Readonly<Record<string, Option>>
 
 export type OptionName = keyof typeof optionTable

@@ -5,10 +5,11 @@
  */
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import * as v from 'valibot'
 import { asDfsError, DfsError } from './errors.js'
 import { limits } from './limits.js'
 import type { Address } from './network.js'
-import { parseToml, type Section } from './toml.js'
+import { expecting, parsed, readToml, secret, table, tableByName } from './toml-schema.js'
 
 export interface ServerAddress {
   /** DFS1 .. DFS4: for people. */
@@ -60,14 +61,16 @@ export function parseClientConfig(
   file: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): ClientConfig {
-  const top = parseToml(text, file)
-  top.only('user', 'password', 'timeout', 'recovery', 'server')
-  const recovery = top.text('recovery', 'a folder')
+  const { user, password, timeout, recovery, server } = readToml(
+    text,
+    file,
+    clientSchema(environment[passwordVariable]),
+  )
   return {
-    user: userOf(top),
-    password: passwordOf(top, environment[passwordVariable]),
-    timeoutMs: timeoutOf(top),
-    servers: serversOf(top),
+    user,
+    password,
+    timeoutMs: timeout,
+    servers: server,
     recovery: recovery === undefined ? undefined : resolve(dirname(file), recovery),
   }
 }
@@ -81,18 +84,7 @@ export function parseUsersConfig<V>(
   file: string,
   parseVerifier: (text: string) => V | undefined,
 ): ReadonlyMap<string, UserConfig<V>> {
-  const top = parseToml(text, file)
-  top.only('users')
-  const users = top.section('users', 'tables [users.NAME]')
-  return new Map(
-    users?.keys.map((name) => {
-      if (!isUserName(name)) {
-        throw users.complaint(name, `user "${name}": expected a name of ${userNameRule}`)
-      }
-      const user = users.section(name, 'a table with a password or a verifier')
-      return [name, userConfigOf(users, name, user, parseVerifier)] as const
-    }),
-  )
+  return readToml(text, file, usersSchema(parseVerifier)).users ?? new Map()
 }
 
 /** The text of a configuration file. Throws `configuration` when it cannot be read. */
@@ -106,82 +98,103 @@ export function readConfig(file: string): string {
   }
 }
 
-function userConfigOf<V>(
-  users: Section,
-  name: string,
-  user: Section | undefined,
-  parseVerifier: (text: string) => V | undefined,
-): UserConfig<V> {
-  user?.only('password', 'verifier')
-  const password = user?.text('password', 'a text', true)
-  const text = user?.text('verifier', 'a SCRAM-SHA-256 verifier', true)
-  if (user === undefined || (password === undefined) === (text === undefined)) {
-    throw users.complaint(name, `user "${name}": expected exactly one of password and verifier`)
-  }
-  if (text === undefined) {
-    if (password === undefined || password === '') {
-      throw user.error('password', 'at least one character', true)
-    }
-    return { kind: 'password', password }
-  }
-  const verifier = parseVerifier(text)
-  if (verifier === undefined) throw user.error('verifier', 'a SCRAM-SHA-256 verifier', true)
-  return { kind: 'verifier', verifier }
-}
+const userName = parsed(`a name of ${userNameRule}`, (name) =>
+  isUserName(name) ? name : undefined,
+)
 
-function userOf(top: Section): string {
-  const user = top.text('user', 'a name')
-  if (user === undefined || !isUserName(user)) throw top.error('user', `a name of ${userNameRule}`)
-  return user
-}
+const nonEmpty = (text: string): string | undefined => (text === '' ? undefined : text)
 
-function passwordOf(top: Section, fromEnvironment: string | undefined): string {
-  const inFile = top.text('password', 'a text', true)
-  if (fromEnvironment !== undefined && fromEnvironment !== '') return fromEnvironment
-  if (inFile !== undefined && inFile !== '') return inFile
-  throw top.error('password', `a text here or in the environment's ${passwordVariable}`, true)
-}
-
-function timeoutOf(top: Section): number {
+/** The table that is the whole of dfc.conf. */
+function clientSchema(passwordOfEnvironment = '') {
+  const required = `a text here or in the environment's ${passwordVariable}`
   const { least, most } = timeoutsMs
-  const expected = `a duration from "${least}ms" to "${most / 1000}s", such as "2s"`
-  const text = top.text('timeout', expected)
-  if (text === undefined) return limits.requestTimeoutMs
+  const duration = `a duration from "${least}ms" to "${most / 1000}s", such as "2s"`
+  return table('a file', {
+    user: userName,
+    password:
+      passwordOfEnvironment === ''
+        ? parsed(required, nonEmpty, secret)
+        : v.pipe(
+            v.optional(parsed('a text', (text) => text, secret)),
+            v.transform(() => passwordOfEnvironment),
+          ),
+    timeout: v.optional(parsed(duration, parseTimeout), `${limits.requestTimeoutMs}ms`),
+    recovery: v.optional(parsed('a folder', nonEmpty)),
+    server: v.optional(serversSchema, []),
+  })
+}
+
+/** Milliseconds. */
+function parseTimeout(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(ms|s)$/.exec(text)
   const ms = match === null ? Number.NaN : Number(match[1]) * (match[2] === 's' ? 1000 : 1)
-  if (!(ms >= least && ms <= most)) throw top.error('timeout', expected)
-  return ms
+  return ms >= timeoutsMs.least && ms <= timeoutsMs.most ? ms : undefined
 }
 
-function serversOf(top: Section): readonly ServerAddress[] {
-  const count = limits.serverCount
-  const sections = top.sections('server', `${count} tables [[server]]`)
-  if (sections.length !== count) {
-    throw top.complaint('server', `expected exactly ${count} [[server]], got ${sections.length}`)
-  }
-  const servers = sections.map(serverOf)
-  for (const [index, section] of sections.entries()) {
-    const before = servers.slice(0, index)
+const serverSchema = table('a table [[server]]', {
+  name: parsed('a name such as "DFS1"', (name) =>
+    /^[^\s\p{C}](?:[^\p{C}]{0,62}[^\s\p{C}])?$/u.test(name) ? name : undefined,
+  ),
+  address: parsed('"host:port"', parseAddress),
+})
+
+const serversSchema = v.pipe(
+  v.array(serverSchema, expecting(`${limits.serverCount} tables [[server]]`)),
+  v.length(
+    limits.serverCount,
+    ({ input }) => `expected exactly ${limits.serverCount} [[server]], got ${input.length}`,
+  ),
+  noneTwice('name', 'a name', (name) => name),
+  noneTwice('address', 'an address', addressText),
+)
+
+/** No two servers may have the same `key`: `textOf` is equal for what counts as the same. */
+function noneTwice<K extends keyof ServerAddress>(
+  key: K,
+  what: string,
+  textOf: (value: ServerAddress[K]) => string,
+) {
+  return v.rawCheck<ServerAddress[]>(({ dataset: { typed, value: servers }, addIssue }) => {
+    if (!typed) return
+    const texts = servers.map((server) => textOf(server[key]))
+    const index = texts.findIndex((text, at) => texts.indexOf(text) < at)
     const server = servers[index]
-    if (before.some((other) => other.name === server?.name)) {
-      throw section.error('name', 'a name that no other server has')
-    }
-    if (before.some(({ address }) => same(address, server?.address))) {
-      throw section.error('address', 'an address that no other server has')
-    }
-  }
-  return servers
+    if (server === undefined) return
+    const common = { origin: 'value' as const }
+    addIssue({
+      message: `expected ${what} that no other server has, got ${JSON.stringify(texts[index])}`,
+      path: [
+        { ...common, type: 'array', input: servers, key: index, value: server },
+        { ...common, type: 'object', input: { ...server }, key, value: server[key] },
+      ],
+    })
+  })
 }
 
-function serverOf(section: Section): ServerAddress {
-  section.only('name', 'address')
-  const name = section.text('name', 'a name')
-  if (name === undefined || !/^[^\s\p{C}](?:[^\p{C}]{0,62}[^\s\p{C}])?$/u.test(name)) {
-    throw section.error('name', 'a name such as "DFS1"')
-  }
-  const address = parseAddress(section.text('address', '"host:port"') ?? '')
-  if (address === undefined) throw section.error('address', '"host:port"')
-  return { name, address }
+function addressText({ host, port }: Address): string {
+  const name = host.toLowerCase()
+  return name.includes(':') ? `[${name}]:${port}` : `${name}:${port}`
+}
+
+/** The table that is the whole of dfs.conf. */
+function usersSchema<V>(parseVerifier: (text: string) => V | undefined) {
+  const user = v.pipe(
+    table('a table with a password or a verifier', {
+      password: v.optional(parsed('at least one character', nonEmpty, secret)),
+      verifier: v.optional(parsed('a SCRAM-SHA-256 verifier', parseVerifier, secret)),
+    }),
+    v.rawTransform(({ dataset, addIssue, NEVER }): UserConfig<V> => {
+      const { password, verifier } = dataset.value
+      if (password === undefined && verifier !== undefined) return { kind: 'verifier', verifier }
+      if (password !== undefined && verifier === undefined) return { kind: 'password', password }
+      const got = password === undefined ? 'neither' : 'both'
+      addIssue({ message: `expected exactly one of password and verifier, got ${got}` })
+      return NEVER
+    }),
+  )
+  return table('a file', {
+    users: v.optional(tableByName('tables [users.NAME]', userName, user)),
+  })
 }
 
 /** `host:port` or `[IPv6]:port`. */
@@ -190,8 +203,4 @@ export function parseAddress(text: string): Address | undefined {
   const host = match?.[1] ?? match?.[2]
   const port = Number(match?.[3])
   return host !== undefined && port >= 1 && port <= 65_535 ? { host, port } : undefined
-}
-
-function same(a: Address, b: Address | undefined): boolean {
-  return a.port === b?.port && a.host.toLowerCase() === b.host.toLowerCase()
 }

@@ -1,201 +1,154 @@
 /**
- * TOML with errors that say where: file, line, key, what was expected and what stands there. The
- * parser reports lines only for broken syntax, so the place of a key is found by a scan of the text
- * (`statementsOf`), which also serves those who edit a file without losing its comments.
+ * TOML of which every key and value knows its place: its line, for errors, and its range in the text,
+ * for edits that leave all other bytes alone.
  */
-import { parse, TomlError } from 'smol-toml'
+import { type AST, ParseError, parseTOML } from 'toml-eslint-parser'
 import { DfsError } from './errors.js'
 
-type Table = Readonly<Record<string, unknown>>
+export type Table = Readonly<Record<string, unknown>>
 
-/** Parses `text`; `file` is only named in errors. Throws `configuration`. */
-export function parseToml(text: string, file: string): Section {
-  try {
-    return new Section(new Places(text, file), [], parse(text))
-  } catch (thrown) {
-    if (!(thrown instanceof TomlError)) throw thrown
-    const why = thrown.message.split('\n')[0]?.replace('Invalid TOML document: ', '')
-    const hint = why === 'invalid value' ? ': expected a text in quotes, as in key = "text"' : ''
-    throw new DfsError('configuration', `${file}:${thrown.line}: ${why}${hint}`, { cause: thrown })
-  }
-}
+/** From the root of the document; the tables of an array are numbered: ['server', 0, 'address']. */
+export type Path = readonly (string | number)[]
 
-/** One table of the document. Every getter throws `configuration`, naming the line. */
-export class Section {
-  readonly #places: Places
-  readonly #path: readonly string[]
-  readonly #table: Table
-
-  constructor(places: Places, path: readonly string[], table: Table) {
-    this.#places = places
-    this.#path = path
-    this.#table = table
-  }
-
-  get keys(): readonly string[] {
-    return Object.keys(this.#table)
-  }
-
-  /** A failure about `key`. What stands there is quoted unless it is `secret`. */
-  error(key: string, expected: string, secret = false): DfsError {
-    const line = this.#places.lineOf([...this.#path, key])
-    const got = describe(this.#table[key], secret)
-    const what = `${key}: expected ${expected}, got ${got}`
-    return new DfsError('configuration', `${this.#places.file}:${line}: ${what}`)
-  }
-
-  /** A failure about `key` in words of its own. */
-  complaint(key: string, what: string): DfsError {
-    const line = this.#places.lineOf([...this.#path, key])
-    return new DfsError('configuration', `${this.#places.file}:${line}: ${what}`)
-  }
-
-  /** Refuses every key that is not one of `known`. */
-  only(...known: readonly string[]): void {
-    const unknown = this.keys.find((key) => !known.includes(key))
-    if (unknown === undefined) return
-    throw this.complaint(unknown, `unknown key "${unknown}": expected one of ${known.join(', ')}`)
-  }
-
-  /** The text at `key`, or undefined when there is no such key. */
-  text(key: string, expected: string, secret = false): string | undefined {
-    const value = this.#table[key]
-    if (value === undefined || typeof value === 'string') return value
-    throw this.error(key, expected, secret)
-  }
-
-  /** The table at `key`, or undefined when there is no such key. */
-  section(key: string, expected: string): Section | undefined {
-    const value = this.#table[key]
-    if (value === undefined) return undefined
-    if (!isTable(value)) throw this.error(key, expected)
-    return new Section(this.#places, [...this.#path, key], value)
-  }
-
-  /** The tables of the array `key`; none when there is no such key. */
-  sections(key: string, expected: string): readonly Section[] {
-    const value = this.#table[key] ?? []
-    if (!Array.isArray(value) || !value.every(isTable)) throw this.error(key, expected)
-    return value.map(
-      (table, index) => new Section(this.#places, [...this.#path, key, String(index)], table),
-    )
-  }
-}
-
-/** A line that opens a table or assigns a value, with the full path of what it is about. */
+/** A header or an assignment. */
 export interface Statement {
   readonly kind: 'table' | 'value'
-  /** An array's tables are numbered: ['server', '0', 'address']. */
-  readonly path: readonly string[]
-  /** Counts from 0. */
-  readonly lineIndex: number
+  readonly path: Path
+  /** Whether it stands within an inline table, and so shares its lines with others. */
+  readonly isInline: boolean
+  /** Counts from 1. */
+  readonly line: number
+  /** Offsets in the text; `nameStart` is where the last part of the key begins. */
+  readonly start: number
+  readonly nameStart: number
+  readonly end: number
 }
 
-const keyPart = /\s*("(?:[^"\\]|\\.)*"|'[^']*'|[\w-]+)\s*(\.)?/y
-
-/** Every statement that begins on a line of its own. `text` must have been parsed before. */
-export function statementsOf(text: string): readonly Statement[] {
-  const statements: Statement[] = []
-  const counts = new Map<string, number>()
-  let table: readonly string[] = []
-  let quote: string | undefined
-  for (const [lineIndex, line] of text.split('\n').entries()) {
-    const inside = quote !== undefined
-    quote = quoteAfter(line, quote)
-    if (inside) continue
-    const [, brackets = '', rest = line] = /^\s*(\[\[?)(.*)$/.exec(line) ?? []
-    const keys = keysAt(rest, brackets === '' ? '=' : ']')
-    if (keys === undefined) continue
-    if (brackets === '') {
-      statements.push({ kind: 'value', path: [...table, ...keys], lineIndex })
-      continue
-    }
-    table = brackets === '[' ? keys : [...keys, String(countUp(counts, keys))]
-    statements.push({ kind: 'table', path: table, lineIndex })
-  }
-  return statements
-}
-
-/** The dotted key at the begin of `text`, when `end` follows it. */
-function keysAt(text: string, end: string): string[] | undefined {
-  const keys: string[] = []
-  keyPart.lastIndex = 0
-  for (;;) {
-    const match = keyPart.exec(text)
-    if (match === null) return undefined
-    const at = keyPart.lastIndex
-    keys.push(unquoted(match[1] ?? ''))
-    keyPart.lastIndex = at
-    if (match[2] === undefined) return text[at] === end ? keys : undefined
-  }
-}
-
-function unquoted(key: string): string {
-  if (key.startsWith("'")) return key.slice(1, -1)
-  return key.startsWith('"') ? (Object.keys(parse(`${key}=0`))[0] ?? '') : key
-}
-
-function countUp(counts: Map<string, number>, keys: readonly string[]): number {
-  const name = keys.join('\0')
-  const count = counts.get(name) ?? 0
-  counts.set(name, count + 1)
-  return count
-}
-
-/** The multi-line quote that is still open behind `line`. */
-function quoteAfter(line: string, open: string | undefined): string | undefined {
-  let quote = open
-  for (const [found] of line.matchAll(/"""|'''/g)) {
-    if (quote === undefined) quote = found
-    else if (quote === found) quote = undefined
-  }
-  return quote
-}
-
-/** Where the keys of one file stand. */
-class Places {
+export interface TomlDocument {
+  /** Only named in errors. */
   readonly file: string
-  readonly #text: string
-  #lines: ReadonlyMap<string, number> | undefined
+  readonly root: Table
+  /** In the order of the text; the statement of an inline table comes before those in it. */
+  readonly statements: readonly Statement[]
+}
 
-  constructor(text: string, file: string) {
-    this.#text = text
-    this.file = file
+const rule = 'expected each key once, as in key = "text", and tables as in [name]'
+
+/** Parses `text`. Throws `configuration` with file and line. */
+export function parseToml(text: string, file: string): TomlDocument {
+  // A byte order mark counts as a space: every offset stays as it is.
+  const body = text.replace(/^\uFEFF/, ' ')
+  const tree = treeOf(body)
+  if (!(tree instanceof ParseError)) return new Reader().read(file, tree.body[0])
+  const { lineNumber, message } = begin(tree, body)
+  const what = `${file}:${lineNumber}: ${message}: ${rule}`
+  throw new DfsError('configuration', what, { cause: tree })
+}
+
+function treeOf(text: string): AST.TOMLProgram | ParseError {
+  try {
+    return parseTOML(text, { tomlVersion: '1.1' })
+  } catch (thrown) {
+    if (thrown instanceof ParseError) return thrown
+    throw thrown
   }
+}
 
-  /** The line, from 1, of the key or else of the nearest table that it would belong to. */
-  lineOf(path: readonly string[]): number {
-    this.#lines ??= new Map(
-      statementsOf(this.#text)
-        .map((statement) => [statement.path.join('\0'), statement.lineIndex + 1] as const)
-        .reverse(),
+/** Where an entry ends too early, the parser stops at the next one: the first of the two is wrong. */
+function begin(error: ParseError, text: string): ParseError {
+  const line = error.index - error.column
+  if (text.slice(line, error.index).trim() !== '') return error
+  const before = treeOf(text.slice(0, line).trimEnd())
+  return before instanceof ParseError ? before : error
+}
+
+/** The line of `path`, or else of the nearest table that it would belong to. */
+export function lineOf({ statements }: TomlDocument, path: Path): number {
+  for (let length = path.length; length > 0; length -= 1) {
+    const wanted = path.slice(0, length)
+    const found = statements.find((statement) =>
+      wanted.every((key, at) => statement.path[at] === key),
     )
-    for (let length = path.length; length > 0; length -= 1) {
-      const wanted = path.slice(0, length)
-      const line = this.#lines.get(wanted.join('\0')) ?? this.#lineBelow(wanted)
-      if (line !== undefined) return line
+    if (found !== undefined) return found.line
+  }
+  return 1
+}
+
+type MutableTable = Record<string, unknown>
+
+/**
+ * Makes values of the parser's tree. The parser's own `getStaticTOMLValue` is of no use: it has no
+ * places, and a table called __proto__ would change every object of the program.
+ */
+class Reader {
+  readonly #statements: Statement[] = []
+
+  read(file: string, top: AST.TOMLTopLevelTable): TomlDocument {
+    const root = newTable()
+    for (const node of top.body) {
+      if (node.type === 'TOMLKeyValue') this.#assign(root, [], node, false)
+      else this.#readTable(root, node)
     }
-    return 1
+    return { file, root, statements: this.#statements }
   }
 
-  /** The first line about what is below `path`: an array is nowhere but in its tables. */
-  #lineBelow(path: readonly string[]): number | undefined {
-    const start = `${path.join('\0')}\0`
-    const lines = [...(this.#lines ?? [])].filter(([key]) => key.startsWith(start))
-    return lines.length === 0 ? undefined : Math.min(...lines.map(([, line]) => line))
+  #readTable(root: MutableTable, node: AST.TOMLTable): void {
+    const path = node.resolvedKey
+    const [, headerEnd] = node.key.range
+    this.#note('table', path, node, headerEnd, false)
+    const table = tableAt(root, path)
+    for (const assignment of node.body) this.#assign(table, path, assignment, false)
+  }
+
+  #assign(table: MutableTable, at: Path, node: AST.TOMLKeyValue, isInline: boolean): void {
+    const keys = node.key.keys.map((key) => (key.type === 'TOMLBare' ? key.name : key.value))
+    const path = [...at, ...keys]
+    this.#note('value', path, node, node.range[1], isInline)
+    tableAt(table, keys.slice(0, -1))[keys.at(-1) ?? ''] = this.#valueOf(node.value, path)
+  }
+
+  #note(
+    kind: Statement['kind'],
+    path: Path,
+    node: AST.TOMLTable | AST.TOMLKeyValue,
+    end: number,
+    isInline: boolean,
+  ): void {
+    const start = node.range[0]
+    const nameStart = node.key.keys.at(-1)?.range[0] ?? start
+    this.#statements.push({
+      kind,
+      path,
+      isInline,
+      line: node.loc.start.line,
+      start,
+      nameStart,
+      end,
+    })
+  }
+
+  #valueOf(node: AST.TOMLContentNode, path: Path): unknown {
+    if (node.type === 'TOMLValue') return node.value
+    if (node.type === 'TOMLArray') {
+      return node.elements.map((element, index) => this.#valueOf(element, [...path, index]))
+    }
+    const table = newTable()
+    for (const assignment of node.body) this.#assign(table, path, assignment, true)
+    return table
   }
 }
 
-function isTable(value: unknown): value is Table {
-  return (
-    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
-  )
+/** Without a prototype, a key is nothing but a key. */
+function newTable(): MutableTable {
+  return Object.create(null)
 }
 
-function describe(value: unknown, secret: boolean): string {
-  if (value === undefined) return 'nothing'
-  if (typeof value === 'string' && !secret) return JSON.stringify(value)
-  if (typeof value === 'number' && !secret) return String(value)
-  if (typeof value === 'string') return 'another text'
-  return Array.isArray(value) ? 'a list' : isTable(value) ? 'a table' : `a ${typeof value}`
+/** The table at `path` below `root`; what is missing on the way is made. */
+function tableAt(root: MutableTable, path: Path): MutableTable {
+  let table = root
+  for (const [at, key] of path.entries()) {
+    table[key] ??= typeof path[at + 1] === 'number' ? [] : newTable()
+    table = table[key] as MutableTable
+  }
+  return table
 }

@@ -37,12 +37,16 @@ address = "127.0.0.1:10004"
 
 const parse = (text: string, environment = {}) => parseClientConfig(text, 'dfc.conf', environment)
 
+const verifierText = formatVerifier(makeVerifier('x', Buffer.alloc(16), 4096))
+
 /** A mistake made by replacing one text of the good file, and what must be said about it. */
 interface Mistake {
   readonly from: string
   readonly to: string
   readonly message: string
 }
+
+const syntaxRule = 'expected each key once, as in key = "text", and tables as in [name]'
 
 const mistakes: readonly Mistake[] = [
   {
@@ -84,12 +88,12 @@ const mistakes: readonly Mistake[] = [
   {
     from: '\n[[server]]\nname = "DFS4"\naddress = "127.0.0.1:10004"\n',
     to: '',
-    message: 'dfc.conf:6: expected exactly 4 [[server]], got 3',
+    message: 'dfc.conf:6: server: expected exactly 4 [[server]], got 3',
   },
   {
     from: '"alice"',
     to: 'alice',
-    message: 'dfc.conf:2: invalid value: expected a text in quotes, as in key = "text"',
+    message: `dfc.conf:2: Unexpected character: ${syntaxRule}`,
   },
   {
     from: 'timeout',
@@ -122,13 +126,74 @@ const mistakes: readonly Mistake[] = [
   {
     from: '"secret"',
     to: '1234',
-    message: 'dfc.conf:3: password: expected a text, got a number',
+    message:
+      "dfc.conf:3: password: expected a text here or in the environment's DFC_PASSWORD, got a number",
   },
   {
     from: 'password = "secret"\n',
     to: '',
     message:
       "dfc.conf:1: password: expected a text here or in the environment's DFC_PASSWORD, got nothing",
+  },
+  {
+    from: 'user = "alice"\n',
+    to: '',
+    message:
+      'dfc.conf:1: user: expected a name of 1 to 64 of A-Z a-z 0-9 . _ - (no dot in front), got nothing',
+  },
+  {
+    from: 'user = "alice"',
+    to: 'usr = "alice"',
+    message:
+      'dfc.conf:2: unknown key "usr": expected one of user, password, timeout, recovery, server',
+  },
+  {
+    from: 'user = "alice"',
+    to: 'user = "alice"\n"__proto__" = 1',
+    message:
+      'dfc.conf:3: unknown key "__proto__": expected one of user, password, timeout, recovery, server',
+  },
+  {
+    from: 'user = "alice"',
+    to: 'user = "alice"\nrecovery = ""',
+    message: 'dfc.conf:3: recovery: expected a folder, got ""',
+  },
+  {
+    from: 'user = "alice"',
+    to: 'user = "alice"\nrecovery = 2026-01-01',
+    message: 'dfc.conf:3: recovery: expected a folder, got a date',
+  },
+  {
+    from: 'user = "alice"',
+    to: 'user.name = "alice"',
+    message:
+      'dfc.conf:2: user: expected a name of 1 to 64 of A-Z a-z 0-9 . _ - (no dot in front), got a table',
+  },
+  {
+    from: '"500ms"',
+    to: '["500ms",\n  "1s"]',
+    message:
+      'dfc.conf:4: timeout: expected a duration from "10ms" to "60s", such as "2s", got a list',
+  },
+  {
+    from: 'password = "secret"',
+    to: 'password = "secret"\npassword = "secret"',
+    message: `dfc.conf:4: Defining a key multiple times is invalid: ${syntaxRule}`,
+  },
+  {
+    from: 'address = "[::1]:10002"',
+    to: 'address = "[::1]:10002"\naddress = "[::1]:10002"',
+    message: `dfc.conf:13: Defining a key multiple times is invalid: ${syntaxRule}`,
+  },
+  {
+    from: '[[server]]\nname = "DFS2"',
+    to: '[server]\nname = "DFS2"',
+    message: `dfc.conf:10: Defining a key multiple times is invalid: ${syntaxRule}`,
+  },
+  {
+    from: 'address = "127.0.0.1:10004"',
+    to: 'address.host = "127.0.0.1"\naddress.port = 10004',
+    message: 'dfc.conf:20: address: expected "host:port", got a table',
   },
 ]
 
@@ -155,11 +220,62 @@ for (const { from, to, message } of mistakes) {
   })
 }
 
-t.test('says where the syntax is broken', async (t) => {
-  t.throws(() => parse(good.replace('"secret"', '"secret')), {
-    code: 'configuration',
-    message: /^dfc\.conf:3: .+/,
+const broken: readonly (readonly [from: string, to: string, line: number])[] = [
+  ['"secret"', '"secret', 3],
+  ['"secret"', "'secret", 3],
+  ['"secret"', '', 3],
+  ['"secret"', '"sec\\qret"', 3],
+  ['"secret"', '"sec\u0007ret"', 3],
+  ['user = "alice"\npassword = "secret"', '\n\nuser =\n', 4],
+  ['password = ', 'password ', 3],
+  ['password = ', 'pässword = ', 3],
+  ['password = ', '= ', 3],
+  ['user = "alice"', "recovery = '''\ntwo\nlines''' x\nuser = \"alice\"", 4],
+  ['[[server]]\nname = "DFS2"', '[[server\nname = "DFS2"', 10],
+  ['"DFS2"', '{ a = 1,, }', 11],
+]
+
+t.test('says where the syntax is broken and what it should be, and quotes nothing', async (t) => {
+  for (const [from, to, line] of broken) {
+    const text = good.replace(from, to)
+    const message = new RegExp(`^dfc\\.conf:${line}: ((?!ret).)+: expected ((?!ret).)+$`)
+    const expected = { code: 'configuration', message }
+    t.throws(() => parse(text), expected, to)
+    t.throws(() => parse(text.replaceAll('\n', '\r\n')), expected, `${to} with CRLF`)
+    t.throws(() => parse(`\uFEFF${text}`), expected, `${to} behind a byte order mark`)
+  }
+})
+
+const allServers = /\[\[server[\s\S]*/
+
+t.test('reads the same file in every way that TOML knows to write it', async (t) => {
+  const expected = parse(good)
+  t.same(parse(good.replaceAll('\n', '\r\n')), expected, 'CRLF')
+  t.same(parse(`\uFEFF${good}`), expected, 'a byte order mark')
+  t.same(parse(good.trimEnd()), expected, 'no end of line at the end')
+  t.same(parse(good.replace('user', ' "user" ').replace('password', "'password'")), expected)
+  t.same(parse(good.replace('"secret"', '"""\\\n  secret"""  # kept')), expected)
+  t.same(parse(good.replace('"secret"', "'''\nsecret'''")), expected)
+  const servers = expected.servers.map(({ name, address: { host, port } }) => {
+    const place = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+    return `{ name = '${name}', # ${name}\n address = "${place}" }`
   })
+  const inline = `server = [\n# four\n${servers.join(',\n')}, # end\n]\n`
+  t.same(parse(good.replace(allServers, inline)), expected, 'an array of inline tables')
+  t.match(parse(good.replace('"DFS1"', '"Küche 日本"')).servers[0], { name: 'Küche 日本' })
+})
+
+t.test('names the line of what is wrong however it is written', async (t) => {
+  const address = (line: number) => ({ message: new RegExp(`^dfc\\.conf:${line}: address: `) })
+  const wrong = good.replace('127.0.0.1:10004', 'nowhere')
+  t.throws(() => parse(wrong), address(20))
+  t.throws(() => parse(wrong.replaceAll('\n', '\r\n')), address(20))
+  t.throws(() => parse(`\uFEFF${wrong}`), address(20))
+  t.throws(() => parse(wrong.replace('"500ms"', '"""\\\n\n  500ms"""')), address(22))
+  const quoted = wrong.replace('name = "DFS4"\n', '# [[server]]\n"name" = "DFS4"\n')
+  t.throws(() => parse(quoted), address(21))
+  const inline = 'server = [\n  { name = "DFS1" },\n  {\n  name = "DFS2",\n  address = "2" },\n]'
+  t.throws(() => parse(good.replace(allServers, inline)), address(7), 'the first of two')
 })
 
 t.test('never shows a password', async (t) => {
@@ -226,7 +342,36 @@ t.test('reads the users with what they have', async (t) => {
 
 t.test('says what is wrong with a user', async (t) => {
   const wrong: readonly (readonly [string, string])[] = [
-    ['[users.alice]\n', 'dfs.conf:1: user "alice": expected exactly one of password and verifier'],
+    [
+      '[users.alice]\n',
+      'dfs.conf:1: alice: expected exactly one of password and verifier, got neither',
+    ],
+    [
+      `# Two.\n[users.alice]\npassword = "x"\nverifier = '${verifierText}'`,
+      'dfs.conf:2: alice: expected exactly one of password and verifier, got both',
+    ],
+    [
+      '[users.alice]\npassword = "x"\n\n[users.alice]\npassword = "y"',
+      `dfs.conf:4: Defining a key multiple times is invalid: ${syntaxRule}`,
+    ],
+    [
+      '[users]\nalice.password = "x"\n[users.alice]\npassword = "y"',
+      `dfs.conf:3: Defining a key multiple times is invalid: ${syntaxRule}`,
+    ],
+    ['[[users]]\npassword = "x"', 'dfs.conf:1: users: expected tables [users.NAME], got a list'],
+    ['users = 1', 'dfs.conf:1: users: expected tables [users.NAME], got 1'],
+    [
+      'users = { alice = { password = 7 } }',
+      'dfs.conf:1: password: expected at least one character, got a number',
+    ],
+    [
+      '[users.alice.phone]\npassword = "x"',
+      'dfs.conf:1: unknown key "phone": expected one of password, verifier',
+    ],
+    [
+      '[users."ä"]\npassword = "x"',
+      'dfs.conf:1: ä: expected a name of 1 to 64 of A-Z a-z 0-9 . _ - (no dot in front), got "ä"',
+    ],
     [
       '\n[users.alice]\npassword = ""',
       'dfs.conf:3: password: expected at least one character, got another text',
@@ -246,13 +391,22 @@ t.test('says what is wrong with a user', async (t) => {
     ['[user.alice]\npassword = "x"', 'dfs.conf:1: unknown key "user": expected one of users'],
     [
       '[users.".hidden"]\npassword = "x"',
-      'dfs.conf:1: user ".hidden": expected a name of 1 to 64 of A-Z a-z 0-9 . _ - (no dot in front)',
+      'dfs.conf:1: .hidden: expected a name of 1 to 64 of A-Z a-z 0-9 . _ - (no dot in front), got ".hidden"',
     ],
   ]
   for (const [text, message] of wrong) {
     const read = (): unknown => parseUsersConfig(text, 'dfs.conf', parseVerifier)
     t.throws(read, { code: 'configuration', message })
   }
+})
+
+t.test('takes every name for a name, whatever it means to JavaScript', async (t) => {
+  const names = ['__proto__', 'constructor', 'prototype', 'toString']
+  const text = names.map((name) => `[users.${name}]\npassword = "of ${name}"\n`).join('')
+  const users = parseUsersConfig(text, 'dfs.conf', parseVerifier)
+  t.same([...users.keys()], names)
+  t.same(users.get('__proto__'), { kind: 'password', password: 'of __proto__' })
+  t.equal(({} as Record<string, unknown>).password, undefined)
 })
 
 t.test('names a file that is not there or cannot be read', async (t) => {

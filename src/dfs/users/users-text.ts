@@ -1,11 +1,11 @@
 /**
- * Edits of dfs.conf as text: one user is added, changed or removed, and every comment and every
- * other user stays where it is. An edit whose result does not say exactly what was meant is refused.
+ * Edits of dfs.conf as text: one user is added, changed or removed, and every other byte stays as it
+ * is. An edit whose result does not say exactly what was meant is refused.
  */
 import { isDeepStrictEqual } from 'node:util'
 import { parseUsersConfig, type UserConfig } from '../../config.js'
 import { DfsError } from '../../errors.js'
-import { type Statement, statementsOf } from '../../toml.js'
+import { lineOf, parseToml, type Statement } from '../../toml.js'
 import { parseVerifier, type Verifier } from '../../wire/scram.js'
 
 type UserMap = ReadonlyMap<string, UserConfig<Verifier>>
@@ -21,53 +21,60 @@ export function withUser(text: string, file: string, name: string, verifier: str
   if (parsed === undefined) throw new DfsError('invalid', 'not a verifier')
   const wanted = new Map(usersIn(text, file))
   wanted.set(name, { kind: 'verifier', verifier: parsed })
-  const lines = text.split('\n')
-  const mine = statementsAbout(text, name)
-  const header = mine.find(({ kind, path }) => kind === 'table' && path.length === 2)
   const assignment = `verifier = "${verifier}"`
-  const edited = withoutLines(
-    lines,
-    mine.filter((statement) => statement !== header),
-  )
-  if (header === undefined) {
-    const body = edited.join('\n').trimEnd()
-    const section = `[users.${quoted(name)}]\n${assignment}\n`
-    return checked(body === '' ? section : `${body}\n\n${section}`, file, wanted)
-  }
-  const removedBefore = mine.filter(({ lineIndex }) => lineIndex < header.lineIndex).length
-  edited.splice(header.lineIndex - removedBefore + 1, 0, assignment)
-  return checked(edited.join('\n'), file, wanted)
+  // A user has exactly one password or verifier: `usersIn` has seen to it.
+  const old = statementsAbout(text, file, name).find(({ path }) => path.length === 3)
+  const edited =
+    old === undefined
+      ? appended(text, [`[users.${quoted(name)}]`, assignment])
+      : text.slice(0, old.nameStart) + assignment + text.slice(old.end)
+  return checked(edited, text, file, wanted)
 }
 
-/** `text` without the user. */
+/** `text` without the lines of the user. */
 export function withoutUser(text: string, file: string, name: string): string {
   const wanted = new Map(usersIn(text, file))
   wanted.delete(name)
-  const edited = withoutLines(text.split('\n'), statementsAbout(text, name)).join('\n')
-  return checked(`${edited.replace(/\n{3,}/g, '\n\n').trimEnd()}\n`.trimStart(), file, wanted)
+  const statements = statementsAbout(text, file, name).filter(({ isInline }) => !isInline)
+  const edited = statements.toReversed().reduce(withoutLines, text)
+  return checked(edited, text, file, wanted)
 }
 
 function usersIn(text: string, file: string): UserMap {
   return parseUsersConfig(text, file, parseVerifier)
 }
 
-function statementsAbout(text: string, name: string): readonly Statement[] {
-  return statementsOf(text).filter(({ path }) => path[0] === 'users' && path[1] === name)
+function statementsAbout(text: string, file: string, name: string): readonly Statement[] {
+  const { statements } = parseToml(text, file)
+  return statements.filter(({ path }) => path[0] === 'users' && path[1] === name)
 }
 
-function withoutLines(lines: readonly string[], statements: readonly Statement[]): string[] {
-  const removed = new Set(statements.map(({ lineIndex }) => lineIndex))
-  return lines.filter((_, index) => !removed.has(index))
+/** At the end, behind an empty line, with the ends of lines that the text has. */
+function appended(text: string, lines: readonly string[]): string {
+  const end = text.includes('\r\n') ? '\r\n' : '\n'
+  const body = text === '' || text.endsWith('\n') ? text : text + end
+  return [body, body === '' ? '' : end, ...lines.map((line) => line + end)].join('')
+}
+
+/** Of the empty lines before and after what goes, one goes with it. A byte order mark stays. */
+function withoutLines(text: string, { start, end }: Statement): string {
+  const first = text.startsWith('\uFEFF') ? 1 : 0
+  const before = text.slice(0, Math.max(first, text.lastIndexOf('\n', start - 1) + 1))
+  const next = text.indexOf('\n', end)
+  const after = next < 0 ? '' : text.slice(next + 1)
+  if (!/(^|\n)\r?\n$|^\uFEFF?$/.test(before)) return before + after
+  return after === '' ? before.replace(/\r?\n$/, '') : before + after.replace(/^\r?\n/, '')
 }
 
 function quoted(name: string): string {
   return /^[\w-]+$/.test(name) ? name : `"${name}"`
 }
 
-function checked(text: string, file: string, wanted: UserMap): string {
-  if (isDeepStrictEqual(parsedOrUndefined(text, file), new Map(wanted))) return text
-  const why = 'cannot edit it without harm: please write the user as a table [users.NAME]'
-  throw new DfsError('configuration', `${file}: ${why}`)
+function checked(edited: string, text: string, file: string, wanted: UserMap): string {
+  if (isDeepStrictEqual(parsedOrUndefined(edited, file), wanted)) return edited
+  const line = lineOf(parseToml(text, file), ['users'])
+  const why = 'cannot edit it without harm: please write each user as a table [users.NAME]'
+  throw new DfsError('configuration', `${file}:${line}: ${why}`)
 }
 
 function parsedOrUndefined(text: string, file: string): UserMap | undefined {

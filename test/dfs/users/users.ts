@@ -39,7 +39,7 @@ t.test('adds a user at the end and leaves every other line alone', async (t) => 
 
 t.test('changes the password of one user in place', async (t) => {
   const edited = edit(file, 'alice')
-  t.equal(edited, file.replace('password = "secret" # change it', `verifier = "${verifier}"`))
+  t.equal(edited, file.replace('password = "secret"', `verifier = "${verifier}"`))
   t.equal(edit(edited, 'alice'), edited)
   t.same(userNames(edited, 'dfs.conf'), ['alice', 'b.c'])
 })
@@ -59,16 +59,73 @@ t.test('edits users that are written in other ways, or says that it cannot', asy
   const short = '[users]\nalice = { password = "a" }\nbob = { password = "b" }\n'
   t.same(userNames(remove(short, 'bob'), 'dfs.conf'), ['alice'])
   t.same(userNames(edit(short, 'bob'), 'dfs.conf'), ['alice', 'bob'])
-  const oneLine = 'users = { alice = { password = "a" }, bob = { password = "b" } }\n'
-  t.throws(() => remove(oneLine, 'bob'), { code: 'configuration', message: /write the user as a/ })
   const long = `[users.alice]\npassword = """\n[users.bob]\n"""\n`
   t.same(userNames(edit(long, 'carl'), 'dfs.conf'), ['alice', 'carl'])
+  t.equal(remove(long, 'alice'), '')
+  const oneLine = '# All.\nusers = { alice = { password = "a" }, bob = { password = "b" } }\n'
+  t.equal(edit(oneLine, 'bob'), oneLine.replace('password = "b"', `verifier = "${verifier}"`))
+  const message = /^dfs\.conf:2: .*write each user as a table/
+  t.throws(() => remove(oneLine, 'bob'), { code: 'configuration', message })
+  t.throws(() => edit(oneLine, 'carl'), { code: 'configuration', message })
 })
+
+/** Ways to write the users alice and bob; `|` begins and ends what belongs to bob alone. */
+const forms: Readonly<Record<string, string>> = {
+  tables:
+    '# Before.\n\n[users.alice] # a\npassword = "a" # A\n\n|[users.bob]\npassword = "b" # B\n|',
+  'tables in another order':
+    '|[users.bob]\npassword = "b"\n|# Between.\n[users.alice]\npassword = "a"',
+  'a table with odd spaces':
+    "[users.alice]\npassword = 'a'\n# Of bob.\n|  [ users . \"bob\" ] # x\n\tpassword='b'   \n|",
+  'dotted keys': 'users.alice.password = "a" # one\n|users.bob.password = "b" # two\n|# end',
+  'dotted keys in a table':
+    '[users] # all\nalice.password = "a"\n|\'bob\' . "password" = "b"\n|\n\n\n# end',
+  'inline tables':
+    '[users]\nalice = { password = "a" } # one\n|bob = {password="b"} # two\n|# end\n',
+  'inline tables of several lines':
+    '[users]\n|bob = {\n  # of bob\n  password = "b", # B\n}\n|alice = { password = "a" }\n',
+  'texts of several lines':
+    "[users.alice]\npassword = '''\n[users.bob]\npassword = \"x\"\n'''\n" +
+    '|[users.bob]\npassword = """\n[users.alice]\n\n\n\n""" # end\n|',
+  'Unicode and escapes':
+    '[users.alice]\npassword = "ä日本👍🏽"\n|[users."\\u0062ob"]\npassword = "\\u00e9"\n|',
+}
+
+const variants: Readonly<Record<string, (text: string) => string>> = {
+  LF: (text) => text,
+  CRLF: (text) => text.replaceAll('\n', '\r\n'),
+  'a byte order mark': (text) => `\uFEFF${text}`,
+}
+
+for (const [form, marked] of Object.entries(forms)) {
+  for (const [variant, vary] of Object.entries(variants)) {
+    t.test(`edits ${form}, with ${variant}, and no other byte`, async (t) => {
+      // The mark is in front of all else.
+      const text = vary(marked.replaceAll('|', ''))
+      const end = variant === 'CRLF' ? '\r\n' : '\n'
+      const [before = '', bob = '', after = ''] = marked
+        .split('|')
+        .map((part) => (variant === 'CRLF' ? vary(part) : part))
+      const first = text.slice(0, text.length - before.length - bob.length - after.length)
+      t.same(userNames(text, 'dfs.conf').toSorted(), ['alice', 'bob'])
+
+      const oneEmptyLineLess = before.replace(/(\r?\n)\r?\n$/, '$1')
+      t.equal(remove(text, 'bob'), first + oneEmptyLineLess + after)
+      const assignment = /["']?password["']?\s*=\s*("{3}[\s\S]*?"{3}|"[^"]*"|'[^']*')/
+      const changed = bob.replace(assignment, () => `verifier = "${verifier}"`)
+      t.equal(edit(text, 'bob'), first + before + changed + after)
+      const added = edit(text, 'dora')
+      const whole = text.endsWith('\n') ? text : text + end
+      t.equal(added, `${whole}${end}[users.dora]${end}verifier = "${verifier}"${end}`)
+      t.equal(remove(added, 'dora'), whole)
+    })
+  }
+}
 
 t.test('refuses to edit a file that is wrong already', async (t) => {
   t.throws(() => edit('[users.alice]\n', 'bob'), {
     code: 'configuration',
-    message: /:1: user "alice"/,
+    message: /:1: alice: expected exactly one/,
   })
 })
 

@@ -167,7 +167,7 @@ t.test('the manual has the words of -o', async (t) => {
   )
   for (const word of named) t.ok(parseMountOptions([word]), word)
   const { message } = t.throws(() => parseMountOptions(['nothing'])) as Error
-  const known = message.split('there is ')[1]?.split(', ') ?? []
+  const known = message.split('expected one of ')[1]?.split(', ') ?? []
   t.ok(known.length > 10)
   const all = rows.join()
   for (const word of known) t.match(all, new RegExp(`\\b${word}\\b`), `${word} is named`)

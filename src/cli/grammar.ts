@@ -22,7 +22,9 @@ type Found = (operation: Operation) => void
  */
 export function argumentGrammar(found: Found): Grammar {
   const program = grammarOfAll('dfc', found, { subcommandTerm: termOf })
-    .description('The client of the distributed file system. Without an operation: the prompt.')
+    .description(
+      'The client of the distributed file system. Without an operation it shows a prompt.',
+    )
     .usage('[--config FILE] [OPERATION ...]')
     .option('--config <file>', 'the configuration (or DFC_CONFIG in the environment)')
   return refuseUnknown(program, 'see dfc --help')
@@ -35,7 +37,7 @@ export function promptGrammar(found: Found): Grammar {
     commandUsage: (grammar) => `${grammar.name().toUpperCase()} ${grammar.usage()}`,
     visibleOptions: (grammar) => [...grammar.options],
   }).usage('[...]')
-  program.command('exit').summary('leave (so does the end of the input)')
+  program.command('exit').summary('leave the prompt, as the end of the input does')
   return refuseUnknown(program, 'try HELP')
 }
 

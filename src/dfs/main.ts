@@ -20,7 +20,7 @@ const defaultConfig = join(project, 'config', 'dfs.conf')
 
 const reasons: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the port is already in use',
-  EACCES: 'the port is not allowed to this user',
+  EACCES: 'this user may not use the port',
   EADDRNOTAVAIL: 'this machine has no such address',
   ENOTFOUND: 'there is no such host',
 }
@@ -36,8 +36,8 @@ interface ServeOptions extends ConfigOption {
 const program = new Command('dfs-server')
   .description('One of the four servers that keep the pieces.')
   .enablePositionalOptions()
-  .argument('<folder>', 'where the server keeps everything; made if it is not there')
-  .argument('<port>', 'TCP port, 1 to 65535; 0 takes any free one')
+  .argument('<folder>', 'where the server stores its data; created if missing')
+  .argument('<port>', 'TCP port, 1 to 65535; 0 picks a free one')
   .option('--host <address>', 'address to listen on', '127.0.0.1')
   .option('--config <file>', 'who may log in', defaultConfig)
   .action(serve)

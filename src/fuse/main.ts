@@ -53,19 +53,26 @@ interface Backing {
 
 const program = new Command('dfs-mount')
   .description('Mounts the files on the four servers as a folder.')
-  .argument('[words...]', 'a configuration, as with --config, may stand in front of MOUNTPOINT')
+  .argument('[words...]', 'MOUNTPOINT, or a configuration as for --config and MOUNTPOINT')
   .usage('[options] [CONFIG] MOUNTPOINT')
   .option('--config <file>', 'user, password and the four servers (or DFC_CONFIG)', defaultConfig)
   .option('--local [folder...]', 'run the four servers on this machine, in one folder or four')
   .option('--port <first>', 'with --local: the first of four ports', String(defaultPort))
-  .option('--foreground', 'stay; the mount ends with Ctrl-C')
-  .option('--unmount', 'store everything and take the mount off')
+  .option('--foreground', 'stay in the foreground; Ctrl-C unmounts')
+  .option('--unmount', 'store everything and unmount')
   .option('-o, --option <words>', 'ro, allow_other, acl, dirsync, fsname=NAME ...', collect)
-  .addOption(new Option('-f, --fake', 'all but the mount itself, as mount(8)').hideHelp())
-  .addOption(new Option('-s, --sloppy', 'words that are not known are ignored').hideHelp())
-  .addOption(new Option('-v, --verbose', 'says what was done').hideHelp())
-  .addOption(new Option('-n', 'nothing is written to /etc/mtab anyway').hideHelp())
-  .addOption(new Option('-t, --types <type>', 'by which mount(8) came here').hideHelp())
+  .addOption(
+    new Option('-f, --fake', 'check everything but do not mount, as mount(8) does').hideHelp(),
+  )
+  .addOption(new Option('-s, --sloppy', 'ignore unknown words behind -o').hideHelp())
+  .addOption(new Option('-v, --verbose', 'print what was done').hideHelp())
+  .addOption(new Option('-n', 'accepted and ignored: /etc/mtab is never written').hideHelp())
+  .addOption(
+    new Option(
+      '-t, --types <type>',
+      'accepted and ignored: the type that mount(8) passes on',
+    ).hideHelp(),
+  )
   .exitOverride()
 
 try {
@@ -182,7 +189,7 @@ async function serve(
   const early = new AbortController()
   onEndSignals(
     (signal) => {
-      notice(`${signal}: storing everything`)
+      notice(`${signal}: storing everything, then unmounting`)
       if (ending === undefined) early.abort()
       else ending()
     },
@@ -255,7 +262,7 @@ function welcome(mountpoint: string, { clientFile, servers }: Backing): void {
   const kill =
     servers === undefined
       ? []
-      : [`  kill ${servers.firstPid}; ls -l ${mountpoint}    # one server dies: nothing changes`]
+      : [`  kill ${servers.firstPid}; ls -l ${mountpoint}    # one server dies and nothing changes`]
   const lines = [
     `Your files are in ${mountpoint}. Try, in another terminal:`,
     `  cp /etc/services ${mountpoint}/`,

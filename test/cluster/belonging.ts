@@ -29,7 +29,7 @@ t.test('servers in another order, twice, or of another cluster are refused', asy
   t.equal(mixed.status, 1)
   t.match(
     mixed.problems,
-    /is server \d of the cluster, not \d: the servers are listed in another order/,
+    /is server \d of the cluster, not \d: the configuration lists the servers in another order/,
   )
   const twice = await dfc('twice', rearranged(config, [0, 0, 2, 3]))
   t.equal(twice.status, 1)

@@ -147,7 +147,7 @@ t.test('put replaces a file, and a changed file is never stored', async (t) => {
   const outcome = await outcomeOf(putting)
   clearInterval(growing)
   t.equal(outcome.status, 1)
-  t.match(outcome.problems, /^dfc: changing: .* while it was being put; nothing was stored\n$/)
+  t.match(outcome.problems, /^dfc: changing: .* while it was being read; nothing was stored\n$/)
   t.same(await alice.dfc('get', 'changing', 'back'), done)
   t.equal(readFileSync(alice.path('back'), 'utf8'), 'before')
   t.same(await alice.dfc('put', 'vanished'), failed('dfc: vanished: No such file or directory'))

@@ -36,7 +36,7 @@ t.test('verify finds what is wrong, has it rewritten, and names what is lost', a
   rot(servers, holders[0] ?? 0, '.3')
   const found = await user.dfc('verify')
   t.equal(found.status, 1)
-  t.match(found.out, /^1 copies of pieces are rotten or gone$/m)
+  t.match(found.out, /^1 copies of pieces are corrupt or missing$/m)
   t.match(found.out, /^Repaired: 0 left$/m)
   t.equal((await user.dfc('verify')).status, 0)
 

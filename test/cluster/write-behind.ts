@@ -185,11 +185,11 @@ t.test('what two servers that die keep from being stored is stored when one is b
   await namespace.rename(folder, 'f0', folder, 'g0', 'replace')
   await killed
   await until(() => client.cluster.voters.length === 2)
-  await until(() => notices.some((line) => line.includes('cannot be stored yet')))
+  await until(() => notices.some((line) => line.includes('are not stored yet')))
   await t.rejects(namespace.rename(folder, 'f1', folder, 'g1', 'replace'), { code: 'readOnly' })
   await t.rejects(client.sync(), { code: 'readOnly' })
   await servers.start(1)
-  await until(() => notices.some((line) => line.includes('It is stored now')))
+  await until(() => notices.some((line) => line.includes('Recent changes are stored now')))
   await namespace.rename(folder, 'f1', folder, 'g1', 'replace')
   await client.sync()
   const second = await connect(t, servers, { lease: false })
@@ -216,7 +216,7 @@ t.test('what others have made impossible is given up, and told', async (t) => {
   const theirs = await second.namespace.create(folder, 'f2', attributes)
   for (const proxy of proxies) proxy.isMute = false
   await until(() => notices.some((line) => line.includes('"f2"')))
-  const lost = notices.filter((line) => line.includes('another mount was faster'))
+  const lost = notices.filter((line) => line.includes('another client changed'))
   t.match(lost, [/"f0" and "g0"|"g0" and "f0"/, /"g0" and "h0"|"h0" and "g0"/, /"f2"/])
   await t.rejects(first.sync(), { code: 'stale' })
   await first.sync()

@@ -64,7 +64,7 @@ t.test('makes its folder, says one line when it is ready, and serves', async (t)
   t.match(server.said(), new RegExp(`^\\S+ ${basename(deep)} listens on 127\\.0\\.0\\.1:${port}\n`))
   const client = await RawClient.open(port)
   t.same(await client.call('ping', {}), {})
-  t.match(server.said(), /password in clear: alice/)
+  t.match(server.said(), /passwords in clear text: alice/)
   t.ok(existsSync(join(deep, 'alice', 'index.db')))
 })
 
@@ -129,7 +129,7 @@ t.test('says what is wrong in one line', async (t) => {
   }
   await fails(t, /cannot be a server's folder: /, '/proc/nowhere/DFS1', '0', ...withConfig)
   await fails(t, /cannot be a server's folder: /, join(config, 'DFS1'), '0', ...withConfig)
-  await fails(t, /cannot be a server's folder: it is a file/, config, '0', ...withConfig)
+  await fails(t, /cannot be a server's folder: it is not a folder/, config, '0', ...withConfig)
   await fails(
     t,
     /nowhere\.conf: cannot read the configuration: there is no such file\n$/,

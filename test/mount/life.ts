@@ -51,11 +51,11 @@ t.test('says in one line why it does not mount', async (t) => {
   const full = mounts.folder('full')
   writeFileSync(join(full, 'x'), '')
   const missing = mounts.path('missing')
-  t.same(await mounts.run(missing), failed(`${missing} does not exist: mkdir it first`))
+  t.same(await mounts.run(missing), failed(`${missing} does not exist; create it with mkdir`))
   t.same(await mounts.run(file), failed(`${file} is not a folder`))
   t.same(
     await mounts.run(full),
-    failed(`${full} is not empty: what is in it would be hidden, as -o nonempty allows`),
+    failed(`${full} is not empty; choose an empty folder, or hide its contents with -o nonempty`),
   )
   const mnt = mounts.folder('mnt')
   t.match(await mounts.run('-o', 'nosuch', mnt), { status: 1, problems: /-o nosuch: not known/ })

@@ -11,8 +11,9 @@ export const get: Command = {
   operandsMin: 1,
   operandsMax: Number.POSITIVE_INFINITY,
   summary: 'fetch files into the working folder, or to LOCAL',
-  details: 'Of several operands the last is the target, as with cp: a folder, or the new name.',
-  options: [['-r, --recursive', 'folders too, with all that is in them']],
+  details:
+    'With several operands the last one is the target, as with cp: a folder, or the new name.',
+  options: [['-r, --recursive', 'fetch folders with everything in them']],
   completes: ['remote', 'local'],
 
   async run(session, operands, options) {

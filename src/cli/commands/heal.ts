@@ -20,8 +20,8 @@ export const heal: Command = {
   operandsMax: 0,
   summary: 'bring servers that were away up to date',
   details:
-    'Exits with 0 when all four servers agree and hold their pieces, else with 1. What is being stored at this very moment does not count.',
-  options: [['--thorough', 'compare all there is, not only what a server can have missed']],
+    'Exits with 0 when all four servers agree and hold their pieces, else with 1. Changes that are being stored meanwhile do not count.',
+  options: [['--thorough', 'compare everything, not only what a server can have missed']],
   completes: [],
 
   async run({ client, output }, _, options) {
@@ -54,12 +54,13 @@ function summaryOf(report: HealReport, nameOf: (server: number) => string): stri
   lines.push(
     `${registersCopied} registers and ${piecesCopied} pieces copied, ${piecesDropped} pieces dropped`,
   )
-  if (registersRestored > 0) lines.push(`${registersRestored} rotten registers replaced`)
+  if (registersRestored > 0) lines.push(`${registersRestored} corrupt registers replaced`)
   if (orphansDeleted > 0) lines.push(`${orphansDeleted} files without a name deleted`)
-  if (straysDeleted > 0) lines.push(`${straysDeleted} files of no piece deleted`)
+  if (straysDeleted > 0) lines.push(`${straysDeleted} files that belong to no piece deleted`)
   if (lost.length > 0) lines.push(`${lost.length} pieces are lost: no server has a good copy`)
-  if (report.failure !== undefined) lines.push(`not all could be done: ${report.failure.message}`)
-  const isAside = young === 0 ? '' : ` but for ${young} changes that are being stored just now`
+  if (report.failure !== undefined)
+    lines.push(`part of the repair failed: ${report.failure.message}`)
+  const isAside = young === 0 ? '' : ` except for ${young} changes that are being stored now`
   lines.push(left === 0 ? `All four servers agree${isAside}: 0 left` : `${left} left`)
   return lines
 }

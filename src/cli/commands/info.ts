@@ -19,8 +19,8 @@ export const info: Command = {
   operandsMax: Number.POSITIVE_INFINITY,
   summary: 'show size, MD5, and which server holds which piece',
   details: [
-    'Of each piece the servers that hold it now; in brackets those that are away and should.',
-    'A file of several segments is read to get the MD5 of the whole.',
+    'Lists for each piece the servers that hold it, in brackets those that should hold it but are down or lack it.',
+    'Reads a file of several segments to compute its MD5.',
   ].join('\n'),
   options: [],
   completes: ['remote'],

@@ -14,7 +14,7 @@ export const mkdir: Command = {
   operandsMin: 1,
   operandsMax: Number.POSITIVE_INFINITY,
   summary: 'make folders',
-  options: [['-p, --parents', 'the folders above too; no error if it is there already']],
+  options: [['-p, --parents', 'create missing parents; no error if the folder exists']],
   completes: ['remote'],
 
   run(session, operands, options) {

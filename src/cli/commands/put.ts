@@ -13,8 +13,9 @@ export const put: Command = {
   operandsMin: 1,
   operandsMax: Number.POSITIVE_INFINITY,
   summary: 'store local files, under their own names or as REMOTE',
-  details: 'Of several operands the last is the target, as with cp: a folder, or the new name.',
-  options: [['-r, --recursive', 'folders too, with all that is in them']],
+  details:
+    'With several operands the last one is the target, as with cp: a folder, or the new name.',
+  options: [['-r, --recursive', 'store folders with everything in them']],
   completes: ['local', 'remote'],
 
   async run(session, operands, options) {

@@ -15,8 +15,8 @@ export const rm: Command = {
   operandsMax: Number.POSITIVE_INFINITY,
   summary: 'remove files, and folders with -r',
   options: [
-    ['-r, --recursive', 'folders too, with all that is in them'],
-    ['-f, --force', 'no error if there is no such name'],
+    ['-r, --recursive', 'remove folders with everything in them'],
+    ['-f, --force', 'ignore names that do not exist'],
   ],
   completes: ['remote'],
 

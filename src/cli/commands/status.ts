@@ -41,9 +41,12 @@ const anotherOne = 'Do not take another server down.'
 /** The states a server reports, as they are shown, and what there is to say about them. */
 const states: Readonly<Record<Reply<'status'>['state'], { shown: string; remark?: string }>> = {
   voting: { shown: 'up' },
-  blank: { shown: 'blank', remark: 'has no data yet: repair will fill it' },
-  lost: { shown: 'lost', remark: 'its index is gone: a repair fills it from three other servers' },
-  unsure: { shown: 'unsure', remark: 'may have lost votes it gave: repair will settle it' },
+  blank: { shown: 'blank', remark: 'has no data yet; repair will fill it' },
+  lost: {
+    shown: 'lost',
+    remark: 'has lost its index; repair will fill it from three other servers',
+  },
+  unsure: { shown: 'unsure', remark: 'may have lost votes; repair will validate its data' },
 }
 
 const columns: readonly (readonly [title: string, Alignment])[] = [
@@ -65,10 +68,13 @@ export const status: Command = {
   operandsMax: 0,
   summary: 'show which servers are up, what they hold, and what they still miss',
   details:
-    'Exits with 0 when all four servers are up and complete, with 1 when something is missing, misplaced, lost, undecided or not known, with 2 when a server is down or does not vote. Only with 0 another server may be taken down.',
+    'Exits with 0 when all four servers are up and complete, with 1 when something is missing, misplaced, lost, undecided or not known, with 2 when a server is down or does not vote. Take another server down only after 0.',
   options: [
     ['--json', 'as a JSON object'],
-    ['--wait [time]', 'wait until all is complete, or for so long: 90s, 10m, 2h'],
+    [
+      '--wait [time]',
+      'wait until everything is complete, at most for a time such as 90s, 10m or 2h',
+    ],
   ],
   completes: [],
 
@@ -114,7 +120,7 @@ class Pace {
   note({ healths, lack }: Report): string {
     const away = healths.filter((health) => !isVoting(health)).map(({ link }) => link.name)
     if (away.length > 0) return `${away.join(', ')} not there yet`
-    if (lack === undefined) return 'not known now what is missing'
+    if (lack === undefined) return 'what is missing is not known now'
     const { registers, pieces } = total(lack)
     const count = registers + pieces
     const atMs = this.#clock.monotonic()
@@ -131,7 +137,10 @@ function msOf(time: string): number {
   const units: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600 }
   const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(time) ?? []
   if (number === '') {
-    throw new DfsError('invalid', `--wait ${time}: a number with s, m or h behind it was expected`)
+    throw new DfsError(
+      'invalid',
+      `--wait ${time}: expected a number followed by s, m or h, such as 90s`,
+    )
   }
   return Number(number) * (units[unit] ?? 1) * 1000
 }
@@ -188,7 +197,7 @@ function lackText(lack: Lack): string[] {
   const counts = [
     [registers, 'registers missing'],
     [pieces, 'pieces missing'],
-    [lack.misplaced, 'segments with pieces to be moved'],
+    [lack.misplaced, 'segments with pieces awaiting relocation'],
     [lack.undecided, 'changes undecided'],
     [lack.lost, 'segments that lost data for good'],
   ] as const
@@ -208,7 +217,8 @@ function verdict(report: Report): string {
   }
   if (up.length === quorum.commit) return `Three servers: everything works. ${anotherOne}`
   if (up.length === 2 && neighbours) return 'Two neighbours only: files are incomplete.'
-  if (up.length === 2) return 'Two opposite servers: everything can be read, nothing changed.'
+  if (up.length === 2)
+    return 'Two opposite servers: everything can be read, nothing can be changed.'
   if (up.length === 1) return 'One server: names can be listed.'
   return 'No server: nothing can be done.'
 }

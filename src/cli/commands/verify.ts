@@ -12,7 +12,7 @@ export const verify: Command = {
   operandsMin: 0,
   operandsMax: 0,
   summary: 'check every register, piece and digest on all four servers',
-  details: 'Rotten copies are rewritten from the good ones. Exits with 0 when nothing was wrong.',
+  details: 'Corrupt copies are replaced from good ones. Exits with 0 when nothing was wrong.',
   options: [],
   completes: [],
 
@@ -54,13 +54,13 @@ function isClean(report: VerifyReport): boolean {
 function sentencesOf(report: VerifyReport): string[] {
   const { differences, rotten, undecided, missing, extra, bad, mismatched, lost } = report
   const counts = [
-    [rotten, 'registers have rotted on a server'],
+    [rotten, 'registers are corrupt on a server'],
     [differences, 'registers differ'],
     [undecided, 'changes are undecided'],
     [missing, 'pieces are missing from where they belong'],
     [extra, 'pieces are where they do not belong'],
-    [report.strays, 'files are no pieces that a server knows'],
-    [bad, 'copies of pieces are rotten or gone'],
+    [report.strays, 'files on servers belong to no piece'],
+    [bad, 'copies of pieces are corrupt or missing'],
     [mismatched.length, 'segments do not match their MD5'],
     [lost.length, 'pieces are lost: no server has a good copy'],
   ] as const
@@ -68,7 +68,7 @@ function sentencesOf(report: VerifyReport): string[] {
   const { garbage } = report
   return [
     `${report.segments} segments verified, ${sizeText(report.pieceBytes)} of pieces`,
-    ...(garbage > 0 ? [`${garbage} pieces that nothing refers to wait to be collected`] : []),
+    ...(garbage > 0 ? [`${garbage} unreferenced pieces await collection`] : []),
     ...(wrong.length === 0 ? ['Everything is as it should be'] : wrong),
   ]
 }

@@ -131,7 +131,7 @@ export async function* readLocalFile(
 }
 
 function changed(how: string): DfsError {
-  return new DfsError('stale', `the file ${how} while it was being put; nothing was stored`)
+  return new DfsError('stale', `the file ${how} while it was being read; nothing was stored`)
 }
 
 function failAbout(path: string): (error: unknown) => never {

@@ -111,7 +111,7 @@ async function walk(
 
 function namesOfLink(target: string): string[] {
   if (target.startsWith('/')) {
-    throw new DfsError('notFound', `its symbolic link leads out of the file system: ${target}`)
+    throw new DfsError('notFound', `its symbolic link points out of the file system: ${target}`)
   }
   return target.split('/').filter((name) => name !== '' && name !== '.')
 }

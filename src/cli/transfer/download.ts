@@ -47,7 +47,8 @@ export class FileDownload {
     const type = typeOf(node.inode.mode)
     if (type === fileType.file) await this.#getFile(name, node, path)
     else if (type === fileType.symlink) await this.#getLink(node, path)
-    else throw new DfsError('unsupported', 'neither a file nor a folder nor a symbolic link')
+    else
+      throw new DfsError('unsupported', 'neither a file, a folder nor a symbolic link; not fetched')
   }
 
   async #getFile(name: string, { inode }: Node, path: string): Promise<void> {

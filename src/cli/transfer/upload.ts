@@ -51,7 +51,7 @@ export class FileUpload {
     if (info.isFile()) return this.#putFile(path, parent, name)
     if (info.isSymbolicLink()) return this.#putLink(path, info, parent, name)
     if (info.isDirectory()) return this.#putFolder(path, info, parent, name)
-    throw new DfsError('unsupported', 'neither a file nor a folder nor a symbolic link: not stored')
+    throw new DfsError('unsupported', 'neither a file, a folder nor a symbolic link; not stored')
   }
 
   async #putFile(path: string, parent: number, name: string): Promise<void> {

@@ -208,7 +208,7 @@ export class Cluster {
       if (!this.link(index).isFarBehind) {
         return this.#outcome(index, verb, fieldsOf(index), payloadOf?.(index))
       }
-      const error = new DfsError('down', `${this.link(index).name} is far behind`)
+      const error = new DfsError('down', `${this.link(index).name} has too many requests waiting`)
       return Promise.resolve<Outcome<V>>({ index, error })
     })
     const outcomes = await untilEnough(asked, enough, this.#hedge(indices))
@@ -311,7 +311,7 @@ export class Cluster {
       if (identity.position !== index) {
         throw new DfsError(
           'wrongServer',
-          `${link.name} in the config is server ${identity.position + 1} of the cluster, not ${index + 1}: the servers are listed in another order`,
+          `${link.name} in the config is server ${identity.position + 1} of the cluster, not ${index + 1}: the configuration lists the servers in another order`,
         )
       }
       if (cluster !== identity.cluster) {
@@ -381,7 +381,10 @@ export class Cluster {
     if (this.#clusterId() === undefined) {
       const servers = this.#identities.map((identity) => identity?.server ?? '')
       if (new Set(servers).size < limits.serverCount) {
-        throw new DfsError('wrongServer', 'two servers of the config are the same server')
+        throw new DfsError(
+          'wrongServer',
+          'two addresses in the configuration lead to the same server',
+        )
       }
       const cluster = createHash('md5').update(servers.join()).digest('hex')
       await this.#forAll('claim', (position) => ({ cluster, position }))

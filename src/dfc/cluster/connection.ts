@@ -188,7 +188,7 @@ export class ServerConnection {
     try {
       this.#parser.feed(bytes)
     } catch (cause) {
-      this.#close(new DfsError('down', 'the server broke the protocol', { cause }))
+      this.#close(new DfsError('down', 'the server violated the protocol', { cause }))
     }
   }
 

@@ -127,7 +127,7 @@ export class Link {
     }
     if (this.#closed || connection === undefined || connection !== this.#connection) return
     if (clock.monotonic() - begin >= limits.hedgeMs) {
-      if (this.#slow === 'perhaps') notice(`${this.name} is slow: it is not waited for`)
+      if (this.#slow === 'perhaps') notice(`${this.name} is slow; continuing without it`)
       this.#slow = 'surely'
       this.#probeLater()
       return

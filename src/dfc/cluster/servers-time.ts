@@ -110,7 +110,7 @@ export class ServersTime implements Clock {
       this.#remark(server, offset, (text) => `${server}'s clock is ${text} the others`)
     }
     this.#remark('', surePart(this.#ownOffsetMs, this.#errorMs), (text) => {
-      return `the clock of this machine is ${text} those of the servers: their time is used`
+      return `the clock of this machine is ${text} those of the servers; using their time`
     })
   }
 

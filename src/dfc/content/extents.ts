@@ -190,7 +190,7 @@ function firstBehind(extents: readonly Extent[], at: number): number {
 /** The part of `extent` that is the file's bytes `from` .. `to`. */
 function dataOf(content: Content, extent: Extent, from: number, to: number): DataSlice {
   const segment = content.segments[extent.segment]
-  if (segment === undefined) throw new DfsError('corrupt', 'An extent names no segment')
+  if (segment === undefined) throw new DfsError('corrupt', 'An extent refers to no segment')
   const offset = extent.offset + from - extent.at
   return { kind: 'data', at: from, length: to - from, segment, offset }
 }

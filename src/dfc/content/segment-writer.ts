@@ -112,7 +112,7 @@ export class SegmentWriter {
     const { clock } = this.#cluster
     const name = this.#cluster.link(server).name
     if (this.#fullUntilMs[server] === undefined) {
-      notice(`${name} has no space left: its neighbours take its pieces`)
+      notice(`${name} has no space left; its neighbours store its pieces until it has`)
     }
     this.#fullUntilMs[server] = clock.monotonic() + limits.fullServerMs
     return error

@@ -138,7 +138,7 @@ export class Changes {
         } else this.#doubt(outcome.key)
         const elapsedMs = this.#clock.monotonic() - startedMs
         if (attempt >= attemptsMax || elapsedMs > limits.transactionPatienceMs) {
-          throw new DfsError('busy', 'others change the same names all the time')
+          throw new DfsError('busy', 'gave up: other clients keep changing the same names')
         }
       }
     })

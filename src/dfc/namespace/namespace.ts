@@ -280,7 +280,7 @@ export class Namespace {
         if (!isError(error, 'exists')) throw error
       }
     }
-    throw new DfsError('busy', 'the name changes faster than it can be replaced')
+    throw new DfsError('busy', 'gave up: other clients keep changing this name')
   }
 
   /** The file that has the name, undefined where nothing has. Throws `isDirectory`, `exists` for what is no file. */

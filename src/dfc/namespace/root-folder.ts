@@ -20,7 +20,7 @@ export async function makeRoot(
     // Several clients that begin at once can keep one another from it.
     await sleep(cluster.clock, randomBelow(cluster.random, 20 << attempt))
   }
-  throw new DfsError('busy', 'the root folder could not be made')
+  throw new DfsError('busy', 'the root folder could not be created; try again')
 }
 
 async function makeRootOnce(

@@ -35,6 +35,6 @@ export async function assertHeld(
       held.map((reply) => reply.held[index]?.pieces ?? 0),
     )
   if (!asked.every(isThere)) {
-    throw new DfsError('stale', 'another client replaced the file that was written to')
+    throw new DfsError('stale', 'another client replaced or removed the file that was written')
   }
 }

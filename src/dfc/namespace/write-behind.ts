@@ -156,7 +156,10 @@ export class WriteBehind {
     this.#timer?.cancel()
     this.#close()
     const left = this.#due.flatMap(({ changes }) => changes)
-    for (const change of left) notice(`Not stored: a change of ${describe(change)}`)
+    for (const change of left)
+      notice(
+        `Discarded at the end, because it could not be stored: a change of ${describe(change)}`,
+      )
   }
 
   // -- storing -----------------------------------------------------------------------------------
@@ -189,9 +192,10 @@ export class WriteBehind {
     this.#storing = undefined
     if (obstacle !== undefined && this.#obstacle === undefined) {
       const why = obstacle instanceof Error ? obstacle.message : String(obstacle)
-      notice(`What was changed last cannot be stored yet: ${why}`)
+      notice(`Recent changes are not stored yet, retrying: ${why}`)
     }
-    if (obstacle === undefined && this.#obstacle !== undefined) notice('It is stored now.')
+    if (obstacle === undefined && this.#obstacle !== undefined)
+      notice('Recent changes are stored now.')
     this.#obstacle = obstacle
     if (this.#due.length === 0) this.#storedAs.clear()
     const isWaiting = this.#open !== undefined || this.#due.length > 0
@@ -272,8 +276,11 @@ export class WriteBehind {
     } else if (due.refusals >= refusalsMax) {
       this.#due.shift()
       const what = describe(due.body)
-      notice(`Not stored, because another mount was faster: a change of ${what}`)
-      this.#givenUp ??= new DfsError('stale', `a change of ${what} was not stored`)
+      notice(`Conflict: another client changed ${what} first; this change was discarded`)
+      this.#givenUp ??= new DfsError(
+        'stale',
+        `another client changed ${what} first; this change was discarded`,
+      )
     }
   }
 

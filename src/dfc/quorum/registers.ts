@@ -324,7 +324,9 @@ export class Registers {
     const blank = this.#cluster.links.some((link) => link.isUp && link.blank)
     throw new DfsError(
       'down',
-      blank ? 'a new cluster needs all four servers once, to begin' : 'no server answers',
+      blank
+        ? 'a new cluster or user needs all four servers up once, to initialize'
+        : 'no server answers',
     )
   }
 }

@@ -150,7 +150,9 @@ export class Transactions {
         const segments = inline === undefined ? [] : [inline.segment.id]
         await syncServers(this.#cluster, segments).catch((cause: unknown) => {
           // It is made all the same: `readOnly` would say that nothing was.
-          throw new DfsError('unknownOutcome', 'stored, but perhaps not on the disks', { cause })
+          throw new DfsError('unknownOutcome', 'stored, but not confirmed to be on the disks', {
+            cause,
+          })
         })
       }
       return { committed: true, id }

@@ -42,7 +42,9 @@ export async function coldStart(cluster: Cluster): Promise<boolean> {
     await askOne(cluster, server, 'fillEnd', { epoch, floor, fence })
     cluster.becameVoter(server)
   }
-  notice('all servers were stopped without notice; they agree again')
+  notice(
+    'all servers had stopped without a clean shutdown; repair has validated them and they agree',
+  )
   return true
 }
 

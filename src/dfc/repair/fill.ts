@@ -32,7 +32,7 @@ export async function fillServer(
     epoch,
     incarnation: stamp.incarnation,
   })
-  if (!started) throw new DfsError('busy', 'another fill of this server is going on')
+  if (!started) throw new DfsError('busy', 'another fill of this server is in progress')
   // From here on commits of an older epoch, which may have counted on the old votes, are refused.
   await askEach(cluster, donors, 'epoch', () => ({ epoch }))
   const { left } = await finishInDoubt(cluster, recovery, donors)

@@ -185,7 +185,7 @@ export class RepairScheduler {
     const { cluster } = this.#mover
     for (const server of report.filledServers) notice(`${cluster.link(server).name} was filled`)
     const { registersCopied, registersRestored, piecesCopied, left } = report
-    if (registersRestored > 0) notice(`repair: ${registersRestored} rotten registers were replaced`)
+    if (registersRestored > 0) notice(`repair: ${registersRestored} corrupt registers replaced`)
     if (registersCopied > 0 || piecesCopied > 0) {
       notice(`repair: ${registersCopied} registers and ${piecesCopied} pieces copied, ${left} left`)
     }
@@ -201,11 +201,15 @@ export class RepairScheduler {
         if (told.has(path)) continue
         told.add(path)
         if (told.size > limits.lostFileLinesMax) continue
-        notice(`${JSON.stringify(path)} has lost data for good: bytes ${from} to ${to - 1}`)
+        notice(
+          `${JSON.stringify(path)} has lost data for good, no server has bytes ${from} to ${to - 1}`,
+        )
       }
     } catch (thrown) {
       const why = asDfsError(thrown).message
-      notice(`${lost.length} pieces of files are lost for good, not all could be named: ${why}`)
+      notice(
+        `${lost.length} pieces are lost for good; not all of their files could be named: ${why}`,
+      )
     }
     const others = told.size - limits.lostFileLinesMax
     if (others > 0) notice(`${others} more files have lost data for good: dfc verify names them`)
@@ -218,7 +222,9 @@ export class RepairScheduler {
       try {
         const isReplaced = await replacePiece(this.#mover, segment, piece, server)
         if (isReplaced)
-          notice(`repair: piece ${piece} of ${segment.id} on server ${server + 1} was replaced`)
+          notice(
+            `repair: piece ${piece} of ${segment.id} on server ${server + 1} was corrupt and is replaced`,
+          )
       } catch (thrown) {
         debugDfc('bad copy %s: %s', key, asDfsError(thrown).message)
         if (isError(thrown, 'corrupt', 'dataLost')) suspects.push({ segment, piece })

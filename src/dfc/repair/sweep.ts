@@ -82,7 +82,9 @@ export async function takeFenceBack(
   const [server] = ahead
   if (server === undefined || ahead.length > limits.serverCount - quorum.fence) return false
   await askOne(cluster, server, 'fence', { fence: versionOf(nowMs, 0, '00000000'), agreed: true })
-  notice(`${cluster.link(server).name} had been given a time that has not come yet: it votes again`)
+  notice(
+    `${cluster.link(server).name} had accepted a time in the future, from when its clock was ahead; it votes again`,
+  )
   return true
 }
 

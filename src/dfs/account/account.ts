@@ -33,8 +33,8 @@ import type { AccountStorage } from './storage.js'
 const { blockBytes, framePayloadBytesMax, pieceCount, smallPieceBytesMax } = limits
 
 const lostAccount =
-  'an account was here and its index is gone: it waits for a repair to fill it from the other servers. ' +
-  'To begin it anew, remove its folder on all four servers'
+  'the index of this account is gone; waiting for repair to fill it from the other servers. ' +
+  'To start over without its files, remove its folder on all four servers'
 
 export interface PieceAnswer {
   readonly reply: Reply<'getPiece'>
@@ -86,16 +86,20 @@ export class Account {
     if (storage.index.openedUnclean(storage.boot)) {
       storage.index.assertWhole()
       this.acceptor.becomeUnsure(random)
-      notice(`${user}: the machine stopped without notice: repair has to confirm what is here`)
+      notice(
+        `${user}: the machine stopped without a clean shutdown; waiting for repair to validate this data`,
+      )
     } else if (storage.votes.hasRotted) {
       this.acceptor.becomeUnsure(random)
-      notice(`${user}: votes have rotted on the disk: repair has to confirm what is here`)
+      notice(`${user}: votes on the disk are corrupt; waiting for repair to validate this data`)
     } else if (isCopy) {
       this.acceptor.becomeUnsure(random)
-      notice(`${user}: this is a copy, perhaps an old one: repair has to confirm what is here`)
+      notice(`${user}: this data looks like a copy; waiting for repair to validate it`)
     } else if (storage.history.isDistrusted) {
       this.acceptor.becomeUnsure(random)
-      notice(`${user}: the disk may have dropped what was written last: repair has to confirm it`)
+      notice(
+        `${user}: the disk may have dropped recent writes; waiting for repair to validate this data`,
+      )
     }
     if (storage.history.isDistrusted) storage.history.trust()
     if (this.acceptor.state === 'voting') storage.history.markFounded()
@@ -310,7 +314,9 @@ export class Account {
     const name = `${segment}.${piece}`
     if (this.#toldRotten.has(name) || this.#toldRotten.size >= limits.badCopiesMax) return
     this.#toldRotten.add(name)
-    notice(`${this.user}: piece ${piece} of ${segment} has rotted on the disk`)
+    notice(
+      `${this.user}: piece ${piece} of ${segment} is corrupt on the disk; repair will replace it`,
+    )
   }
 
   /** What of these pieces the index keeps. */
@@ -446,7 +452,9 @@ export class Account {
     // It may have arrived meanwhile.
     if (this.index.pieces.get(name.segment, name.piece) !== undefined) return false
     this.index.pieces.add(name.segment, name.piece, length, checksums)
-    notice(`${this.user}: piece ${name.piece} of ${name.segment} is known again`)
+    notice(
+      `${this.user}: piece ${name.piece} of ${name.segment} was found on the disk and is in the index again`,
+    )
     return true
   }
 
@@ -454,7 +462,7 @@ export class Account {
     try {
       const giveWay = (): Promise<void> => sleep(this.#clock, limits.checkPauseMs)
       const { found } = await this.findStrays({ remove: true }, giveWay)
-      if (found > 0) notice(`${this.user}: ${found} files of no piece were moved aside`)
+      if (found > 0) notice(`${this.user}: ${found} files that belong to no piece were moved aside`)
     } catch (thrown) {
       debugDfs('%s: strays: %o', this.user, thrown)
     }
@@ -564,7 +572,9 @@ export class Account {
       if (thrown instanceof DfsError && thrown.code === 'noPiece') {
         // It may have come again since it was looked for.
         if (this.pieces.holds(name)) throw thrown
-        notice(`${this.user}: piece ${name.piece} of ${name.segment} has vanished from the disk`)
+        notice(
+          `${this.user}: piece ${name.piece} of ${name.segment} is gone from the disk; repair will replace it`,
+        )
         this.index.pieces.remove(name.segment, name.piece)
       }
       throw thrown

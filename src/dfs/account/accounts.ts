@@ -57,7 +57,7 @@ export class Accounts {
   acquire(user: string, end: () => void = never): Account {
     const open = this.#open.get(user) ?? this.#openNow(user)
     if (open.users >= limits.userConnectionsMax) {
-      throw new DfsError('overloaded', 'This user has too many connections')
+      throw new DfsError('overloaded', 'This user has too many connections; close some mounts')
     }
     open.users += 1
     open.ends.add(end)
@@ -93,7 +93,7 @@ export class Accounts {
       const account = this.#load(user)
       const open: Open = { account, users: 0, closing: undefined, ends: new Set() }
       this.#open.set(user, open)
-      if (failed !== undefined) notice(`${user}: the disk works again`)
+      if (failed !== undefined) notice(`${user}: the disk works again; serving this user`)
       this.#failed.delete(user)
       if (account.acceptor.state === 'lost') void this.#lookAside(account)
       return open
@@ -162,7 +162,7 @@ export class Accounts {
       this.#storage.distrust(user)
     } catch (thrown) {
       notice(
-        `${user}: it could not be noted that the disk dropped something: ${asDfsError(thrown).message}`,
+        `${user}: could not record that the disk dropped writes: ${asDfsError(thrown).message}`,
       )
     }
   }
@@ -172,7 +172,7 @@ export class Accounts {
     failed.retryMs = undefined
     try {
       await this.#storage.examine(user)
-      notice(`${user}: the index is whole after all`)
+      notice(`${user}: the index was read again and is intact`)
     } catch (thrown) {
       const error = asDfsError(storageError(thrown))
       if (this.#isClosed) return
@@ -185,9 +185,9 @@ export class Accounts {
   #setAside(user: string, { message }: DfsError): void {
     try {
       this.#storage.setAside(user)
-      notice(`${user}: the index is damaged (${message}): set aside, repair has to fill a new one`)
+      notice(`${user}: the index is damaged (${message}) and was set aside; repair fills a new one`)
     } catch (thrown) {
-      notice(`${user}: a damaged index could not be set aside: ${asDfsError(thrown).message}`)
+      notice(`${user}: the damaged index could not be set aside: ${asDfsError(thrown).message}`)
     }
   }
 
@@ -200,7 +200,7 @@ export class Accounts {
     this.#closeFor(account)
     try {
       takeBack()
-      notice(`${user}: the index that was set aside is whole: it is taken back`)
+      notice(`${user}: the index that was set aside is intact and is used again`)
     } catch (thrown) {
       this.#fail(user, asDfsError(storageError(thrown)))
     }

@@ -128,7 +128,10 @@ function lockOf(folder: string): FolderLock {
   try {
     makeFolder(resolve(folder))
     if (!statSync(folder).isDirectory()) {
-      throw new DfsError('configuration', `${folder}: cannot be a server's folder: it is a file`)
+      throw new DfsError(
+        'configuration',
+        `${folder}: cannot be a server's folder: it is not a folder`,
+      )
     }
     return lockFolder(folder)
   } catch (thrown) {

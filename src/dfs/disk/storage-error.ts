@@ -36,7 +36,7 @@ export function storageError(thrown: unknown): unknown {
   const isDisk = diskCodes.has(code) || diskPrefixes.some((prefix) => code.startsWith(prefix))
   // What a client is told names no path of the server.
   const what = syscall === '' ? message : `${code} in ${syscall}`
-  return isDisk ? as('disk', `The disk of the server does not work: ${what}`) : thrown
+  return isDisk ? as('disk', `The disk of the server failed: ${what}`) : thrown
 }
 
 /** True for the failure of an fsync: the kernel may have dropped what was to be synced. */

@@ -117,7 +117,7 @@ export class AccountFolder implements AccountHistory {
       const state = index.state.get('state')
       // What was begun in the place of a lost index has nothing that would be missed.
       if (at !== this.folder && state !== 'voting' && state !== 'unsure') {
-        throw new DfsError('damaged', 'there is no account in it')
+        throw new DfsError('damaged', 'it contains no account')
       }
     } catch (thrown) {
       throw storageError(thrown)

@@ -159,7 +159,7 @@ export class AccountIndex {
   async checkSums(pause?: Pause): Promise<void> {
     const { registers, segments } = this
     if ((await registers.areReferencesRight(pause)) && (await segments.areSumsRight(pause))) return
-    notice('what an index says of its segments has rotted: it is summed up anew')
+    notice('the segment totals of an index are wrong; computing them again')
     this.group(() =>
       this.#db.write((write) => {
         this.registers.sumUpReferences(write, noVersion)

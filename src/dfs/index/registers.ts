@@ -158,13 +158,14 @@ export class RegisterTable {
 
   #rot(key: Key): never {
     this.#noteRotten(key)
-    throw new DfsError('corrupt', 'A register has rotted on the disk of this server')
+    throw new DfsError('corrupt', 'A register is corrupt on the disk of this server')
   }
 
   #noteRotten(key: Key): void {
     this.#recent.delete(key)
     if (this.#rotten.size >= limits.badCopiesMax) return
-    if (this.#rotten.size === 0) notice(`a register has rotted on the disk: ${JSON.stringify(key)}`)
+    if (this.#rotten.size === 0)
+      notice(`the register ${JSON.stringify(key)} is corrupt on the disk; repair will replace it`)
     this.#rotten.add(key)
   }
 

@@ -76,5 +76,5 @@ function ofValue(text: string, value: Buffer | null): number {
 
 /** A row that everything else relies on: the account cannot go on with it. */
 export function rottenRow(where: string): never {
-  throw new DfsError('damaged', `a row of ${where} has rotted`)
+  throw new DfsError('damaged', `a row of ${where} does not match its checksum`)
 }

@@ -85,10 +85,10 @@ export class Acceptor {
       !incarnations.includes(this.#accountState.incarnation) ||
       incarnations.length !== limits.serverCount
     ) {
-      throw new DfsError('blank', 'this account has begun anew since then')
+      throw new DfsError('blank', 'this account was reset meanwhile')
     }
     if (this.#accountState.state === 'lost')
-      throw new DfsError('blank', 'this account was here before')
+      throw new DfsError('blank', 'this account existed before and cannot be founded anew')
     if (this.#accountState.state === 'blank') this.#accountState.become('voting')
     return { stamp: this.stamp() }
   }

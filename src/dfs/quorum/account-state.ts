@@ -102,7 +102,7 @@ export class AccountState {
 
   assertFilling(epoch: number): void {
     if (this.#state === 'voting' || epoch !== this.#session) {
-      throw new DfsError('stale', 'another fill has taken over')
+      throw new DfsError('stale', 'another fill has replaced this one')
     }
   }
 

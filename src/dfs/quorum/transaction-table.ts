@@ -192,6 +192,6 @@ function ownCopy(body: Transaction): Transaction {
 /** Two decisions of one transaction cannot be: the rules were broken somewhere. */
 function splitDecision(id: Version, decided: boolean): never {
   const was = decided ? 'committed' : 'aborted'
-  notice(`FAULT: transaction ${id} is ${was} here and somebody decided otherwise`)
+  notice(`FAULT: transaction ${id} is ${was} here, but a client sent the opposite decision`)
   throw new DfsError('protocol', `transaction ${id} is ${was} here`)
 }

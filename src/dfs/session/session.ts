@@ -196,7 +196,7 @@ export class Session implements ConnectionEvents {
   }
 
   #tellStalled(user: string): void {
-    notice(`${user} at ${this.#connection.remote} does not read its replies: cut off`)
+    notice(`${user} at ${this.#connection.remote} does not read its replies; connection closed`)
   }
 
   /** Says why, and closes; a wrong name or password learns it late, so that guessing takes long. */

@@ -10,12 +10,12 @@ export async function askNewPassword(user: string): Promise<string> {
   if (!process.stdin.isTTY) return acceptable(await firstLine())
   const password = acceptable(await askHidden(`New password of ${user}: `))
   if ((await askHidden('Once more: ')) === password) return password
-  throw new DfsError('invalid', 'The two passwords differ: nothing was changed')
+  throw new DfsError('invalid', 'The two passwords differ; nothing was changed')
 }
 
 function acceptable(password: string): string {
   if (password !== '') return password
-  throw new DfsError('invalid', 'A password must not be empty: nothing was changed')
+  throw new DfsError('invalid', 'A password must not be empty; nothing was changed')
 }
 
 async function firstLine(): Promise<string> {

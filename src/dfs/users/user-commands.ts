@@ -20,9 +20,9 @@ export interface UserCommand {
 
 export const userCommands = {
   add: { description: 'add a user and ask for the password', takesName: true, run: add },
-  passwd: { description: 'give a user another password', takesName: true, run: changePassword },
-  remove: { description: 'take a user out; the files stay', takesName: true, run: remove },
-  list: { description: 'name the users, one a line', takesName: false, run: list },
+  passwd: { description: 'change the password of a user', takesName: true, run: changePassword },
+  remove: { description: 'remove a user; the files stay', takesName: true, run: remove },
+  list: { description: 'list the users, one per line', takesName: false, run: list },
 } as const satisfies Record<string, UserCommand>
 
 /** Makes the file if it is not there. */

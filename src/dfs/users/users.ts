@@ -43,7 +43,9 @@ export class UsersFile implements Users {
     const plain = [...this.#users].filter(([, { config }]) => config.kind === 'password')
     if (plain.length === 0) return
     const names = plain.map(([name]) => name).join(', ')
-    notice(`${this.#file}: password in clear: ${names} ("dfs-server user passwd" hides it)`)
+    notice(
+      `${this.#file}: passwords in clear text: ${names}; "dfs-server user passwd NAME" replaces one by a verifier`,
+    )
   }
 
   /** A broken edit leaves the users as they were: nobody is locked out by a typing mistake. */
@@ -53,10 +55,10 @@ export class UsersFile implements Users {
     this.#seen = fingerprint
     try {
       this.#load()
-      notice(`${this.#file}: read again, ${this.#users.size} users`)
+      notice(`${this.#file}: reloaded, ${this.#users.size} users`)
       this.warnOfPlainPasswords()
     } catch (thrown) {
-      notice(`${asDfsError(thrown).message}; the users stay as they were`)
+      notice(`${asDfsError(thrown).message}; the users of before stay in effect`)
     }
   }
 

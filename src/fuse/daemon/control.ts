@@ -91,7 +91,7 @@ export class Control {
 export async function askDaemon(folder: string, verb: ControlVerb): Promise<Done> {
   const answer = await withShortPath(folder, (path) => exchange(path, verb)).catch(
     (cause: unknown) => {
-      throw new DfsError('notFound', 'no daemon answers', { cause })
+      throw new DfsError('notFound', 'no daemon of this mountpoint answers', { cause })
     },
   )
   if (answer.error !== undefined) throw new DfsError('busy', answer.error)
@@ -116,7 +116,7 @@ function exchange(path: string, verb: ControlVerb): Promise<Answer> {
       resolve(JSON.parse(line) as Answer)
     })
     socket.once('error', reject)
-    socket.once('close', () => reject(new DfsError('down', 'the daemon ended without an answer')))
+    socket.once('close', () => reject(new DfsError('down', 'the daemon ended before it answered')))
   })
 }
 

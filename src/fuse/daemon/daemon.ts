@@ -95,16 +95,18 @@ export class Daemon {
     const unsaved = await this.#filesystem.commitAll()
     if (unsaved.length > 0) {
       const names = unsaved.map(({ name }) => `"${name}"`).join(', ')
-      throw new DfsError('busy', `not everything could be stored yet: ${names}`)
+      throw new DfsError('busy', `not everything could be stored yet, so the mount stays: ${names}`)
     }
     await this.#client.namespace.settle().catch((cause: unknown) => {
       const why = asDfsError(cause).message
-      throw new DfsError('busy', `not everything could be stored yet: ${why}`, { cause })
+      throw new DfsError('busy', `not everything could be stored yet, so the mount stays: ${why}`, {
+        cause,
+      })
     })
     if ((await this.#mount?.unmount()) === false) {
       // Somebody else may mount here from now on, and be asked.
       await this.#control?.close()
-      return `${this.#options.mountpoint} is off; its file system goes on where it is mounted elsewhere`
+      return `${this.#options.mountpoint} is unmounted; the file system stays mounted elsewhere`
     }
     await this.#finish()
     return undefined
@@ -161,7 +163,7 @@ export class Daemon {
 
   #finish(): Promise<void> {
     this.#finishing ??= this.#wind().then(this.#ended.resolve, (error: unknown) => {
-      notice(`the end of the mount went wrong: ${asDfsError(error).message}`)
+      notice(`Unmount failed: ${asDfsError(error).message}`)
       this.#ended.resolve()
     })
     return this.#finishing

@@ -21,7 +21,7 @@ export async function launch(state: StateFolder, args: readonly string[]): Promi
     await new Promise<void>((resolve, reject) => {
       child.once('error', reject)
       child.once('exit', () => {
-        reject(new DfsError('io', `the daemon ended before it had mounted: see ${state.log}`))
+        reject(new DfsError('io', `the daemon ended before it had mounted; see ${state.log}`))
       })
       child.once('message', (report: Report) => {
         if ('ready' in report) resolve()

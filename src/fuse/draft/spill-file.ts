@@ -41,7 +41,10 @@ export class SpillSpace {
   /** Accounts for bytes about to be written. Throws `noSpace` beyond the bound. */
   take(bytes: number): void {
     if (this.#usedBytes + bytes > limits.spillBytesMax) {
-      throw new DfsError('noSpace', 'too much was written that the servers have not taken yet')
+      throw new DfsError(
+        'noSpace',
+        'the space for unsaved data is full; wait until the servers have stored it',
+      )
     }
     this.#usedBytes += bytes
   }

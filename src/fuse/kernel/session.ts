@@ -243,7 +243,7 @@ export class Session {
     for (const waiting of this.#waiting) {
       if (waiting.sinceMs > before || waiting.answered) continue
       waiting.answered = true
-      this.#warn(`a ${waiting.name} took too long and was given up`)
+      this.#warn(`a ${waiting.name} request took too long and was answered with ETIMEDOUT`)
       this.#device.fail(waiting.unique, ETIMEDOUT)
     }
   }

@@ -54,7 +54,7 @@ export class LocalServer {
         const { name, port } = this.#options
         throw new DfsError(
           'configuration',
-          `port ${port}, for ${name}, is taken by another program: choose others with --port`,
+          `port ${port}, for ${name}, is taken by another program; choose other ports with --port`,
         )
       }
     } else {
@@ -86,7 +86,7 @@ export class LocalServer {
       await sleep(pollMs)
       if (!this.#watching || (this.#pid !== undefined && isAlive(this.#pid))) continue
       if (performance.now() - this.#startedMs > healthyMs) this.#waitMs = backOffMs.first
-      notice(`${this.#options.name} has died: it is started again`)
+      notice(`${this.#options.name} exited unexpectedly; restarting`)
       await this.#pause(this.#waitMs)
       this.#waitMs = Math.min(this.#waitMs * 2, backOffMs.most)
       if (!this.#watching) return
@@ -128,9 +128,9 @@ export class LocalServer {
       const fail = (why: string): void => {
         clearTimeout(timer)
         child.kill('SIGKILL')
-        reject(new DfsError('configuration', `${name} does not start: ${why}`))
+        reject(new DfsError('configuration', `${name} did not start: ${why}`))
       }
-      const timer = setTimeout(fail, startTimeoutMs, `it says nothing, see ${this.#logFile}`)
+      const timer = setTimeout(fail, startTimeoutMs, `no answer in time, see ${this.#logFile}`)
       child.once('error', (error) => fail(error.message))
       child.once('exit', () => {
         void lastLine(this.#logFile).then(fail)

@@ -149,7 +149,7 @@ export function parseMountOptions(texts: readonly string[], isSloppy = false): M
     const choose = actionOf(word)
     if (choose === undefined) {
       if (isSloppy) continue
-      throw complaint(`-o ${word}: not known; there is ${Object.keys(words).join(', ')}`)
+      throw complaint(`-o ${word}: unknown word, expected one of ${Object.keys(words).join(', ')}`)
     }
     if (value !== undefined && !valued.has(word)) throw complaint(`-o ${word} takes no value`)
     if (word === shownByKernel) chosen.isComplete = true

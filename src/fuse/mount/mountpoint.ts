@@ -46,11 +46,11 @@ export async function prepareMountpoint(path: string, mayHide: boolean): Promise
         () => undefined,
       )
       if (await isOurs(path)) {
-        throw complaint(`${path} holds a dead mount that cannot be removed: try umount -l ${path}`)
+        throw complaint(`${path} holds a dead mount that cannot be removed; try umount -l ${path}`)
       }
       return prepareMountpoint(path, mayHide)
     }
-    if (found.code === 'ENOENT') throw complaint(`${path} does not exist: mkdir it first`)
+    if (found.code === 'ENOENT') throw complaint(`${path} does not exist; create it with mkdir`)
     throw complaint(`${path}: ${found.message}`, found)
   }
   if (!found.isDirectory()) throw complaint(`${path} is not a folder`)
@@ -58,7 +58,9 @@ export async function prepareMountpoint(path: string, mayHide: boolean): Promise
   if (mayHide) return
   const names = await readdir(path)
   if (names.length > 0) {
-    throw complaint(`${path} is not empty: what is in it would be hidden, as -o nonempty allows`)
+    throw complaint(
+      `${path} is not empty; choose an empty folder, or hide its contents with -o nonempty`,
+    )
   }
 }
 

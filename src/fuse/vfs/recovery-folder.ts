@@ -30,7 +30,8 @@ export class RecoveryFolder {
     const path = join(this.path, `${safeName}.${file.ino.toString(36)}.${stamp}`)
     const unreadable = await writeDraft(`${path}.part`, draft)
     await rename(`${path}.part`, path)
-    const missing = unreadable === 0 ? '' : ` (${unreadable} bytes in it could not be read)`
+    const missing =
+      unreadable === 0 ? '' : ` (${unreadable} bytes of it could not be read and are zeros there)`
     notice(
       `"${file.name}" could not be stored: ${asDfsError(why).message}. ` +
         `What was written is kept in ${path}${missing}`,

@@ -119,7 +119,7 @@ for (const [how, change] of Object.entries(changes)) {
   t.test(`notices that a file ${how} while it is read`, async (t) => {
     await t.rejects(readWhile(t, change), {
       code: 'stale',
-      message: `the file ${how} while it was being put; nothing was stored`,
+      message: `the file ${how} while it was being read; nothing was stored`,
     })
   })
 }

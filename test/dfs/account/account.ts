@@ -205,7 +205,7 @@ t.test('notices rot, says so, and takes the good piece again', async (t) => {
   writeFileSync(file(segment, 2), rotten)
   const get = { segment, piece: 2, offset: 0, length: bytes.length }
   await t.rejects(client.call('getPiece', get), { code: 'corrupt' })
-  t.match(notices.at(-1), `alice: piece 2 of ${segment} has rotted on the disk`)
+  t.match(notices.at(-1), `alice: piece 2 of ${segment} is corrupt on the disk`)
   t.ok(await client.call('getPiece', { ...get, length: 1 }), 'the other blocks are still good')
   writeFileSync(file(segment, 2), bytes.subarray(0, 100))
   await t.rejects(client.call('getPiece', get), { code: 'corrupt' }, 'a piece that was cut')
@@ -263,7 +263,7 @@ t.test('no longer claims to hold a piece whose file is gone', async (t) => {
   rmSync(file(segment, 2))
   const get = { segment, piece: 2, offset: 0, length: bytes.length }
   await t.rejects(client.call('getPiece', get), { code: 'noPiece' })
-  t.match(notices.at(-1), `alice: piece 2 of ${segment} has vanished from the disk`)
+  t.match(notices.at(-1), `alice: piece 2 of ${segment} is gone from the disk`)
   t.equal(await heldOf(client, segment), 0)
   await t.rejects(client.call('getPiece', get), { code: 'noPiece' })
 })
@@ -395,7 +395,7 @@ t.test('an account whose log of votes has rotted does not vote until it is repai
   const again = await startServer(t, { folder })
   const client2 = await RawClient.open(again.port)
   t.match(await client2.call('status', {}), { state: 'unsure', undecided: 2 })
-  t.match(again.notices.join('\n'), /votes have rotted/)
+  t.match(again.notices.join('\n'), /votes on the disk are corrupt/)
 })
 
 t.test('an upload is not taken for an old one when the clock of the machine is set', async (t) => {

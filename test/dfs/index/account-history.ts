@@ -41,7 +41,7 @@ for (const [what, file] of Object.entries(traces)) {
     const { port, notices } = await startServer(t, { folder })
     const { state, stamp } = await statusOf(port)
     t.equal(state, 'lost')
-    t.match(notices.join('\n'), /an account was here and its index is gone/)
+    t.match(notices.join('\n'), /the index of this account is gone/)
     const client = await RawClient.open(port)
     const incarnations = Array<number>(4).fill(stamp.incarnation)
     await t.rejects(client.call('found', { incarnations }), { code: 'blank' })
@@ -76,7 +76,7 @@ t.test('what is set aside is kept each time, and taken back where it is whole', 
     await sleep(systemClock, 20)
   }
   t.match(await statusOf(port), { state: 'unsure' }, 'repair has to confirm it')
-  t.match(notices.join('\n'), /the index that was set aside is whole: it is taken back/)
+  t.match(notices.join('\n'), /the index that was set aside is intact and is used again/)
 })
 
 t.test('what the disk may have dropped is to be confirmed, also after a restart', async (t) => {

@@ -150,7 +150,7 @@ t.test('notices an edit at the next login, and survives a wrong one', async (t) 
   t.same(users.find('alice')?.salt, salt, 'the salt of another user stays')
   appendFileSync(path, '[users.dora]\n')
   t.ok(matches(users.find('dora'), 'new'), 'a broken file changes nothing')
-  t.match(notices.at(-1), /dfs\.conf:\d+: .*the users stay as they were/)
+  t.match(notices.at(-1), /dfs\.conf:\d+: .*the users of before stay in effect/)
   rmSync(path)
   t.ok(matches(users.find('dora'), 'new'), 'nor does a missing one')
   writeFileSync(path, remove(file, 'alice'))
@@ -166,7 +166,7 @@ t.test('names the users whose passwords lie in clear', async (t) => {
   writeFileSync(path, edit(file, 'alice'))
   new UsersFile(path, systemRandom).warnOfPlainPasswords()
   t.equal(notices.length, 1)
-  t.match(notices[0], /password in clear: alice /)
+  t.match(notices[0], /passwords in clear text: alice;/)
 })
 
 t.test('does it all from the command line', async (t) => {

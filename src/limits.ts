@@ -9,256 +9,450 @@ const MiB = 1024 * KiB
 
 export const limits = {
   // Placement and content.
+  /** Servers of a cluster: always this many. */
   serverCount: 4,
-  /** Servers that each piece is on. */
+  /** Servers that store each piece: its two homes. */
   pieceCopies: 2,
+  /** Pieces of a segment. A segment shorter than this many bytes has fewer pieces that are not empty. */
   pieceCount: 4,
+  /** Longest segment in bytes. Longer content is cut into several segments. */
   segmentBytesMax: 32 * MiB,
-  /** Granularity of the CRC-32 checks, in memory, on the wire and on disk. */
+  /** Bytes that one CRC-32 covers, in memory, on the wire and on disk. */
   blockBytes: 64 * KiB,
-  /** Most segments of one file: a quarter more than the largest file has when it is written in one go. */
+  /**
+   * Most segments of one file, a quarter more than the largest file has when it is written in one go. Before a
+   * commit would have more, small ones are merged.
+   */
   segmentsMax: 10_240,
-  /** Of one file, if its register has room for them: scattered ones take about six bytes each. */
+  /**
+   * Most extents of one file, if its register has room for them: scattered ones take about six bytes each. Before a
+   * commit would have more, neighbours are merged.
+   */
   extentsMax: 131_072,
-  /** Most bytes of a register that the segments and extents of a file may take; attributes have room beside them. */
+  /**
+   * Most bytes that the segments and extents of a file take in its register, so that its attributes have room
+   * beside them. Before a commit would need more, extents are merged.
+   */
   contentValueBytesMax: 624 * KiB,
-  /** With more than this the extents of an inode are written in the packed form. */
+  /** Most extents that an inode's register lists in the plain form. More are written in the packed form. */
   extentsPlainMax: 1024,
+  /** Largest size of a file. Writing or truncating beyond it fails with EFBIG. */
   fileBytesMax: 256 * 1024 * MiB,
-  /** Content up to this size travels inside the commit itself. */
+  /** Longest content that travels inside the commit itself. Longer content is uploaded before the commit. */
   inlineContentBytesMax: 64 * KiB,
-  /** A file with more extents than this in each of its segments is merged at a close, if that is cheap. */
+  /** Extents for each 32 MiB of a file. With more, a close merges those that cost little to merge. */
   extentsMergeAt: 64,
-  /** The same whatever it costs: so many times the root of its size in MiB. */
+  /** Extents above `extentsOfMiB * sqrt(size in MiB)` are merged at a close whatever it costs. */
   extentsOfMiB: 128,
-  /** So many times its size the segments of a file may take: what little of some is in use moves then. */
+  /**
+   * The segments of a file may occupy this multiple of the file's size. Beyond it, what is in use of the emptiest
+   * segments is stored again, so that they can go.
+   */
   segmentBytesOfSize: 2,
-  /** The same for one that a commit can carry in full: each extent costs every later commit 50 bytes. */
+  /**
+   * Replaces `extentsMergeAt` for a file of at most `inlineContentBytesMax`, because each extent costs every later
+   * commit 50 bytes.
+   */
   extentsMergeAtSmall: 16,
 
   // Names and attributes (POSIX <limits.h>, Linux xattr(7)).
+  /** Longest name in bytes. A longer one fails with ENAMETOOLONG. */
   nameBytesMax: 255,
+  /** Longest target of a symbolic link in bytes. A longer one fails with ENAMETOOLONG. */
   symlinkBytesMax: 4095,
-  /** A byte that is not UTF-8 takes so many in the texts of src/byte-text.ts. */
+  /**
+   * Bytes that one byte of a name takes at most in the texts of src/byte-text.ts, as a byte does that is not UTF-8.
+   */
   textBytesPerByte: 4,
+  /** Most hard links of one file. One more fails with EMLINK. */
   linksMax: 65_000,
+  /** Longest name of an extended attribute in bytes. A longer one fails with ERANGE. */
   attributeNameBytesMax: 255,
+  /** Longest value of an extended attribute in bytes. A longer one fails with E2BIG. */
   attributeValueBytesMax: 64 * KiB,
-  /** Names, as they are kept, and values: one of the largest fits beside others. */
+  /**
+   * Most bytes of all extended attributes of one file, names as they are stored and values together. More fail with
+   * ENOSPC. One of the largest fits beside others.
+   */
   attributesBytesMax: 128 * KiB,
-  /** What listxattr(2) can tell, a zero byte behind each name. */
+  /**
+   * Most bytes of all names of a file's extended attributes with a zero byte behind each, which is what
+   * listxattr(2) can return. More fail with ENOSPC.
+   */
   attributeNamesBytesMax: 64 * KiB,
-  /** Of one file. */
+  /** Most extended attributes of one file. One more fails with ENOSPC. */
   attributesMax: 1024,
 
   // Wire.
+  /** Most bytes of pieces that one frame carries. Longer pieces travel and are read in parts of this size. */
   framePayloadBytesMax: 1 * MiB,
+  /** Most bytes of a frame without its payload. Every message is bounded so that it fits. */
   frameHeaderBytesMax: 1 * MiB,
+  /** Most bytes of one frame. The receiver of a longer one closes the connection with the error `protocol`. */
   frameBytesMax: 2 * MiB,
+  /** Longest name of a user. A longer one is refused in either configuration and at login. */
   userNameBytesMax: 64,
+  /** Longest key of a register as text. A message with a longer one is refused with `protocol`. */
   keyBytesMax: 1056,
+  /** Most bytes of a register's value. A change that would make a longer one fails. */
   registerValueBytesMax: 768 * KiB,
+  /** Most registers that one transaction writes. A batch that is full is closed and another one begun. */
   transactionWritesMax: 256,
+  /** Most registers that one transaction only relies on. A batch that is full is closed and another one begun. */
   transactionPreconditionsMax: 4096,
+  /** Most decisions that one commit or `decide` carries. More travel with the next one. */
   settlesMax: 256,
+  /** Most names of one `lookup`. More are asked for in several requests. */
   lookupNamesMax: 64,
+  /** Most registers of one `read`. More are asked for in several requests. */
   readKeysMax: 256,
+  /** Most entries in one page of a listing. The rest follows in further pages. */
   listEntriesMax: 2048,
+  /**
+   * Most bytes of registers in one page of a listing, and in one request that installs registers. The rest follows
+   * in further pages or requests.
+   */
   listBytesMax: 512 * KiB,
+  /** Most rows in one page of a survey that a repair reads. The rest follows in further pages. */
   surveyEntriesMax: 4096,
-  /** For so many a repair asks at once: others wait for the server meanwhile. */
+  /**
+   * Rows that a repair asks for at once. It is fewer than `surveyEntriesMax`, because a survey blocks the server's
+   * other requests.
+   */
   surveyEntriesAtOnce: 512,
+  /** Most segments that one request names. More are asked for in several requests. */
   segmentsPerRequestMax: 8192,
 
   // Time, in milliseconds.
+  /**
+   * How long a server may be silent with a request unanswered before the client counts it as down, where the
+   * configuration does not say `timeout`.
+   */
   requestTimeoutMs: 2_000,
+  /** Longest pause between two attempts to connect to a server. The first ones are shorter. */
   reconnectDelayMs: 500,
+  /** How long a server waits before it answers a wrong password, so that guessing is slow. */
   authenticationFailureDelayMs: 400,
+  /** How long a new connection may take to authenticate. Then the server closes it. */
   handshakeTimeoutMs: 5_000,
-  /** A client that was told it is alone may rely on it for so long after it was last answered. */
+  /**
+   * How long a client may rely on a lease after it sent the last request that the server answered. Then it asks
+   * again.
+   */
   leaseMs: 1_000,
-  /** By so much a server waits longer than that before it lets another client in. */
+  /** Grace that a server adds to `leaseMs` before it lets another client in, to absorb the drift of clocks. */
   leaseSlackMs: 100,
-  /** A lease that was not made use of for so long is not renewed. */
+  /** How long a lease is renewed after its last use. Then it runs out. */
   leaseIdleMs: 10_000,
   /** How long a created file may wait for its first content, to be stored together with it. */
   createDelayMs: 200,
   /** How long a change of names may wait for others, to be stored together with them. */
   behindMs: 10,
-  /** Before what could not be stored is tried again. */
+  /** Pause before changes that could not be stored are tried again. */
   behindRetryMs: 1_000,
+  /** How old an in-doubt transaction must be before a repair decides it, so that its client can finish first. */
   undecidedPatienceMs: 200,
+  /**
+   * How long a client tries a change again that conflicts with others (then EBUSY), or looks for the outcome of a
+   * commit (then the error is `unknownOutcome`).
+   */
   transactionPatienceMs: 10_000,
-  /** Between two looks of who waits for the servers to be complete. */
+  /** Pause between two looks of `dfc status --wait`. */
   statusWaitMs: 1_000,
-  /** A server whose clock is further off is told of. */
+  /** How far a clock may be off before a line about it is logged. */
   clockOffsetMsMax: 60_000,
-  /** A client's clock that differs from the servers' by no more is as good as theirs. */
+  /** How far a client's clock may differ from the servers' time and be used instead of it. */
   clockAgreesMs: 1_000,
-  /** Two clocks go apart by no more, of the time that passes; what is slewed may, and is noticed then. */
+  /**
+   * Milliseconds per millisecond by which two clocks may drift apart. A clock that is slewed drifts more, and is
+   * then noticed.
+   */
   clockDriftMax: 1e-4,
-  /** A server refuses versions that are further ahead of its clock. */
+  /** How far a version may be ahead of a server's clock. The server refuses one that is further ahead. */
   clockAheadMsMax: 5 * 60_000,
-  /** A connection that says nothing is asked by TCP whether its peer is still there. */
+  /** How long a connection may be idle before TCP probes whether its peer is still there. */
   keepAliveMs: 60_000,
 
   // Repair: how soon after a server came back, after a failure, and when nothing happens.
+  /** Pause before a repair begins after a server has come back. */
   repairDelayMs: 1_000,
-  /** A repair that nothing asks for waits until its client has changed nothing for so long, */
+  /**
+   * How long its client must have changed nothing before a repair that nobody asked for begins, but see
+   * `repairDeferralMs`.
+   */
   repairQuietMs: 300,
-  /** but not longer than this. */
+  /**
+   * How long a repair that nobody asked for may be put off because its client is busy. Then it begins all the same.
+   */
   repairDeferralMs: 10_000,
-  /** A repair that meets its client at work pauses between its steps, at most so long. */
+  /** Longest pause between two steps of a repair whose client is busy. */
   repairPauseMsMax: 100,
+  /** Pause before the next repair after one that failed or left something. */
   repairRetryMs: 5_000,
+  /** Pause between two repairs when nothing happens. */
   repairIntervalMs: 60_000,
-  /** Records, tombstones and replaced content are kept at least so long. */
+  /** Least age at which a sweep lets records, tombstones and replaced content go. */
   sweepAgeMs: 60_000,
-  /** Noted rotten copies of pieces, and rotten registers. */
+  /**
+   * Most corrupt copies of pieces that a client or a server remembers, and most corrupt registers of an account.
+   * Further ones are not noted until these are repaired.
+   */
   badCopiesMax: 10_000,
-  /** Files that lost data, named in the log one by one; the others are counted. */
+  /** Most files with lost data that a repair names in the log. The others are counted in one line. */
   lostFileLinesMax: 100,
-  /** A file without a name that nobody wrote for so long belongs to a mount that died. */
+  /** Age at which a file without a name is taken to belong to a mount that died, and is deleted. */
   orphanAgeMs: 48 * 3600_000,
-  /** A mount writes those it has open so often. */
+  /** How often a mount renews the files without a name that it has open, so that they do not reach `orphanAgeMs`. */
   orphanRenewalMs: 3600_000,
 
   // Client memory and parallelism.
-  /** Files that one `dfc put -r` or `get -r` transfers at once. */
+  /** Files that one `dfc put -r` or `get -r` transfers at once. Others wait. */
   filesInFlightMax: 4,
-  /** Segments on their way to the servers; others wait. */
+  /** Segments that a client uploads at once. Others wait. */
   segmentPutsInFlightMax: 8,
-  /** Frames of pieces that one server has not answered yet. */
+  /** Frames of pieces that a client has sent to one server without an answer yet. Others wait. */
   putFramesInFlightMax: 4,
-  /** Reads of pieces, each of at most framePayloadBytesMax. */
+  /** Reads of pieces that a client has in progress, each of at most `framePayloadBytesMax`. Others wait. */
   fetchesInFlightMax: 16,
-  /** Small pieces, which are asked for together: beside those reads, and in one message. */
+  /** Reads of small pieces that a client has in progress beside those of `fetchesInFlightMax`. Others wait. */
   smallFetchesInFlightMax: 256,
+  /** Most small pieces that one request asks for. More are asked for in several requests. */
   smallPiecesPerRequestMax: 64,
-  /** A server that takes so much longer than the others is not waited for where these are enough. */
+  /**
+   * How much longer than the others a server may take before a client goes on without it, where the others are
+   * enough.
+   */
   hedgeMs: 300,
-  /** How often such a server is asked whether it has become quick again. */
+  /** Pause between two probes whether a slow server has become quick again. */
   slowProbeMs: 1_000,
-  /** What it has not answered yet: more is not sent, as if it were down. */
+  /** Most requests that a slow server may leave unanswered. Beyond it no more are sent, as if it were down. */
   slowRequestsMax: 256,
+  /** Memory of a client for blocks that it read. Beyond it those go that were used least recently. */
   blockCacheBytesMax: 64 * MiB,
-  /** Small segments that were stored last, for who goes on with one. */
+  /**
+   * Small segments stored last that a client keeps in memory, for a write that continues one. Beyond it the oldest
+   * goes.
+   */
   storedSegmentsMax: 128,
+  /** Names and inodes that a client remembers. Beyond it those go that were used least recently. */
   registerCacheEntriesMax: 50_000,
-  /** For names that left that cache, two bytes and more for each: what is not among them is not there. */
+  /**
+   * Memory of a client for Bloom filters of names that left the cache of registers: a name that is not in the
+   * filter does not exist. Beyond it the filters of other folders go.
+   */
   forgottenNamesBytesMax: 8 * MiB,
+  /** How long a client without a lease answers from what it remembers. Then it asks again. */
   cacheLifeMs: 1_000,
-  /** To read so many names of a folder costs about as much as to ask for one of them. */
+  /**
+   * Names of a folder that cost as much to read as one look-up. A folder is read whole when its look-ups have cost
+   * more than that would.
+   */
   namesPerLookup: 16,
-  /** A folder with more names is not read to its end because some of them were asked for. */
+  /** Most names of a folder that is read whole because of look-ups. A larger one is not. */
   knownNamesMax: 25_000,
-  /** Such a reading is given up when its pages have fewer: removed names take room in them, too. */
+  /**
+   * Least names per page, on average, for which reading a folder whole goes on. With fewer it is given up: removed
+   * names take room in pages, too.
+   */
   knownNamesPerPageMin: 128,
-  /** Before a folder is read again after that. */
+  /** Look-ups in a folder before it is read whole again after that was given up. */
   lookupsAfterVainReading: 256,
+  /**
+   * Bytes that the first read-ahead of a sequential reader fetches. Each further one fetches more, up to
+   * `readAheadBytesMax`.
+   */
   readAheadBytesMin: 256 * KiB,
-  /** For one sequential reader. */
+  /** Most bytes that are read ahead for one sequential reader. */
   readAheadBytesMax: 8 * MiB,
-  /** For all of them together: what is read ahead must not drive itself out of the cache. */
+  /**
+   * Most bytes that are read ahead for all readers together, so that they do not drive one another out of the
+   * cache. Beyond it nothing is read ahead.
+   */
   readAheadTotalBytesMax: 32 * MiB,
-  /** What is further behind a reader who goes through a big file is forgotten: the kernel has it. */
+  /**
+   * Bytes that stay in the cache behind a reader who goes through a big file. Those further behind are dropped: the
+   * kernel has them.
+   */
   readBehindBytesMax: 2 * MiB,
+  /** Decisions that wait for a commit to travel with. With more they are sent at once. */
   decisionsPendingMax: 64,
-  /** How long a decision waits for a commit to ride on; who meets its lock meanwhile waits as long. */
+  /**
+   * How long a decision waits for a commit to travel with. A client that meets its lock waits as long before it
+   * recovers.
+   */
   decisionDelayMs: 15,
 
   // Mount.
-  /** Requests of the kernel that are worked on at once; the others wait in the kernel. */
+  /** Requests of the kernel that a mount works on at once. The others wait in the kernel. */
   mountRequestsMax: 64,
-  /** Above all other deadlines: whatever has not been answered by then gets ETIMEDOUT. */
+  /**
+   * How long a request of the kernel may take, longer than all other deadlines. Then it is answered with ETIMEDOUT.
+   */
   mountOperationTimeoutMs: 150_000,
-  /** How long the kernel may answer from the names and attributes it was told. */
+  /** How long the kernel may answer from names and attributes that a mount has returned. */
   kernelCacheMs: 1_000,
-  /** What the mount remembers of what it told the kernel: files. */
+  /**
+   * Files of which a mount remembers what it has returned to the kernel. Beyond it those go that were used least
+   * recently.
+   */
   kernelCacheEntriesMax: 20_000,
-  /** For how long a program may be on its way by a name that the kernel believed when it began. */
+  /**
+   * How long after a look-up a program may still arrive with the result of it. Names that the kernel was given are
+   * remembered that long.
+   */
   nameBelievedMs: 6_000,
-  /** Of one inode, that are looked up when it is opened; with more the kernel looks for them itself. */
+  /** Most names leading to an inode that an open checks again. With more the kernel has to look them up itself. */
   namesToldMax: 8,
+  /** Most open files and folders of a mount. One more open fails with ENFILE. */
   handlesMax: 65_536,
-  /** Of an open folder. */
+  /**
+   * Pages of an open folder that a mount remembers. Beyond it the oldest goes and is read again when it is needed.
+   */
   folderPagesRememberedMax: 4,
-  /** Where listings stood, of all folders together: names, at most twice as many. */
+  /**
+   * Positions in listings that a mount remembers for all folders together, as names: at least this many, at most
+   * twice as many.
+   */
   positionsRememberedMin: 65_536,
-  /** Folders of which the latest page is remembered, and small files fetched ahead in them. */
+  /**
+   * Folders of which a mount remembers the latest page, to fetch small files ahead. Beyond it those go that were
+   * used least recently.
+   */
   siblingFoldersMax: 4,
+  /** Small files that are fetched ahead of a reader that reads those of a folder in their order. */
   siblingsAheadMax: 16,
-  /** Written and not stored, in memory, of all files together: beyond it writers wait or spill. */
+  /**
+   * Memory of a mount for bytes that are written and not stored, of all files together. Beyond it writers wait, or
+   * their drafts spill to disk.
+   */
   draftBytesMax: 128 * MiB,
-  /** What was only appended is committed after so long, even if the file stays open. */
+  /** Age at which a draft that was only appended to is committed, though its file stays open. */
   draftAgeMsMax: 30_000,
-  /** Separate dirty ranges of one file in memory; beyond it they go to the spill file. */
+  /** Most separate dirty ranges of one file in memory. Beyond it they move to the spill file. */
   draftRunsMax: 4096,
-  /** In spill files, of all files together; beyond it a write gets ENOSPC. */
+  /** Most bytes in the spill files of a mount. Beyond it a write fails with ENOSPC. */
   spillBytesMax: 4 * 1024 * MiB,
-  /** Unit in which drafts take memory. */
+  /** Bytes of one buffer in which drafts keep what was written. */
   draftChunkBytes: 1 * MiB,
-  /** A write of less does not keep the memory of its request while it waits. */
+  /**
+   * Least bytes of a write that waits in the memory of its request. A smaller one is copied, so that the request's
+   * memory is free.
+   */
   smallWriteBytes: 16 * KiB,
-  /** Segments on their way to the servers while their file is still being written. */
+  /** Segments of one file that are uploaded while it is still being written. Others wait. */
   uploadsInFlightMax: 2,
 
   // Server.
+  /**
+   * Most connections of a server: `handshakesMax` that have not logged in, and the rest that have. When the rest is
+   * taken, a new connection is closed at once.
+   */
   connectionsMax: 1024,
+  /**
+   * Most connections of a server that have not logged in. For one more, the oldest of the host that has the most of
+   * them is closed.
+   */
   handshakesMax: 256,
+  /**
+   * Requests of one connection that a server works on at once. Then it reads no more from it until some are
+   * answered.
+   */
   connectionRequestsMax: 256,
+  /**
+   * Most bytes of one connection's requests that a server works on at once. Then it reads no more from it until
+   * some are answered.
+   */
   connectionBytesMax: 8 * MiB,
+  /** Most bytes of replies that wait for one client to read them. Then the server takes no more of its requests. */
   connectionReplyBytesMax: 16 * MiB,
-  /** So many connections may have all that connectionBytesMax and the like say; more share it. */
+  /**
+   * Connections that get their full share of `connectionBytesMax` and the other bounds of memory. With more
+   * connections that much memory is divided among them.
+   */
   fullShareConnections: 8,
-  /** Of one user: nobody takes all connections of a server. */
+  /**
+   * Most connections of one user, so that no user takes all connections of a server. One more is refused with
+   * `overloaded`.
+   */
   userConnectionsMax: 256,
+  /**
+   * Most in-doubt transactions of one account. With more a server votes for none until some are decided, and
+   * answers `overloaded`.
+   */
   undecidedRecordsMax: 20_000,
-  /** Votes are logged at once, and they and their decisions written to the index after so long, */
+  /** How long logged votes and their decisions may wait before they are written to the index. */
   lateMs: 200,
-  /** so many in one turn, and so long between two turns, */
+  /**
+   * Logged votes and decisions that are written to the index in one turn, so that a new vote does not wait for all
+   * of them.
+   */
   lateCountAtOnce: 16,
+  /** Pause between two such turns of writing logged votes to the index. */
   lateTurnMs: 1,
-  /** or all of them at once when there are so many, or so large ones. */
+  /** Logged votes and decisions that may wait. With more they are all written to the index at once. */
   lateCountMax: 1024,
+  /** Bytes of logged votes that may wait. With more they are all written to the index at once. */
   lateBytesMax: 4 * MiB,
-  /** Between pages of rows, when a server looks by itself whether its index is right. */
+  /** Pause between two pages of rows when a server checks its index by itself. */
   checkPauseMs: 2,
-  /** Registers of an account in memory, besides those on which a transaction is open. */
+  /**
+   * Registers of one account that are kept in memory, besides those with an open transaction. Beyond it the older
+   * half goes.
+   */
   recentRegistersMax: 1024,
+  /** Longest value of a register that is kept in memory. A longer one is read from the index each time. */
   recentValueBytesMax: 1 * KiB,
+  /**
+   * Series of segment ids of which the index remembers the greatest id. Beyond it all are forgotten and read again.
+   */
   segmentSeriesMax: 256,
-  /** In memory, of one account. */
+  /**
+   * Memory for the in-doubt transactions of one account. With more a server votes for none until some are decided,
+   * and answers `overloaded`.
+   */
   undecidedBytesMax: 128 * MiB,
-  /** Pieces up to this size rest in the account's index: a file costs far more than its bytes. */
+  /**
+   * Longest piece that is stored in the account's index, because a file costs far more than its bytes. Longer
+   * pieces are files.
+   */
   smallPieceBytesMax: 16 * KiB,
-  /** Of a server, and of a mount: parts of pieces in memory that is used again; more take other memory. */
+  /**
+   * Buffers of `PageMemory`, for parts of pieces, in a server and in a mount. Beyond it other memory is taken,
+   * which the garbage collector frees.
+   */
   pageBuffersMax: 24,
-  /** Parts of pieces that are remembered to belong into the kernel's cache, or to be there. */
+  /**
+   * Parts of pieces of which a server remembers that they are in the kernel's cache or belong there. Beyond it
+   * those go that were used least recently.
+   */
   cachedPartsMax: 4096,
+  /** Least age at which a server deletes a piece that no register refers to. */
   abandonedPieceGraceMs: 24 * 3600_000,
-  /** A frame before authentication. */
+  /** Most bytes of a frame before authentication. The server closes the connection on a longer one. */
   handshakeFrameBytesMax: 4 * KiB,
-  /** A peer that reads nothing of its replies for so long is cut off. */
+  /** How long a client may read nothing of its replies. Then the server closes the connection. */
   replyStallMs: 30_000,
-  /** A closing connection gets so long to take its last replies. */
+  /** How long a closing connection may take to send its last replies. Then it is destroyed. */
   connectionCloseMs: 5_000,
-  /** Pieces that one connection may be sending part by part. */
+  /** Pieces that one connection may upload part by part at once. One more is refused with `overloaded`. */
   uploadsMax: 64,
-  /** An unfinished piece that got no part for so long makes room for others. */
+  /** How long an unfinished piece may get no part before it is dropped to make room for others. */
   uploadIdleMs: 60_000,
-  /** An account stays open so long after its last connection. */
+  /** How long an account stays open after its last connection. */
   accountLingerMs: 60_000,
-  /** An account whose disk does not work is tried again so often. */
+  /** Least pause before an account whose disk failed is tried again. */
   diskRetryMs: 2_000,
-  /** Files of no piece are kept aside for so long. */
+  /** How long a server keeps files that belong to no piece aside before it deletes them. */
   strayKeptMs: 30 * 24 * 3600_000,
-  /** A client sends pieces past a server whose disk was full for so long before it tries again. */
+  /** How long a client sends the pieces of a full server to its neighbours before it tries that server again. */
   fullServerMs: 5_000,
+  /** Files of pieces that one server syncs to disk at once. Others wait. */
   syncsInFlightMax: 4,
+  /** How long a server that stops waits for the answers in progress. */
   stopDrainMs: 5_000,
-  /** Lines in the log about refused connections: so many at once, then one that counts the others. */
+  /** Lines about refused connections in the log within `refusalLinesMs`. Further ones are counted in one line. */
   refusalLinesMax: 20,
+  /** Period to which `refusalLinesMax` applies. */
   refusalLinesMs: 10_000,
 } as const
 

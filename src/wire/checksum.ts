@@ -1,21 +1,21 @@
 /**
- * CRC-32 (ISO 3309, as in zlib) of each 64 KiB block of a piece, made by the client that writes and
- * checked by whoever reads: end to end. The library multiplies without carry in vector registers, which
- * takes a quarter of the time of node:zlib, whose crc32 goes by tables.
+ * CRC-32 (ISO 3309, as in zlib) of each 64 KiB block of a piece. The client that writes computes it and every reader
+ * checks it, end to end. The library @node-rs/crc32 multiplies without carry in vector registers and takes a quarter
+ * of the time of node:zlib's crc32, which uses tables.
  */
 import { crc32 } from '@node-rs/crc32'
 import { limits } from '../limits.js'
 
 const { blockBytes } = limits
 
-/** One checksum for every block of `bytes`, the last of which may be shorter. */
+/** Computes one checksum for every block of `bytes`, the last of which may be shorter. */
 export function checksumsOf(bytes: Uint8Array): number[] {
   const checksums = new BlockChecksums()
   checksums.add(bytes)
   return checksums.finish()
 }
 
-/** The checksums of the blocks of bytes that come part by part, however they are cut. */
+/** Computes the checksums of the blocks of a byte stream that arrives in parts, wherever it is cut. */
 export class BlockChecksums {
   readonly #whole: number[] = []
   #checksum = 0
@@ -35,7 +35,7 @@ export class BlockChecksums {
     }
   }
 
-  /** One that goes on from here by itself. */
+  /** Returns an independent copy that continues from here. */
   copy(): BlockChecksums {
     const copy = new BlockChecksums()
     copy.#whole.push(...this.#whole)
@@ -44,14 +44,14 @@ export class BlockChecksums {
     return copy
   }
 
-  /** Of all that was added, the last block as it is. Nothing may be added afterwards. */
+  /** Returns the checksums of all blocks added, the last of which may be short. Nothing may be added afterwards. */
   finish(): number[] {
     if (this.#filledBytes > 0) this.#whole.push(this.#checksum)
     return this.#whole
   }
 }
 
-/** Whether `bytes`, which begin at a block's begin, have exactly these checksums. */
+/** Whether `bytes`, which start at the start of a block, have exactly these checksums. */
 export function matchesChecksums(bytes: Uint8Array, checksums: readonly number[]): boolean {
   if (checksums.length !== Math.ceil(bytes.length / blockBytes)) return false
   return checksums.every(

@@ -1,7 +1,7 @@
 /**
- * The binary encoding, as values that know both directions: a `Codec<T>` writes and reads one shape,
- * and a message lists its fields once for both sides. Integers are big-endian. A 64-bit number is a
- * safe integer or an error; every length is checked against its bound before memory is taken.
+ * The binary encoding, as values that know both directions: a `Codec<T>` writes and reads one shape, and a message
+ * lists its fields once for both sides. Integers are big-endian. A 64-bit number is a safe integer or an error; every
+ * length is checked against its bound before memory is taken.
  */
 import { DfsError } from '../errors.js'
 import { compiled } from '../node-internals.js'
@@ -33,13 +33,13 @@ export class Writer {
     return this.#bytes
   }
 
-  /** What was written so far; the writer must not be used afterwards. */
+  /** Returns what was written. The writer must not be used afterwards. */
   finish(): Buffer {
     return this.#bytes.subarray(0, this.#at)
   }
 }
 
-/** Walks over received bytes; running out of them is a `protocol` error. */
+/** Walks over received bytes. Running out of them is a `protocol` error. */
 export class Reader {
   readonly bytes: Buffer
   #at: number
@@ -57,7 +57,7 @@ export class Reader {
     return at
   }
 
-  /** Everything not read yet, without copying. */
+  /** Returns everything not read yet, as a view. */
   rest(): Buffer {
     return this.bytes.subarray(this.#at)
   }
@@ -146,7 +146,7 @@ export const boolean: Codec<boolean> = {
   },
 }
 
-/** One of `names`, as its position in the list. */
+/** One of `names`, encoded as its position in the list. */
 export function oneOf<const N extends readonly string[]>(...names: N): Codec<N[number]> {
   return {
     write: (writer, value) => u8.write(writer, names.indexOf(value)),
@@ -158,7 +158,7 @@ export function oneOf<const N extends readonly string[]>(...names: N): Codec<N[n
   }
 }
 
-/** At most `lengthMax` bytes behind their u32 length. Reading copies nothing: it is a view. */
+/** At most `lengthMax` bytes behind their u32 length. The bytes read are a view of the input. */
 export function bytes(lengthMax: number): Codec<Buffer> {
   return {
     write(writer, value) {
@@ -191,7 +191,7 @@ export function hex(length: number): Codec<string> {
   }
 }
 
-/** UTF-8 text of at most `bytesMax` bytes behind its u16 length; anything else is refused. */
+/** UTF-8 text of at most `bytesMax` bytes behind its u16 length. Longer or malformed text is a `protocol` error. */
 export function text(bytesMax: number): Codec<string> {
   return {
     write(writer, value) {
@@ -228,7 +228,7 @@ export function list<T>(item: Codec<T>, countMax: number): Codec<readonly T[]> {
     },
     read(reader) {
       const count = u32.read(reader)
-      // An item takes at least one byte, so a count beyond the rest is a lie told before memory is taken.
+      // An item takes at least one byte, so a larger count is a lie, refused before memory is taken.
       if (count > countMax || count > reader.remaining) throw broken(`${count} items exceed bounds`)
       const items: T[] = []
       for (let index = 0; index < count; index += 1) items.push(item.read(reader))
@@ -254,9 +254,9 @@ type StructOf<F> = { readonly [K in keyof F]: Value<F[K]> }
 const fieldName = /^[a-zA-Z][a-zA-Z0-9]*$/
 
 /**
- * Fields in the order in which they are named, on the wire as in the source. The two functions are
- * made from the names, as if they had been written out by hand: a loop over the names, as it is where no code
- * can be made, costs a server a tenth of its time, since it never knows which object it is making.
+ * Fields in the order in which they are named, on the wire as in the source. Its two functions are compiled from the
+ * names, as if written by hand. A loop over the names, used where no code can be compiled, costs a server a tenth of
+ * its time, since V8 never knows which object it makes.
  */
 export function struct<F extends { readonly [K in keyof F]: F[K] }>(fields: F): Codec<StructOf<F>> {
   const names = Object.keys(fields)
@@ -277,7 +277,7 @@ export function struct<F extends { readonly [K in keyof F]: F[K] }>(fields: F): 
   >
 }
 
-/** Goes through the fields each time. */
+/** A struct codec that loops over its fields. Fallback for where no code can be compiled. */
 function looped(fields: Fields): Codec<Readonly<Record<string, unknown>>> {
   const pairs = Object.entries(fields) as unknown as readonly (readonly [string, Codec<unknown>])[]
   return {
@@ -288,14 +288,14 @@ function looped(fields: Fields): Codec<Readonly<Record<string, unknown>>> {
   }
 }
 
-/** `value` as bytes of its own. */
+/** Encodes `value` into a buffer of its own. */
 export function encode<T>(codec: Codec<T>, value: T): Buffer {
   const writer = new Writer()
   codec.write(writer, value)
   return writer.finish()
 }
 
-/** The value that `bytes` hold, all of them: left-over bytes are a `protocol` error. */
+/** Decodes the value that `encoded` holds. Left-over bytes are a `protocol` error. */
 export function decode<T>(codec: Codec<T>, encoded: Buffer): T {
   const reader = new Reader(encoded)
   const value = codec.read(reader)

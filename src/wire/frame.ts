@@ -1,36 +1,36 @@
 /**
- * Frames cut a byte stream into messages: u32 length of what follows, u8 kind, u32 request id, the
- * message's fields, and behind them the payload, if it has one. `FrameParser` collects what arrives
- * into whole frames and takes no memory for a length that is out of bounds.
+ * Frames cut a byte stream into messages: u32 length of what follows, u8 kind, u32 request id, the message's fields,
+ * and behind them the payload, if it has one. `FrameParser` assembles arriving bytes into whole frames and takes no
+ * memory for a length that is out of bounds.
  */
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { type Codec, Reader, u8, u32, Writer } from './codec.js'
 
-/** `recall` is the only frame that a server sends without being asked: see the verb `lease`. */
+/** Kinds of frames. `recall` is the only one that a server sends unasked: see the verb `lease`. */
 export const frameKind = { request: 0, recall: 0x7f, reply: 0x80, failure: 0xff } as const
 
 const prefixBytes = 4
 const headBytes = 5
 
 export interface Frame {
-  /** Verb number of a request; the same plus `frameKind.reply` of its reply; or `failure`. */
+  /** A request's verb number, a reply's verb number plus `frameKind.reply`, or `frameKind.failure`. */
   readonly kind: number
   readonly id: number
-  /** Stands at the message's fields; what they leave is the payload. */
+  /** Positioned at the message's fields. What they leave is the payload. */
   readonly reader: Reader
-  /** Gives back the memory that it is in, where that is lent: then nobody may look at it any more. */
+  /** Gives the frame's memory back, if it is lent. The frame's bytes must not be read afterwards. */
   readonly release: (() => void) | undefined
 }
 
-/** Memory that big frames are received into and that is used again. */
+/** Reusable memory that big frames are received into. */
 export interface FrameMemory {
-  /** For a frame of this kind and length, a buffer of at least that length, if there is one. */
+  /** Returns a buffer of at least `length` bytes for a frame of this kind, or undefined when there is none. */
   take(kind: number, length: number): Buffer | undefined
   give(buffer: Buffer): void
 }
 
-/** A frame as parts to send in order; `payload` is not copied. */
+/** Encodes a frame as parts to send in order. `payload` is not copied. */
 export function frame<T>(
   kind: number,
   id: number,
@@ -51,7 +51,7 @@ export function frame<T>(
   return [head, ...payload]
 }
 
-/** A server wants its lease back: a frame of the head alone, with the id 0, which no request has. */
+/** Encodes the frame by which a server wants a lease back: the head alone, with the id 0, which no request has. */
 export function recallFrame(): readonly Uint8Array[] {
   const bytes = Buffer.alloc(prefixBytes + headBytes)
   bytes.writeUInt32BE(headBytes, 0)
@@ -59,7 +59,7 @@ export function recallFrame(): readonly Uint8Array[] {
   return [bytes]
 }
 
-/** What is received before it is known how long the frame is. */
+/** Size of the buffer that a frame's bytes arrive in before its length is known. */
 const scratchBytes = 16 * 1024
 
 /** Turns arriving bytes into frames. After an error it must not be fed again. */
@@ -67,16 +67,16 @@ export class FrameParser {
   readonly #onFrame: (frame: Frame) => void
   readonly #bytesMax: number
   readonly #memory: FrameMemory | undefined
-  /** The length, and the kind, which says whether the memory for the frame may be lent. */
+  /** The length and kind of the frame that arrives. The kind decides whether its memory may be lent. */
   readonly #prefix = Buffer.alloc(prefixBytes + 1)
   #prefixFilled = 0
   #body: Buffer | undefined
   #bodyFilled = 0
   #lent: Buffer | undefined
-  /** Filled by whoever receives into `buffer`: nothing that is in it stays. */
+  /** Receives bytes by way of `buffer()`. Nothing in it is kept. */
   #scratch: Buffer | undefined
 
-  /** `bytesMax` bounds a frame: small before authentication, `frameBytesMax` afterwards. */
+  /** `bytesMax` bounds a frame: small before authentication, `limits.frameBytesMax` afterwards. */
   constructor(
     onFrame: (frame: Frame) => void,
     bytesMax: number = limits.frameBytesMax,
@@ -87,14 +87,13 @@ export class FrameParser {
     this.#memory = memory
   }
 
-  /** Bytes of memory held for a frame that is not complete. */
+  /** Bytes of memory held for an incomplete frame. */
   get heldBytes(): number {
     return this.#body?.length ?? 0
   }
 
   /**
-   * Where bytes may be received that are fed next: they need not be copied then. Each time that they
-   * were fed it must be asked for again.
+   * Returns memory to receive the next bytes into, so that `feed` need not copy them. Ask again after every `feed`.
    */
   buffer(): Buffer {
     if (this.#body !== undefined) return this.#body.subarray(this.#bodyFilled)
@@ -102,14 +101,14 @@ export class FrameParser {
     return this.#scratch
   }
 
-  /** Nothing more will come: gives back what is lent for a frame that is not complete. */
+  /** Gives back memory lent for an incomplete frame. Nothing may be fed afterwards. */
   close(): void {
     this.#body = undefined
     if (this.#lent !== undefined) this.#memory?.give(this.#lent)
     this.#lent = undefined
   }
 
-  /** Throws `protocol` when the peer announces a frame that cannot be. */
+  /** Takes the next bytes. Throws `protocol` when the peer announces a frame that is out of bounds. */
   feed(chunk: Buffer): void {
     let at = 0
     while (at < chunk.length) {
@@ -143,7 +142,7 @@ export class FrameParser {
     this.#prefixFilled = 0
     const bodyAt = at - 1
     if (chunk.length - bodyAt >= length && length <= limits.blockBytes) {
-      // The common small message arrived whole: look at it where it is, if that is its own.
+      // A common small message arrived whole in memory of its own: it is read where it lies.
       const body = chunk.subarray(bodyAt, bodyAt + length)
       this.#emit(chunk.buffer === this.#scratch?.buffer ? Buffer.from(body) : body, undefined)
       return bodyAt + length
@@ -153,7 +152,9 @@ export class FrameParser {
     return bodyAt
   }
 
-  /** Lent memory is filled up to its end, so that a payload of whole pages lies at pages. */
+  /**
+   * Takes memory for a frame. Lent memory is filled up to its end, so that a payload of whole pages lies on pages.
+   */
   #takeMemory(length: number): Buffer {
     const kind = this.#prefix.readUInt8(prefixBytes)
     this.#lent = this.#memory?.take(kind, length)
@@ -171,7 +172,7 @@ export class FrameParser {
   }
 }
 
-/** Whether `chunk` is what stands in memory at `at` of `body`. */
+/** Whether `chunk` is the memory at `at` of `body`. */
 function isAt(chunk: Buffer, body: Buffer, at: number): boolean {
   return chunk.buffer === body.buffer && chunk.byteOffset === body.byteOffset + at
 }

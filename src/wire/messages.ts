@@ -1,7 +1,7 @@
 /**
- * Every message of the protocol, for both sides, in one table: its number, the fields of the request
- * and of the reply in the order in which they travel, and which of the two carries raw bytes behind
- * its fields. docs/protocol.md tells the same in prose.
+ * Every message of the protocol, for both sides, in one table: its number, the fields of the request and of the reply
+ * in the order in which they travel, and which of the two carries raw bytes behind its fields. docs/protocol.md
+ * describes them in prose.
  */
 import { limits } from '../limits.js'
 import {
@@ -38,7 +38,7 @@ interface Message<Q, A> {
   readonly number: number
   readonly request: Codec<Q>
   readonly reply: Codec<A>
-  /** Which direction has a payload behind the fields; the other must end with its fields. */
+  /** Direction that has a payload behind the fields. A message of the other direction ends with its fields. */
   readonly payload: 'none' | 'request' | 'reply'
 }
 
@@ -59,27 +59,27 @@ const scramText = text(1024)
 
 /** The state of the user's account on the server: every reply about registers carries it. */
 const stamp = struct({
-  /** Commits of an older epoch are refused. 2^32 * counter + client. */
+  /** Commits of an older epoch are refused. Consists of 2^32 * counter + client. */
   epoch: u64,
-  /** Random, new whenever the account begins from nothing on this server. */
+  /** A random number, new whenever the account begins from nothing on this server. */
   incarnation: u64,
   /** Commits with an id up to this version are refused. */
   fence: versionCodec,
 })
 export type Stamp = Value<typeof stamp>
 
-/** One register as a server sees it: the decided version, and who holds its lock. */
+/** One register as a server sees it: its decided version and the transaction that holds its lock. */
 const seen = struct({
   version: versionCodec,
   value: optional(registerValueCodec),
-  /** The undecided transaction that holds this register exclusively here. */
+  /** The in-doubt transaction that holds this register exclusively here. */
   lock: optional(versionCodec),
 })
 export type Seen = Value<typeof seen>
 
-/** What a server derives from a folder's live entries. */
+/** Summary that a server derives from a folder's live entries. */
 const folderSummary = struct({
-  /** The newest version that changed an entry of the folder: its time is the folder's mtime. */
+  /** The newest version that changed an entry of the folder. Its time is the folder's mtime. */
   touched: versionCodec,
   live: u32,
   subfolders: u32,
@@ -92,18 +92,18 @@ export type SeenInode = Value<typeof seenInode>
 const decision = struct({
   id: versionCodec,
   commit: boolean,
-  /** For a server that may not have the transaction. */
+  /** Present for a server that may not have the transaction. */
   body: optional(transactionCodec),
-  /** Spare pieces that came with the votes and are not needed any more, if all went well. */
+  /** Spare pieces that came with the votes and can be dropped, if every home has its pieces. */
   spares: list(struct({ segment: segmentIdCodec, piece: u8 }), limits.pieceCount),
 })
 export type Decision = Value<typeof decision>
 
 const inlinePiece = struct({
   segment: segmentIdCodec,
-  /** 1 .. 4 */
+  /** Number of the piece, 1 .. 4. */
   piece: u8,
-  /** In bytes; that many of the payload, in the order of the list. */
+  /** Length in bytes. The payload holds the pieces' bytes in the order of the list. */
   length: u32,
   /** CRC-32 of each 64 KiB block. */
   checksums: list(u32, limits.segmentBytesMax / limits.blockBytes),
@@ -115,14 +115,14 @@ const listed = struct({
   entry: seen,
   /** Absent when the entry is a tombstone or this server does not have the inode. */
   inode: optional(seenInode),
-  /** When asked for: for each segment of the inode, a bit for every piece held (1 << piece - 1). */
+  /** Present when asked for: for each segment of the inode, a bit for every piece held (1 << piece - 1). */
   held: bytes(limits.segmentsMax),
-  /** A piece of the inode's content is marked as lost for good here. */
+  /** Whether a piece of the inode's content is marked as lost for good here. */
   lost: boolean,
 })
 export type Listed = Value<typeof listed>
 
-/** A piece that the index keeps. */
+/** A piece that is stored in the index. */
 const smallPiece = struct({
   checksums: list(u32, 1),
   bytes: bytes(limits.smallPieceBytesMax),
@@ -133,14 +133,14 @@ const heldPieces = struct({
   pieces: u8,
   /** A bit for every piece that is marked as lost for good. */
   lost: u8,
-  /** Some register refers to the segment. */
+  /** Whether some register refers to the segment. */
   referred: boolean,
 })
 
 const heldSegment = struct({
-  /** Its length is 0 and its digest zeros as long as nothing refers to it. */
+  /** The segment. Its length is 0 and its digest zeros as long as no register refers to it. */
   segment: segmentCodec,
-  /** Some register refers to it. */
+  /** Whether some register refers to the segment. */
   referred: boolean,
   /** A bit for every piece held: 1 << (piece - 1). */
   pieces: u8,
@@ -169,19 +169,19 @@ const commitReply = struct({
     'conflict',
     'notEmpty',
   ),
-  /** locked: the transaction in the way. */
+  /** The transaction in the way, for `locked`. */
   by: versionCodec,
-  /** stale, conflict, notEmpty: the register it is about. */
+  /** The register in the way, for `stale`, `conflict` and `notEmpty`. */
   key: text(limits.keyBytesMax),
   /** A version that the next attempt must exceed. */
   hint: versionCodec,
 })
 
 export const messages = {
-  // -- connection: RFC 5802 messages, then who the server is ---------------------------------------
+  // -- connection: RFC 5802 messages, then the server's identity -------------------------------------
   hello: message(
     1,
-    /** `client`: that of the versions which this client writes. */
+    /** `client` is the id in the versions that this client writes. */
     struct({ version: u16, client: clientId, clientFirst: scramText }),
     struct({ version: u16, serverFirst: scramText }),
   ),
@@ -192,17 +192,17 @@ export const messages = {
       serverFinal: scramText,
       server: serverId,
       cluster: optional(clusterId),
-      /** 0 .. 3 once it belongs to a cluster. */
+      /** Position in the cluster, 0 .. 3, once the server belongs to one. */
       position: u8,
     }),
   ),
-  /** Makes a server that belongs to no cluster one of this cluster, for good. */
+  /** Makes a server that belongs to no cluster a member of this one, for good. */
   claim: message(3, struct({ cluster: clusterId, position: u8 }), nothing),
   ping: message(4, nothing, nothing),
   /**
-   * Asks to be told before another client of this user is let in, or (wanted: false) gives that up.
-   * Granted, it holds for `leaseMs` from each later message of this client, until a `recall` arrives.
-   * Nobody else was let in while the generation stays the same.
+   * Asks for the promise of a `recall` before another client of this user is let in, or gives it up (`wanted` false).
+   * Once granted, it holds for `leaseMs` from each later message of this client, until a `recall` arrives. As long as
+   * the generation stays the same, no other client was let in.
    */
   lease: message(5, struct({ wanted: boolean }), struct({ granted: boolean, generation: u64 })),
 
@@ -212,32 +212,34 @@ export const messages = {
     nothing,
     struct({
       stamp,
-      /** blank: no data yet. unsure: it may have lost votes it gave. Neither votes nor counts. */
+      /**
+       * blank: no data yet. lost: the index is gone. unsure: votes may be forgotten. Only `voting` votes and counts.
+       */
       state: oneOf('voting', 'blank', 'unsure', 'lost'),
       floor: versionCodec,
       /** The server's clock, in ms since 1970: the median of the four is the time of versions. */
       timeMs: u64,
       registers: u64,
       undecided: u64,
-      /** Segments referred to here of which not exactly two pieces are. */
+      /** Segments referred to here that have other than exactly two pieces here. */
       misplaced: u64,
-      /** Segments referred to here of which a piece is marked as lost for good. */
+      /** Segments referred to here that have a piece marked as lost for good. */
       lost: u64,
       pieces: u64,
       /** Bytes in this user's pieces. */
       pieceBytes: u64,
-      /** Of the disk that holds the server's folder. */
+      /** Size in bytes of the disk that holds the server's folder. */
       diskBytes: u64,
       diskFreeBytes: u64,
-      /** The same on servers whose folders share a disk. */
+      /** Identifies that disk: equal on servers whose folders share a disk. */
       disk: text(128),
     }),
   ),
-  /** Begins an account on a blank server; `incarnations` are those of all four, all blank. */
+  /** Begins an account on a blank server. `incarnations` are those of all four servers, all blank. */
   found: message(11, struct({ incarnations: list(u64, limits.serverCount) }), struct({ stamp })),
 
   // -- reading registers -----------------------------------------------------------------------------
-  /** Walks `names` down from the folder `parent`, as far as this server can. */
+  /** Walks `names` down from the folder `parent`, as far as this server knows them. */
   lookup: message(
     12,
     struct({ parent: u64, names: list(nameText, limits.lookupNamesMax) }),
@@ -246,12 +248,12 @@ export const messages = {
       steps: list(struct({ entry: seen, inode: optional(seenInode) }), limits.lookupNamesMax),
     }),
   ),
-  /** The entries of a folder in the order of their names' UTF-8 bytes, tombstones included. */
+  /** Lists the entries of a folder in the order of their names' UTF-8 bytes, tombstones included. */
   list: message(
     13,
     struct({
       folder: u64,
-      /** Only names greater than this one. */
+      /** Lists only names greater than this one. */
       after: nameText,
       entriesMax: u32,
       withHeldPieces: boolean,
@@ -260,7 +262,7 @@ export const messages = {
       stamp,
       folder: seenInode,
       entries: list(listed, limits.listEntriesMax),
-      /** There are more names: every name up to the last one listed is complete. */
+      /** Whether there are more names. Every name up to the last one listed is included. */
       more: boolean,
     }),
   ),
@@ -272,7 +274,7 @@ export const messages = {
 
   // -- quorum (the rules are in docs/decisions and the acceptor) -------------------------------------
   commit: message(15, commitRequest, commitReply, 'request'),
-  /** As `commit`, answered when the vote is on the disk with all that was answered before. */
+  /** Votes as `commit` does, and answers when the vote and all that was answered before it are on the disk. */
   commitSynced: message(26, commitRequest, commitReply, 'request'),
   prepare: message(
     16,
@@ -280,7 +282,7 @@ export const messages = {
     struct({
       stamp,
       outcome: oneOf('promised', 'committed', 'aborted', 'refused', 'forgotten'),
-      /** refused: the ballot that was promised before. */
+      /** For `refused`: the ballot that was promised before. */
       ballot: u64,
       yes: boolean,
       everAcceptedCommit: boolean,
@@ -303,10 +305,10 @@ export const messages = {
   decide: message(
     18,
     struct({ decisions: list(decision, limits.settlesMax) }),
-    /** Whether each decision is now known here (not when it commits a body that nobody sent). */
+    /** Whether each decision is known here now. A commit is not when no server has sent its body. */
     struct({ stamp, known: list(boolean, limits.settlesMax) }),
   ),
-  /** Decided values that this server lacks; an older one than what it has changes nothing. */
+  /** Installs decided values that this server lacks. One older than the server's own changes nothing. */
   install: message(
     19,
     struct({ registers: list(registerCodec, limits.readKeysMax) }),
@@ -314,34 +316,34 @@ export const messages = {
   ),
 
   // -- pieces ----------------------------------------------------------------------------------------
-  /** A part of a piece. The piece is there once its last byte is; parts arrive in order. */
+  /** Stores a part of a piece. Parts arrive in order, and the piece is there once its last byte is. */
   putPiece: message(
     20,
     struct({
       segment: segmentIdCodec,
       piece: u8,
-      /** The whole piece, in bytes. */
+      /** Length of the whole piece in bytes. */
       pieceLength: u32,
-      /** Where this part begins: a multiple of the block size. */
+      /** Offset in bytes at which this part begins, a multiple of the block size. */
       offset: u32,
       checksums: list(u32, limits.framePayloadBytesMax / limits.blockBytes),
     }),
     nothing,
     'request',
   ),
-  /** Whole blocks that cover offset .. offset + length of a piece. */
+  /** Reads whole blocks that cover offset .. offset + length of a piece. */
   getPiece: message(
     21,
     struct({ segment: segmentIdCodec, piece: u8, offset: u32, length: u32 }),
     struct({
       pieceLength: u32,
-      /** Where the payload begins in the piece. */
+      /** Offset in bytes of the payload in the piece. */
       offset: u32,
       checksums: list(u32, limits.framePayloadBytesMax / limits.blockBytes + 1),
     }),
     'reply',
   ),
-  /** Whole pieces that the index keeps, in the order of the request; null: not here, or rotten. */
+  /** Reads whole pieces that are stored in the index, in the order of the request. null: missing or corrupt here. */
   getSmallPieces: message(
     27,
     struct({
@@ -349,21 +351,21 @@ export const messages = {
     }),
     struct({ pieces: list(optional(smallPiece), limits.smallPiecesPerRequestMax) }),
   ),
-  /** Which pieces of these segments are here. */
+  /** Reports which pieces of these segments are here. */
   held: message(
     22,
     struct({ segments: list(segmentIdCodec, limits.segmentsPerRequestMax) }),
     struct({ held: list(heldPieces, limits.segmentsPerRequestMax) }),
   ),
-  /** Returns when all that was answered before is on the disk, with the pieces of these segments. */
+  /** Returns when all that was answered before, and the pieces of these segments, are on the disk. */
   sync: message(
     23,
     struct({ segments: list(segmentIdCodec, limits.segmentsPerRequestMax) }),
     struct({ stamp }),
   ),
   /**
-   * Segments that this server knows, by their ids. `misplacedOnly`: those referred to of which
-   * other pieces are here than belong here, or of which a piece is marked as lost.
+   * Lists segments that this server knows, by id. `misplacedOnly` selects those referred to that have other pieces
+   * here than belong here, or a piece marked as lost.
    */
   segments: message(
     24,
@@ -371,13 +373,13 @@ export const messages = {
     struct({ stamp, segments: list(heldSegment, limits.surveyEntriesMax), more: boolean }),
   ),
   /**
-   * Marks just these pieces of each segment as lost for good: all four servers vote, and none of them
-   * has a good copy. A mark goes when the piece is stored here.
+   * Marks exactly these pieces of each segment as lost for good. It is sent when all four servers vote and none has a
+   * good copy. A mark goes when the piece is stored here.
    */
   markLost: message(
     28,
     struct({
-      /** A bit for every piece: 1 << (piece - 1). */
+      /** Segments with a bit for every lost piece: 1 << (piece - 1). */
       marks: list(struct({ segment: segmentIdCodec, pieces: u8 }), limits.segmentsPerRequestMax),
     }),
     struct({ stamp }),
@@ -389,17 +391,17 @@ export const messages = {
   /** Raises the epoch: commits that were begun in an older one are refused from now on. */
   epoch: message(30, struct({ epoch: u64 }), struct({ stamp })),
   /**
-   * Commits with an id up to this version are refused from now on. `agreed`: the three others would have it so, whatever
-   * the clock of this server says; a fence that is far above it, from when that was ahead, is taken back.
+   * Refuses commits with an id up to this version from now on. `agreed` says that the three others want this fence,
+   * whatever this server's clock says: then a fence far above it, from when that clock was ahead, is taken back.
    */
   fence: message(31, struct({ fence: versionCodec, agreed: boolean }), struct({ stamp })),
-  /** All four agree up to this version: what only remembered the way there is dropped. */
+  /** Declares that all four servers agree up to this version. What only remembered the way there is dropped. */
   floor: message(
     32,
     struct({ floor: versionCodec, incarnation: u64 }),
     struct({ stamp, raised: boolean }),
   ),
-  /** Transaction records with ids greater than `after`, in order. */
+  /** Lists transaction records with ids greater than `after`, in order. */
   records: message(
     33,
     struct({ after: versionCodec, undecidedOnly: boolean, limit: u32 }),
@@ -413,40 +415,40 @@ export const messages = {
       more: boolean,
     }),
   ),
-  /** Registers in the order of (version, key), behind the one given. */
+  /** Lists registers in the order of (version, key), behind the one given. */
   changes: message(
     34,
     struct({
       afterVersion: versionCodec,
       afterKey: text(limits.keyBytesMax),
-      /** false: values are left out, and so are all but the keys and versions. */
+      /** Whether values are included. Without them, only keys and versions are. */
       withValues: boolean,
       limit: u32,
     }),
     struct({
       stamp,
       registers: list(registerCodec, limits.surveyEntriesMax),
-      /** For each of them: CRC-32 of its key, version and value, as this server keeps them. */
+      /** For each register, the CRC-32 of its key, version and value as this server stores them. */
       checksums: list(u32, limits.surveyEntriesMax),
       more: boolean,
     }),
   ),
-  /** What `changes` would tell, as one digest: most often it is the same on all servers. */
+  /** Digests what `changes` would list, because it usually is equal on all servers. */
   changesDigest: message(
     43,
     struct({ afterVersion: versionCodec, afterKey: text(limits.keyBytesMax), limit: u32 }),
     struct({
       stamp,
       count: u32,
-      /** MD5 of the version, the key and the checksum of each. */
+      /** MD5 over the version, the key and the checksum of each register. */
       digest: hex(16),
-      /** Of the last of them; as asked for when there is none. */
+      /** Version of the last register listed; `afterVersion` when none is. */
       lastVersion: versionCodec,
       lastKey: text(limits.keyBytesMax),
       more: boolean,
     }),
   ),
-  /** Decisions whose effect has been installed before. */
+  /** Records decisions whose effect has been installed before. */
   mark: message(
     35,
     struct({
@@ -454,7 +456,7 @@ export const messages = {
     }),
     struct({ stamp }),
   ),
-  /** Begins to fill a blank or unsure account; an older fill can not go on after that. */
+  /** Begins to fill an account that does not vote. An older fill cannot continue after that. */
   fillStart: message(
     36,
     struct({ epoch: u64, incarnation: u64 }),
@@ -469,46 +471,46 @@ export const messages = {
     }),
     struct({ stamp }),
   ),
-  /** Ends the fill: from now on the account votes and counts. */
+  /** Ends the fill: the account votes and counts from now on. */
   fillEnd: message(
     38,
     struct({ epoch: u64, floor: versionCodec, fence: versionCodec }),
     struct({ stamp }),
   ),
-  /** Registers that were found rotten on this server's disk, but for those that are locked here. */
+  /** Lists registers that are corrupt on this server's disk, except those locked here. */
   rotten: message(
     39,
     struct({ limit: u32 }),
     struct({
       stamp,
       keys: list(keyCodec, limits.readKeysMax),
-      /** Changes when something about a rotten register is decided. */
+      /** Changes whenever a transaction about a corrupt register is decided. */
       mark: u32,
       floor: versionCodec,
     }),
   ),
   /**
-   * Puts what a quorum of the others has in the place of what has rotted here, or is not here though
-   * the floor has passed it. Refused when something about it was locked or decided here, or the floor
-   * was raised, since `mark` and `floor` were read. A version of zeros: there is no such register.
+   * Replaces a register that is corrupt here, or missing though the floor has passed it, by what a quorum of the
+   * others has. Refused when something about it was locked or decided here, or the floor was raised, since `mark` and
+   * `floor` were read. A version of zeros says that there is no such register.
    */
   restore: message(
     40,
     struct({ register: registerCodec, mark: u32, floor: versionCodec }),
     struct({ stamp, restored: boolean }),
   ),
-  /** Files that have no name any more and were not written since `before`. */
+  /** Lists files without a name that were last written before `before`. */
   orphans: message(
     41,
     struct({ before: versionCodec, limit: u32 }),
     struct({ stamp, inos: list(u64, limits.surveyEntriesMax) }),
   ),
-  /** Counts files of pieces that no piece is known by, and moves them aside if asked to. */
+  /** Counts files on the disk that belong to no piece, and moves them aside if asked to. */
   strays: message(42, struct({ remove: boolean }), struct({ stamp, found: u64 })),
   /**
-   * Takes files that no piece is known by for pieces of a segment of which no other copy is left, and says
-   * which; only their length has been checked. With `giveBack`, bits of pieces, these were not what they
-   * seemed: they are moved aside again.
+   * Takes files that belong to no piece as pieces of a segment that has no other copy, and lists them. Only their
+   * length has been checked. With `giveBack`, the pieces whose bits are set were not what they seemed and are moved
+   * aside again.
    */
   reclaim: message(
     44,
@@ -522,14 +524,14 @@ export type Verb = keyof Messages
 export type Request<V extends Verb> = Value<Messages[V]['request']>
 export type Reply<V extends Verb> = Value<Messages[V]['reply']>
 
-/** A failed request: the number from the table of errors and what happened. */
+/** Body of a failed request's answer: the number from the table of errors, and what happened. */
 export const failureCodec = struct({ code: u16, message: text(4096) })
 
 const verbs = new Map(
   (Object.keys(messages) as Verb[]).map((verb) => [messages[verb].number as number, verb] as const),
 )
 
-/** The verb with this number, or undefined. */
+/** Returns the verb with this number, or undefined. */
 export function verbOfNumber(number: number): Verb | undefined {
   return verbs.get(number)
 }

@@ -1,13 +1,13 @@
 /**
- * Many extents in few bytes: each is told by the gap before it, its length, its segment, and where it
- * begins in that only if that is not where the last one of the same segment ended. Blocks of 4 KiB
- * that were written here and there take about six bytes each instead of twenty.
+ * The packed form of many extents. Each is encoded as the gap before it, its length, its segment, and its offset in
+ * that segment only if it is not where the previous extent of the same segment ended. Blocks of 4 KiB written here
+ * and there take about six bytes each instead of twenty.
  */
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { type Codec, type Reader, u32, type Writer } from './codec.js'
 
-/** As `Extent` in records.ts. */
+/** One extent, with the fields of `Extent` in records.ts. */
 export interface PlainExtent {
   readonly at: number
   readonly segment: number
@@ -16,9 +16,9 @@ export interface PlainExtent {
 }
 
 const u32Max = 0xffff_ffff
-/** Gap, length and segment take a byte each at least. */
+/** Gap, length and segment take at least a byte each. */
 const extentBytesMin = 3
-/** 7 bits each: more would not be a safe integer. */
+/** Seven bits a byte: with more bytes a number would not be a safe integer. */
 const numberBytesMax = 8
 
 export const packedExtents: Codec<readonly PlainExtent[]> = {
@@ -44,7 +44,7 @@ export const packedExtents: Codec<readonly PlainExtent[]> = {
   },
 }
 
-/** How many bytes they take. */
+/** Bytes that these extents take in the packed form. */
 export function packedBytes(extents: readonly PlainExtent[]): number {
   const expected = new Map<number, number>()
   let bytes = 4
@@ -58,7 +58,7 @@ export function packedBytes(extents: readonly PlainExtent[]): number {
   return bytes
 }
 
-/** Throws `protocol` for what cannot be extents. */
+/** Calls `visit` for each packed extent. Throws `protocol` for bytes that cannot be extents. */
 export function walkPackedExtents(reader: Reader, visit: (extent: PlainExtent) => void): void {
   const count = u32.read(reader)
   if (count > limits.extentsMax || count * extentBytesMin > reader.remaining) {
@@ -81,7 +81,7 @@ export function walkPackedExtents(reader: Reader, visit: (extent: PlainExtent) =
   }
 }
 
-/** Seven bits a byte, the lowest first; the highest bit says that more follow. */
+/** Writes seven bits a byte, the lowest first. The highest bit says that more follow. */
 function writeNumber(writer: Writer, value: number): void {
   if (!Number.isSafeInteger(value) || value < 0) {
     throw new DfsError('protocol', `${value} is no part of an extent`)

@@ -19,22 +19,22 @@ export interface PieceRange {
   readonly length: number
 }
 
-/** The digest (32 hexadecimal digits), taken as one big-endian number, mod 4. */
+/** Computes the rotation from a digest of 32 hexadecimal digits: one big-endian number, mod 4. */
 export function rotationOf(md5: string): number {
   return Number.parseInt(md5.slice(-1), 16) % serverCount
 }
 
-/** The two pieces that `server` holds. */
+/** The pair of pieces that `server` holds. */
 export function pairOf(server: number, rotation: number): readonly [number, number] {
   return [modulo(server - rotation) + 1, modulo(server - rotation + 1) + 1]
 }
 
-/** The two servers that hold `piece`: as the first of its pair, and as the second. */
+/** The two servers that hold `piece`: the one that has it first in its pair, and the one that has it second. */
 export function holdersOf(piece: number, rotation: number): readonly [number, number] {
   return [modulo(piece - 1 + rotation), modulo(piece - 2 + rotation)]
 }
 
-/** Where `piece` of a segment of `length` bytes is: the first `length mod 4` are a byte longer. */
+/** Range of `piece` in a segment of `length` bytes. The first `length mod 4` pieces are a byte longer. */
 export function pieceRange(length: number, piece: number): PieceRange {
   const short = Math.floor(length / pieceCount)
   const longer = length % pieceCount
@@ -46,9 +46,9 @@ export function pieceRange(length: number, piece: number): PieceRange {
 }
 
 /**
- * The pieces that `server` takes while the servers in `absent` cannot: its pair and, when exactly one
- * other is absent, the one of that server's pieces that a neighbour must take so that every piece is
- * still on two servers. With several absent there is no such place, and nobody takes more.
+ * The pieces that `server` takes while the servers in `absent` cannot: its pair and, when exactly one other is
+ * absent, the one of that server's pieces that a neighbour must take so that every piece is still on two servers.
+ * With several absent there is no such place, and each server takes its pair alone.
  */
 export function piecesFor(
   server: number,
@@ -66,29 +66,29 @@ export function piecesFor(
 }
 
 /**
- * The piece that `server` takes besides its pair with a vote: the next one. Each server then lacks
- * another piece, so any two that voted have all of the content between them.
+ * The spare piece that `server` takes with a vote besides its pair: the next one. Each server then lacks another
+ * piece, so any two that voted have all of the content between them.
  */
 export function spareOf(server: number, rotation: number): number {
   return modulo(server - rotation + 2) + 1
 }
 
-/** A bit (1 << piece - 1) for every piece in `pieces`. */
+/** Bit mask with 1 << (piece - 1) set for every piece in `pieces`. */
 export function maskOf(pieces: readonly number[]): number {
   return pieces.reduce((mask, piece) => mask | (1 << (piece - 1)), 0)
 }
 
-/** The pieces whose bits are set. */
+/** The pieces whose bits are set in `mask`. */
 export function piecesIn(mask: number): readonly number[] {
   return pieceNumbers.filter((piece) => (mask & (1 << (piece - 1))) !== 0)
 }
 
-/** The bits of the pieces of a segment of `length` bytes that are not empty. */
+/** Bit mask of the pieces of a segment of `length` bytes that are not empty. */
 export function wholeMask(length: number): number {
   return (1 << Math.min(length, pieceCount)) - 1
 }
 
-/** The bits of the pieces that belong on `server`, of a segment of `length` bytes with this digest. */
+/** Bit mask of the pieces that belong on `server`, of a segment of `length` bytes with this digest. */
 export function homeMask(server: number, length: number, md5: string): number {
   return maskOf(pairOf(server, rotationOf(md5))) & wholeMask(length)
 }
@@ -105,7 +105,10 @@ export function coversEverything(up: ReadonlySet<number>): boolean {
   return serverIndexes.every((server) => up.has(server) || up.has(modulo(server + 1)))
 }
 
-/** The same for one segment, from the bits of the pieces that each server reports as held. */
+/**
+ * Whether the servers have every byte of the segment between them. `held` has a bit mask of the pieces that each
+ * reports.
+ */
 export function isReadableFrom(segment: Segment, held: readonly number[]): boolean {
   const whole = wholeMask(segment.length)
   return (held.reduce((all, mask) => all | mask, 0) & whole) === whole

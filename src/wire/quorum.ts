@@ -20,27 +20,30 @@ export const quorum = {
   accept: 3,
   /** Fewest servers that hold a transaction which a ballot commits: no rule commits with fewer. */
   holders: 2,
-  /** Replies to a read, when no transaction that may have written it is undecided. */
+  /** Replies that decide a read when no in-doubt transaction may have written the register. */
   read: 2,
-  /** Servers that lack a lock: its transaction was not committed when they answered. */
+  /** Servers that lack a lock, which shows that its transaction was not committed when they answered. */
   lacking: 2,
-  /** Replies that tell all that can be told of a register which a lock is in the way of. */
+  /** Replies after which no further one can tell more about a locked register. */
   settle: 3,
-  /** Leases with which nobody else can change anything unnoticed. */
+  /** Leases with which a client is alone: no other client can change anything unnoticed. */
   lease: 3,
   /** Disks that an fsync waits for. */
   sync: 3,
-  /** Servers that a blank or unsure one is filled from. */
+  /** Servers that an account which does not vote is filled from. */
   donor: 3,
-  /** Other servers that outvote a register which has rotted. */
+  /** Other servers that outvote a corrupt register. */
   confirm: 2,
-  /** Servers that still refer to a segment of which pieces are to be called lost. */
+  /** Servers that must still refer to a segment before pieces of it are marked as lost. */
   refer: 3,
-  /** Servers of which any so many can have all pieces: what a segment is stored with and read from. */
+  /**
+   * Servers that have every piece of a segment between them, whichever they are: a segment is stored with and read
+   * from as many.
+   */
   pieces: 3,
-  /** Clocks of servers that a single wrong one can be told by. */
+  /** Servers' clocks that must be known before a wrong one can be told. */
   clocks: 3,
-  /** Servers that have a fence, before it counts. */
+  /** Servers that must have a fence before it counts. */
   fence: 2,
 } as const
 
@@ -48,7 +51,7 @@ export type Quorum = Readonly<Record<keyof typeof quorum, number>>
 
 assertIntersections(quorum)
 
-/** Throws an `AssertionError` that names what does not meet. */
+/** Throws an `AssertionError` that names two majorities that do not meet. */
 export function assertIntersections(q: Quorum): void {
   const servers = limits.serverCount
   assertTransactions(q, servers)

@@ -1,7 +1,7 @@
 /**
- * What the servers keep, as both sides understand it: register keys, the values of inodes and
- * directory entries, and transactions. A server looks into a value only to join a listing and to
- * count the references to segments; what the fields mean is the client's affair.
+ * The records that servers store, as both sides understand them: register keys, the values of inodes and directory
+ * entries, and transactions. A server looks into a value only to join a listing and to count the references to
+ * segments; what the fields mean matters to the client alone.
  */
 import { byteLengthOf, hasBytes, isByteText } from '../byte-text.js'
 import type { Time } from '../clock.js'
@@ -52,7 +52,10 @@ export function entryKey(parent: number, name: string): Key {
   return `e${parent}/${name}`
 }
 
-/** Throws `protocol`. Every register of every transaction comes by here: no regular expressions. */
+/**
+ * Parses a register's key. Throws `protocol`. Every register of every transaction passes here: no regular
+ * expressions.
+ */
 export function parseKey(key: Key): ParsedKey {
   const slash = key.indexOf('/')
   const end = slash === -1 ? key.length : slash
@@ -74,8 +77,8 @@ export function parseKey(key: Key): ParsedKey {
 const digitZero = 0x30
 
 /**
- * Whether a directory entry may have this name: POSIX filename, 1 to 255 bytes, not "." or "..", in the one
- * text that these bytes have.
+ * Whether a directory entry may have this name: a POSIX filename of 1 to 255 bytes, not "." or "..", written as the
+ * one text that these bytes have.
  */
 export function isEntryName(name: string): boolean {
   return (
@@ -89,7 +92,7 @@ export function isEntryName(name: string): boolean {
   )
 }
 
-/** A name in a folder, as src/byte-text.ts has it. */
+/** A name in a folder, as a text of src/byte-text.ts. */
 export const nameText = text(limits.nameBytesMax * limits.textBytesPerByte)
 
 const keyCodec = text(limits.keyBytesMax)
@@ -115,7 +118,7 @@ export const segmentIdCodec = hex(16)
 
 export const segmentCodec = struct({
   id: segmentIdCodec,
-  /** In bytes, 1 .. segmentBytesMax. */
+  /** Length in bytes, 1 .. segmentBytesMax. */
   length: u32,
   /** Digest of the whole segment; MD5 mod 4 is its rotation over the servers. */
   md5: hex(16),
@@ -123,21 +126,21 @@ export const segmentCodec = struct({
 export type Segment = Value<typeof segmentCodec>
 
 const extent = struct({
-  /** Where in the file the slice stands, in bytes. */
+  /** Offset in bytes of the slice in the file. */
   at: u64,
   /** Position in the inode's list of segments. */
   segment: u32,
-  /** Where in the segment the slice begins, in bytes. */
+  /** Offset in bytes of the slice in the segment. */
   offset: u32,
-  /** In bytes, at least 1. */
+  /** Length in bytes, at least 1. */
   length: u32,
 })
 
 const plainExtents = list(extent, limits.segmentsMax)
-/** In place of a count: the packed form follows. */
+/** Stands in place of the count when the packed form follows. */
 const packedMark = 0xffff_ffff
 
-/** Few as they are, many packed. */
+/** Extents: a few in the plain form, many packed. */
 const extents: Codec<readonly PlainExtent[]> = {
   write(writer, value) {
     if (value.length <= limits.extentsPlainMax) {
@@ -170,7 +173,7 @@ const inodeFrontFields = {
   mode: u32,
   uid: u32,
   gid: u32,
-  /** Directory entries that name it. A folder's st_nlink is 2 + its subfolders instead. */
+  /** Number of directory entries that name the inode. A folder's st_nlink is 2 + its subfolders instead. */
   nlink: u32,
   /** Content length in bytes. */
   size: u64,
@@ -187,13 +190,13 @@ const inodeFrontFields = {
   attributes: list(attribute, limits.attributesMax),
 }
 
-/** All but the segments and extents, of which there may be thousands. */
+/** The fields of an inode before its segments and extents, of which there may be thousands. */
 const inodeFront = struct(inodeFrontFields)
 
 export const inodeCodec = struct({
   ...inodeFrontFields,
   segments: list(segmentCodec, limits.segmentsMax),
-  /** Ordered by `at`, not overlapping; what none covers is a hole of zeros. */
+  /** Ordered by `at`, not overlapping. What no extent covers is a hole of zeros. */
   extents,
 })
 export type Inode = Value<typeof inodeCodec>
@@ -210,14 +213,14 @@ export const decodeInode = (value: Buffer): Inode => decode(inodeCodec, value)
 export const encodeEntry = (entry: Entry): Buffer => encode(entryCodec, entry)
 export const decodeEntry = (value: Buffer): Entry => decode(entryCodec, value)
 
-/** How many bytes of a register the segments and extents of a file take. */
+/** Bytes of a register that the segments and extents of a file take. */
 export function contentBytes({ segments, extents }: Pick<Inode, 'segments' | 'extents'>): number {
   const plain = extents.length <= limits.extentsPlainMax
   const bytes = plain ? extents.length * extentBytes : packedBytes(extents)
   return 8 + segments.length * segmentBytes + bytes
 }
 
-/** Throws `tooManyExtents` when it has more than a register has room for. */
+/** Encodes an inode. Throws `tooManyExtents` when its register has no room for them. */
 export function encodeInode(inode: Inode): Buffer {
   const value = inode.segments.length <= limits.segmentsMax ? encode(inodeCodec, inode) : undefined
   if (value === undefined || value.length > limits.registerValueBytesMax) {
@@ -226,14 +229,14 @@ export function encodeInode(inode: Inode): Buffer {
   return value
 }
 
-/** The segments of an encoded inode, without its extents. */
+/** Decodes the segments of an encoded inode, without its extents. */
 export function segmentsOfInode(value: Buffer): readonly Segment[] {
   return segmentsIn(encodedSegments(value))
 }
 
 /**
- * Segments that are in one of two encoded inodes only, but for some that are in both. What stands in the
- * same order at the beginning and at the end of both is not decoded: as a rule all but the last.
+ * Segments that are in one of two encoded inodes only, and perhaps some that are in both. What is equal at the
+ * beginning and at the end of both lists is not decoded: as a rule all but the last.
  */
 export function changedSegments(
   before: Buffer | null,
@@ -266,7 +269,7 @@ function encodedSegments(value: Buffer): Buffer {
   return takeSegments(reader)
 }
 
-/** Steps over the list of segments, and refuses what the codec refuses. */
+/** Steps over the list of segments. Refuses what the codec refuses. */
 function takeSegments(reader: Reader): Buffer {
   const count = u32.read(reader)
   if (count > limits.segmentsMax) throw new DfsError('protocol', `${count} segments`)
@@ -281,7 +284,7 @@ function segmentsIn(encoded: Buffer): readonly Segment[] {
   return segments
 }
 
-/** Throws `protocol` where `decodeInode` does, without making an object of each segment and extent. */
+/** Throws `protocol` where `decodeInode` would, without making an object for each segment and extent. */
 export function assertInode(value: Buffer): void {
   const reader = new Reader(value)
   inodeFront.read(reader)
@@ -301,12 +304,12 @@ export function assertInode(value: Buffer): void {
   }
 }
 
-/** The mode in an encoded inode, its first field, without decoding the rest. */
+/** Decodes the mode of an encoded inode, its first field, without the rest. */
 export function modeOfInode(value: Buffer): number {
   return u32.read(new Reader(value))
 }
 
-/** The link count in an encoded inode, behind mode, uid and gid. */
+/** Decodes the link count of an encoded inode, behind mode, uid and gid. */
 export function linksOfInode(value: Buffer): number {
   const reader = new Reader(value)
   for (let field = 0; field < 3; field += 1) u32.read(reader)
@@ -323,15 +326,15 @@ const registerValue = bytes(limits.registerValueBytesMax)
 
 const write = struct({
   key: keyCodec,
-  /** null deletes: a tombstone. */
+  /** The new value; null deletes and leaves a tombstone. */
   value: optional(registerValue),
 })
 
 const precondition = struct({
   key: keyCodec,
-  /** True: no live value. False: exactly this version. */
+  /** True: the register must have no live value. False: it must have exactly this version. */
   absent: boolean,
-  /** The version that the client read (of the tombstone, or none, when absent). */
+  /** The version that the client read: the tombstone's, or `noVersion`, when absent. */
   version: versionCodec,
 })
 export type Precondition = Value<typeof precondition>
@@ -345,7 +348,7 @@ export const transactionCodec = struct({
 export type Transaction = Value<typeof transactionCodec>
 export type RegisterWrite = Value<typeof write>
 
-/** A decided value as it is copied between servers: install, survey, fill. */
+/** A decided value as servers copy it: by install, survey and fill. */
 export const registerCodec = struct({
   key: keyCodec,
   version: versionCodec,

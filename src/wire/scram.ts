@@ -1,7 +1,7 @@
 /**
- * SCRAM-SHA-256 (RFC 5802, RFC 7677) without channel binding, as pure steps: who sends which text is
- * the affair of the link and of the session. The password never travels, the server keeps only a
- * salted verifier, and a server that does not know the verifier cannot pass for one that does.
+ * SCRAM-SHA-256 (RFC 5802, RFC 7677) without channel binding, as pure steps: the link and the session exchange the
+ * texts. The password never travels, the server stores only a salted verifier, and a server that does not know the
+ * verifier cannot pass for one that does.
  */
 import { createHash, createHmac, pbkdf2Sync, timingSafeEqual } from 'node:crypto'
 import { DfsError } from '../errors.js'
@@ -13,7 +13,7 @@ const channelBinding = Buffer.from('n,,').toString('base64')
 export const scramIterations = 8192
 const iterationsMax = 1_000_000
 
-/** What a server keeps of a password. */
+/** The data that a server stores for a password. */
 export interface Verifier {
   readonly iterations: number
   readonly salt: Buffer
@@ -30,7 +30,7 @@ function saltPassword(password: string, salt: Buffer, iterations: number): Buffe
   return pbkdf2Sync(password.normalize('NFKC'), salt, iterations, 32, 'sha256')
 }
 
-/** The verifier of `password` with a random `salt` of 16 bytes. */
+/** Computes the verifier of `password` with a random `salt` of 16 bytes. */
 export function makeVerifier(
   password: string,
   salt: Buffer,
@@ -41,14 +41,14 @@ export function makeVerifier(
   return { iterations, salt, storedKey, serverKey: hmac(salted, 'Server Key') }
 }
 
-/** `SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`, each in base64. */
+/** Formats a verifier as `SCRAM-SHA-256$<iterations>:<salt>$<stored key>:<server key>`, each in base64. */
 export function formatVerifier(verifier: Verifier): string {
   const { iterations, salt, storedKey, serverKey } = verifier
   const b64 = (bytes: Buffer): string => bytes.toString('base64')
   return `${scheme}$${iterations}:${b64(salt)}$${b64(storedKey)}:${b64(serverKey)}`
 }
 
-/** The inverse of `formatVerifier`; undefined when the text is not one. */
+/** Parses the text of `formatVerifier`. Undefined when it is not one. */
 export function parseVerifier(text: string): Verifier | undefined {
   const match = /^SCRAM-SHA-256\$(\d{1,7}):([\w+/=]+)\$([\w+/=]+):([\w+/=]+)$/.exec(text)
   if (match === null) return undefined
@@ -62,8 +62,8 @@ export function parseVerifier(text: string): Verifier | undefined {
 }
 
 /**
- * What a server offers for a name it does not know: always the same for the same name, so that the
- * exchange looks like any other and fails at its end, as with a wrong password.
+ * Makes the verifier that a server offers for an unknown name: always the same for one name, so that the exchange
+ * looks like any other and fails at its end, as with a wrong password.
  */
 export function pretendVerifier(secret: Buffer, user: string): Verifier {
   const salt = hmac(secret, `salt ${user}`).subarray(0, 16)
@@ -146,7 +146,7 @@ export class ScramClient {
     return `${withoutProof},p=${proof.toString('base64')}`
   }
 
-  /** Returns when the server has shown that it knows the verifier. */
+  /** Checks the server's final message. Returns when the server has shown that it knows the verifier. */
   verify(serverFinal: string): void {
     const [signature] = fieldsOf(serverFinal, 'v') as [string]
     if (!equal(Buffer.from(signature, 'base64'), this.#serverSignature)) {
@@ -155,7 +155,7 @@ export class ScramClient {
   }
 }
 
-/** The user name in a client's first message, before anything is known of it. */
+/** Returns the user name in a client's first message, before the client is authenticated. */
 export function userOfClientFirst(clientFirst: string): string {
   if (!clientFirst.startsWith('n,,')) throw fail('channel binding is not supported')
   const [name] = fieldsOf(clientFirst.slice(3), 'n', 'r') as [string, string]
@@ -183,7 +183,7 @@ export class ScramServer {
     return this.#serverFirst
   }
 
-  /** The server's final message, or throws `authentication`. */
+  /** Checks the client's final message and returns the server's. Throws `authentication`. */
   final(clientFinal: string): string {
     const [binding, nonce, proof] = fieldsOf(clientFinal, 'c', 'r', 'p') as [string, string, string]
     if (binding !== channelBinding || nonce !== this.#nonce) throw fail('wrong nonce or binding')

@@ -9,7 +9,7 @@ import { hex } from './codec.js'
 
 export type Version = string
 
-/** Below every version of every writer: "never written". */
+/** Below every version of every writer: a register with it was never written. */
 export const noVersion: Version = '0'.repeat(24)
 export const versionCodec = hex(12)
 
@@ -19,17 +19,17 @@ export function versionOf(ms: number, counter: number, client: string): Version 
   return ms.toString(16).padStart(12, '0') + counter.toString(16).padStart(4, '0') + client
 }
 
-/** The wall time, in milliseconds since 1970, that the writer's clock showed (or had to show). */
+/** The wall time in milliseconds since 1970 in a version: what the writer's clock showed, or had to be moved to. */
 export function msOfVersion(version: Version): number {
   return Number.parseInt(version.slice(0, 12), 16)
 }
 
-/** The id of the client that wrote it, as 8 hexadecimal digits. */
+/** The id of the client that wrote a version, as 8 hexadecimal digits. */
 export function clientOfVersion(version: Version): string {
   return version.slice(16)
 }
 
-/** The least of a client above a version, but for what the client's own id decides. */
+/** The least version of `client` above `version`, or an equal one that only the client ids order. */
 function successorOf(version: Version, client: string): Version {
   const counter = Number.parseInt(version.slice(12, 16), 16) + 1
   const ms = msOfVersion(version)
@@ -40,19 +40,19 @@ export function laterOf(a: Version, b: Version): Version {
   return a > b ? a : b
 }
 
-/** Whether a version is of a time so far behind `ms` that no clock which is right can have made it. */
+/** Whether a version is so far ahead of `ms` that no correct clock can have made it. */
 export function isAhead(version: Version, ms: number): boolean {
   return msOfVersion(version) > ms + limits.clockAheadMsMax
 }
 
-/** So many versions from the future are remembered, so that none is made twice. */
+/** Versions from the future that are remembered, so that none is made twice. */
 const farMax = 4096
-/** By so much the counter begins higher once the clock was set back: what was made then is not repeated. */
+/** Added to the counter after the clock was set back, so that no version of that time is made again. */
 const counterStep = 0x0400
 
 /**
- * A clock that never repeats a version, and is ahead of every version it was shown, but for those that
- * are too far ahead of its own time: whoever made them had a clock that was wrong.
+ * Makes versions that never repeat and exceed every version it was shown, except those too far ahead of its own time,
+ * whose writer had a wrong clock.
  */
 export class HybridClock {
   readonly client: string
@@ -69,8 +69,8 @@ export class HybridClock {
   }
 
   /**
-   * A version greater than every one seen before, and than `above`. Where that is from the future it
-   * stands just above it, and those that follow are of the present again.
+   * Returns a version greater than every one seen before and than `above`. When `above` is from the future, it is
+   * just above it, and later versions are of the present again.
    */
   next(above: Version = noVersion): Version {
     const now = Math.floor(this.#clock.now())
@@ -106,7 +106,7 @@ export class HybridClock {
     return far
   }
 
-  /** Takes note of a version that somebody else made. */
+  /** Takes note of a version that another client made. */
   see(version: Version): void {
     if (isAhead(version, this.#clock.now())) return
     const ms = msOfVersion(version)

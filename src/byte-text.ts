@@ -14,10 +14,10 @@ const reservedFrom = 0x10ff00
 const reservedHigh = '\udbff'
 const reserved = /[\u{10ff80}-\u{10ffff}]/u
 const allReserved = /[\u{10ff80}-\u{10ffff}]/gu
-/** A reserved code point is four bytes of UTF-8 and stands for one. */
+/** A reserved code point is four bytes of UTF-8 and stands for one byte. */
 const extraBytes = 3
 
-/** The text of `bytes`. */
+/** Converts `bytes` to the text that stands for them. */
 export function textOf(bytes: Buffer): string {
   if (isUtf8(bytes)) {
     const text = bytes.toString()
@@ -39,7 +39,7 @@ export function textOf(bytes: Buffer): string {
   return text + bytes.toString('utf8', from)
 }
 
-/** The bytes that `text` stands for. */
+/** Converts `text` to the bytes that it stands for. */
 export function bytesOf(text: string): Buffer {
   if (!hasBytes(text)) return Buffer.from(text)
   const parts: Buffer[] = []
@@ -52,35 +52,35 @@ export function bytesOf(text: string): Buffer {
   return Buffer.concat([...parts, Buffer.from(text.slice(from))])
 }
 
-/** The text of one byte beside others, which may be one character together. */
+/** The text of a single byte, for use beside others that together may be one character. */
 export function byteText(byte: number): string {
   return byte < 0x80 ? String.fromCharCode(byte) : String.fromCodePoint(reservedFrom + byte)
 }
 
-/** How many bytes `text` stands for. */
+/** Number of bytes that `text` stands for. */
 export function byteLengthOf(text: string): number {
   const length = Buffer.byteLength(text)
   if (!hasBytes(text)) return length
   return length - extraBytes * (text.match(allReserved)?.length ?? 0)
 }
 
-/** Whether `text` is the text of some bytes, and not another way to write them. */
+/** Whether `text` is the one text of some bytes, and not another way to write them. */
 export function isByteText(text: string): boolean {
   if (!text.isWellFormed()) return false
   return !hasBytes(text) || textOf(bytesOf(text)) === text
 }
 
-/** Whether some of it stands for bytes that are no UTF-8. */
+/** Whether some part of `text` stands for bytes that are not UTF-8. */
 export function hasBytes(text: string): boolean {
   return text.includes(reservedHigh) && reserved.test(text)
 }
 
-/** The path as the functions of node:fs take it. */
+/** Converts a path to the form that the functions of node:fs take. */
 export function localPath(text: string): string | Buffer {
   return hasBytes(text) ? bytesOf(text) : text
 }
 
-/** `text` with each byte that is no UTF-8 as `\xe9`. */
+/** Replaces each byte of `text` that is not UTF-8 by an escape such as `\xe9`. */
 export function withVisibleBytes(text: string): string {
   if (!hasBytes(text)) return text
   return text.replace(allReserved, (character) => {
@@ -89,7 +89,7 @@ export function withVisibleBytes(text: string): string {
   })
 }
 
-/** Of the character of UTF-8 that begins at `at`; 0 where none does, or a reserved one. */
+/** Length in bytes of the UTF-8 character that begins at `at`; 0 where none does, or a reserved one. */
 function validLength(bytes: Buffer, at: number): number {
   const first = bytes.readUInt8(at)
   const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4

@@ -1,6 +1,6 @@
 /**
- * Time and chance as the program sees them. Real code gets the system's; the simulation passes its
- * own, so that one seed decides every delay and every random number.
+ * Time and randomness as the program sees them. Real code gets the system's; the simulation passes its own, so that
+ * one seed decides every delay and every random number.
  */
 import { randomFillSync } from 'node:crypto'
 import { uptime } from 'node:os'
@@ -15,7 +15,7 @@ export interface Clock {
   now(): number
   /** Wall time as a file system stores it. */
   time(): Time
-  /** Milliseconds from an arbitrary origin, never going back; the time of a suspend counts as well. */
+  /** Milliseconds from an arbitrary origin. Never goes back, and counts the time of a suspend as well. */
   monotonic(): number
   /** Runs `action` once after `delayMs`; until then it keeps the process alive. */
   after(delayMs: number, action: () => void): Timer
@@ -33,8 +33,8 @@ export interface Random {
 }
 
 /**
- * Date.now() counts only milliseconds and the high-resolution clock drifts away from it, so the fine
- * clock supplies the fraction and is set anew whenever the two differ by a millisecond.
+ * Offset in ms of the fine clock: Date.now() counts only milliseconds and performance.now() drifts away from it, so
+ * performance.now() supplies the fraction and is set anew whenever the two differ by a millisecond.
  */
 let fineOffsetMs = Date.now() - performance.now()
 let saidMs = 0
@@ -45,27 +45,28 @@ function preciseNow(): number {
   const isNear = fine >= coarse && fine < coarse + 1
   if (!isNear) fineOffsetMs = coarse - performance.now()
   const now = isNear ? fine : coarse
-  // Set anew it is behind what was said of the same millisecond: a file would be older after a change than before.
+  // After the fine clock was set anew it may be behind a time returned in the same millisecond: a file would be older
+  // after a change than before.
   if (now > saidMs || saidMs - now >= 1) saidMs = now
   return saidMs
 }
 
-/** What the system shows of time, in ms. */
+/** The clocks of the system, in ms. */
 export interface SystemTimes {
   readonly wall: () => number
-  /** Does not go on while the machine is suspended. */
+  /** Stops while the machine is suspended. */
   readonly running: () => number
-  /** Goes on then; asking for it costs a system call, and it counts hundredths of a second. */
+  /** Goes on while the machine is suspended. Reading it costs a system call, and it counts hundredths of a second. */
   readonly sinceBoot: () => number
 }
 
-/** Below it the clocks only drift, or are read one after the other. */
+/** Differences below this are drift, or due to reading the clocks one after the other. */
 const suspendMsMin = 50
 
 /**
- * A monotonic clock that goes on while the machine is suspended, as CLOCK_BOOTTIME does: who had a lease
- * before may not rely on it afterwards. A suspend shows in that the wall time has gone on and the
- * running time has not; only then, or when the wall time was set, is the system asked what it was.
+ * Makes a monotonic clock that goes on while the machine is suspended, as CLOCK_BOOTTIME does: a lease from before a
+ * suspend may not be relied on afterwards. A suspend shows in that the wall time has gone on and the running time has
+ * not. Only then, or when the wall time was set, is `sinceBoot` read.
  */
 export function bootClock({ wall, running, sinceBoot }: SystemTimes): () => number {
   const beginMs = sinceBoot() - running()
@@ -99,7 +100,7 @@ export const systemClock: Clock = {
   },
 }
 
-/** Asking the system for a few bytes costs as much as asking for a pool of them. */
+/** Random bytes drawn in advance: a system call for a few costs as much as one for a whole pool. */
 let pool = Buffer.alloc(0)
 const poolBytes = 4096
 
@@ -113,18 +114,18 @@ export const systemRandom: Random = {
   },
 }
 
-/** A time from milliseconds since 1970, which may have a fraction. */
+/** Converts milliseconds since 1970, which may have a fraction, to a time. */
 export function timeOfMs(ms: number): Time {
   const seconds = Math.floor(ms / 1000)
   return { seconds, nanoseconds: Math.min(999_999_999, Math.round((ms - seconds * 1000) * 1e6)) }
 }
 
-/** The whole milliseconds since 1970 of a time, rounded down. */
+/** Converts a time to whole milliseconds since 1970, rounded down. */
 export function msOfTime({ seconds, nanoseconds }: Time): number {
   return seconds * 1000 + Math.floor(nanoseconds / 1_000_000)
 }
 
-/** Negative, zero or positive as `a` is before, at or after `b`. */
+/** Compares two times: negative, zero or positive as `a` is before, at or after `b`. */
 export function compareTimes(a: Time, b: Time): number {
   return a.seconds - b.seconds || a.nanoseconds - b.nanoseconds
 }
@@ -136,7 +137,7 @@ export function sleep(clock: Clock, delayMs: number): Promise<void> {
   })
 }
 
-/** A whole number in 0 .. limit-1, with `limit` at most 2^48. */
+/** A random whole number in 0 .. limit-1, with `limit` at most 2^48. */
 export function randomBelow(random: Random, limit: number): number {
   return random.bytes(6).readUIntBE(0, 6) % limit
 }

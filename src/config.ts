@@ -1,7 +1,6 @@
 /**
- * The two configuration files: config/dfc.conf of the client (who I am, where the four servers are)
- * and config/dfs.conf of a server (who may log in). A mistake in one is told with its file and line
- * and what was expected there.
+ * The two configuration files: config/dfc.conf of the client (the user and the four servers) and config/dfs.conf of a
+ * server (the users that may log in). A mistake is reported with its file and line and what was expected there.
  */
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
@@ -12,7 +11,7 @@ import type { Address } from './network.js'
 import { expecting, parsed, readToml, secret, table, tableByName } from './toml-schema.js'
 
 export interface ServerAddress {
-  /** DFS1 .. DFS4: for people. */
+  /** DFS1 .. DFS4, for messages. */
   readonly name: string
   readonly address: Address
 }
@@ -20,15 +19,15 @@ export interface ServerAddress {
 export interface ClientConfig {
   readonly user: string
   readonly password: string
-  /** How long one server is waited for. */
+  /** How long a client waits for a silent server, in milliseconds. */
   readonly timeoutMs: number
-  /** Exactly four, in the order that places the pieces. */
+  /** Exactly four servers, in the order that places the pieces. */
   readonly servers: readonly ServerAddress[]
-  /** Absolute path of the folder for data that could not be stored, when one was named. */
+  /** Absolute path of the folder for data that could not be stored, if one is configured. */
   readonly recovery: string | undefined
 }
 
-/** What stands for a user in dfs.conf: a password in clear, or what `parseVerifier` made of it. */
+/** A user's entry in dfs.conf: a password in clear text, or what `parseVerifier` made of the verifier. */
 export type UserConfig<V> =
   | { readonly kind: 'password'; readonly password: string }
   | { readonly kind: 'verifier'; readonly verifier: V }
@@ -38,7 +37,7 @@ export const passwordVariable = 'DFC_PASSWORD'
 const timeoutsMs = { least: 10, most: 60_000 } as const
 const userNameRule = `1 to ${limits.userNameBytesMax} of A-Z a-z 0-9 . _ - (no dot in front)`
 
-/** The server keeps these beside the users' folders, so nobody can be called so. */
+/** Names of the server's own files beside the users' folders, which no user may have. */
 const reservedNames = /^(identity\.json|lock\.db)/
 
 /** Whether a user may have this name: it becomes the name of a folder on the servers. */
@@ -55,7 +54,7 @@ export function loadClientConfig(file: string, environment = process.env): Clien
   return parseClientConfig(readConfig(file), file, environment)
 }
 
-/** `environment` may hold the password in DFC_PASSWORD, which then wins. */
+/** Parses the text of dfc.conf. DFC_PASSWORD in `environment` takes precedence over its password. */
 export function parseClientConfig(
   text: string,
   file: string,
@@ -76,8 +75,8 @@ export function parseClientConfig(
 }
 
 /**
- * The users of dfs.conf by name. `parseVerifier` returns undefined for a text that is not a verifier;
- * `file` is only named in errors.
+ * Parses the users of dfs.conf, by name. `parseVerifier` returns undefined for a text that is not a verifier; `file`
+ * is only named in errors.
  */
 export function parseUsersConfig<V>(
   text: string,
@@ -87,7 +86,7 @@ export function parseUsersConfig<V>(
   return readToml(text, file, usersSchema(parseVerifier)).users ?? new Map()
 }
 
-/** The text of a configuration file. Throws `configuration` when it cannot be read. */
+/** Reads the text of a configuration file. Throws `configuration` when it cannot be read. */
 export function readConfig(file: string): string {
   try {
     return readFileSync(file, 'utf8')
@@ -197,7 +196,7 @@ function usersSchema<V>(parseVerifier: (text: string) => V | undefined) {
   })
 }
 
-/** `host:port` or `[IPv6]:port`. */
+/** Parses `host:port` or `[IPv6]:port`. Undefined when it is neither. */
 export function parseAddress(text: string): Address | undefined {
   const match = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text)
   const host = match?.[1] ?? match?.[2]

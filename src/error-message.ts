@@ -1,8 +1,10 @@
-/** What went wrong, in words for people. */
+/** Sentences about failures for users. */
 import { getSystemErrorMessage } from 'node:util'
 import { DfsError, isError } from './errors.js'
 
-/** One sentence about any thrown value: ours, or a failed system call's without its Node trimmings. */
+/**
+ * Describes any thrown value in one sentence: a DfsError by its message, a failed system call by the system's words.
+ */
 export function sentenceOf(thrown: unknown): string {
   if (thrown instanceof DfsError) return thrown.message
   const errno = (thrown as { errno?: unknown } | null)?.errno
@@ -13,7 +15,7 @@ export function sentenceOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown)
 }
 
-/** Failures whose sentence is said exactly as it is, without a name or a program in front. */
+/** Whether a failure's sentence is printed without a name or a program in front. */
 export function speaksForItself(thrown: unknown): boolean {
   return isError(thrown, 'incomplete', 'authentication')
 }

@@ -1,7 +1,7 @@
 /**
- * Every failure the system can name: one table with the code used in the program, the number on the
- * wire, the errno a program in the mount sees, and a sentence for people. Nothing else in the
- * project invents an errno, and nothing matches on the text of a message.
+ * Every failure the system can name: one table with the code used in the program, the number on the wire, the errno
+ * that a program in the mount sees, and a sentence for users. Nothing else in the project invents an errno, and
+ * nothing matches on the text of a message.
  */
 import { constants } from 'node:os'
 
@@ -67,8 +67,8 @@ export class DfsError extends Error {
   readonly code: ErrorCode
 
   constructor(code: ErrorCode, message?: string, options?: { cause?: unknown }) {
-    // These are answers rather than faults, and given so often that the stack would cost more than
-    // finding them.
+    // These are answers rather than faults, and thrown so often that capturing the stack would cost more than the
+    // rest.
     const depth = Error.stackTraceLimit
     if (code === 'notFound' || code === 'noAttribute') Error.stackTraceLimit = 0
     super(message ?? table[code][2], options)
@@ -77,12 +77,12 @@ export class DfsError extends Error {
     this.code = code
   }
 
-  /** The positive errno of Linux for this failure. */
+  /** The positive errno of Linux for this failure (errno(3)). */
   get errno(): number {
     return constants.errno[table[this.code][1]]
   }
 
-  /** Its name, such as ENOENT. */
+  /** The name of that errno, such as ENOENT. */
   get errnoName(): string {
     return table[this.code][1]
   }
@@ -93,7 +93,7 @@ export class DfsError extends Error {
   }
 }
 
-/** The code for a number read from the wire; an unknown number is an `io` failure. */
+/** Returns the code for a number read from the wire. An unknown number is an `io` failure. */
 export function codeOfWireNumber(number: number): ErrorCode {
   return codes.get(number) ?? 'io'
 }
@@ -106,7 +106,9 @@ const systemCodes: Readonly<Record<string, ErrorCode>> = {
   ENFILE: 'tooManyOpen',
 }
 
-/** Any thrown value as a DfsError: ours unchanged, a full disk recognised, all else `io`. */
+/**
+ * Converts any thrown value to a DfsError: a DfsError stays as it is, a full disk is recognised, all else is `io`.
+ */
 export function asDfsError(thrown: unknown): DfsError {
   if (thrown instanceof DfsError) return thrown
   const system = (thrown as { code?: unknown } | null)?.code

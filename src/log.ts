@@ -1,6 +1,6 @@
 /**
- * Two kinds of output: `debug` lines, one per operation, seen with DEBUG=dfs:*; and notices, which a
- * person must know (a server went down, repair is done) and which are printed always.
+ * Two kinds of output: `debug` lines, one per operation, seen with DEBUG=dfs:*; and notices, which a user must see (a
+ * server went down, repair is done) and which are always printed.
  */
 import debug from 'debug'
 import { withVisibleBytes } from './byte-text.js'
@@ -14,12 +14,12 @@ let write = (line: string): void => {
   process.stderr.write(`${line}\n`)
 }
 
-/** Prints one line for people, with the time in front. */
+/** Prints one line for users, with the time in front. */
 export function notice(line: string): void {
   write(`${new Date().toISOString()} ${withVisibleBytes(line)}`)
 }
 
-/** Sends the notices somewhere else than to standard error. */
+/** Redirects the notices from standard error to `to`. */
 export function redirectNotices(to: (line: string) => void): void {
   write = to
 }

@@ -1,7 +1,7 @@
 /**
- * Byte streams between a client and a server. The program speaks TCP (`tcpNetwork`); the simulation
- * passes a network of its own. A connection hands over what arrives as it arrives, says when its
- * send queue has drained, and closes exactly once.
+ * Byte streams between a client and a server. The program uses TCP (`tcpNetwork`); the simulation passes a network of
+ * its own. A connection hands over bytes as they arrive, reports when its send queue has drained, and closes exactly
+ * once.
  */
 import { createServer, type OnReadOpts, type Socket, connect as tcpConnect } from 'node:net'
 import { DfsError } from './errors.js'
@@ -13,11 +13,11 @@ export interface Address {
   readonly port: number
 }
 
-/** What the owner of a connection wants to hear. `closed` comes exactly once, last. */
+/** Callbacks for the owner of a connection. `closed` comes exactly once, last. */
 export interface ConnectionEvents {
   /**
-   * Where to put the next bytes: what `data` is given next begins where this does. It may come in
-   * memory of its own all the same: the first time, and always where the network cannot do this.
+   * Returns memory for the next bytes: the next `data` then begins at its start. Bytes may arrive in other memory all
+   * the same: the first ones always, and all of them where the network cannot receive into given memory.
    */
   buffer?(): Buffer
   data(bytes: Buffer): void
@@ -30,15 +30,15 @@ export interface Connection {
   /** Bytes handed to `send` that have not left this process yet. */
   readonly queuedBytes: number
   /**
-   * Queues `parts` in order, without copying: the caller must not change them any more, or not before
-   * `sent` was called, once, when they have left this process or never will.
+   * Queues `parts` in order, without copying. The caller must not change them, or not before `sent` was called, which
+   * happens once, when they have left this process or never will.
    */
   send(parts: readonly Uint8Array[], sent?: () => void): void
   /** Stops (true) or resumes reading from the peer: back-pressure. */
   pause(paused: boolean): void
-  /** Closes after what is queued has been sent. */
+  /** Closes the connection after the queue has been sent. */
   end(): void
-  /** Closes at once. */
+  /** Closes the connection at once. */
   destroy(): void
 }
 
@@ -50,7 +50,7 @@ export interface Listener {
 export interface Network {
   /** Connects within `timeoutMs` or throws `down`. */
   connect(address: Address, timeoutMs: number, events: ConnectionEvents): Promise<Connection>
-  /** Throws when the port is in use. `accept` returns the events of the new connection. */
+  /** Listens on `address`. Throws when the port is in use. `accept` returns the callbacks of a new connection. */
   listen(address: Address, accept: (connection: Connection) => ConnectionEvents): Promise<Listener>
 }
 
@@ -111,8 +111,8 @@ export const tcpNetwork: Network = {
 }
 
 /**
- * Lets a socket receive into its owner's memory: without it each 64 KiB would come in memory of their
- * own, which costs as much as all else that is done with them.
+ * Options that let a socket receive into its owner's memory. Without them each 64 KiB would arrive in memory of its
+ * own, which costs as much as all other work on it.
  */
 function receiving(owner: () => ConnectionEvents | undefined): { readonly onread: OnReadOpts } {
   return {
@@ -127,8 +127,8 @@ function receiving(owner: () => ConnectionEvents | undefined): { readonly onread
 }
 
 /**
- * Ends a connection whose peer has taken nothing of what is queued for it for `replyStallMs`. The
- * timer of a socket may see only the second time that it fires that there was no progress.
+ * Ends a connection whose peer has read nothing of its queue for `replyStallMs`. A socket's timer may notice only the
+ * second time it fires that there was no progress, hence half the time.
  */
 function cutOffWhenStalled(socket: Socket): void {
   socket.setTimeout(limits.replyStallMs / 2, () => {
@@ -166,20 +166,20 @@ class TcpConnection implements Connection {
   }
 
   send(parts: readonly Uint8Array[], sent?: () => void): void {
-    // What comes after the end would end the connection before the rest was sent.
+    // Bytes behind the end would destroy the connection before the rest was sent.
     if (this.#socket.destroyed || this.#socket.writableEnded) {
       sent?.()
       return
     }
     const [first, second] = parts
-    // To hold it back for others that follow would cost as much as to send it.
+    // Holding it back for others that follow would cost as much as sending it.
     if (first !== undefined && second === undefined && sent === undefined) {
       this.#socket.write(first)
       return
     }
     this.#socket.cork()
     for (const part of parts) if (part.length > 0) this.#socket.write(part)
-    // The callback of an empty write comes when all before it has gone.
+    // The callback of an empty write comes when all before it has been sent.
     if (sent !== undefined) this.#socket.write(nothing, sent)
     this.#socket.uncork()
   }

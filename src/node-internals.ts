@@ -1,19 +1,19 @@
 /**
- * What the program relies on in Node without its documentation promising it, each with a fallback that works
- * more slowly. test/node-internals.ts finds out whether it still holds. That of the mount is in
- * src/fuse/kernel/node-internals.ts, since that layer knows nothing of this one.
+ * Behaviour of Node that the program relies on although the documentation does not promise it, each with a slower
+ * fallback. test/node-internals.ts checks that it still holds. The mount's own list is
+ * src/fuse/kernel/node-internals.ts, since that layer imports nothing from here.
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
 
-/** The property of a socket that has its handle of libuv. */
+/** A socket's property with its libuv handle. */
 interface WithHandle {
   _handle: SocketConstructorOpts['handle'] | null
 }
 
 /**
- * Returns a socket that receives into the memory of its owner, in the place of one that a server has accepted.
- * Node offers that only to sockets that connect; one that is made anew of the same handle does it as well.
- * Fallback: the accepted socket, which receives into memory of its own.
+ * Returns a socket that receives into the memory of its owner, in place of one that a server has accepted. Node
+ * offers that only for sockets that connect, but a new socket on the same handle has it as well. Fallback: the
+ * accepted socket, which receives into memory of its own.
  */
 export function receivingInto(accepted: Socket, onread: OnReadOpts): Socket {
   const known = accepted as unknown as WithHandle
@@ -26,14 +26,14 @@ export function receivingInto(accepted: Socket, onread: OnReadOpts): Socket {
     return accepted
   }
   known._handle = null
-  // For the server that accepted it, it is closed; without a handle nothing else is.
+  // The server that accepted it sees it closed; without a handle nothing else is.
   accepted.destroy()
   return socket
 }
 
 /**
- * Makes a function of its source, which V8 optimizes as if it had been written by hand. Fallback:
- * undefined, where Node was told not to generate code from strings.
+ * Compiles a function from source text, which V8 optimizes like handwritten code. Fallback: undefined, where Node
+ * forbids generating code from strings.
  */
 export function compiled(
   parameters: readonly string[],
@@ -47,7 +47,7 @@ export function compiled(
   }
 }
 
-/** Not in the types of Node. */
+/** The part of WebAssembly used here, which the types of Node lack. */
 interface WebAssemblyGlobal {
   readonly WebAssembly?: {
     readonly Memory: new (size: { initial: number }) => { readonly buffer: ArrayBuffer }
@@ -58,12 +58,12 @@ const wasmPageBytes = 64 * 1024
 
 export interface PagedMemory {
   readonly buffer: ArrayBuffer
-  /** It begins at a page of the system, so that files can be read and written directly (O_DIRECT). */
+  /** Whether the memory begins at a page of the system, so that files can be read and written directly (O_DIRECT). */
   readonly isAligned: boolean
 }
 
 /**
- * Takes memory that begins at a page: that of WebAssembly does, as nothing else in JavaScript is known to.
+ * Allocates memory that begins at a page. WebAssembly memory does, as nothing else in JavaScript is known to.
  * Fallback: other memory, where Node has no WebAssembly.
  */
 export function pagedMemory(bytes: number): PagedMemory {

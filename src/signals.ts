@@ -1,20 +1,20 @@
 /**
- * How a program that serves others is ended from outside. Control-C under npm arrives twice, from the
- * terminal and from npm, and a service manager may repeat itself as well: only a signal that comes
- * clearly later than the first means that somebody is tired of waiting.
+ * Handling of signals that end a long-running program. Control-C under npm arrives twice, from the terminal and from
+ * npm, and a service manager may repeat a signal as well: only one that comes clearly later than the first means that
+ * the user is tired of waiting.
  */
 import { systemClock } from './clock.js'
 
 const endSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 const echoMs = 500
 
-/** Calls `end` at the first signal and `hurry` at each that comes clearly later. */
+/** Calls `end` at the first signal and `hurry` at each one that comes clearly later. */
 export function onEndSignals(end: (signal: string) => void, hurry: () => void): void {
   const heard = endOnce(end, hurry, () => systemClock.monotonic())
   for (const signal of endSignals) process.on(signal, () => heard(signal))
 }
 
-/** What is done at each signal; `nowMs` counts from anywhere and never goes back. */
+/** Returns the handler of each signal. `nowMs` counts from any origin and never goes back. */
 export function endOnce(
   end: (signal: string) => void,
   hurry: () => void,
@@ -31,7 +31,10 @@ export function endOnce(
   }
 }
 
-/** A terminal or a pipe that has gone must not end a program that others depend on. */
+/**
+ * Ignores errors of standard output and error: a closed terminal or pipe must not end a program that others depend
+ * on.
+ */
 export function outliveTerminal(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
 }

@@ -1,6 +1,6 @@
 /**
- * The results of `action` for each of `items`, in their order, while up to `aheadMax` actions run ahead
- * of the consumer. Nothing is begun any more once the consumer stops or an action fails.
+ * Yields the results of `action` for each of `items`, in their order, while up to `aheadMax` actions run ahead of the
+ * consumer. After the consumer stops or an action fails, no further action begins.
  */
 export async function* inOrder<T, R>(
   items: Iterable<T>,
@@ -10,7 +10,7 @@ export async function* inOrder<T, R>(
   const running: Promise<R>[] = []
   for (const item of items) {
     const result = action(item)
-    // A failure is told when its turn comes: until then nobody waits for it.
+    // A failure is thrown when its turn comes; until then no one awaits it.
     result.catch(() => {})
     running.push(result)
     const first = running.length < aheadMax ? undefined : running.shift()

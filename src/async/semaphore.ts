@@ -1,4 +1,4 @@
-/** A bound on how many things happen at once. Who waits gets a slot in the order of asking. */
+/** Bounds how many actions run at once. Waiters get a slot in the order of asking. */
 import assert from 'node:assert/strict'
 
 export class Semaphore {
@@ -11,7 +11,7 @@ export class Semaphore {
     this.#free = count
   }
 
-  /** How many wait for a slot. */
+  /** Number of callers that wait for a slot. */
   get waiting(): number {
     return this.#waiting.length
   }

@@ -1,8 +1,8 @@
-/** Bytes as lists of buffers that are looked at, never copied: what a segment or an answer is made of. */
+/** Byte strings as lists of buffers that are viewed and never copied, as segments and answers are made of. */
 
 const zeros = Buffer.alloc(1024 * 1024)
 
-/** The bytes `start` .. `start + length` of the concatenation of `parts`, as views. */
+/** Returns the bytes `start` .. `start + length` of the concatenation of `parts`, as views. */
 export function sliceBuffers(parts: readonly Buffer[], start: number, length: number): Buffer[] {
   const slice: Buffer[] = []
   const end = start + length
@@ -23,7 +23,7 @@ export function lengthOfBuffers(parts: readonly Buffer[]): number {
   return length
 }
 
-/** Appends `next`, as one view with the last part when it stands right behind that in memory. */
+/** Appends `next`. When it lies right behind the last part in memory, both become one view. */
 export function appendBuffer(parts: Buffer[], next: Buffer): void {
   const last = parts.at(-1)
   if (last?.buffer === next.buffer && last.byteOffset + last.length === next.byteOffset) {
@@ -33,7 +33,7 @@ export function appendBuffer(parts: Buffer[], next: Buffer): void {
   }
 }
 
-/** `length` zeros, as views of one buffer: nobody may write to them. */
+/** Returns `length` zeros as views of one shared buffer, which must not be written to. */
 export function zeroBuffers(length: number): Buffer[] {
   const parts: Buffer[] = []
   for (let left = length; left > 0; left -= zeros.length) {
@@ -42,7 +42,7 @@ export function zeroBuffers(length: number): Buffer[] {
   return parts
 }
 
-/** All bytes in one buffer, which is the part itself when there is only one. */
+/** Joins all parts into one buffer. A single part is returned as it is. */
 export function joinBuffers(parts: readonly Buffer[]): Buffer {
   const [only] = parts
   return only !== undefined && parts.length === 1 ? only : Buffer.concat(parts)

@@ -1,20 +1,24 @@
 /**
- * Memory that is lent to several who look at the same bytes, such as a cache and readers: it goes back
- * when all have let go. Memory that is nobody's is held in the same way, and left to the garbage collector.
+ * Reference-counted memory that several readers of the same bytes share, such as a cache and its readers. It is given
+ * back when every reference is released. Memory of the garbage collector is counted in the same way and simply
+ * dropped.
  */
 import assert from 'node:assert/strict'
 
-/** Who makes it holds it, as all do who call `hold`, until each has called `letGo` once. */
+/** A reference-counted buffer. The creator holds one reference; every `hold` needs one `letGo`. */
 export class SharedBuffer {
   #holders = 1
   #release: (() => void) | undefined
 
-  /** Somebody waits for these bytes to be used no more. */
+  /** Whether the memory is lent, and its lender waits for it to be released. */
   get isLent(): boolean {
     return this.#release !== undefined
   }
 
-  /** What to do when all have let go, which is known when the bytes have come. */
+  /**
+   * Sets the function that gives the memory back after the last release. It is known only once the bytes have
+   * arrived.
+   */
   lend(release: (() => void) | undefined): void {
     this.#release = release
   }
@@ -31,7 +35,7 @@ export class SharedBuffer {
   }
 }
 
-/** All that one reader holds. */
+/** The references to shared buffers that one reader holds. */
 export class BufferRefs {
   readonly #held = new Set<SharedBuffer>()
 
@@ -52,9 +56,9 @@ export class BufferRefs {
   }
 }
 
-/** Views that nobody may write to, and nobody may look at any more after `release`. */
+/** Views of buffers that must not be written to, nor read after `release`. */
 export interface LentBuffers {
   readonly parts: readonly Buffer[]
-  /** Must be called once. */
+  /** Gives the buffers back. Must be called exactly once. */
   readonly release: () => void
 }

@@ -1,6 +1,6 @@
 /**
- * The answers to the kernel's requests, as in linux/fuse.h. Each begins with room for its header, which
- * device.ts fills in. Pure.
+ * Encoders of the answers to the kernel's requests, as in linux/fuse.h. Each answer begins with room for its header,
+ * which device.ts fills in. Pure.
  */
 import { bytesOf, hasBytes } from '../../byte-text.js'
 import {
@@ -20,7 +20,7 @@ export interface Time {
 
 /** The attributes of an inode, as in struct stat. */
 export interface Attributes {
-  /** The number of the inode: 1 is the root folder, 0 means none. */
+  /** The inode number: 1 is the root folder, 0 means none. */
   readonly ino: number
   /** The file type and the permissions, as in inode(7). */
   readonly mode: number
@@ -29,30 +29,30 @@ export interface Attributes {
   readonly gid: number
   /** The device number of a device node, as the kernel encodes it in 32 bits. */
   readonly rdev: number
-  /** In bytes. */
+  /** Size in bytes. */
   readonly size: number
-  /** The space it takes, in units of 512 bytes. */
+  /** Space used, in units of 512 bytes. */
   readonly blocks: number
-  /** The size of reads and writes that programs should prefer, in bytes. */
+  /** Preferred size of reads and writes in bytes. */
   readonly blksize: number
   readonly atime: Time
   readonly mtime: Time
   readonly ctime: Time
-  /** The time when it was made. */
+  /** Time of creation. */
   readonly btime: Time
 }
 
-/** Memory that is lent: it must not be written to, nor looked at after `release`. */
+/** Lent memory. It must not be written to, nor read after `release`. */
 export interface LentParts {
   readonly parts: readonly Buffer[]
   /** Gives the memory back. Must be called exactly once. */
   readonly release: () => void
 }
 
-/** A whole answer, or one in parts, of which the first has the room for the header. */
+/** A whole answer, or one in parts, the first of which begins with room for the header. */
 export type Answer = Buffer | readonly Buffer[] | LentAnswer
 
-/** An answer in parts, whose memory is given back when it was sent or will never be. */
+/** An answer in parts, whose memory is given back once it was sent or never will be. */
 export type LentAnswer = LentParts
 
 const attributesBytes = 88
@@ -61,7 +61,7 @@ const nameHeaderBytes = 24
 const partsMax = 64
 const twoTo32 = 2 ** 32
 
-/** The answer that says nothing but that it was done. */
+/** An answer without fields: the request succeeded. */
 export function done(): Buffer {
   return room(0)
 }
@@ -70,7 +70,7 @@ export function data(bytes: Buffer): Answer {
   return [room(0), bytes]
 }
 
-/** Bytes that are sent without being copied, unless there are so many parts that copying is cheaper. */
+/** Bytes that are sent without a copy, unless there are so many parts that a copy is cheaper. */
 export function lent({ parts, release }: LentParts): LentAnswer {
   const whole = parts.length > partsMax ? [Buffer.concat(parts)] : parts
   return { parts: [room(0), ...whole], release }
@@ -95,7 +95,7 @@ export function whole(value: number): Buffer {
   return out
 }
 
-/** struct fuse_attr_out: attributes, which the kernel may believe for `validMs`. */
+/** struct fuse_attr_out: attributes, which the kernel may use for `validMs`. */
 export function attributes(given: Attributes, validMs: number): Buffer {
   const out = room(16 + attributesBytes)
   writeValid(out, validMs, 16, 24)
@@ -105,8 +105,8 @@ export function attributes(given: Attributes, validMs: number): Buffer {
 }
 
 /**
- * struct fuse_entry_out: the inode that a name stands for. The kernel may believe the name for `validMs` and
- * the attributes for `attributesValidMs`, and counts a lookup of the inode (see forget).
+ * struct fuse_entry_out: the inode that a name stands for. The kernel may use the name for `validMs` and the
+ * attributes for `attributesValidMs`, and counts one lookup of the inode, which `forget` takes back.
  */
 export function entry(
   given: Attributes,
@@ -118,33 +118,33 @@ export function entry(
   return out
 }
 
-/** struct fuse_entry_out for a name that does not exist, which the kernel may believe for `validMs`. */
+/** struct fuse_entry_out for a name that does not exist. The kernel may answer so for `validMs`. */
 export function noEntry(validMs: number): Buffer {
   const out = room(entryBytes).fill(0)
   writeValid(out, validMs, outHeaderBytes + 16, outHeaderBytes + 32)
   return out
 }
 
-/** How the kernel is to treat the pages of what was opened. */
+/** How the kernel is to treat the pages of an opened file. */
 export interface OpenedAs {
-  /** Every read and write is a request: nothing is kept in the kernel's pages. */
+  /** Every read and write becomes a request: the kernel keeps no pages. */
   readonly direct: boolean
-  /** The pages that the kernel has of the file are still right. */
+  /** The pages that the kernel has of the file stay valid. */
   readonly keep: boolean
-  /** Closing it needs no flush request. */
+  /** A close sends no flush request. */
   readonly noFlush: boolean
 }
 
 const asFolder: OpenedAs = { direct: false, keep: false, noFlush: false }
 
-/** struct fuse_open_out: the number by which the kernel means what was opened. */
+/** struct fuse_open_out: the handle by which the kernel names the opened file or folder. */
 export function opened(handle: number, as: OpenedAs = asFolder): Buffer {
   const out = room(16)
   writeOpened(out, handle, as, outHeaderBytes)
   return out
 }
 
-/** struct fuse_entry_out and struct fuse_open_out: a file that was made and opened. */
+/** struct fuse_entry_out and struct fuse_open_out: a file that was created and opened. */
 export function created(
   given: Attributes,
   handle: number,
@@ -163,14 +163,14 @@ export interface Statfs {
   readonly blockBytes: number
   readonly blocks: number
   readonly freeBlocks: number
-  /** The free blocks that ordinary users may have; by default all of them. */
+  /** Free blocks available to ordinary users. Defaults to all free blocks. */
   readonly availableBlocks?: number
   readonly files: number
-  /** By default as many as `files`. */
+  /** Free inodes. Defaults to `files`. */
   readonly freeFiles?: number
-  /** By default 255. */
+  /** Longest name in bytes. Defaults to 255. */
   readonly nameBytesMax?: number
-  /** The unit in which programs should read and write; by default `blockBytes`. */
+  /** Preferred size of reads and writes in bytes. Defaults to `blockBytes`. */
   readonly preferredBytes?: number
 }
 
@@ -189,7 +189,7 @@ export function statfs(given: Statfs): Buffer {
   return out
 }
 
-/** struct fuse_statx_out: attributes with the time when the file was made. */
+/** struct fuse_statx_out: attributes with the time of creation. */
 export function extendedAttributes(given: Attributes, validMs: number): Buffer {
   const out = room(32 + 256).fill(0)
   writeValid(out, validMs, 16, 24)
@@ -214,7 +214,7 @@ export function extendedAttributes(given: Attributes, validMs: number): Buffer {
   return out
 }
 
-/** The kernel's encoding of a device number in 32 bits: linux/kdev_t.h, new_decode_dev. Pure. */
+/** Splits a device number as the kernel encodes it in 32 bits: linux/kdev_t.h, new_decode_dev. Pure. */
 function deviceNumbers(rdev: number): readonly [major: number, minor: number] {
   return [(rdev >>> 8) & 0xfff, (rdev & 0xff) | ((rdev >>> 12) & 0xfff00)]
 }
@@ -225,15 +225,15 @@ export interface ListedEntry {
   readonly ino: number
   /** The file type bits of the mode, shifted right by 12. */
   readonly type: number
-  /** The position behind it, from which a program may go on. */
+  /** The position behind the entry, at which a program may continue. */
   readonly next: number
-  /** What the kernel may remember of it, which counts a lookup; undefined: nothing. */
+  /** Attributes that the kernel may cache, which counts one lookup; undefined for none. */
   readonly attributes?: Attributes | undefined
 }
 
 /**
- * Collects names until `bytesMax` bytes are full: struct fuse_dirent, or struct fuse_direntplus where
- * `plusValidMs` says how long the kernel may believe names and attributes.
+ * Collects entries until `bytesMax` bytes are full: as struct fuse_dirent, or as struct fuse_direntplus if
+ * `plusValidMs` says how long the kernel may use names and attributes.
  */
 export class Listing {
   readonly #out: Buffer
@@ -245,9 +245,9 @@ export class Listing {
     this.#plusValidMs = plusValidMs
   }
 
-  /** Adds a name. Returns false when there is no room for it. */
+  /** Adds an entry. Returns false when there is no room for it. */
   add({ name, ino, type, next, attributes }: ListedEntry): boolean {
-    // What is not UTF-8 has a text that is no name to the kernel.
+    // Bytes that are not UTF-8 have a text that is no name to the kernel.
     const escaped = hasBytes(name) ? bytesOf(name) : undefined
     const nameBytes = escaped?.length ?? Buffer.byteLength(name)
     const validMs = this.#plusValidMs
@@ -276,7 +276,7 @@ export class Listing {
   }
 }
 
-/** FUSE_NOTIFY_INVAL_INODE: the attributes of an inode are old. A negative offset spares its pages. */
+/** FUSE_NOTIFY_INVAL_INODE: the cached attributes of an inode are invalid. A negative offset keeps its pages. */
 export function attributesAreOld(ino: number): Buffer {
   const out = room(24)
   writeU64(out, ino, outHeaderBytes)
@@ -302,7 +302,7 @@ function writeEntry(
   attributesValidMs: number,
 ): void {
   writeU64(out, given.ino, at)
-  // A generation would tell apart two files that had the same number one after the other.
+  // A generation would distinguish two files that had the same number one after the other.
   writeU64(out, 0, at + 8)
   writeValid(out, validMs, at + 16, at + 32)
   writeValid(out, attributesValidMs, at + 24, at + 36)
@@ -351,12 +351,12 @@ function writeU64(out: Buffer, value: number, at: number): void {
   out.writeUInt32LE(Math.floor(value / twoTo32), at + 4)
 }
 
-/** Two's complement: the upper half is rounded down. */
+/** Writes a 64-bit integer in two's complement: the upper half is rounded down. */
 function writeI64(out: Buffer, value: number, at: number): void {
   const high = Math.floor(value / twoTo32)
   out.writeUInt32LE(value - high * twoTo32, at)
   out.writeInt32LE(high, at + 4)
 }
 
-/** The type of a folder in a listing, such as that of "." and "..". */
+/** The d_type of a folder, such as that of "." and "..". */
 export const folderType = fileTypes.folder >> 12

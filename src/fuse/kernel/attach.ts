@@ -1,6 +1,6 @@
 /**
- * Puts a mount into the kernel's tree. fusermount3 does it, as it may for ordinary users, and hands
- * over the open device through a socket as fuse_session_mount of libfuse has it.
+ * Adds a mount to the kernel's tree of mounts. fusermount3 does it, as ordinary users may only so, and sends the open
+ * device through a socket, as libfuse's fuse_session_mount expects it.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,43 +14,43 @@ import { receiveDescriptor, socketPair } from './system-calls.js'
 
 export interface AttachOptions {
   readonly mountpoint: string
-  /** Other users than the one that mounts may enter. */
+  /** Users other than the mounting one may enter. */
   readonly allowOther: boolean
   /** The kernel checks permissions by the attributes of files, as for other file systems. */
   readonly defaultPermissions: boolean
-  /** fusermount3 stays, and takes the mount off when this process ends, however that comes. */
+  /** fusermount3 stays, and unmounts when this process ends in whatever way. */
   readonly autoUnmount?: boolean
-  /** The flags that mount(2) is given. */
+  /** Flags for mount(2). */
   readonly flags: readonly MountFlag[]
   /** The source that df(1) shows. */
   readonly fsname: string
-  /** The kernel's table of mounts names the type of the file system "fuse." and this. */
+  /** Type of the file system: the kernel's table of mounts shows "fuse." and this. */
   readonly subtype: string
 }
 
-/** The flags that fusermount3 takes from everybody. For all but root it sets nodev and nosuid by itself. */
+/** Flags that fusermount3 takes from every user. For all but root it sets nodev and nosuid by itself. */
 export type MountFlag = 'ro' | 'noexec' | 'nodev' | 'nosuid' | 'sync' | 'dirsync' | 'noatime'
 
 const device = '/dev/fuse'
 const helper = 'fusermount3'
 const fuseConf = '/etc/fuse.conf'
 const helperTimeoutMs = 20_000
-/** Where the helper finds its end of the socket: behind standard error. */
+/** The helper's descriptor of its end of the socket, the one behind standard error. */
 const helperSocket = 3
 
-/** Mounts, and resolves with the open device of the new mount. Throws MountError, which says what to do. */
+/** Mounts, and resolves with the open device of the new mount. Throws MountError, whose message says what to do. */
 export async function attach(options: AttachOptions): Promise<number> {
   await assertPossible(options)
   const [ours, theirs] = socketPair()
   const helping = startHelper(options, theirs)
-  // A helper that stays ends when the socket does, which is left to the end of this process.
+  // A helper that stays ends with the socket, which is closed by the end of this process.
   if (options.autoUnmount === true) {
     const received = receiveDescriptor(ours)
     if (received !== undefined) return received
   }
   try {
     await helping
-    // It has sent it before it ended.
+    // The descriptor was sent before the helper ended.
     const received = receiveDescriptor(ours)
     if (received === undefined) throw new MountError(`${helper} did not hand over ${device}`)
     return received
@@ -59,7 +59,7 @@ export async function attach(options: AttachOptions): Promise<number> {
   }
 }
 
-/** Takes the mount off that is on a folder; `lazy` even while it is in use. Throws EBUSY. */
+/** Unmounts a folder, with `lazy` even while it is in use. Throws EBUSY. */
 export async function detach(
   mountpoint: string,
   { lazy }: { readonly lazy: boolean },
@@ -87,16 +87,16 @@ async function assertPossible({ allowOther }: AttachOptions): Promise<void> {
   }
 }
 
-/** Runs fusermount3. The promise may be left alone: it rejects where the mount could not be made. */
+/** Runs fusermount3. Its promise may be ignored; it rejects when the mount could not be made. */
 function startHelper(options: AttachOptions, socket: number): Promise<void> {
   const words = [
-    // Without them the helper takes nodev and nosuid.
+    // Unless told otherwise, the helper sets nodev and nosuid.
     ...(options.flags.includes('nodev') ? [] : ['dev']),
     ...(options.flags.includes('nosuid') ? [] : ['suid']),
     ...options.flags,
     ...(options.allowOther ? ['allow_other'] : []),
     ...(options.autoUnmount === true ? ['auto_unmount'] : []),
-    // fusermount3 takes a backslash for the protection of a comma.
+    // fusermount3 takes a backslash as the escape of a comma.
     `fsname=${options.fsname.replaceAll('\\', '\\\\')}`,
     `subtype=${options.subtype}`,
     ...(options.defaultPermissions ? ['default_permissions'] : []),

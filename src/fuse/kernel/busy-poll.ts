@@ -1,14 +1,14 @@
 /**
- * Keeps the event loop awake for a moment after an answer. The program that waited for it most often has
- * something else to ask at once, and to fall asleep and be woken takes longer than that: twice as long in
- * all for a request that is answered from memory, in a virtual machine up to five times.
+ * Keeps the event loop awake for a moment after an answer, as SO_BUSY_POLL does in the kernel. The program that
+ * waited for the answer most often sends its next request at once, and falling asleep and waking up takes longer than
+ * that: a request answered from memory would take twice as long in all, in a virtual machine up to five times.
  */
 import { availableParallelism } from 'node:os'
 import type { MonotonicClock } from './request.js'
 
 /** How long the event loop is kept awake after an answer, in milliseconds. */
 export const busyPollMs = 0.04
-/** After this many polls in vain only one in `probeEvery` answers is followed by one. */
+/** Polls in vain after which only one in `probeEvery` answers is followed by a poll. */
 const vainMax = 8
 const probeEvery = 32
 
@@ -22,8 +22,8 @@ export class BusyPoll {
   #skipped = 0
 
   /**
-   * Does nothing where there is only one processor, since the program could not go on meanwhile.
-   * `nextTurn` runs an action in the next turn of the event loop.
+   * Does nothing with only one processor, since the program could not continue meanwhile. `nextTurn` runs an action
+   * in the next turn of the event loop.
    */
   constructor(
     clock: MonotonicClock,
@@ -35,7 +35,7 @@ export class BusyPoll {
     this.#nextTurn = nextTurn
   }
 
-  /** Starts to poll: an answer was sent, and no other request is being worked on. */
+  /** Starts to poll, when an answer was sent and no other request is in progress. */
   begin(): void {
     if (this.#processors < 2) return
     if (this.#vain >= vainMax) {
@@ -48,13 +48,13 @@ export class BusyPoll {
     this.#nextTurn(() => this.#look())
   }
 
-  /** Stops polling: a request has come. */
+  /** Stops polling, because a request has arrived. */
   end(): void {
     if (this.#isAwake) this.#vain = 0
     this.#untilMs = 0
   }
 
-  /** While this is called again in each turn, the event loop looks for requests without sleeping. */
+  /** Polls once. As long as it is called in each turn, the event loop checks for requests without sleeping. */
   #look(): void {
     if (this.#clock.monotonic() < this.#untilMs) {
       this.#nextTurn(() => this.#look())

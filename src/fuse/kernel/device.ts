@@ -1,7 +1,7 @@
 /**
- * The open /dev/fuse of a mount: each read of it is one request, each write one answer or notice. It is
- * read in the event loop like a socket, without a thread in between, which costs a third of the CPU
- * time and has two changes of threads less for each request. Where Node cannot do that, threads wait for it.
+ * The open /dev/fuse of a mount: each read returns one request, each write sends one answer or notice. It is read in
+ * the event loop like a socket, without a thread in between, which saves a third of the CPU time and two thread
+ * switches per request. Where Node cannot do that, a thread of its pool waits for it.
  */
 import { readSync, writeSync, writevSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -14,18 +14,18 @@ import type { Trace } from './trace.js'
 
 export interface DeviceOptions {
   /**
-   * `bytes` are one request. Their memory is used for the next one when this returns, unless
-   * `keep()` was called: then it is the caller's until the function that it returns is called.
+   * `bytes` are one request. Their memory is reused for the next one when this returns, unless `keep()` was called:
+   * then it belongs to the callee until it calls the function that `keep` returned.
    */
   readonly onRequest: (bytes: Buffer, keep: () => () => void) => void
-  /** The mount is gone, or the device was closed. Called once. */
+  /** Called once, when the mount is gone or the device was closed. */
   readonly onEnd: () => void
   readonly trace: Trace
   /** Waits for requests in a thread of Node's pool; see `canStreamDevices`. */
   readonly readInThreads: boolean
 }
 
-/** Reads requests until it is closed, one at a time. */
+/** Reads requests one at a time, until it is closed. */
 interface Source {
   readonly fd: number
   readonly isClosed: boolean
@@ -34,7 +34,7 @@ interface Source {
   close(): void
 }
 
-/** Free buffers that are kept: more have been in use at once only in a rush of writes. */
+/** Free buffers that are kept. More are in use at once only in a rush of writes. */
 const spareBuffersMax = 8
 
 const nobody: Unique = { low: 0, high: 0 }
@@ -45,7 +45,7 @@ export class Device {
   readonly #spare: Buffer<ArrayBuffer>[] = []
   #buffer = Buffer.allocUnsafeSlow(requestBytesMax)
 
-  /** Owns `fd` from now on. */
+  /** Takes ownership of `fd`. */
   constructor(fd: number, { onRequest, onEnd, trace, readInThreads }: DeviceOptions) {
     this.#trace = trace
     const give = (): (() => void) => this.#give()
@@ -59,7 +59,7 @@ export class Device {
     this.#source.resume()
   }
 
-  /** Reads no further request until `resume`. */
+  /** Stops reading requests until `resume`. */
   pause(): void {
     this.#source.pause()
   }
@@ -68,7 +68,7 @@ export class Device {
     this.#source.resume()
   }
 
-  /** When it returns the answer has been sent, or nobody is there who wants it. */
+  /** Sends an answer. When it returns, the answer was sent, or the requester is gone. */
   answer(unique: Unique, answer: Answer): void {
     const parts = partsOf(answer)
     const bytes = parts.reduce((sum, part) => sum + part.length, 0)
@@ -76,13 +76,13 @@ export class Device {
     if (first !== undefined) this.#send(parts, header(first, bytes, 0, unique))
   }
 
-  /** Answers with a failure; `errno` is positive. */
+  /** Sends a failure. `errno` is positive. */
   fail(unique: Unique, errno: number): void {
     const out = Buffer.allocUnsafe(outHeaderBytes)
     this.#send([out], header(out, outHeaderBytes, -errno, unique))
   }
 
-  /** Tells the kernel something that it has not asked for: FUSE_NOTIFY_*. */
+  /** Sends the kernel a notice, FUSE_NOTIFY_* (see `notices`). */
   notify(code: number, notice: Buffer): void {
     this.#send([notice], header(notice, notice.length, code, nobody))
   }
@@ -92,7 +92,7 @@ export class Device {
   }
 
   #send(parts: readonly Buffer[], bytes: number): void {
-    // From then on the descriptor may be that of something else.
+    // After the close, the descriptor may belong to another file.
     if (this.#source.isClosed) return
     const { fd } = this.#source
     const [first] = parts
@@ -100,12 +100,12 @@ export class Device {
       if (parts.length === 1 && first !== undefined) writeSync(fd, first, 0, bytes)
       else writevSync(fd, parts)
     } catch (error) {
-      // ENOENT: who asked has been killed meanwhile, or the kernel does not know the inode any more.
+      // ENOENT: the requester was killed meanwhile, or the kernel no longer knows the inode.
       this.#trace('answer: %o', error)
     }
   }
 
-  /** Makes the current buffer the caller's. */
+  /** Gives the current buffer to the caller. Returns the function that takes it back. */
   #give(): () => void {
     const given = this.#buffer
     this.#buffer = this.#spare.pop() ?? Buffer.allocUnsafeSlow(requestBytesMax)
@@ -116,14 +116,14 @@ export class Device {
 }
 
 interface SourceEvents {
-  /** The memory for the next request. */
+  /** Returns memory for the next request. */
   buffer(): Buffer<ArrayBuffer>
   take(bytes: Buffer): void
   end(): void
   trace: Trace
 }
 
-/** Reads in the event loop. */
+/** Reads the device in the event loop. */
 class StreamSource implements Source {
   readonly fd: number
   readonly #socket
@@ -159,12 +159,12 @@ class StreamSource implements Source {
   }
 }
 
-/** How long a thread waits at a time: at the end of the process it may have to be waited for. */
+/** Longest wait of a thread in ms: the end of the process may have to wait for it. */
 const waitMs = 200
 
 /**
- * Waits for requests in a thread of Node's pool, and reads them without waiting. A thread that is inside
- * of read(2) could not be called off, neither by closing the device nor by the end of the process.
+ * Waits for requests in a thread of Node's pool, and reads them without blocking. A thread blocked in read(2) could
+ * not be ended, neither by closing the device nor by the end of the process.
  */
 class ThreadSource implements Source {
   readonly fd: number
@@ -194,7 +194,7 @@ class ThreadSource implements Source {
     void this.#read()
   }
 
-  /** The device itself is closed when no thread looks at it any more. */
+  /** Stops reading. The device itself is closed when no thread uses it any more. */
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -203,7 +203,7 @@ class ThreadSource implements Source {
 
   /** Reads until it is paused or closed. Never rejects: an error of the device is the end of the mount. */
   async #read(): Promise<void> {
-    // No request is told of before the owner has been made.
+    // No request is delivered before the owner's constructor has finished.
     await nextTurn()
     while (!this.#isPaused && !this.#isClosed) {
       const buffer = this.#events.buffer()
@@ -219,7 +219,7 @@ class ThreadSource implements Source {
     if (this.#isClosed) this.#end()
   }
 
-  /** Returns how many bytes there were, undefined where none are there yet. */
+  /** Reads one request and returns its length in bytes, or undefined when there is none yet. */
   #readInto(buffer: Buffer): number | undefined {
     try {
       return readSync(this.fd, buffer)

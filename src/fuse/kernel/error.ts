@@ -1,6 +1,4 @@
-/**
- * The failures of this layer, and how any failure becomes the number that a program sees as errno(3).
- */
+/** The failures of this layer, and the conversion of any failure to the errno(3) that a program sees. */
 import { constants } from 'node:os'
 
 /** The name of an error number of Linux, such as ENOENT. */
@@ -20,13 +18,13 @@ export class FuseError extends Error {
     this.code = code
   }
 
-  /** The error number of Linux, positive. */
+  /** The positive error number of Linux. */
   get errno(): number {
     return constants.errno[this.code]
   }
 }
 
-/** A mount that cannot be made. The message is a sentence for people and says what to do. */
+/** A mount that cannot be made. Its message is for users and says what to do. */
 export class MountError extends Error {
   constructor(message: string, options?: { cause?: unknown }) {
     super(`cannot mount: ${message}`, options)
@@ -34,7 +32,7 @@ export class MountError extends Error {
   }
 }
 
-/** A kernel that lacks something a file system cannot do without. */
+/** The kernel lacks a feature that a file system needs. */
 export class MissingFeatureError extends MountError {
   readonly features: readonly string[]
 
@@ -46,13 +44,13 @@ export class MissingFeatureError extends MountError {
 }
 
 /**
- * Returns the error number for anything thrown: that of a FuseError or of an error of Node itself, which
- * has it in `errno`, and EIO for everything else.
+ * Converts anything thrown to an error number: that of a FuseError or of Node's own errors, which have it in `errno`,
+ * and EIO for everything else.
  */
 export function errnoOf(thrown: unknown): number {
   const errno = (thrown as { errno?: unknown } | null | undefined)?.errno
   if (typeof errno !== 'number') return constants.errno.EIO
-  // Node's own errors have it negative. The kernel takes no other numbers than these.
+  // Node's own errors have a negative number. The kernel accepts no others than these.
   const positive = Math.abs(errno)
   return Number.isInteger(positive) && positive > 0 && positive < 512
     ? positive

@@ -1,7 +1,7 @@
 /**
- * File systems in user space on Linux, without libfuse and without a native binding: FUSE as the kernel
- * speaks it. `Mount.start` mounts a `FileSystem`, which answers by inode numbers; docs/fuse.md shows how.
- * `attach` and `Session` are what it is made of, for those who want to read requests themselves.
+ * File systems in user space on Linux, without libfuse and without a native binding: the kernel's FUSE protocol in
+ * TypeScript. `Mount.start` mounts a `FileSystem`, which answers by inode numbers; docs/fuse.md shows how. `attach`
+ * and `Session` are its parts, for programs that read requests themselves.
  */
 export type {
   Answer,

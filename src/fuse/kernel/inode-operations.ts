@@ -1,6 +1,6 @@
 /**
- * The table of operations for a FileSystem: each reads the structure of its request, calls the method, and
- * makes the answer of its result. A method that returns no promise is answered at once.
+ * The table of operations for a FileSystem. Each operation reads the structure of its request, calls the method, and
+ * encodes the result as the answer. A method that returns no promise is answered at once.
  */
 import { bytesOf } from '../../byte-text.js'
 import * as answers from './answers.js'
@@ -19,28 +19,28 @@ import type { Caller, Fields, Request } from './request.js'
 import { noAnswer, type Operation, type Operations, type Result } from './session.js'
 import * as structures from './structures.js'
 
-/** How long the kernel may answer programs by itself, in milliseconds. */
+/** How long the kernel may answer programs from its caches, in milliseconds. */
 export interface Validity {
-  /** What a name stands for. */
+  /** For the inode that a name stands for. */
   readonly namesMs: number
   readonly attributesMs: number
-  /** That a name does not exist. */
+  /** For the absence of a name. */
   readonly missingMs: number
 }
 
 interface OpenFolder {
   readonly handle: number
-  /** The whole listing, where it is kept. */
+  /** The whole listing, if it is kept. */
   entries: readonly FolderEntry[] | undefined
 }
 
-/** The positions 1 and 2 are behind "." and "..". */
+/** Names of the positions 1 and 2. */
 const dots = ['.', '..']
 const unknownIno = 0xffff_ffff
-/** There is no bound that a file system without statfs could tell. */
+/** Answer of statfs for a file system without that method: no bound is known. */
 const noSpace: answers.Statfs = { blockBytes: 512, blocks: 0, freeBlocks: 0, files: 0 }
 
-/** Makes a table of the operations that `fileSystem` has. */
+/** Builds the operations for the methods that `fileSystem` has. */
 export function operationsOf(fileSystem: FileSystem, validity: Validity): Operations {
   const { namesMs, attributesMs, missingMs } = validity
   const fs = fileSystem
@@ -73,7 +73,7 @@ export function operationsOf(fileSystem: FileSystem, validity: Validity): Operat
     return after(entriesOf(fs, folder, ino, from, caller), (entries) => {
       const listing = new answers.Listing(length, plusValidMs)
       for (const [index, name] of dots.slice(at).entries()) {
-        // Another number than its own is not known, and nobody looks at it.
+        // A number other than the inode's own is not known, and no program relies on it.
         const shown = name === '.' ? ino : unknownIno
         const next = at + index + 1
         if (!listing.add({ name, ino: shown, type: answers.folderType, next }))
@@ -271,16 +271,16 @@ export function operationsOf(fileSystem: FileSystem, validity: Validity): Operat
 }
 
 const unnumbered: Opened = { handle: 0, keepCache: false }
-/** Failures that come often: to make one costs more than the answer. */
+/** Frequent failures, made once: creating one costs more than the answer. */
 const noName = new FuseError('ENOENT')
 const noAttribute = new FuseError('ENODATA')
 
-/** Makes a result of a value as soon as it is there: at once, where it is no promise. */
+/** Converts a value as soon as it is there: at once, where it is no promise. */
 function after<T>(value: Awaitable<T>, make: (value: T) => Result): Result | Promise<Result> {
   return value instanceof Promise ? value.then(make) : make(value)
 }
 
-/** The result of a method that the file system has, or the operation would not be in the table. */
+/** Asserts that a method has returned a result: without the method, its operation would not be in the table. */
 function called<T>(result: T | undefined): T {
   if (result === undefined)
     throw new FuseError('EIO', 'a method of the file system returned nothing')
@@ -302,7 +302,7 @@ function copyRange(fs: FileSystem, ino: number, fields: Fields): Awaitable<numbe
   return called(fs.copyFileRange?.(from, to, length))
 }
 
-/** The entries behind a position, in which those of a kept listing are their numbers in it. */
+/** The entries behind a position. In a kept listing, positions are indexes. */
 function entriesOf(
   fs: FileSystem,
   folder: OpenFolder,
@@ -313,7 +313,7 @@ function entriesOf(
   const { handle, entries: kept } = folder
   if (fs.readdirFrom !== undefined) return fs.readdirFrom(ino, handle, from, caller)
   if (fs.readdir === undefined) throw new FuseError('ENOSYS')
-  // From the beginning, as after rewinddir(3), it is read anew.
+  // A read from the beginning, as after rewinddir(3), lists the folder anew.
   if (kept !== undefined && from > 0) return numbered(kept, from)
   const listed = fs.readdir(ino, handle, caller)
   const take = (entries: Iterable<FolderEntry>): Iterable<PositionedEntry> => {
@@ -332,7 +332,7 @@ function* numbered(
   }
 }
 
-/** A value, or its length where no room was offered for it. */
+/** A value, or only its length when the program offered no room for it. */
 function sized(value: Buffer, bytesMax: number): Result {
   if (bytesMax === 0) return answers.count(value.length)
   return value.length > bytesMax ? new FuseError('ERANGE') : answers.data(value)

@@ -1,4 +1,4 @@
-/** Mounts a FileSystem, and takes it off again. */
+/** Mounts a FileSystem, and unmounts it. */
 import { endianness } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as answers from './answers.js'
@@ -13,45 +13,50 @@ import { Session } from './session.js'
 import type { Trace } from './trace.js'
 
 export interface MountOptions {
-  /** An absolute path of a folder. */
+  /** Absolute path of a folder. */
   readonly mountpoint: string
-  /** The source that df(1) shows. By default "node". */
+  /** Source that df(1) shows. Defaults to "node". */
   readonly fsname?: string
-  /** The kernel's table of mounts says "fuse." and this. By default "node". */
+  /** Type of the file system: the kernel's table of mounts shows "fuse." and this. Defaults to "node". */
   readonly subtype?: string
-  /** Other users than the one that mounts may enter. By default not. */
+  /** Users other than the mounting one may enter. Defaults to false. */
   readonly allowOther?: boolean
-  /** The kernel checks permissions by mode, owner and group. By default it does. */
+  /** The kernel checks permissions by mode, owner and group. Defaults to true. */
   readonly defaultPermissions?: boolean
-  /** The mount is taken off when this process ends, however that comes. By default only an orderly end does it. */
+  /**
+   * The mount is removed when this process ends, in whatever way. Defaults to false: only an orderly end removes it.
+   */
   readonly autoUnmount?: boolean
-  /** By default "nodev" and "nosuid". */
+  /** Flags of the mount. Defaults to "nodev" and "nosuid". */
   readonly flags?: readonly MountFlag[]
-  /** How long the kernel may answer by itself what a name stands for. By default 1000 ms. */
+  /** How long the kernel may answer by itself what a name stands for, in ms. Defaults to 1000. */
   readonly namesValidMs?: number
-  /** How long the kernel may answer attributes by itself. By default 1000 ms. */
+  /** How long the kernel may answer attributes by itself, in ms. Defaults to 1000. */
   readonly attributesValidMs?: number
-  /** How long the kernel may answer by itself that a name does not exist. By default 0. */
+  /** How long the kernel may answer by itself that a name does not exist, in ms. Defaults to 0. */
   readonly missingValidMs?: number
-  /** Features of the protocol that are used where the kernel has them. By default "readdirplus". */
+  /** Features of the protocol that are used if the kernel has them. Defaults to "readdirplus". */
   readonly wants?: readonly Feature[]
-  /** Features of the protocol without which there is no mount. */
+  /** Features of the protocol without which `start` throws MountError. */
   readonly needs?: readonly Feature[]
-  /** Requests that are worked on at once; the others wait in the kernel. By default 64. */
+  /** Requests that are worked on at once; the others wait in the kernel. Defaults to 64. */
   readonly requestsMax?: number
-  /** A request that takes longer is answered with ETIMEDOUT. By default 150 s. */
+  /** How long a request may take, in ms, before it is answered with ETIMEDOUT. Defaults to 150,000. */
   readonly timeoutMs?: number
   readonly clock?: MonotonicClock
-  /** One line for each request. */
+  /** Receives one line per request. */
   readonly trace?: Trace
-  /** What a person should know. By default a warning of the process. */
+  /** Receives warnings for the user. Defaults to a warning of the process. */
   readonly warn?: (line: string) => void
 }
 
-/** The kernel tells of the end at once; what it does not tell of in this time is mounted elsewhere as well. */
+/**
+ * How long to wait for the kernel's report of the end. A mount that has not ended by then is mounted elsewhere as
+ * well.
+ */
 const endMs = 1_000
 
-/** A file system that is mounted, until somebody takes it off. */
+/** A mounted file system, until it is unmounted by whatever program. */
 export class Mount {
   readonly mountpoint: string
   readonly #session: Session
@@ -79,9 +84,9 @@ export class Mount {
   }
 
   /**
-   * Mounts a file system, and resolves when it can be used. Throws MountError, which says what to do. The process
-   * that serves it must not use it with functions that block, such as those of node:fs that end with Sync:
-   * they would wait for their own answer.
+   * Mounts a file system, and resolves when it can be used. Throws MountError, whose message says what to do. The
+   * serving process must not use the mount with functions that block, such as those of node:fs whose names end with
+   * Sync: they would wait for an answer of their own process.
    */
   static async start(fileSystem: FileSystem, options: MountOptions): Promise<Mount> {
     if (endianness() !== 'LE') throw new MountError('a little-endian machine is needed')
@@ -105,21 +110,21 @@ export class Mount {
     return mount
   }
 
-  /** Resolves when the mount is gone, whoever took it off. */
+  /** Resolves when the mount is gone, whichever program unmounted it. */
   get ended(): Promise<void> {
     return this.#ended.promise
   }
 
-  /** Takes the mount off. Throws EBUSY while a program uses it; nothing has changed then. */
+  /** Unmounts. Throws EBUSY while a program uses the mount; nothing has changed then. */
   async unmount(): Promise<void> {
     if (this.#isGone) return
     await detach(this.mountpoint, { lazy: false })
     await Promise.race([this.ended, sleep(endMs, undefined, { ref: false })])
   }
 
-  /** Takes the mount off whether it is in use or not: programs that use it get errors. */
+  /** Unmounts whether the mount is in use or not: programs that use it get errors. */
   async detach(): Promise<void> {
-    // Something else may be mounted there by now.
+    // Another file system may be mounted there by now.
     if (this.#isGone) return
     await detach(this.mountpoint, { lazy: true }).catch(() => undefined)
     this.#session.close()
@@ -131,7 +136,9 @@ export class Mount {
     this.#session.notify(notices.invalidateInode, answers.attributesAreOld(ino))
   }
 
-  /** Makes the kernel look up all names again. Returns false where the kernel cannot be told (before Linux 6.16). */
+  /**
+   * Makes the kernel look up all names again. Returns false when the kernel cannot be notified (before Linux 6.16).
+   */
   namesChanged(): boolean {
     if (this.#minor < newEpochMinor) return false
     this.#session.notify(notices.newEpoch, answers.done())

@@ -1,21 +1,21 @@
 /**
- * What this layer relies on in Node without its documentation saying so, with the test that finds out
- * whether it still holds. The layer works without it, more slowly.
+ * Behaviour of Node that this layer relies on although the documentation does not promise it, and a test that it
+ * still holds. Without it the layer works as well, more slowly.
  */
 import { closeSync, openSync } from 'node:fs'
 import { type OnReadOpts, Socket } from 'node:net'
 import { moveTo, socketPair } from './system-calls.js'
 
 export interface DeviceStream {
-  /** The number of the device, from now on. */
+  /** The descriptor of the device from now on. */
   readonly fd: number
   readonly socket: Socket
 }
 
 /**
- * Reads an open device in the event loop, as a stream. net.Socket takes the descriptors of sockets and pipes
- * only, but then polls and reads whatever is behind the number. So it is given one end of a pair of sockets,
- * whose place the device takes before the event loop has looked at it. Owns `device`.
+ * Reads an open device in the event loop, as a stream. Takes ownership of `device`. net.Socket accepts only
+ * descriptors of sockets and pipes, but then polls and reads whatever is behind the number. So it is given one end of
+ * a socket pair, which the device replaces before the event loop has used it.
  */
 export function streamOf(device: number, onread: OnReadOpts): DeviceStream {
   const [place, other] = socketPair()
@@ -31,15 +31,15 @@ export function streamOf(device: number, onread: OnReadOpts): DeviceStream {
   }
 }
 
-/** A device that has something to read at once, and is wherever /dev/fuse is. */
+/** A device that has something to read at once, and exists wherever /dev/fuse does. */
 const probe = '/dev/random'
 const probeMs = 2_000
 
 let answered: Promise<boolean> | undefined
 
 /**
- * Tells whether `streamOf` works in this version of Node, by reading a device that every machine has. Where it
- * does not, a session must be told to `readInThreads`.
+ * Tests whether `streamOf` works in this version of Node, by reading a device that every machine has. If not, a
+ * session must be started with `readInThreads`.
  */
 export function canStreamDevices(): Promise<boolean> {
   answered ??= tryStream().catch(() => false)

@@ -1,9 +1,9 @@
 /**
- * The numbers of the kernel's FUSE protocol, version 7, as in linux/fuse.h: operations, features, and
- * the flags of single requests and answers.
+ * The numbers of the kernel's FUSE protocol, version 7, as in linux/fuse.h: operations, features, and the flags of
+ * single requests and answers.
  */
 
-/** The operations that the kernel asks for, with their numbers. */
+/** The operations that the kernel requests, with their numbers. */
 export const opcodes = {
   lookup: 1,
   forget: 2,
@@ -55,25 +55,25 @@ export type OperationName = keyof typeof opcodes
 export const notices = { invalidateInode: 2, newEpoch: 8 } as const
 
 export const protocolMajor = 7
-/** The newest version whose structures are known here. */
+/** The newest minor version whose structures are known here. */
 export const protocolMinor = 45
-/** From this version on a new epoch can be told. */
+/** The first minor version with notices of a new epoch. */
 export const newEpochMinor = 44
-/** Linux 5.4: older ones have another answer to FUSE_INIT. */
+/** The oldest minor version supported, of Linux 5.4: older ones have another answer to FUSE_INIT. */
 export const protocolMinorMin = 31
 
 /**
- * What FUSE_INIT may agree upon, by its bit: 0 to 31 are in `flags`, the others in `flags2`. With
+ * Features that FUSE_INIT may agree upon, by bit: 0 to 31 are in `flags`, the others in `flags2`.
  *
- * - `atomicTruncate` an open with O_TRUNC is one request, and the file system truncates;
- * - `exportSupport` a lookup of "." and ".." in an inode is asked for, as for files opened by handle;
- * - `dontMask` the file system applies the umask, which is told;
- * - `readdirplus` listings come with attributes, and with `readdirplusAuto` only where they are of use;
- * - `posixAcl` the kernel keeps access control lists and decides by them;
- * - `cacheSymlinks` targets of symbolic links are remembered;
- * - `killPrivileges` the file system drops set-user-ID and set-group-ID bits, and is told when;
- * - `setxattrExtended` a new access control list says whether the set-group-ID bit must go;
- * - `directMmap` a file whose pages are not kept can be mapped shared.
+ * - `atomicTruncate`: an open with O_TRUNC is one request, and the file system truncates.
+ * - `exportSupport`: "." and ".." are looked up in an inode, as for files opened by handle.
+ * - `dontMask`: the file system applies the umask, which requests carry.
+ * - `readdirplus`: listings carry attributes; with `readdirplusAuto` only where they are useful.
+ * - `posixAcl`: the kernel caches access control lists and decides by them.
+ * - `cacheSymlinks`: the kernel caches targets of symbolic links.
+ * - `killPrivileges`: requests say when the file system must clear set-user-ID and set-group-ID bits.
+ * - `setxattrExtended`: setting an access control list says whether the set-group-ID bit must be cleared.
+ * - `directMmap`: a file whose pages are not kept can be mapped shared.
  */
 export const features = {
   asyncRead: 0,
@@ -96,7 +96,7 @@ export const features = {
 
 export type Feature = keyof typeof features
 
-/** Those that change only how requests travel, and are always agreed upon where the kernel has them. */
+/** Features that change only how requests travel. They are always agreed upon if the kernel has them. */
 export const transportFeatures: readonly Feature[] = [
   'asyncRead',
   'bigWrites',
@@ -110,16 +110,16 @@ export const transportFeatures: readonly Feature[] = [
 export const inHeaderBytes = 40
 export const outHeaderBytes = 16
 
-/** The most bytes of one read or write; the kernel may ask for less. */
+/** Most bytes of one read or write. The kernel may ask for less. */
 export const payloadBytesMax = 1024 * 1024
 export const pageBytes = 4096
-/** The most bytes of one answer to readdir; the kernel may ask for less. */
+/** Most bytes of one answer to readdir. The kernel may ask for less. */
 export const listingBytesMax = 128 * 1024
-/** The most bytes of a name: NAME_MAX of limits.h. */
+/** Most bytes of a name: NAME_MAX of limits.h. */
 export const nameBytesMax = 255
-/** The number of the root folder. */
+/** The inode number of the root folder. */
 export const rootIno = 1
-/** One request: the header, the longest of the structures behind it, and what is to be written. */
+/** Most bytes of one request: the header, the longest structure behind it, and the bytes to write. */
 export const requestBytesMax = payloadBytesMax + pageBytes
 
 /** struct fuse_setattr_in, `valid`. */
@@ -138,16 +138,16 @@ export const setattrFlags = {
 
 /** struct fuse_setxattr_in, `setxattr_flags`: FUSE_SETXATTR_ACL_KILL_SGID. */
 export const setxattrKillsGroupId = 1 << 0
-/** struct fuse_getattr_in, `getattr_flags`: the file is meant by a handle. */
+/** struct fuse_getattr_in, `getattr_flags`: the file is named by a handle. */
 export const getattrHasHandle = 1 << 0
 /** struct fuse_open_in and fuse_create_in, `open_flags`. */
 export const openKillsPrivileges = 1 << 0
 /** struct fuse_fsync_in, `fsync_flags`: fdatasync(2). */
 export const fsyncDataOnly = 1 << 0
-/** struct fuse_write_in, `write_flags`: pages of the cache; and set-user-ID bits must go. */
+/** struct fuse_write_in, `write_flags`: the bytes are pages of the cache; set-user-ID bits must be cleared. */
 export const writeFromCache = 1 << 0
 export const writeKillsPrivileges = 1 << 2
-/** struct fuse_open_out, `open_flags`. FOPEN_NOFLUSH is new in Linux 5.17; older kernels pass over it. */
+/** struct fuse_open_out, `open_flags`. FOPEN_NOFLUSH is new in Linux 5.17; older kernels ignore it. */
 export const openFlags = { directIo: 1 << 0, keepCache: 1 << 1, noFlush: 1 << 5 } as const
 /** The file type bits of a mode, inode(7). */
 export const fileTypes = {

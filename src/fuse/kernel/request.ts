@@ -1,28 +1,27 @@
 /**
- * One request of the kernel: who asks for what, and a reader of the fields behind the header, which
- * takes them in the order in which linux/fuse.h declares them. Numbers are little-endian, as on every
- * machine that this runs on.
+ * A request of the kernel: its header, and a reader of the fields behind it, in the order in which linux/fuse.h
+ * declares them. Numbers are little-endian, as on every machine that this runs on.
  */
 import { textOf } from '../../byte-text.js'
 import { FuseError } from './error.js'
 import { inHeaderBytes, nameBytesMax } from './protocol.js'
 
-/** Milliseconds from an arbitrary origin, never going back. */
+/** Milliseconds from an arbitrary origin. Never goes back. */
 export interface MonotonicClock {
   monotonic(): number
 }
 
-/** The process that asks, as in struct fuse_in_header. */
+/** The process that made the request, as in struct fuse_in_header. */
 export interface Caller {
   readonly uid: number
   readonly gid: number
-  /** The thread that made the system call; 0 when it cannot be seen from here. */
+  /** The thread that made the system call; 0 when it is not visible from here. */
   readonly pid: number
-  /** The permissions that something new shall not have. Known only where something is made. */
+  /** Permissions that a new file must not have. Present only where something is created. */
   readonly umask?: number
 }
 
-/** The kernel's number of a request, to be given back as it came: a 64-bit number in two halves. */
+/** The kernel's number of a request, returned with the answer: a 64-bit number in two halves. */
 export interface Unique {
   readonly low: number
   readonly high: number
@@ -31,7 +30,7 @@ export interface Unique {
 export interface Request {
   readonly opcode: number
   readonly unique: Unique
-  /** The number of the inode that is meant. */
+  /** Inode number that the request is about. */
   readonly ino: number
   readonly caller: Caller
 }
@@ -42,7 +41,7 @@ const twoTo32 = 2 ** 32
 export const secondsMin = -(2 ** 31)
 export const secondsMax = 2 ** 34 - 2 ** 31 - 1
 
-/** Reads the header of a request. Throws EIO where `bytes` are not exactly one request. */
+/** Reads the header of a request. Throws EIO when `bytes` are not exactly one request. */
 export function parseRequest(bytes: Buffer): Request {
   if (bytes.length < inHeaderBytes || bytes.readUInt32LE(0) !== bytes.length) {
     throw new FuseError('EIO', 'the kernel sent a request of another length than it says')
@@ -75,7 +74,7 @@ export class Fields {
     return value
   }
 
-  /** Reads a number of 64 bits. Throws EFBIG where it is no safe integer. */
+  /** Reads a 64-bit number. Throws EFBIG when it is no safe integer. */
   u64(): number {
     const low = this.#bytes.readUInt32LE(this.#at)
     const high = this.#bytes.readUInt32LE(this.#at + 4)
@@ -104,7 +103,7 @@ export class Fields {
     return this
   }
 
-  /** Reads bytes that end with a zero byte, as the text that stands for them (byte-text.ts). */
+  /** Reads bytes up to a zero byte, as the text that stands for them (byte-text.ts). */
   text(): string {
     const end = this.#bytes.indexOf(0, this.#at)
     if (end === -1) throw new FuseError('EIO', 'the kernel sent a name without an end')
@@ -113,7 +112,7 @@ export class Fields {
     return textOf(name)
   }
 
-  /** Reads a name in a folder, or of an extended attribute. Throws ENAMETOOLONG. */
+  /** Reads the name of a directory entry or of an extended attribute. Throws ENAMETOOLONG. */
   name(): string {
     const from = this.#at
     const name = this.text()
@@ -121,7 +120,7 @@ export class Fields {
     return name
   }
 
-  /** Returns the next `count` bytes, a view of the request's memory: valid no longer than that. */
+  /** Returns the next `count` bytes, a view that is valid only as long as the request's memory. */
   bytes(count: number): Buffer {
     const at = this.#at
     this.#at += count

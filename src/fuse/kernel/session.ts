@@ -1,7 +1,6 @@
 /**
- * One mount's talk with the kernel: agrees on the version and the features, runs each request's
- * operation, and answers it exactly once, in time. Every failure becomes an errno here and nowhere
- * else.
+ * One mount's conversation with the kernel: agrees on the version and the features, runs the operation of each
+ * request, and answers it exactly once, in time. Every failure becomes an errno here and nowhere else.
  */
 import { constants } from 'node:os'
 import type { Answer } from './answers.js'
@@ -27,15 +26,15 @@ import { noTrace, type Trace } from './trace.js'
 /** The result of a request that gets no answer, because the kernel does not wait for one. */
 export const noAnswer = Symbol('no answer')
 /**
- * What an operation makes of a request. A failure that comes often is returned: to throw it costs more than
- * the answer. What tells the kernel something that may change at any moment is a function, which is called when
- * the answer is written, with nothing in between.
+ * The result of an operation. A frequent failure is returned, because throwing it costs more than the answer. An
+ * answer that may be outdated at any moment is a function, called when the answer is written, with nothing in
+ * between.
  */
 export type Result = Answer | typeof noAnswer | Error | (() => Answer)
 
 /**
- * Does what a request asks for. It reads the fields before it waits for anything: their memory is used
- * again afterwards, unless it calls `keep`, whose result gives the memory back. What it throws becomes an errno.
+ * Carries out a request. It must read the fields before it awaits anything: their memory is reused afterwards, unless
+ * it calls `keep`, whose result gives the memory back. A thrown error becomes an errno.
  */
 export type Operation = (
   request: Request,
@@ -43,7 +42,7 @@ export type Operation = (
   keep: () => () => void,
 ) => Result | Promise<Result>
 
-/** The operations of a file system. A request for one that is missing gets ENOSYS. */
+/** The operations of a file system. A request for a missing one gets ENOSYS. */
 export type Operations = Partial<Record<OperationName, Operation>>
 
 /** A request that has not been answered yet. */
@@ -56,24 +55,24 @@ interface Waiting {
 
 export interface SessionOptions {
   readonly operations: Operations
-  /** The mount was taken off. */
+  /** Called when the mount was taken off. */
   readonly onEnd: () => void
-  /** Features that are used where the kernel has them. */
+  /** Features that are used if the kernel has them. */
   readonly wants?: readonly Feature[]
-  /** Features without which there is no mount. */
+  /** Features without which the session fails with MountError. */
   readonly needs?: readonly Feature[]
-  /** Makes an error number of anything that an operation threw. By default `errnoOf` of error.ts. */
+  /** Converts anything thrown by an operation to an error number. Defaults to `errnoOf` of error.ts. */
   readonly errnoOf?: (thrown: unknown) => number
-  /** The requests that are worked on at once; the others wait in the kernel. By default 64. */
+  /** Requests that are worked on at once; the others wait in the kernel. Defaults to 64. */
   readonly requestsMax?: number
-  /** A request that takes longer is answered with ETIMEDOUT. By default 150 s. */
+  /** How long a request may take, in ms, before it is answered with ETIMEDOUT. Defaults to 150,000. */
   readonly timeoutMs?: number
   readonly clock?: MonotonicClock
-  /** One line for each request and its outcome. */
+  /** Receives one line per request with its outcome. */
   readonly trace?: Trace
-  /** Tells a person of a request that was given up. By default a warning of the process. */
+  /** Receives a line about each request that timed out. Defaults to a warning of the process. */
   readonly warn?: (line: string) => void
-  /** Reads the device in threads in place of the event loop; see `canStreamDevices`. */
+  /** Reads the device in threads instead of the event loop; see `canStreamDevices`. */
   readonly readInThreads?: boolean
 }
 
@@ -118,7 +117,7 @@ export class Session {
     this.#busyPoll = new BusyPoll(clock)
     this.#operations = tableOf(options.operations)
     this.#overdue.unref()
-    // Nobody may wait for it, and it is no failure of the process then.
+    // The promise may be unused; a rejection must not end the process then.
     this.#begun.promise.catch(() => undefined)
     this.#device = new Device(fd, {
       onRequest: (bytes, keep) => this.#take(bytes, keep),
@@ -132,15 +131,12 @@ export class Session {
     })
   }
 
-  /**
-   * Resolves when the kernel has begun to use the mount, with the minor version that both speak. Throws
-   * MountError.
-   */
+  /** Resolves when the kernel has begun to use the mount, with the agreed minor version. Throws MountError. */
   get begun(): Promise<number> {
     return this.#begun.promise
   }
 
-  /** Tells the kernel something that it has not asked for; see `notices` of protocol.ts. */
+  /** Sends the kernel a notice; see `notices` of protocol.ts. */
   notify(code: number, told: Buffer): void {
     this.#device.notify(code, told)
   }
@@ -161,7 +157,7 @@ export class Session {
     const operation = this.#operations[opcode]
     if (operation === undefined) {
       this.#trace('request %d is not known', opcode)
-      // Interrupts and the last request of all have no use for an answer.
+      // Interrupts and FUSE_DESTROY, the last request of all, take no answer.
       if (opcode !== opcodes.destroy) this.#device.fail(unique, ENOSYS)
       return
     }
@@ -237,7 +233,7 @@ export class Session {
     this.#device.fail(unique, errno)
   }
 
-  /** Answers every request that takes too long, so that nobody waits for ever. A later result is dropped. */
+  /** Answers every overdue request with ETIMEDOUT, so that no program waits for ever. A later result is dropped. */
   #giveUpOverdue(): void {
     const before = this.#clock.monotonic() - this.#timeoutMs
     for (const waiting of this.#waiting) {
@@ -248,7 +244,7 @@ export class Session {
     }
   }
 
-  /** struct fuse_init_in, and struct fuse_init_out as the answer. */
+  /** Answers struct fuse_init_in with struct fuse_init_out. */
   #begin({ unique }: Request, fields: Fields): void {
     const [major, minor] = [fields.u32(), fields.u32()]
     if (major < protocolMajor || (major === protocolMajor && minor < protocolMinorMin)) {
@@ -260,7 +256,7 @@ export class Session {
     const out = Buffer.alloc(outHeaderBytes + 64)
     out.writeUInt32LE(protocolMajor, outHeaderBytes)
     out.writeUInt32LE(protocolMinor, outHeaderBytes + 4)
-    // A newer kernel asks again in our version.
+    // A newer kernel asks again in this version.
     if (major === protocolMajor) {
       const readAheadBytes = fields.u32()
       const offered = [fields.u32()]
@@ -276,7 +272,7 @@ export class Session {
       out.writeUInt16LE(this.#requestsMax, outHeaderBytes + 16)
       out.writeUInt16LE(this.#requestsMax - 1, outHeaderBytes + 18)
       out.writeUInt32LE(payloadBytesMax, outHeaderBytes + 20)
-      // Times are told to the nanosecond.
+      // Times have a granularity of a nanosecond.
       out.writeUInt32LE(1, outHeaderBytes + 24)
       out.writeUInt16LE(payloadBytesMax / pageBytes, outHeaderBytes + 28)
       out.writeUInt32LE(high, outHeaderBytes + 32)
@@ -297,7 +293,7 @@ function giveBack(result: Result): void {
   if ('release' in result) result.release()
 }
 
-/** The features that both sides have, in the two words of flags. */
+/** The features that both sides have, as the two words of flags. */
 function agreedOf(
   offered: readonly number[],
   wanted: readonly Feature[],

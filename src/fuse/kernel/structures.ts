@@ -1,6 +1,6 @@
 /**
- * The structures behind the headers of requests, field by field in the order of linux/fuse.h. Requests
- * with a name or a number alone are read where they are needed. Pure.
+ * The structures behind the headers of requests, field by field in the order of linux/fuse.h. A request that consists
+ * of a name or a number alone is read where it is needed. Pure.
  */
 import type { Time } from './answers.js'
 import {
@@ -14,20 +14,20 @@ import {
 } from './protocol.js'
 import { type Fields, secondsMax, secondsMin } from './request.js'
 
-/** What a setattr changes. What is undefined stays as it is. */
+/** The changes of a setattr. Undefined fields stay as they are. */
 export interface Changes {
   readonly mode: number | undefined
   readonly uid: number | undefined
   readonly gid: number | undefined
-  /** In bytes: truncate(2). */
+  /** New size in bytes: truncate(2). */
   readonly size: number | undefined
   readonly atime: Time | 'now' | undefined
   readonly mtime: Time | 'now' | undefined
-  /** The handle of the open file by which it is changed, as by ftruncate(2). */
+  /** Handle of the open file by which it is changed, as by ftruncate(2). */
   readonly handle: number | undefined
-  /** With `size`: set-user-ID and set-group-ID bits must go. */
+  /** Set-user-ID and set-group-ID bits must be cleared. Set only with `size`. */
   readonly killsPrivileges: boolean
-  /** Nothing changes, as with chown(2) of -1 and -1. */
+  /** Whether nothing changes, as with chown(2) of -1 and -1. */
   readonly isEmpty: boolean
 }
 
@@ -70,22 +70,22 @@ function timeOf(
 ): Time | 'now' | undefined {
   if (seconds === undefined) return undefined
   if (isNow) return 'now'
-  // As timestamp_truncate() of the kernel has it.
+  // Rounded as timestamp_truncate() of the kernel does it.
   const isBound = seconds === secondsMin || seconds === secondsMax
   return { seconds, nanoseconds: isBound ? 0 : nanoseconds }
 }
 
-/** struct fuse_getattr_in: the handle by which the file is meant, if there is one. */
+/** struct fuse_getattr_in: the handle that names the file, if any. */
 export function getattrOf(fields: Fields): number | undefined {
   const flags = fields.u32()
   return (flags & getattrHasHandle) === 0 ? undefined : fields.skip(4).u64()
 }
 
-/** Something new in a folder. */
+/** A new file or folder. */
 export interface Made {
   readonly name: string
   readonly mode: number
-  /** The permissions that it shall not have; applied by the kernel unless `dontMask` was agreed upon. */
+  /** Permissions that it must not have; applied by the kernel unless `dontMask` was agreed upon. */
   readonly umask: number
 }
 
@@ -101,11 +101,11 @@ export function mkdirOf(fields: Fields): Made {
   return { name: fields.name(), mode, umask }
 }
 
-/** What is made and opened at once. */
+/** A file to create and open at once. */
 export interface CreateRequest extends Made {
-  /** O_* of open(2). */
+  /** O_* flags of open(2). */
   readonly flags: number
-  /** Set-user-ID and set-group-ID bits must go if the file was there. */
+  /** Set-user-ID and set-group-ID bits must be cleared if the file existed. */
   readonly killsPrivileges: boolean
 }
 
@@ -118,7 +118,7 @@ export function createOf(fields: Fields): CreateRequest {
 
 export interface RenameRequest {
   readonly to: number
-  /** RENAME_* of renameat2(2). */
+  /** RENAME_* flags of renameat2(2). */
   readonly flags: number
   readonly fromName: string
   readonly toName: string
@@ -136,7 +136,7 @@ export function rename2Of(fields: Fields): RenameRequest {
   return { to, flags, fromName: fields.skip(4).name(), toName: fields.name() }
 }
 
-/** struct fuse_forget_one, of which struct fuse_batch_forget_in has many: tells of each. */
+/** struct fuse_forget_one, of which struct fuse_batch_forget_in has many: calls `tell` for each. */
 export function eachForgotten(fields: Fields, tell: (ino: number, lookups: number) => void): void {
   const count = fields.u32()
   fields.skip(4)
@@ -152,30 +152,30 @@ export function openOf(fields: Fields): {
   return { flags, killsPrivileges: (how & openKillsPrivileges) !== 0 }
 }
 
-/** A part of an open file or folder. */
+/** A range of an open file or folder. */
 export interface Range {
   readonly handle: number
-  /** In bytes; of a folder, a position that a listing has named. */
+  /** Offset in bytes; in a folder, a position from an earlier listing. */
   readonly at: number
   readonly length: number
 }
 
-/** struct fuse_read_in, as read and readdir have it. */
+/** struct fuse_read_in, of read and readdir. */
 export function readOf(fields: Fields): Range {
   return { handle: fields.u64(), at: fields.u64(), length: fields.u32() }
 }
 
 export interface WriteRequest {
   readonly handle: number
-  /** In bytes. */
+  /** Offset in bytes. */
   readonly at: number
   /** A view of the request's memory. */
   readonly bytes: Buffer
-  /** O_* of the open file. */
+  /** O_* flags of the open file. */
   readonly flags: number
-  /** The bytes are pages of a shared mapping or of the kernel's cache, rather than one write(2). */
+  /** Whether the bytes are pages of a shared mapping or of the kernel's cache, rather than one write(2). */
   readonly isFromCache: boolean
-  /** Set-user-ID and set-group-ID bits must go. */
+  /** Set-user-ID and set-group-ID bits must be cleared. */
   readonly killsPrivileges: boolean
 }
 
@@ -194,7 +194,7 @@ export function writeOf(fields: Fields): WriteRequest {
   }
 }
 
-/** struct fuse_fsync_in, as fsync and fsyncdir have it. */
+/** struct fuse_fsync_in, of fsync and fsyncdir. */
 export function fsyncOf(fields: Fields): { readonly handle: number; readonly dataOnly: boolean } {
   return { handle: fields.u64(), dataOnly: (fields.u32() & fsyncDataOnly) !== 0 }
 }
@@ -204,7 +204,7 @@ export function fallocateOf(fields: Fields): Range & { readonly mode: number } {
   return { handle: fields.u64(), at: fields.u64(), length: fields.u64(), mode: fields.u32() }
 }
 
-/** lseek(2), SEEK_DATA and SEEK_HOLE: the kernel does the others itself. */
+/** SEEK_DATA and SEEK_HOLE of lseek(2): the kernel does the others itself. */
 const seekable: Readonly<Record<number, 'data' | 'hole'>> = { 3: 'data', 4: 'hole' }
 
 export interface SeekRequest {
@@ -231,7 +231,7 @@ export function copyFileRangeOf(fields: Fields, max?: number): CopyRequest {
   return { source, target, length: fields.length64(max) }
 }
 
-/** struct fuse_getxattr_in, as getxattr and listxattr have it: the room there is, 0 to ask how much is needed. */
+/** struct fuse_getxattr_in, of getxattr and listxattr: the room offered in bytes, 0 to ask for the size needed. */
 export function getxattrOf(fields: Fields): number {
   const bytesMax = fields.u32()
   fields.skip(4)
@@ -243,11 +243,11 @@ export interface SetxattrRequest {
   readonly value: Buffer
   /** XATTR_CREATE and XATTR_REPLACE of setxattr(2). */
   readonly flags: number
-  /** The new access control list makes the set-group-ID bit go. */
+  /** Whether the new access control list clears the set-group-ID bit. */
   readonly losesGroupId: boolean
 }
 
-/** struct fuse_setxattr_in, which has two more fields where `setxattrExtended` was agreed upon. */
+/** struct fuse_setxattr_in, which has two more fields if `setxattrExtended` was agreed upon. */
 export function setxattrOf(fields: Fields, isExtended: boolean): SetxattrRequest {
   const [length, flags] = [fields.u32(), fields.u32()]
   const how = isExtended ? fields.u32() : 0

@@ -1,6 +1,6 @@
 /**
- * The system calls that a mount needs and Node has not: pairs of sockets, descriptors that come through
- * one, one descriptor in the place of another, and new flags for what is mounted.
+ * System calls that a mount needs and Node lacks: socket pairs, receiving a descriptor through a socket, replacing
+ * one descriptor by another, and remounting.
  */
 import { closeSync } from 'node:fs'
 import koffi from 'koffi'
@@ -39,7 +39,7 @@ const oneDescriptorBytes = controlHeaderBytes + 4
 const socketLevel = 1
 const rights = 1
 
-/** Two ends of a stream, socketpair(2). */
+/** Makes a connected pair of stream sockets: socketpair(2). */
 export function socketPair(): readonly [number, number] {
   const pair: [number, number] = [-1, -1]
   if (socketpair(unixFamily, streamSocket | closeOnExec, 0, pair) !== 0) {
@@ -48,7 +48,7 @@ export function socketPair(): readonly [number, number] {
   return pair
 }
 
-/** A descriptor that was sent through `socket`, unix(7); undefined when none has come. */
+/** Receives a descriptor that was sent through `socket`, unix(7). Undefined when none has come. */
 export function receiveDescriptor(socket: number): number | undefined {
   const bytes = Buffer.alloc(1)
   const control = Buffer.alloc(64)
@@ -71,8 +71,8 @@ export function receiveDescriptor(socket: number): number | undefined {
 }
 
 /**
- * What `descriptor` has open is from now on behind the number `place`, whose file is closed, and reading it
- * does not block. dup(2), fcntl(2).
+ * Moves the open file of `descriptor` to the number `place`, whose own file is closed, and makes reading it
+ * non-blocking: dup(2), fcntl(2).
  */
 export function moveTo(place: number, descriptor: number): void {
   setNonBlocking(descriptor)
@@ -81,16 +81,16 @@ export function moveTo(place: number, descriptor: number): void {
   closeSync(descriptor)
 }
 
-/** Makes reading a descriptor fail with EAGAIN where it would wait. fcntl(2). */
+/** Makes reading a descriptor fail with EAGAIN instead of blocking: fcntl(2). */
 export function setNonBlocking(descriptor: number): void {
   if (fcntl(descriptor, setStatusFlags, 'int', nonBlocking) !== 0) {
     throw new FuseError('EIO', 'a descriptor cannot be made not to block')
   }
 }
 
-/** Resolves when `descriptor` has something to read or has failed, at the latest after `timeoutMs`. poll(2). */
+/** Resolves when `descriptor` has something to read or has failed, at the latest after `timeoutMs`: poll(2). */
 export function waitUntilReadable(descriptor: number, timeoutMs: number): Promise<void> {
-  // struct pollfd: the descriptor, what is waited for, and what has come.
+  // struct pollfd: the descriptor, the events to wait for, and those that occurred.
   const wanted = Buffer.alloc(8)
   wanted.writeInt32LE(descriptor, 0)
   wanted.writeInt16LE(readable, 4)
@@ -102,7 +102,7 @@ export function waitUntilReadable(descriptor: number, timeoutMs: number): Promis
   })
 }
 
-/** Closes a descriptor of which nobody can do anything more. */
+/** Closes a descriptor, ignoring errors. */
 export function closeQuietly(descriptor: number): void {
   try {
     closeSync(descriptor)
@@ -111,7 +111,7 @@ export function closeQuietly(descriptor: number): void {
   }
 }
 
-/** mount(2) with MS_REMOUNT: `flags` are all that the mount has afterwards. Returns 0 or the errno. */
+/** Remounts with mount(2), MS_REMOUNT. `flags` are all that the mount has afterwards. Returns 0 or the errno. */
 export function remount(mountpoint: string, flags: number): number {
   return mount('none', mountpoint, null, flags | remounting, null) === 0 ? 0 : koffi.errno()
 }

@@ -1,6 +1,6 @@
 /**
- * Where lines about single requests go: a function with printf(3)-like words, and whether anybody reads
- * them, so that none are put together in vain. A namespace of the package `debug` is one.
+ * Receiver of lines about single requests: a function with arguments like printf(3), and whether it is enabled, so
+ * that lines are not formatted in vain. A namespace of the package `debug` is one.
  */
 export interface Trace {
   (format: string, ...values: readonly unknown[]): void

@@ -58,7 +58,7 @@ t.test('says in one line why it does not mount', async (t) => {
     failed(`${full} is not empty; choose an empty folder, or hide its contents with -o nonempty`),
   )
   const mnt = mounts.folder('mnt')
-  t.match(await mounts.run('-o', 'nosuch', mnt), { status: 1, problems: /-o nosuch: not known/ })
+  t.match(await mounts.run('-o', 'nosuch', mnt), { status: 1, problems: /-o nosuch: unknown word/ })
   t.match(await mounts.run('--config', '/nosuch', mnt), { status: 1, problems: /no such file/ })
   t.match(await mounts.run(), { status: 2, problems: /mountpoint/ })
   const wrong = mounts.path('wrong.conf')

@@ -1,18 +1,18 @@
 /**
- * A small process that outlives this one. When this one is killed it takes the dead mount off, upon
- * which every program would otherwise get "Transport endpoint is not connected". libfuse has an option
- * for the same, which often looks too early and then leaves the mount.
+ * A small process that outlives the mount's. When that is killed, it removes the dead mount, which would otherwise
+ * answer every program with "Transport endpoint is not connected". libfuse's auto_unmount often looks too early and
+ * then leaves the mount.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 
-/** Reading fails when the other end is gone; a folder that answers belongs to somebody else by then. */
+/** Reading fails when the mount's process is gone. A folder that answers belongs to another mount by then. */
 const script = 'read -r word || { sleep 1; [ -d "$1" ] || fusermount3 -u -z -- "$1"; }'
 
 export class DeadMountWatch {
   readonly #child: ChildProcess
 
   constructor(mountpoint: string) {
-    // In a session of its own it hears no Ctrl-C.
+    // In a session of its own it gets no Ctrl-C.
     this.#child = spawn('/bin/sh', ['-c', script, 'sh', mountpoint], {
       cwd: '/',
       detached: true,
@@ -23,7 +23,7 @@ export class DeadMountWatch {
     this.#child.unref()
   }
 
-  /** The mount has come to an orderly end. */
+  /** Ends the watch, when the mount has ended in order. */
   end(): void {
     this.#child.stdin?.end('ended\n')
   }

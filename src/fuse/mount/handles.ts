@@ -1,4 +1,4 @@
-/** The numbers by which the kernel knows what programs have opened. Zero stands for none. */
+/** Numbers by which the kernel names open files and folders. Zero stands for none. */
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 
@@ -10,7 +10,7 @@ export class Handles<T> {
     return this.#open.size
   }
 
-  /** Throws `tooManyOpen`. */
+  /** Adds an open file and returns its number. Throws `tooManyOpen`. */
   add(opened: T): number {
     if (this.#open.size >= limits.handlesMax) throw new DfsError('tooManyOpen')
     const number = this.#next
@@ -19,14 +19,14 @@ export class Handles<T> {
     return number
   }
 
-  /** Throws `badHandle`. */
+  /** Returns what `number` stands for. Throws `badHandle`. */
   get(number: number): T {
     const opened = this.#open.get(number)
     if (opened === undefined) throw new DfsError('badHandle')
     return opened
   }
 
-  /** The same, and it is not open any more. */
+  /** Removes a handle and returns what it stood for. Throws `badHandle`. */
   take(number: number): T {
     const opened = this.get(number)
     this.#open.delete(number)

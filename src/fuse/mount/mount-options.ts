@@ -1,35 +1,37 @@
-/** The words behind -o, as mount(8), fstab(5) and systemd.mount(5) have them. */
+/** The words behind -o, with the meaning of mount(8), fstab(5) and systemd.mount(5). */
 import { DfsError } from '../../errors.js'
 
 export interface MountWords {
-  /** undefined: not said, which a remount leaves as it is, as it does the others. */
+  /** Undefined when no word asks for it: a remount then leaves it unchanged. The other fields behave alike. */
   readonly readOnly: boolean | undefined
   readonly allowOther: boolean
-  /** Access control lists. */
+  /** Whether POSIX ACLs are stored and enforced. */
   readonly acl: boolean
-  /** Changes of names and attributes are on the servers when they are answered. */
+  /** Changes of names and attributes are on the servers before they are answered. */
   readonly dirSync: boolean
-  /** What is changed or written is on the disks of the servers when it is answered; includes `dirSync`. */
+  /** Changes and writes are on the disks of three servers before they are answered. Includes `dirSync`. */
   readonly sync: boolean | undefined
   /** Reading does not change atimes. */
   readonly noAtime: boolean | undefined
   readonly fsname: string | undefined
-  /** Programs, device nodes and set-user-ID bits work; undefined: as mount(8) does it for who mounts. */
+  /**
+   * Whether programs, device nodes and set-user-ID bits work. Undefined: as mount(8) has it for the mounting user.
+   */
   readonly exec: boolean | undefined
   readonly dev: boolean | undefined
   readonly suid: boolean | undefined
-  /** The folder may have something in it, which the mount hides. */
+  /** The mountpoint may contain files, which the mount hides. */
   readonly nonEmpty: boolean
-  /** What is mounted there gets these words. */
+  /** Changes an existing mount instead of making one. */
   readonly remount: boolean
-  /** All flags that shall be there were said, as mount(8) does it for a mount that it knows. */
+  /** All flags of the mount are given, as mount(8) does when it remounts one that it knows. */
   readonly isComplete: boolean
 }
 
 type Chosen = { -readonly [Word in keyof MountWords]: MountWords[Word] }
 type Choose = (chosen: Chosen, value: string) => void
 
-/** What each word does. Permissions are always checked by the kernel. */
+/** The effect of each word. Permissions are always checked by the kernel. */
 const words: Readonly<Record<string, Choose>> = {
   ro: (chosen) => {
     chosen.readOnly = true
@@ -103,7 +105,7 @@ const asAnybody: Choose = (chosen) => {
   chosen.exec = false
 }
 
-/** Words that let others than root mount, for mount(8). What they imply, a later word undoes. */
+/** Words that let users other than root mount, for mount(8). A later word undoes what they imply. */
 const mounters: Readonly<Record<string, Choose>> = {
   user: asAnybody,
   users: asAnybody,
@@ -112,21 +114,21 @@ const mounters: Readonly<Record<string, Choose>> = {
 }
 
 /**
- * Words that ask for nothing here: for mount(8) and systemd, such that are so anyway, and those that
- * /proc/mounts shows, which mount(8) hands on at a remount.
+ * Words that are accepted without effect: those of mount(8) and systemd that hold anyway, and those shown in
+ * /proc/mounts, which mount(8) passes on when it remounts.
  */
 const ignored: ReadonlySet<string> = new Set(
   `defaults auto noauto nofail _netdev nouser nousers noowner nogroup silent loud
   default_permissions diratime nodiratime norelatime strictatime nostrictatime
   lazytime nolazytime nodiscard comment user_id group_id max_read`.split(/\s+/),
 )
-/** Nobody says it by hand. */
+/** A word that only the kernel's table of mounts contains: no user types it. */
 const shownByKernel = 'user_id'
 const valued: ReadonlySet<string> = new Set(
   'fsname user comment user_id group_id max_read'.split(' '),
 )
 
-/** Reads "ro,fsname=x". Throws `configuration` for a word that is not known, unless `isSloppy`. */
+/** Parses words such as "ro,fsname=x". Throws `configuration` for an unknown one, unless `isSloppy`. */
 export function parseMountOptions(texts: readonly string[], isSloppy = false): MountWords {
   const chosen: Chosen = {
     readOnly: undefined,
@@ -163,12 +165,12 @@ function actionOf(word: string): Choose | undefined {
   return ignored.has(word) ? () => undefined : undefined
 }
 
-/** A value in double quotes may have commas in it, as mount(8) has it: x-label="a,b". */
+/** Splits at commas. A value in double quotes may contain commas, as for mount(8): x-label="a,b". */
 function splitWords(list: string): readonly string[] {
   return list.match(/(?:"[^"]*"|[^,])+/g) ?? []
 }
 
-/** Whether the kernel's table of mounts can have it as a source. */
+/** Whether the kernel's table of mounts can show `text` as a source. */
 export function isFsname(text: string): boolean {
   return /^[^\0,\\\r\n]+$/.test(text)
 }

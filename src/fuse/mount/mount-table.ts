@@ -1,14 +1,14 @@
 /**
- * What is mounted where, from /proc: without ever touching a mountpoint, which would ask the very
- * daemon that is asking.
+ * The table of mounts, read from /proc. It never touches a mountpoint, which would send a request to the very daemon
+ * that asks.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises'
 
 export interface MountEntry {
-  /** As in st_dev, "major:minor". */
+  /** Device number "major:minor", as in st_dev. */
   readonly device: string
   readonly mountpoint: string
-  /** Such as "fuse.dfs". */
+  /** Type of the file system, such as "fuse.dfs". */
   readonly type: string
   /** Flags of the mount and of its file system, such as "ro" and "nosuid". */
   readonly options: readonly string[]
@@ -23,12 +23,12 @@ export interface MountUser {
   readonly command: string
 }
 
-/** What is mounted on exactly this absolute path, the last mount on top; undefined for nothing. */
+/** The last file system mounted on exactly this absolute path, or undefined. */
 export async function mountedAt(path: string): Promise<MountEntry | undefined> {
   return (await allMounts()).findLast(({ mountpoint }) => mountpoint === path)
 }
 
-/** Where a file system is mounted, as far as can be seen from here. */
+/** The mountpoints of a device that are visible to this process. */
 export async function mountsOf(device: string): Promise<readonly string[]> {
   const entries = await allMounts()
   return entries.filter((entry) => entry.device === device).map(({ mountpoint }) => mountpoint)
@@ -38,7 +38,7 @@ async function allMounts(): Promise<readonly MountEntry[]> {
   return parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'))
 }
 
-/** proc(5), /proc/pid/mountinfo. Pure. */
+/** Parses /proc/pid/mountinfo, proc(5). Pure. */
 export function parseMountInfo(text: string): MountEntry[] {
   return text.split('\n').flatMap((line) => {
     const [left, right] = line.split(' - ')
@@ -50,14 +50,14 @@ export function parseMountInfo(text: string): MountEntry[] {
   })
 }
 
-/** Space, tab, newline and backslash stand there as three octal digits; the rest is UTF-8. */
+/** Decodes a field in which space, tab, newline and backslash are three octal digits; the rest is UTF-8. */
 function decodeOctal(field: string): string {
   return field.replaceAll(/\\([0-7]{3})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
   )
 }
 
-/** The processes that are in or have something open below `mountpoint`, as far as we may look. */
+/** The processes that are in or have something open below `mountpoint`, of those this user may inspect. */
 export async function usersOf(mountpoint: string): Promise<MountUser[]> {
   const users: MountUser[] = []
   for (const name of await readdir('/proc')) {

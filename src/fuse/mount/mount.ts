@@ -1,4 +1,4 @@
-/** The mount itself: puts it into the kernel's tree, serves it, and takes it off again. */
+/** One mount: adds it to the kernel's tree of mounts, serves it, and removes it. */
 import { execFile } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { endianness } from 'node:os'
@@ -26,13 +26,13 @@ export interface MountOptions {
   readonly mountpoint: string
   readonly filesystem: Filesystem
   readonly words: MountWords
-  /** The source that df(1) shows. */
+  /** Source that df(1) shows. */
   readonly fsname: string
-  /** The mount was taken off by somebody else. */
+  /** Called when the mount was removed from outside. */
   readonly onEnd: () => void
 }
 
-/** What this file system can do and likes the kernel to make use of. */
+/** Features of the protocol that this file system uses if the kernel has them. */
 const wants: readonly Feature[] = [
   'atomicTruncate',
   'exportSupport',
@@ -45,14 +45,14 @@ const wants: readonly Feature[] = [
 const aclNeeds: readonly Feature[] = ['dontMask', 'posixAcl', 'setxattrExtended']
 const readAheadKiB = 2048
 const detachTimeoutMs = 30_000
-/** The kernel tells of the end at once; what it does not tell of in this time is in use elsewhere. */
+/** How long to wait for the kernel's report of the end. A mount that has not ended by then is in use elsewhere. */
 const endMs = 1_000
 
 export class Mount {
   readonly #mountpoint: string
   readonly #session: Session
   readonly #watch: DeadMountWatch
-  /** As in the kernel's table of mounts; known when it is usable. */
+  /** Device number as in the kernel's table of mounts. Known once the mount is usable. */
   #device: string | undefined
   readonly #gone = Promise.withResolvers<boolean>()
   #ended = false
@@ -80,7 +80,7 @@ export class Mount {
     this.#watch = new DeadMountWatch(mountpoint)
   }
 
-  /** Resolves when the mount is usable. Throws `configuration` with a sentence that says what to do. */
+  /** Mounts, and resolves when the mount is usable. Throws `configuration` with a sentence that says what to do. */
   static async start(options: MountOptions): Promise<Mount> {
     const { mountpoint, words, fsname } = options
     if (endianness() !== 'LE') {
@@ -109,8 +109,8 @@ export class Mount {
   }
 
   /**
-   * Takes the mount off its mountpoint. Throws `busy` when it is in use there. Returns false when the file
-   * system is mounted elsewhere as well, such as by a bind mount: that ends when the last mount goes.
+   * Unmounts. Throws `busy` when the mount is in use. Returns false when the file system is mounted elsewhere as
+   * well, such as by a bind mount: it goes on until the last mount is gone.
    */
   async unmount(): Promise<boolean> {
     const device = this.#device
@@ -122,11 +122,11 @@ export class Mount {
     return Promise.race([this.#gone.promise, sleep(endMs, false)])
   }
 
-  /** Takes the mount off whether it is in use or not: what is still running there gets errors. */
+  /** Unmounts whether the mount is in use or not: programs that use it get errors. */
   async detach(): Promise<void> {
     this.#ended = true
     const mounted = await mountedAt(this.#mountpoint)
-    // Somebody may have taken ours off already, and mounted something else.
+    // The mount may have been removed already, and another file system mounted there.
     if (mounted !== undefined && (this.#device ?? mounted.device) === mounted.device) {
       await promisify(execFile)('fusermount3', ['-u', '-z', '--', this.#mountpoint], {
         timeout: detachTimeoutMs,
@@ -136,7 +136,7 @@ export class Mount {
     this.#watch.end()
   }
 
-  /** More than the kernel begins with, which only root can set. */
+  /** Raises the kernel's read-ahead above its default, which only root can do. */
   async #readAhead(): Promise<void> {
     try {
       await writeFile(`/sys/class/bdi/${this.#device}/read_ahead_kb`, String(readAheadKiB))
@@ -156,13 +156,13 @@ function noticesOf(session: Session, minor: number): KernelNotices {
   }
 }
 
-/** Makes an errno of what is none of our errors: such a failure is a bug, or an error of this machine. */
+/** Converts a thrown value to an errno. Anything but a DfsError is a bug, or an error of this machine. */
 function errnoOf(thrown: unknown): number {
   if (!(thrown instanceof DfsError)) debugFuse('a bug? %o', thrown)
   return asDfsError(thrown).errno
 }
 
-/** Says what to do about a mount that could not be made. */
+/** Throws a `configuration` error that says what to do about a mount that could not be made. */
 function throwConfiguration(cause: unknown): never {
   if (cause instanceof MissingFeatureError) {
     throw new DfsError('configuration', '-o acl needs Linux 5.13 or later', { cause })
@@ -171,7 +171,7 @@ function throwConfiguration(cause: unknown): never {
   throw cause
 }
 
-/** Device nodes and set-user-ID bits work where root mounts, and only there. */
+/** Flags of the mount. Device nodes and set-user-ID bits work only where root mounts. */
 function flagsOf(words: MountWords, isRoot: boolean): readonly MountFlag[] {
   const { readOnly = false, exec = true, sync = false, dirSync } = words
   const { dev = isRoot, suid = isRoot, noAtime = false } = words

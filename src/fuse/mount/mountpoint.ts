@@ -1,4 +1,4 @@
-/** The folder that is mounted upon: is it fit for that, and how does what is on it come off again? */
+/** The folder to mount on: checks that it is fit for that, and unmounts what is on it. */
 import { execFile } from 'node:child_process'
 import { readdir, readlink, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -10,12 +10,12 @@ const run = promisify(execFile)
 const helper = 'fusermount3'
 const helperTimeoutMs = 30_000
 
-/** As path_resolution(7) has it. */
+/** Most links followed in one path, as in path_resolution(7). */
 const linksMax = 40
 
 /**
- * The path by which the kernel knows `path`. Links are followed, as by mount(8), but nothing that is
- * mounted there is asked for anything: its daemon may be dead, and an automounter would begin.
+ * The path by which the kernel knows `path`. Links are followed, as by mount(8), but no mounted file system is asked
+ * for anything: its daemon may be dead, and an automounter would begin to mount.
  */
 export async function absoluteMountpoint(path: string): Promise<string> {
   let absolute = resolve(path)
@@ -30,13 +30,13 @@ export async function absoluteMountpoint(path: string): Promise<string> {
 }
 
 /**
- * Makes sure that `path` can be mounted upon: an empty folder, or one that may have something in it. Other
- * file systems may be mounted there, but none of ours; one whose daemon has died is removed. Throws
- * `configuration` with a sentence that says what to do.
+ * Checks that `path` can be mounted on: a folder that is empty, unless `mayHide`. Another file system may be mounted
+ * there, but no mount of this program, except a dead one, which is removed. Throws `configuration` with a sentence
+ * that says what to do.
  */
 export async function prepareMountpoint(path: string, mayHide: boolean): Promise<void> {
   const mounted = await mountedAt(path)
-  // To look at the folder of an automounter would begin the very mount that it waits for.
+  // Looking at an automounter's folder would begin the very mount that it waits for.
   if (mounted?.type === 'autofs') return
   const found = await stat(path).catch((error: NodeJS.ErrnoException) => error)
   if (found instanceof Error) {
@@ -64,12 +64,12 @@ export async function prepareMountpoint(path: string, mayHide: boolean): Promise
   }
 }
 
-/** Whether a mount of this program is there, the last one on top. */
+/** Whether the last mount on `path` is one of this program. */
 export async function isOurs(path: string): Promise<boolean> {
   return (await mountedAt(path))?.type === mountType
 }
 
-/** Takes the mount off. Throws `busy`, naming who uses it; nothing has changed then. */
+/** Unmounts. Throws `busy`, naming the processes that use the mount; nothing has changed then. */
 export async function unmount(path: string): Promise<void> {
   try {
     await run(helper, ['-u', '--', path], { timeout: helperTimeoutMs })

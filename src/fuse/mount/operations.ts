@@ -1,7 +1,7 @@
 /**
- * The table of what the kernel asks for: each reads the fields of its request in the order of
- * linux/fuse.h, has the file system do it, and says what the kernel is to know. Files are meant by
- * inode numbers, ours and the kernel's being the same.
+ * The table of operations for the kernel's requests. Each reads the fields of its request in the order of
+ * linux/fuse.h, calls the file system, and encodes the answer. The kernel's inode numbers are those of the file
+ * system.
  */
 import { constants } from 'node:fs'
 import { bytesOf } from '../../byte-text.js'
@@ -38,21 +38,21 @@ import type { Opened } from '../vfs/open-files.js'
 import type { OpenFolder } from '../vfs/open-folder.js'
 import { Handles } from './handles.js'
 
-/** renameat2(2). */
+/** Modes of renameat2(2) by its flags. */
 const renameModes: Readonly<Record<number, RenameHow>> = {
   0: 'replace',
   1: 'noReplace',
   2: 'exchange',
 }
 
-// fsync(2) and fdatasync(2) do the same, and so do all flags of flush and release.
+// fsync(2) and fdatasync(2) have the same effect, as have all flags of flush and release.
 
 const { kernelCacheMs, fileBytesMax } = limits
 const statfsBlockBytes = 4096
-/** There is no bound on the number of files; programs that look at it shall see plenty. */
+/** Number of files shown by statfs. There is no bound; programs that check it should see plenty. */
 const filesShown = 2 ** 40
 
-/** Made once: it is given that often. */
+/** Made once, because it is thrown that often. */
 const noAttribute = new DfsError('noAttribute')
 
 export function operationsOf(filesystem: Filesystem): Operations {
@@ -60,7 +60,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
   const handles = new Handles<Handle>()
   const folders = new Handles<OpenFolder>()
 
-  /** What is told of attributes is put together when it is written: see `Metadata.told`. */
+  /** Attributes are computed when the answer is written: see `Metadata.told`. */
   const entryOf = (node: Node, parent: number, name: string): Buffer => {
     names.tell(node.ino, parent, name)
     return answers.entry(metadata.told(node), kernelCacheMs)
@@ -83,8 +83,8 @@ export function operationsOf(filesystem: Filesystem): Operations {
   ]
 
   /**
-   * What has to do with a name in `parent`. A folder that is gone may have been replaced by another of its
-   * name: with ESTALE the kernel looks for it once more.
+   * Runs an action on a name in `parent`. A folder that is gone may have been replaced by another of its name: with
+   * ESTALE the kernel looks that name up once more.
    */
   const ifThere = async <T>(parent: number, work: () => Promise<T>): Promise<T> => {
     try {
@@ -95,7 +95,10 @@ export function operationsOf(filesystem: Filesystem): Operations {
     }
   }
 
-  /** A change of names in `parent`, which the program came to by a name as well as to `others`. */
+  /**
+   * Runs a change of names in `parent`, after a check that the names by which the program reached it and `others`
+   * still lead there.
+   */
   const inFolder = async <T>(
     parent: number,
     { pid }: Caller,
@@ -111,7 +114,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     try {
       const found = await ifThere(parent, () => filesystem.lookup(parent, name))
       return () => {
-        // What was asked for may have been given another meaning here before the answer came.
+        // The name may have been given another meaning here before the answer was sent.
         const known = filesystem.known(parent, name)
         if (known === null) return noEntryOf(parent, name)
         const node = known ?? found
@@ -124,7 +127,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     }
   }
 
-  /** The kernel has forgotten what a file handle stands for, and has nothing but the number. */
+  /** Looks up "." or ".." of an inode number, for a file handle that the kernel has nothing else of. */
   const lookUpNumber = async (ino: number, name: string): Promise<Result> => {
     const node = await (name === '.' ? filesystem.numbered(ino) : filesystem.above(ino))
     return () => answers.entry(metadata.told(node), kernelCacheMs)
@@ -141,7 +144,10 @@ export function operationsOf(filesystem: Filesystem): Operations {
       return () => entryOf(node, parent, name)
     })
 
-  /** Of a file that was there the kernel must ask: it takes what is told of a new one for the latest. */
+  /**
+   * Finds a name that was asked to be created. The kernel must ask for the attributes of an existing file: it takes
+   * those in the answer to a create for the latest.
+   */
   const find = async (
     parent: number,
     name: string,
@@ -211,7 +217,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     try {
       await check.assertNamed([ino], pid)
     } catch (error) {
-      // That nobody can be asked is said when it is listed, which takes fewer servers.
+      // Too few servers are an error of the listing, which needs fewer servers than a lookup.
       if (isError(error, 'stale')) throw error
     }
     return openFolder(ino)
@@ -291,7 +297,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     },
     setattr: async ({ ino, caller }, fields) => {
       const { mode, uid, gid, size, atime, mtime, ...how } = setattrOf(fields)
-      // chown(2) with -1 and -1: what is left of it.
+      // chown(2) with -1 and -1: only the special bits may change.
       if (how.isEmpty) await metadata.keepOwner(ino, caller)
       if (size !== undefined) {
         const dropPrivilegesOf = how.killsPrivileges ? caller : undefined
@@ -372,7 +378,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     write: async ({ caller }, fields, keep) => {
       const { handle: number, at, bytes, flags, isFromCache, killsPrivileges } = writeOf(fields)
       const handle = handles.get(number)
-      // Pages of a shared mapping belong where they were, also in a file that is appended to.
+      // Pages of a shared mapping are written where they were, even in a file that is appended to.
       const appends = !isFromCache && (flags & constants.O_APPEND) !== 0
       const dropPrivilegesOf = killsPrivileges ? caller : undefined
       if (bytes.length < limits.smallWriteBytes) {
@@ -404,7 +410,8 @@ export function operationsOf(filesystem: Filesystem): Operations {
       return answers.done()
     },
     lseek: (_, fields) => {
-      // Nothing is where no file reaches, nor before the beginning, which is a very large number here.
+      // There is no data or hole beyond the largest file, nor before the beginning, which is a very large number
+      // here.
       const { handle, at, wanted } = lseekOf(fields, fileBytesMax)
       if (wanted === undefined) throw new DfsError('invalid')
       return answers.whole(filesystem.seek(handles.get(handle), at, wanted))
@@ -441,18 +448,18 @@ export function operationsOf(filesystem: Filesystem): Operations {
   }
 }
 
-/** A regular file, whatever type the mode says. */
+/** Reads a create request as one for a regular file, whatever type its mode says. */
 function newFileOf(fields: Fields): CreateRequest {
   const request = createOf(fields)
   return { ...request, mode: fileType.file | (request.mode & ~fileType.mask) }
 }
 
-/** Of an extended attribute, if there is one. */
+/** Answers with an extended attribute, if there is one. */
 function attributeValue(value: Buffer | null, bytesMax: number): Result {
   return value === null ? noAttribute : sized(value, bytesMax)
 }
 
-/** A value, or how long it is when no room was offered for it. */
+/** Answers with a value, or with its length when the program offered no room. */
 function sized(value: Buffer, bytesMax: number): Result {
   if (bytesMax === 0) return answers.count(value.length)
   if (value.length > bytesMax) throw new DfsError('range')

@@ -1,6 +1,6 @@
 /**
- * mount(8) with -o remount: the kernel's flags of a mount change, and it stays. The daemon has none of them
- * itself: what the kernel lets through is done.
+ * mount(8) with -o remount: changes the kernel's flags of a mount, which stays. The daemon has none of these flags
+ * itself: it carries out what the kernel lets through.
  */
 import { constants } from 'node:os'
 import { DfsError } from '../../errors.js'
@@ -8,7 +8,7 @@ import { remount as remountInKernel } from '../kernel/system-calls.js'
 import type { MountWords } from './mount-options.js'
 import { mountedAt, mountType } from './mount-table.js'
 
-/** MS_* of mount(2), by the words of /proc/mounts. */
+/** MS_* flags of mount(2), by the words of /proc/mounts. */
 const flags: Readonly<Record<string, number>> = {
   ro: 1 << 0,
   nosuid: 1 << 1,
@@ -22,7 +22,10 @@ const flags: Readonly<Record<string, number>> = {
   relatime: 1 << 21,
 }
 
-/** Throws `configuration` where no mount of ours is, `notPermitted` and `busy` as mount(2) does. */
+/**
+ * Changes the flags of the mount at `mountpoint`. Throws `configuration` when no mount of this program is there, and
+ * `notPermitted` and `busy` as mount(2) does.
+ */
 export async function remount(mountpoint: string, words: MountWords): Promise<void> {
   const mounted = await mountedAt(mountpoint)
   if (mounted?.type !== mountType) {
@@ -37,8 +40,9 @@ export async function remount(mountpoint: string, words: MountWords): Promise<vo
 }
 
 /**
- * `options` are those that the mount has; those that nothing was said of stay. mount(8) puts together what is there
- * and what is asked for, and hands on the whole: of "noexec" and "exec" is nothing left then. Pure.
+ * Computes the flags after a remount from `options`, those that the mount has: a flag that no word mentions stays.
+ * mount(8) merges the present flags with the requested ones and passes on the result, in which nothing is left of a
+ * pair such as "noexec" and "exec". Pure.
  */
 export function flagsAfter(
   options: readonly string[],

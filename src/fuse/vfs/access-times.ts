@@ -1,7 +1,7 @@
 /**
- * When files were read last, as ext4 keeps it with relatime and lazytime: the atime changes when it is not
- * later than the mtime and ctime, or a day old. It is shown by this mount, stored with the next change of the
- * file's attributes, and never for itself.
+ * The times of the last reads, with the rules of relatime and lazytime on ext4: the atime changes when it is not
+ * later than the mtime and ctime, or a day old. A new atime is visible in this mount, stored together with the next
+ * change of the file's attributes, and never by itself.
  */
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
@@ -16,11 +16,11 @@ interface Times {
   readonly ctime: Time
 }
 
-/** Everything is by inode number. */
+/** The atimes that are newer than the stored ones, by inode number. */
 export class AccessTimes {
   readonly #times = new LRUCache<number, Time>({ max: limits.kernelCacheEntriesMax })
 
-  /** The file with these stored times is being read `now`. True when its atime changes by that. */
+  /** Notes a read of a file with these stored times. Returns true when that changes its atime. */
   read(ino: number, stored: Times, now: Time): boolean {
     const atime = this.of(ino, stored.atime)
     const isOfNow =
@@ -33,13 +33,13 @@ export class AccessTimes {
     return true
   }
 
-  /** The atime to be shown of a file for which `stored` is stored. */
+  /** The atime to show for a file whose stored atime is `stored`. */
   of(ino: number, stored: Time): Time {
     const read = this.#times.size === 0 ? undefined : this.#times.get(ino)
     return read !== undefined && compareTimes(read, stored) > 0 ? read : stored
   }
 
-  /** Its atime was set to what is stored. */
+  /** Forgets a newer atime, because the stored one was set. */
   forget(ino: number): void {
     this.#times.delete(ino)
   }

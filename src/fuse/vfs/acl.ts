@@ -1,7 +1,7 @@
 /**
- * POSIX access control lists as ext4 has them: acl(5), linux/posix_acl_xattr.h. Both are kept as extended
- * attributes. What an access ACL grants the owner, the mask and the others is the mode of the file, and
- * the mode alone counts: chmod(2), and clients that know no ACLs, need not touch the list. Pure.
+ * POSIX access control lists with the semantics of ext4: acl(5), linux/posix_acl_xattr.h. Both lists are stored as
+ * extended attributes. The permissions of the owner, the mask and others in an access ACL are those of the file's
+ * mode, and the mode takes precedence: chmod(2), and clients without ACLs, need not change the list. Pure.
  */
 import type { Time } from '../../clock.js'
 import { DfsError } from '../../errors.js'
@@ -10,14 +10,14 @@ import { setGroupId } from './attributes.js'
 import { attributeOf, withAttribute, withoutAttribute } from './extended-attributes.js'
 
 export const accessAcl = 'system.posix_acl_access'
-/** Of a folder: what is made in it gets this one. */
+/** The list that new files in a folder get. */
 export const defaultAcl = 'system.posix_acl_default'
 
 export interface AclEntry {
   readonly tag: number
-  /** As in a mode: 4 read, 2 write, 1 execute. */
+  /** Permissions as in a mode: 4 read, 2 write, 1 execute. */
   readonly permissions: number
-  /** Of a named user or group; else `noId`. */
+  /** Id of a named user or group; otherwise `noId`. */
   readonly id: number
 }
 
@@ -29,7 +29,7 @@ const headerBytes = 4
 const entryBytes = 8
 const permissionBits = 0o777
 
-/** Their order in a list, each as a letter: only with a mask can there be named users and groups. */
+/** The order of entries in a list, a letter each: named users and groups need a mask. */
 const orders = /^o(?:u*gn*m|g)e$/
 const letters = new Map<number, string>([
   [aclTags.owner, 'o'],
@@ -44,7 +44,10 @@ export function isAcl(name: string): boolean {
   return name === accessAcl || name === defaultAcl
 }
 
-/** No entries mean no list. Throws `invalid`, and `unsupported` for another version of the format. */
+/**
+ * Parses a list. One without entries means that there is no list. Throws `invalid`, and `unsupported` for another
+ * version of the format.
+ */
 export function parseAcl(value: Buffer): readonly AclEntry[] {
   if (value.length < headerBytes || (value.length - headerBytes) % entryBytes !== 0) {
     throw new DfsError('invalid')
@@ -76,7 +79,7 @@ export function formatAcl(entries: readonly AclEntry[]): Buffer {
   return value
 }
 
-/** The nine permission bits that a list stands for: those of the group are the mask, if there is one. */
+/** The nine permission bits of a list. Those of the group are the mask, if there is one. */
 export function modeOfAcl(entries: readonly AclEntry[]): number {
   const of = (tag: number): number | undefined =>
     entries.find((entry) => entry.tag === tag)?.permissions
@@ -84,17 +87,17 @@ export function modeOfAcl(entries: readonly AclEntry[]): number {
   return ((of(aclTags.owner) ?? 0) << 6) | (group << 3) | (of(aclTags.others) ?? 0)
 }
 
-/** What getxattr(2) says of `name`; null when there is no such list. */
+/** The list that getxattr(2) returns for `name`, or null when there is none. */
 export function aclOf(inode: Inode, name: string): Buffer | null {
   const value = attributeOf(inode, name)
   return value === null || name === defaultAcl ? value : formatAcl(withModeIn(value, inode.mode))
 }
 
 /**
- * setxattr(2) of `name`. An access ACL changes the mode, and one that says no more than a mode is not
- * kept. `losesGroupId`: the caller may not keep the set-group-ID bit. The very same inode when nothing
- * changes. Throws `access` for the default ACL of what is no folder, `invalid`, `unsupported`, and what
- * `withAttribute` does.
+ * Sets the list `name`, as setxattr(2) does. An access ACL changes the mode, and one that says no more than a mode is
+ * not stored. `losesGroupId`: the caller may not keep the set-group-ID bit. Returns the very same inode when nothing
+ * changes. Throws `access` for a default ACL of anything but a folder, `invalid`, `unsupported`, and the errors of
+ * `withAttribute`.
  */
 export function withAcl(
   inode: Inode,
@@ -122,8 +125,8 @@ export function withAcl(
 }
 
 /**
- * What is made in `folder` with `mode` gets from its default ACL, if it has one; the umask does not count
- * then. A mode never grants more than was asked for.
+ * The mode and lists of something created in `folder` with `mode`, from the folder's default ACL. With one, the umask
+ * does not count. A mode never grants more than was requested.
  */
 export function inheritedAcls(
   folder: Inode,
@@ -145,7 +148,7 @@ function modeWith(mode: number, entries: readonly AclEntry[], losesGroupId: bool
   return kept | modeOfAcl(entries)
 }
 
-/** Owner, group and others are all that a mode can say. */
+/** Whether a list has more than the owner, group and others of a mode. */
 function saysMoreThanMode(entries: readonly AclEntry[]): boolean {
   return entries.length > 3
 }

@@ -1,6 +1,6 @@
 /**
- * What stat(2) says about a file, and the rules for the attributes of new and changed ones, as on
- * ext4; what reading does to the atime is in access-times.ts. Pure.
+ * The attributes that stat(2) returns, and the rules of ext4 for those of new and changed files. The effect of reads
+ * on the atime is in access-times.ts. Pure.
  */
 import type { Time } from '../../clock.js'
 import type { Content } from '../../dfc/content/content.js'
@@ -17,17 +17,17 @@ const groupExecute = 0o0010
 const permissionsMask = 0o7777
 const folderBytes = 4096
 const blockBytes = 512
-/** Room is counted in blocks of this size, as programs are used to. */
+/** Unit in bytes in which st_blocks is rounded up, as on other file systems. */
 const roomBytes = 4096
 /**
- * Whoever reads takes most of it from the kernel's pages: a buffer of this size stays in the processor's
- * cache from one read to the next, one of a megabyte does not.
+ * Preferred read size in bytes. Most reads come from the kernel's pages: a buffer of this size stays in the
+ * processor's cache from one read to the next, one of a megabyte does not.
  */
 const readBytes = 128 * 1024
 
 /**
- * `content` is what the kernel shall know of, `written` when it was written to and changed, and `dataBytes`
- * how much of it is no hole, if that is not committed yet.
+ * The attributes of a node for the kernel. `content` has the size to show, `written` the times of uncommitted writes,
+ * and `dataBytes` the bytes of uncommitted content that are no hole.
  */
 export function attributesOf(
   { ino, inode, folder }: Node,
@@ -59,13 +59,13 @@ function blocksOf(bytes: number): number {
   return Math.ceil(bytes / roomBytes) * (roomBytes / blockBytes)
 }
 
-/** How much of a file is no hole; a folder counts as its size. */
+/** Bytes of a file that are no hole. A folder counts as its size. */
 export function storedBytes(inode: Inode, size = 0): number {
   if (inode.extents.length === 0) return typeOf(inode.mode) === fileType.folder ? size : 0
   return inode.extents.reduce((sum, { length }) => sum + length, 0)
 }
 
-/** Owner and mode of something made in `folder`: a set-group-ID folder passes its group on. */
+/** Owner and mode of something created in `folder`: a set-group-ID folder passes its group on. */
 export function newOwner(
   folder: Inode,
   mode: number,
@@ -80,12 +80,12 @@ export function newOwner(
   }
 }
 
-/** chmod(2). */
+/** Changes the permissions: chmod(2). */
 export function withMode(inode: Inode, mode: number, now: Time): Inode {
   return { ...inode, mode: typeOf(inode.mode) | (mode & permissionsMask), ctime: now }
 }
 
-/** chown(2): undefined leaves an id as it is. A file loses its special bits. */
+/** Changes the owner: chown(2). An undefined id stays. A file loses its special bits. */
 export function withOwner(
   inode: Inode,
   uid: number | undefined,
@@ -103,8 +103,8 @@ export function withOwner(
 }
 
 /**
- * The mode after a write or chown(2): without set-user-ID and, for programs, set-group-ID. Somebody
- * who is not in the file's group takes that from every file.
+ * The mode after a write or chown(2): without set-user-ID and, for programs, set-group-ID. A caller outside the
+ * file's group clears set-group-ID on every file.
  */
 export function withoutPrivileges(mode: number, isInGroup = true): number {
   const keepsGroup = isInGroup && (mode & groupExecute) === 0
@@ -112,7 +112,7 @@ export function withoutPrivileges(mode: number, isInGroup = true): number {
   return mode & ~lost
 }
 
-/** utimensat(2): undefined leaves a time as it is. */
+/** Changes times: utimensat(2). An undefined time stays. */
 export function withTimes(
   inode: Inode,
   atime: Time | 'now' | undefined,

@@ -1,17 +1,17 @@
 /**
- * What the process may do that we work for: the kernel tells us its user and its first group only. It can be
- * looked up since the process waits for our answer: proc(5), /proc/pid/status.
+ * Rights of the process that made a request, beyond the user and the first group that the kernel sends. They can be
+ * read from proc(5), /proc/pid/status, because the process waits for its answer.
  */
 import { readFile, readlink } from 'node:fs/promises'
 import { debugFuse } from '../../log.js'
 import type { Caller } from '../kernel/request.js'
 
-/** capabilities(7): CAP_SYS_ADMIN. */
+/** CAP_SYS_ADMIN of capabilities(7). */
 const sysAdmin = 21n
-/** The user namespace in which capabilities count for a file system: PROC_USER_INIT_INO of the kernel. */
+/** The user namespace whose capabilities count for a file system: PROC_USER_INIT_INO of the kernel. */
 const firstUserNamespace = 'user:[4026531837]'
 
-/** False as well when this process may not look. */
+/** Whether the caller is in `group`. False also when this process may not inspect the caller. */
 export async function isInGroup({ pid, gid }: Caller, group: number): Promise<boolean> {
   if (gid === group) return true
   const groups = await statusOf(pid, 'Groups')
@@ -19,9 +19,9 @@ export async function isInGroup({ pid, gid }: Caller, group: number): Promise<bo
 }
 
 /**
- * Whether the kernel lets `caller` read trusted.* attributes: CAP_SYS_ADMIN, and not that of a container's own users. The
- * user does not say so: root of a container is usually without it. Of a process that cannot be seen
- * from here the user has to do.
+ * Whether the kernel lets `caller` read trusted.* attributes: it needs CAP_SYS_ADMIN, in the first user namespace.
+ * The user id does not tell, since root of a container usually lacks it, but decides for a process that is not
+ * visible from here.
  */
 export async function mayReadTrusted({ pid, uid }: Caller): Promise<boolean> {
   const effective = await statusOf(pid, 'CapEff')
@@ -35,7 +35,7 @@ export async function mayReadTrusted({ pid, uid }: Caller): Promise<boolean> {
   }
 }
 
-/** A line of its status; undefined when this process may not look. */
+/** A line of the process's status, or undefined when this process may not read it. */
 async function statusOf(pid: number, key: string): Promise<string | undefined> {
   if (pid <= 0) return undefined
   try {

@@ -1,34 +1,37 @@
-/** xattr(7) on inodes: bounds, and which names there are. Pure. */
+/** Extended attributes of inodes, xattr(7): which names exist, and their bounds. Pure. */
 import { byteLengthOf } from '../../byte-text.js'
 import type { Time } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Inode } from '../../wire/records.js'
 
-/** setxattr(2): XATTR_CREATE and XATTR_REPLACE. */
+/** XATTR_CREATE and XATTR_REPLACE of setxattr(2). */
 export const createFlag = 1
 const replaceFlag = 2
 
 /**
- * SELinux labels a mount as a whole; told so once, ls(1) does not ask for the label of every file. Of
- * system.* there are access control lists alone.
+ * Prefixes of supported names. SELinux labels a mount as a whole: after one refusal ls(1) does not ask for each
+ * file's label. Of system.* there are only access control lists.
  */
 const namespaces =
   /^(?:user|trusted|security)\.(?!(?<=^security\.)selinux$)|^system\.posix_acl_(?:access|default)$/
 
-/** xattr(7): who has no CAP_SYS_ADMIN can neither read nor list it. */
+/** Whether only callers with CAP_SYS_ADMIN may read and list the attribute: xattr(7). */
 export function isTrusted(name: string): boolean {
   return name.startsWith('trusted.')
 }
 
-/** The value, or null: the kernel asks for one that is hardly ever there at every write. */
+/** The value, or null, which is usual: the kernel asks for an attribute that hardly ever exists at every write. */
 export function attributeOf({ attributes }: Inode, name: string): Buffer | null {
   const found = attributes.find((attribute) => attribute.name === name)
   if (found === undefined) assertKind(name)
   return found?.value ?? null
 }
 
-/** Throws `exists`, `invalid`, `noAttribute`, `range`, `attributeTooLarge`, `noSpace`, `unsupported`. */
+/**
+ * Sets an attribute. Throws `exists`, `invalid`, `noAttribute`, `range`, `attributeTooLarge`, `noSpace`,
+ * `unsupported`.
+ */
 export function withAttribute(
   inode: Inode,
   name: string,
@@ -44,7 +47,7 @@ export function withAttribute(
   if (!exists && (flags & replaceFlag) !== 0) throw new DfsError('noAttribute')
   const others = inode.attributes.filter((attribute) => attribute.name !== name)
   const attributes = [...others, { name, value }]
-  // More could not be stored, and a new file that has them could never be.
+  // More could not be stored, and a new file with them never could.
   if (attributes.length > limits.attributesMax) throw new DfsError('noSpace')
   const bytes = attributes.reduce((sum, a) => sum + Buffer.byteLength(a.name) + a.value.length, 0)
   if (bytes > limits.attributesBytesMax) throw new DfsError('noSpace')
@@ -53,14 +56,14 @@ export function withAttribute(
   return { ...inode, attributes, ctime: now }
 }
 
-/** Throws `noAttribute`. */
+/** Removes an attribute. Throws `noAttribute`. */
 export function withoutAttribute(inode: Inode, name: string, now: Time): Inode {
   if (attributeOf(inode, name) === null) throw new DfsError('noAttribute')
   const attributes = inode.attributes.filter((attribute) => attribute.name !== name)
   return { ...inode, attributes, ctime: now }
 }
 
-/** Throws `unsupported`, `invalid` for a prefix with nothing behind it. */
+/** Checks a name. Throws `unsupported`, or `invalid` for a prefix with nothing behind it. */
 function assertKind(name: string): void {
   if (!namespaces.test(name)) throw new DfsError('unsupported')
   if (name.endsWith('.') && name.indexOf('.') === name.length - 1) throw new DfsError('invalid')

@@ -1,7 +1,6 @@
 /**
- * The file system as a kernel sees it: everything by inode number, promises in and out, POSIX errors
- * as DfsError. It knows neither paths nor FUSE. Permissions are checked by the kernel
- * (default_permissions); here it is decided what a change does.
+ * The file system as the kernel sees it: inode numbers, promises, and POSIX errors as DfsError. It knows neither
+ * paths nor FUSE. The kernel checks permissions (default_permissions); the effects of changes are decided here.
  */
 import { constants } from 'node:fs'
 import { Semaphore } from '../../async/semaphore.js'
@@ -38,19 +37,19 @@ export interface FilesystemOptions {
   readonly client: Pick<Client, 'cluster' | 'content' | 'namespace' | 'space' | 'sync'>
   readonly clock: Clock
   readonly random: Random
-  /** Access control lists, which the kernel enforces then. */
+  /** Stores access control lists, which the kernel then enforces. */
   readonly acl: boolean
   /** Reading a file does not change its atime. */
   readonly noAtime?: boolean | undefined
-  /** What a program changes in a file is on the disks of three servers when it is answered. */
+  /** Changes of a file are on the disks of three servers before they are answered. */
   readonly sync: boolean
-  /** A local folder for what does not fit into memory. */
+  /** Local folder for drafts that do not fit into memory. */
   readonly spillFolder: string
-  /** A local folder for what could not be stored. */
+  /** Local folder for data that could not be stored. */
   readonly recoveryFolder: string
 }
 
-/** statvfs(3), in bytes. */
+/** Space in bytes, as in statvfs(3). */
 export interface Space {
   readonly totalBytes: number
   readonly freeBytes: number
@@ -58,7 +57,7 @@ export interface Space {
 
 const accessMode = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR
 
-/** fallocate(2). */
+/** FALLOC_FL_* flags of fallocate(2). */
 const keepSize = 1
 const punchHole = 2
 const zeroRange = 16
@@ -67,7 +66,7 @@ const incompleteSuffix = ' [incomplete]'
 
 export class Filesystem {
   readonly kernel: KernelView
-  /** By which the kernel knows of what it asks for. */
+  /** The names by which the kernel knows inodes. */
   readonly names: ToldNames
   readonly check: NameCheck
   readonly metadata: Metadata
@@ -126,8 +125,8 @@ export class Filesystem {
   // -- names -------------------------------------------------------------------------------------
 
   /**
-   * What `name` is now. A name with the suffix of incomplete files that does not exist literally is
-   * the file without it. Throws `notFound`.
+   * Finds `name`. A name with the suffix of incomplete files that does not exist literally means the file without the
+   * suffix. Throws `notFound`.
    */
   async lookup(parent: number, name: string): Promise<Node> {
     try {
@@ -146,16 +145,16 @@ export class Filesystem {
   }
 
   /**
-   * The same, up to a moment old and without asking anybody: null when there is no such name, undefined
-   * when that takes a question.
+   * Finds `name` without asking a server, up to a moment old: null when there is no such name, undefined when only a
+   * server can tell.
    */
   known(parent: number, name: string): Node | null | undefined {
     return this.#plainName(name) === undefined ? this.#namespace.known(parent, name) : undefined
   }
 
   /**
-   * What has this number, by whatever name: numbers are never used again. Throws `stale` when it has no name
-   * any more.
+   * Finds an inode by number, whatever its name: numbers are never used again. Throws `stale` when it has no name any
+   * more.
    */
   async numbered(ino: number): Promise<Node> {
     const node = await this.metadata.find(ino)
@@ -164,25 +163,25 @@ export class Filesystem {
     return node
   }
 
-  /** The folder that the folder `ino` is in. Throws `stale`, `notDirectory`. */
+  /** Finds the parent of the folder `ino`. Throws `stale`, `notDirectory`. */
   async above(ino: number): Promise<Node> {
     const { inode } = await this.numbered(ino)
     if (typeOf(inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
     return this.numbered(ino === rootIno ? ino : inode.parent)
   }
 
-  /** For how long the kernel may believe that there is no `name`; 0 for not at all. */
+  /** How long the kernel may cache that there is no `name`, in ms; 0 for not at all. */
   absentForMs(parent: number, name: string): number {
     if (!this.kernel.canInvalidateEntries) return 0
     return Math.min(this.#namespace.absentForMs(parent, name), limits.kernelCacheMs)
   }
 
-  /** Throws `stale` when there is no such folder any more. */
+  /** Checks that the folder still exists. Throws `stale`. */
   async assertThere(folder: number): Promise<void> {
     await this.#namespace.node(folder)
   }
 
-  /** truncate(2), for which the file need not be open. */
+  /** Truncates a file that need not be open: truncate(2). */
   async truncate(
     ino: number,
     size: number,
@@ -196,7 +195,7 @@ export class Filesystem {
     await this.#files.truncateNode(node, this.#nameOf(ino), size)
   }
 
-  /** ftruncate(2). */
+  /** Truncates an open file: ftruncate(2). */
   async truncateOpen(handle: Handle, size: number, dropPrivilegesOf?: Caller): Promise<void> {
     await this.metadata.losePrivileges(handle.file.node, dropPrivilegesOf)
     await this.#files.truncate(handle, size)
@@ -204,7 +203,7 @@ export class Filesystem {
 
   // -- making and removing -----------------------------------------------------------------------
 
-  /** mkdir(2), mknod(2), symlink(2). `mode` has the type bits. */
+  /** Creates a folder, special file or link: mkdir(2), mknod(2), symlink(2). `mode` includes the type bits. */
   async make(
     parent: number,
     name: string,
@@ -221,7 +220,7 @@ export class Filesystem {
     return this.#namespace.create(parent, name, { ...attributes, ...special })
   }
 
-  /** The making part of open(2): the file is stored when it is closed, or a moment later. */
+  /** Creates a file for open(2). It is stored when it is closed, or a moment later. */
   async makeFile(parent: number, name: string, mode: number, caller: Caller): Promise<Node> {
     this.assertWritable()
     const folder = await this.#namespace.node(parent)
@@ -230,8 +229,8 @@ export class Filesystem {
   }
 
   /**
-   * open(2) with O_TMPFILE: a file without a name, which goes when it is closed unless a link has given
-   * it one. Throws `notPermitted` for a folder that was removed here, as ext4 does.
+   * Opens a new file without a name, O_TMPFILE of open(2). It is deleted when it is closed, unless a link has given
+   * it a name. Throws `notPermitted` for a folder that was removed here, as ext4 does.
    */
   async openNameless(parent: number, mode: number, flags: number, caller: Caller): Promise<Opened> {
     this.assertWritable()
@@ -307,8 +306,8 @@ export class Filesystem {
   // -- open files and folders --------------------------------------------------------------------
 
   /**
-   * open(2) of what is known by its number. Throws `stale` when the name by which the kernel came here
-   * means another file now, upon which it looks for the name once more.
+   * Opens an inode by number: open(2). Throws `stale` when the name by which the kernel came here means another file
+   * now; the kernel then looks the name up once more.
    */
   async open(
     ino: number,
@@ -326,7 +325,7 @@ export class Filesystem {
     return this.openNode(node, place?.name ?? String(ino), flags, dropPrivilegesOf)
   }
 
-  /** The same, of which `node` has just been read; people call it `name`. */
+  /** Opens `node`, which was just read. `name` is for messages. */
   async openNode(
     node: Node,
     name: string,
@@ -338,19 +337,19 @@ export class Filesystem {
     await this.metadata.losePrivileges(node, dropPrivilegesOf)
     const opened = await this.#files.open(node, name, flags)
     const { keep, handle } = opened
-    // The kernel does not tell of reads from its pages: such a handle, which can do little else, is taken to read.
+    // The kernel does not report reads from its pages: such a handle, which can do little else, is assumed to read.
     const reads = keep && handle.countsReads && !handle.canWrite
     if (reads && this.metadata.wasRead(node.ino)) this.kernel.invalidateAttributes(node.ino)
     return opened
   }
 
-  /** `length` bytes from `at` on, fewer at the end of the file, in memory that is lent. */
+  /** Reads `length` bytes from `at` on, fewer at the end of the file, into lent memory. */
   async read(handle: Handle, at: number, length: number): Promise<LentBuffers> {
     if (handle.countsReads) this.metadata.wasRead(handle.file.ino)
     return handle.file.read(handle, at, length)
   }
 
-  /** opendir(3), once `check` has found that it is the folder which was asked for. */
+  /** Opens a folder, opendir(3), after `check` has found that it is the requested one. */
   openFolder(ino: number): OpenFolder {
     return new OpenFolder({
       namespace: this.#namespace,
@@ -360,13 +359,13 @@ export class Filesystem {
     })
   }
 
-  /** The name under which a listing shows a file of which some part cannot be reached. */
+  /** The name under which a listing shows a file that is incomplete. */
   shownName(name: string, incomplete: boolean): string {
     const shown = name + incompleteSuffix
     return incomplete && byteLengthOf(shown) <= limits.nameBytesMax ? shown : name
   }
 
-  /** What appends goes to the end: fcntl(2) may have changed that since the file was opened. */
+  /** Writes at `at`, or at the end if `appends`, which fcntl(2) may have changed since the file was opened. */
   async write(
     handle: Handle,
     at: number,
@@ -407,7 +406,10 @@ export class Filesystem {
     await this.#files.close(handle)
   }
 
-  /** fallocate(2). Space is not reserved: the servers have it or do not when it is written. */
+  /**
+   * Changes the space of a file: fallocate(2). Space is not reserved: the servers may still be full when it is
+   * written.
+   */
   async allocate(
     handle: Handle,
     mode: number,
@@ -419,27 +421,27 @@ export class Filesystem {
     if (!canWrite) throw new DfsError('badHandle')
     if (!file.isDirty) this.assertWritable()
     if ((mode & ~(keepSize | punchHole | zeroRange)) !== 0) throw new DfsError('unsupported')
-    // Nothing is there to be punched beyond the largest file, and nothing grows.
+    // Beyond the largest file there is nothing to punch, and nothing grows.
     const grows = (mode & (punchHole | keepSize)) === 0
     const isPunch = (mode & punchHole) !== 0
     if (!isPunch && at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
     if (!isPunch) await this.#assertRoomFor(file, length)
     await this.metadata.losePrivileges(file.node, caller)
     if ((mode & (punchHole | zeroRange)) !== 0) await file.punch(at, length)
-    // With nothing to do it is a modification all the same, and shows in the times.
+    // Without an effect on the content it is a modification all the same, and changes the times.
     await file.extend(grows ? at + length : 0)
     await this.#files.syncIfWanted(handle)
   }
 
-  /** What cannot be kept is not promised, although nothing is reserved. Throws `noSpace`. */
+  /** Checks that the servers have room, although nothing is reserved. Throws `noSpace`. */
   async #assertRoomFor({ dataBytes, node }: OpenFile, length: number): Promise<void> {
     const stored = dataBytes ?? storedBytes(node.inode)
-    // All the data that there is may lie in the range: then it takes no more room.
+    // All existing data may lie in the range: then it takes no more room.
     const wanted = length - stored
     if (wanted > 0 && wanted > (await this.space()).freeBytes) throw new DfsError('noSpace')
   }
 
-  /** lseek(2) with SEEK_DATA or SEEK_HOLE. Throws `noSuchOffset`. */
+  /** Finds the next data or hole: lseek(2), SEEK_DATA and SEEK_HOLE. Throws `noSuchOffset`. */
   seek({ file, pinned }: Handle, at: number, wanted: 'data' | 'hole'): number {
     const { size, ranges } = dataOf(pinned, file)
     if (at >= size || at < 0) throw new DfsError('noSuchOffset')
@@ -455,7 +457,7 @@ export class Filesystem {
 
   // -- the whole ---------------------------------------------------------------------------------
 
-  /** Up to a moment old: some programs ask at every step. */
+  /** Space and files of the cluster, up to a moment old, because some programs ask at every step. */
   async space(): Promise<Space> {
     const now = this.#clock.monotonic()
     if (this.#space === undefined || now - this.#space.atMs > limits.cacheLifeMs) {
@@ -479,12 +481,12 @@ export class Filesystem {
     await this.#files.abandonAll()
   }
 
-  /** fsync(2) of a folder: every change so far is on the disks of three servers. */
+  /** Makes every earlier change durable on three servers: fsync(2) of a folder. */
   async syncFolders(): Promise<void> {
     await this.#client.sync()
   }
 
-  /** Throws `readOnly` at once, and not only when what was written is to be stored. */
+  /** Throws `readOnly` at once, rather than when a change is to be stored. */
   assertWritable(): void {
     if (this.#client.cluster.voters.length < quorum.commit) throw new DfsError('readOnly')
   }
@@ -496,12 +498,12 @@ export class Filesystem {
     return entry && this.#namespace.cached(entry.ino)
   }
 
-  /** For people. */
+  /** A name of the inode, for messages. */
   #nameOf(ino: number): string {
     return this.names.lastOf(ino)?.name ?? String(ino)
   }
 
-  /** The name without the suffix of incomplete files, if it has that. */
+  /** The name without the suffix of incomplete files, or undefined when it has none. */
   #plainName(name: string): string | undefined {
     const isSuffixed = name.length > incompleteSuffix.length && name.endsWith(incompleteSuffix)
     return isSuffixed ? name.slice(0, -incompleteSuffix.length) : undefined

@@ -1,7 +1,10 @@
 /**
- * What the kernel may still hold of a file, so that its caches are used to the full and never lie
- * after an open: pages are kept while the content is the one they came from, and attributes that are
- * out of date are taken from it.
+ * The mount's record of what the kernel's caches may contain, by which they are used to the full and never give wrong
+ * answers after an open:
+ *
+ *   cached by the kernel      recorded here               at an open
+ *   attributes and size       version, content, when      invalidated if of another content or a later version
+ *   pages                     content                     kept if the content is the same, else dropped
  */
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
@@ -12,9 +15,9 @@ import { limits } from '../../limits.js'
 import type { Version } from '../../wire/version.js'
 
 interface Told {
-  /** Of the inode. */
+  /** Version of the inode whose attributes the kernel has. */
   readonly version: Version
-  /** That the size is of, unless that is of what is not committed. */
+  /** Content whose size the kernel has; undefined when it has the size of uncommitted content. */
   readonly content: Content | undefined
   readonly atMs: number
 }
@@ -27,10 +30,10 @@ export interface KernelNotices {
   readonly invalidateEntries?: (() => void) | undefined
 }
 
-/** The kernel counts in ticks of up to 10 ms, and its time begins when our answer arrives. */
+/** Slack in ms: the kernel counts in ticks of up to 10 ms, and its time begins when the answer arrives. */
 const slackMs = 100
 
-/** Everything is by inode number. */
+/** The kernel's caches, by inode number. */
 export class KernelView {
   readonly #clock: Clock
   readonly #told = new LRUCache<number, Told>({ max: limits.kernelCacheEntriesMax })
@@ -62,9 +65,9 @@ export class KernelView {
   }
 
   /**
-   * The kernel is being told of a file in this version, and of the size that `content` has; undefined: that
-   * of what is not committed. While the file `isOpen` that is never an older version than the last time: the
-   * kernel would cut off what it has in its pages, and programs would write where something is already.
+   * Records that the kernel is sent attributes of this version and the size of `content`, or, if undefined, that of
+   * uncommitted content. While the file `isOpen`, the version must never be older than the last time: the kernel
+   * would cut off pages that it has, and programs would overwrite data.
    */
   tell(ino: number, version: Version, content: Content | undefined, isOpen: boolean): void {
     const told = isOpen ? this.#told.get(ino) : undefined
@@ -72,7 +75,7 @@ export class KernelView {
     this.#told.set(ino, { version, content, atMs: this.#clock.monotonic() })
   }
 
-  /** At an open: what the kernel was told of another content, or a later version, it must not believe. */
+  /** Prepares an open: attributes of another content, or of a later version, are removed from the kernel's cache. */
   correct(ino: number, version: Version, content: Content): void {
     const told = this.#told.get(ino)
     if (told === undefined) return
@@ -84,18 +87,18 @@ export class KernelView {
     }
   }
 
-  /** Whether the pages that the kernel has are those of `content`. */
+  /** Whether the kernel's pages of the file are those of `content`. */
   hasPagesOf(ino: number, content: Content): boolean {
     const pages = this.#pages.get(ino)
     return pages !== undefined && sameContent(pages, content)
   }
 
-  /** From now on the kernel's pages come from `content` alone. */
+  /** Records that the kernel's pages of the file come from `content` alone from now on. */
   setPages(ino: number, content: Content): void {
     this.#pages.set(ino, content)
   }
 
-  /** What the kernel has of the file, size and pages, may be of no content that there is. */
+  /** Invalidates size and pages that may be those of no stored content. */
   forgetFile(ino: number): void {
     this.#pages.delete(ino)
     this.#told.delete(ino)

@@ -1,6 +1,6 @@
 /**
- * What the kernel is told of inodes, and what it changes of them: mode, owner, times, extended attributes
- * and access control lists. Permissions are checked by the kernel (default_permissions).
+ * The attributes of inodes as sent to the kernel, and their changes: mode, owner, times, extended attributes and
+ * access control lists. The kernel checks permissions (default_permissions).
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock, Time } from '../../clock.js'
@@ -41,11 +41,11 @@ export interface MetadataOptions {
   readonly files: OpenFiles
   readonly kernel: KernelView
   readonly clock: Clock
-  /** Access control lists are kept, which the kernel enforces then. */
+  /** Stores access control lists, which the kernel then enforces. */
   readonly acl: boolean
   /** Reading a file does not change its atime. */
   readonly noAtime: boolean
-  /** Throws `readOnly`. */
+  /** Throws `readOnly` when nothing can be changed. */
   readonly assertWritable: () => void
 }
 
@@ -57,7 +57,7 @@ export class Metadata {
   readonly #clock: Clock
   readonly #assertWritable: () => void
   readonly #reads: AccessTimes | undefined
-  /** What has lost its last name while only the kernel knows of it, until it does not either. */
+  /** Inodes that lost their last name while no file handle has them open, until the kernel forgets them. */
   readonly #gone = new LRUCache<number, Node>({ max: limits.kernelCacheEntriesMax })
 
   constructor({ namespace, files, kernel, clock, acl, noAtime, assertWritable }: MetadataOptions) {
@@ -72,7 +72,7 @@ export class Metadata {
 
   // -- what the kernel is told -------------------------------------------------------------------
 
-  /** What is known by its number, with a name or without. Throws `stale` when it is gone. */
+  /** Finds an inode by number, with a name or without. Throws `stale` when it is gone. */
   async find(ino: number): Promise<Node> {
     const known = this.known(ino)
     if (known !== undefined) return known
@@ -80,14 +80,14 @@ export class Metadata {
       return await this.#namespace.node(ino)
     } catch (error) {
       const file = this.#files.get(ino)
-      // Another mount removed what is still open here.
+      // Another mount removed a file that is still open here.
       if (file === undefined || !isError(error, 'stale')) throw error
       file.isRemoved = true
       return file.node
     }
   }
 
-  /** As `find`, without asking anybody: undefined when that takes a question. */
+  /** Finds an inode without asking a server: undefined when only a server can tell. */
   known(ino: number): Node | undefined {
     const gone = this.#gone.get(ino)
     if (gone !== undefined) return gone
@@ -96,15 +96,15 @@ export class Metadata {
   }
 
   /**
-   * The attributes of what was seen as `seen`, of which the kernel is told now: to be called when the answer is
-   * written, and not before. Whatever was read a moment ago, and however long that took, they are those of
-   * the newest that this mount knows: of what is written here and not committed, else of the last commit.
+   * The attributes to send to the kernel for an inode that was read as `seen`. Must be called when the answer is
+   * written, not before: it returns the newest attributes that this mount knows, those of uncommitted writes or else
+   * of the last commit, however old `seen` is.
    */
   told(seen: Node): Attributes {
     return this.#toldOf(newerOf(this.#namespace.latest(seen.ino) ?? seen, seen))
   }
 
-  /** The same of the newest that is known of those that are not open. */
+  /** The attributes to send for an inode whose newest version outside of the open files is `newest`. */
   #toldOf(newest: Node): Attributes {
     const { ino } = newest
     const gone = this.#gone.size === 0 ? undefined : this.#gone.get(ino)
@@ -127,7 +127,7 @@ export class Metadata {
     return atime === attributes.atime ? attributes : { ...attributes, atime }
   }
 
-  /** A program reads the file, folder or link. True when its atime has changed by that. */
+  /** Notes that a program reads the file, folder or link. Returns true when that changes its atime. */
   wasRead(ino: number): boolean {
     const node = this.#reads && this.known(ino)
     if (this.#reads === undefined || node === undefined) return false
@@ -136,9 +136,9 @@ export class Metadata {
   }
 
   /**
-   * Tells the attributes of names in `folder` that a listing has, which `asked` the servers for them a while
-   * ago: undefined where a name may mean another file by now, or what is known of it is too old to be told.
-   * To be used for one answer, without waiting for anything in between.
+   * Returns a function for the attributes of the names in a listing of `folder`, for which the servers were asked at
+   * `asked`. It returns undefined where a name may mean another file by now, or the attributes are too old to be
+   * sent. It must be used for one answer, without awaiting anything in between.
    */
   listingOf(
     folder: number,
@@ -154,26 +154,26 @@ export class Metadata {
     }
   }
 
-  /** What is told of it now. Throws `stale` when it is gone. */
+  /** The attributes of an inode now. Throws `stale` when it is gone. */
   async getattr(ino: number): Promise<Attributes> {
     return this.told(await this.find(ino))
   }
 
-  /** The kernel has no use for it any more. */
+  /** Forgets an inode that the kernel has forgotten. */
   forget(ino: number): void {
     this.#gone.delete(ino)
   }
 
   // -- what has no name any more -----------------------------------------------------------------
 
-  /** The node has lost a name, perhaps its last one. */
+  /** Notes that the node has lost a name, perhaps its last one. */
   async lostName(node: Node): Promise<void> {
     if (node.inode.nlink > 0 || typeOf(node.inode.mode) === fileType.folder) return
     if (this.#files.has(node.ino)) await this.#files.orphan(node)
     else this.#gone.set(node.ino, node)
   }
 
-  /** The node was removed while the kernel may still know of it. */
+  /** Notes that the node was removed while the kernel may still know it. */
   setGone(node: Node): void {
     this.#gone.set(node.ino, node)
   }
@@ -188,14 +188,14 @@ export class Metadata {
     await this.#update(ino, (inode, now) => withMode(inode, mode, now))
   }
 
-  /** undefined leaves an id as it is. */
+  /** Changes the owner. An undefined id stays. */
   async setOwner(ino: number, uid: number | undefined, gid: number | undefined): Promise<void> {
     await this.#update(ino, (inode, now) => withOwner(inode, uid, gid, now))
   }
 
   /**
-   * chown(2) that changes neither id: the special bits of a file go all the same. The kernel says no
-   * more before a write by `caller`, who need not be the owner; that takes the bits by itself.
+   * Carries out a chown(2) that changes neither id, which clears the special bits of a file. The kernel sends the
+   * same before a write by `caller`, which need not be the owner; a write clears the bits by itself.
    */
   async keepOwner(ino: number, caller: Caller): Promise<void> {
     const { inode } = await this.#namespace.node(ino)
@@ -213,7 +213,7 @@ export class Metadata {
     if (mtime !== undefined) this.#files.get(ino)?.setTime(inode.mtime)
   }
 
-  /** Before `caller`, who has no right to keep them, changes the content of a file. */
+  /** Clears the special bits before a change of a file's content by `caller`, if it has no right to keep them. */
   async losePrivileges(
     { ino, inode: { mode, gid } }: Node,
     caller: Caller | undefined,
@@ -227,29 +227,29 @@ export class Metadata {
     }))
   }
 
-  /** Of what is made in `folder` by `caller`. `mode` has the type bits. */
+  /** Attributes of something created in `folder` by `caller`. `mode` includes the type bits. */
   ofNew(folder: Inode, mode: number, caller: Caller): NewAttributes {
     const owner = newOwner(folder, mode, caller)
     const inherits = this.acl && typeOf(mode) !== fileType.symlink
     const inherited = inherits ? inheritedAcls(folder, owner.mode) : undefined
-    // Without lists the kernel has applied the umask, and nothing is left of it to be applied.
+    // Without ACLs the kernel has applied the umask already.
     return { ...owner, ...(inherited ?? { mode: owner.mode & ~(caller.umask ?? 0) }) }
   }
 
   // -- extended attributes -----------------------------------------------------------------------
 
-  /** null when there is none of that name. */
+  /** Returns an extended attribute, or null when there is none. */
   async getAttribute(ino: number, name: string): Promise<Buffer | null> {
     return this.#attributeOf(await this.#nodeAsOpen(ino), name)
   }
 
-  /** As `getAttribute`, without asking anybody: undefined when that takes a question. */
+  /** Returns an extended attribute without asking a server: undefined when only a server can tell. */
   knownAttribute(ino: number, name: string): Buffer | null | undefined {
     const node = this.#knownAsOpen(ino)
     return node && this.#attributeOf(node, name)
   }
 
-  /** Those whose values `caller` could read: programs that copy them take it for an error else. */
+  /** Lists the names of attributes whose values `caller` may read: programs that copy them would fail on others. */
   async listAttributes(ino: number, caller: Caller): Promise<string[]> {
     const { inode } = await this.#nodeAsOpen(ino)
     const names = inode.attributes.map(({ name }) => name).filter((n) => this.acl || !isAcl(n))
@@ -257,7 +257,7 @@ export class Metadata {
     return names.filter((name) => !isTrusted(name))
   }
 
-  /** `losesGroupId`: with an access ACL, the caller may not keep the set-group-ID bit. */
+  /** Sets an extended attribute. `losesGroupId`: with an access ACL, the caller may not keep the set-group-ID bit. */
   async setAttribute(
     ino: number,
     name: string,
@@ -268,7 +268,7 @@ export class Metadata {
     this.#assertWritable()
     this.#assertKept(name)
     const { inode } = await this.#nodeAsOpen(ino)
-    // As on ext4 nothing has changed when it is the same, not even the ctime.
+    // As on ext4, setting the same value changes nothing, not even the ctime.
     if (isAcl(name)) {
       if (withAcl(inode, name, value, losesGroupId, inode.ctime) === inode) return
       await this.#update(ino, (old, now) => withAcl(old, name, value, losesGroupId, now))
@@ -280,7 +280,7 @@ export class Metadata {
   }
 
   async removeAttribute(ino: number, name: string): Promise<void> {
-    // That there was no list is no error.
+    // Removing a list that does not exist is no error.
     if (isAcl(name)) await this.setAttribute(ino, name, formatAcl([]), 0)
     else await this.#update(ino, (inode, now) => withoutAttribute(inode, name, now))
   }
@@ -290,7 +290,7 @@ export class Metadata {
     return isAcl(name) ? aclOf(inode, name) : attributeOf(inode, name)
   }
 
-  /** Lists that nobody enforces are neither shown nor taken. */
+  /** Checks that ACLs are stored: lists that are not enforced are neither shown nor accepted. */
   #assertKept(name: string): void {
     if (!this.acl && isAcl(name)) throw new DfsError('unsupported')
   }
@@ -299,12 +299,12 @@ export class Metadata {
     this.#assertWritable()
     const gone = this.#gone.get(ino)
     if (gone !== undefined) {
-      // Whoever still has it open sees what becomes of it; the servers know nothing of it any more.
+      // A program that has it open sees the change; the servers have forgotten the file.
       const changed = { ...gone, inode: change(gone.inode, this.#clock.time()) }
       this.#gone.set(ino, changed)
       return changed
     }
-    // When it was read last is stored with what changes anyway.
+    // The time of the last read is stored together with another change.
     const withReads = (inode: Inode, now: Time): Inode => {
       const atime = this.#reads?.of(ino, inode.atime) ?? inode.atime
       return change(atime === inode.atime ? inode : { ...inode, atime }, now)
@@ -318,7 +318,7 @@ export class Metadata {
     return this.#knownAsOpen(ino) ?? (await this.#namespace.node(ino))
   }
 
-  /** While a file is being written its attributes are asked for at every write: from memory then. */
+  /** An inode that is being written, from memory: its attributes are requested at every write. */
   #knownAsOpen(ino: number): Node | undefined {
     const file = this.#files.get(ino)
     const open = file?.isDirty === true || file?.orphaned === true ? file.node : undefined

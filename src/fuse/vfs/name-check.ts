@@ -1,10 +1,9 @@
 /**
- * Sees to it that an open goes to the file, and a change of a name to the folder, that has the name which
- * the program came by. The kernel asks by number: it may have come from a name that it was told a
- * moment ago and that means another one since another mount has renamed, replaced or exchanged
- * it, or a folder on the way. So all names that it may have come by are looked up, each way with one question;
- * where one leads elsewhere by now the kernel is sent to look for them itself. A mount that is
- * alone knows that none does.
+ * Checks that an open reaches the file, and a change of a name the folder, that now has the name which the program
+ * used. The kernel's request has only an inode number, which may stem from a cached name that means another inode
+ * since another mount renamed, replaced or exchanged it, or a folder on the way. So all names that may have led there
+ * are looked up, each way with one question; where one leads elsewhere by now, the kernel is made to look them up
+ * itself. A mount that is alone knows that none does.
  */
 import type { Clock } from '../../clock.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
@@ -18,11 +17,11 @@ export interface NameCheckOptions {
   readonly namespace: Pick<Namespace, 'useLease' | 'cached' | 'follow' | 'node'>
   readonly names: Pick<ToldNames, 'routesTo'>
   readonly clock: Clock
-  /** What else a listed name may stand for. */
+  /** The other name that a listed name may stand for, if any. */
   readonly plainName: (name: string) => string | undefined
 }
 
-/** All that the kernel believes was told, and asked for, since this mount is alone. */
+/** How long this mount must have been alone, in ms, for all names in the kernel's cache to be from that time. */
 const aloneMsMin = limits.nameBelievedMs + limits.cacheLifeMs
 
 export class NameCheck {
@@ -41,8 +40,8 @@ export class NameCheck {
   }
 
   /**
-   * The node as the servers have it now. Throws `stale` when the thread `pid` may have come by a name that
-   * means another file, upon which the kernel looks for it once more.
+   * The node as the servers have it now. Throws `stale` when the thread `pid` may have used a name that means another
+   * file; the kernel then looks it up once more.
    */
   async node(ino: number, pid: number): Promise<Node> {
     if (this.again.take(pid, ino)) return this.#found(ino)
@@ -52,8 +51,8 @@ export class NameCheck {
   }
 
   /**
-   * As `node` of all of these, and asks nobody where only nodes would have to be asked for. Returns whether
-   * it is the thread's second attempt.
+   * Checks the names of all these inodes, as `node` does, without asking for the nodes themselves. Returns whether it
+   * is the thread's second attempt.
    */
   async assertNamed(inos: readonly number[], pid: number): Promise<boolean> {
     if (inos.some((ino) => this.again.take(pid, ino))) return true
@@ -61,7 +60,7 @@ export class NameCheck {
     return false
   }
 
-  /** Nobody else can have changed a name that the kernel believes. */
+  /** Whether no other client can have changed a name in the kernel's cache. */
   isSure(): boolean {
     const sinceMs = this.#namespace.useLease()
     return sinceMs !== undefined && this.#clock.monotonic() - sinceMs > aloneMsMin
@@ -77,7 +76,7 @@ export class NameCheck {
     }
   }
 
-  /** It was there when the names were looked for, and may be gone again. */
+  /** Reads a node whose names were just found. It may be gone again. */
   async #found(ino: number): Promise<Node> {
     const known = this.#namespace.cached(ino)
     try {
@@ -88,7 +87,7 @@ export class NameCheck {
     }
   }
 
-  /** Undefined where there was nothing to look for. Throws `stale`, `notFound`. */
+  /** Finds the node by the names that led to it; undefined when there are none. Throws `stale`, `notFound`. */
   async #asNamed(ino: number): Promise<Node | undefined> {
     if (this.isSure()) return undefined
     const routes = this.#names.routesTo(ino)
@@ -100,14 +99,14 @@ export class NameCheck {
     )
   }
 
-  /** The node at its end. Throws `stale` when it leads elsewhere. */
+  /** Follows a route and returns the node at its end. Throws `stale` when it leads elsewhere. */
   async #follow({ from, steps }: Route): Promise<Node> {
     const names = steps.map(({ name }) => name)
     const isAt = (nodes: readonly Node[], count: number): boolean =>
       nodes.length >= count && steps.every(({ ino }, at) => at >= count || nodes[at]?.ino === ino)
     let nodes = await this.#namespace.follow(from, names)
     const plain = this.#plainName(names.at(-1) ?? '')
-    // It was listed under a name that it has not got.
+    // It was listed under a name that it does not have.
     if (plain !== undefined && nodes.length < names.length && isAt(nodes, names.length - 1)) {
       nodes = await this.#namespace.follow(from, [...names.slice(0, -1), plain])
     }

@@ -1,8 +1,7 @@
 /**
- * One file that is open in this mount, however many handles it has: its latest committed content, and
- * the draft of what was written since. All handles see what is written here at once; what another
- * mount commits is seen by whoever opens the file afterwards, while a reader that was there before
- * goes on in the version it began with.
+ * One file that is open in this mount, with all its handles: its latest committed content, and the draft of later
+ * writes. All handles see local writes at once. A commit of another mount is visible to later opens, while an active
+ * reader goes on in the version it began with.
  */
 
 import assert from 'node:assert/strict'
@@ -35,53 +34,53 @@ export interface OpenFileTools extends DraftTools {
 /** One open(2) of a file. */
 export interface Handle {
   readonly file: OpenFile
-  /** It neither uses nor fills the kernel's pages. */
+  /** Bypasses the kernel's pages: it neither uses nor fills them. */
   readonly direct: boolean
-  /** What is read by it changes the atime. */
+  /** Reads by this handle change the atime. */
   readonly countsReads: boolean
   readonly canWrite: boolean
   readonly appends: boolean
-  /** O_DSYNC or O_SYNC: what is changed is on the disks when it is answered. */
+  /** O_DSYNC or O_SYNC: changes are on the disks before they are answered. */
   readonly syncs: boolean
   readonly readAhead: ReadAhead
   /** The older version that this handle goes on reading. */
   pinned: Content | undefined
-  /** On the monotonic clock; and how many reads have not been answered yet. */
+  /** Time of the last read, on the monotonic clock, in ms. */
   lastReadMs: number
   readsUnderWay: number
-  /** No program has it any more. */
+  /** No program has the handle open any more. */
   isClosing: boolean
 }
 
-/** A reader that was heard of so lately is still reading. */
+/** A reader counts as reading for this time, in ms, after its last read. */
 const readingMs = 500
-/** For so long an open waits for those who read an older version. */
+/** How long an open waits for readers of an older version, in ms. */
 const patienceMs = 5000
 const pollMs = 10
 
 export class OpenFile implements Holder {
   readonly ino: number
-  /** For people. */
+  /** A name of the file, for messages. */
   name: string
   readonly handles = new Set<Handle>()
-  /** While its last handles are closed with something that is not stored: until that is, or given up. */
+  /** Resolves when the content left by the last handles is stored, or given up; undefined while there is none. */
   ending: Promise<void> | undefined
-  /** The latest that this mount knows. */
+  /** The latest version of the inode that this mount knows. */
   node: Node
-  /** No name refers to it: it goes when the last handle does. */
+  /** No name refers to the file: it is deleted when the last handle is closed. */
   orphaned = false
-  /** Another mount has removed it, in all its names. */
+  /** Another mount has removed all names of the file. */
   isRemoved = false
-  /** Made without a name, it may still get one. */
+  /** The file was created without a name and may still get one. */
   linkable = false
   readonly #tools: OpenFileTools
   readonly #lock = new Semaphore(1)
-  /** What was committed, as far as open handles have seen it. */
+  /** The committed content that open handles see. */
   #content: Content
-  /** Segments of it that are known to be on the servers' disks. */
+  /** Ids of its segments that are known to be on the servers' disks. */
   #onDisk: ReadonlySet<string> = new Set()
   #draft: Draft | undefined
-  /** On the monotonic clock. */
+  /** Time of the draft's first write, on the monotonic clock, in ms. */
   #draftSinceMs = 0
 
   constructor(tools: OpenFileTools, node: Node, name: string) {
@@ -96,36 +95,36 @@ export class OpenFile implements Holder {
     return this.#draft !== undefined
   }
 
-  /** Written to for a long time, in a way that can be shown to others before it is finished. */
+  /** Whether the draft is old, and made of appends alone, so that other mounts may see it unfinished. */
   get isDue(): boolean {
     const ageMs = this.#tools.clock.monotonic() - this.#draftSinceMs
     return this.#draft?.onlyAppends === true && ageMs > limits.draftAgeMsMax
   }
 
-  /** In bytes, as programs of this mount see it. */
+  /** Size in bytes, as programs of this mount see it. */
   get size(): number {
     return this.#draft?.size ?? this.#content.size
   }
 
-  /** How much of it is no hole, if that is not committed yet. */
+  /** Bytes of the draft that are no hole; undefined without a draft. */
   get dataBytes(): number | undefined {
     return this.#draft?.data.reduce((sum, { at, end }) => sum + end - at, 0)
   }
 
-  /** When it was last written to and changed, if something is not committed yet. */
+  /** Times of the draft's last write and change; undefined without a draft. */
   get draftTimes(): ContentTimes | undefined {
     return this.#draft
   }
 
   /**
-   * What the kernel is to be told of the file's size, `latest` being on the servers. It knows one size
-   * for all who have the file open, so a reader gets its own version's until it is through.
+   * The content whose size the kernel is to have, `latest` being on the servers. The kernel has one size for all
+   * handles, so an active reader's own version takes precedence until it is done.
    */
   told(latest: Content): Content {
     return this.isBeingRead ? this.#content : latest
   }
 
-  /** Somebody is in the middle of reading the content through the kernel's pages. */
+  /** Whether a handle is in the middle of reading the content through the kernel's pages. */
   get isBeingRead(): boolean {
     const since = this.#tools.clock.monotonic() - readingMs
     for (const { pinned, direct, lastReadMs, readsUnderWay } of this.handles) {
@@ -139,7 +138,7 @@ export class OpenFile implements Holder {
     return this.#content
   }
 
-  /** Some handle fills the kernel's pages with an older version. */
+  /** Whether a handle fills the kernel's pages with an older version. */
   get hasOldPages(): boolean {
     for (const { pinned, direct } of this.handles) if (pinned !== undefined && !direct) return true
     return false
@@ -151,21 +150,21 @@ export class OpenFile implements Holder {
 
   // -- what others do ----------------------------------------------------------------------------
 
-  /** Resolves when nobody is in the middle of reading any more, at the latest after a while. */
+  /** Resolves when no handle is in the middle of reading, after `patienceMs` at the latest. */
   async quiet(): Promise<void> {
     const { clock } = this.#tools
     const deadlineMs = clock.monotonic() + patienceMs
     while (this.isBeingRead && clock.monotonic() < deadlineMs) await sleep(clock, pollMs)
   }
 
-  /** Whether `node` has other content than what handles see here. */
+  /** Whether `node` has other content than handles see here. */
   differsFrom({ inode }: Node): boolean {
     return this.#draft === undefined && !sameContent(inode, this.#content)
   }
 
-  /** At an open: `node` is what the servers have now. Readers of a version that is gone keep it. */
+  /** Takes over `node`, as the servers have it at an open. Readers of an older version keep that. */
   revalidate(node: Node): void {
-    // It was asked for before the last commit here.
+    // It was read before the last commit here.
     if (node.version < this.node.version) return
     this.noteNode(node)
     if (!this.differsFrom(node)) return
@@ -176,7 +175,7 @@ export class OpenFile implements Holder {
     this.#content = content
   }
 
-  /** Newer attributes of the file: they have changed it, too, as what is in its draft has. */
+  /** Takes over newer attributes of the file. Like the draft's times, they count as its change. */
   noteNode(node: Node): void {
     assert(node.ino === this.ino, 'the attributes of another file')
     if (node.version < this.node.version) return
@@ -191,7 +190,8 @@ export class OpenFile implements Holder {
   // -- reading -----------------------------------------------------------------------------------
 
   /**
-   * The bytes `at` .. `at + length`, fewer at the end of the file. Throws `stale` where the kernel would mix the reader's old version with a newer and longer one.
+   * Reads the bytes `at` .. `at + length`, fewer at the end of the file. Throws `stale` when the kernel would mix the
+   * reader's old version with a newer and longer one.
    */
   async read(handle: Handle, at: number, length: number): Promise<LentBuffers> {
     handle.readsUnderWay += 1
@@ -219,7 +219,7 @@ export class OpenFile implements Holder {
     return this.#tools.content.readLent(content, at, length)
   }
 
-  /** Who reads on at the end, such as tail -f, sees what others have appended meanwhile. */
+  /** Lets a reader at the end, such as tail -f, see what other mounts have appended. */
   #followAppends(): void {
     const latest = this.#tools.namespace.cached(this.ino)
     if (latest !== undefined && isPrefix(this.#content, latest.inode)) this.revalidate(latest)
@@ -227,7 +227,7 @@ export class OpenFile implements Holder {
 
   // -- writing -----------------------------------------------------------------------------------
 
-  /** What appends goes to the end, whatever `at` says. */
+  /** Writes `bytes` at `at`, or at the end if `appends`. */
   async write(handle: Handle, at: number, bytes: Buffer, appends: boolean): Promise<void> {
     await this.#tools.memory.whenRoom(this.#lock, () =>
       this.#changeAlone(async (draft) => {
@@ -241,7 +241,7 @@ export class OpenFile implements Holder {
     return this.#change((draft) => draft.truncate(size))
   }
 
-  /** fallocate(2): makes the file at least `size` long. */
+  /** Makes the file at least `size` bytes long: fallocate(2). */
   extend(size: number): Promise<void> {
     return this.#change((draft) => draft.truncate(Math.max(size, draft.size)))
   }
@@ -250,12 +250,12 @@ export class OpenFile implements Holder {
     return this.#change((draft) => draft.punch(at, length))
   }
 
-  /** Puts a range of `source`, which must be stored, to `at`. */
+  /** Inserts a range of `source`, which must be stored, at `at`. */
   paste(source: Content, from: number, length: number, at: number): Promise<void> {
     return this.#change((draft) => draft.paste(source, from, length, at))
   }
 
-  /** The bytes `at` .. `at + length` as content of its own that is stored. */
+  /** Stores the bytes `at` .. `at + length` and returns them as content. */
   async stored(at: number, length: number): Promise<Content> {
     const whole = await this.#lock.run(async () => (await this.#draft?.flatten()) ?? this.#content)
     const end = Math.min(at + length, whole.size)
@@ -263,7 +263,7 @@ export class OpenFile implements Holder {
     return copyRange(whole, at, end - at, emptyContent, 0)
   }
 
-  /** The mtime was set by a program: what is committed later must not change it. */
+  /** Notes that a program has set the mtime: a later commit must not change it. */
   setTime(mtime: Time): void {
     if (this.#draft !== undefined) this.#draft.mtime = mtime
   }
@@ -271,14 +271,14 @@ export class OpenFile implements Holder {
   // -- committing --------------------------------------------------------------------------------
 
   /**
-   * Commits what was written. When it throws nothing is lost: the draft stays, and a later call
-   * tries again. A file that will never have a name again has nobody to commit for.
+   * Commits the draft. When it throws nothing is lost: the draft stays, and a later call tries again. A file that can
+   * never have a name again is not committed.
    */
   async commit(): Promise<void> {
     await this.#commit(false)
   }
 
-  /** As `commit`, and three servers have it on their disks when it resolves. */
+  /** Commits the draft, and resolves when three servers have it on their disks. */
   async sync(): Promise<void> {
     if (await this.#commit(true)) return
     const { segments } = this.#content
@@ -287,7 +287,7 @@ export class OpenFile implements Holder {
     this.#onDisk = new Set(segments.map(({ id }) => id))
   }
 
-  /** Returns whether it is on the disks, too: that takes no more messages when it is all in one. */
+  /** Commits the draft. Returns whether it is on the disks, too, which takes no more messages for a single commit. */
   #commit(toDisk: boolean): Promise<boolean> {
     return this.#lock.run(async () => {
       const draft = this.#draft
@@ -299,7 +299,7 @@ export class OpenFile implements Holder {
       let onDisk = false
       try {
         const { content, inline } = await draft.store()
-        // Those that programs have seen: nothing happens to the file when it is stored.
+        // The times that programs have seen: storing a file does not change them.
         const times = { mtime: draft.mtime, ctime: draft.ctime }
         const [ino, base] = [this.ino, this.node]
         const isThere = ({ id }: Segment): boolean =>
@@ -326,8 +326,8 @@ export class OpenFile implements Holder {
   }
 
   /**
-   * Gives up what is not committed, once `keep` has it elsewhere, unless somebody has opened the file
-   * again. What they change meanwhile waits, so that it is not given up with the rest.
+   * Gives up the draft after `keep` has saved it, unless the file was opened again. Later writes wait meanwhile, so
+   * that they are not given up as well.
    */
   abandon(keep: (draft: Draft) => Promise<void>): Promise<void> {
     return this.#lock.run(async () => {
@@ -337,7 +337,7 @@ export class OpenFile implements Holder {
     })
   }
 
-  /** Gives up what is not committed, which the kernel may have in its pages. */
+  /** Gives up the draft, whose bytes may be in the kernel's pages. */
   discard(): void {
     if (this.#draft === undefined) return
     this.#forget(this.#draft)
@@ -364,7 +364,7 @@ export class OpenFile implements Holder {
     })
   }
 
-  /** Runs a change of the draft, alone, and makes it the file's last modification. */
+  /** Runs an exclusive change of the draft, and makes it the file's last modification. */
   #change(action: (draft: Draft) => Promise<void>): Promise<void> {
     return this.#lock.run(() => this.#changeAlone(action))
   }

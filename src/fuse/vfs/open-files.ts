@@ -1,7 +1,6 @@
 /**
- * The files that are open in this mount, by inode, and what programs do with the bytes in them. An
- * open file stays here until its last handle is closed and what was written is stored, or kept in the
- * recovery folder.
+ * The open files of this mount, by inode, and the operations on their bytes. An open file stays here until its last
+ * handle is closed and its draft is stored, or saved in the recovery folder.
  */
 import assert from 'node:assert/strict'
 import { constants } from 'node:fs'
@@ -19,12 +18,12 @@ const { O_APPEND, O_DSYNC, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } = const
 const noAtimeFlag = 0o1000000
 const accessMode = O_RDONLY | O_WRONLY | O_RDWR
 
-/** How the kernel is to treat a file that has been opened. */
+/** How the kernel is to treat an opened file. */
 export interface Opened {
   readonly handle: Handle
-  /** Its pages must not be used: another version of the file is in use. */
+  /** The kernel's pages must not be used: another version of the file is in use. */
   readonly direct: boolean
-  /** Its pages are still right. */
+  /** The kernel's pages of the file are still valid. */
   readonly keep: boolean
 }
 
@@ -35,7 +34,7 @@ export class OpenFiles {
   readonly #isSync: boolean
   readonly #files = new Map<number, OpenFile>()
 
-  /** `isSync`: all handles are as if opened with O_SYNC. */
+  /** `isSync`: all handles behave as if opened with O_SYNC. */
   constructor(
     client: Pick<Client, 'content' | 'namespace' | 'sync'>,
     tools: OpenFileTools,
@@ -57,14 +56,14 @@ export class OpenFiles {
     return this.#files.has(ino)
   }
 
-  /** Files with something that is not committed. */
+  /** Files with a draft. */
   get dirty(): readonly OpenFile[] {
     return [...this.#files.values()].filter(({ isDirty }) => isDirty)
   }
 
   // -- opening and closing -----------------------------------------------------------------------
 
-  /** Opens a file of which `found` has just been read from the servers. People call it `name`. */
+  /** Opens a file that was just read from the servers as `found`. `name` is for messages. */
   async open(found: Node, name: string, flags: number): Promise<Opened> {
     if (typeOf(found.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
     const { node, known } = await this.#settled(found)
@@ -104,7 +103,7 @@ export class OpenFiles {
     return { handle, direct, keep }
   }
 
-  /** Opens a file that was just made without a name; with O_EXCL it never gets one. */
+  /** Opens a file that was just created without a name. With O_EXCL it never gets one. */
   async openNameless(node: Node, flags: number): Promise<Opened> {
     try {
       const opened = await this.open(node, String(node.ino), flags)
@@ -117,7 +116,7 @@ export class OpenFiles {
     }
   }
 
-  /** The last of the handles takes what is not stored yet with it: to the servers or to recovery. */
+  /** Closes a handle. The last one of a file stores its draft on the servers or in the recovery folder. */
   close(handle: Handle): Promise<void> {
     const { file } = handle
     assert(!handle.isClosing, 'a handle is closed once')
@@ -139,29 +138,29 @@ export class OpenFiles {
     await this.#dropUnused(file)
   }
 
-  /** Commits what has been appended to files that stay open, such as logs; to be called now and then. */
+  /** Commits appended data of files that stay open, such as logs. To be called now and then. */
   async commitDue(): Promise<void> {
     for (const file of this.dirty) if (file.isDue) await this.#commitQuietly(file)
   }
 
-  /** Commits everything; returns what could not be. */
+  /** Commits every draft. Returns the files that could not be. */
   async commitAll(): Promise<readonly OpenFile[]> {
     await Promise.all(this.dirty.map((file) => this.#commitQuietly(file)))
-    // Files that nothing was written to, and names, are stored by themselves.
+    // Names, and files without a draft, are stored by the namespace.
     await this.#client.namespace
       .settle()
       .catch((error: unknown) => debugFuse('what was answered: %o', error))
     return this.dirty.filter(({ orphaned }) => !orphaned)
   }
 
-  /** The end of the mount: what is not stored now goes to the recovery folder. */
+  /** Ends all files at the end of the mount: a draft that cannot be stored goes to the recovery folder. */
   async abandonAll(): Promise<void> {
     await this.commitAll()
     for (const file of this.#files.values()) file.handles.clear()
     for (const file of [...this.#files.values()]) await this.#dropUnused(file)
   }
 
-  /** `link` gives a file a name: what is stored of it by then is what is found by its first one. */
+  /** Gives a file a name by `link`. For its first name, the draft is stored before. */
   async link(ino: number, name: string, link: (isFirst: boolean) => Promise<Node>): Promise<Node> {
     const file = this.#files.get(ino)
     const isFirst = file?.linkable === true
@@ -176,7 +175,7 @@ export class OpenFiles {
     return node
   }
 
-  /** The last name of a file is gone: `node` is what is left of it. */
+  /** Notes that a file has lost its last name. `node` is its inode without one. */
   async orphan(node: Node): Promise<void> {
     const file = this.#files.get(node.ino)
     if (file === undefined) return
@@ -195,29 +194,29 @@ export class OpenFiles {
   ): Promise<number> {
     if (!handle.canWrite) throw new DfsError('badHandle')
     await handle.file.write(handle, at, bytes, appends)
-    // Where it has the file's pages the kernel asks for that itself.
+    // When the kernel has the file's pages, it asks for that itself.
     if (handle.direct) await this.syncIfWanted(handle)
     return bytes.length
   }
 
-  /** At each close(2): reports what fails. A reader's close does not publish a half-written file. */
+  /** Commits at a close(2), and throws its failure. A reader's close does not commit a half-written file. */
   async flush(handle: Handle): Promise<void> {
     if (handle.canWrite) await handle.file.commit()
   }
 
-  /** After a change by which the kernel does not ask for it. */
+  /** Makes a change durable if the handle is synchronous, where the kernel does not ask for it. */
   async syncIfWanted({ file, syncs }: Handle): Promise<void> {
     if (syncs) await file.sync()
   }
 
-  /** ftruncate(2). */
+  /** Truncates an open file: ftruncate(2). */
   async truncate(handle: Handle, size: number): Promise<void> {
     if (!handle.canWrite) throw new DfsError('invalid')
     await handle.file.truncate(size)
     await this.syncIfWanted(handle)
   }
 
-  /** truncate(2): committed at once, unless the file is being written to anyway. */
+  /** Truncates a file and commits at once, unless the file is being written: truncate(2). */
   async truncateNode(node: Node, name: string, size: number): Promise<void> {
     const known = this.#files.get(node.ino)
     if (known?.isDirty) {
@@ -239,7 +238,7 @@ export class OpenFiles {
     }
   }
 
-  /** copy_file_range(2) without moving a byte. Returns how many bytes there were to copy. */
+  /** Copies a range without moving a byte: copy_file_range(2). Returns the number of bytes copied. */
   async copyRange(
     source: Handle,
     from: number,
@@ -255,8 +254,8 @@ export class OpenFiles {
   }
 
   /**
-   * Lets those who read an older version come to its end, and what a close is storing, or could not
-   * store, be stored or given up; says what there is then.
+   * Waits for readers of an older version, and for a close that is storing its draft or could not. Returns the state
+   * after that.
    */
   async #settled(found: Node): Promise<{ node: Node; known: OpenFile | undefined }> {
     const { ino } = found
@@ -316,7 +315,10 @@ export class OpenFiles {
     }
   }
 
-  /** When even the recovery folder does not take it, the file stays here, to be tried again. */
+  /**
+   * Stores the draft, or saves it in the recovery folder. When that fails too, the file stays here, to be tried
+   * again.
+   */
   async #storeOrKeep(file: OpenFile): Promise<void> {
     try {
       await file.commit()

@@ -1,6 +1,6 @@
 /**
- * One open(2) of a folder: lists it page by page, from any position on (`positions.ts`), so that the kernel can
- * go on where its buffer was full, and a program can go back. The latest pages are remembered.
+ * One open(2) of a folder. Lists it page by page, from any position on (`positions.ts`), so that the kernel can
+ * continue where its buffer was full, and a program can go back. The latest pages are remembered.
  */
 
 import type { ListedName } from '../../dfc/namespace/cache/node.js'
@@ -10,13 +10,13 @@ import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { beginning, type Positions, positionBehind } from './positions.js'
 
-/** Names of a folder, one behind the other, from one answer of the servers. */
+/** Consecutive names of a folder, from one answer of the servers. */
 export type ReadNames = Pick<Listing, 'entries' | 'asked'>
 
 interface Page extends Pick<Listing, 'entries' | 'asked' | 'more'> {
-  /** It has the names behind this one. */
+  /** The page has the names behind this one. */
   readonly after: string
-  /** By the position behind a name its index; made when it is needed. */
+  /** Index of a name by the position behind it; built when needed. */
   indexes?: ReadonlyMap<number, number>
 }
 
@@ -24,7 +24,7 @@ export interface OpenFolderOptions {
   readonly namespace: Pick<Namespace, 'cachedEntry' | 'known' | 'list'>
   readonly ino: number
   readonly positions: Pick<Positions, 'nameBefore'>
-  /** Is told of each page when it has come. */
+  /** Called with the names of each page that has arrived. */
   readonly onPage?: (names: readonly ListedName[]) => void
 }
 
@@ -33,7 +33,7 @@ export class OpenFolder {
   readonly #namespace: OpenFolderOptions['namespace']
   readonly #positions: OpenFolderOptions['positions']
   readonly #onPage: NonNullable<OpenFolderOptions['onPage']>
-  /** The one that was used last is the last. */
+  /** The remembered pages. The one used last is the last. */
   #pages: readonly Page[] = []
 
   constructor({ namespace, ino, positions, onPage = () => {} }: OpenFolderOptions) {
@@ -44,10 +44,10 @@ export class OpenFolder {
   }
 
   /**
-   * The names behind the position `from`, at least one unless there are no more. From the beginning on the
-   * folder is read anew; and from `from` on where what was read is so old that others may have changed it
-   * since: that is one question, and without it there would be one for each name that is looked at. Throws
-   * `invalid` for a position that no name has, and that was not told lately.
+   * Returns the names behind the position `from`, at least one unless there are no more. Reads the folder anew from
+   * the beginning, and from `from` if the page is so old that others may have changed it: that is one question,
+   * instead of one for each name that a program looks at. Throws `invalid` for a position that no name has and that
+   * was not sent lately.
    */
   async read(from: number): Promise<ReadNames> {
     if (from <= beginning) {
@@ -79,7 +79,7 @@ export class OpenFolder {
     return page
   }
 
-  /** What was told too long ago is looked for in the whole folder. */
+  /** Finds the name at a position that was sent too long ago, by searching the whole folder. */
   async #nameBefore(position: number): Promise<string> {
     const told = this.#positions.nameBefore(position)
     if (told !== undefined) return told
@@ -93,7 +93,7 @@ export class OpenFolder {
     }
   }
 
-  /** Also that a name is not there any more is known. */
+  /** Whether the name's node, or its absence, is known. */
   #isKnown(listed: ListedName | undefined): boolean {
     if (listed === undefined) return true
     const { name } = listed
@@ -121,7 +121,10 @@ export class OpenFolder {
   }
 }
 
-/** Of two names with one position the later: a listing may then miss names, and never goes round. */
+/**
+ * Maps positions to indexes. Of two names with one position the later counts: a listing may then miss names, and
+ * never loops.
+ */
 function indexesOf(page: Page): ReadonlyMap<number, number> {
   page.indexes ??= new Map(page.entries.map(({ name }, index) => [positionBehind(name), index]))
   return page.indexes

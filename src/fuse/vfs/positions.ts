@@ -1,17 +1,17 @@
 /**
- * The numbers by which programs know where a listing stands: telldir(3). The number behind a name follows from
- * the name alone, so that it is the same for each open folder and each mount, whatever has been added and
- * removed meanwhile; what comes next are the names behind that one in their order, also when it is gone.
+ * Positions in listings, telldir(3). The number behind a name follows from the name alone, so that it is the same for
+ * each open folder and each mount, whatever was added or removed meanwhile. A listing continues with the names behind
+ * that one in their order, even when it is gone.
  */
 import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 
-/** Before all names, and behind "." and "..". */
+/** The position before all names, behind "." and "..". */
 export const beginning = 2
 
 /**
- * Of the 2^52 numbers above `beginning`. Two names of one folder have the same by chance only: in a folder of a
- * million names with a probability of one to ten thousand.
+ * The position behind a name: one of the 2^52 numbers above `beginning`. Two names of one folder have the same only
+ * by chance: in a folder of a million names with a probability of one in ten thousand.
  */
 export function positionBehind(name: string): number {
   let low = 0x9e3779b9
@@ -26,18 +26,18 @@ export function positionBehind(name: string): number {
   return beginning + 1 + (high & 0xfffff) * 2 ** 32 + (low >>> 0)
 }
 
-/** The names behind which the kernel was last told positions, of all folders together. */
+/** The names whose positions were sent to the kernel last, of all folders together. */
 export class Positions {
   readonly #max: number
   #names = new Map<number, string>()
-  /** Those before: an old one is forgotten when that many newer ones have been told. */
+  /** The generation before: it is dropped when as many newer ones have been added. */
   #older = new Map<number, string>()
 
   constructor(max: number = limits.positionsRememberedMin) {
     this.#max = max
   }
 
-  /** The position behind `name`, which is remembered. */
+  /** Returns the position behind `name`, and remembers it. */
   behind(name: string): number {
     const position = positionBehind(name)
     if (this.#names.size >= this.#max) {
@@ -49,7 +49,7 @@ export class Positions {
     return position
   }
 
-  /** Undefined when it was told too long ago, or by another mount. */
+  /** Returns the name before a position; undefined when it was sent too long ago, or by another mount. */
   nameBefore(position: number): string | undefined {
     return this.#names.get(position) ?? this.#older.get(position)
   }

@@ -1,39 +1,39 @@
 /**
- * Notices that the small files of a folder are opened one after the other, in the order in which they
- * are listed, as `grep -r`, `cp -r`, `tar` and `*` in a shell do, and names those that will be next: what
- * is in them can then be fetched before it is asked for.
+ * Detects that the small files of a folder are opened one after the other in the order of the listing, as `grep -r`,
+ * `cp -r`, `tar` and `*` in a shell do, and names those that will be next, so that their content can be fetched in
+ * advance.
  */
 import { LRUCache } from 'lru-cache'
 import type { ListedName, Node } from '../../dfc/namespace/cache/node.js'
 import { limits } from '../../limits.js'
 
-/** A page of a folder, as it was listed last. */
+/** The latest listed page of a folder. */
 interface Listed {
   readonly names: readonly ListedName[]
   readonly positions: ReadonlyMap<string, number>
-  /** Of the file that was opened last. */
+  /** Index of the file that was opened last. */
   at: number
-  /** How many were opened in order up to that. */
+  /** Number of files opened in order up to that one. */
   inOrder: number
-  /** Those before this position have been named. */
+  /** Index up to which files have been named. */
   namedTo: number
 }
 
-/** So many in order show that more will follow. */
+/** Files opened in order after which more are expected. */
 const inOrderMin = 2
-/** Folders and others in between, which are not opened as files are. */
+/** Entries that may be skipped between two files, such as folders, which are not opened as files are. */
 const skippedMax = 8
 
 export class ReaddirPrefetch {
   readonly #folders = new LRUCache<number, Listed>({ max: limits.siblingFoldersMax })
 
-  /** A page of `folder` has been listed. */
+  /** Notes that a page of `folder` was listed. */
   note(folder: number, names: readonly ListedName[]): void {
     const positions = new Map(names.map(({ name }, position) => [name, position]))
     this.#folders.set(folder, { names, positions, at: -1, inOrder: 0, namedTo: 0 })
   }
 
-  /** `name` is being opened to be read: the small files that are likely to be next, each once. */
+  /** Notes that `name` is being opened for reading. Returns the small files that are likely to be next, each once. */
   nextAfter(folder: number, name: string): readonly Node[] {
     const listed = this.#folders.get(folder)
     const position = listed?.positions.get(name)

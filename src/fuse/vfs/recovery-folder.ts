@@ -1,6 +1,6 @@
 /**
- * The last resort for what could not be stored: it becomes a file in a local folder, at the positions
- * it was written to, and a notice names that file.
+ * The last resort for data that could not be stored: it becomes a file in a local folder, at its original offsets,
+ * and a notice names that file.
  */
 import { mkdir, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ export class RecoveryFolder {
     this.#clock = clock
   }
 
-  /** Throws when the local disk takes it neither. `why` is what the servers said. */
+  /** Saves the draft. Throws when the local disk fails as well. `why` is the error of the servers. */
   async keep(file: OpenFile, draft: Draft, why: unknown): Promise<void> {
     await mkdir(this.path, { recursive: true, mode: 0o700 })
     const stamp = new Date(this.#clock.now()).toISOString().replaceAll(/[:.]/g, '-')
@@ -39,7 +39,7 @@ export class RecoveryFolder {
   }
 }
 
-/** Writes all of the file's data to `path`; returns how many bytes of it no server has now. */
+/** Writes all of the file's data to `path`. Returns the number of bytes that no server could supply. */
 async function writeDraft(path: string, draft: Draft): Promise<number> {
   const local = await open(path, 'wx', 0o600)
   let unreadable = 0

@@ -1,7 +1,7 @@
 /**
- * Threads whose request was answered with ESTALE: the kernel then looks for every name on the way once more,
- * and asks a second time, after which it gives up. What it has found since the first time was there after
- * the program had asked; so a second attempt is not sent back again.
+ * Threads whose request was answered with ESTALE. The kernel then looks up every name on the way once more and
+ * repeats the request, after which it gives up. The names found then are newer than the program's call, so a second
+ * attempt is not sent back again.
  */
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
@@ -9,14 +9,14 @@ import type { Clock } from '../../clock.js'
 import { limits } from '../../limits.js'
 
 interface Expected {
-  /** Threads whose number cannot be seen from here have the same one. */
+  /** Number of threads with this id: those that are not visible from here share one. */
   count: number
-  /** What may be asked for: what it was the first time, and what the names led to since. */
+  /** Inodes that the second attempt may be about: those of the first one, and those that names led to since. */
   readonly inos: Set<number>
   readonly atMs: number
 }
 
-/** Names that are looked for once more are few. */
+/** Most inodes remembered for one thread: few names are looked up once more. */
 const inosMax = 256
 
 export class SecondAttempts {
@@ -27,7 +27,7 @@ export class SecondAttempts {
     this.#clock = clock
   }
 
-  /** The thread `pid`, which wanted to do something with these, is about to be told to look once more. */
+  /** Notes that the thread `pid` is about to be sent back from a request about these inodes. */
   expect(pid: number, ...wanted: readonly number[]): void {
     const known = this.#get(pid)
     const inos = known?.inos ?? new Set<number>()
@@ -39,19 +39,19 @@ export class SecondAttempts {
     })
   }
 
-  /** Whether the thread is looking for names once more: then what is remembered is no answer. */
+  /** Whether the thread is looking up names once more: then cached names are no answer. */
   isExpected(pid: number): boolean {
     return this.#expected.size > 0 && this.#get(pid) !== undefined
   }
 
-  /** A name has led the thread to `ino`. */
+  /** Notes that a name has led the thread to `ino`. */
   found(pid: number, ino: number): void {
     if (this.#expected.size === 0) return
     const inos = this.#get(pid)?.inos
     if (inos !== undefined && inos.size < inosMax) inos.add(ino)
   }
 
-  /** Whether this is the second attempt of the thread. It is over then. */
+  /** Whether this request is the second attempt of the thread, which ends it. */
   take(pid: number, ino: number): boolean {
     if (this.#expected.size === 0) return false
     const expected = this.#get(pid)

@@ -1,8 +1,7 @@
 /**
- * The names by which the kernel was told of inodes. For a while it goes by them without asking, so that a
- * program may come to an inode by any one of them, although others have given that name to another
- * file meanwhile; and by a folder's, although that was moved. Names that this mount has taken away itself
- * the kernel does not believe.
+ * The names in the kernel's cache, by inode. For a while the kernel uses them without asking, so that a program may
+ * reach an inode by any of them, although another mount has given that name to another file meanwhile, or has moved a
+ * folder on the way. Names that this mount has removed itself are not in the kernel's cache.
  */
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
@@ -18,11 +17,11 @@ export interface Place {
 
 export interface Step {
   readonly name: string
-  /** What the kernel takes it for. */
+  /** The inode that the kernel has for the name. */
   readonly ino: number
 }
 
-/** A way to an inode: names in folders, one in the other, that begin in `from`. */
+/** A way to an inode: names in folders, one in the other, beginning in the folder `from`. */
 export interface Route {
   readonly from: number
   readonly steps: readonly Step[]
@@ -33,16 +32,16 @@ interface Told extends Place {
 }
 
 interface Names {
-  /** The one that was told last is the last. */
+  /** The names of the inode, the one sent last at the end. */
   readonly told: Told[]
-  /** Until then the kernel may believe more of them than are kept here. */
+  /** Until this time the kernel may have more names of the inode than are kept here. */
   moreUntilMs: number
 }
 
 export class ToldNames {
   readonly #clock: Pick<Clock, 'monotonic'>
   readonly #names: LRUCache<number, Names>
-  /** Until then the kernel may believe names of inodes that are not kept here. */
+  /** Until this time the kernel may have names of inodes that are not kept here. */
   #moreUntilMs = Number.NEGATIVE_INFINITY
 
   constructor(clock: Pick<Clock, 'monotonic'>, max: number = limits.kernelCacheEntriesMax) {
@@ -55,12 +54,12 @@ export class ToldNames {
     })
   }
 
-  /** The kernel is being told that `name` means `ino`, or has itself given it that name. */
+  /** Notes that the kernel learns that `name` means `ino`, from an answer or its own change. */
   tell(ino: number, parent: number, name: string): void {
     const atMs = this.#clock.monotonic()
     const names = this.#names.get(ino)
     if (names === undefined) {
-      // It may be one of those that had to go.
+      // It may be one of those that were dropped.
       this.#names.set(ino, { told: [{ parent, name, atMs }], moreUntilMs: this.#moreUntilMs })
       return
     }
@@ -80,26 +79,26 @@ export class ToldNames {
     names.moreUntilMs = oldest.atMs + limits.nameBelievedMs
   }
 
-  /** The file has lost that name, and the kernel knows. */
+  /** Notes that the file has lost a name, and the kernel knows it. */
   forget(ino: number, parent: number, name: string): void {
     const told = this.#names.get(ino)?.told
     if (told !== undefined) remove(told, parent, name)
   }
 
-  /** The name by which the kernel was told of the file last, however long ago. */
+  /** The name of the inode sent to the kernel last, however long ago. */
   lastOf(ino: number): Place | undefined {
     return this.#names.get(ino)?.told.at(-1)
   }
 
   /**
-   * All ways by which a program may have come to the inode without a question to us; none where it cannot
-   * have come by a name. Undefined: there may be more than are known here.
+   * All ways by which a program may have reached the inode without a request; none when it cannot have used a name.
+   * Undefined when there may be more than are kept here.
    */
   routesTo(ino: number): readonly Route[] | undefined {
     return this.#routes({ from: ino, steps: [] }, new Set())
   }
 
-  /** Those that end with `route`. */
+  /** All ways that end with `route`. */
   #routes(route: Route, below: ReadonlySet<number>): readonly Route[] | undefined {
     const { from, steps } = route
     const ended = steps.length === 0 ? [] : [route]
@@ -110,7 +109,7 @@ export class ToldNames {
     const names = this.#names.get(from)
     if (now < (names?.moreUntilMs ?? this.#moreUntilMs)) return undefined
     const believed = names?.told.filter(({ atMs }) => now <= atMs + limits.nameBelievedMs) ?? []
-    // Whoever came from above would have asked for it: they have begun here.
+    // A program that came from further above would have caused a request: this way begins here.
     if (believed.length === 0) return ended
     const all: Route[] = []
     for (const { parent, name } of believed) {

@@ -3,6 +3,7 @@
  * for it (`sharedBuffer`), others are. The thread is started by the first digest, keeps no process
  * alive, and when it fails the digests are made without it.
  */
+import assert from 'node:assert/strict'
 import { Worker } from 'node:worker_threads'
 import { debugDfc } from '../../log.js'
 import type { DigestAnswer, DigestOrder } from './digest-thread.js'
@@ -62,7 +63,11 @@ export class ThreadDigests implements Digests {
     })
     thread.unref()
     thread.on('message', (answer: DigestAnswer) => {
-      this.#waiting.shift()?.(answer)
+      // It was given up, and the answers of another are waited for by now.
+      if (this.#thread !== thread) return
+      const waiting = this.#waiting.shift()
+      assert(waiting !== undefined, 'a digest that was not asked for')
+      waiting(answer)
       if (this.#waiting.length === 0) thread.unref()
     })
     thread.on('error', (error) => debugDfc('the thread for digests failed: %o', error))

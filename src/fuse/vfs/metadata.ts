@@ -2,6 +2,7 @@
  * The attributes of inodes as sent to the kernel, and their changes: mode, owner, times, extended attributes and
  * access control lists. The kernel checks permissions (default_permissions).
  */
+import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
 import type { Clock, Time } from '../../clock.js'
 import { type ListedName, type Node, newerOf } from '../../dfc/namespace/cache/node.js'
@@ -145,7 +146,12 @@ export class Metadata {
     asked: Listing['asked'],
   ): (listed: ListedName) => Attributes | undefined {
     const isUnchanged = this.#namespace.isUnchangedSince(asked)
+    let isOver = false
+    queueMicrotask(() => {
+      isOver = true
+    })
     return ({ name, ino, node: listed }) => {
+      assert(!isOver, 'what is told of a listing may have changed')
       if (listed === undefined) return undefined
       if (isUnchanged) return this.#toldOf(listed)
       if (this.#namespace.cachedEntry(folder, name)?.ino !== ino) return undefined

@@ -3,6 +3,7 @@
  * continue where its buffer was full, and a program can go back. The latest pages are remembered.
  */
 
+import assert from 'node:assert/strict'
 import type { ListedName } from '../../dfc/namespace/cache/node.js'
 import type { Listing } from '../../dfc/namespace/lookup.js'
 import type { Namespace } from '../../dfc/namespace/namespace.js'
@@ -113,6 +114,7 @@ export class OpenFolder {
   #use(page: Page): void {
     if (this.#pages.at(-1) === page) return
     this.#drop(page)
+    assert(!this.#pages.some(({ after }) => after === page.after), 'one place has two pages')
     this.#pages = [...this.#pages, page].slice(-limits.folderPagesRememberedMax)
   }
 

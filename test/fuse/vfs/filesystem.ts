@@ -450,3 +450,21 @@ t.test('a folder that was removed while it is open can be changed', async (t) =>
   filesystem.metadata.forget(ino)
   await t.rejects(filesystem.metadata.setMode(ino, 0o755), { code: 'stale' })
 })
+
+t.test('what a listing tells of attributes is told at once or not at all', async (t) => {
+  await make('told at once')
+  const page = await filesystem.openFolder(rootIno).read(0)
+  const [listed] = page.entries
+  if (listed === undefined) return t.fail('nothing is listed')
+  const tell = filesystem.metadata.listingOf(rootIno, page.asked)
+  t.equal(tell(listed)?.ino, listed.ino)
+  await pass()
+  t.throws(() => tell(listed), { code: 'ERR_ASSERTION' })
+})
+
+t.test('a handle is closed once', async (t) => {
+  await make('closed')
+  const handle = await open(filesystem, 'closed', O_RDWR)
+  await filesystem.close(handle)
+  await t.rejects(filesystem.close(handle), { code: 'ERR_ASSERTION' })
+})

@@ -169,9 +169,10 @@ export class Changes {
     assert(!this.#underWay.has(body), 'a plan is committed once')
     this.#underWay.add(body)
     try {
-      await (onDisk ? this.#behind.settle() : this.#behind.ahead(body))
-      const [askedMs, outcome] = await this.#cache.asked(() =>
-        this.#transactions.commit(body, { content, onDisk, wanted: knownAs() }),
+      const [askedMs, outcome] = await this.#behind.inOrder(body, onDisk === true, () =>
+        this.#cache.asked(() =>
+          this.#transactions.commit(body, { content, onDisk, wanted: knownAs() }),
+        ),
       )
       if (!outcome.committed) return outcome
       const { id } = outcome

@@ -115,10 +115,15 @@ export class WriteBehind {
   }
 
   /**
-   * To be awaited before `body` is committed: sees to it that what was taken is on its way before it, and
-   * stored if the two have to do with each other. Throws what keeps it from being stored.
+   * Runs `commit`, which commits `body`, once what was taken before is on its way, and stored if the two have
+   * to do with each other; with `isOnDisk` once all of that is stored. Throws what keeps it from being stored.
    */
-  async ahead(body: Transaction): Promise<void> {
+  async inOrder<T>(body: Transaction, isOnDisk: boolean, commit: () => Promise<T>): Promise<T> {
+    await (isOnDisk ? this.settle() : this.#ahead(body))
+    return commit()
+  }
+
+  async #ahead(body: Transaction): Promise<void> {
     if (this.#open === undefined && this.#due.length === 0) return
     if (this.#obstacle !== undefined) await this.settle()
     if (this.#open !== undefined && this.#storing !== undefined) await this.#storing

@@ -139,7 +139,7 @@ t.test('says what is wrong in one line', async (t) => {
     '/nowhere.conf',
   )
   writeFileSync(config, '[users.alice]\n')
-  await fails(t, /dfs\.conf:1: user "alice": expected exactly one of/, folder, '0', ...withConfig)
+  await fails(t, /dfs\.conf:1: alice: expected exactly one of/, folder, '0', ...withConfig)
 })
 
 t.test('leaves nothing in its folder but what is documented', async (t) => {

@@ -1,4 +1,5 @@
 /** Compares the MD5 of every segment whose bytes come by from its first to its last. */
+import assert from 'node:assert/strict'
 import { createHash, type Hash } from 'node:crypto'
 import { DfsError } from '../../errors.js'
 import type { Segment } from '../../wire/records.js'
@@ -23,6 +24,7 @@ export class SegmentDigests {
       this.#hash.update(part)
       this.#nextOffset += part.length
     }
+    assert(this.#nextOffset <= segment.length, 'bytes beyond the segment')
     if (this.#nextOffset < segment.length) return
     this.#id = ''
     if (this.#hash.digest('hex') !== segment.md5) {

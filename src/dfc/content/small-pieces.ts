@@ -3,6 +3,7 @@
  * reader or by several, travels in one message. To send and to answer that costs hardly more than for
  * a single piece, and files of a few KiB consist of four of them.
  */
+import assert from 'node:assert/strict'
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Cluster } from '../cluster/cluster.js'
@@ -44,7 +45,8 @@ export class SmallPieces {
   }
 
   #send(server: number): void {
-    const wanted = this.#wanted.get(server) ?? []
+    const wanted = this.#wanted.get(server)
+    assert(wanted !== undefined && wanted.length > 0, 'nothing is wanted of it')
     this.#wanted.delete(server)
     for (let at = 0; at < wanted.length; at += limits.smallPiecesPerRequestMax) {
       void this.#ask(server, wanted.slice(at, at + limits.smallPiecesPerRequestMax))

@@ -2,6 +2,7 @@
  * A stream on its way to the servers, segment by segment: one is filled while the one before is being
  * sent, in the memory of two.
  */
+import assert from 'node:assert/strict'
 import type { Random } from '../../clock.js'
 import { limits } from '../../limits.js'
 import type { Segment } from '../../wire/records.js'
@@ -51,6 +52,7 @@ export class ContentUpload {
     const isInline = this.#segments.length === 0 && length <= limits.inlineContentBytesMax
     let inline: PreparedSegment | undefined
     if (isInline && length > 0) {
+      assert(this.#spare === undefined, 'what came before would be missing')
       inline = await this.#filling.prepare(this.#random)
       this.#segments.push(inline.segment)
     } else if (length > 0) {
@@ -71,6 +73,8 @@ export class ContentUpload {
     const filled = this.#filling
     const prepared = await filled.prepare(this.#random)
     this.#segments.push(prepared.segment)
+    const isFirst = this.#segments.length === 1
+    assert(isFirst || this.#spare !== undefined, 'more than two segments in memory')
     this.#filling = this.#spare ?? new SegmentBuffer(this.#digests)
     this.#spare = undefined
     this.#sending = this.#put(prepared, filled)

@@ -3,6 +3,7 @@
  * none of them blank they survey one another: what was fsynced is on three of them, so the highest
  * version of every key is found, and so are the votes of what was under way.
  */
+import assert from 'node:assert/strict'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
@@ -51,7 +52,8 @@ export async function coldStart(cluster: Cluster): Promise<boolean> {
 /** The highest version of every key, from whoever has it to whoever lacks it. */
 async function installEverywhere(cluster: Cluster): Promise<void> {
   for (const difference of await differences(cluster, serverIndexes, noVersion)) {
-    const holder = difference.holders[0] ?? 0
+    const [holder] = difference.holders
+    assert(holder !== undefined, 'a version that no server has')
     const { registers } = await askOne(cluster, holder, 'changes', {
       // Before all registers of its kind that this transaction wrote.
       afterVersion: difference.version,

@@ -1,4 +1,5 @@
 /** Copies decided registers to the servers that lack them, many to a request. */
+import assert from 'node:assert/strict'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Register } from '../../wire/records.js'
@@ -54,7 +55,8 @@ export async function installDifferences(
 function byHolder(found: readonly Difference[]): Map<number, Difference[]> {
   const groups = new Map<number, Difference[]>()
   for (const difference of found) {
-    const holder = difference.holders[0] ?? 0
+    const [holder] = difference.holders
+    assert(holder !== undefined, 'a version that no server has')
     const group = groups.get(holder)
     if (group === undefined) groups.set(holder, [difference])
     else group.push(difference)

@@ -253,11 +253,16 @@ t.test(
   },
 )
 
-t.test('a draft that is given up while it is spilled is no failure of its spill file', async () => {
-  const draft = draftOn(emptyContent)
-  for (let index = 0; index < 300; index += 1) await draft.write(index * 10, Buffer.from('x'))
-  const spilled = draft.spill()
-  await until(() => tools.spill.usedBytes > 0)
-  draft.release()
-  await spilled
-})
+t.test(
+  'a draft that is given up while it is spilled takes no more of the spill space',
+  async (t) => {
+    const before = tools.spill.usedBytes
+    const draft = draftOn(emptyContent)
+    for (let index = 0; index < 300; index += 1) await draft.write(index * 10, Buffer.from('x'))
+    const spilled = draft.spill()
+    await until(() => tools.spill.usedBytes > before)
+    draft.release()
+    await spilled
+    t.equal(tools.spill.usedBytes, before)
+  },
+)

@@ -1,7 +1,6 @@
 /**
- * The program dfs-mount: mounts in the background or the foreground, with servers of its own (--local)
- * or those of a configuration, unmounts, and is the helper of mount(8). Exit status: 0 done, 1 failed, 2 not
- * understood.
+ * The program dfs-mount: mounts in the background or the foreground, with servers of its own (--local) or those of a
+ * configuration, unmounts, and is the helper of mount(8). Exit status: 0 done, 1 failed, 2 not understood.
  */
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -44,7 +43,7 @@ interface Options {
   readonly verbose?: true
 }
 
-/** What is behind a mount: the account, and the servers if they are our own. */
+/** What a mount stands on: its account, and the servers if --local runs them. */
 interface Backing {
   readonly config: ClientConfig
   readonly clientFile: string
@@ -90,9 +89,9 @@ try {
 }
 
 /**
- * --local takes all the words behind it: when none is left for the mountpoint, it is the last of them.
- * None, one or four folders may be in front of it, so that this is never ambiguous. mount(8) puts what is to
- * be mounted in front of the mountpoint, and finds it again as the source of the mount.
+ * Finds the mountpoint among the words. --local takes all the words behind it: when none is left for the mountpoint,
+ * it is the last of them. None, one or four folders may be in front of it, so that this is never ambiguous. mount(8)
+ * puts the source in front of the mountpoint, and expects it as the source of the mount.
  */
 function understand(
   args: readonly string[],
@@ -121,7 +120,7 @@ function understand(
 
 async function run(mountpoint: string, options: Options): Promise<void> {
   const state = stateFolderOf(mountpoint)
-  // What can be found wrong here is said here.
+  // Errors found here are reported by the command, not only in the daemon's log.
   const words = parseMountOptions(options.option ?? [], options.sloppy)
   if (options.unmount) await unmountAt(mountpoint, state)
   else if (options.fake) check(options, words)
@@ -131,7 +130,7 @@ async function run(mountpoint: string, options: Options): Promise<void> {
   if (options.verbose && !options.unmount) notice(`${mountpoint} is mounted`)
 }
 
-/** All that can be found wrong without mounting. */
+/** Checks everything that can be checked without mounting. */
 function check({ local, config }: Options, { remount }: MountWords): void {
   if (local === undefined && !remount) loadClientConfig(config)
 }
@@ -141,7 +140,7 @@ async function mountInBackground(
   options: Options,
   state: StateFolder,
 ): Promise<void> {
-  // Paths mean the same in the daemon.
+  // The daemon has another working folder, so paths are made absolute.
   const local = typeof options.local === 'object' ? options.local.map((f) => resolve(f)) : []
   await launch(state, [
     '--foreground',
@@ -156,12 +155,12 @@ async function mountInBackground(
   ])
 }
 
-/** Asks the daemon; without one, what it left behind is taken off. */
+/** Asks the daemon to unmount. Without a daemon, its dead mount is removed. */
 async function unmountAt(mountpoint: string, state: StateFolder): Promise<void> {
   try {
     const { pid, remark } = await askDaemon(state.path, 'unmount')
     if (remark !== undefined) process.stdout.write(`${remark}\n`)
-    // It still has servers to stop.
+    // The daemon still has servers to stop.
     else await processEnd(pid)
   } catch (error) {
     if (!isError(error, 'notFound')) throw error
@@ -239,13 +238,13 @@ async function backingOf({ local, config, port }: Options): Promise<Backing> {
   return { config: own, clientFile, servers }
 }
 
-/** Nobody waits for the mount any more, but its servers are told to end in order. */
+/** Ends the process without the mount, but stops its servers in order. */
 async function leaveAtOnce(servers: LocalServers | undefined): Promise<void> {
   await Promise.race([servers?.stop(), sleep(goodbyeMs)])
   process.exit(1)
 }
 
-/** After a bug nothing here can be trusted: what can be stored is, and no dead mount is left. */
+/** Handles a bug, after which no state can be trusted: stores what can be stored, and leaves no dead mount. */
 function onBugs(daemon: Daemon, servers: LocalServers | undefined): void {
   let dying = false
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {

@@ -1,17 +1,17 @@
 /**
- * Calls operations with a callback each, and makes promises of what they say. An operation that throws has
- * failed, one that is called back twice is heard once, and one that takes too long has timed out.
+ * Calls operations that take a callback, and returns promises of their results. An operation that throws has failed;
+ * of several callbacks only the first counts; one that takes too long has timed out.
  */
 import { errors, OperationError } from './errno.js'
 import type { Callback, Code, OperationName, Operations } from './operations.js'
 
-/** Milliseconds, or false for no limit; of single operations, with `default` for the others. */
+/** Timeout in milliseconds, or false for none; or one for each operation, with `default` for the others. */
 export type Timeout =
   | number
   | false
   | ({ readonly [Name in OperationName]?: number | false } & { readonly default?: number | false })
 
-/** One line for each operation: its name, what it was asked, and what it said. */
+/** Receives a line for each operation: its name, arguments and results. */
 export type TraceLine = (line: string) => void
 
 type Arguments<Name extends OperationName> =
@@ -43,7 +43,7 @@ export class Calls {
     return typeof this.#operations[name] === 'function'
   }
 
-  /** Calls an operation, and returns its results. Throws what it said, or ENOSYS where there is none. */
+  /** Calls an operation, and returns its results. Throws its error, or ENOSYS when it is missing. */
   async call<Name extends OperationName>(
     name: Name,
     ...given: Arguments<Name>
@@ -100,7 +100,7 @@ function timeoutOf(timeout: Timeout, name: OperationName): number | false {
   return timeout[name] ?? (timeout.default || defaultTimeoutMs)
 }
 
-/** Values as a line shows them; bytes are shown as how many they are. */
+/** Formats values for a trace line; bytes as their number. */
 function wordsOf(values: readonly unknown[]): string {
   return values
     .map((value) => {

@@ -1,9 +1,8 @@
 /**
- * The error numbers of Linux, as errno(3) and asm-generic/errno.h have them, negative as operations give them
- * to their callbacks.
+ * The error numbers of Linux, as in errno(3) and asm-generic/errno.h, negated as operations pass them to callbacks.
  */
 
-/** In the order of their numbers, from 1 on; one that no program sees is empty. */
+/** Names in the order of their numbers, from 1 on. One that no program sees is empty. */
 const names = [
   ...['EPERM', 'ENOENT', 'ESRCH', 'EINTR', 'EIO', 'ENXIO', 'E2BIG', 'ENOEXEC', 'EBADF', 'ECHILD'],
   ...['EAGAIN', 'ENOMEM', 'EACCES', 'EFAULT', 'ENOTBLK', 'EBUSY', 'EEXIST', 'EXDEV', 'ENODEV'],
@@ -35,7 +34,7 @@ const names = [
   ...['EKEYREJECTED', 'EOWNERDEAD', 'ENOTRECOVERABLE', 'ERFKILL', 'EHWPOISON'],
 ] as const
 
-/** Two names of one number. */
+/** Second names of some numbers. */
 const aliases = { EWOULDBLOCK: -11, EDEADLOCK: -35, ENOTSUP: -95 } as const
 
 export type ErrorName = Exclude<(typeof names)[number], ''> | keyof typeof aliases
@@ -48,11 +47,11 @@ export const errors: Readonly<Record<ErrorName, number>> = {
   ...aliases,
 }
 
-/** The reason why an operation failed: a number, and for people its name. */
+/** The failure of an operation: its number, and its name as the message. */
 export class OperationError extends Error {
   readonly errno: number
 
-  /** `code` is what the operation said, by convention negative. */
+  /** `code` is what the operation passed to its callback, by convention negative. */
   constructor(code: number) {
     const depth = Error.stackTraceLimit
     Error.stackTraceLimit = 0

@@ -1,6 +1,6 @@
 /**
  * The interface of the npm package fuse-native, without its binding of libfuse: a file system by paths, with
- * callbacks. Programs written for that package run on it as they are; docs/fuse.md says what is different.
+ * callbacks. Programs written for that package run on it unchanged; docs/fuse.md lists the differences.
  */
 import { mkdir, stat } from 'node:fs/promises'
 import { constants } from 'node:os'
@@ -14,33 +14,33 @@ import { pathFileSystem } from './path-file-system.js'
 export interface FuseOptions {
   /** Prints a line for each operation to standard error. */
   readonly debug?: boolean
-  /** Removes a mount on the mountpoint whose program has died. */
+  /** Removes a dead mount from the mountpoint first. */
   readonly force?: boolean
-  /** Makes the mountpoint if it is not there. */
+  /** Creates the mountpoint if it is missing. */
   readonly mkdir?: boolean
-  /** How long an operation may take before the program gets ETIMEDOUT; by default 15 s. */
+  /** How long an operation may take, in ms, before the program gets ETIMEDOUT. Defaults to 15 s. */
   readonly timeout?: Timeout
-  /** Mounts upon a folder that is a mountpoint already, or is not empty. */
+  /** Mounts even if the folder is a mountpoint already, or is not empty. */
   readonly nonEmpty?: boolean
   /** Other users may enter. */
   readonly allowOther?: boolean
   /** Root may enter, and no other user. */
   readonly allowRoot?: boolean
-  /** The mount is taken off when this process ends, however that comes. */
+  /** The mount is removed when this process ends, in whatever way. */
   readonly autoUnmount?: boolean
   /** The kernel checks permissions by mode, uid and gid. */
   readonly defaultPermissions?: boolean
-  /** The source that df(1) shows. */
+  /** Source that df(1) shows. */
   readonly fsname?: string
-  /** The kernel's table of mounts says "fuse." and this. */
+  /** Type of the file system: the kernel's table of mounts shows "fuse." and this. */
   readonly subtype?: string
-  /** What the kernel keeps of a file is right when it is opened again. */
+  /** The kernel's pages of a file stay valid when it is opened again. */
   readonly kernelCache?: boolean
-  /** The kernel keeps nothing of files. */
+  /** The kernel keeps no pages of files. */
   readonly directIo?: boolean
   /** Open files are unlinked at once, rather than when they are closed. */
   readonly hardRemove?: boolean
-  /** The permissions that no file shall have, in octal where it is a string. */
+  /** Permissions removed from every file, in octal if it is a string. */
   readonly umask?: number | string
   readonly uid?: number
   readonly gid?: number
@@ -49,10 +49,10 @@ export interface FuseOptions {
   readonly attrTimeout?: number
   readonly negativeTimeout?: number
   readonly readOnly?: boolean
-  /** Taken, and without effect on Linux: macOS shows the folder by this name. */
+  /** Accepted without effect on Linux: macOS shows the folder under this name. */
   readonly displayFolder?: boolean | string
   readonly name?: string
-  /** Taken, and without effect: the kernel's protocol is spoken without them. */
+  /** Accepted without effect: this implementation has no use for it. */
   readonly autoCache?: boolean
   readonly acAttrTimeout?: number
   readonly blksize?: number
@@ -82,12 +82,12 @@ class FuseMount {
     this.opts = opts
   }
 
-  /** Takes the mount off that is on a folder, whether it is in use or not. */
+  /** Unmounts a folder, whether it is in use or not. */
   static unmount(mnt: string, cb: Done): void {
     settle(detach(resolve(mnt), { lazy: true }), cb)
   }
 
-  /** Whether FUSE can be used on this machine: on Linux, whether /dev/fuse is there. */
+  /** Reports whether FUSE can be used on this machine: on Linux, whether /dev/fuse exists. */
   static isConfigured(cb: (error: Error | null, isConfigured?: boolean) => void): void {
     stat('/dev/fuse').then(
       () => process.nextTick(cb, null, true),
@@ -112,7 +112,7 @@ class FuseMount {
     process.nextTick(cb, null)
   }
 
-  /** Mounts, once: an instance that was unmounted cannot be mounted again. */
+  /** Mounts. An instance that was unmounted cannot be mounted again. */
   mount(cb?: Done): void {
     if (this.#unmounting !== undefined) {
       settle(Promise.reject(new Error('was unmounted: make another instance')), cb)
@@ -136,7 +136,7 @@ class FuseMount {
     this.unmount(cb)
   }
 
-  /** The number of an error by its name, such as "ENOENT"; that of EPERM for names that are not known. */
+  /** The number of an error by its name, such as "ENOENT"; that of EPERM for an unknown name. */
   errno(code?: string): number {
     const name = code?.toUpperCase()
     return (
@@ -167,7 +167,7 @@ class FuseMount {
     await this.#mount?.detach()
   }
 
-  /** A mount whose program has died answers nothing but that. */
+  /** Removes a dead mount, whose stat(2) fails in a way of its own. */
   async #removeDead(): Promise<void> {
     const { ENOTCONN, ENXIO, ECONNABORTED } = constants.errno
     try {
@@ -192,7 +192,7 @@ class FuseMount {
   }
 }
 
-/** Options of libfuse that change what a mount is and that this one cannot do. */
+/** Throws for options of libfuse that change what a mount is and that are not supported here. */
 function assertSupported(opts: FuseOptions): void {
   for (const name of ['blkdev', 'fd', 'modules']) {
     if ((opts as Readonly<Record<string, unknown>>)[name]) {
@@ -219,9 +219,9 @@ function mountOptionsOf(mountpoint: string, opts: FuseOptions): MountOptions {
     namesValidMs: entryTimeout * 1000,
     attributesValidMs: attrTimeout * 1000,
     missingValidMs: negativeTimeout * 1000,
-    // Listings have no attributes.
+    // Listings have no attributes here.
     wants: [],
-    // Operations have deadlines of their own.
+    // Operations have timeouts of their own.
     timeoutMs: Number.POSITIVE_INFINITY,
   }
 }
@@ -230,7 +230,7 @@ function umaskOf(umask: number | string | undefined): number | undefined {
   return typeof umask === 'string' ? Number.parseInt(umask, 8) : umask
 }
 
-/** Calls back with what comes of a promise; an error in the callback is the program's. */
+/** Calls back with the outcome of a promise. An error thrown by the callback is the program's. */
 function settle(promise: Promise<void>, cb: Done = () => undefined): void {
   promise.then(
     () => process.nextTick(cb, null),
@@ -245,5 +245,5 @@ export const Fuse = Object.assign(FuseMount, errors) as typeof FuseMount & Error
 export default Fuse
 export type { Timeout } from './calls.js'
 export type { Callback, Code, FileSystemStat, Operations, Stat } from './operations.js'
-// What require() of the package gives.
+// require() of the package returns this.
 export { Fuse as 'module.exports' }

@@ -1,10 +1,10 @@
 /**
- * The operations of a file system by paths, as users of the npm package fuse-native write them. Each has a
- * callback as its last argument, to be called once, at once or later: with 0 (or null) and the result, or with
- * a negative number such as Fuse.ENOENT. `read` and `write` call it with the number of bytes alone.
+ * The operations of a file system by paths, as for the npm package fuse-native. Each has a callback as its last
+ * argument, to be called once, at once or later: with 0 (or null) and the result, or with a negative number such as
+ * Fuse.ENOENT. `read` and `write` call it with the number of bytes alone.
  */
 
-/** What stat(2) says, as in fs.Stats. Times are Dates or milliseconds since 1970, by default now. */
+/** The result of stat(2), as in fs.Stats. Times are Dates or milliseconds since 1970 and default to now. */
 export interface Stat {
   readonly mode: number
   readonly size?: number
@@ -18,12 +18,12 @@ export interface Stat {
   readonly mtime?: Date | number
   readonly ctime?: Date | number
   readonly birthtime?: Date | number
-  /** Taken and not used: the numbers of files are made up, as by libfuse. */
+  /** Accepted and not used: the inode numbers are made up, as by libfuse. */
   readonly ino?: number
   readonly dev?: number
 }
 
-/** What statvfs(3) says. */
+/** The result of statvfs(3). */
 export interface FileSystemStat {
   readonly bsize?: number
   readonly frsize?: number
@@ -45,29 +45,29 @@ export type Callback<Results extends readonly unknown[] = []> = (
   ...results: Partial<Results>
 ) => void
 
-/** What `open` has said, and is given back to operations on the open file. */
+/** A number that `open` has returned, passed to operations on the open file. */
 export type Descriptor = number
 
 export interface Operations {
-  /** Called once, before the first request. A failure is one of `mount`. */
+  /** Called once, before the first request. Its failure is one of `mount`. */
   init?(cb: Callback): void
-  /** `mode` is that of access(2). Without it, everything is allowed. */
+  /** Checks access(2) for `mode`. Without it, everything is allowed. */
   access?(path: string, mode: number, cb: Callback): void
   statfs?(path: string, cb: Callback<[FileSystemStat]>): void
   getattr?(path: string, cb: Callback<[Stat]>): void
-  /** Asks about an open file. Without it, `getattr` is asked. */
+  /** Returns the attributes of an open file. Without it, `getattr` is called. */
   fgetattr?(path: string, fd: Descriptor, cb: Callback<[Stat]>): void
   flush?(path: string, fd: Descriptor, cb: Callback): void
-  /** `datasync` is not 0 for fdatasync(2). */
+  /** Makes written data durable. `datasync` is not 0 for fdatasync(2). */
   fsync?(path: string, datasync: number, fd: Descriptor, cb: Callback): void
   fsyncdir?(path: string, datasync: number, fd: Descriptor, cb: Callback): void
-  /** Lists a folder. The file types are taken from `stats` where they are given. */
+  /** Lists a folder. The file types are taken from `stats` if given. */
   readdir?(path: string, cb: Callback<[names: readonly string[], stats: readonly Stat[]]>): void
   truncate?(path: string, size: number, cb: Callback): void
   /** Truncates an open file. Without it, `truncate` is called. */
   ftruncate?(path: string, fd: Descriptor, size: number, cb: Callback): void
   readlink?(path: string, cb: Callback<[target: string]>): void
-  /** 4294967295 leaves the user or the group as it is. */
+  /** Changes the owner. 4294967295 leaves the user or the group as it is. */
   chown?(path: string, uid: number, gid: number, cb: Callback): void
   chmod?(path: string, mode: number, cb: Callback): void
   mknod?(path: string, mode: number, dev: number, cb: Callback): void
@@ -79,13 +79,13 @@ export interface Operations {
     flags: number,
     cb: Callback,
   ): void
-  /** Null: there is no such attribute. */
+  /** Returns an extended attribute, or null when there is none. */
   getxattr?(path: string, name: string, position: number, cb: Callback<[Buffer | null]>): void
   listxattr?(path: string, cb: Callback<[readonly string[]]>): void
   removexattr?(path: string, name: string, cb: Callback): void
   open?(path: string, flags: number, cb: Callback<[Descriptor]>): void
   opendir?(path: string, flags: number, cb: Callback<[Descriptor]>): void
-  /** Puts bytes into `buffer`, and says how many; 0 at the end. */
+  /** Puts bytes into `buffer`, and calls back with their number; 0 at the end. */
   read?(
     path: string,
     fd: Descriptor,
@@ -94,7 +94,7 @@ export interface Operations {
     position: number,
     cb: (bytesRead: number) => void,
   ): void
-  /** Says how many of the bytes were written. */
+  /** Calls back with the number of bytes written. */
   write?(
     path: string,
     fd: Descriptor,
@@ -106,12 +106,12 @@ export interface Operations {
   release?(path: string, fd: Descriptor, cb: Callback): void
   releasedir?(path: string, fd: Descriptor, cb: Callback): void
   create?(path: string, mode: number, cb: Callback<[Descriptor]>): void
-  /** In milliseconds since 1970. */
+  /** Sets the times, in milliseconds since 1970. */
   utimens?(path: string, atime: number, mtime: number, cb: Callback): void
   unlink?(path: string, cb: Callback): void
   rename?(src: string, dest: string, cb: Callback): void
   link?(src: string, dest: string, cb: Callback): void
-  /** `src` is what the link points to. */
+  /** Creates a symbolic link `dest` to `src`. */
   symlink?(src: string, dest: string, cb: Callback): void
   mkdir?(path: string, mode: number, cb: Callback): void
   rmdir?(path: string, cb: Callback): void

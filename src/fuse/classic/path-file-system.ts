@@ -1,7 +1,7 @@
 /**
- * A file system by inode numbers on top of operations by paths, as libfuse has it: numbers stand for names,
- * an unlinked file that is open gets a hidden name until it is closed, and what an operation is missing for
- * is done by another one where that is possible.
+ * A file system by inode numbers on top of operations by paths, as in libfuse: numbers stand for names, an unlinked
+ * file that is open gets a hidden name until it is closed, and a missing operation is replaced by another one where
+ * possible.
  */
 import {
   type Attributes,
@@ -23,18 +23,18 @@ import { errors, OperationError } from './errno.js'
 import type { Descriptor, FileSystemStat, OperationName, Stat } from './operations.js'
 import { type PathNode, PathTable } from './path-table.js'
 
-/** How files are shown and opened: options of libfuse. */
+/** Options of libfuse for how files are shown and opened. */
 export interface Presentation {
-  /** The user and the group of every file. */
+  /** User and group of every file; undefined for those of the file. */
   readonly uid?: number | undefined
   readonly gid?: number | undefined
-  /** The permissions that no file shall have. */
+  /** Permissions removed from every file. */
   readonly umask?: number | undefined
-  /** What is kept of a file is right when it is opened again. */
+  /** The kernel's pages of a file stay valid when it is opened again. */
   readonly kernelCache: boolean
-  /** Nothing is kept of files. */
+  /** The kernel keeps no pages of files. */
   readonly directIo: boolean
-  /** Open files are unlinked as others are, rather than hidden. */
+  /** Open files are unlinked like others, rather than hidden. */
   readonly hardRemove: boolean
   /** Only this user, and root, may enter. */
   readonly onlyUser?: number | undefined
@@ -45,9 +45,9 @@ interface OpenFile {
   readonly node: PathNode
 }
 
-/** -1 of chown(2), as the operation is told. */
+/** The id -1 of chown(2), as the operation gets it. */
 const unchanged = 0xffff_ffff
-/** What listings say in place of a number that is not known yet. */
+/** Inode number in listings for one that is not known yet. */
 const unknownIno = 0xffff_ffff
 const rootStat: Stat = {
   mode: fileTypes.folder | 0o755,
@@ -60,8 +60,8 @@ const rootStat: Stat = {
 type MethodName = Extract<keyof PathFileSystem, keyof FileSystem>
 
 /**
- * The operations of which a method needs one; it is left out where none is there, and the kernel does without
- * or says ENOSYS. The others have something to do in any case.
+ * Operations of which a method needs one. A method is left out when none is there, and the kernel does without it or
+ * answers ENOSYS. Other methods work in any case.
  */
 const needs: Readonly<Record<MethodName, readonly OperationName[]>> = {
   access: ['access'],
@@ -112,7 +112,7 @@ class PathFileSystem implements FileSystem {
   readonly #presentation: Presentation
   readonly #paths = new PathTable()
   readonly #open = new Map<number, OpenFile>()
-  /** The files that are unlinked as soon as nobody has them open. */
+  /** Hidden files, which are unlinked when they are closed. */
   readonly #hidden = new Set<PathNode>()
   #nextHandle = 1
   #hiddenCount = 0
@@ -271,7 +271,7 @@ class PathFileSystem implements FileSystem {
 
   async write({ handle, position }: OpenPlace, bytes: Buffer): Promise<number> {
     const { fd, node } = this.#get(handle)
-    // Users keep it: it is theirs.
+    // The program may keep the bytes: they are its own.
     const own = Buffer.from(bytes)
     const given = [this.#paths.lastPathOf(node), fd, own, own.length, position] as const
     return this.#calls.count('write', own.length, ...given)
@@ -368,7 +368,7 @@ class PathFileSystem implements FileSystem {
     return { handle, keepCache: kernelCache, directIo }
   }
 
-  /** Asks for a name, and counts a lookup of what it stands for. */
+  /** Looks up a name, and counts a lookup of its inode. */
   async #look(parent: number, name: string): Promise<Attributes> {
     const stat = await this.#stat(this.#paths.below(parent, name))
     return this.#shown(this.#paths.look(parent, name, stat.mode & fileTypes.mask), stat)

@@ -1,19 +1,19 @@
 /**
- * The paths of the inode numbers that the kernel knows: a tree of names, in which what is renamed takes
- * along everything below it. A file with several names has an inode for each, as with libfuse.
+ * The paths of the inode numbers that the kernel knows: a tree of names, in which a rename takes along everything
+ * below. A file with several names has an inode for each, as with libfuse.
  */
 import { FuseError, rootIno } from '../kernel/index.js'
 
 export interface PathNode {
   readonly ino: number
-  /** Undefined for the root, and for what was removed. */
+  /** The node of the folder it is in; undefined for the root and for removed files. */
   parent: PathNode | undefined
   name: string
-  /** The path that it had when it was removed. */
+  /** The path that the file had when it was removed. */
   lastPath: string
-  /** The file type of inode(7) that was seen last. */
+  /** The latest known file type, as in inode(7). */
   type: number
-  /** How often the kernel has been told of it, and how often it is open. */
+  /** Lookups that the kernel counts, and number of opens. */
   lookups: number
   opens: number
   readonly children: Map<string, PathNode>
@@ -36,7 +36,7 @@ export class PathTable {
     return node
   }
 
-  /** Returns the path of a node. Throws ENOENT for what has no name any more. */
+  /** Returns the path of a node. Throws ENOENT when it has no name any more. */
   pathOf(node: PathNode): string {
     if (node === this.#root) return '/'
     const names: string[] = []
@@ -63,7 +63,7 @@ export class PathTable {
     return this.#nodes.get(parent)?.children.get(name)
   }
 
-  /** Counts a lookup of a name. A file of another type is another file. */
+  /** Counts a lookup of a name. A file of another type gets another node. */
   look(parent: number, name: string, type: number): PathNode {
     const folder = this.get(parent)
     const known = folder.children.get(name)
@@ -80,19 +80,19 @@ export class PathTable {
     this.#dropIfUnused(node)
   }
 
-  /** Counts how often a file is open. */
+  /** Counts an open (1) or a close (-1) of a file. */
   opened(node: PathNode, count: 1 | -1): void {
     node.opens += count
     this.#dropIfUnused(node)
   }
 
-  /** Takes a name away: its file is gone, or goes on without one. */
+  /** Removes a name. Its file is gone, or open without one. */
   remove(parent: number, name: string): void {
     const node = this.find(parent, name)
     if (node !== undefined) this.#detach(node)
   }
 
-  /** Gives a name another place, and takes away the one that was there. */
+  /** Moves a name, replacing the one that was there. */
   move(from: number, fromName: string, to: number, toName: string): void {
     const node = this.find(from, fromName)
     this.remove(to, toName)
@@ -124,7 +124,7 @@ export class PathTable {
     this.#dropIfUnused(node)
   }
 
-  /** Folders stay as long as something below them is known. */
+  /** Drops a node when it is unused. A folder stays as long as a node below it is known. */
   #dropIfUnused(node: PathNode): void {
     if (node.lookups > 0 || node.opens > 0 || node.children.size > 0) return
     if (!this.#nodes.delete(node.ino)) return

@@ -1,6 +1,6 @@
 /**
- * How another process asks the daemon of a mount to end: a socket in the mount's state folder, one
- * line of JSON each way. Only the user that mounted can reach it.
+ * The socket by which another process asks the daemon of a mount to unmount: in the mount's state folder, with one
+ * line of JSON each way. Only the mounting user can reach it.
  */
 import { once } from 'node:events'
 import { open, stat, unlink } from 'node:fs/promises'
@@ -14,15 +14,15 @@ const socketName = 'control'
 const lineBytesMax = 4096
 const answerTimeoutMs = 1000
 
-/** What a daemon can be asked. Rejecting answers the asker with the reason. */
+/** Handlers of a daemon's verbs. A rejection is sent to the other process as the reason. */
 export interface ControlTable {
-  /** Resolves with a sentence when the daemon goes on all the same. */
+  /** Unmounts. Resolves with a sentence when the daemon goes on all the same. */
   readonly unmount: () => Promise<string | undefined>
   readonly status: () => Promise<undefined>
 }
 export type ControlVerb = keyof ControlTable
 
-/** Runs `action` with a path to the folder that is short enough for a socket, however long its own is. */
+/** Runs `action` with a path to the folder that is short enough for a socket address, however long its own is. */
 async function withShortPath<T>(folder: string, action: (path: string) => Promise<T>): Promise<T> {
   const handle = await open(folder, 'r')
   try {
@@ -36,7 +36,7 @@ export class Control {
   readonly #server: Server
   readonly #folder: string
   readonly #sockets: ReadonlySet<Socket>
-  /** The inode number of the socket, by which it is told from one that another daemon has put in its place. */
+  /** Inode number of the socket, which tells it from one that another daemon has put in its place. */
   readonly #ino: number
 
   private constructor(server: Server, folder: string, ino: number, sockets: ReadonlySet<Socket>) {
@@ -46,7 +46,7 @@ export class Control {
     this.#sockets = sockets
   }
 
-  /** Listens in `folder`; a socket that a dead daemon left there is replaced. */
+  /** Listens in `folder`. A socket that a dead daemon left there is replaced. */
   static async start(folder: string, table: ControlTable): Promise<Control> {
     const sockets = new Set<Socket>()
     const server = createServer((socket) => {
@@ -63,13 +63,13 @@ export class Control {
           server.listen(path, resolve)
         }),
     )
-    // The daemon lives as long as its mount, not as long as somebody might ask.
+    // The daemon lives as long as its mount, not as long as its socket.
     server.unref()
     const { ino } = await stat(join(folder, socketName))
     return new Control(server, folder, ino, sockets)
   }
 
-  /** Nobody can ask any more; who has asked still gets an answer. */
+  /** Closes the socket for new requests. Earlier ones still get an answer. */
   async close(): Promise<void> {
     this.#server.close()
     const path = join(this.#folder, socketName)
@@ -77,7 +77,7 @@ export class Control {
     if (found?.ino === this.#ino) await unlink(path).catch(() => undefined)
   }
 
-  /** Resolves when every answer has been taken, or after a moment: before the process ends. */
+  /** Resolves when every answer has been read, or after a moment. Awaited before the process ends. */
   async answered(): Promise<void> {
     const taken = [...this.#sockets].map((socket) => once(socket, 'close'))
     await Promise.race([Promise.all(taken), sleep(answerTimeoutMs, undefined, { ref: false })])
@@ -85,8 +85,8 @@ export class Control {
 }
 
 /**
- * Asks the daemon whose state is in `folder` and waits until it has done so. Throws `notFound` when there is
- * none, and what the daemon answers.
+ * Sends `verb` to the daemon whose state is in `folder`, and waits until it is done. Throws `notFound` when there is
+ * none, and the daemon's errors.
  */
 export async function askDaemon(folder: string, verb: ControlVerb): Promise<Done> {
   const answer = await withShortPath(folder, (path) => exchange(path, verb)).catch(
@@ -98,7 +98,7 @@ export async function askDaemon(folder: string, verb: ControlVerb): Promise<Done
   return answer
 }
 
-/** Which daemon has done what it was asked for, and what it says to that. */
+/** The answer of a daemon: its process id, and a remark if there is one. */
 interface Done {
   readonly pid: number
   readonly remark?: string

@@ -1,6 +1,6 @@
 /**
- * The life of a mount: connects to the servers, mounts, and at the end, however it comes, first sees to
- * it that nothing is lost. `unmount` asks politely and may be refused; a signal does not.
+ * The life of a mount: connects to the servers, mounts, and at the end stores everything first, whatever the cause.
+ * `unmount` is refused while the mount is in use; a signal is not.
  */
 import { systemClock, systemRandom } from '../../clock.js'
 import type { ClientConfig } from '../../config.js'
@@ -18,7 +18,7 @@ import { Control } from './control.js'
 import { makeStateFolder, type StateFolder } from './state-folder.js'
 
 export interface DaemonOptions {
-  /** Absolute. */
+  /** Absolute path. */
   readonly mountpoint: string
   readonly config: ClientConfig
   readonly words: MountWords
@@ -77,19 +77,19 @@ export class Daemon {
     }
   }
 
-  /** Resolves when the mount has come to its end and everything is where it belongs. */
+  /** Resolves when the mount has ended and everything is stored. */
   get ended(): Promise<void> {
     return this.#ended.promise
   }
 
-  /** Resolves when who has asked for the end has been told of it. */
+  /** Resolves when the process that asked for the end has its answer. */
   async answered(): Promise<void> {
     await this.#control?.answered()
   }
 
   /**
-   * Stores everything and takes the mount off. Throws `busy`, and goes on, when it is in use. Where the file
-   * system is mounted elsewhere as well it goes on for that, and says so.
+   * Stores everything and unmounts. Throws `busy`, and goes on, when the mount is in use. Where the file system is
+   * mounted elsewhere as well, it goes on there, and this resolves with a sentence that says so.
    */
   async unmount(): Promise<string | undefined> {
     const unsaved = await this.#filesystem.commitAll()
@@ -104,7 +104,7 @@ export class Daemon {
       })
     })
     if ((await this.#mount?.unmount()) === false) {
-      // Somebody else may mount here from now on, and be asked.
+      // Another daemon may mount here from now on, and listen.
       await this.#control?.close()
       return `${this.#options.mountpoint} is unmounted; the file system stays mounted elsewhere`
     }
@@ -118,7 +118,7 @@ export class Daemon {
     await this.#finish()
   }
 
-  /** After a bug: as little as possible, and never longer than a moment. */
+  /** Ends after a bug: stores what can be stored within a moment. */
   async giveUp(): Promise<void> {
     await Promise.race([
       this.stop().catch((error: unknown) => debugFuse('giving up: %o', error)),
@@ -141,7 +141,7 @@ export class Daemon {
       },
     })
     this.#client.scheduler.start()
-    // What fails is tried again, and told to the program at its next fsync or close.
+    // A failure is retried, and reported to the program at its next fsync or close.
     this.#commits = setInterval(() => void this.#filesystem.commitDue(), commitEveryMs)
     this.#control = await Control.start(state.path, {
       unmount: () => this.unmount(),
@@ -149,7 +149,7 @@ export class Daemon {
     })
   }
 
-  /** A mount that cannot even show its root would look as if it hung. */
+  /** Throws when the root cannot be read: such a mount would seem to hang. */
   async #assertReadable(): Promise<void> {
     try {
       await this.#client.namespace.node(rootIno, true)

@@ -1,13 +1,13 @@
-/** Starts the daemon in the background: returns when the mount is usable, or throws why it is not. */
+/** Starts the daemon in the background. Returns when the mount is usable, or throws why it is not. */
 import { spawn } from 'node:child_process'
 import { open } from 'node:fs/promises'
 import { DfsError } from '../../errors.js'
 import { makeStateFolder, type StateFolder } from './state-folder.js'
 
-/** What the daemon tells the process that started it. */
+/** The daemon's message to the process that started it. */
 export type Report = { readonly ready: true } | { readonly failed: string }
 
-/** `args` are those of a daemon in the foreground. */
+/** Starts a daemon. `args` are those of one in the foreground. */
 export async function launch(state: StateFolder, args: readonly string[]): Promise<void> {
   await makeStateFolder(state)
   const log = await open(state.log, 'a', 0o600)
@@ -35,9 +35,9 @@ export async function launch(state: StateFolder, args: readonly string[]): Promi
   }
 }
 
-/** In the daemon: tells the process that started it in the background, if one did. */
+/** Sends a report from the daemon to the process that started it in the background, if one did. */
 export function report(said: Report): void {
   if (process.send === undefined) return
-  // The other side has what it waits for; an error now would mean that it has given up waiting.
+  // The other side has its report; an error now would mean that it has stopped waiting.
   process.send(said, undefined, undefined, () => process.disconnect?.())
 }

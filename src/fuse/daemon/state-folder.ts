@@ -1,4 +1,4 @@
-/** Where a mount keeps what is its own on this machine: one folder for each mountpoint. */
+/** The local folder of a mount's own files: one for each mountpoint. */
 import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { homedir } from 'node:os'
@@ -6,13 +6,13 @@ import { basename, join } from 'node:path'
 
 export interface StateFolder {
   readonly path: string
-  /** Notices, when the daemon runs in the background. */
+  /** Log of the notices of a daemon in the background. */
   readonly log: string
   readonly spill: string
   readonly recovery: string
 }
 
-/** XDG Base Directory Specification: state, else data, both per user. */
+/** The user's folder for state, else for data, by the XDG Base Directory Specification. */
 export function stateHome(environment = process.env): string {
   return join(environment.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'dfs')
 }
@@ -21,7 +21,7 @@ export function dataHome(environment = process.env): string {
   return join(environment.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'dfs')
 }
 
-/** `mountpoint` is absolute. */
+/** The state folder of a mountpoint, which is an absolute path. */
 export function stateFolderOf(mountpoint: string, home = stateHome()): StateFolder {
   const digest = createHash('sha256').update(mountpoint).digest('hex').slice(0, 12)
   const name = basename(mountpoint)

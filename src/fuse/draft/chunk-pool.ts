@@ -1,6 +1,6 @@
 /**
- * Memory for what is written and not stored yet. Large buffers are used again instead of being left
- * to the garbage collector, which would let a daemon that copies a big file grow far beyond its needs.
+ * Reusable buffers for data that is written and not stored yet. Left to the garbage collector, they would let a
+ * daemon that copies a big file grow far beyond its needs.
  */
 import assert from 'node:assert/strict'
 import { sharedBuffer } from '../../dfc/content/thread-digests.js'
@@ -9,7 +9,7 @@ import { poisonOf } from '../../memory/poison.js'
 
 const chunkBytes = limits.draftChunkBytes
 const smallestBytes = limits.blockBytes
-/** After a pause of this length the memory is given up. */
+/** Pause in ms after which unused memory is given up. */
 const idleMs = 1000
 
 export class ChunkPool {
@@ -19,28 +19,28 @@ export class ChunkPool {
   #takenLately = false
   #idle: NodeJS.Timeout | undefined
 
-  /** Keeps at most `freeBytesMax` of memory that nobody uses. */
+  /** Keeps at most `freeBytesMax` of unused memory. */
   constructor(freeBytesMax: number = limits.draftBytesMax / 2) {
     this.#freeMax = Math.floor(freeBytesMax / chunkBytes)
   }
 
-  /** A buffer for at least one byte more than the `bytes` that came before it; its content is undefined. */
+  /** Returns a buffer for at least one byte more than the `bytes` that came before it. Its content is undefined. */
   take(bytes: number): Buffer {
     const wanted = Math.min(chunkBytes, Math.max(smallestBytes, powerOfTwoFrom(bytes)))
     this.#takenLately = true
     if (wanted < chunkBytes) return Buffer.allocUnsafeSlow(wanted)
-    // The digest of big files is made by another thread, which looks at the chunks where they are.
+    // Another thread computes the digest of big files, in the memory of the chunks.
     return this.#free.pop() ?? sharedBuffer(chunkBytes)
   }
 
-  /** Takes back a buffer that nobody looks at any more. */
+  /** Takes back a buffer that has no reader any more. */
   give(buffer: Buffer): void {
     if (buffer.length !== chunkBytes) return
     assert(!this.#free.includes(buffer), 'memory was given back twice')
     this.#poison(buffer)
     if (this.#free.length >= this.#freeMax) return
     this.#free.push(buffer)
-    // Nobody waits for this, so it must not keep a process alive.
+    // The timer must not keep a process alive.
     this.#idle ??= setInterval(() => this.#dropIfIdle(), idleMs).unref()
   }
 

@@ -1,7 +1,11 @@
 /**
- * Which ranges of a file were written since it was last stored, and where their bytes are: in memory
- * (a run), or in the spill file at the same position as in the file. Ranges are ordered and never
- * overlap; neighbours may touch.
+ * The ranges of a file that were written since it was last stored, and where their bytes are: in memory (a run), or
+ * in the spill file at the offset that they have in the file. Ranges are ordered and never overlap; neighbours may
+ * touch.
+ *
+ *   file     0    a         b        c         d    e
+ *   ranges        |-- run --|        |-spilled-|run-|
+ *   cover 0..e    no source, run, no source, spilled, run
  */
 import assert from 'node:assert/strict'
 import { type Digests, localDigests } from '../../dfc/content/digests.js'
@@ -15,7 +19,7 @@ export interface Range {
   readonly end: number
 }
 
-/** A part of a range that was asked for, and who has its bytes: nobody here when there is no source. */
+/** A part of a requested range and the source of its bytes, undefined when they are not in this draft. */
 export interface Part extends Range {
   readonly source: DirtyRun | 'spilled' | undefined
 }
@@ -42,7 +46,7 @@ export class DirtyRanges {
     return this.#ranges.length === 0
   }
 
-  /** Where the last range ends, in bytes; 0 when there is none. */
+  /** End of the last range in bytes; 0 when there is none. */
   get end(): number {
     return this.#ranges.at(-1)?.end ?? 0
   }
@@ -52,12 +56,12 @@ export class DirtyRanges {
     return this.#memoryBytes
   }
 
-  /** How many separate runs are in memory. */
+  /** Number of separate runs in memory. */
   get memoryRuns(): number {
     return this.#memoryRuns
   }
 
-  /** The ranges in order, those that touch as one. */
+  /** The ranges in order, touching ones joined. */
   get joined(): Range[] {
     return join(this.#ranges)
   }
@@ -67,7 +71,7 @@ export class DirtyRanges {
     return this.#ranges.flatMap(({ run }) => (run === undefined ? [] : [run]))
   }
 
-  /** What makes up `at` .. `end`, in order and without gaps. */
+  /** The parts that make up `at` .. `end`, in order and without gaps. */
   cover(at: number, end: number): Part[] {
     const parts: Part[] = []
     let from = at
@@ -84,7 +88,7 @@ export class DirtyRanges {
     return parts
   }
 
-  /** Takes note of bytes written at `at`, none of them over a spilled range. */
+  /** Notes bytes written at `at`, none of them over a spilled range. */
   write(at: number, bytes: Buffer): void {
     for (const part of this.cover(at, at + bytes.length)) {
       const slice = bytes.subarray(part.at - at, part.end - at)
@@ -94,9 +98,9 @@ export class DirtyRanges {
     }
   }
 
-  /** Takes out and returns a run that is as long as a segment may be. */
+  /** Removes and returns a run that has the length of a segment. */
   takeFull(): DirtyRun | undefined {
-    // Each write asks, also where very many ranges are in the spill file.
+    // Called at each write, and there may be very many ranges in the spill file.
     if (this.#memoryBytes < limits.segmentBytesMax) return undefined
     const index = this.#ranges.findIndex(({ run }) => run?.isFull === true)
     const run = this.#ranges[index]?.run
@@ -106,7 +110,7 @@ export class DirtyRanges {
     return run
   }
 
-  /** The bytes of `run` are in the spill file now. */
+  /** Notes that the bytes of `run` are in the spill file now. */
   spilled(run: DirtyRun): void {
     const index = this.#firstBehind(run.at)
     const dirty = this.#ranges[index]
@@ -117,7 +121,7 @@ export class DirtyRanges {
     this.#joinSpilled(index)
   }
 
-  /** Forgets what was written in `at` .. `end`. */
+  /** Forgets the bytes `at` .. `end`. */
   cut(at: number, end: number): void {
     for (let index = this.#firstBehind(at); ; ) {
       const dirty = this.#ranges[index]
@@ -137,7 +141,7 @@ export class DirtyRanges {
     this.cut(0, Number.POSITIVE_INFINITY)
   }
 
-  /** Puts bytes where nothing is: behind the run before them if there is one with room. */
+  /** Adds bytes where there is no range, at the end of the run before them if that touches and has room. */
   #fill(at: number, bytes: Buffer): void {
     let from = 0
     const index = this.#firstBehind(at)
@@ -163,7 +167,7 @@ export class DirtyRanges {
     return taken
   }
 
-  /** The part of `dirty` from `at` on as a range of its own, its bytes copied. */
+  /** The part of `dirty` from `at` on as a range of its own, with a copy of its bytes. */
   #tailOf(dirty: Dirty, at: number): Dirty {
     if (dirty.run === undefined) return { at, end: dirty.end, run: undefined }
     const run = new DirtyRun(this.#pool, at, this.#digests)
@@ -200,7 +204,7 @@ export class DirtyRanges {
     assert(behind === undefined || range.end <= behind.at, 'ranges overlap')
   }
 
-  /** Makes one of spilled ranges that touch, around `index`. */
+  /** Joins touching spilled ranges around `index`. */
   #joinSpilled(index: number): void {
     for (const left of [index, index - 1]) {
       const first = this.#ranges[left]
@@ -225,7 +229,7 @@ export class DirtyRanges {
   }
 }
 
-/** Ordered ranges with those that touch or overlap made one. */
+/** Joins ordered ranges that touch or overlap. */
 export function join(ranges: Iterable<Range>): Range[] {
   const joined: { at: number; end: number }[] = []
   for (const { at, end } of ranges) {

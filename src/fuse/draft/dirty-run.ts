@@ -1,7 +1,6 @@
 /**
- * Consecutive bytes of a file that were written and are in memory: at most a segment. They grow at
- * the end; what grows in whole chunks is digested on the way, beside other work, so that a segment
- * which was written from front to back needs no second pass.
+ * Consecutive written bytes of a file in memory, at most a segment. They grow at the end. Whole chunks are digested
+ * while more is written, so that a segment that was written from front to back needs no second pass.
  */
 import assert from 'node:assert/strict'
 import {
@@ -15,19 +14,19 @@ import { sliceBuffers } from '../../memory/buffer-list.js'
 import type { ChunkPool } from './chunk-pool.js'
 
 export class DirtyRun {
-  /** Where in the file it begins, in bytes. */
+  /** Offset in the file, in bytes. */
   readonly at: number
   readonly #pool: ChunkPool
   readonly #digests: Digests
   #length = 0
-  /** All but the last are full. */
+  /** The buffers of the run. All but the last are full. */
   readonly #chunks: Buffer[] = []
-  /** Those that came from the pool and go back to it. */
+  /** The buffers that came from the pool and go back to it. */
   readonly #pooled = new Set<Buffer>()
   #heldBytes = 0
-  /** Covers the first `#digestedChunks` chunks; none before there is one. */
+  /** Digest of the first `#digestedChunks` chunks; undefined before there is one. */
   #digest: Digest | undefined
-  /** A digested byte was changed. */
+  /** Whether a digested byte was changed afterwards. */
   #isSpoilt = false
   #digestedChunks = 0
   #digestedBytes = 0
@@ -50,14 +49,14 @@ export class DirtyRun {
     return this.#length === limits.segmentBytesMax
   }
 
-  /** Memory that it takes, in bytes. */
+  /** Memory that the run takes, in bytes. */
   get heldBytes(): number {
     return this.#heldBytes
   }
 
   /**
-   * Adds a copy of the bytes at the end, as many as fit into a segment, and returns how many. The first
-   * ones get just as much memory as they need: many files and many changes are small.
+   * Appends a copy of as many bytes as fit into a segment, and returns their number. The first bytes get exactly the
+   * memory that they need: many files and many changes are small.
    */
   append(bytes: Buffer): number {
     const taken = Math.min(bytes.length, limits.segmentBytesMax - this.#length)
@@ -84,7 +83,7 @@ export class DirtyRun {
     return taken
   }
 
-  /** Replaces bytes that are there already: `at` is a position in the file. */
+  /** Overwrites bytes of the run from the file offset `at` on. */
   overwrite(at: number, bytes: Buffer): void {
     assert(at >= this.at && at + bytes.length <= this.end, 'an overwrite beyond the run')
     const start = at - this.at
@@ -96,7 +95,7 @@ export class DirtyRun {
     }
   }
 
-  /** Drops everything from the position `end` of the file on; at least one byte remains. */
+  /** Drops everything from the file offset `end` on. At least one byte must remain. */
   cutAt(end: number): void {
     const length = end - this.at
     assert(length > 0 && length <= this.#length)
@@ -109,17 +108,17 @@ export class DirtyRun {
     if (length < this.#digestedBytes) this.#spoil()
   }
 
-  /** Views of the bytes `from` .. `to` of the file: good until the next change. */
+  /** Views of the bytes `from` .. `to` of the file, valid until the next change. */
   parts(from = this.at, to = this.end): Buffer[] {
     return sliceBuffers(this.#chunks, from - this.at, to - from)
   }
 
-  /** Of all bytes; undefined when they have to be read for it. */
+  /** Returns the digest of all bytes; undefined when they have to be read again for it. */
   async digest(): Promise<Digested | undefined> {
     return await this.#digest?.digest(this.parts(this.at + this.#digestedBytes))
   }
 
-  /** Gives its memory back; it must not be used afterwards. */
+  /** Gives the run's memory back. It must not be used afterwards. */
   release(): void {
     this.#digest?.end()
     for (const chunk of this.#pooled) this.#pool.give(chunk)

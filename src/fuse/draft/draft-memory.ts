@@ -1,19 +1,19 @@
 /**
- * The memory that all drafts share. When there is too much in it, whoever wants to write waits: for
- * uploads that are on their way, or until the largest draft has gone to its spill file.
+ * The bound on the memory of all drafts. Above it, a write waits for uploads in progress, or until the largest draft
+ * has been spilled to disk.
  */
 import assert from 'node:assert/strict'
 import type { Semaphore } from '../../async/semaphore.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 
-/** A file with something in memory that is not stored. */
+/** A file with unsaved data in memory. */
 export interface Holder {
-  /** What could go to the spill file now, in bytes. */
+  /** Bytes that could be spilled now. */
   readonly spillableBytes: number
-  /** Settles when an upload that is on its way has ended; undefined when there is none. */
+  /** Settles when an upload in progress has ended; undefined when there is none. */
   readonly uploading: Promise<void> | undefined
-  /** Moves what is spillable to the spill file. Throws `noSpace`. */
+  /** Spills to disk. Throws `noSpace`. */
   spill(): Promise<void>
 }
 
@@ -31,7 +31,7 @@ export class DraftMemory {
     return this.#usedBytes
   }
 
-  /** `holder` takes `bytes` of memory from now on. */
+  /** Notes that `holder` takes `bytes` of memory from now on. */
   note(holder: Holder, bytes: number): void {
     assert(bytes >= 0)
     this.#usedBytes += bytes - (this.#held.get(holder) ?? 0)
@@ -41,9 +41,9 @@ export class DraftMemory {
   }
 
   /**
-   * Runs `work`, which writes to a file, with the lock of that file, once there is room. The lock is taken
-   * only then: to make room the largest draft is spilled, which takes a lock as well. Throws `noSpace` when
-   * neither the servers nor the local disk take what is there.
+   * Runs `work`, a write to a file, under that file's lock, once there is room. The lock is taken only then: making
+   * room may spill the largest draft, which takes a lock as well. Throws `noSpace` when neither the servers nor the
+   * local disk have room.
    */
   async whenRoom<T>(lock: Semaphore, work: () => Promise<T>): Promise<T> {
     await this.#room()

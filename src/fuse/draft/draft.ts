@@ -1,10 +1,9 @@
 /**
- * What was written to one open file and is not committed yet, above the content that it was written
- * upon. Written ranges are in memory or in a spill file; a run that has the length of a segment is
- * uploaded while writing goes on. `store` brings everything to the servers and says what the file
- * consists of then; only a commit makes that visible to others.
+ * The uncommitted version of one open file, on top of the content that it was opened with. Written ranges are in
+ * memory or in a spill file; a run of the length of a segment is uploaded while writing continues. `store` brings
+ * everything to the servers and returns the content to commit; only the commit makes it visible to others.
  *
- * Changes come one at a time (the open file has a lock for that); reads may come at any time.
+ * Changes come one at a time, under the lock of the open file. Reads may come at any time.
  */
 
 import assert from 'node:assert/strict'
@@ -31,7 +30,7 @@ import { DirtyRun } from './dirty-run.js'
 import { dataRanges, rangesToStore, segmentsOf } from './packing.js'
 import type { SpillFile, SpillSpace } from './spill-file.js'
 
-/** What all drafts of a mount share. */
+/** Resources that all drafts of a mount share. */
 export interface DraftTools {
   readonly content: Pick<ContentStore, 'digests' | 'read' | 'readLent'> & {
     readonly writer: Pick<ContentStore['writer'], 'put'>
@@ -39,11 +38,11 @@ export interface DraftTools {
   readonly random: Random
   readonly pool: ChunkPool
   readonly spill: SpillSpace
-  /** Bounds how many segments are being uploaded. */
+  /** Bounds how many segments are uploaded at once. */
   readonly uploads: Semaphore
 }
 
-/** The content to commit; `inline` must travel inside the commit, everything else is stored. */
+/** The content to commit. `inline` must travel inside the commit; everything else is stored. */
 export interface StoredDraft {
   readonly content: Content
   readonly inline: PreparedSegment | undefined
@@ -51,33 +50,33 @@ export interface StoredDraft {
 
 interface Upload {
   readonly run: DirtyRun
-  /** Never rejects. */
+  /** Settles at the end of the upload. Never rejects. */
   done: Promise<void>
   slot: Content['segments'][number] | undefined
   failure: DfsError | undefined
 }
 
-/** Parts of a segment that are read or spilled side by side: there may be very many small ones. */
+/** Most parts of a segment that are read or spilled at once, since there may be very many small ones. */
 const partsAtOnce = 64
 
 export class Draft {
-  /** When it was last written to, or what a program has set since: the file's mtime once it is committed. */
+  /** Time of the last write, or one set by a program since. The file's mtime once committed. */
   mtime: Time
-  /** When it was last written to, or its attributes were changed since: the file's ctime. */
+  /** Time of the last write or change of attributes. The file's ctime once committed. */
   ctime: Time
   /**
-   * Nothing that others can read has been changed, only added to: a commit in the middle of the work
-   * shows them no mixture of an old version and a new one.
+   * Whether data was only added, so that a commit in the middle of the work shows other mounts no mixture of an old
+   * version and a new one.
    */
   onlyAppends = true
   readonly #tools: DraftTools
   readonly #baseSize: number
   #size: number
-  /** The content written upon, with what has been uploaded since. Never longer than `#size`. */
+  /** The content that the draft is on top of, including what has been uploaded since. Never longer than `#size`. */
   #stored: Content
-  /** Above `#stored`, the oldest first. */
+  /** Uploads on top of `#stored`, the oldest first. */
   readonly #uploads: Upload[] = []
-  /** Above all of them. */
+  /** Written ranges on top of `#stored` and all uploads. */
   readonly #dirty: DirtyRanges
   #spill: SpillFile | undefined
   #isChanging = false
@@ -93,7 +92,7 @@ export class Draft {
     this.ctime = now
   }
 
-  /** Of the file, in bytes. */
+  /** Size of the file in bytes. */
   get size(): number {
     return this.#size
   }
@@ -110,12 +109,12 @@ export class Draft {
     return this.#uploads.find(({ failure }) => failure === undefined)?.done
   }
 
-  /** The ranges of the file that hold data, in order; the rest is holes. */
+  /** The ranges of the file that hold data, in order. The rest is holes. */
   get data(): readonly Range[] {
     return dataRanges(this.#stored, this.#changed)
   }
 
-  /** What was uploaded and written since the last commit. */
+  /** The committed content and what was uploaded since. */
   get stored(): Content {
     return this.#stored
   }
@@ -127,7 +126,7 @@ export class Draft {
 
   // -- reading -----------------------------------------------------------------------------------
 
-  /** The bytes `at` .. `at + length`, fewer at the end of the file. Nobody may write to them. */
+  /** Reads the bytes `at` .. `at + length`, fewer at the end of the file. The result must not be written to. */
   async read(at: number, length: number): Promise<Buffer> {
     assert(!this.#isReleased, 'a draft is read after its end')
     const end = Math.min(at + length, this.#size)
@@ -144,7 +143,7 @@ export class Draft {
     }
     const spill = this.#spill
     const waits: Promise<void>[] = []
-    // What is in memory is copied before anything else happens; the rest stays what it is now.
+    // Bytes in memory are copied before anything else happens; the other sources stay as they are now.
     for (const part of parts) {
       const { source, at: from, end: to } = part
       if (source instanceof DirtyRun) fill(part, source.parts(from, to))
@@ -158,7 +157,7 @@ export class Draft {
     return bytes
   }
 
-  /** Who has the bytes of a range: what was written last, then uploads, then the stored content. */
+  /** The source of each part of a range: the latest writes, then uploads, then the stored content. */
   #sources(at: number, end: number): Part[] {
     let parts = this.#dirty.cover(at, end)
     for (const { run } of this.#uploads.toReversed()) {
@@ -167,7 +166,7 @@ export class Draft {
     return parts
   }
 
-  /** Of the stored content, with zeros where that has ended. */
+  /** Reads from the stored content, with zeros behind its end. */
   async #readStored(stored: Content, at: number, end: number): Promise<readonly Buffer[]> {
     const storedEnd = Math.max(at, Math.min(end, stored.size))
     const found = storedEnd > at ? [await this.#tools.content.read(stored, at, storedEnd - at)] : []
@@ -177,8 +176,8 @@ export class Draft {
   // -- changing ----------------------------------------------------------------------------------
 
   /**
-   * Takes a copy of `bytes`, which the caller must not change before. Waits while too much is on its
-   * way; throws, and has not taken them, when what was written before cannot be stored.
+   * Writes a copy of `bytes`, which the caller must not change before this resolves. Waits while too many uploads are
+   * in progress. Throws, without having written, when earlier data cannot be stored.
    */
   write(at: number, bytes: Buffer): Promise<void> {
     return this.#alone(() => this.#write(at, bytes))
@@ -199,7 +198,7 @@ export class Draft {
     }
   }
 
-  /** Cuts the file off at `size` or lengthens it with zeros. */
+  /** Cuts the file off at `size` or extends it with zeros. */
   truncate(size: number): Promise<void> {
     return this.#alone(() => this.#truncate(size))
   }
@@ -215,7 +214,7 @@ export class Draft {
     this.#size = size
   }
 
-  /** Makes zeros of a range, as far as it lies within the file. */
+  /** Replaces a range by a hole, as far as it lies within the file. */
   punch(at: number, length: number): Promise<void> {
     return this.#alone(() => this.#punch(at, length))
   }
@@ -231,7 +230,7 @@ export class Draft {
     if (at < storedEnd) this.#stored = punch(this.#stored, at, storedEnd - at)
   }
 
-  /** Puts a range of `source`, which is stored, to the position `at` without moving its bytes. */
+  /** Inserts a range of `source`, which is stored, at `at`, without moving its bytes. */
   paste(source: Content, from: number, length: number, at: number): Promise<void> {
     return this.#alone(() => this.#paste(source, from, length, at))
   }
@@ -246,12 +245,14 @@ export class Draft {
     this.#size = Math.max(this.#size, this.#stored.size)
   }
 
-  /** Punching and pasting without end would take memory without end, and each time a look at all of it. */
+  /**
+   * Bounds the extents: endless punching and pasting would take endless memory, and each change a look at all of it.
+   */
   async #keepExtentsFew(): Promise<void> {
     if (this.#stored.extents.length >= limits.extentsMax) await this.#flatten()
   }
 
-  /** Moves what is in memory to the local disk. Throws `noSpace`. */
+  /** Spills the bytes in memory to the local disk. Throws `noSpace`. */
   spill(): Promise<void> {
     return this.#alone(() => this.#spillAll())
   }
@@ -278,8 +279,8 @@ export class Draft {
   // -- storing -----------------------------------------------------------------------------------
 
   /**
-   * Brings everything to the servers in as few segments as possible. The draft stays as it is, so
-   * that nothing is lost when the commit fails; small content is stored by the commit itself.
+   * Stores everything on the servers in as few segments as possible. The draft stays as it is, so that nothing is
+   * lost when the commit fails. Small content is stored by the commit itself.
    */
   store(): Promise<StoredDraft> {
     return this.#alone(() => this.#store())
@@ -292,7 +293,7 @@ export class Draft {
       return await this.#storeRanges(rangesToStore(this.#stored, written))
     } catch (error) {
       if (!isError(error, 'incomplete', 'corrupt', 'dataLost')) throw error
-      // What was to be stored again along with it cannot be read: no reason not to store what was written.
+      // Stored data that was to be merged cannot be read, which is no reason not to store the written data.
       return await this.#storeRanges(written)
     }
   }
@@ -314,7 +315,7 @@ export class Draft {
     return { content: this.#with(slices), inline: undefined }
   }
 
-  /** Stores everything and forgets where it came from; returns the content, not committed yet. */
+  /** Stores everything and makes it the draft's base. Returns the content, which is not committed yet. */
   flatten(): Promise<Content> {
     return this.#alone(() => this.#flatten())
   }
@@ -328,7 +329,7 @@ export class Draft {
     return content
   }
 
-  /** Runs a change, which is the only one then. */
+  /** Runs a change, asserting that it is the only one. */
   async #alone<T>(change: () => Promise<T>): Promise<T> {
     assert(!this.#isReleased, 'a draft is changed after its end')
     assert(!this.#isChanging, 'two changes of a draft at once')
@@ -342,7 +343,7 @@ export class Draft {
     }
   }
 
-  /** Gives back all memory and disk space. The draft is not used afterwards. */
+  /** Gives back all memory and disk space. The draft must not be used afterwards. */
   release(): void {
     this.#isReleased = true
     this.#dirty.clear()
@@ -356,7 +357,7 @@ export class Draft {
     this.#spill = undefined
   }
 
-  /** The stored content with what has just been stored, at the file's true size. */
+  /** The stored content with newly stored slices, at the file's true size. */
   #with(slices: Parameters<typeof overlay>[1]): Content {
     const content = overlay(this.#stored, slices)
     return content.size === this.#size ? content : truncate(content, this.#size)
@@ -409,7 +410,7 @@ export class Draft {
     }
   }
 
-  /** Adds what has been uploaded to the stored content, in the order in which it was written. */
+  /** Adds finished uploads to the stored content, in the order in which they were written. */
   #applyUploads(): void {
     for (let first = this.#uploads[0]; first?.slot !== undefined; first = this.#uploads[0]) {
       const { run, slot } = first
@@ -419,7 +420,7 @@ export class Draft {
     }
   }
 
-  /** Waits until at most `count` uploads are left; one that failed is tried once more. */
+  /** Waits until at most `count` uploads are left. A failed one is tried once more. */
   async #drain(count: number): Promise<void> {
     while (this.#uploads.length > count) {
       const [first] = this.#uploads

@@ -1,10 +1,14 @@
 /**
- * Decides which ranges of a file are stored when it is committed: what was written, and, when the
- * file would come to consist of too many extents, the small ones around it as well. Only neighbours
- * become one, never across a hole: a hole is not stored. They are merged by size, smallest first, so
- * that appending n times rewrites O(n log n) bytes. Scattered data of many small segments moves into
- * one segment, and stays scattered. Only where a commit would have no room for so many islands of data are
- * holes stored: the smallest, until there is room for some more. Pure.
+ * Chooses the ranges of a file to store at a commit: the written ones, and, if the file would have too many extents,
+ * small ones around them. Pure.
+ *
+ *   stored     |-- 1 --|- 2 -|- 3 -|   hole   |- 4 -|
+ *   written          |w|
+ *   result     |1a|-- w, 1b, 2, 3 --|   hole   |- 4 -|     merged: neighbours only, never across a hole
+ *
+ * Extents are merged by size, the smallest first, so that n appends rewrite O(n log n) bytes. Scattered data of many
+ * small segments moves into one segment, and stays scattered. Only when a commit has no room for that many islands of
+ * data are holes stored, the smallest first, until there is room for some more.
  */
 
 import assert from 'node:assert/strict'
@@ -15,31 +19,31 @@ import { contentBytes } from '../../wire/records.js'
 import { join, type Range } from './dirty-ranges.js'
 
 interface Piece extends Range {
-  /** It was written, or is of a segment that is worn. */
+  /** Whether the bytes are stored anew, because they were written or belong to a worn segment. */
   readonly moves: boolean
 }
 
 const smallestBytes = 4096
-/** What is up to this long is stored again for the sake of fewer extents before there are too many. */
+/** Longest range in bytes that is stored again for the sake of fewer extents before there are too many. */
 const cheapBytes = 64 * 1024
-/** What segments may take beyond the bound for the size. */
+/** Bytes that segments may take beyond the bound for the file's size. */
 const spareBytes = 4 * 1024 * 1024
-/** Of worn segments, with one commit. */
+/** Most bytes of worn segments that one commit stores again. */
 const movedBytesMax = limits.segmentBytesMax
-/** Small segments of one size class, of which each is 16 times the one before, that become one. */
+/** Small segments of one size class, each class 16 times the one before, that are merged into one. */
 const crowd = 16
-/** So many segments a file may have beside two for each 32 MiB. */
+/** Segments that a file may have beside two for each 32 MiB. */
 const segmentsSpare = 64
-/** So much of what is allowed is left when it was too many. */
+/** Fraction of the allowed extents to keep after exceeding it. */
 const fewEnough = 0.75
-/** How near the least bytes that have to be stored again are found. */
+/** Factor within which the least number of bytes to store again is found. */
 const precision = 1.05
 
-/** What a commit has room for. */
+/** Bounds of the content in one commit. */
 export interface Room {
   readonly segments: number
   readonly extents: number
-  /** For both together. */
+  /** Bytes for segments and extents together. */
   readonly bytes: number
 }
 
@@ -48,14 +52,17 @@ const roomOfCommit: Room = {
   extents: limits.extentsMax,
   bytes: limits.contentValueBytesMax,
 }
-/** The share of the room that content takes after holes were stored to make it fit. */
+/** Share of the room that content takes after holes were stored to make it fit. */
 const roomTaken = 15 / 16
-/** In so many steps everything becomes one. */
+/** Number of steps in which everything would become one range. */
 const steps = 32
-/** What a range may add: itself and a half of what it cuts, whichever form they take. */
+/** Most bytes that a range adds to the register: itself and a half of what it cuts, in either form. */
 const rangeBytesMax = 2 * 20
 
-/** `dirty` is ordered and its ranges do not touch; the result covers it and is ordered, too. */
+/**
+ * Returns the ranges to store for the written ranges `dirty`, which are ordered and do not touch. The result covers
+ * them and is ordered, too.
+ */
 export function rangesToStore(
   content: Content,
   dirty: readonly Range[],
@@ -81,7 +88,7 @@ function covers(ranges: readonly Range[], dirty: readonly Range[]): boolean {
   })
 }
 
-/** Cheap to tell, and true as a rule. */
+/** A cheap test, which usually succeeds, that a commit has room for what results. */
 function surelyFits(content: Content, ranges: readonly Range[], room: Room): boolean {
   const { segments, extents } = content
   const added = segmentsOf(ranges).length
@@ -101,7 +108,7 @@ function fits(content: Content, room: Room, part = 1): boolean {
   )
 }
 
-/** `ranges`, with neighbours made one where that takes the least bytes, until a commit has room for what results. */
+/** Joins neighbours of `ranges` where that stores the fewest bytes, until a commit has room for what results. */
 function rangesThatFit(content: Content, ranges: readonly Range[], room: Room): readonly Range[] {
   if (fits(contentAfter(content, ranges), room)) return ranges
   const pieces = piecesOf(content, ranges)
@@ -117,7 +124,7 @@ function rangesThatFit(content: Content, ranges: readonly Range[], room: Room): 
   return rangesOf(groupNeighbours(pieces, () => true))
 }
 
-/** The numbers of the pieces but the first: how much has to be stored to join each to the one before it. */
+/** Indexes of all pieces but the first, ordered by the bytes to store for joining each to the one before it. */
 function cheapestFirst(pieces: readonly Piece[]): readonly number[] {
   const ownBytes = ({ at, end, moves }: Piece): number => (moves ? 0 : end - at)
   const costs = pieces.map((piece, index) => {
@@ -128,7 +135,7 @@ function cheapestFirst(pieces: readonly Piece[]): readonly number[] {
   return order.sort((a, b) => (costs[a] ?? 0) - (costs[b] ?? 0))
 }
 
-/** Consecutive pieces of which each joins the one before it. */
+/** Groups of consecutive pieces, in which each piece joins the one before it. */
 function groupNeighbours(pieces: readonly Piece[], joins: (index: number) => boolean): Piece[][] {
   const groups: Piece[][] = []
   for (const [index, piece] of pieces.entries()) {
@@ -139,7 +146,7 @@ function groupNeighbours(pieces: readonly Piece[], joins: (index: number) => boo
   return groups
 }
 
-/** What a file consists of when `ranges` are stored. */
+/** The content of a file after `ranges` are stored. */
 function contentAfter(content: Content, ranges: readonly Range[]): Content {
   const added = segmentsOf(ranges).flatMap((runs, index) => {
     const length = runs.reduce((sum, run) => sum + run.length, 0)
@@ -152,10 +159,10 @@ function rangesByCost(content: Content, dirty: readonly Range[]): readonly Range
   const size = Math.max(content.size, dirty.at(-1)?.end ?? 0)
   const wanted = extentsWanted(size)
   const worn = new Set([...wornSegments(content), ...crowdedSegments(content)])
-  // A range is one more, and cuts at most one in two.
+  // A range adds one extent, and cuts at most one in two.
   if (worn.size === 0 && content.extents.length + 2 * dirty.length <= wanted) return dirty
   const pieces = piecesOf(content, dirty, worn)
-  // What holes keep apart cannot become fewer.
+  // Extents that holes separate cannot be merged.
   const apart = Math.max(0, join(pieces).length - 1)
   if (pieces.length - apart > wanted) {
     for (let small = smallestBytes; small <= cheapBytes; small *= 2) {
@@ -169,8 +176,8 @@ function rangesByCost(content: Content, dirty: readonly Range[]): readonly Range
 }
 
 /**
- * Segments, by their number, of which little is in use any more, when all together take much more than
- * the file: what is left of them is stored again, so that they can go. Not too much of it at once.
+ * Numbers of worn segments: if all segments take much more than the file, those with the smallest share in use. That
+ * share is stored again, so that they can go, up to `movedBytesMax`.
  */
 function wornSegments({ size, segments, extents }: Content): ReadonlySet<number> {
   const worn = new Set<number>()
@@ -192,8 +199,8 @@ function wornSegments({ size, segments, extents }: Content): ReadonlySet<number>
 }
 
 /**
- * Segments, by their number, of which there are many that are small: all of one size class, the
- * smallest first. What is left of them moves into one, so that each byte moves once for each class.
+ * Numbers of the segments of the smallest size class that has too many. Their used bytes move into one segment, so
+ * that each byte moves once for each class.
  */
 function crowdedSegments({ segments, extents }: Content): readonly number[] {
   const used = segments.map(() => 0)
@@ -220,7 +227,7 @@ function crowdedSegments({ segments, extents }: Content): readonly number[] {
   return []
 }
 
-/** At most about so many groups, which store as little again as that takes. */
+/** Groups pieces into about `count` groups at most, in the way that stores the fewest bytes again. */
 function groupFew(pieces: readonly Piece[], count: number): Piece[][] {
   let tooSmall = smallestBytes
   let small = limits.segmentBytesMax
@@ -257,7 +264,7 @@ export function segmentsOf(ranges: readonly Range[]): Run[][] {
   return segments
 }
 
-/** How many extents a file of this size may have before those are merged that cost little to merge. */
+/** Extents of a file of this size above which those that cost little are merged. */
 function extentsWanted(size: number): number {
   if (size <= limits.inlineContentBytesMax) return limits.extentsMergeAtSmall
   const segments = Math.max(1, Math.ceil(size / limits.segmentBytesMax))
@@ -265,15 +272,16 @@ function extentsWanted(size: number): number {
 }
 
 /**
- * How many it may have at all. To merge what was written here and there takes a part of the whole file
- * each time, and every extent a part of each commit: the root keeps both small.
+ * Extents of a file of this size above which they are merged at any cost. Merging scattered writes stores a part of
+ * the whole file each time, and every extent a part of each commit: a bound that grows with the root of the size
+ * keeps both small.
  */
 export function extentsAllowed(size: number): number {
   const atMost = limits.extentsOfMiB * Math.sqrt(size / (1024 * 1024))
   return Math.max(extentsWanted(size), Math.floor(atMost))
 }
 
-/** The content as it will be: what is stored, and what was written, in order. */
+/** The future content in order: stored ranges and written ones. */
 function piecesOf(
   content: Content,
   dirty: readonly Range[],
@@ -296,7 +304,7 @@ function piecesOf(
   return pieces
 }
 
-/** Neighbours that touch and are small or move anyway. */
+/** Groups of touching pieces that are small or stored anyway. */
 function groupSmall(pieces: readonly Piece[], small: number): Piece[][] {
   const groups: Piece[][] = []
   let open = false
@@ -320,7 +328,7 @@ function countAfter(groups: readonly (readonly Piece[])[]): number {
   return count
 }
 
-/** The ranges of `content` that hold data and those of `dirty`, joined. */
+/** The ranges of data in `content` and `dirty`, joined. */
 export function dataRanges(content: Content, dirty: readonly Range[]): Range[] {
   return join(piecesOf(content, dirty))
 }

@@ -1,7 +1,6 @@
 /**
- * Where written bytes wait on the local disk when memory is short: a sparse file that has them at the
- * same positions as the file they belong to. It has no name, so that nothing is left behind when the
- * process is killed.
+ * A sparse file on the local disk for written bytes when memory is short, at the offsets that they have in their
+ * file. It has no name, so that nothing is left behind when the process is killed.
  */
 import assert from 'node:assert/strict'
 import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises'
@@ -10,7 +9,7 @@ import type { Random } from '../../clock.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 
-/** The folder for spill files, and the space that they share. */
+/** The folder of the spill files, and the space that they share. */
 export class SpillSpace {
   readonly #folder: string
   readonly #random: Random
@@ -25,7 +24,7 @@ export class SpillSpace {
     return this.#usedBytes
   }
 
-  /** Throws `noSpace` when the disk is full. */
+  /** Makes a spill file. Throws `noSpace` when the disk is full. */
   async open(): Promise<SpillFile> {
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 })
@@ -38,7 +37,7 @@ export class SpillSpace {
     }
   }
 
-  /** Accounts for bytes about to be written. Throws `noSpace` beyond the bound. */
+  /** Reserves space for bytes about to be written. Throws `noSpace` beyond the bound. */
   take(bytes: number): void {
     if (this.#usedBytes + bytes > limits.spillBytesMax) {
       throw new DfsError(
@@ -67,7 +66,7 @@ export class SpillFile {
     this.#file = file
   }
 
-  /** Writes at the position `at`. `adds` are the bytes that were not in the file before. */
+  /** Writes at the offset `at`. `adds` is the number of bytes that were not in the file before. */
   async write(at: number, parts: readonly Buffer[], adds: number): Promise<void> {
     assert(!this.#closing, 'a spill file is written to after its end')
     this.#space.take(adds)
@@ -97,7 +96,7 @@ export class SpillFile {
     return bytes
   }
 
-  /** Gives up the file and its space once nobody reads it any more. */
+  /** Gives up the file and its space when it has no reader any more. */
   close(): void {
     this.#closing = true
     this.#space.give(this.#takenBytes)
@@ -118,7 +117,7 @@ export class SpillFile {
   }
 
   #closeIfIdle(): void {
-    // Closing a file without a name cannot lose anything that is still wanted.
+    // Closing a file without a name cannot lose anything that is still needed.
     if (this.#closing && this.#busy === 0) this.#file.close().catch(() => undefined)
   }
 }

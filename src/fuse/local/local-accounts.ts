@@ -1,6 +1,6 @@
 /**
- * The account of a cluster that runs on this machine alone: its user and password are made up on first
- * use and kept in the two configuration files, readable by their owner only.
+ * The account of a cluster on this machine alone. Its user and password are generated at the first use and stored in
+ * the two configuration files, which only their owner can read.
  */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
@@ -11,12 +11,15 @@ import { limits } from '../../limits.js'
 
 export interface LocalAccount {
   readonly config: ClientConfig
-  /** The files, for other programs. */
+  /** The client's configuration file, for other programs. */
   readonly clientFile: string
   readonly serverFile: string
 }
 
-/** Reads or makes the files in `folder`; the servers listen on `firstPort` and the three behind it. */
+/**
+ * Reads the configuration files in `folder`, or creates them. The servers listen on `firstPort` and the next three
+ * ports.
+ */
 export async function localAccount(
   folder: string,
   firstPort: number,
@@ -26,7 +29,7 @@ export async function localAccount(
   const clientFile = join(folder, 'dfc.conf')
   const serverFile = join(folder, 'dfs.conf')
   const known = await readFile(clientFile).catch(() => undefined)
-  // The password in the environment is for other clusters than this one.
+  // DFC_PASSWORD in the environment belongs to another cluster.
   const account = known === undefined ? undefined : loadClientConfig(clientFile, {})
   const user = account?.user ?? loginName()
   const password = account?.password ?? random.bytes(24).toString('base64url')
@@ -35,7 +38,7 @@ export async function localAccount(
   return { config: loadClientConfig(clientFile, {}), clientFile, serverFile }
 }
 
-/** The name of who runs this, as far as it can be the name of a user of the servers. */
+/** The name of the user that runs this, as far as it can be a user name of the servers. */
 function loginName(): string {
   const safe = systemName()
     .replaceAll(/[^A-Za-z0-9._-]/g, '_')
@@ -44,7 +47,7 @@ function loginName(): string {
   return isUserName(name) ? name : 'user'
 }
 
-/** In containers there are users that the system has no name for. */
+/** Undefined in containers for users without a name. */
 function systemName(): string {
   try {
     return userInfo().username

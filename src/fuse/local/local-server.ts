@@ -1,4 +1,4 @@
-/** One server process on this machine: started or found running, watched, and started again. */
+/** One server process on this machine: started or found running, watched, and restarted. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -8,7 +8,7 @@ import { DfsError } from '../../errors.js'
 import { notice } from '../../log.js'
 
 export interface LocalServerOptions {
-  /** DFS1 .. DFS4: for people. */
+  /** DFS1 .. DFS4, for messages. */
   readonly name: string
   readonly folder: string
   readonly port: number
@@ -23,7 +23,7 @@ const startTimeoutMs = 20_000
 const stopTimeoutMs = 10_000
 const pollMs = 250
 const backOffMs = { first: 250, most: 30_000 } as const
-/** A server that lived so long did not fail because of how it was started. */
+/** Time in ms after which a server's end is not due to the way it was started. */
 const healthyMs = 30_000
 
 export class LocalServer {
@@ -46,7 +46,7 @@ export class LocalServer {
     return this.#pid
   }
 
-  /** Resolves when it listens. Throws `configuration`. */
+  /** Starts the server. Resolves when it listens. Throws `configuration`. */
   async start(): Promise<void> {
     if (await isListening(this.#options.port)) {
       this.#pid = await this.#runningPid()
@@ -64,13 +64,13 @@ export class LocalServer {
     this.#watch = this.#keepAlive()
   }
 
-  /** Stops watching; the server lives on. */
+  /** Stops watching; the server goes on. */
   async leave(): Promise<void> {
     this.#watching = false
     await this.#watch
   }
 
-  /** Asks it to end and waits until it has. */
+  /** Stops the server and waits until it has ended. */
   async stop(): Promise<void> {
     await this.leave()
     if (this.#pid === undefined) return
@@ -94,7 +94,7 @@ export class LocalServer {
     }
   }
 
-  /** Waits in steps, so that a stop does not have to. */
+  /** Waits in steps, so that a stop takes effect soon. */
   async #pause(ms: number): Promise<void> {
     const untilMs = performance.now() + ms
     while (this.#watching && performance.now() < untilMs) await sleep(pollMs / 2)
@@ -113,7 +113,7 @@ export class LocalServer {
       this.#startedMs = performance.now()
       await this.#listening(child)
       this.#pid = child.pid
-      // From now on it does not depend on this process.
+      // From now on the server does not depend on this process.
       child.disconnect()
       child.unref()
     } finally {
@@ -143,7 +143,7 @@ export class LocalServer {
     })
   }
 
-  /** The server of an earlier mount that is still running, if it is this very server. */
+  /** Process id of a running server that an earlier mount started for this folder, if any. */
   async #runningPid(): Promise<number | undefined> {
     const pid = Number(await readFile(this.#pidFile, 'utf8').catch(() => ''))
     if (!Number.isInteger(pid) || pid <= 0) return undefined
@@ -166,7 +166,7 @@ function isListening(port: number): Promise<boolean> {
   })
 }
 
-/** Whether there is such a process. */
+/** Whether a process with this id exists. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)
@@ -180,7 +180,7 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)
   } catch {
-    // It has ended by itself, which is what is wanted.
+    // The process has ended by itself, as intended.
   }
 }
 

@@ -1,7 +1,6 @@
 /**
- * The four servers of a cluster on this machine: starts them or finds them running, starts one again
- * that dies, and stops them when the last mount that uses them ends. They live on when the mount is
- * killed, and the next mount finds them.
+ * The four servers of a cluster on this machine: starts them or finds them running, restarts one that dies, and stops
+ * them when the last mount that uses them ends. They go on when the mount is killed, and the next mount finds them.
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,16 +10,16 @@ import { LocalServer } from './local-server.js'
 import { oneAtATime } from './one-at-a-time.js'
 
 export interface LocalServersOptions {
-  /** One for each server, absolute. */
+  /** Absolute path of each server's folder. */
   readonly folders: readonly string[]
   readonly firstPort: number
-  /** Where process ids and logs are kept, and who uses the servers. */
+  /** Folder for process ids, logs, and the list of mounts that use the servers. */
   readonly runFolder: string
-  /** Says who may log in; it need not be there before. */
+  /** Path of the servers' configuration, which is created if missing. */
   readonly serverFile: () => Promise<string>
 }
 
-/** Longer than it takes another mount to start four servers, or to stop them. */
+/** Time in ms that another mount needs at most to start or stop four servers. */
 const patienceMs = 60_000
 
 export class LocalServers {
@@ -33,8 +32,8 @@ export class LocalServers {
   }
 
   /**
-   * Resolves when all four listen; of several mounts that begin or end at once, one after the other.
-   * Throws `configuration` when a port is taken by something else.
+   * Starts the servers. Resolves when all four listen. Mounts that begin or end at once take turns. Throws
+   * `configuration` when another program uses a port.
    */
   static async start(options: LocalServersOptions): Promise<LocalServers> {
     await mkdir(options.runFolder, { recursive: true, mode: 0o700 })
@@ -65,12 +64,12 @@ export class LocalServers {
     return all
   }
 
-  /** The process of the first server: for people who want to see it die. */
+  /** Process id of the first server, for trying out its death. */
   get firstPid(): number | undefined {
     return this.#servers[0]?.pid
   }
 
-  /** Stops the servers, unless another mount uses them, too. */
+  /** Stops the servers, unless another mount uses them. */
   async stop(): Promise<void> {
     await oneAtATime(this.#runFolder, patienceMs, () => this.#stop())
   }
@@ -82,7 +81,10 @@ export class LocalServers {
   }
 }
 
-/** The four folders below one, or four that were given. Throws `configuration` for another number. */
+/**
+ * The four server folders: below the single given one, or the four given ones. Throws `configuration` for another
+ * number.
+ */
 export function serverFolders(given: readonly string[]): readonly string[] {
   const [only] = given
   if (given.length === 1 && only !== undefined) {
@@ -104,7 +106,7 @@ async function hasOtherUsers(runFolder: string): Promise<boolean> {
   return alive.includes(true)
 }
 
-/** Process ids are used again: only a process that is such a mount counts. */
+/** Whether the process is a mount that uses the servers: process ids are used again. */
 async function isMount(pid: number): Promise<boolean> {
   const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
   return pid !== process.pid && command.includes('fuse/main')

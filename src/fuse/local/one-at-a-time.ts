@@ -1,6 +1,6 @@
 /**
- * Keeps processes of this machine from doing the same thing at the same time. Who listens on a name in
- * the abstract namespace of unix(7) has the turn; it ends with the process, kill -9 included.
+ * Mutual exclusion of the processes on this machine. The lock is a listening socket in the abstract namespace of
+ * unix(7), so that it ends with the process, even by kill -9.
  */
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -12,8 +12,8 @@ const pollMs = 50
 const nameBytes = 16
 
 /**
- * Runs `work` when no other process is running something about `subject`, which may be any text.
- * Throws `busy` when that takes longer than `patienceMs`.
+ * Runs `work` while no other process runs something under the lock `subject`, which may be any text. Throws `busy`
+ * after `patienceMs`.
  */
 export async function oneAtATime<T>(
   subject: string,
@@ -35,7 +35,7 @@ async function takeTurn(subject: string, patienceMs: number): Promise<Server> {
     .slice(0, nameBytes * 2)
   const deadlineMs = performance.now() + patienceMs
   for (;;) {
-    // Nobody has anything to say here.
+    // No messages are expected on this socket.
     const turn = createServer((socket) => socket.destroy())
     try {
       turn.listen(`\0dfs-${digest}`)

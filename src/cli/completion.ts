@@ -1,4 +1,4 @@
-/** What the tab key offers at the prompt: operations, local names and names on the servers. */
+/** Completions of the tab key at the prompt: operations, local names and names on the servers. */
 import { readdir } from 'node:fs/promises'
 import type { Namespace } from '../dfc/namespace/namespace.js'
 import { fileType } from '../wire/records.js'
@@ -10,13 +10,13 @@ import { type Quote, quoteWord, splitWords, type Word } from './terminal/words.j
 const namesOfferedMax = 1000
 
 interface Offer {
-  /** The word as it would be, without quotes. */
+  /** The completed word, without quotes. */
   readonly text: string
-  /** Nothing more can follow: the word ends here. */
+  /** Whether the word ends here: nothing more can follow. */
   readonly final: boolean
 }
 
-/** As readline wants it: what the end of the line can become, and that end as it is now. */
+/** Completes a line for readline: returns the possible endings of the line, and the part that they replace. */
 export async function complete(
   namespace: Namespace,
   line: string,
@@ -34,12 +34,12 @@ export async function complete(
     position === 0
       ? operationsFor(word.text)
       : await operandsFor(namespace, first.toLowerCase(), position - 1, word.text)
-  // Where one of them needs escapes all have them: readline takes what they have in common.
+  // If one of them needs escapes, all have them: readline takes their common beginning.
   const style = offers.some(({ text }) => escapeName(text) !== text) ? "$'" : styleOf(end)
   return [offers.map((offer) => written(offer, style, offers.length === 1)), end]
 }
 
-/** Whether the blank at the end of the line belongs to the word: it is quoted. */
+/** Whether the blank at the end of the line belongs to the word, because it is quoted. */
 function touchesEnd(line: string, { start, text }: Word): boolean {
   return /[ \t]$/.test(text) && /\\[ \t]$/.test(line.slice(start))
 }
@@ -85,7 +85,7 @@ async function localNames(folder: string): Promise<Name[]> {
   return entries.map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
 }
 
-/** Page by page, until there are enough. */
+/** Names on the servers that begin with `begin`, read page by page until there are enough. */
 async function remoteNames(namespace: Namespace, folder: string, begin: string): Promise<Name[]> {
   const { ino } = await followPath(namespace, folder)
   const names: Name[] = []

@@ -1,13 +1,13 @@
 /**
- * The grammar of an operation, made of the table of commands: the same for a line of the prompt and
- * for the arguments of the program.
+ * The grammar of operations, made of the table of commands, for lines of the prompt and for the arguments of the
+ * program.
  */
 import { type CommanderError, Command as Grammar, type HelpConfiguration } from 'commander'
 import { DfsError } from '../errors.js'
 import type { Command, Options } from './commands/command.js'
 import { commands } from './commands/table.js'
 
-/** What was asked for. */
+/** A parsed operation. */
 export interface Operation {
   readonly command: Command
   readonly operands: readonly string[]
@@ -17,8 +17,8 @@ export interface Operation {
 type Found = (operation: Operation) => void
 
 /**
- * The parser for the arguments of the program. It throws CommanderError instead of ending the
- * process, prints nothing but help, and tells `found` the operation, if there is one.
+ * The parser for the arguments of the program. It throws CommanderError instead of ending the process, prints nothing
+ * but help, and calls `found` with the operation, if there is one.
  */
 export function argumentGrammar(found: Found): Grammar {
   const program = grammarOfAll('dfc', found, { subcommandTerm: termOf })
@@ -30,7 +30,10 @@ export function argumentGrammar(found: Found): Grammar {
   return refuseUnknown(program, 'see dfc --help')
 }
 
-/** The same for a line of the prompt. EXIT is in its help only: the prompt itself understands it. */
+/**
+ * The parser for a line of the prompt. It throws CommanderError instead of ending the process. EXIT is in its help
+ * only: the prompt itself understands it.
+ */
 export function promptGrammar(found: Found): Grammar {
   const program = grammarOfAll('OPERATION', found, {
     subcommandTerm: (grammar) => termOf(grammar).replace(/^\w+/, (name) => name.toUpperCase()),
@@ -41,14 +44,14 @@ export function promptGrammar(found: Found): Grammar {
   return refuseUnknown(program, 'try HELP')
 }
 
-/** Operations may be typed in capitals, as the classic client shows them. */
+/** Converts an operation in capitals, as the classic client shows it, to lower case. */
 export function lowerCaseOperation(word: string): string {
   const lower = word.toLowerCase()
   const known = lower === 'help' || commands.some(({ name }) => name === lower)
   return known && word === word.toUpperCase() ? lower : word
 }
 
-/** A mistake in the words of an operation, in one line. */
+/** Describes a mistake in the words of an operation in one line. */
 export function usageFault(error: CommanderError): DfsError {
   // Commander answers help about an unknown operation with the whole help, which is not printed then.
   if (error.code === 'commander.help') return new DfsError('invalid', 'no such operation')

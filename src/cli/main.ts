@@ -24,7 +24,7 @@ const installedConfig = fileURLToPath(new URL('../../../config/dfc.conf', import
 
 const temporaries = new Temporaries(systemRandom)
 
-/** What the arguments ask for; without an operation it is the prompt. */
+/** A parsed command line. Without an operation the prompt is shown. */
 interface Request {
   readonly config: string
   readonly operation: Operation | undefined
@@ -45,17 +45,17 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-/** The arguments as they were given: Node shows bytes that are not UTF-8 as U+FFFD. */
+/** The arguments as they were given, byte for byte: Node replaces bytes that are not UTF-8 by U+FFFD. */
 function givenArguments(): string[] {
   const args = process.argv.slice(2)
   if (!args.some((arg) => /[\ufffd\udbff]/.test(arg))) return args
-  // Each ends with a zero byte; those of Node itself come first.
+  // Each argument ends with a zero byte; those of Node itself come first.
   const given = readFileSync('/proc/self/cmdline', 'latin1').split('\0').slice(0, -1)
   return given.slice(given.length - args.length).map((arg) => textOf(Buffer.from(arg, 'latin1')))
 }
 
 async function perform({ config, operation }: Request, output: Output): Promise<number> {
-  // A server that is away is told at the prompt and by STATUS; an operation succeeds or says why not.
+  // A server that is down is reported at the prompt and by STATUS; an operation succeeds or says why not.
   redirectNotices((line) => debugDfc('%s', line))
   const client = await Client.open({
     config: loadClientConfig(config),
@@ -76,7 +76,10 @@ async function perform({ config, operation }: Request, output: Output): Promise<
   }
 }
 
-/** At the prompt problems are part of the dialogue; else they go to standard error. */
+/**
+ * The streams for results and problems. At the prompt problems are part of the dialogue; otherwise they go to
+ * standard error.
+ */
 function outputFor({ operation }: Request): Output {
   const { stdout, stderr } = process
   return operation === undefined
@@ -84,7 +87,7 @@ function outputFor({ operation }: Request): Output {
     : new Output({ results: stdout, problems: stderr, prefix: 'dfc: ' })
 }
 
-/** The request, or the exit status when there is nothing left to do. */
+/** Parses the arguments. Returns the exit status when there is nothing left to do. */
 function parse(args: readonly string[]): Request | number {
   let operation: Operation | undefined
   const program = argumentGrammar((found) => {
@@ -110,13 +113,13 @@ function withLowerCaseOperation(args: readonly string[]): string[] {
   return args.map((arg, index) => (index === at ? lowerCaseOperation(arg) : arg))
 }
 
-/** Whoever read the output is gone: the other end of a pipe, or the terminal. */
+/** Ends the program when the reader of the output is gone: the other end of a pipe, or the terminal. */
 function onBrokenPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
   process.exit(status.brokenPipe)
 }
 
-/** Resolves when all that was written has left this process. */
+/** Resolves when all output has left this process. */
 function flushed(stream: NodeJS.WriteStream): Promise<void> {
   return new Promise((resolve) => {
     stream.write('', (error) => {

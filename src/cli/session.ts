@@ -1,11 +1,11 @@
-/** What the operations of one run of `dfc` share, and how they say what went wrong. */
+/** The context that the operations of one run of `dfc` share, and how they report failures. */
 import type { Client } from '../dfc/client.js'
 import { sentenceOf, speaksForItself } from '../error-message.js'
 import { debugDfc } from '../log.js'
 import type { Temporaries } from './local/local-file.js'
 import type { Output } from './terminal/output.js'
 
-/** What an operation works with. */
+/** The context of an operation. */
 export interface Session {
   readonly client: Client
   readonly output: Output
@@ -14,10 +14,10 @@ export interface Session {
   readonly interrupted: AbortSignal
 }
 
-/** 0: all was done. 1: something failed, and was reported. 2: what an operation says of itself. */
+/** Exit status. 0: all was done. 1: something failed, and was reported. 2: defined by the operation. */
 export type Status = 0 | 1 | 2
 
-/** Does `action` for each operand and goes on when one fails. */
+/** Runs `action` for each operand and goes on when one fails. */
 export async function forEach(
   session: Session,
   operands: readonly string[],
@@ -37,7 +37,7 @@ export async function forEach(
   return status
 }
 
-/** Says what went wrong with `name`. Some sentences stand alone when `name` was all that was asked. */
+/** Reports a failure about `name`. Some sentences stand alone when `name` was the only operand. */
 export function reportAbout(session: Session, name: string, error: unknown, alone: boolean): void {
   debugDfc('%s: %o', name, error)
   const sentence = sentenceOf(error)

@@ -1,6 +1,6 @@
 /**
- * The prompt of the classic client: asks for an operation, does it, asks again, until EXIT or the end
- * of the input. An error is told in one line and the prompt goes on.
+ * The prompt of the classic client: reads an operation, runs it, and repeats until EXIT or the end of the input. An
+ * error is reported in one line and the prompt goes on.
  */
 import { clearScreenDown, createInterface, cursorTo, type Interface } from 'node:readline'
 import { CommanderError } from 'commander'
@@ -30,7 +30,7 @@ export class Shell {
   readonly #options: ShellOptions
   readonly #history: History
   readonly #readline: Interface
-  /** Of the operation that runs. */
+  /** Aborts the running operation; undefined when none runs. */
   #interruption: AbortController | undefined
   #leave: (() => void) | undefined
 
@@ -50,7 +50,7 @@ export class Shell {
     })
   }
 
-  /** Returns 1 when the input was a script, not a person, and an operation in it failed. */
+  /** Runs the prompt. Returns 1 when the input was a script, not a terminal, and an operation in it failed. */
   async run(): Promise<Status> {
     const lines = this.#readline[Symbol.asyncIterator]()
     this.#readline.on('SIGINT', () => this.#onInterrupt())
@@ -116,7 +116,7 @@ export class Shell {
     }
   }
 
-  /** Undefined when the line asked for help, which is printed by then. */
+  /** Parses a line. Undefined when it asked for help, which is printed by then. */
   #parse(words: string[]): Operation | undefined {
     let found: Operation | undefined
     const grammar = promptGrammar((operation) => {
@@ -139,7 +139,10 @@ export class Shell {
     return command.run(session, operands, options)
   }
 
-  /** Control-C ends the operation that runs, the second time the program; else it empties the line. */
+  /**
+   * Handles Control-C: ends the running operation, the second time the program; without an operation empties the
+   * line.
+   */
   #onInterrupt(): void {
     if (this.#interruption === undefined) {
       process.stdout.write('^C\n')

@@ -1,4 +1,4 @@
-/** HEAL: repairs now what a mount would repair by itself, and says what was done. */
+/** HEAL: repairs now what a mount would repair by itself, and prints what was done. */
 import type { HealPhase, HealProgress, HealReport } from '../../dfc/repair/heal.js'
 import { barText } from '../terminal/format.js'
 import { StatusLine } from '../terminal/status-line.js'

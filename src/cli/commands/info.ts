@@ -1,4 +1,4 @@
-/** INFO: what is known of a file, down to which server holds which piece of it. */
+/** INFO: shows the attributes of a file, down to which server holds which piece of it. */
 import { createHash } from 'node:crypto'
 import type { Client } from '../../dfc/client.js'
 import { isError } from '../../errors.js'
@@ -54,7 +54,7 @@ async function describe(session: Session, path: string): Promise<void> {
   if (isFile) await describeSegments(session, inode)
 }
 
-/** A file of one whole segment has the segment's digest; any other one is read. */
+/** The MD5 of a file. One that consists of a whole segment has the segment's digest; any other one is read. */
 async function md5Of(session: Session, path: string, inode: Inode): Promise<string> {
   const { content, cluster } = session.client
   const [segment, ...others] = inode.segments
@@ -96,7 +96,7 @@ async function describeSegments({ client, output }: Session, inode: Inode): Prom
   }
 }
 
-/** For each server that answered: a mask of pieces for each segment. */
+/** For each server that answered, a bit mask of pieces for each segment. */
 type Held = ReadonlyMap<number, readonly number[]>
 
 async function heldPieces({ cluster }: Client, segments: readonly Segment[]): Promise<Held> {

@@ -1,4 +1,4 @@
-/** LIST: the names in a folder, with ` [incomplete]` behind those that cannot be read in full now. */
+/** LIST: lists the names in a folder, with ` [incomplete]` behind those that cannot be read in full now. */
 import { bytesOf, hasBytes, withVisibleBytes } from '../../byte-text.js'
 import type { ListedName, Node } from '../../dfc/namespace/cache/node.js'
 import { pagesOf } from '../paths/list-folder.js'
@@ -40,7 +40,7 @@ export const list: Command = {
   },
 }
 
-/** A file is listed as itself, as ls does; its folder knows whether it is complete. */
+/** Lists a folder's names, or a file as itself, as ls does. A folder's listing says which files are incomplete. */
 async function* listingOf(
   session: Session,
   path: string,
@@ -94,7 +94,7 @@ function longPrinter({ output, client }: Session): Printer {
   }
 }
 
-/** One object a line, so that a long list can be read as it comes. */
+/** Prints one JSON object a line, so that a long list can be read as it comes. */
 function jsonPrinter({ output }: Session): Printer {
   let held: string | undefined
   return {
@@ -127,13 +127,13 @@ function describe({ name, ino, type, node, incomplete }: ListedName): object {
   }
 }
 
-/** JSON holds no bytes: those of a name that is not UTF-8 stand beside it, in hexadecimal. */
+/** A field of a JSON object. JSON holds no bytes: those of a name that is not UTF-8 are added in hexadecimal. */
 function shown(field: string, text: string): object {
   if (!hasBytes(text)) return { [field]: text }
   return { [field]: withVisibleBytes(text), [`${field}Bytes`]: bytesOf(text).toString('hex') }
 }
 
-/** As st_nlink: a folder is named by its entry, its own `.`, and each subfolder's `..`. */
+/** st_nlink of a node: a folder is named by its entry, its own `.`, and each subfolder's `..`. */
 function linksOf(node: Node): number {
   return isFolder(node) ? 2 + (node.folder?.subfolders ?? 0) : node.inode.nlink
 }

@@ -28,7 +28,7 @@ export const mkdir: Command = {
   },
 }
 
-/** Every folder on the way, links followed. */
+/** Makes every missing folder on the way, following links. */
 async function makeParents(namespace: Namespace, path: string): Promise<void> {
   const names = namesOf(path)
   for (let count = 1; count <= names.length; count += 1) {

@@ -1,4 +1,4 @@
-/** MV: renames, or moves into a folder, replacing what has the name already. */
+/** MV: renames, or moves into a folder, replacing files of the same name. */
 import { DfsError } from '../../errors.js'
 import { placeOf } from '../paths/remote-path.js'
 import { forEach } from '../session.js'

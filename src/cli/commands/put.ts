@@ -26,7 +26,7 @@ export const put: Command = {
   },
 }
 
-/** What is at a target on the servers, behind symbolic links. Its failures name the target. */
+/** The kind of a target on the servers, behind symbolic links. An error names the target. */
 export async function remoteKind(namespace: Namespace, path: string): Promise<TargetKind> {
   const { node } = await placeOf(namespace, path, 'followLink').catch((thrown: unknown) => {
     const cause = asDfsError(thrown)

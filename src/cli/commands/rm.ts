@@ -35,7 +35,7 @@ export const rm: Command = {
   },
 }
 
-/** Removes what is in the folder first. What somebody else removes meanwhile is no failure. */
+/** Removes a folder after everything in it. A name that another client removes meanwhile is no failure. */
 async function removeTree(
   session: Session,
   parent: number,

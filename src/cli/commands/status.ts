@@ -18,27 +18,27 @@ import type { Command, Options } from './command.js'
 interface Health {
   readonly link: Link
   readonly latencyMs?: number
-  /** What there is to say of its clock. */
+  /** A remark on the server's clock, if it is off. */
   readonly clock?: string | undefined
   readonly reply?: Reply<'status'>
-  /** Why it is down. */
+  /** Reason why the server is down. */
   readonly failure?: string
 }
 
 interface Report {
   readonly healths: readonly Health[]
-  /** Undefined when it cannot be known now: a server went away, or failed. */
+  /** What is missing; undefined when it is not known, because a server went away or failed. */
   readonly lack: Lack | undefined
 }
 
-/** The exit statuses; 2 goes before 1. */
+/** Exit statuses. 2 takes precedence over 1. */
 const complete = 0
 const incomplete = 1
 const serversMissing = 2
 
 const anotherOne = 'Do not take another server down.'
 
-/** The states a server reports, as they are shown, and what there is to say about them. */
+/** The states of servers as they are shown, and a remark on each. */
 const states: Readonly<Record<Reply<'status'>['state'], { shown: string; remark?: string }>> = {
   voting: { shown: 'up' },
   blank: { shown: 'blank', remark: 'has no data yet; repair will fill it' },
@@ -108,7 +108,7 @@ async function reportOf(session: Session, { wait }: Options): Promise<Report> {
   }
 }
 
-/** How fast a repair brings what is missing, as far as it has been seen. */
+/** The pace at which a repair copies what is missing, measured since the first look. */
 class Pace {
   readonly #clock: Clock
   #first: { readonly atMs: number; readonly count: number } | undefined
@@ -132,7 +132,7 @@ class Pace {
   }
 }
 
-/** Throws `invalid` when it is no time. */
+/** Parses a time to ms. Throws `invalid`. */
 function msOf(time: string): number {
   const units: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600 }
   const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(time) ?? []
@@ -148,7 +148,7 @@ function msOf(time: string): number {
 async function look(cluster: Cluster): Promise<Report> {
   await cluster.refreshBlank()
   const lack = await lackOf(cluster).catch(() => undefined)
-  // Asked last: a server that went away while it was looked at what is missing is not up.
+  // Asked last, so that a server that went away meanwhile is not shown as up.
   const healths = await Promise.all(cluster.links.map((link) => examine(cluster, link)))
   return {
     healths,
@@ -204,7 +204,7 @@ function lackText(lack: Lack): string[] {
   return counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
 }
 
-/** The promises of the system for the servers that are there. */
+/** A sentence about what works with the servers that are there. */
 function verdict(report: Report): string {
   const { healths, lack } = report
   const present = healths.filter(isVoting)

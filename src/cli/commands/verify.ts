@@ -1,4 +1,4 @@
-/** VERIFY: checks everything on all four servers, and has what is rotten rewritten. */
+/** VERIFY: checks everything on all four servers, and has corrupt copies replaced. */
 import { damageOf, type LostPiece } from '../../dfc/repair/damage.js'
 import type { VerifyReport } from '../../dfc/repair/verify.js'
 import type { Session } from '../session.js'
@@ -41,7 +41,7 @@ export const verify: Command = {
   },
 }
 
-/** What nothing refers to any more is not wrong: the servers collect it after a while. */
+/** Whether nothing is wrong. Unreferenced pieces are not: the servers collect them after a while. */
 function isClean(report: VerifyReport): boolean {
   const { differences, undecided, missing, extra, strays, bad, mismatched, lost } = report
   return (
@@ -73,7 +73,7 @@ function sentencesOf(report: VerifyReport): string[] {
   ]
 }
 
-/** Tells the files that lost pieces belong to. */
+/** Prints the files that lost pieces belong to. */
 export async function nameDamage(
   { client, output }: Pick<Session, 'client' | 'output'>,
   lost: readonly LostPiece[],

@@ -1,6 +1,6 @@
 /**
- * Local files, read and written whole. A file appears under its name only when it is complete: until
- * then it stands beside it under a temporary name, which is removed whatever happens.
+ * Reads and writes whole local files. A file appears under its name only when it is complete. Until then it has a
+ * temporary name beside it, which is removed whatever happens.
  */
 import { type BigIntStats, constants as flags, unlinkSync } from 'node:fs'
 import { chmod, type FileHandle, open, realpath, rename, stat, unlink } from 'node:fs/promises'
@@ -13,7 +13,7 @@ import { debugDfc } from '../../log.js'
 
 const readBytes = 1024 * 1024
 
-/** Temporary files that exist at this moment, so that a process which ends at once can remove them. */
+/** Existing temporary files, so that a process that ends at once can remove them. */
 export class Temporaries {
   readonly #paths = new Set<string>()
   readonly #random: Random
@@ -22,14 +22,14 @@ export class Temporaries {
     this.#random = random
   }
 
-  /** A new name beside `path`, which others cannot guess. */
+  /** Reserves a new name beside `path` that others cannot guess. */
   reserve(path: string): string {
     const temporary = join(dirname(path), `.dfc-${this.#random.bytes(12).toString('hex')}`)
     this.#paths.add(temporary)
     return temporary
   }
 
-  /** The file has got its lasting name or is gone. */
+  /** Forgets a temporary name, when the file was renamed or removed. */
   release(temporary: string): void {
     this.#paths.delete(temporary)
   }
@@ -83,7 +83,7 @@ export async function writeLocalFile(
   }
 }
 
-/** Names such as /dev/stdout lead to what the caller has open there, which must not be replaced. */
+/** Whether `path` is a name such as /dev/stdout for a file that the caller has open, which must not be replaced. */
 function isOpenElsewhere(path: string): boolean {
   return /^\/(dev|proc)\//.test(path)
 }
@@ -109,8 +109,8 @@ function writeOut(chunk: Buffer): Promise<void> {
 }
 
 /**
- * The bytes of an open file. Throws `stale` when it turns out, until the last byte is read, that the
- * file is no longer what it was `before`: changed, removed, or replaced.
+ * Reads an open file. Throws `stale` when it turns out, by the end, that the file is no longer what it was `before`:
+ * changed, removed, or replaced.
  */
 export async function* readLocalFile(
   file: FileHandle,

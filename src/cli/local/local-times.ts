@@ -16,7 +16,7 @@ type SetTimes = (path: Buffer, times: BigInt64Array) => Promise<boolean>
 
 let systemCall: Promise<SetTimes> | undefined
 
-/** Nanoseconds since 1970, as in `BigIntStats.mtimeNs`. */
+/** Converts nanoseconds since 1970, as in `BigIntStats.mtimeNs`, to a time. */
 export function timeOfNanoseconds(nanoseconds: bigint): Time {
   const fraction = BigInt.asIntN(64, nanoseconds) % 1_000_000_000n
   const positive = fraction < 0n ? fraction + 1_000_000_000n : fraction
@@ -26,7 +26,7 @@ export function timeOfNanoseconds(nanoseconds: bigint): Time {
   }
 }
 
-/** Nanoseconds since 1970; negative for an earlier time. */
+/** Converts a time to nanoseconds since 1970; negative for an earlier time. */
 export function nanosecondsOf(time: Time): bigint {
   return BigInt(time.seconds) * 1_000_000_000n + BigInt(time.nanoseconds)
 }
@@ -45,7 +45,9 @@ export async function setModificationTime(path: string, time: Time): Promise<voi
   throw new DfsError('io', 'its modification time cannot be set')
 }
 
-/** Loaded at the first use: most runs of dfc set no times, and loading takes longer than a short command. */
+/**
+ * Loads utimensat(2) at its first use: most runs of dfc set no times, and loading takes longer than a short command.
+ */
 async function loadSystemCall(): Promise<SetTimes> {
   const { default: koffi } = await import('koffi')
   const utimensat = koffi

@@ -1,14 +1,14 @@
-/** The names in a folder, page by page as the servers give them. */
+/** Lists the names in a folder, page by page as the servers send them. */
 
 import type { ListedName } from '../../dfc/namespace/cache/node.js'
 import type { Session } from '../session.js'
 
-/** Every name in the order of its bytes. Throws when the user interrupts. */
+/** Yields every name in the order of its bytes. Throws when the user interrupts. */
 export async function* namesIn(session: Session, folder: number): AsyncGenerator<ListedName> {
   for await (const page of pagesOf(session, folder)) yield* page
 }
 
-/** The same, a page at a time. */
+/** Yields the names in the order of their bytes, a page at a time. Throws when the user interrupts. */
 export async function* pagesOf(
   session: Session,
   folder: number,

@@ -1,7 +1,7 @@
 /**
- * Paths of the distributed file system as people type them: `a/b`, `/a/b` and `./a/b/` are the same.
- * `..` is taken away together with the name before it; a relative symbolic link on the way is
- * followed, an absolute one leads out of the file system and is refused.
+ * Paths of the distributed file system as users type them: `a/b`, `/a/b` and `./a/b/` are equal. `..` is removed
+ * together with the name before it; a relative symbolic link on the way is followed, an absolute one leads out of the
+ * file system and is refused.
  */
 
 import type { Node } from '../../dfc/namespace/cache/node.js'
@@ -9,7 +9,7 @@ import type { Namespace } from '../../dfc/namespace/namespace.js'
 import { DfsError, isError } from '../../errors.js'
 import { fileType, rootIno, typeOf } from '../../wire/records.js'
 
-/** Where a path leads: the folder, the name in it, and what is there, if anything is. */
+/** A path's target: the folder, the name in it, and the node, if it exists. */
 export interface Place {
   readonly parent: number
   /** Empty for the root, which has no name. */
@@ -17,7 +17,7 @@ export interface Place {
   readonly node: Node | undefined
 }
 
-/** Of Linux (path_resolution(7)). */
+/** Most links followed in one path, as on Linux (path_resolution(7)). */
 const linksFollowedMax = 40
 
 /** The names on the way to `path` from the root; none for the root itself. */
@@ -30,14 +30,14 @@ export function namesOf(path: string): string[] {
   return names
 }
 
-/** What is at `path`, a symbolic link at its end included. Throws `notFound`. */
+/** Finds the node at `path`, which may be a symbolic link. Throws `notFound`. */
 export async function findPath(namespace: Namespace, path: string): Promise<Node> {
   const { node } = await placeOf(namespace, path, 'keepLink')
   if (node === undefined) throw new DfsError('notFound')
   return node
 }
 
-/** What is at `path`, behind a symbolic link at its end. Throws `notFound`. */
+/** Finds the node at `path`, behind a symbolic link at its end. Throws `notFound`. */
 export async function followPath(namespace: Namespace, path: string): Promise<Node> {
   const { node } = await placeOf(namespace, path, 'followLink')
   if (node === undefined) throw new DfsError('notFound')
@@ -45,8 +45,8 @@ export async function followPath(namespace: Namespace, path: string): Promise<No
 }
 
 /**
- * The place that `path` names. Its last name need not exist, all others must: else it throws
- * `notFound`, `notDirectory`, or `loop`.
+ * Finds the place that `path` names. Its last name need not exist, all others must. Throws `notFound`, `notDirectory`
+ * or `loop`.
  */
 export async function placeOf(
   namespace: Namespace,
@@ -60,7 +60,7 @@ export async function placeOf(
   return linked && lastLink === 'followLink' ? walk(namespace, names, lastLink) : place
 }
 
-/** In two round trips; undefined when something on the way is not a folder and may be a link. */
+/** Finds a place in two round trips; undefined when something on the way is not a folder and may be a link. */
 async function placeWithoutLinks(
   namespace: Namespace,
   names: readonly string[],
@@ -78,7 +78,7 @@ async function placeWithoutLinks(
   }
 }
 
-/** Name by name, following links. */
+/** Finds a place name by name, following links. */
 async function walk(
   namespace: Namespace,
   names: readonly string[],

@@ -1,4 +1,4 @@
-/** The names that belong to user and group numbers on this machine, as ls shows them. */
+/** Names of users and groups on this machine by their numbers, as ls shows them. */
 import { readFileSync } from 'node:fs'
 import { debugDfc } from '../../log.js'
 
@@ -15,7 +15,7 @@ export class AccountNames {
   }
 }
 
-/** passwd(5) and group(5) agree in the fields that matter: name:password:number:... */
+/** Parses passwd(5) or group(5), which agree in the fields used: name:password:number:... */
 function namesIn(file: string): ReadonlyMap<number, string> {
   const names = new Map<number, string>()
   try {

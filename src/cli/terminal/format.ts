@@ -1,14 +1,14 @@
-/** How names, modes, times, sizes and tables are shown to people. Pure. */
+/** Formats of names, modes, times, sizes and tables for users. Pure. */
 import { withVisibleBytes } from '../../byte-text.js'
 import type { Time } from '../../clock.js'
 import { fileType, typeOf } from '../../wire/records.js'
 
-/** C0, DEL, C1, the line separators, and what turns the direction of text around. */
+/** Characters that act on a terminal: C0, DEL, C1, line separators, and those that change the direction of text. */
 const unsafe = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
 
 const shortEscapes: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
 
-/** `name` with every character that could act on a terminal shown as an escape. */
+/** Returns `name` with every character that could act on a terminal as an escape. */
 export function escapeName(name: string): string {
   const safe = name.replace(
     unsafe,
@@ -47,7 +47,7 @@ export function typeWord(mode: number): string {
   return typeWords[typeOf(mode)] ?? 'unknown'
 }
 
-/** As the first column of ls -l: `drwxr-sr-t`. */
+/** Formats a mode as in the first column of ls -l: `drwxr-sr-t`. */
 export function modeText(mode: number): string {
   const bits = (shift: number, special: number, letter: string): string => {
     const execute = (mode >> shift) & 1
@@ -65,7 +65,9 @@ export function modeText(mode: number): string {
 const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
 const halfYearSeconds = 31_556_952 / 2
 
-/** As ls -l in the C locale: the time of day for the last half year, the year for all else. */
+/**
+ * Formats a time like ls -l in the C locale: with the time of day for the last half year, otherwise with the year.
+ */
 export function listTime(time: Time, nowMs: number): string {
   const date = new Date(time.seconds * 1000)
   const ageSeconds = nowMs / 1000 - time.seconds
@@ -77,7 +79,7 @@ export function listTime(time: Time, nowMs: number): string {
   return `${months[date.getMonth()]} ${String(date.getDate()).padStart(2)} ${last}`
 }
 
-/** ISO 8601 in UTC with all nine digits of the fraction. */
+/** Formats a time as ISO 8601 in UTC with all nine digits of the fraction. */
 export function isoTime(time: Time): string {
   const date = new Date(time.seconds * 1000)
   if (Number.isNaN(date.getTime())) return `@${time.seconds}`
@@ -86,7 +88,7 @@ export function isoTime(time: Time): string {
 
 const units = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
-/** `1023 B`, `1.5 KiB`, `12 GiB`. */
+/** Formats a size as `1023 B`, `1.5 KiB` or `12 GiB`. */
 export function sizeText(bytes: number): string {
   let value = bytes
   let unit = 'B'
@@ -100,7 +102,7 @@ export function sizeText(bytes: number): string {
 
 export type Alignment = 'left' | 'right'
 
-/** The rows with their columns padded to equal widths; the last column is left as it is. */
+/** Pads the columns of the rows to equal widths, except the last column. */
 export function alignColumns(
   rows: readonly (readonly string[])[],
   alignments: readonly Alignment[],
@@ -121,7 +123,7 @@ export function alignColumns(
 
 const barColumns = 20
 
-/** `progress` from 0 to 1 as a bar of `#` and `-`. */
+/** Draws `progress`, from 0 to 1, as a bar of `#` and `-`. */
 export function barText(progress: number): string {
   const full = Math.round(Math.min(1, Math.max(0, progress)) * barColumns)
   return `[${'#'.repeat(full)}${'-'.repeat(barColumns - full)}]`

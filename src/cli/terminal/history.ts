@@ -1,6 +1,6 @@
 /**
- * The lines typed at the prompt, kept from one session to the next in the user's state folder (XDG
- * Base Directory Specification). Lines are appended, so two sessions at once lose nothing.
+ * The lines typed at the prompt, kept between sessions in the user's state folder (XDG Base Directory Specification).
+ * Lines are appended, so two sessions at once lose nothing.
  */
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -9,7 +9,9 @@ import { debugDfc } from '../../log.js'
 
 export const historyLinesMax = 1000
 
-/** `${XDG_STATE_HOME:-~/.local/state}/dfs/history`; a relative XDG_STATE_HOME counts as unset. */
+/**
+ * Path of the history: `${XDG_STATE_HOME:-~/.local/state}/dfs/history`. A relative XDG_STATE_HOME counts as unset.
+ */
 export function historyFile(environment: Readonly<Record<string, string | undefined>>): string {
   const state = environment.XDG_STATE_HOME
   const folder = state && isAbsolute(state) ? state : join(homedir(), '.local', 'state')
@@ -23,7 +25,7 @@ export class History {
     this.#file = file
   }
 
-  /** The newest first, as readline wants them; empty when there is none or it cannot be read. */
+  /** Loads the lines, newest first, as readline expects; empty when the file is missing or unreadable. */
   load(): string[] {
     try {
       const lines = readFileSync(this.#file, 'utf8').split('\n').filter(Boolean)
@@ -36,7 +38,7 @@ export class History {
     }
   }
 
-  /** Keeps a line. A history that cannot be written is no reason to fail an operation. */
+  /** Appends a line. A history that cannot be written is no reason to fail an operation. */
   append(line: string): void {
     try {
       mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 })

@@ -1,23 +1,23 @@
 /**
- * What the client writes for people: results to one stream, problems to another. Whatever occupies the
- * last line of the terminal, a progress bar or the prompt, gives way while a line is written.
+ * The client's output to its user: results to one stream, problems to another. A progress bar or the prompt, which
+ * occupies the last line of the terminal, gives way while a line is written.
  */
 import { bytesOf } from '../../byte-text.js'
 import { escapeName } from './format.js'
 import { quoteWord } from './words.js'
 
-/** Something that is drawn on the terminal's last line. */
+/** A drawing on the terminal's last line. */
 export interface Occupant {
   erase(): void
   draw(): void
-  /** The program ends: puts the terminal back as it was. */
+  /** Puts the terminal back as it was, when the program ends. */
   end(): void
 }
 
 export interface OutputOptions {
   readonly results: NodeJS.WriteStream
   readonly problems: NodeJS.WriteStream
-  /** Stands in front of every problem. */
+  /** Prefix of every problem. */
   readonly prefix: string
 }
 
@@ -33,28 +33,28 @@ export class Output {
     this.#prefix = options.prefix
   }
 
-  /** Where a progress bar may be drawn, if there is a terminal for it. */
+  /** The terminal that progress bars may be drawn on, if there is one. */
   get bars(): NodeJS.WriteStream | undefined {
     return process.stderr.isTTY ? process.stderr : undefined
   }
 
-  /** A name as it may be shown: on a terminal as it can be typed where its control characters would act. */
+  /** Formats a name: on a terminal as it can be typed, if it has characters that would act on the terminal. */
   name(name: string): string {
     const isSafe = !this.#results.isTTY || escapeName(name) === name
     return isSafe ? name : quoteWord(name)
   }
 
-  /** Writes one line of results. Names in it have gone through `name`. */
+  /** Writes one line of results. Names in it must have been formatted by `name`. */
   print(line: string): void {
     this.#write(this.#results, line)
   }
 
-  /** Writes what went wrong, always as exactly one line. */
+  /** Writes a problem, always as exactly one line. */
   problem(line: string): void {
     this.say(`${this.#prefix}${line}`)
   }
 
-  /** Writes a problem as it is, with nothing in front. */
+  /** Writes a problem without the prefix. */
   say(line: string): void {
     this.#write(this.#problems, escapeName(line))
   }

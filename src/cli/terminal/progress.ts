@@ -29,14 +29,14 @@ export class Progress {
       this.#timer = clock.after(patienceMs, () => this.#show(output, stream))
   }
 
-  /** A file of so many bytes is about to be transferred. */
+  /** Announces the transfer of a file of `bytes` bytes. */
   expect(name: string, bytes: number): void {
     this.#name = escapeName(name)
     this.#expectedBytes += bytes
     this.#bar?.setTotal(this.#expectedBytes)
   }
 
-  /** The same chunks, counted. */
+  /** Yields `chunks` unchanged and counts them. */
   async *count(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     for await (const chunk of chunks) {
       yield chunk
@@ -45,7 +45,7 @@ export class Progress {
     }
   }
 
-  /** Takes the bar off the terminal. */
+  /** Removes the bar from the terminal. */
   stop(): void {
     this.#timer?.cancel()
     this.#bar?.stop()

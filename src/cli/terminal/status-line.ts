@@ -1,4 +1,4 @@
-/** One line on the terminal that says what goes on and is replaced by the next; nothing elsewhere. */
+/** One line on the terminal about the present step, replaced by the next; nothing is shown elsewhere. */
 import { clearLine, cursorTo } from 'node:readline'
 import type { Output } from './output.js'
 

@@ -1,7 +1,7 @@
 /**
- * Splits a line of the prompt into words as a shell does: blanks separate, '...' keeps everything,
- * "..." keeps all but \" and \\, and a backslash keeps the character behind it. $'...' holds escapes, as in
- * bash: \n, \t, \xe9 and \351 for any byte, \u00e9. Nothing else is expanded.
+ * Splits a line of the prompt into words like a shell: blanks separate, '...' keeps everything, "..." keeps all but
+ * \" and \\, and a backslash keeps the character behind it. $'...' holds escapes, as in bash: \n, \t, \xe9 and \351
+ * for any byte, \u00e9. Nothing else is expanded.
  */
 import { bytesOf, byteText, hasBytes, textOf } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
@@ -9,7 +9,7 @@ import { escapeName } from './format.js'
 
 export interface Word {
   readonly text: string
-  /** Where the word begins in the line, its quotes included. */
+  /** Index in the line at which the word begins, its quotes included. */
   readonly start: number
   /** The quote that was still open at the end of the line. */
   readonly open: Quote | undefined
@@ -25,7 +25,7 @@ export function wordsOf(line: string): string[] {
   return words.map((word) => word.text)
 }
 
-/** The words of a line that may still be being typed. */
+/** The words of a line that may be incomplete. */
 export function splitWords(line: string): Word[] {
   const words: Word[] = []
   let at = 0
@@ -89,7 +89,7 @@ const shortEscapes: Readonly<Record<string, string>> = {
   v: '\v',
 }
 
-/** The escape at the beginning of `line`, and what it stands for. */
+/** The escape at the beginning of `line`, and the text that it stands for. */
 function readEscape(line: string): readonly [whole: string, read: string] {
   const byte = /^\\(?:x([0-9a-f]{1,2})|([0-3]?[0-7]{1,2}))/i.exec(line)
   if (byte) {
@@ -105,7 +105,7 @@ function readEscape(line: string): readonly [whole: string, read: string] {
   return [line.slice(0, 2), shortEscapes[next] ?? next]
 }
 
-/** `text` written so that it reads back as one word, continuing the quote `style` if there is one. */
+/** Quotes `text` so that it reads back as one word, continuing the quote `style` if there is one. */
 export function quoteWord(text: string, style?: Quote): string {
   if (style === "$'" || escapeName(text) !== text) {
     return `$'${escapeName(text.replace(/[\\']/g, '\\$&'))}${style === "$'" ? '' : "'"}`

@@ -12,7 +12,7 @@ import type { Session, Status } from '../session.js'
 import { assertMayBeFile, type Step } from './targets.js'
 import { Transfer, type TransferOptions } from './transfer.js'
 
-/** Set-user-id and set-group-id are not taken over: the owner here is another one. */
+/** Permission bits that are copied. Set-user-ID and set-group-ID are not: the owner here is another one. */
 const permissionsKept = 0o1777
 
 export class FileDownload {
@@ -30,7 +30,7 @@ export class FileDownload {
     return await this.#transfer.run(steps, (step) => this.#getOperand(step))
   }
 
-  /** Links named by the user are followed, except with -r, as cp(1) does. */
+  /** Fetches an operand. Links named by the user are followed, except with -r, as by cp(1). */
   async #getOperand({ source, target }: Step): Promise<void> {
     const find = this.#recursive ? findPath : followPath
     const node = await find(this.#session.client.namespace, source)
@@ -78,7 +78,7 @@ export class FileDownload {
     await setModificationTime(path, inode.mtime)
   }
 
-  /** Only the folder that the user named may be a symbolic link to one. */
+  /** Fetches a folder. Only one that the user named may be reached by a symbolic link. */
   async #getFolder(name: string, node: Node, path: string, exists: boolean): Promise<void> {
     const permissions = node.inode.mode & permissionsKept
     if (!exists) await mkdir(localPath(path), permissions | 0o700)

@@ -1,6 +1,6 @@
 /**
- * Where several sources go when the last operand is the target, decided as cp(1) does: into the
- * target if that is a folder, else a single source becomes the target. Pure.
+ * The targets of several sources when the last operand is the target, by the rules of cp(1): into the target if that
+ * is a folder, else a single source becomes the target. Pure.
  */
 import { DfsError } from '../../errors.js'
 
@@ -11,7 +11,7 @@ export interface Step {
   readonly target: string
 }
 
-/** The operands of an operation whose last operand, if there are several, is the target. */
+/** Splits operands into sources and, if there are several operands, the target. */
 export function splitOperands(operands: readonly string[]): {
   readonly sources: readonly string[]
   readonly target: string | undefined
@@ -22,8 +22,8 @@ export function splitOperands(operands: readonly string[]): {
 }
 
 /**
- * The target of each source. Throws `notDirectory` for several sources and no folder to hold them,
- * and `exists` when two sources would become the same file.
+ * Returns the target of each source. Throws `notDirectory` for several sources and no folder to hold them, and
+ * `exists` when two sources would become the same file.
  */
 export function planTargets(
   sources: readonly string[],
@@ -56,13 +56,15 @@ export function assertMayBeFile(target: string, isFolder: boolean): void {
   }
 }
 
-/** The last name of a path; empty when it has none (`/`, `.`, `..`). */
+/** Returns the last name of a path; empty when it has none (`/`, `.`, `..`). */
 export function baseName(path: string): string {
   const name = path.replace(/\/+$/, '').split('/').at(-1) ?? ''
   return name === '.' || name === '..' ? '' : name
 }
 
-/** A source without a name of its own, such as `.`, stands for its content, as it does to cp. */
+/**
+ * Path of a source in a folder. A source without a name of its own, such as `.`, stands for its content, as for cp.
+ */
 function within(folder: string, source: string): string {
   const name = baseName(source)
   if (name === '') return folder

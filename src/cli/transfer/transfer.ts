@@ -1,6 +1,6 @@
 /**
- * What putting and getting have in common: files travel several at a time, one that fails is reported
- * and the others go on, and the user sees how far it is.
+ * The common part of put and get: several files are transferred at a time, a failure is reported while others go on,
+ * and the user sees the progress.
  */
 
 import { TaskPool } from '../../async/task-pool.js'
@@ -10,11 +10,11 @@ import { Progress } from '../terminal/progress.js'
 import type { Step } from './targets.js'
 
 export interface TransferOptions {
-  /** Folders too, with what is in them. */
+  /** Transfers folders with everything in them. */
   readonly recursive: boolean
 }
 
-/** A folder that still gets its mode and time, which what is put into it would change. */
+/** A folder whose mode and time are set at the end, because adding to it would change them. */
 interface OpenFolder {
   readonly name: string
   readonly finish: () => Promise<void>
@@ -47,7 +47,7 @@ export class Transfer {
     }
   }
 
-  /** Does `action`, and reports it under `name` when it fails. */
+  /** Runs `action`, and reports its failure under `name`. */
   async attempt(name: string, action: () => Promise<void>): Promise<void> {
     if (this.session.interrupted.aborted) return
     try {
@@ -59,17 +59,17 @@ export class Transfer {
     }
   }
 
-  /** The same beside others; resolves once it has begun. */
+  /** Runs `action` beside others, and reports its failure under `name`. Resolves once it has begun. */
   inLane(name: string, action: () => Promise<void>): Promise<void> {
     return this.#pool.start(() => this.attempt(name, action))
   }
 
-  /** `finish` runs when all that goes into the folder is there. */
+  /** Runs `finish` when everything in the folder is there. */
   whenFilled(name: string, finish: () => Promise<void>): void {
     this.#openFolders.push({ name, finish })
   }
 
-  /** The chunks of a file, counted; throws when the user interrupts. */
+  /** Yields and counts the chunks of a file. Throws when the user interrupts. */
   watch(chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
     return this.progress.count(untilInterrupted(chunks, this.session.interrupted))
   }

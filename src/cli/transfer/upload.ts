@@ -29,7 +29,7 @@ export class FileUpload {
     return this.#transfer.run(steps, (step) => this.#putOperand(step))
   }
 
-  /** Links named by the user are followed, except with -r, as cp(1) does. */
+  /** Stores an operand. Links named by the user are followed, except with -r, as by cp(1). */
   async #putOperand({ source, target }: Step): Promise<void> {
     const info = await (this.#recursive ? lstat : stat)(localPath(source), { bigint: true })
     if (info.isDirectory() && !this.#recursive) {
@@ -74,7 +74,7 @@ export class FileUpload {
     }
   }
 
-  /** A link that has the name already is replaced at one stroke. */
+  /** Stores a link, atomically replacing one that has the name already. */
   async #putLink(path: string, info: BigIntStats, parent: number, name: string): Promise<void> {
     const { namespace, cluster } = this.#session.client
     const target = await readlink(localPath(path), { encoding: 'buffer' })

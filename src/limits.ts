@@ -177,12 +177,12 @@ export const limits = {
   /** Pause before a repair begins after a server has come back. */
   repairDelayMs: 1_000,
   /**
-   * How long its client must have changed nothing before a repair that nobody asked for begins, but see
+   * How long its client must have changed nothing before a repair begins by itself, but see
    * `repairDeferralMs`.
    */
   repairQuietMs: 300,
   /**
-   * How long a repair that nobody asked for may be put off because its client is busy. Then it begins all the same.
+   * How long a repair that begins by itself may be put off because its client is busy. Then it begins all the same.
    */
   repairDeferralMs: 10_000,
   /** Longest pause between two steps of a repair whose client is busy. */

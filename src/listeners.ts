@@ -1,13 +1,13 @@
 /**
- * Functions that want to be called when something happens, each for as long as it likes. What calls them is
- * made first and knows none of them, so that no part of a program is given something that is not made yet.
+ * Functions that are called when something happens, until they are removed. The object that calls them is made
+ * first and knows none of them, so that no constructor needs an object that does not exist yet.
  */
 export type Listener<A extends readonly unknown[]> = (...what: A) => void
 
 export class Listeners<A extends readonly unknown[] = []> {
   readonly #listeners = new Set<{ readonly listener: Listener<A> }>()
 
-  /** Calls `listener` from now on, after those that are there; returns how to stop that. */
+  /** Adds a listener, to be called after the earlier ones. Returns the function that removes it. */
   add(listener: Listener<A>): () => void {
     const own = { listener }
     this.#listeners.add(own)

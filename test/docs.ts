@@ -13,6 +13,7 @@ import { messages, type Verb } from '../src/wire/messages.js'
 import { pairOf, serverIndexes } from '../src/wire/placement.js'
 import { inodeKey } from '../src/wire/records.js'
 import { versionOf } from '../src/wire/version.js'
+import { docComments, leaningComments, leans } from './docs/comments.js'
 import { decisionRecords } from './docs/decisions.js'
 import { documents, root, treeFiles } from './docs/documents.js'
 import { rewritten } from './docs/generated.js'
@@ -266,4 +267,15 @@ t.test('every folder of the source is a room, and Biome holds what it may import
     .filter((file) => file.endsWith('.ts'))
     .map((file) => join('src', dirname(file)))
   t.same([...new Set(folders)].sort(), Object.keys(rooms).sort())
+})
+
+t.test('a doc comment of the source needs no neighbour to be understood', async (t) => {
+  t.same(leaningComments(), [])
+  const [first, second] = docComments('const a = 1\n/** The same,\n * later. */\n/** Sums. */')
+  t.same(first, { line: 2, text: 'The same, later.' })
+  t.ok(leans(first?.text ?? ''))
+  t.notOk(leans(second?.text ?? 'The same'))
+  for (const text of ['As `find`, without asking.', 'So many fit.', 'Who waits gets one.']) {
+    t.ok(leans(text), text)
+  }
 })

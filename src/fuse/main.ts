@@ -43,7 +43,7 @@ interface Options {
   readonly verbose?: true
 }
 
-/** What a mount stands on: its account, and the servers if --local runs them. */
+/** The account of a mount, and its servers if --local runs them. */
 interface Backing {
   readonly config: ClientConfig
   readonly clientFile: string

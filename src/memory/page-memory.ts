@@ -32,8 +32,8 @@ export class PageMemory {
   }
 
   /**
-   * Calls `listener` when a buffer is wanted and all are in use, so that it may give back what is not needed
-   * much. Returns how to stop that.
+   * Calls `listener` when a buffer is wanted and all are in use, so that it can give back less important ones.
+   * Returns the function that removes the listener.
    */
   onShortage(listener: () => void): () => void {
     return this.#shortages.add(listener)

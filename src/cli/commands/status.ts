@@ -27,7 +27,7 @@ interface Health {
 
 interface Report {
   readonly healths: readonly Health[]
-  /** What is missing; undefined when it is not known, because a server went away or failed. */
+  /** Missing registers and pieces; undefined when not known, because a server went away or failed. */
   readonly lack: Lack | undefined
 }
 

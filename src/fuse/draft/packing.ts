@@ -2,9 +2,9 @@
  * Chooses the ranges of a file to store at a commit: the written ones, and, if the file would have too many extents,
  * small ones around them. Pure.
  *
- *   stored     |-- 1 --|- 2 -|- 3 -|   hole   |- 4 -|
- *   written          |w|
- *   result     |1a|-- w, 1b, 2, 3 --|   hole   |- 4 -|     merged: neighbours only, never across a hole
+ *   stored    |------ 1 ------|- 2 -|- 3 -|   hole   |- 4 -|
+ *   written            |w|
+ *   result    |---1----|w, rest of 1, 2, 3|   hole   |- 4 -|   neighbours are merged, never across a hole
  *
  * Extents are merged by size, the smallest first, so that n appends rewrite O(n log n) bytes. Scattered data of many
  * small segments moves into one segment, and stays scattered. Only when a commit has no room for that many islands of

@@ -146,7 +146,7 @@ export class Mount {
   }
 }
 
-/** What the kernel of this session can be told, whose protocol is 7.`minor`. */
+/** The notices that the kernel of this session understands, whose protocol is 7.`minor`. */
 function noticesOf(session: Session, minor: number): KernelNotices {
   const invalidateEntries = (): void => session.notify(notices.newEpoch, answers.done())
   return {

@@ -74,7 +74,7 @@ export class Filesystem {
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
   readonly #clock: Clock
-  /** What programs do with the bytes of files comes in here, so that every such change is checked alike. */
+  /** The open files. Private, so that every change of their bytes enters by this class and is checked alike. */
   readonly #files: OpenFiles
   readonly #prefetch = new ReaddirPrefetch()
   #space: { readonly atMs: number; readonly answer: Space } | undefined

@@ -22,11 +22,11 @@ interface Told {
   readonly atMs: number
 }
 
-/** What a kernel can be told without being asked. */
+/** Notices that a mount can send to the kernel. */
 export interface KernelNotices {
-  /** Makes it ask for the attributes of a file anew. */
+  /** Makes the kernel ask for the attributes of a file again. */
   readonly invalidateAttributes: (ino: number) => void
-  /** Makes it look for all names anew. Absent where it cannot be made to. */
+  /** Makes the kernel look up all names again. Absent where it has no such notice. */
   readonly invalidateEntries?: (() => void) | undefined
 }
 
@@ -44,18 +44,18 @@ export class KernelView {
     this.#clock = clock
   }
 
-  /** From now on there is a kernel that believes what it is told. One mount has one. */
+  /** Connects the kernel of the mount, of which there is one. */
   connect(kernel: KernelNotices): void {
     assert(this.#kernel === undefined, 'a second kernel would not hear of what the first is told')
     this.#kernel = kernel
   }
 
-  /** Makes the kernel ask for the attributes of a file anew. */
+  /** Makes the kernel ask for the attributes of a file again. */
   invalidateAttributes(ino: number): void {
     this.#kernel?.invalidateAttributes(ino)
   }
 
-  /** Makes the kernel look for all names anew, where it can be made to. */
+  /** Makes the kernel look up all names again, where it has such a notice. */
   invalidateEntries(): void {
     this.#kernel?.invalidateEntries?.()
   }

@@ -223,7 +223,7 @@ export class World {
 
   noticed(line: string): void {
     this.history.line(`notice: ${line}`)
-    if (/^FAULT| failed: /.test(line)) this.history.violation(line)
+    if (/^FAULT|^\w+: \w+ failed: /.test(line)) this.history.violation(line)
   }
 
   async run(): Promise<Outcome> {

@@ -147,7 +147,7 @@ const [mountpoint] = process.argv.slice(2)
 if (mountpoint === undefined) throw new Error('usage: memory MOUNTPOINT')
 make(fileTypes.folder | 0o755, { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 })
 const mount = await Mount.start(memory, { mountpoint, fsname: 'memory' })
-console.log(`mounted on ${mountpoint}`)
 process.on('SIGINT', () => void mount.detach())
 process.on('SIGTERM', () => void mount.detach())
+console.log(`mounted on ${mountpoint}`)
 await mount.ended

@@ -1,24 +1,21 @@
 /** Canaries: whether this Node still does what src/node-internals.ts makes use of, and what happens if not. */
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { resolve } from 'node:path'
-import { promisify } from 'node:util'
 import koffi from 'koffi'
 import t from 'tap'
 import { compiled, pagedMemory, receivingInto } from '../src/node-internals.js'
 import { type Codec, encode } from '../src/wire/codec.js'
 import { messages, type Verb } from '../src/wire/messages.js'
+import { outputOfNode } from './fixtures/mortal.js'
 import { samples } from './fixtures/samples.js'
 import { Seeded } from './fixtures/seeded.js'
 
 const folder = import.meta.dirname
 
 /** What a program prints in a Node with other words on its command line. */
-async function outputOf(words: readonly string[], script: string): Promise<string> {
-  const alone = ['-u', 'NODE_OPTIONS', process.execPath, ...words]
-  const whole = [...alone, '--input-type=module', '-e', script]
-  return (await promisify(execFile)('env', whole, { timeout: 60_000, maxBuffer: 2 ** 26 })).stdout
+function outputOf(words: readonly string[], script: string): Promise<string> {
+  return outputOfNode([...words, '--input-type=module', '-e', script])
 }
 
 t.test('an accepted socket receives into memory of ours', async (t) => {

@@ -18,6 +18,7 @@ const long = [
   'dist/test/cluster/**',
   'dist/test/storm.js',
   'dist/test/fuzz.js',
+  'dist/test/mortal.js',
 ]
 
 const config = await TapConfig.load()

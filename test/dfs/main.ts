@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { basename, join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
+import { spawnMortal } from '../fixtures/mortal.js'
 import { RawClient } from '../fixtures/raw-client.js'
 
 const program = resolve(import.meta.dirname, '../../src/dfs/main.js')
@@ -17,11 +18,13 @@ interface Process {
 }
 
 function run(t: Test, ...words: readonly string[]): Process {
-  const child = spawn(process.execPath, [program, ...words], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawnMortal(process.execPath, [program, ...words], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   t.teardown(() => child.kill('SIGKILL'))
   let text = ''
   for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (bytes: Buffer) => {
+    stream?.on('data', (bytes: Buffer) => {
       text += bytes.toString()
     })
   }

@@ -3,14 +3,15 @@
  * user goes on working there. After each batch: the server is the same process, its memory is
  * bounded, and the other user was served in time.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { limits } from '../../src/limits.js'
 import { formatVerifier, makeVerifier } from '../../src/wire/scram.js'
 import { Bystander, summaryOf, type Took } from '../fixtures/bystander.js'
+import { forkMortal, temporaryFolder } from '../fixtures/mortal.js'
 import { isRunning, memoryOf, startServerProcess, workedMsOf } from '../fixtures/server-process.js'
 import type { Batch, BatchOutcome } from './attacker.js'
 
@@ -54,7 +55,7 @@ const batchMsMax = 180_000
 
 export async function runFuzz(options: FuzzOptions): Promise<FuzzOutcome> {
   const { seed, frames, msMax, firstBatch, folder, say } = options
-  const home = mkdtempSync(join(folder, 'dfs-fuzz-'))
+  const home = temporaryFolder('dfs-fuzz-', folder)
   const told: string[] = []
   const begin = performance.now()
   const total = { judged: 0, sent: 0, sentBytes: 0, connections: 0 }
@@ -66,7 +67,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzOutcome> {
     told.push(lines)
     told.splice(0, told.length - 50)
   })
-  const attacker = fork(join(import.meta.dirname, 'attacker.js'))
+  const attacker = forkMortal(join(import.meta.dirname, 'attacker.js'))
   const ended = Promise.race([once(server.process, 'exit'), once(attacker, 'exit')])
   try {
     const workedMs = (): number => (isRunning(server.process) ? workedMsOf(server.process) : 0)

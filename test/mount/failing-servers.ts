@@ -219,8 +219,9 @@ else if (isInside || noNetwork !== undefined) {
   t.setTimeout(600_000)
   // Rules of our own must come before those for addresses of this machine.
   const prepare = `${ofItsOwn.at(-1)} && ip rule del pref 0 && exec "$0" "$@"`
-  const program = [process.execPath, import.meta.filename]
-  t.spawn('unshare', [...ofItsOwn.slice(0, -1), prepare, ...program], {
+  const program = ['env', '--unset=NODE_OPTIONS', process.execPath, import.meta.filename]
+  const killed = ['--pdeathsig', 'KILL', 'unshare', ...ofItsOwn.slice(0, -1), prepare, ...program]
+  t.spawn('setpriv', killed, {
     env: { ...process.env, [marker]: '1' },
   })
 }

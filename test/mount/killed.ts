@@ -2,7 +2,6 @@
  * A mount that is killed at any moment: what was closed is there, as it was closed; what was being
  * written is whole, the old or the new; what was fsynced is there. KILLS=200 kills more often.
  */
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { bytesOf, type Content, names, possibleAfter } from '../fixtures/careful-writer.js'
 import { checkAll, clean, healNow, openClient } from '../fixtures/library.js'
+import { spawnMortal } from '../fixtures/mortal.js'
 import { isMounted, type TestMount, TestMounts } from '../fixtures/mount.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServerProcesses, until } from '../fixtures/servers.js'
@@ -53,9 +53,9 @@ t.test('a mount that is killed loses nothing that was closed or fsynced', { skip
     const mount = await mounts.start('mnt')
     const first = (kill + 1) * 1_000_000
     const words = [writer, mount.mountpoint, notes, `${random.below(2 ** 31)}`, `${first}`]
-    const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawnMortal(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] })
     const told: Buffer[] = []
-    child.stdout.on('data', (bytes: Buffer) => told.push(bytes))
+    child.stdout?.on('data', (bytes: Buffer) => told.push(bytes))
     // Without its mount it would go on in the folder below, for ever.
     t.teardown(() => child.kill('SIGKILL'))
     const ended = once(child, 'close')

@@ -3,7 +3,7 @@
  * listing and attribute is the same. A sample of the day is tried. MODEL_SECONDS=3600 goes on for as long, MODEL_SEED
  * draws the same again; MODEL_ALL=1, 2 or 3 tries every program of so many operations (2: ten minutes, 3: a night).
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -16,6 +16,7 @@ import {
   stepsProgram,
   withPauses,
 } from '../fixtures/model-programs.js'
+import { forkMortal } from '../fixtures/mortal.js'
 import { TestMounts } from '../fixtures/mount.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServerProcesses } from '../fixtures/servers.js'
@@ -36,7 +37,7 @@ class Driver {
   readonly #child: ChildProcess
 
   constructor(t: Test) {
-    this.#child = fork(driver, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    this.#child = forkMortal(driver, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
     t.teardown(() => this.#child.kill('SIGKILL'))
   }
 

@@ -3,7 +3,7 @@
  * but zeros is outside of what SEEK_DATA finds, and what is a hole on ext4 is one here, and takes no room. A sample of the day is
  * tried. MODEL_SECONDS=3600 goes on for as long, MODEL_SEED draws the same again.
  */
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { resolve } from 'node:path'
@@ -11,6 +11,7 @@ import t from 'tap'
 import { limits } from '../../src/limits.js'
 import type { Operation } from '../fixtures/model-operations.js'
 import { shrunk } from '../fixtures/model-programs.js'
+import { spawnMortal } from '../fixtures/mortal.js'
 import { TestMounts } from '../fixtures/mount.js'
 import { outcomeOf } from '../fixtures/outcome.js'
 import { Seeded } from '../fixtures/seeded.js'
@@ -42,8 +43,8 @@ interface Look {
 }
 
 async function results(folder: string, programs: readonly Program[]): Promise<string[][]> {
-  const child = spawn('python3', [caller], { stdio: ['pipe', 'pipe', 'pipe'], timeout: 120_000 })
-  child.stdin.end(JSON.stringify({ folder, programs }))
+  const child = spawnMortal('python3', [caller], { timeout: 120_000 })
+  child.stdin?.end(JSON.stringify({ folder, programs }))
   const { out, problems } = await outcomeOf(child)
   if (problems !== '') throw new Error(problems)
   return JSON.parse(out) as string[][]

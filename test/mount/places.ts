@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
+import { removedAfterDeath } from '../fixtures/mortal.js'
 import { isMounted, shell, TestMounts } from '../fixtures/mount.js'
 import type { Outcome } from '../fixtures/outcome.js'
 import { startServerProcesses, until } from '../fixtures/servers.js'
@@ -203,7 +204,7 @@ t.test('mount(8) mounts, remounts and knows the type fuse.dfs by its helper', as
   t.match(await mounts.run(configFile, mnt, 'third'), { status: 2, problems: /too many/ })
   t.match(await mounts.run('--config', 'x', configFile, mnt), { status: 2 })
   if (!isRoot || existsSync(helper)) return
-  symlinkSync(mount, helper)
+  symlinkSync(mount, removedAfterDeath(helper))
   t.teardown(() => unlinkSync(helper))
   t.match(await run('mount -v -t fuse.dfs "$1" "$2" -o noexec', configFile, mnt), { status: 0 })
   t.match(await run('mount -o remount,ro "$1"', mnt), { status: 0 })

@@ -2,7 +2,6 @@
  * Workers of two users at the same names while servers are killed and started again, one after the
  * other; then a repair, and a look at everything.
  */
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -11,6 +10,7 @@ import type { Client } from '../../src/dfc/client.js'
 import type { HealReport } from '../../src/dfc/repair/heal.js'
 import type { VerifyReport } from '../../src/dfc/repair/verify.js'
 import { clean, healNow, openClient, readFile } from '../fixtures/library.js'
+import { forkMortal } from '../fixtures/mortal.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { type TestServers, until } from '../fixtures/servers.js'
 import { type Findings, numberOf, type Orders } from './worker.js'
@@ -76,7 +76,7 @@ function isClean(report: VerifyReport): boolean {
 }
 
 async function send(orders: Orders, onReady: () => void): Promise<Findings> {
-  const child = fork(worker, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const child = forkMortal(worker, [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   child.send(orders)
   let findings: Findings | undefined
   child.on('message', (message: 'ready' | Findings) => {

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { appendFileSync, chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -8,6 +8,7 @@ import { UsersFile } from '../../../src/dfs/users/users.js'
 import { userNames, withoutUser, withUser } from '../../../src/dfs/users/users-text.js'
 import { redirectNotices } from '../../../src/log.js'
 import { formatVerifier, makeVerifier, type Verifier } from '../../../src/wire/scram.js'
+import { spawnMortal } from '../../fixtures/mortal.js'
 
 const program = resolve(import.meta.dirname, '../../../src/dfs/main.js')
 const verifier = formatVerifier(makeVerifier('new', Buffer.alloc(16), 4096))
@@ -210,13 +211,13 @@ t.test('does it all from the command line', async (t) => {
 /** What is seen on a terminal where `user add alice` gets these answers, each when it is asked. */
 async function seenOnTerminal(path: string, ...answers: readonly string[]): Promise<string> {
   const command = `${process.execPath} ${program} user add alice --config ${path}`
-  const terminal = spawn('script', ['-qec', command, '/dev/null'])
+  const terminal = spawnMortal('script', ['-qec', command, '/dev/null'])
   let seen = ''
   let asked = 0
-  terminal.stdout.on('data', (text: Buffer) => {
+  terminal.stdout?.on('data', (text: Buffer) => {
     seen += text.toString()
     for (; asked < seen.split(': ').length - 1 && asked < answers.length; asked += 1) {
-      terminal.stdin.write(`${answers[asked]}\r`)
+      terminal.stdin?.write(`${answers[asked]}\r`)
     }
   })
   await once(terminal, 'close')
@@ -227,7 +228,7 @@ const hasScript = spawnSync('script', ['--version']).status === 0
 
 t.test(
   'asks twice on a terminal, without echo',
-  { skip: !hasScript && 'needs script' },
+  { skip: !hasScript && 'script(1) is not installed' },
   async (t) => {
     const path = join(t.testdir({}), 'dfs.conf')
     const differing = await seenOnTerminal(path, 'hush1', 'hush2')

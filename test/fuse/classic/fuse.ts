@@ -1,9 +1,8 @@
 /** The interface of fuse-native, in real mounts and in a program's hands. */
-import { execFile } from 'node:child_process'
 import { resolve } from 'node:path'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { noMounts, startProgram } from '../../fixtures/fuse-program.js'
+import { outputOfNode, temporaryFolder } from '../../fixtures/mortal.js'
 
 const mounting = { skip: noMounts }
 const passedOn = 'test/fixtures/passed-on.js'
@@ -110,17 +109,15 @@ for act in (lambda: os.getxattr('f', 'user.b'), lambda: os.setxattr('f', 'user.a
 async function outputOf(script: string): Promise<string> {
   const opening = `
     const Fuse = require('dfs-pairs/fuse-native')
-    const fs = require('fs'), os = require('os'), path = require('path')
-    const home = fs.mkdtempSync(path.join(os.tmpdir(), 'dfs-fuse-')), mnt = path.join(home, 'mnt')
+    const fs = require('fs'), path = require('path')
+    const home = '${temporaryFolder('dfs-fuse-')}', mnt = path.join(home, 'mnt')
     fs.mkdirSync(mnt)
     process.on('exit', () => fs.rmSync(home, { recursive: true }))
     const stat = { mode: 0o100644, size: 3 }, folder = { mode: 0o040755 }
     const getattr = (path, cb) => process.nextTick(cb, 0, path === '/' ? folder : stat)
     const said = (error) => console.log(error ? error.code ?? error.message : 'done')
     `
-  const alone = ['-u', 'NODE_OPTIONS', process.execPath, '-e', opening + script]
-  const { stdout } = await promisify(execFile)('env', alone, { cwd: project, timeout: 30_000 })
-  return stdout
+  return outputOfNode(['-e', opening + script], project)
 }
 
 t.test('an instance mounts once, and says why not', mounting, async (t) => {

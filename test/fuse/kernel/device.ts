@@ -1,8 +1,7 @@
-import { execFile } from 'node:child_process'
 import { resolve } from 'node:path'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { canStreamDevices } from '../../../src/fuse/kernel/node-internals.js'
+import { outputOfNode } from '../../fixtures/mortal.js'
 
 const folder = resolve(import.meta.dirname, '../../../src/fuse/kernel')
 
@@ -10,11 +9,9 @@ const folder = resolve(import.meta.dirname, '../../../src/fuse/kernel')
 const ways = { 'in the event loop': false, 'in threads': true }
 
 /** What a program prints that reads a device, with every deprecated part of Node forbidden. */
-async function outputOf(script: string): Promise<string> {
+function outputOf(script: string): Promise<string> {
   const words = ['--pending-deprecation', '--throw-deprecation', '--input-type=module']
-  // What runs the tests has children load what is old itself.
-  const alone = ['-u', 'NODE_OPTIONS', process.execPath, ...words, '-e', script]
-  return (await promisify(execFile)('env', alone, { timeout: 30_000 })).stdout
+  return outputOfNode([...words, '-e', script])
 }
 
 for (const [way, readInThreads] of Object.entries(ways)) {

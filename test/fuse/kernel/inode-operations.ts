@@ -1,9 +1,8 @@
 /** The example file system of the inode interface, in real mounts. */
-import { execFile } from 'node:child_process'
 import { resolve } from 'node:path'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { noMounts, startProgram } from '../../fixtures/fuse-program.js'
+import { outputOfNode } from '../../fixtures/mortal.js'
 
 const program = 'examples/memory.js'
 
@@ -88,12 +87,11 @@ t.test('it works in a Node that reads no devices as streams', { skip: noMounts }
   t.equal(await memory.end(), 0)
 })
 
-async function strictThreads(strict: string): Promise<string> {
+function strictThreads(strict: string): Promise<string> {
   const internals = resolve(import.meta.dirname, '../../../src/fuse/kernel/node-internals.js')
   const script = `import { canStreamDevices } from '${internals}'; console.log(await canStreamDevices())`
   const words = ['--import', strict, '--input-type=module', '-e', script]
-  return (await promisify(execFile)('env', ['-u', 'NODE_OPTIONS', process.execPath, ...words]))
-    .stdout
+  return outputOfNode(words)
 }
 
 t.test('it ends with its process, and by unmounting', { skip: noMounts }, async (t) => {

@@ -266,7 +266,9 @@ t.test('a mistake in the configuration is told with its line', async (t) => {
   alice.write('bad.conf', 'user = "alice"\npassword = 7\n')
   t.same(
     await alice.dfc('--config', 'bad.conf', 'list'),
-    failed('dfc: bad.conf:2: password: expected a text, got a number'),
+    failed(
+      "dfc: bad.conf:2: password: expected a text here or in the environment's DFC_PASSWORD, got a number",
+    ),
   )
 })
 

@@ -123,7 +123,7 @@ function clientSchema(passwordOfEnvironment = '') {
   })
 }
 
-/** Milliseconds. */
+/** Parses a time such as "2s" to milliseconds. Undefined when it is none, or out of bounds. */
 function parseTimeout(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(ms|s)$/.exec(text)
   const ms = match === null ? Number.NaN : Number(match[1]) * (match[2] === 's' ? 1000 : 1)
@@ -147,7 +147,7 @@ const serversSchema = v.pipe(
   noneTwice('address', 'an address', addressText),
 )
 
-/** No two servers may have the same `key`: `textOf` is equal for what counts as the same. */
+/** Refuses two servers with the same `key`. Values are the same if `textOf` is equal. */
 function noneTwice<K extends keyof ServerAddress>(
   key: K,
   what: string,

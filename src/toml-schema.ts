@@ -1,12 +1,12 @@
 /**
- * What a TOML file has to contain, as schemas of valibot, whose errors say where and what was expected:
+ * Schemas of TOML files, for valibot. Errors name the place and what was expected there:
  * `dfc.conf:8: address: expected "host:port", got "localhost"`.
  */
 import * as v from 'valibot'
 import { DfsError } from './errors.js'
 import { lineOf, type Path, parseToml, type TomlDocument } from './toml.js'
 
-/** `text` as `schema` makes it. Throws `configuration` about the first mistake. */
+/** Parses `text` by `schema`. Throws `configuration` about the first mistake. */
 export function readToml<S extends v.GenericSchema>(
   text: string,
   file: string,
@@ -67,13 +67,13 @@ export function tableByName<K extends v.GenericSchema<string>, S extends v.Gener
   )
 }
 
-/** The words of an issue. */
+/** Returns the function that words an issue. */
 export function expecting(expected: string, isSecret = false) {
   return ({ input }: { readonly input: unknown }): string =>
     `expected ${expected}, got ${described(input, isSecret)}`
 }
 
-/** A misspelt key is told before the key that is missing for it. */
+/** Makes an error of the first mistake. A misspelt key comes before the key that is missing for it. */
 function mistake(
   document: TomlDocument,
   issues: readonly [v.GenericIssue, ...v.GenericIssue[]],

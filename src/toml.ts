@@ -1,22 +1,22 @@
 /**
- * TOML of which every key and value knows its place: its line, for errors, and its range in the text,
- * for edits that leave all other bytes alone.
+ * TOML with the place of every key and value: its line, for errors, and its range in the text, for edits
+ * that keep all other bytes.
  */
 import { type AST, ParseError, parseTOML } from 'toml-eslint-parser'
 import { DfsError } from './errors.js'
 
 export type Table = Readonly<Record<string, unknown>>
 
-/** From the root of the document; the tables of an array are numbered: ['server', 0, 'address']. */
+/** Keys from the root of the document. The tables of an array are numbered: ['server', 0, 'address']. */
 export type Path = readonly (string | number)[]
 
 /** A header or an assignment. */
 export interface Statement {
   readonly kind: 'table' | 'value'
   readonly path: Path
-  /** Whether it stands within an inline table, and so shares its lines with others. */
+  /** Whether the statement is in an inline table, and so shares its lines with others. */
   readonly isInline: boolean
-  /** Counts from 1. */
+  /** Line number, counted from 1. */
   readonly line: number
   /** Offsets in the text; `nameStart` is where the last part of the key begins. */
   readonly start: number
@@ -25,10 +25,10 @@ export interface Statement {
 }
 
 export interface TomlDocument {
-  /** Only named in errors. */
+  /** Name of the file, for errors. */
   readonly file: string
   readonly root: Table
-  /** In the order of the text; the statement of an inline table comes before those in it. */
+  /** Statements in the order of the text. That of an inline table comes before those in it. */
   readonly statements: readonly Statement[]
 }
 

@@ -35,7 +35,7 @@ export interface ClientOptions extends ClusterOptions {
   readonly lease?: boolean
   /** Every change of a name or attribute is stored when it is answered, also where this client is alone. */
   readonly dirSync?: boolean
-  /** Who makes the digests of what is written: else this thread does. Belongs to the client. */
+  /** Computes the digests of written content. Defaults to the calling thread. Closed with the client. */
   readonly digests?: Digests
 }
 

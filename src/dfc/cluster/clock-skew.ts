@@ -1,6 +1,6 @@
 /**
- * What is said of a clock that is off. One server's harms nothing: the others outvote it. But whoever
- * reads the log wants to know.
+ * The words for how far a clock is off. One server's wrong clock does no harm, since the others outvote it, but a
+ * line in the log names it.
  */
 import { limits } from '../../limits.js'
 

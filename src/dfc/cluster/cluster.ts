@@ -32,7 +32,7 @@ export interface ClusterOptions {
   readonly memory?: PageMemory | undefined
 }
 
-/** What one server said: its answer, or why there is none. */
+/** The outcome of a request to one server: its answer, or the reason why there is none. */
 export type Outcome<V extends Verb> =
   | {
       readonly index: number
@@ -44,7 +44,7 @@ export type Outcome<V extends Verb> =
       readonly index: number
       readonly answer?: undefined
       readonly error: DfsError
-      /** What it says after all, where it was not waited for. */
+      /** The outcome that arrives later, if the request was not waited for. */
       readonly late?: Promise<Outcome<V>>
     }
 
@@ -127,7 +127,7 @@ export class Cluster {
     return this.#recalls.add(listener)
   }
 
-  /** What the account on that server said of itself when it was last connected to or filled. */
+  /** State of the account on that server when it was last connected to or filled. */
   stateOf(index: number): Reply<'status'>['state'] | undefined {
     return this.#states[index]
   }
@@ -194,8 +194,8 @@ export class Cluster {
   }
 
   /**
-   * As `ask`, but where `enough` have answered, one that takes much longer is not waited for: for now
-   * its outcome is the failure `down`. Its payload must stay as it is all the same.
+   * Asks all of `indices`. Once `enough` have answered, the outcome of one that takes much longer is the failure
+   * `down` for now. Its payload must not be changed all the same.
    */
   async askEnough<V extends Verb>(
     enough: number,

@@ -30,9 +30,9 @@ export interface ServerConnectionOptions {
   readonly network: Network
   readonly clock: Clock
   readonly random: Random
-  /** What whole parts of pieces are received into. Who has it gives back what `release` of answers does. */
+  /** Memory that whole parts of pieces are received into. The receiver of an answer gives it back by `release`. */
   readonly memory?: PageMemory | undefined
-  /** Of the versions that this client writes, the same on all its channels. */
+  /** Id of the client in the versions that it writes, the same on all its connections. */
   readonly client: string
   /** The server wants its lease back. */
   readonly onRecall: () => void
@@ -55,7 +55,7 @@ interface Pending {
   reject(error: DfsError): void
 }
 
-/** What a server says, except that a full disk is told with whose it is. */
+/** Converts a server's failure to an error. That of a full disk names the server. */
 function failureOf(server: string, code: ErrorCode, message: string): DfsError {
   return new DfsError(code, code === 'noSpace' ? `No space left on ${server}` : message)
 }

@@ -40,8 +40,8 @@ export interface Hedge<Outcome> {
 }
 
 /**
- * Of what was asked of all at once: resolves when every outcome is there, or when `enough` are good and
- * the rest is slow, or does not come within the patience either. What is missing then is undefined.
+ * Resolves when every outcome is there, or when `enough` are good and the rest is slow or does not come within the
+ * hedge delay. Missing outcomes are undefined.
  */
 export function untilEnough<Outcome>(
   asked: readonly Promise<Outcome>[],

@@ -1,16 +1,15 @@
 /**
- * What time it is: the median of what the servers' clocks show. Between their answers it goes on with
- * this machine's monotonic clock, so that it changes nothing when the machine's clock is set. Where the
- * machine's clock agrees with the servers' it is taken as it is: then what is stored here has the
- * times that other programs of the machine see.
+ * The servers' time: the median of their clocks. Between their answers it goes on with this machine's monotonic
+ * clock, so that setting the machine's clock changes nothing. While the machine's clock agrees with the servers', it
+ * is used instead: stored times are then those that other programs of the machine see.
  *
- * When within the round trip a server looked at its clock nobody knows: half of the round trip is by how much its
- * answer may be wrong. Of each server the answer that says most counts, as in the clock filter of NTP
- * (RFC 5905, section 10): one that took long says little, and so does an old one, since clocks drift.
+ * A server reads its clock at an unknown moment within the round trip, so its answer may be wrong by half of that. The
+ * most precise answer of each server counts, as in the clock filter of NTP (RFC 5905, section 10): one that took long
+ * is imprecise, and so is an old one, since clocks drift.
  *
  *        asked                  heard             errorMs
  *     1    |--|                                      1      counts, until it is so old that
- *     2         |------------------|                 9      another one says as much
+ *     2         |------------------|                 9      another one is as precise
  *     3                                |---|         2
  *
  * An answer that cannot be true together with the one that counts shows that a clock was set.
@@ -20,7 +19,7 @@ import { limits } from '../../limits.js'
 import { quorum } from '../../wire/quorum.js'
 import { offsetText } from './clock-skew.js'
 
-/** What one answer says of a clock: its time less our monotonic time, give or take `errorMs`. */
+/** One answer's information about a clock: its time less this machine's monotonic time, give or take `errorMs`. */
 interface Sample {
   readonly offsetMs: number
   readonly errorMs: number

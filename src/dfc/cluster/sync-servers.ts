@@ -1,4 +1,4 @@
-/** What fsync(2) waits for: the disks of the servers. */
+/** Syncs the disks of the servers, as an fsync(2) needs it. */
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { quorum } from '../../wire/quorum.js'

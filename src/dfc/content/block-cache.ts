@@ -12,7 +12,7 @@ import { SharedBuffer } from '../../memory/shared-buffer.js'
 export const chunkBytes = limits.framePayloadBytesMax
 const blocksPerChunk = chunkBytes / limits.blockBytes
 
-/** What a chunk costs beyond its bytes: its key, its list and the views. */
+/** Memory in bytes that a chunk takes beyond its bytes: for its key, its list and the views. */
 const overheadBytes = 8192
 
 export interface Block {
@@ -56,7 +56,7 @@ export class BlockCache {
     return chunk
   }
 
-  /** Somebody has read it without `get`, while it was on its way. */
+  /** Notes that a chunk was read without `get`, while it was being fetched. */
   noteRead(key: string): void {
     if (!this.#chunks.peek(key)?.some((block) => block?.memory.isLent)) return
     this.#readInLent.delete(key)

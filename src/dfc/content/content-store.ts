@@ -26,7 +26,7 @@ import { ContentUpload, type StagedContent } from './upload.js'
 export class ContentStore {
   readonly writer: SegmentWriter
   readonly reader: SegmentReader
-  /** Who makes the digests of what is written. */
+  /** Computes the digests of written content. */
   readonly digests: Digests
   readonly #cluster: Cluster
   readonly #readAheadBudget = new ReadAheadBudget()
@@ -49,7 +49,7 @@ export class ContentStore {
     return content
   }
 
-  /** As `upload`, but content small enough for a commit is returned and not stored. */
+  /** Uploads content. If it is small enough for a commit, it is returned and not stored. */
   async stage(source: AsyncIterable<Buffer>): Promise<StagedContent> {
     const upload = new ContentUpload(this.writer, this.#cluster.random, this.digests)
     try {
@@ -71,7 +71,7 @@ export class ContentStore {
     }
   }
 
-  /** The same without copying, as views that are lent. Throws as `SegmentReader.read`. */
+  /** Reads without copying, as lent views. Throws as `SegmentReader.read` does. */
   async readLent(content: Content, at: number, length: number): Promise<LentBuffers> {
     const holds = new BufferRefs()
     try {

@@ -6,9 +6,9 @@
 import { createHash } from 'node:crypto'
 
 export interface Digested {
-  /** As hexadecimal digits. */
+  /** MD5 as hexadecimal digits. */
   readonly md5: string
-  /** Of each 64 KiB, if they were made on the way. */
+  /** CRC-32 of each 64 KiB block, if they were computed on the way. */
   readonly checksums?: readonly number[]
 }
 
@@ -17,11 +17,11 @@ export interface Digest {
   /** Takes in what comes next. The bytes must not change as long as the digest is wanted. */
   update(bytes: Buffer): void
   /**
-   * Of all so far and of `rest`, after which it may go on without `rest`. undefined when it could not
-   * be made: then the bytes have to be read again.
+   * Returns the digest of everything added and of `rest`. More may be added afterwards, but not on top of `rest`.
+   * Undefined when it could not be computed: then the bytes have to be read again.
    */
   digest(rest: readonly Buffer[]): Promise<Digested | undefined>
-  /** Nobody wants it any more. */
+  /** Drops the digest, which is no longer needed. */
   end(): void
 }
 

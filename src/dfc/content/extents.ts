@@ -34,7 +34,7 @@ export interface Run {
   readonly length: number
 }
 
-/** What makes up `length` bytes from `at` on, in order and without gaps, as far as the file goes. */
+/** The slices that make up `length` bytes from `at` on, in order and without gaps, up to the end of the file. */
 export function slices(content: Content, at: number, length: number): Slice[] {
   const end = Math.min(at + length, content.size)
   const found: Slice[] = []
@@ -118,7 +118,7 @@ export function copyRange(
   return build(Math.max(target.size, at + length), merge(kept, added))
 }
 
-/** The same bytes in the shortest form. */
+/** Returns equal content in the shortest form. */
 export function compact(content: Content): Content {
   return build(content.size, dataSlices(content))
 }

@@ -31,13 +31,13 @@ export interface PieceBlocks {
   readonly length: number
 }
 
-/** What was asked for, and how to give back its memory, if that is lent. */
+/** Fetched blocks, and the function that gives back their memory, if that is lent. */
 export interface FetchedBlocks {
   readonly bytes: Buffer
   readonly release: (() => void) | undefined
 }
 
-/** Somebody who wants to know of a copy that has rotted or is not where it should be. */
+/** Called with a copy of a piece that is corrupt or not where it should be. */
 export type BadCopyListener = (server: number, segment: Segment, piece: number) => void
 
 export class PieceFetcher {

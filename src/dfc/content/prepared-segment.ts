@@ -33,7 +33,7 @@ export interface PreparedSegment {
   readonly pieces: readonly PreparedPiece[]
 }
 
-/** What travels inside a commit to one server: headers, and the payload in their order. */
+/** The part of a commit for one server that holds content: headers, and the payload in their order. */
 export interface InlineContent {
   readonly headers: InlinePiece[]
   readonly payload: Buffer[]
@@ -118,7 +118,7 @@ export function inlinePieces(
   }
 }
 
-/** The same with bytes of its own: for small content. */
+/** Returns a prepared segment with bytes of its own. For small content. */
 export function ownCopy(prepared: PreparedSegment): PreparedSegment {
   const pieces = prepared.pieces.map((piece) => ({ ...piece, parts: [Buffer.concat(piece.parts)] }))
   return { ...prepared, pieces }
@@ -132,7 +132,7 @@ function md5Of(parts: readonly Buffer[]): string {
   return digest.digest('hex')
 }
 
-/** As `checksumsOf` of the concatenation, without concatenating. */
+/** Computes `checksumsOf` of the concatenation of `parts`, without concatenating. */
 function checksumsOfParts(parts: readonly Buffer[]): number[] {
   const checksums = new BlockChecksums()
   for (const part of parts) checksums.add(part)

@@ -10,7 +10,7 @@ import type { Content } from './content.js'
 
 const { readAheadBytesMin, readAheadBytesMax, readAheadTotalBytesMax, readBehindBytesMax } = limits
 
-/** So far may a read be behind or before the expected place and still belong to the same pass. */
+/** Maximum distance from the expected offset, in bytes, for a read to count as sequential. */
 const disorderBytesMax = 1024 * 1024
 /** A file from which more is kept than a reader needs would drive out all else. */
 const bigFileBytes = 2 * readAheadBytesMax
@@ -35,7 +35,7 @@ export class ReadAheadBudget {
   }
 }
 
-/** What is done with a range of a content. Neither waits for anything. */
+/** The effects of read-ahead on a range of content. Neither call waits for anything. */
 export interface ReadAheadActions {
   /** Begins to fetch it. */
   readonly fetch: (content: Content, at: number, length: number) => void
@@ -48,12 +48,15 @@ export class ReadAhead {
   readonly #actions: ReadAheadActions
   /** Where the next read of a sequential reader begins. */
   #nextAt = 0
-  /** What has been asked for ends here. */
+  /** End of the range that has been fetched ahead. */
   #aheadTo = 0
   #windowBytes = 0
-  /** What lies before is forgotten, or was read before it was clear that the file is read in full. */
+  /**
+   * Start of the range behind the reader that is kept. Before it, data was dropped, or read before the reader was
+   * known to be sequential.
+   */
   #keptFrom = 0
-  /** What is gone through. */
+  /** The content that a sequential reader goes through. */
   #content: Content | undefined
 
   constructor(budget: ReadAheadBudget, actions: ReadAheadActions) {

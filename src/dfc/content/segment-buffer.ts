@@ -16,7 +16,7 @@ const bufferBytes = limits.framePayloadBytesMax
 export class SegmentBuffer {
   readonly #buffers: Buffer[] = []
   readonly #digests: Digests
-  /** Of the buffers that are full. */
+  /** Digest of the full buffers. */
   #digest: Digest | undefined
   #filledBytes = 0
   #isPrepared = false
@@ -51,7 +51,7 @@ export class SegmentBuffer {
     return taken
   }
 
-  /** What was added, as a segment of views. */
+  /** Returns the added bytes as a segment of views. */
   async prepare(random: Random): Promise<PreparedSegment> {
     assert(!this.#isPrepared, 'a segment is prepared twice')
     this.#isPrepared = true

@@ -38,7 +38,7 @@ interface Fetch {
   readonly memory: SharedBuffer
   /** A reader waits for it: it has not only been fetched ahead. */
   isRead: boolean
-  /** Nobody will want it again once those have it who wait for it. */
+  /** Whether it can be dropped once the reads that wait for it have it. */
   isForgotten: boolean
 }
 
@@ -79,7 +79,7 @@ export class SegmentReader {
     }
   }
 
-  /** The same as views of memory that is held by `holds`, also when this throws. */
+  /** Reads as views of memory that `holds` refers to, even when this throws. */
   async readHeld(
     segment: Segment,
     offset: number,
@@ -149,7 +149,7 @@ export class SegmentReader {
     }
   }
 
-  /** As `#sources`; they are held before anything else happens, which might let go of them. */
+  /** Finds the sources of a range and refers to them before anything else happens that might release them. */
   #heldSources(range: ChunkRange, holds: BufferRefs): Source[] {
     const sources = this.#sources(range)
     for (const source of sources) {
@@ -284,7 +284,7 @@ function blockOf({ chunkAt }: ChunkRange, at: number): number {
   return Math.floor((at - chunkAt) / blockBytes)
 }
 
-/** What belongs to the range of `bytes`, which begin with a block of the chunk. */
+/** The part of `bytes` that lies in the range. They begin with a block of the chunk. */
 function cut({ chunkAt, start, end }: ChunkRange, block: number, bytes: Buffer): Buffer {
   const at = chunkAt + block * blockBytes
   return bytes.subarray(Math.max(start - at, 0), Math.max(end - at, 0))

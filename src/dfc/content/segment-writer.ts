@@ -28,7 +28,7 @@ interface Lost {
   readonly error: DfsError
 }
 
-/** What one put has achieved: the pieces that each server said it has. */
+/** The result of one put: the pieces that each server has confirmed. */
 type Stored = readonly Set<number>[]
 
 export class SegmentWriter {
@@ -95,7 +95,7 @@ export class SegmentWriter {
     throw full ?? new DfsError('readOnly')
   }
 
-  /** Who is given nothing: those that are down, or a single one that is slow or full while all are up. */
+  /** Servers to skip: those that are down or, if all are up, a single one that is slow or full. */
   #away(): Set<number> {
     const links = serverIndexes.map((server) => this.#cluster.link(server))
     const down = links.filter(({ isUp }) => !isUp)
@@ -177,7 +177,7 @@ export class SegmentWriter {
   }
 }
 
-/** What a segment is stored by: every piece is on two servers that said so. */
+/** Asserts that a segment is stored: each piece is confirmed by two servers. */
 function assertTwoCopies({ pieces }: PreparedSegment, stored: Stored): void {
   for (const { piece } of pieces) {
     const copies = stored.filter((held) => held.has(piece)).length

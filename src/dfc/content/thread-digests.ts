@@ -18,7 +18,7 @@ export class ThreadDigests implements Digests {
   #thread: Worker | undefined
   #isClosed = false
   #nextId = 1
-  /** Who waits for an answer, in the order of asking. */
+  /** Callers that wait for an answer of the thread, in the order of asking. */
   #waiting: ((digested: Digested | undefined) => void)[] = []
 
   begin(): Digest {

@@ -70,7 +70,10 @@ export class Batch {
     )
   }
 
-  /** What the change relies on is what the batch makes of the register, or relies on as well. */
+  /**
+   * Whether a precondition of a change agrees with the batch: with the value that the batch writes, or relies on as
+   * well.
+   */
   #agreesWith({ key, absent, version }: Precondition): boolean {
     const written = this.#writes.get(key)
     if (written !== undefined) {

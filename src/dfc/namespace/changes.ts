@@ -145,8 +145,8 @@ export class Changes {
   }
 
   /**
-   * What was made in a folder comes before what is done to the folder itself: that it is removed, which it then
-   * cannot be, or that its times are set, which what is stored later would change. Throws `NotStored`.
+   * Asserts that changes in a folder are stored before the folder itself changes: before it is removed, which would
+   * fail then, or its times are set, which a later store would change. Throws `NotStored`.
    */
   #assertStored({ writes }: Transaction): void {
     for (const { key } of writes) {
@@ -186,7 +186,7 @@ export class Changes {
     }
   }
 
-  /** Nobody can have changed what the name means since this client heard of it. */
+  /** Whether no other client can have changed the name since this client read it. */
   #isCertain(key: Key): boolean {
     const parsed = parseKey(key)
     return (
@@ -195,9 +195,9 @@ export class Changes {
   }
 
   /**
-   * What was known of `key` was wrong, which cannot be as long as we are alone: but a transaction that
-   * a dead client left undecided may have been decided. A name that was not there may have been
-   * removed before our time, and is no reason to doubt the rest.
+   * Drops the cached value of `key`, which was wrong. That cannot be while this client is alone, except that an
+   * in-doubt transaction of a dead client may have been decided. A name that did not exist may have been removed
+   * before, and is no reason to doubt the rest.
    */
   #doubt(key: Key): void {
     const parsed = parseKey(key)
@@ -206,7 +206,7 @@ export class Changes {
     if (!isAbsence) this.#lease.forgetAll()
   }
 
-  /** What a plan refuses from cached values it must refuse from fresh ones too. */
+  /** Makes a plan from cached values. Before it refuses the change, it is made again from fresh ones. */
   async #planned<T>(plan: Planner<T>, fresh: boolean): Promise<Planned<T>> {
     try {
       return await plan(fresh)

@@ -1,4 +1,4 @@
-/** What makes a new file, folder, link or node: its inode, its number, and the plan of the change. */
+/** Builds new files, folders, links and nodes: the inode, its number, and the plan of the change. */
 import { byteLengthOf } from '../../byte-text.js'
 import type { Clock, Random, Time } from '../../clock.js'
 import { DfsError } from '../../errors.js'
@@ -26,7 +26,7 @@ export interface NewAttributes {
   readonly uid: number
   readonly gid: number
   readonly rdev?: number
-  /** Of a symbolic link. */
+  /** Target of a symbolic link. */
   readonly target?: string
   readonly content?: Content
   /** The content's only segment when it is small: it rides inside the commit. */
@@ -36,7 +36,7 @@ export interface NewAttributes {
   readonly attributes?: Inode['attributes']
 }
 
-/** What is about to be made, and where. */
+/** A file that is about to be created, and its place. */
 export interface NewFile {
   readonly parent: number
   readonly name: string

@@ -201,7 +201,7 @@ export class InodeChanges {
   }
 }
 
-/** What `change` makes of the inode: never another kind of thing, nor one with more or fewer names. */
+/** Applies `change` to the inode. The type and the number of names must stay. */
 function changed({ inode }: Node, change: InodeChange, now: Time): Inode {
   const made = change(inode, now)
   assert(typeOf(made.mode) === typeOf(inode.mode), 'a file becomes something else')
@@ -209,7 +209,7 @@ function changed({ inode }: Node, change: InodeChange, now: Time): Inode {
   return made
 }
 
-/** Of a file that was written to at `written`: its own if that is newer and not what was there `before`. */
+/** The time of a file that was written at `written`: the latest one if that is newer and not the one `before`. */
 function timeAfter(latest: Time, before: Time, written: Time): Time {
   const isNewer = compareTimes(latest, before) !== 0 && compareTimes(latest, written) >= 0
   return isNewer ? latest : written

@@ -1,7 +1,6 @@
 /**
- * What names stand for: what others are told of names and nodes, which is what this client made and
- * has not stored yet, what is in the cache where that may answer, or what the servers say; and what a
- * change starts from, which may be a guess, since the servers check it.
+ * Resolves names to nodes from, in order: pending creates, the cache where it may answer, and the servers. Also finds
+ * the nodes that a change starts from, which may be guesses, since the servers check them.
  */
 import { byteLengthOf, isByteText } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
@@ -105,8 +104,8 @@ export class Lookup {
   }
 
   /**
-   * What `names` lead to now, one below the other, from the folder `from` on and as far as they are there: asks
-   * one question at most, and none where all of it is certain.
+   * Resolves `names`, one below the other, from the folder `from` on as far as they exist. Asks one question at most,
+   * and none where all of it is certain.
    */
   async follow(from: number, names: readonly string[]): Promise<readonly Node[]> {
     for (const name of names) assertName(name)
@@ -185,10 +184,7 @@ export class Lookup {
     return entry === undefined || entry.ino === null ? undefined : { ino: entry.ino }
   }
 
-  /**
-   * As `lookup`, without asking anybody: null when there is no such name, undefined when that takes a
-   * question.
-   */
+  /** Looks up a name without asking a server: null when there is none, undefined when only a server can tell. */
   known(parent: number, name: string): Node | null | undefined {
     assertName(name)
     const entry = this.cachedEntry(parent, name)
@@ -239,7 +235,7 @@ export class Lookup {
     return this.#pending.isEmpty && this.#cache.isUnchangedSince(asked)
   }
 
-  /** What is certain of a name: its node, null when there is none, undefined when nothing is. */
+  /** The certain meaning of a name: its node, null when there is none, undefined when it is not certain. */
   certain(parent: number, name: string): Node | null | undefined {
     const pending = this.#pending.at(parent, name)
     if (pending !== undefined) return pending.node
@@ -248,7 +244,7 @@ export class Lookup {
     return entry.ino === null ? null : this.#cache.leasedNode(entry.ino)
   }
 
-  /** What the servers say, once they know what was changed here. */
+  /** Asks the servers, after earlier changes of this client have been stored. */
   async #ask<T>(ask: (registers: Registers) => Promise<T>): Promise<readonly [number, T]> {
     await this.#behind.settleForReading()
     return this.#cache.asked(() => ask(this.#registers))

@@ -131,10 +131,7 @@ export class Namespace {
     return this.#names.lookup(parent, name)
   }
 
-  /**
-   * As `lookup`, without asking anybody: null when there is no such name, undefined when that takes a
-   * question.
-   */
+  /** Looks up a name without asking a server: null when there is none, undefined when only a server can tell. */
   known(parent: number, name: string): Node | null | undefined {
     return this.#names.known(parent, name)
   }
@@ -145,8 +142,8 @@ export class Namespace {
   }
 
   /**
-   * What `names` lead to now, one below the other, from the folder `from` on and as far as they are there: asks
-   * one question at most, and none where all of it is certain.
+   * Resolves `names`, one below the other, from the folder `from` on as far as they exist. Asks one question at most,
+   * and none where all of it is certain.
    */
   follow(from: number, names: readonly string[]): Promise<readonly Node[]> {
     return this.#names.follow(from, names)
@@ -200,9 +197,9 @@ export class Namespace {
   }
 
   /**
-   * As `create`, for a file that is about to be written to. Where this client is alone, the file is
-   * stored together with its first content, or a moment later: `store` waits for that. Until then
-   * only this client knows of it, and it is gone with this client.
+   * Creates a file that is about to be written. When this client is alone, the file is stored together with its first
+   * content, or a moment later; `store` waits for that. Until then only this client knows of it, and it is lost with
+   * this client.
    */
   async createSoon(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
     assertName(name)
@@ -248,7 +245,7 @@ export class Namespace {
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
 
-  /** As `settle`. Throws `stale`, once, when something was answered and could not be stored after all. */
+  /** Flushes like `settle`. Throws `stale` once if an acknowledged change was lost. */
   async sync(): Promise<void> {
     await this.settle()
     await this.#behind.sync()

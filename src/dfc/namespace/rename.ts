@@ -158,7 +158,7 @@ class Draft {
     this.#writes.set(key, value)
   }
 
-  /** What is to be done once it is committed, in this order. */
+  /** Adds an effect to run after the commit. Effects run in this order. */
   afterwards(effect: (written: Written) => void): void {
     this.#effects.push(effect)
   }

@@ -147,7 +147,7 @@ export class WriteBehind {
     await this.settle().catch((error: unknown) => debugDfc('behind: %o', error))
   }
 
-  /** As `settle`. Throws, once, that something had to be given up. */
+  /** Flushes like `settle`. Throws, once, if a change had to be given up. */
   async sync(): Promise<void> {
     await this.settle()
     const error = this.#givenUp
@@ -262,7 +262,10 @@ export class WriteBehind {
     due.body = { ...due.body, preconditions }
   }
 
-  /** Somebody else was let in meanwhile: each change by itself then, and what others forbid is given up. */
+  /**
+   * Handles a refused batch, after another client was let in: each change is tried by itself, and those that conflict
+   * are given up.
+   */
   #refused(due: Due): void {
     debugDfc('behind: %s was refused', due.id)
     this.#lease.forgetAll()
@@ -291,7 +294,7 @@ export class WriteBehind {
 
   // -- what is certain ---------------------------------------------------------------------------
 
-  /** Nobody else's transaction can be decided any more; if that is not known, it is found out. */
+  /** Whether no other client's transaction can be decided any more. If that is not known, it is found out. */
   #isClear(): boolean {
     const sinceMs = this.#lease.use()
     if (sinceMs === undefined || this.#finishOthers === undefined) return false
@@ -310,7 +313,7 @@ export class WriteBehind {
     }
   }
 
-  /** Nobody can have changed what the change relies on since this client heard of it. */
+  /** Whether no other client can have changed what the change relies on since this client read it. */
   #isCertain({ preconditions, emptyFolders }: Transaction): boolean {
     for (const { key, absent, version } of preconditions) {
       const parsed = parseKey(key)

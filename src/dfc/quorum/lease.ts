@@ -74,7 +74,9 @@ export class Lease {
     return count >= quorum.lease ? this.#sinceMs : undefined
   }
 
-  /** What is known may be wrong for another reason: it has to be asked for anew. */
+  /**
+   * Makes exclusiveness count from now on: cached values may be wrong for another reason, and have to be read again.
+   */
   forgetAll(): void {
     if (this.#sinceMs === undefined) return
     const nowMs = this.#cluster.clock.monotonic()
@@ -125,7 +127,7 @@ export class Lease {
     })
   }
 
-  /** As long as it is used; afterwards it runs out, and the next use asks for it again. */
+  /** Renews the lease while it is used. Afterwards it runs out, and the next use asks for it again. */
   #renewLater(): void {
     this.#timer?.cancel()
     const { clock } = this.#cluster
@@ -185,7 +187,7 @@ export class Lease {
   }
 }
 
-/** What a client has that asks for no lease: others may change everything at any time. */
+/** The lease of a client that asks for none: others may change everything at any time. */
 export const noLease = Object.freeze({
   exclusiveForMs: 0,
   use: () => undefined,

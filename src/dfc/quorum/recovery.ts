@@ -33,7 +33,7 @@ export class Recovery {
   readonly #voters: () => readonly number[]
   readonly #onCommitted: () => void
   readonly #running = new Map<Version, Promise<Fate>>()
-  /** What was decided lately: true for a commit. */
+  /** Recent decisions: true for a commit. */
   readonly #decided = new LRUCache<Version, boolean>({ max: decidedMax })
   #counter = 0
 

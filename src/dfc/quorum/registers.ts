@@ -225,7 +225,10 @@ export class Registers {
     return this.#shown(settled ?? (await this.#insist(key)))
   }
 
-  /** What is done to a folder next is newer than what was done in it, whoever did that. */
+  /**
+   * Notes the version of a folder's latest change, so that the next change of the folder itself is newer, whichever
+   * client makes it.
+   */
   #shown(register: QuorumRegister): QuorumRegister {
     if (register.folder !== null) this.#cluster.versions.see(register.folder.touched)
     return register
@@ -288,7 +291,7 @@ export class Registers {
 
   // -- asking ------------------------------------------------------------------------------------
 
-  /** What all voting servers say of a register, or three of them. */
+  /** Reads a register from all voting servers, or three of them. */
   async #readAll(key: Key): Promise<Replies> {
     const { voters } = this.#cluster
     const fields = { keys: [key] }
@@ -374,7 +377,9 @@ function merged(key: Key, replies: Replies): QuorumRegister {
   return { key, version, value, folder }
 }
 
-/** What was made first may arrive last: of two sums that are as new one may lack a name. */
+/**
+ * Whether a summary has more names. An older one may arrive last: of two with the same version one may lack a name.
+ */
 function isFuller(one: FolderSummary, than: FolderSummary): boolean {
   return one.touched === than.touched ? one.live > than.live : one.touched > than.touched
 }

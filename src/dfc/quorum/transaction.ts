@@ -21,7 +21,7 @@ import type { Decisions } from './decisions.js'
 import type { Fate, Recovery } from './recovery.js'
 import type { Registers } from './registers.js'
 
-/** What became of a transaction that is known to have been decided. */
+/** The outcome of a transaction that is known to have been decided. */
 export type Committed =
   | { readonly committed: true; readonly id: Version }
   /** `conflict`: read again and try again. `notEmpty`: a folder has the entry `key`. */
@@ -56,7 +56,7 @@ interface Attempt {
   readonly failing: Set<number>
   /** Servers that refuse it because it is too far ahead of their clocks. */
   readonly behind: Set<number>
-  /** What those say after all who took much longer than the others. */
+  /** The late outcomes of servers that took much longer than the others. */
   late: Promise<Outcome<Attempt['verb']>>[]
   /** Servers that were away from the start: their pieces went to the others with the votes. */
   readonly absent: ReadonlySet<number>
@@ -73,7 +73,7 @@ interface Refusal {
 }
 
 /**
- * What a server says whose vote was counted, decided by others and dropped by a sweep, all before it
+ * Answers of a server whose vote was counted, but whose record was decided by others and dropped by a sweep before it
  * was asked again.
  */
 const mayHaveForgotten: ReadonlySet<Reply<'commit'>['outcome']> = new Set(['fence', 'epoch'])

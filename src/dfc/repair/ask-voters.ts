@@ -1,4 +1,4 @@
-/** What repair asks of several servers: all of them have to answer, or the step is not done. */
+/** Asks several servers for a repair: all of them have to answer, or the step is not done. */
 import { DfsError } from '../../errors.js'
 import type { Reply, Request, Verb } from '../../wire/messages.js'
 import type { Cluster } from '../cluster/cluster.js'

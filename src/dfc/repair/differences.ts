@@ -21,7 +21,7 @@ export interface Difference {
 interface Place {
   readonly key: Key
   readonly version: Version
-  /** Of the register as the server keeps it; it leaves out what has rotted. */
+  /** Checksum of the register as the server stores it. Corrupt registers are left out. */
   readonly checksum: number
 }
 

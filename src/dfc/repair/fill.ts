@@ -55,9 +55,9 @@ export async function fillServer(
 }
 
 /**
- * What a server keeps from before may be older than the last sweep, if it is a copy: what was deleted
- * since is remembered by nobody, and would come back. All that is up to the floor of a donor was on all
- * four servers once; where no donor has it any more, it is gone.
+ * Removes what the server has from before and no donor has. If the server's data is a copy, it may be older than the
+ * last sweep: what was deleted since is remembered by no server, and would come back. Everything up to the floor of a
+ * donor was on all four servers once; what no donor has any more is gone.
  */
 async function removeForgotten(
   cluster: Cluster,

@@ -46,7 +46,7 @@ export interface HealReport {
   readonly lost: readonly LostPiece[]
   /** Those of them of which this repair has found that. */
   readonly newlyLost: readonly LostPiece[]
-  /** What could not be put right now; 0 when all servers agree and have their pieces. */
+  /** Number of things that could not be repaired now; 0 when all servers agree and have their pieces. */
   readonly left: number
   /** Changes that were most likely just being stored: no difference that repair is for. */
   readonly young: number
@@ -57,7 +57,7 @@ export interface HealReport {
 }
 
 export interface HealOptions {
-  /** What is younger is most likely just being stored by its client. */
+  /** Age in ms below which a transaction is left to its client. */
   readonly patienceMs: number
   /** How far the floor stays behind: readers of replaced content have so long to finish. */
   readonly sweepAgeMs: number

@@ -1,4 +1,4 @@
-/** What servers say of the pieces of segments: which they hold, and which they know to be lost. */
+/** Asks servers for the pieces of segments: which they hold, and which they know to be lost. */
 import { limits } from '../../limits.js'
 import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'

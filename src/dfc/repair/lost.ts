@@ -1,7 +1,7 @@
 /**
- * What is lost for good: pieces of which all four servers, voting, have answered that they have no good
- * copy. Servers remember it, so that files are listed as what they are and no repair looks for them in
- * vain; a mark goes when its piece turns up again. A server that is away or failed proves nothing.
+ * Marks lost pieces: those of which all four servers, voting, have answered that they have no good copy. Servers
+ * remember the marks, so that files are listed as incomplete and no repair looks for the pieces in vain. A mark goes
+ * when its piece turns up again. A server that is away or failed proves nothing.
  */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'

@@ -1,6 +1,6 @@
 /**
- * What the servers lack, as they say themselves: what a repair has to do, or has left to do while it is
- * under way. What is only on its way while clients work is there in one look and gone in the next.
+ * Finds what the servers lack, from their own answers: the work of a repair, or the rest of it while one runs. What
+ * is being stored while clients work is missing in one look and there in the next.
  */
 import { sleep } from '../../clock.js'
 import { limits } from '../../limits.js'
@@ -109,7 +109,7 @@ function isNothing({ registers, pieces, misplaced, lost, undecided, behind }: Lo
   return behind === undefined && sets.every(({ size }) => size === 0)
 }
 
-/** What was so in both looks. */
+/** The part of the lack that both looks have found. */
 function common(first: Look, second: Look): Lack {
   const both = (one: ReadonlySet<string> = new Set(), other: ReadonlySet<string> = new Set()) =>
     [...other].filter((name) => one.has(name)).length

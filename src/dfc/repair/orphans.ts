@@ -10,7 +10,7 @@ import type { Registers } from '../quorum/registers.js'
 import type { Transactions } from '../quorum/transaction.js'
 import { askEach } from './ask-voters.js'
 
-/** What is needed to look at registers and to delete one. */
+/** The parts of a client that look at registers and delete one. */
 export interface OrphanCollector {
   readonly registers: Registers
   readonly transactions: Transactions

@@ -18,7 +18,7 @@ import { finishInDoubt } from './in-doubt.js'
 /** One that has begun: nothing up to `floor` is undecided, and nothing new will come up to it. */
 export interface Sweep {
   readonly floor: Version
-  /** Of the four accounts, from before it began. */
+  /** Incarnations of the four accounts before the sweep began. */
   readonly incarnations: readonly number[]
 }
 

@@ -19,7 +19,7 @@ const probes = 4
 export class BloomFilter {
   readonly #parts: Part[] = []
 
-  /** Of memory. */
+  /** Memory that the filter takes, in bytes. */
   get bytes(): number {
     return this.#parts.reduce((sum, { bits }) => sum + bits.byteLength, 0)
   }

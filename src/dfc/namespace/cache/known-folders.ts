@@ -58,7 +58,7 @@ export class KnownFolders {
     else this.#complete.set(folder, sinceMs)
   }
 
-  /** It is gone. */
+  /** Forgets a folder that was removed. */
   drop(folder: number): void {
     this.#complete.delete(folder)
     this.#listings.delete(folder)

@@ -1,10 +1,9 @@
 /**
- * What this client has recently read or written of the namespace: nodes by inode number, entries by
- * folder and name. Within its time to live a cached value answers a look-up, and for as long as this
- * client is known to be alone; after that it only serves as a guess for a commit's preconditions,
- * which the servers check. What servers said of a register goes in by `note`, what an own commit wrote
- * by `write`. Both take the time at which the servers were asked, or sent it: what others have changed
- * since then is not in it, however late the answer came.
+ * Cache of the namespace: nodes by inode number, entries by folder and name. A cached value answers look-ups within
+ * its time to live, and as long as this client is known to be alone; after that it only serves as a guess for a
+ * commit's preconditions, which the servers check. Values from servers are added by `note`, those of own commits by
+ * `write`. Both take the time at which the servers were asked, or sent it: a value lacks what others have changed
+ * since then, however late the answer came.
  */
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
@@ -117,7 +116,10 @@ export class NodeCache {
     return this.#fresh(this.#entries.get(entryKey(parent, name)))
   }
 
-  /** As `leasedNode`. A name that is not in a folder known in full has no live entry. */
+  /**
+   * The entry of a name, as certain as a lease makes it. A name that is not in a folder known in full has no live
+   * entry.
+   */
   leasedEntry(parent: number, name: string): EntryView | undefined {
     const timed = this.#entries.get(entryKey(parent, name))
     if (timed !== undefined) return this.#certain(timed)?.value
@@ -221,7 +223,7 @@ export class NodeCache {
     this.#folders.setListed(folder, after, end, more, askedMs)
   }
 
-  /** What is known of the register is wrong. */
+  /** Drops a register whose cached value is wrong. */
   drop(key: Key): void {
     const parsed = parseKey(key)
     if (parsed.kind === 'inode') {

@@ -13,7 +13,7 @@ export interface Node {
   readonly folder: FolderSummary | null
 }
 
-/** Of the two the one that was written later, where there are two; of the same version the first. */
+/** Returns the node that was written later, or the only one; the first if both have the same version. */
 export function newerOf(one: Node, other: Node | undefined): Node {
   return other !== undefined && other.version > one.version ? other : one
 }

@@ -75,8 +75,14 @@ export const rooms: Readonly<Record<string, Room>> = {
       'src/dfc/content',
       'src/dfc/quorum',
       'src/dfc/namespace/cache',
+      'src/dfc/namespace/plans',
     ],
     never: 'the kernel and the terminal',
+  },
+  'src/dfc/namespace/plans': {
+    knows: 'one kind of change a file: from what is looked up to a transaction',
+    imports: ['src/wire', 'src/dfc/content', 'src/dfc/namespace', 'src/dfc/namespace/cache'],
+    never: 'commits, locks and second attempts',
   },
   'src/dfc/repair': {
     knows: 'bringing the servers back to agreement, one phase a file, run by `heal.ts`',

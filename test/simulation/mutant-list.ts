@@ -285,16 +285,11 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'a create does not depend on its folder',
-    'dfc/namespace/creation.js',
-    'absent: true, version: noVersion },\n                exactly(folder),',
-    'absent: true, version: noVersion },',
+    'dfc/namespace/plans/creation.js',
+    'change.requireNode(folder);',
+    '',
   ),
-  mutant(
-    'a link is not counted',
-    'dfc/namespace/namespace.js',
-    'nlink: node.inode.nlink + 1,',
-    'nlink: node.inode.nlink,',
-  ),
+  mutant('a link is not counted', 'dfc/namespace/plans/link.js', 'nlink: nlink + 1,', 'nlink,'),
   mutant(
     'getattr answers from the cache',
     'dfc/namespace/lookup.js',

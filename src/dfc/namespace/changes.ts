@@ -7,19 +7,12 @@ import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import {
-  inodeKey,
-  type Key,
-  type Precondition,
-  parseKey,
-  type Transaction,
-} from '../../wire/records.js'
+import { type Key, parseKey, type Transaction } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
 import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Lease } from '../quorum/lease.js'
 import type { Committed, Transactions } from '../quorum/transaction.js'
 import { dependOnEachOther } from './batch.js'
-import type { Node } from './cache/node.js'
 import type { NodeCache, Written } from './cache/node-cache.js'
 import { KeyLocks } from './key-locks.js'
 import { NotStored, type PendingCreates } from './pending-creates.js'
@@ -215,9 +208,4 @@ export class Changes {
       return await plan(true)
     }
   }
-}
-
-/** That the node is as it was seen. */
-export function exactly(node: Node): Precondition {
-  return { key: inodeKey(node.ino), absent: false, version: node.version }
 }

@@ -5,18 +5,20 @@
 import assert from 'node:assert/strict'
 import { compareTimes, type Time } from '../../clock.js'
 import { DfsError, isError } from '../../errors.js'
-import { encodeInode, entryKey, type Inode, inodeKey, typeOf } from '../../wire/records.js'
+import { entryKey, type Inode, inodeKey, typeOf } from '../../wire/records.js'
 import { isAhead } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Content } from '../content/content.js'
 import { assertContent } from '../content/extents.js'
 import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Node } from './cache/node.js'
-import type { NodeCache } from './cache/node-cache.js'
-import { type Changes, exactly, type Plan } from './changes.js'
-import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
-import type { Lookup } from './lookup.js'
+import type { Changes, Plan } from './changes.js'
 import type { PendingCreate, PendingCreates } from './pending-creates.js'
+import { planCreation } from './plans/creation.js'
+import { type NewAttributes, newIno, newInode } from './plans/new-inode.js'
+import { planRewrite } from './plans/rewrite.js'
+import type { Sources } from './plans/sources.js'
+import type { PlanOptions } from './plans/transaction-builder.js'
 import { assertHeld } from './stored-segments.js'
 
 /** Gives an inode from the latest one; called again when that was not the latest. */
@@ -43,21 +45,13 @@ export type HowWritten = Pick<Rewriting, 'inline' | 'onDisk'>
 
 export class InodeChanges {
   readonly #cluster: Cluster
-  readonly #names: Lookup
-  readonly #cache: NodeCache
+  readonly #sources: Sources
   readonly #pending: PendingCreates
   readonly #changes: Changes
 
-  constructor(
-    cluster: Cluster,
-    names: Lookup,
-    cache: NodeCache,
-    pending: PendingCreates,
-    changes: Changes,
-  ) {
+  constructor(cluster: Cluster, sources: Sources, pending: PendingCreates, changes: Changes) {
     this.#cluster = cluster
-    this.#names = names
-    this.#cache = cache
+    this.#sources = sources
     this.#pending = pending
     this.#changes = changes
   }
@@ -68,20 +62,21 @@ export class InodeChanges {
    */
   makeNewborn(parent: number, name: string, attributes: NewAttributes): Promise<Node | undefined> {
     const { clock, random, versions } = this.#cluster
+    const { names, cache } = this.#sources
     const keys = [[entryKey(parent, name)], [inodeKey(parent)]] as const
     return this.#changes.inTurn(...keys, async () => {
-      const folder = await this.#names.folderForChange(parent, false)
-      const place = this.#names.certain(parent, name)
+      const folder = await names.folderForChange(parent, false)
+      const place = names.certain(parent, name)
       if (place !== undefined && place !== null) throw new DfsError('exists')
       // Nobody else can make the name now; what they made before would be known here.
-      if (place === undefined || this.#cache.leasedNode(folder.ino) === undefined) return undefined
+      if (place === undefined || cache.leasedNode(folder.ino) === undefined) return undefined
       if (isAhead(folder.version, clock.now())) return undefined
       const inode = newInode(attributes, parent, clock.time())
       const version = versions.next()
       const id = versions.next()
       const node = { ino: newIno(clock, random), version, inode, folder: null }
       this.#pending.add({ parent, name, node, id })
-      this.#cache.touch(parent, id, undefined, { ino: node.ino, type: attributes.mode >> 12 })
+      cache.touch(parent, id, undefined, { ino: node.ino, type: attributes.mode >> 12 })
       return node
     })
   }
@@ -137,23 +132,13 @@ export class InodeChanges {
       const pending = this.#pending.get(ino)
       if (pending !== undefined) {
         await check?.(pending.node)
-        return { ...(await this.#birth(pending, change, inline, fresh)), onDisk }
+        return await this.#birth(pending, change, { inline, onDisk }, fresh)
       }
-      const node = await this.#names.nodeForChange(ino, fresh)
+      const node = await this.#sources.names.nodeForChange(ino, fresh)
       if (onlyNewborn) return { body: undefined, result: node }
       await check?.(node)
       const inode = changed(node, change, this.#cluster.clock.time())
-      return {
-        inline,
-        onDisk,
-        behind,
-        body: {
-          writes: [{ key: inodeKey(ino), value: encodeInode(inode) }],
-          preconditions: [exactly(node)],
-          emptyFolders: [],
-        },
-        done: (written) => this.#cache.writeNode(ino, written, inode, node.folder),
-      }
+      return planRewrite(this.#sources, node, inode, { inline, onDisk, behind })
     })
     return done.finally(() => {
       if (place !== undefined) place.isOnItsWay = false
@@ -164,20 +149,15 @@ export class InodeChanges {
   async #birth(
     pending: PendingCreate,
     change: InodeChange,
-    inline: PreparedSegment | undefined,
+    options: PlanOptions,
     fresh: boolean,
   ): Promise<Plan<Node>> {
     const { parent, name, node } = pending
     pending.isOnItsWay = true
     const inode = changed(node, change, this.#cluster.clock.time())
     try {
-      const plan = await planCreation(
-        this.#names,
-        this.#cache,
-        { parent, name, ino: node.ino, inode },
-        inline,
-        fresh,
-      )
+      const file = { parent, name, ino: node.ino, inode }
+      const plan = await planCreation(this.#sources, file, options, fresh)
       return {
         ...plan,
         takeId: () => {
@@ -189,7 +169,7 @@ export class InodeChanges {
           this.#pending.delete(node.ino)
           // The folder had its entry counted when it was made here.
           const counted = { ino: node.ino, type: inode.mode >> 12 }
-          this.#cache.touch(parent, written.id, counted, undefined)
+          this.#sources.cache.touch(parent, written.id, counted, undefined)
           return plan.done(written)
         },
       }

@@ -6,16 +6,7 @@
 import type { Time } from '../../clock.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import {
-  encodeEntry,
-  encodeInode,
-  entryKey,
-  fileType,
-  type Inode,
-  inodeKey,
-  typeOf,
-} from '../../wire/records.js'
-import { noVersion } from '../../wire/version.js'
+import { entryKey, fileType, type Inode, inodeKey, typeOf } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
 import { type Content, emptyContent } from '../content/content.js'
 import type { Lease } from '../quorum/lease.js'
@@ -23,8 +14,7 @@ import type { Registers } from '../quorum/registers.js'
 import type { Transactions } from '../quorum/transaction.js'
 import type { Node } from './cache/node.js'
 import { type CacheMoment, NodeCache } from './cache/node-cache.js'
-import { Changes, exactly } from './changes.js'
-import { type NewAttributes, newIno, newInode, planCreation } from './creation.js'
+import { Changes } from './changes.js'
 import type { FolderReadListener } from './folder-reader.js'
 import {
   type ContentTimes,
@@ -35,7 +25,15 @@ import {
 import { assertName, type Listing, Lookup } from './lookup.js'
 import { type IsOpen, OpenOrphans } from './open-orphans.js'
 import { PendingCreates } from './pending-creates.js'
-import { type Renamed, type RenameHow, Renames } from './rename.js'
+import { planCreation } from './plans/creation.js'
+import { planDeletion } from './plans/deletion.js'
+import { planLink } from './plans/link.js'
+import { planNamelessCreation } from './plans/nameless-creation.js'
+import { type NewAttributes, newIno, newInode } from './plans/new-inode.js'
+import { planRename, type Renamed, type RenameHow } from './plans/rename.js'
+import { planRmdir } from './plans/rmdir.js'
+import type { Sources } from './plans/sources.js'
+import { planUnlink } from './plans/unlink.js'
 import { type FinishOthers, WriteBehind } from './write-behind.js'
 
 const attemptsMax = 12
@@ -44,14 +42,13 @@ const never: IsOpen = () => false
 export class Namespace {
   readonly #cluster: Cluster
   readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>
-  readonly #cache: NodeCache
   readonly #pending: PendingCreates
   readonly #behind: WriteBehind
   readonly #names: Lookup
   readonly #changes: Changes
   readonly #inodes: InodeChanges
-  readonly #kept: OpenOrphans
-  readonly #renames: Renames
+  readonly #orphans: OpenOrphans
+  readonly #sources: Sources
 
   constructor(
     cluster: Cluster,
@@ -63,31 +60,17 @@ export class Namespace {
     const { clock } = cluster
     this.#cluster = cluster
     this.#lease = lease
-    this.#cache = new NodeCache(clock, () => lease.use())
+    const cache = new NodeCache(clock, () => lease.use())
     this.#pending = new PendingCreates(clock)
-    this.#behind = new WriteBehind(
-      cluster,
-      registers,
-      transactions,
-      lease,
-      this.#cache,
-      finishOthers,
-    )
-    this.#names = new Lookup(cluster, registers, lease, this.#cache, this.#pending, this.#behind)
-    this.#changes = new Changes(
-      clock,
-      transactions,
-      lease,
-      this.#cache,
-      this.#pending,
-      this.#behind,
-    )
-    const inodes = new InodeChanges(cluster, this.#names, this.#cache, this.#pending, this.#changes)
+    this.#behind = new WriteBehind(cluster, registers, transactions, lease, cache, finishOthers)
+    this.#names = new Lookup(cluster, registers, lease, cache, this.#pending, this.#behind)
+    this.#changes = new Changes(clock, transactions, lease, cache, this.#pending, this.#behind)
+    this.#orphans = new OpenOrphans(clock)
+    this.#sources = { clock, names: this.#names, cache, orphans: this.#orphans }
+    const inodes = new InodeChanges(cluster, this.#sources, this.#pending, this.#changes)
     this.#inodes = inodes
     // Storing a file takes look-ups, and those wait for files to be stored: this closes the circle.
     this.#pending.connect((ino) => inodes.store(ino))
-    this.#kept = new OpenOrphans(clock, this.#cache)
-    this.#renames = new Renames(clock, this.#names, this.#cache, this.#kept)
   }
 
   /** To be awaited before the first change: where this client is alone it may be answered at once then. */
@@ -187,13 +170,19 @@ export class Namespace {
   /** Makes a file, folder, link or node. Throws `exists`, `notFound` when the folder is gone. */
   create(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
     assertName(name)
-    return this.#changes.make([entryKey(parent, name)], [inodeKey(parent)], async (fresh) => {
-      const inode = newInode(attributes, parent, this.#cluster.clock.time())
-      const file = { parent, name, ino: newIno(this.#cluster.clock, this.#cluster.random), inode }
-      const { inline, mode } = attributes
-      const plan = await planCreation(this.#names, this.#cache, file, inline, fresh)
-      return { ...plan, behind: typeOf(mode) !== fileType.file }
+    return this.#changes.make([entryKey(parent, name)], [inodeKey(parent)], (fresh) => {
+      const options = {
+        inline: attributes.inline,
+        behind: typeOf(attributes.mode) !== fileType.file,
+      }
+      const file = { parent, name, ...this.#new(attributes, parent) }
+      return planCreation(this.#sources, file, options, fresh)
     })
+  }
+
+  #new(attributes: NewAttributes, parent: number): { readonly ino: number; readonly inode: Inode } {
+    const { clock, random } = this.#cluster
+    return { ino: newIno(clock, random), inode: newInode(attributes, parent, clock.time()) }
   }
 
   /**
@@ -213,24 +202,9 @@ export class Namespace {
    * nlink 0 until `forget`, unless `link` gives it a name. Throws `notFound` when the folder is gone.
    */
   createNameless(parent: number, attributes: NewAttributes): Promise<Node> {
-    const { clock, random } = this.#cluster
-    return this.#changes.make([], [inodeKey(parent)], async (fresh) => {
-      const folder = await this.#names.folderForChange(parent, fresh)
-      const inode = { ...newInode(attributes, parent, clock.time()), nlink: 0 }
-      const ino = newIno(clock, random)
-      const key = inodeKey(ino)
-      return {
-        body: {
-          writes: [{ key, value: encodeInode(inode) }],
-          preconditions: [{ key, absent: true, version: noVersion }, exactly(folder)],
-          emptyFolders: [],
-        },
-        done: (written) => {
-          this.#kept.add(ino)
-          return this.#cache.writeNode(ino, written, inode)
-        },
-      }
-    })
+    return this.#changes.make([], [inodeKey(parent)], (fresh) =>
+      planNamelessCreation(this.#sources, { parent, ...this.#new(attributes, parent) }, fresh),
+    )
   }
 
   /** Resolves when what `createSoon` made under this number, if it did, is stored. */
@@ -312,30 +286,14 @@ export class Namespace {
   }
 
   /**
-   * Removes a name. The inode goes with its last name, unless `keep` says that it is in use: then it
+   * Removes a name. The inode goes with its last name, unless `isOpen` says that it is in use: then it
    * stays with nlink 0 until `forget`. Returns the inode as it is afterwards.
    */
-  unlink(parent: number, name: string, keep: IsOpen = never): Promise<Node> {
+  unlink(parent: number, name: string, isOpen: IsOpen = never): Promise<Node> {
     assertName(name)
-    const entry = entryKey(parent, name)
-    return this.#changes.make([entry], [], async (fresh) => {
-      const found = await this.#names.existingForChange(parent, name, fresh)
-      const node = await this.#names.nodeForChange(found.ino, fresh)
-      if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
-      const change = this.#kept.droppedLink(node, keep)
-      return {
-        behind: true,
-        body: {
-          writes: [{ key: entry, value: null }, change.write],
-          preconditions: [{ key: entry, absent: false, version: found.version }, exactly(node)],
-          emptyFolders: [],
-        },
-        done: (written) => {
-          this.#cache.writeEntry(parent, name, written, null, 0)
-          return change.done(written)
-        },
-      }
-    })
+    return this.#changes.make([entryKey(parent, name)], [], (fresh) =>
+      planUnlink(this.#sources, { parent, name, isOpen }, fresh),
+    )
   }
 
   /**
@@ -343,26 +301,14 @@ export class Namespace {
    * taken for those of a mount that died.
    */
   renewKept(everyMs: number = limits.orphanRenewalMs): Promise<void> {
-    return this.#kept.renew(everyMs, (ino) => this.#inodes.rewrite(ino, (inode) => inode))
+    return this.#orphans.renew(everyMs, (ino) => this.#inodes.rewrite(ino, (inode) => inode))
   }
 
   /** Deletes an inode that no name refers to any more. */
   async forget(ino: number): Promise<void> {
-    this.#kept.delete(ino)
+    this.#orphans.delete(ino)
     await this.#changes
-      .make([inodeKey(ino)], [], async (fresh) => {
-        const node = await this.#names.nodeForChange(ino, fresh)
-        if (node.inode.nlink > 0) return undefined
-        return {
-          behind: true,
-          body: {
-            writes: [{ key: inodeKey(ino), value: null }],
-            preconditions: [exactly(node)],
-            emptyFolders: [],
-          },
-          done: () => this.#cache.dropNode(ino),
-        }
-      })
+      .make([inodeKey(ino)], [], (fresh) => planDeletion(this.#sources, ino, fresh))
       .catch((error: unknown) => {
         if (!isError(error, 'notFound', 'stale')) throw error
       })
@@ -371,27 +317,9 @@ export class Namespace {
   /** Throws `notEmpty`, `notDirectory`. */
   async rmdir(parent: number, name: string): Promise<void> {
     assertName(name)
-    const entry = entryKey(parent, name)
-    return this.#changes.make([entry], [], async (fresh) => {
-      const found = await this.#names.existingForChange(parent, name, fresh)
-      const node = await this.#names.nodeForChange(found.ino, fresh)
-      if (typeOf(node.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
-      return {
-        behind: true,
-        body: {
-          writes: [
-            { key: entry, value: null },
-            { key: inodeKey(node.ino), value: null },
-          ],
-          preconditions: [{ key: entry, absent: false, version: found.version }, exactly(node)],
-          emptyFolders: [node.ino],
-        },
-        done: (written) => {
-          this.#cache.writeEntry(parent, name, written, null, 0)
-          this.#cache.dropNode(node.ino)
-        },
-      }
-    })
+    await this.#changes.make([entryKey(parent, name)], [], (fresh) =>
+      planRmdir(this.#sources, { parent, name }, fresh),
+    )
   }
 
   /**
@@ -400,41 +328,10 @@ export class Namespace {
    */
   async link(ino: number, parent: number, name: string, isFirst = false): Promise<Node> {
     assertName(name)
-    const entry = entryKey(parent, name)
-    return this.#changes.make([entry, inodeKey(ino)], [inodeKey(parent)], async (fresh) => {
-      const folder = await this.#names.folderForChange(parent, fresh)
-      const place = await this.#names.entryForChange(parent, name, fresh)
-      if (place.ino !== null) throw new DfsError('exists')
-      const node = await this.#names.nodeForChange(ino, fresh)
-      if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('notPermitted')
-      if (node.inode.nlink === 0 && !isFirst) throw new DfsError('notFound')
-      if (node.inode.nlink >= limits.linksMax) throw new DfsError('tooManyLinks')
-      const inode = {
-        ...node.inode,
-        nlink: node.inode.nlink + 1,
-        ctime: this.#cluster.clock.time(),
-      }
-      return {
-        behind: true,
-        body: {
-          writes: [
-            { key: entry, value: encodeEntry({ ino, type: inode.mode >> 12 }) },
-            { key: inodeKey(ino), value: encodeInode(inode) },
-          ],
-          preconditions: [
-            { key: entry, absent: true, version: place.version },
-            exactly(node),
-            exactly(folder),
-          ],
-          emptyFolders: [],
-        },
-        done: (written) => {
-          this.#kept.delete(ino)
-          this.#cache.writeEntry(parent, name, written, ino, inode.mode >> 12)
-          return this.#cache.writeNode(ino, written, inode)
-        },
-      }
-    })
+    const keys = [entryKey(parent, name), inodeKey(ino)]
+    return this.#changes.make(keys, [inodeKey(parent)], (fresh) =>
+      planLink(this.#sources, { ino, parent, name, isFirst }, fresh),
+    )
   }
 
   /** rename(2) and renameat2(2). */
@@ -444,14 +341,16 @@ export class Namespace {
     toParent: number,
     toName: string,
     how: RenameHow,
-    keep: IsOpen = never,
+    isOpen: IsOpen = never,
   ): Promise<Renamed> {
     assertName(fromName)
     assertName(toName)
     const entries = [entryKey(fromParent, fromName), entryKey(toParent, toName)]
     const folders = [inodeKey(fromParent), inodeKey(toParent)]
-    const renaming = { fromParent, fromName, toParent, toName, how, keep }
-    return this.#changes.make(entries, folders, (fresh) => this.#renames.plan(renaming, fresh))
+    const renaming = { fromParent, fromName, toParent, toName, how, isOpen }
+    return this.#changes.make(entries, folders, (fresh) =>
+      planRename(this.#sources, renaming, fresh),
+    )
   }
 
   /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */

@@ -5,7 +5,7 @@ import { encodeInode, fileType, inodeKey, rootIno } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Registers } from '../quorum/registers.js'
 import type { Transactions } from '../quorum/transaction.js'
-import { newInode } from './creation.js'
+import { newInode } from './plans/new-inode.js'
 
 const attemptsMax = 12
 

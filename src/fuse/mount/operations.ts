@@ -6,7 +6,7 @@
 import { constants } from 'node:fs'
 import { bytesOf } from '../../byte-text.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
-import type { RenameHow } from '../../dfc/namespace/rename.js'
+import type { RenameHow } from '../../dfc/namespace/plans/rename.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { fileType, typeOf } from '../../wire/records.js'

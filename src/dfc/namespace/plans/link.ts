@@ -1,0 +1,43 @@
+/** Gives a file another name: link(2). */
+import { DfsError } from '../../../errors.js'
+import { limits } from '../../../limits.js'
+import { fileType, typeOf } from '../../../wire/records.js'
+import type { Node } from '../cache/node.js'
+import type { Plan } from '../changes.js'
+import type { Sources } from './sources.js'
+import { TransactionBuilder } from './transaction-builder.js'
+
+export interface Linking {
+  readonly ino: number
+  readonly parent: number
+  readonly name: string
+  /** Whether the file may be without any name until now. */
+  readonly isFirst: boolean
+}
+
+/**
+ * Throws `exists`, `notPermitted` for a folder, `tooManyLinks`, `notFound` for a file that has lost its
+ * last name or when the folder is gone.
+ */
+export async function planLink(
+  { clock, names, cache, orphans }: Sources,
+  { ino, parent, name, isFirst }: Linking,
+  fresh: boolean,
+): Promise<Plan<Node>> {
+  const folder = await names.folderForChange(parent, fresh)
+  const place = await names.entryForChange(parent, name, fresh)
+  if (place.ino !== null) throw new DfsError('exists')
+  const node = await names.nodeForChange(ino, fresh)
+  const { mode, nlink } = node.inode
+  if (typeOf(mode) === fileType.folder) throw new DfsError('notPermitted')
+  if (nlink === 0 && !isFirst) throw new DfsError('notFound')
+  if (nlink >= limits.linksMax) throw new DfsError('tooManyLinks')
+  const change = new TransactionBuilder(cache)
+  change.requireEntry(parent, name, place)
+  change.requireNode(node)
+  change.requireNode(folder)
+  change.afterwards(() => orphans.delete(ino))
+  change.writeEntry(parent, name, { ino, type: mode >> 12 })
+  change.writeNode(ino, { ...node.inode, nlink: nlink + 1, ctime: clock.time() })
+  return change.plan({ behind: true }, () => change.outcome(ino))
+}

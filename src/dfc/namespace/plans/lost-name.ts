@@ -1,0 +1,28 @@
+/** What becomes of a file that loses one of its names. */
+import assert from 'node:assert/strict'
+import { fileType, typeOf } from '../../../wire/records.js'
+import type { Node } from '../cache/node.js'
+import type { IsOpen } from '../open-orphans.js'
+import type { Sources } from './sources.js'
+import type { TransactionBuilder } from './transaction-builder.js'
+
+/**
+ * Takes one name from the file: it is deleted with its last one, unless `isOpen` says that it is in use;
+ * then it stays, with nlink 0.
+ */
+export function loseName(
+  change: TransactionBuilder,
+  { clock, orphans }: Pick<Sources, 'clock' | 'orphans'>,
+  { ino, inode }: Node,
+  isOpen: IsOpen,
+): void {
+  assert(typeOf(inode.mode) !== fileType.folder, 'a folder goes with its only name')
+  const nlink = Math.max(0, inode.nlink - 1)
+  const left = { ...inode, nlink, ctime: clock.time() }
+  if (nlink === 0 && !isOpen(ino)) {
+    change.deleteNode(ino, left)
+    return
+  }
+  if (nlink === 0) change.afterwards(() => orphans.add(ino))
+  change.writeNode(ino, left)
+}

@@ -1,0 +1,21 @@
+/** Creates a file without a name, which is kept as one that lost its last name while it is open here. */
+import type { Inode } from '../../../wire/records.js'
+import type { Node } from '../cache/node.js'
+import type { Plan } from '../changes.js'
+import type { Sources } from './sources.js'
+import { TransactionBuilder } from './transaction-builder.js'
+
+/** Throws `notFound` when the folder `parent` is gone, which could otherwise have been its own. */
+export async function planNamelessCreation(
+  { names, cache, orphans }: Sources,
+  { parent, ino, inode }: { readonly parent: number; readonly ino: number; readonly inode: Inode },
+  fresh: boolean,
+): Promise<Plan<Node>> {
+  const folder = await names.folderForChange(parent, fresh)
+  const change = new TransactionBuilder(cache)
+  change.requireNoNode(ino)
+  change.requireNode(folder)
+  change.afterwards(() => orphans.add(ino))
+  change.writeNode(ino, { ...inode, nlink: 0 })
+  return change.plan({}, () => change.outcome(ino))
+}

@@ -1,0 +1,31 @@
+/** Removes a name of a file: unlink(2). */
+import { DfsError } from '../../../errors.js'
+import { fileType, typeOf } from '../../../wire/records.js'
+import type { Node } from '../cache/node.js'
+import type { Plan } from '../changes.js'
+import type { IsOpen } from '../open-orphans.js'
+import { loseName } from './lost-name.js'
+import type { Sources } from './sources.js'
+import { TransactionBuilder } from './transaction-builder.js'
+
+/** Gives the inode as it is afterwards. Throws `notFound`, `isDirectory`. */
+export async function planUnlink(
+  sources: Sources,
+  {
+    parent,
+    name,
+    isOpen,
+  }: { readonly parent: number; readonly name: string; readonly isOpen: IsOpen },
+  fresh: boolean,
+): Promise<Plan<Node>> {
+  const { names, cache } = sources
+  const entry = await names.existingForChange(parent, name, fresh)
+  const node = await names.nodeForChange(entry.ino, fresh)
+  if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
+  const change = new TransactionBuilder(cache)
+  change.requireEntry(parent, name, entry)
+  change.requireNode(node)
+  change.writeEntry(parent, name, null)
+  loseName(change, sources, node, isOpen)
+  return change.plan({ behind: true }, () => change.outcome(node.ino))
+}

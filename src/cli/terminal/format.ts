@@ -1,4 +1,5 @@
 /** Formats of names, modes, times, sizes and tables for users. Pure. */
+import stringWidth from 'string-width'
 import { withVisibleBytes } from '../../byte-text.js'
 import type { Time } from '../../clock.js'
 import { fileType, typeOf } from '../../wire/records.js'
@@ -102,23 +103,35 @@ export function sizeText(bytes: number): string {
 
 export type Alignment = 'left' | 'right'
 
-/** Pads the columns of the rows to equal widths, except the last column. */
+/** The rows with their columns padded to equal widths on the terminal; the last column is left as it is. */
 export function alignColumns(
   rows: readonly (readonly string[])[],
   alignments: readonly Alignment[],
 ): string[] {
   const widths = alignments.map((_, column) =>
-    rows.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), 0),
+    rows.reduce((width, row) => Math.max(width, stringWidth(row[column] ?? '')), 0),
   )
   return rows.map((row) =>
     row
       .map((cell, column) => {
-        const width = widths[column] ?? 0
-        if (alignments[column] === 'right') return cell.padStart(width)
-        return column === row.length - 1 ? cell : cell.padEnd(width)
+        const blanks = ' '.repeat((widths[column] ?? 0) - stringWidth(cell))
+        if (alignments[column] === 'right') return blanks + cell
+        return column === row.length - 1 ? cell : cell + blanks
       })
       .join(' '),
   )
+}
+
+const graphemes = new Intl.Segmenter()
+
+/** The end of `text`, in exactly `columns` of a terminal. */
+export function fitColumns(text: string, columns: number): string {
+  let shown = ''
+  for (const { segment } of [...graphemes.segment(text)].toReversed()) {
+    if (stringWidth(segment + shown) > columns) break
+    shown = segment + shown
+  }
+  return shown + ' '.repeat(columns - stringWidth(shown))
 }
 
 const barColumns = 20

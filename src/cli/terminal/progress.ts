@@ -5,7 +5,7 @@
 import { clearLine, cursorTo } from 'node:readline'
 import { SingleBar } from 'cli-progress'
 import type { Clock, Timer } from '../../clock.js'
-import { barText, escapeName, sizeText } from './format.js'
+import { barText, escapeName, fitColumns, sizeText } from './format.js'
 import type { Output } from './output.js'
 
 const patienceMs = 1000
@@ -77,7 +77,7 @@ export class Progress {
     const seconds = Math.max(0.001, (this.#clock.monotonic() - this.#startedMs) / 1000)
     const rate = value / seconds
     const left = rate > 0 ? `${Math.ceil((total - value) / rate)} s left` : ''
-    const name = this.#name.slice(-nameColumns).padEnd(nameColumns)
+    const name = fitColumns(this.#name, nameColumns)
     const percent = `${Math.floor(progress * 100)}%`.padStart(4)
     const amount = `${sizeText(value)} of ${sizeText(total)}`
     return `${name} ${barText(progress)} ${percent}  ${amount}  ${sizeText(rate)}/s  ${left}`

@@ -2,6 +2,7 @@ import t from 'tap'
 import {
   alignColumns,
   escapeName,
+  fitColumns,
   isoTime,
   listTime,
   modeText,
@@ -75,4 +76,46 @@ t.test('aligns columns and leaves no blanks at the ends of lines', async (t) => 
     ['a    1 x', 'bbb 22 yy'],
   )
   t.same(alignColumns([], ['left']), [])
+})
+
+/** Names as people and other systems make them, with the columns that a terminal gives them. */
+const wide: readonly (readonly [name: string, columns: number])[] = [
+  ['alice', 5],
+  ['日本語.txt', 10],
+  ['한국어', 6],
+  ['한국어'.normalize('NFD'), 6],
+  ['étude'.normalize('NFD'), 5],
+  ['Ａ１', 4],
+  ['ｶﾀｶﾅ', 4],
+  ['👍🏽 ok', 5],
+  ['👩‍👩‍👧', 2],
+  ['🇩🇪', 2],
+  ['❤️', 2],
+  ['שלום', 4],
+]
+
+t.test('aligns what is wide, narrow and combined by the columns of a terminal', async (t) => {
+  for (const [name, columns] of wide) {
+    const [first, second] = alignColumns(
+      [
+        [name, '1', 'x'],
+        ['-'.repeat(12), '22', 'x'],
+      ],
+      ['left', 'right', 'left'],
+    )
+    t.equal(first, `${name}${' '.repeat(12 - columns)}  1 x`, name)
+    t.equal(second, '------------ 22 x')
+    t.same(alignColumns([[name], ['-'.repeat(12)]], ['right'])[0], ' '.repeat(12 - columns) + name)
+  }
+})
+
+t.test('shows the end of a name in a width that does not change', async (t) => {
+  for (const [name, columns] of wide) {
+    t.equal(fitColumns(name, 12), name + ' '.repeat(12 - columns), name)
+  }
+  t.equal(fitColumns('/a/long/path.txt', 8), 'path.txt')
+  t.equal(fitColumns('日本語', 3), '語 ', 'a character that does not fit in full is left out')
+  t.equal(fitColumns('x👩‍👩‍👧', 2), '👩‍👩‍👧')
+  t.equal(fitColumns('e\u0301', 0), '')
+  t.equal(fitColumns('', 3), '   ')
 })

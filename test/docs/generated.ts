@@ -17,7 +17,7 @@ type Part = (before: string) => string
 const parts: Readonly<Record<string, Part>> = {
   decisions: () => decisionTable(),
   errors: () => errorTable(),
-  lateVerbs: () => `${sentenceOf(Object.keys(handlers.later).map((verb) => `\`${verb}\``))}.\n`,
+  lateVerbs: () => `${sentenceOf(lateVerbs().map((verb) => `\`${verb}\``))}.\n`,
   limits: (before) => withLimits(before),
   placement: () => placementTable(),
   placementWithoutOne: () => absenceTable(),
@@ -45,6 +45,11 @@ function tableOf(header: readonly string[], rows: readonly (readonly string[])[]
 
 function sentenceOf(words: readonly string[]): string {
   return `${words.slice(0, -1).join(', ')} and ${words.at(-1)}`
+}
+
+function lateVerbs(): readonly string[] {
+  const rows = Object.entries<{ readonly answered: string }>(handlers)
+  return rows.filter(([, { answered }]) => answered === 'later').map(([verb]) => verb)
 }
 
 function decisionTable(): string {

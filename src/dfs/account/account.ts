@@ -3,6 +3,7 @@
  * pieces. Here are the verbs about pieces that need all three; connections of the user share it.
  */
 import { AssertionError } from 'node:assert'
+import assert from 'node:assert/strict'
 import { type Clock, type Random, sleep, type Timer } from '../../clock.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -140,8 +141,6 @@ export class Account {
    */
   commit(request: Request<'commit'>, payload: Buffer, entry: Buffer): Reply<'commit'> {
     const { pieces, ...transaction } = request
-    // A blank account refuses the transaction: nothing of it may be left behind.
-    if (this.acceptor.state !== 'voting') return this.acceptor.commit(transaction)
     checkInline(pieces, payload)
     const isForgotten = transaction.id <= this.acceptor.floor
     if (isForgotten || pieces.some(({ segment }) => this.index.segments.knows(segment))) {
@@ -187,10 +186,11 @@ export class Account {
       return
     }
     this.#lateBytes = 0
-    this.#applyLate()
+    this.applyLate()
   }
 
-  #applyLate(): void {
+  /** Writes to the index what was only logged; where that fails it is said once, and tried again later. */
+  applyLate(): void {
     this.#write(() => this.index.group(() => this.acceptor.applyLate()))
   }
 
@@ -336,7 +336,7 @@ export class Account {
   #pieceOf(segment: string, piece: number): StoredPieceRow | undefined {
     const known = this.index.pieces.get(segment, piece)
     if (known !== undefined || this.index.segments.knows(segment)) return known
-    this.#applyLate()
+    this.applyLate()
     return this.index.pieces.get(segment, piece)
   }
 
@@ -399,7 +399,7 @@ export class Account {
    */
   async findStrays({ remove }: Request<'strays'>, pause?: Pause): Promise<Reply<'strays'>> {
     // What an index does not know that has not been filled may be all that there is.
-    if (this.acceptor.state !== 'voting') throw new DfsError('blank')
+    assert.equal(this.acceptor.state, 'voting')
     await this.index.registers.assertListed(pause)
     await this.index.checkSums(pause)
     let found = 0
@@ -418,7 +418,7 @@ export class Account {
 
   /** See the message. Whether they are right shows only in the whole segment, which the client looks at. */
   async reclaim({ segment, giveBack }: Request<'reclaim'>): Promise<Reply<'reclaim'>> {
-    if (this.acceptor.state !== 'voting') throw new DfsError('blank')
+    assert.equal(this.acceptor.state, 'voting')
     let pieces = 0
     for (let piece = 1; piece <= pieceCount; piece += 1) {
       const name = { segment: segment.id, piece }
@@ -508,7 +508,6 @@ export class Account {
   }
 
   async status(): Promise<Reply<'status'>> {
-    this.#applyLate()
     const space = await this.pieces.space()
     const { registers, undecided } = this.acceptor.counts()
     const { pieces, pieceBytes } = this.index.totals.now
@@ -533,7 +532,7 @@ export class Account {
     this.#collector.stop()
     this.lease.close()
     this.#late?.cancel()
-    if (!this.#isGivenUp) this.#applyLate()
+    if (!this.#isGivenUp) this.applyLate()
     this.#isGivenUp = true
     try {
       this.#close()

@@ -3,6 +3,7 @@
  * hears of decisions. Each rule here has its reason in the table of the decision record "replication
  * rules"; change one only after the model has been changed and run.
  */
+import assert from 'node:assert/strict'
 import { type Random, systemClock } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -11,7 +12,7 @@ import { entryKey, parseKey, type Transaction } from '../../wire/records.js'
 import { laterOf, noVersion, type Version } from '../../wire/version.js'
 import { type AccountHistory, noHistory } from '../index/account-history.js'
 import type { AccountIndex } from '../index/account-index.js'
-import { AccountState, type StateName } from './account-state.js'
+import { type AccountNeed, AccountState, type StateName } from './account-state.js'
 import type { InDoubt } from './in-doubt-records.js'
 import { RegisterReader } from './register-reader.js'
 import { Repair } from './repair.js'
@@ -66,6 +67,11 @@ export class Acceptor {
     return this.#accountState.stamp()
   }
 
+  /** Throws `blank` when the account is not what a request needs. */
+  assertIs(need: AccountNeed): void {
+    this.#accountState.assertIs(need)
+  }
+
   counts(): { readonly registers: number; readonly undecided: number } {
     return {
       registers: this.#index.totals.now.registers,
@@ -104,21 +110,20 @@ export class Acceptor {
 
   // -- transactions ------------------------------------------------------------------------------
 
-  /** How much waits for `applyLate`. */
+  /** The number of votes and decisions that are not in the index yet. */
   get lateCount(): number {
     return this.#late.count
   }
 
   /**
    * Writes to the index what was only logged, and the decisions that came with commits: a moment after
-   * the votes that clients wait for, and many at once. To be called, inside a group, before anything
-   * that could tell the difference.
+   * the votes that clients wait for, and many at once, or before anything that could tell the difference.
    */
   applyLate(): void {
     this.#late.flush()
   }
 
-  /** As `applyLate`, for some that came first; inside a group that is left open. */
+  /** Writes to the index some of the votes that came first, in a group that is to be left open. */
   applySomeLate(countMax: number): void {
     this.#late.flushSome(countMax)
   }
@@ -149,7 +154,7 @@ export class Acceptor {
    * logged, and written to the index by `applyLate`.
    */
   commit(request: Omit<Request<'commit'>, 'pieces'>, late?: BufferedVote): CommitReply {
-    this.#accountState.assertFilled()
+    assert.equal(this.state, 'voting')
     const { id, settles } = request
     assertDecisions(settles)
     this.#late.flushUnlogged()
@@ -251,7 +256,6 @@ export class Acceptor {
   }
 
   prepare({ id, ballot }: Request<'prepare'>): Reply<'prepare'> {
-    this.#accountState.assertNotBlank()
     const known = this.#transactions.undecided(id)
     const answer = (
       outcome: Reply<'prepare'>['outcome'],
@@ -280,7 +284,6 @@ export class Acceptor {
   }
 
   accept({ id, ballot, commit, body: sent }: Request<'accept'>): Reply<'accept'> {
-    this.#accountState.assertNotBlank()
     const known = this.#transactions.undecided(id)
     const answer = (
       outcome: Reply<'accept'>['outcome'],
@@ -324,7 +327,6 @@ export class Acceptor {
   }
 
   decide({ decisions }: Request<'decide'>): Reply<'decide'> {
-    this.#accountState.assertNotBlank()
     assertDecisions(decisions)
     const known = decisions.map(
       (decision) => !this.#comesTooSoon(decision) && this.#transactions.decide(decision),

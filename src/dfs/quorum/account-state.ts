@@ -12,6 +12,18 @@ import type { AccountIndex } from '../index/account-index.js'
 
 export type StateName = Reply<'status'>['state']
 
+/**
+ * What an account must be for a request. Only one that is `voting` votes, counts and answers reads. One that is
+ * unsure is `notBlank`: it may be asked what it has, and takes part in finishing what is undecided.
+ */
+export type AccountNeed = 'any' | 'notBlank' | 'voting'
+
+const fittingStates: Readonly<Record<AccountNeed, readonly StateName[]>> = {
+  any: ['voting', 'unsure', 'blank', 'lost'],
+  notBlank: ['voting', 'unsure'],
+  voting: ['voting'],
+}
+
 export class AccountState {
   readonly #index: AccountIndex
   readonly #history: AccountHistory
@@ -91,15 +103,12 @@ export class AccountState {
     return { epoch: this.#epoch, incarnation: this.#incarnation, fence: this.#fence }
   }
 
-  /** An unsure account may be asked what it has, and take part in finishing what is undecided. */
-  assertNotBlank(): void {
-    if (this.#state === 'blank' || this.#state === 'lost') throw new DfsError('blank')
+  /** Throws `blank` when the account is not what a request needs. */
+  assertIs(need: AccountNeed): void {
+    if (!fittingStates[need].includes(this.#state)) throw new DfsError('blank')
   }
 
-  assertFilled(): void {
-    if (this.#state !== 'voting') throw new DfsError('blank')
-  }
-
+  /** Throws `stale` when the fill of this epoch may not go on. */
   assertFilling(epoch: number): void {
     if (this.#state === 'voting' || epoch !== this.#session) {
       throw new DfsError('stale', 'another fill has replaced this one')

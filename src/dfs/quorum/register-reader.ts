@@ -33,7 +33,6 @@ export class RegisterReader {
   }
 
   lookup({ parent, names }: Request<'lookup'>): Reply<'lookup'> {
-    this.#accountState.assertFilled()
     const steps: { entry: Seen; inode: SeenInode | null }[] = []
     let folder = parent
     for (const name of names) {
@@ -51,7 +50,6 @@ export class RegisterReader {
   }
 
   list({ folder, after, entriesMax, withHeldPieces }: Request<'list'>): Reply<'list'> {
-    this.#accountState.assertFilled()
     const wanted = Math.min(entriesMax, limits.listEntriesMax)
     const isAnyLost = this.#index.segments.isAnyLost
     const stored = this.#index.registers.entries(folder, after, wanted + 1, limits.listBytesMax)
@@ -85,7 +83,6 @@ export class RegisterReader {
 
   /** The registers of `keys` in their order, as many as fit into a reply and at least one. */
   read({ keys }: Request<'read'>): Reply<'read'> {
-    this.#accountState.assertFilled()
     const registers: SeenInode[] = []
     let bytes = 0
     for (const key of keys) {

@@ -26,7 +26,6 @@ export class Repair {
   // -- what is here ------------------------------------------------------------------------------
 
   records({ after, undecidedOnly, limit }: Request<'records'>): Reply<'records'> {
-    this.#accountState.assertNotBlank()
     const wanted = Math.min(limit, limits.surveyEntriesMax)
     const records = this.#index.records
       .after(after, undecidedOnly, wanted)
@@ -43,7 +42,6 @@ export class Repair {
   }
 
   changes({ afterVersion, afterKey, withValues, limit }: Request<'changes'>): Reply<'changes'> {
-    this.#accountState.assertNotBlank()
     const wanted = Math.min(limit, limits.surveyEntriesMax)
     const { registers: changed, more } = this.#index.registers.changes(
       afterVersion,
@@ -71,7 +69,6 @@ export class Repair {
 
   /** The same registers as `changes` with the same fields. */
   changesDigest(request: Request<'changesDigest'>): Reply<'changesDigest'> {
-    this.#accountState.assertNotBlank()
     const { afterVersion, afterKey } = request
     const wanted = Math.min(request.limit, limits.surveyEntriesMax)
     const { registers, more } = this.#index.registers.changes(afterVersion, afterKey, wanted)
@@ -90,7 +87,6 @@ export class Repair {
 
   /** What has rotted here, for a repair to bring it back: see docs/decisions/0011. */
   rotten({ limit }: Request<'rotten'>): Reply<'rotten'> {
-    this.#accountState.assertFilled()
     const keys: Key[] = []
     for (const key of this.#index.registers.rottenKeys()) {
       if (keys.length >= Math.min(limit, limits.readKeysMax)) break
@@ -105,7 +101,6 @@ export class Repair {
   }
 
   orphans({ before, limit }: Request<'orphans'>): Reply<'orphans'> {
-    this.#accountState.assertFilled()
     const inos = this.#index.registers.orphans(before, Math.min(limit, limits.surveyEntriesMax))
     return { stamp: this.#accountState.stamp(), inos }
   }
@@ -113,7 +108,6 @@ export class Repair {
   // -- what others bring -------------------------------------------------------------------------
 
   install({ registers }: Request<'install'>): Reply<'install'> {
-    this.#accountState.assertNotBlank()
     for (const { key, value } of registers) assertValue(key, value)
     // Where something is from the future already, what was made with it comes as well.
     for (const { version } of registers) {
@@ -126,7 +120,6 @@ export class Repair {
   }
 
   restore({ register, mark, floor }: Request<'restore'>): Reply<'restore'> {
-    this.#accountState.assertFilled()
     const { key, version, value } = register
     assertValue(key, value)
     const isUntouched =
@@ -142,7 +135,6 @@ export class Repair {
 
   /** Decisions whose effect was installed before: only the record of them is missing here. */
   mark({ decisions }: Request<'mark'>): Reply<'mark'> {
-    this.#accountState.assertFilled()
     for (const { id, commit } of decisions) this.#transactions.mark(id, commit)
     return { stamp: this.#accountState.stamp() }
   }
@@ -150,13 +142,11 @@ export class Repair {
   // -- fills and sweeps --------------------------------------------------------------------------
 
   epoch({ epoch }: Request<'epoch'>): Reply<'epoch'> {
-    this.#accountState.assertNotBlank()
     this.#accountState.raiseEpoch(epoch)
     return { stamp: this.#accountState.stamp() }
   }
 
   fence({ fence, agreed }: Request<'fence'>): Reply<'fence'> {
-    this.#accountState.assertFilled()
     if (!agreed) this.#accountState.assertNotAhead(fence)
     else this.#accountState.takeFenceBack(fence)
     this.#accountState.raiseFence(fence)
@@ -165,7 +155,6 @@ export class Repair {
 
   /** Refused when the account has begun anew since the incarnation was read. */
   raiseFloor({ floor, incarnation }: Request<'floor'>): Reply<'floor'> {
-    this.#accountState.assertFilled()
     this.#accountState.assertNotAhead(floor)
     const open = this.#transactions.undecidedUpTo(floor)
     if (

@@ -19,13 +19,10 @@ import {
 import { storageError } from '../disk/storage-error.js'
 import {
   type Context,
-  handlers,
-  isLaterVerb,
-  isNowVerb,
-  type LaterHandler,
-  type LaterVerb,
-  type NowHandler,
-  type NowVerb,
+  type LaterRow,
+  type NowRow,
+  rowOf,
+  type ServedVerb,
   WithPayload,
 } from './handlers.js'
 
@@ -37,19 +34,20 @@ export interface LaterAnswer {
   readonly sent?: () => void
 }
 
-interface Call<V extends Verb> {
+interface Call {
   readonly id: number
-  readonly verb: V
-  readonly request: Request<V>
+  readonly verb: Verb
+  readonly request: Request<ServedVerb>
   readonly payload: Buffer
   /** The fields and the payload as they came. */
   readonly entry: Buffer
 }
 
-export type NowCall = Call<NowVerb> & { readonly kind: 'now' }
+export type NowCall = Call & { readonly kind: 'now'; readonly row: NowRow<ServedVerb> }
 /** `bytes`: what it holds in memory, the request's payload and the reply's. */
-export type LaterCall = Call<LaterVerb> & {
+export type LaterCall = Call & {
   readonly kind: 'later'
+  readonly row: LaterRow<ServedVerb>
   readonly bytes: number
   /** Gives back the memory that the request came in, when it was answered or never will be. */
   readonly release: (() => void) | undefined
@@ -68,27 +66,31 @@ export function parseCall({ kind, id, reader, release }: Frame): NowCall | Later
   if (payload.length > limits.framePayloadBytesMax) {
     throw new DfsError('protocol', `payload of ${payload.length} bytes`)
   }
-  if (isNowVerb(verb)) return { kind: 'now', id, verb, request, payload, entry }
-  if (!isLaterVerb(verb)) throw new DfsError('protocol', `unexpected ${verb}`)
+  const row = rowOf(verb)
+  if (row === undefined) throw new DfsError('protocol', `unexpected ${verb}`)
+  if (row.answered === 'now') return { kind: 'now', row, id, verb, request, payload, entry }
   const replyBytes = messages[verb].payload === 'reply' ? limits.framePayloadBytesMax : 0
   const bytes = payload.length + replyBytes
-  return { kind: 'later', id, verb, request, payload, entry, bytes, release }
+  return { kind: 'later', row, id, verb, request, payload, entry, bytes, release }
 }
 
-/** Runs a synchronous request, inside a group of the index. Throws what the handler throws. */
+/** Runs a synchronous request in the group of the index that is running. Throws what the handler throws. */
 export function runNow(context: Context, call: NowCall): Parts {
-  const { id, verb, request, payload, entry } = call
-  const handler = handlers.now[verb] as NowHandler<Verb>
-  if (verb !== 'commit' && verb !== 'ping' && verb !== 'lease') context.account.acceptor.applyLate()
-  return answer(verb, id, handler(context, request as never, payload, entry))
+  context.account.index.assertInGroup()
+  const { id, verb, row, request, payload, entry } = call
+  const { acceptor } = context.account
+  acceptor.assertIs(row.account)
+  if (row.votes === 'flushed') acceptor.applyLate()
+  return answer(verb, id, row.run(context, request, payload, entry))
 }
 
 /** Runs a request that takes its time. Rejects only when an assertion failed. */
 export async function runLater(context: Context, call: LaterCall): Promise<LaterAnswer> {
-  const { id, verb, request, payload, entry } = call
-  const handler = handlers.later[verb] as LaterHandler<Verb>
+  const { id, verb, row, request, payload, entry } = call
   try {
-    const result = await handler(context, request as never, payload, entry)
+    context.account.acceptor.assertIs(row.account)
+    if (row.votes === 'flushed') context.account.applyLate()
+    const result = await row.run(context, request, payload, entry)
     logCall(context, call, 'ok')
     if (!(result instanceof WithPayload)) return { parts: answer(verb, id, result) }
     const { bytes, release } = result.payload

@@ -1,7 +1,6 @@
 /**
- * What the server can do once somebody has logged in, as two tables. Those in `now` are synchronous
- * and read or change the index: all that arrive together share one transaction. Those in `later`
- * wait for the disk and are answered when they are done, in any order.
+ * What the server can do once a user has logged in: a table with a row for each verb, which says what the
+ * account must be, what becomes of votes that wait, and when the request is answered.
  */
 import type { Reply, Request, Verb } from '../../wire/messages.js'
 import type { Account } from '../account/account.js'
@@ -30,93 +29,150 @@ export class WithPayload<R> {
   }
 }
 
-export type LaterVerb =
-  | 'status'
-  | 'putPiece'
-  | 'getPiece'
-  | 'commitSynced'
-  | 'sync'
-  | 'strays'
-  | 'reclaim'
+/** What the account must be for a request. */
+type AccountNeed = Parameters<Account['acceptor']['assertIs']>[0]
+
 /** `hello` and `authenticate` belong to the handshake. */
-export type NowVerb = Exclude<Verb, LaterVerb | 'hello' | 'authenticate'>
+export type ServedVerb = Exclude<Verb, 'hello' | 'authenticate'>
+
+/**
+ * Whether votes that are only logged, and decisions that came with them, may go on `waiting`, or must be
+ * `flushed` to the index before the request is run, because it could tell the difference.
+ */
+type Votes = 'waiting' | 'flushed'
 
 /** `entry`: the fields and the payload as they came. */
-export type NowHandler<V extends Verb> = (
+type NowHandler<V extends ServedVerb> = (
   context: Context,
   request: Request<V>,
   payload: Buffer,
   entry: Buffer,
 ) => Reply<V>
 
-export type LaterHandler<V extends Verb> = (
+type LaterHandler<V extends ServedVerb> = (
   context: Context,
   request: Request<V>,
   payload: Buffer,
   entry: Buffer,
 ) => Promise<Reply<V> | WithPayload<Reply<V>>>
 
-export interface Handlers {
-  readonly now: { readonly [V in NowVerb]: NowHandler<V> }
-  readonly later: { readonly [V in LaterVerb]: LaterHandler<V> }
+/** A request that is synchronous and reads or changes the index: all that arrive together share one group. */
+export interface NowRow<V extends ServedVerb> {
+  readonly answered: 'now'
+  readonly account: AccountNeed
+  readonly votes: Votes
+  readonly run: NowHandler<V>
+}
+
+/** A request that waits for the disk and is answered when it is done, in any order. */
+export interface LaterRow<V extends ServedVerb> {
+  readonly answered: 'later'
+  readonly account: AccountNeed
+  readonly votes: Votes
+  readonly run: LaterHandler<V>
+}
+
+function now<V extends ServedVerb>(
+  account: AccountNeed,
+  votes: Votes,
+  run: NowHandler<V>,
+): NowRow<V> {
+  return { answered: 'now', account, votes, run }
+}
+
+function later<V extends ServedVerb>(
+  account: AccountNeed,
+  votes: Votes,
+  run: LaterHandler<V>,
+): LaterRow<V> {
+  return { answered: 'later', account, votes, run }
 }
 
 export const handlers = {
-  now: {
-    claim({ identity }, { cluster, position }) {
-      identity.claim(cluster, position)
-      return {}
-    },
-    ping: () => ({}),
-    lease: ({ account, lessee }, { wanted }) =>
-      wanted ? account.lease.ask(lessee) : account.lease.giveBack(lessee),
-    found: ({ account }, request) => account.acceptor.found(request),
-    lookup: ({ account }, request) => account.acceptor.reader.lookup(request),
-    list: ({ account }, request) => account.acceptor.reader.list(request),
-    read: ({ account }, request) => account.acceptor.reader.read(request),
-    commit: ({ account }, request, payload, entry) => account.commit(request, payload, entry),
-    prepare: ({ account }, request) => account.acceptor.prepare(request),
-    accept: ({ account }, request) => account.acceptor.accept(request),
-    decide: ({ account }, request) => account.acceptor.decide(request),
-    install: ({ account }, request) => account.acceptor.repair.install(request),
-    getSmallPieces: ({ account }, request) => account.getSmallPieces(request),
-    held: ({ account }, request) => account.held(request),
-    segments: ({ account }, request) => account.segments(request),
-    markLost: ({ account }, request) => account.markLost(request),
-    dropPieces: ({ account }, request) => account.dropPieces(request),
-    epoch: ({ account }, request) => account.acceptor.repair.epoch(request),
-    fence: ({ account }, request) => account.acceptor.repair.fence(request),
-    floor: ({ account }, request) => account.raiseFloor(request),
-    records: ({ account }, request) => account.acceptor.repair.records(request),
-    changes: ({ account }, request) => account.acceptor.repair.changes(request),
-    changesDigest: ({ account }, request) => account.acceptor.repair.changesDigest(request),
-    mark: ({ account }, request) => account.acceptor.repair.mark(request),
-    fillStart: ({ account }, request) => account.acceptor.repair.fillStart(request),
-    fill: ({ account }, request) => account.acceptor.repair.fill(request),
-    fillEnd: ({ account }, request) => account.acceptor.repair.fillEnd(request),
-    rotten: ({ account }, request) => account.acceptor.repair.rotten(request),
-    restore: ({ account }, request) => account.acceptor.repair.restore(request),
-    orphans: ({ account }, request) => account.acceptor.repair.orphans(request),
-  },
-  later: {
-    status: ({ account }) => account.status(),
-    putPiece: ({ uploads }, request, payload) => uploads.put(request, payload),
-    async getPiece({ account }, request) {
-      const { reply, payload } = await account.getPiece(request)
-      return new WithPayload(reply, payload)
-    },
-    commitSynced: ({ account }, request, payload, entry) =>
-      account.commitSynced(request, payload, entry),
-    sync: ({ account }, request) => account.sync(request),
-    strays: ({ account }, request) => account.findStrays(request),
-    reclaim: ({ account }, request) => account.reclaim(request),
-  },
-} satisfies Handlers
+  claim: now('any', 'flushed', ({ identity }, { cluster, position }) => {
+    identity.claim(cluster, position)
+    return {}
+  }),
+  ping: now('any', 'waiting', () => ({})),
+  lease: now('any', 'waiting', ({ account, lessee }, { wanted }) =>
+    wanted ? account.lease.ask(lessee) : account.lease.giveBack(lessee),
+  ),
+  found: now('any', 'flushed', ({ account }, request) => account.acceptor.found(request)),
+  lookup: now('voting', 'flushed', ({ account: { acceptor } }, request) =>
+    acceptor.reader.lookup(request),
+  ),
+  list: now('voting', 'flushed', ({ account: { acceptor } }, request) =>
+    acceptor.reader.list(request),
+  ),
+  read: now('voting', 'flushed', ({ account: { acceptor } }, request) =>
+    acceptor.reader.read(request),
+  ),
+  commit: now('voting', 'waiting', ({ account }, request, payload, entry) =>
+    account.commit(request, payload, entry),
+  ),
+  prepare: now('notBlank', 'flushed', ({ account }, request) => account.acceptor.prepare(request)),
+  accept: now('notBlank', 'flushed', ({ account }, request) => account.acceptor.accept(request)),
+  decide: now('notBlank', 'flushed', ({ account }, request) => account.acceptor.decide(request)),
+  install: now('notBlank', 'flushed', ({ account }, request) =>
+    account.acceptor.repair.install(request),
+  ),
+  getSmallPieces: now('any', 'flushed', ({ account }, request) => account.getSmallPieces(request)),
+  held: now('any', 'flushed', ({ account }, request) => account.held(request)),
+  segments: now('any', 'flushed', ({ account }, request) => account.segments(request)),
+  markLost: now('any', 'flushed', ({ account }, request) => account.markLost(request)),
+  dropPieces: now('any', 'flushed', ({ account }, request) => account.dropPieces(request)),
+  epoch: now('notBlank', 'flushed', ({ account }, request) =>
+    account.acceptor.repair.epoch(request),
+  ),
+  fence: now('voting', 'flushed', ({ account }, request) => account.acceptor.repair.fence(request)),
+  floor: now('voting', 'flushed', ({ account }, request) => account.raiseFloor(request)),
+  records: now('notBlank', 'flushed', ({ account }, request) =>
+    account.acceptor.repair.records(request),
+  ),
+  changes: now('notBlank', 'flushed', ({ account }, request) =>
+    account.acceptor.repair.changes(request),
+  ),
+  changesDigest: now('notBlank', 'flushed', ({ account }, request) =>
+    account.acceptor.repair.changesDigest(request),
+  ),
+  mark: now('voting', 'flushed', ({ account }, request) => account.acceptor.repair.mark(request)),
+  fillStart: now('any', 'flushed', ({ account }, request) =>
+    account.acceptor.repair.fillStart(request),
+  ),
+  fill: now('any', 'flushed', ({ account }, request) => account.acceptor.repair.fill(request)),
+  fillEnd: now('any', 'flushed', ({ account }, request) =>
+    account.acceptor.repair.fillEnd(request),
+  ),
+  rotten: now('voting', 'flushed', ({ account }, request) =>
+    account.acceptor.repair.rotten(request),
+  ),
+  restore: now('voting', 'flushed', ({ account }, request) =>
+    account.acceptor.repair.restore(request),
+  ),
+  orphans: now('voting', 'flushed', ({ account }, request) =>
+    account.acceptor.repair.orphans(request),
+  ),
+  status: later('any', 'flushed', ({ account }) => account.status()),
+  putPiece: later('any', 'waiting', ({ uploads }, request, payload) =>
+    uploads.put(request, payload),
+  ),
+  getPiece: later('any', 'waiting', async ({ account }, request) => {
+    const { reply, payload } = await account.getPiece(request)
+    return new WithPayload(reply, payload)
+  }),
+  commitSynced: later('voting', 'waiting', ({ account }, request, payload, entry) =>
+    account.commitSynced(request, payload, entry),
+  ),
+  sync: later('any', 'waiting', ({ account }, request) => account.sync(request)),
+  strays: later('voting', 'waiting', ({ account }, request) => account.findStrays(request)),
+  reclaim: later('voting', 'waiting', ({ account }, request) => account.reclaim(request)),
+} satisfies { readonly [V in ServedVerb]: NowRow<V> | LaterRow<V> }
 
-export function isNowVerb(verb: Verb): verb is NowVerb {
-  return Object.hasOwn(handlers.now, verb)
-}
+/** Any row, for a request whose verb is known only as the program runs. */
+export type Row = NowRow<ServedVerb> | LaterRow<ServedVerb>
 
-export function isLaterVerb(verb: Verb): verb is LaterVerb {
-  return Object.hasOwn(handlers.later, verb)
+/** The row of a verb; undefined for one of the handshake. */
+export function rowOf(verb: Verb): Row | undefined {
+  const rows: Readonly<Partial<Record<Verb, unknown>>> = handlers
+  return Object.hasOwn(rows, verb) ? (rows[verb] as Row) : undefined
 }

@@ -6,7 +6,7 @@ import type { Plan } from '../changes.js'
 import type { Sources } from './sources.js'
 import { type PlanOptions, TransactionBuilder } from './transaction-builder.js'
 
-/** What is about to be made, and where. */
+/** A file, folder, link or node to be created, and the name that it gets. */
 export interface NewFile {
   readonly parent: number
   readonly name: string

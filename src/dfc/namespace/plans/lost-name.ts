@@ -1,4 +1,4 @@
-/** What becomes of a file that loses one of its names. */
+/** Plans the end of a file's name: the file itself goes with its last one, unless it is open. */
 import assert from 'node:assert/strict'
 import { fileType, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'

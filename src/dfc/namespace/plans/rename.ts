@@ -30,12 +30,12 @@ export interface Renamed {
   readonly replaced: Node | undefined
 }
 
-/** What the two names of a rename refer to. */
+/** The entries and nodes behind the two names of a rename, before it. */
 interface Sides {
   readonly source: FoundEntry
   readonly moved: Node
   readonly place: EntryView
-  /** What has the new name now, if anything. */
+  /** The file or folder that has the new name so far, if there is one. */
   readonly target: Node | undefined
 }
 
@@ -76,7 +76,7 @@ export async function planRename(
   }))
 }
 
-/** What the names refer to; undefined when both refer to one file. */
+/** Looks up both names; undefined when both refer to one file. */
 async function look(
   { names }: Sources,
   { fromParent, fromName, toParent, toName, how }: Renaming,

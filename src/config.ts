@@ -8,6 +8,7 @@ import * as v from 'valibot'
 import { asDfsError, DfsError } from './errors.js'
 import { limits } from './limits.js'
 import type { Address } from './network.js'
+import { prepared, preparedRule } from './password.js'
 import { expecting, parsed, readToml, secret, table, tableByName } from './toml-schema.js'
 
 export interface ServerAddress {
@@ -60,10 +61,14 @@ export function parseClientConfig(
   file: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): ClientConfig {
+  const fromEnvironment = environment[passwordVariable] ?? ''
+  if (fromEnvironment !== '' && !isAllowed(fromEnvironment)) {
+    throw new DfsError('configuration', `${passwordVariable}: expected ${preparedRule}`)
+  }
   const { user, password, timeout, recovery, server } = readToml(
     text,
     file,
-    clientSchema(environment[passwordVariable]),
+    clientSchema(fromEnvironment),
   )
   return {
     user,
@@ -103,8 +108,11 @@ const userName = parsed(`a name of ${userNameRule}`, (name) =>
 
 const nonEmpty = (text: string): string | undefined => (text === '' ? undefined : text)
 
+const isAllowed = (password: string): boolean => prepared(password) !== undefined
+const allowed = v.check(isAllowed, expecting(preparedRule, secret))
+
 /** The table that is the whole of dfc.conf. */
-function clientSchema(passwordOfEnvironment = '') {
+function clientSchema(passwordOfEnvironment: string) {
   const required = `a text here or in the environment's ${passwordVariable}`
   const { least, most } = timeoutsMs
   const duration = `a duration from "${least}ms" to "${most / 1000}s", such as "2s"`
@@ -112,7 +120,7 @@ function clientSchema(passwordOfEnvironment = '') {
     user: userName,
     password:
       passwordOfEnvironment === ''
-        ? parsed(required, nonEmpty, secret)
+        ? v.pipe(parsed(required, nonEmpty, secret), allowed)
         : v.pipe(
             v.optional(parsed('a text', (text) => text, secret)),
             v.transform(() => passwordOfEnvironment),
@@ -179,7 +187,7 @@ function addressText({ host, port }: Address): string {
 function usersSchema<V>(parseVerifier: (text: string) => V | undefined) {
   const user = v.pipe(
     table('a table with a password or a verifier', {
-      password: v.optional(parsed('at least one character', nonEmpty, secret)),
+      password: v.optional(v.pipe(parsed('at least one character', nonEmpty, secret), allowed)),
       verifier: v.optional(parsed('a SCRAM-SHA-256 verifier', parseVerifier, secret)),
     }),
     v.rawTransform(({ dataset, addIssue, NEVER }): UserConfig<V> => {

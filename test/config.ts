@@ -289,6 +289,22 @@ t.test('never shows a password', async (t) => {
   t.throws(() => parse(good.replace('"secret"', '"hush" x')), { message: /^((?!hush).)*$/s })
 })
 
+t.test('refuses passwords that SASLprep prohibits, and does not quote them', async (t) => {
+  const message = (where: string) => new RegExp(`^${where}: .*SASLprep((?!hush).)*$`)
+  const text = good.replace('"secret"', '"hush👍"')
+  t.throws(() => parse(text), { code: 'configuration', message: message('dfc\\.conf:3: password') })
+  const environment = { DFC_PASSWORD: 'hush\t' }
+  t.throws(() => parse(text, environment), {
+    code: 'configuration',
+    message: message('DFC_PASSWORD'),
+  })
+  const users = '\n[users.alice]\npassword = "hush\\u0000"'
+  t.throws(() => parseUsersConfig(users, 'dfs.conf', parseVerifier), {
+    code: 'configuration',
+    message: message('dfs\\.conf:3: password'),
+  })
+})
+
 t.test('takes the password from the environment first', async (t) => {
   const without = good.replace('password = "secret"\n', '')
   t.equal(parse(good, { DFC_PASSWORD: 'other' }).password, 'other')

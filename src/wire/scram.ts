@@ -5,6 +5,7 @@
  */
 import { createHash, createHmac, pbkdf2Sync, timingSafeEqual } from 'node:crypto'
 import { DfsError } from '../errors.js'
+import { prepared, preparedRule } from '../password.js'
 
 const scheme = 'SCRAM-SHA-256'
 const channelBinding = Buffer.from('n,,').toString('base64')
@@ -26,8 +27,15 @@ const hash = (data: Buffer): Buffer => createHash('sha256').update(data).digest(
 const fail = (why: string): DfsError =>
   new DfsError('authentication', undefined, { cause: new Error(why) })
 
+/** Throws `invalid`, which never quotes the text. */
+function normalized(password: string): string {
+  const result = prepared(password)
+  if (result !== undefined) return result
+  throw new DfsError('invalid', `The password has to be ${preparedRule}`)
+}
+
 function saltPassword(password: string, salt: Buffer, iterations: number): Buffer {
-  return pbkdf2Sync(password.normalize('NFKC'), salt, iterations, 32, 'sha256')
+  return pbkdf2Sync(normalized(password), salt, iterations, 32, 'sha256')
 }
 
 /** Computes the verifier of `password` with a random `salt` of 16 bytes. */
@@ -95,6 +103,7 @@ export class ScramCredentials {
   readonly #password: string
   readonly #salted = new Map<string, Buffer>()
 
+  /** The names of users are printable ASCII, which SASLprep leaves as it is. */
   constructor(user: string, password: string) {
     this.user = user
     this.#password = password

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto'
+import { createHash, createHmac, pbkdf2Sync } from 'node:crypto'
 import t from 'tap'
 import {
   formatVerifier,
@@ -58,7 +58,7 @@ t.test('makes the verifier that signs as the server of RFC 7677 does', async (t)
 
 t.test('lets in who knows the password, whatever the name and the password are', async (t) => {
   for (const user of ['alice', 'a=b,c=2C', 'müller']) {
-    for (const password of ['secret', 'ﬁ Å', ',=\n', 'x'.repeat(500)]) {
+    for (const password of ['secret', 'ﬁ Å', ',= ', 'x'.repeat(500)]) {
       const client = clientOf(user, password)
       t.equal(userOfClientFirst(client.first()), user)
       exchange(client, verifierOf(password))
@@ -68,6 +68,49 @@ t.test('lets in who knows the password, whatever the name and the password are',
 
 t.test('takes the two Unicode forms of a password for the same', async () => {
   exchange(clientOf('alice', 'A\u030a'), verifierOf('\u00c5'))
+})
+
+/** As passwords were salted before SASLprep. */
+const storedKeyOfNfkc = (password: string, salt: Buffer): Buffer => {
+  const salted = pbkdf2Sync(password.normalize('NFKC'), salt, 4096, 32, 'sha256')
+  const clientKey = createHmac('sha256', salted).update('Client Key').digest()
+  return createHash('sha256').update(clientKey).digest()
+}
+
+t.test('keeps the passwords that were set under NFKC', async (t) => {
+  const ascii = String.fromCharCode(...Array.from({ length: 95 }, (_, index) => index + 32))
+  const kept = [
+    ascii,
+    'Grüße',
+    'ça va',
+    'пароль',
+    'κωδικός',
+    '密码',
+    'パスワード',
+    '암호',
+    'ﬁ Å',
+    'Ⅸª',
+  ]
+  const others = ['A\u030angstr\u00f6m', 'a\u00a0b', 'סיסמה', 'كلمة']
+  for (const password of [...kept, ...others]) {
+    const salt = random.bytes(16)
+    const { storedKey } = makeVerifier(password, salt, 4096)
+    t.same(storedKey, storedKeyOfNfkc(password, salt), password)
+  }
+})
+
+t.test('drops what cannot be seen, as SASLprep does and NFKC does not', async () => {
+  exchange(clientOf('alice', 'I\u00adX'), verifierOf('IX'))
+  exchange(clientOf('alice', 'a\u1680b'), verifierOf('a b'))
+})
+
+t.test('refuses what SASLprep prohibits, and does not quote it', async (t) => {
+  const prohibited = ['x\ny', '\u0007x', 'x\ue000', '\ud800x', 'x👍', 'אx', 'א1', '', '\u00ad']
+  for (const password of prohibited) {
+    const message = /^The password has to be a text that SASLprep \(RFC 4013\) allows/
+    t.throws(() => verifierOf(password), { code: 'invalid', message }, JSON.stringify(password))
+    t.throws(() => new ScramCredentials('alice', password).salted('AAAA', 1), { code: 'invalid' })
+  }
 })
 
 t.test('refuses another password, and a name that is not known', async (t) => {

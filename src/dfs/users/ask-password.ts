@@ -5,6 +5,7 @@
 import { createInterface } from 'node:readline'
 import { Writable } from 'node:stream'
 import { DfsError } from '../../errors.js'
+import { prepared, preparedRule } from '../../password.js'
 
 export async function askNewPassword(user: string): Promise<string> {
   if (!process.stdin.isTTY) return acceptable(await firstLine())
@@ -14,8 +15,11 @@ export async function askNewPassword(user: string): Promise<string> {
 }
 
 function acceptable(password: string): string {
-  if (password !== '') return password
-  throw new DfsError('invalid', 'A password must not be empty; nothing was changed')
+  if (password === '') {
+    throw new DfsError('invalid', 'A password must not be empty; nothing was changed')
+  }
+  if (prepared(password) !== undefined) return password
+  throw new DfsError('invalid', `A password has to be ${preparedRule}; nothing was changed`)
 }
 
 async function firstLine(): Promise<string> {

@@ -60,7 +60,7 @@ t.test('edits users that are written in other ways, or says that it cannot', asy
   const short = '[users]\nalice = { password = "a" }\nbob = { password = "b" }\n'
   t.same(userNames(remove(short, 'bob'), 'dfs.conf'), ['alice'])
   t.same(userNames(edit(short, 'bob'), 'dfs.conf'), ['alice', 'bob'])
-  const long = `[users.alice]\npassword = """\n[users.bob]\n"""\n`
+  const long = `[users.alice]\npassword = """\\\n[users.bob]\\\n"""\n`
   t.same(userNames(edit(long, 'carl'), 'dfs.conf'), ['alice', 'carl'])
   t.equal(remove(long, 'alice'), '')
   const oneLine = '# All.\nusers = { alice = { password = "a" }, bob = { password = "b" } }\n'
@@ -86,10 +86,10 @@ const forms: Readonly<Record<string, string>> = {
   'inline tables of several lines':
     '[users]\n|bob = {\n  # of bob\n  password = "b", # B\n}\n|alice = { password = "a" }\n',
   'texts of several lines':
-    "[users.alice]\npassword = '''\n[users.bob]\npassword = \"x\"\n'''\n" +
-    '|[users.bob]\npassword = """\n[users.alice]\n\n\n\n""" # end\n|',
+    "[users.alice]\npassword = '''\n[users.bob]'''\n" +
+    '|[users.bob]\npassword = """\\\n[users.alice]\\\n\n\n\n""" # end\n|',
   'Unicode and escapes':
-    '[users.alice]\npassword = "ä日本👍🏽"\n|[users."\\u0062ob"]\npassword = "\\u00e9"\n|',
+    '[users.alice]\npassword = "ä日本"\n|[users."\\u0062ob"]\npassword = "\\u00e9"\n|',
 }
 
 const variants: Readonly<Record<string, (text: string) => string>> = {
@@ -197,6 +197,7 @@ t.test('does it all from the command line', async (t) => {
     [['add', '../x'], 'x\n', /^dfs-server: "\.\.\/x" cannot be a user's name/],
     [['add', 'carl'], '\n', /^dfs-server: A password must not be empty/],
     [['add', 'carl'], '', /^dfs-server: A password must not be empty/],
+    [['add', 'carl'], 'x👍\n', /^dfs-server: A password has to be a text that SASLprep/],
     [['passwd', 'carl'], 'x\n', /^dfs-server: .*has no user "carl"\n$/],
     [['remove', 'carl'], '', /^dfs-server: .*has no user "carl"\n$/],
   ]

@@ -34,7 +34,7 @@ async function describe(session: Session, path: string): Promise<void> {
   const { client, output } = session
   const node = await findPath(client.namespace, path)
   const { inode, ino } = node
-  const accounts = new AccountNames()
+  const accounts = await AccountNames.read()
   const rows = [
     ['name', output.name(path)],
     ['type', typeWord(inode.mode)],

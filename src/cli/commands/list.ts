@@ -31,7 +31,7 @@ export const list: Command = {
 
   async run(session, [folder = '/'], options) {
     const print = options.json ? jsonPrinter : options.long ? longPrinter : plainPrinter
-    const printer = print(session)
+    const printer = await print(session)
     return forEach(session, [folder], async () => {
       const node = await followPath(session.client.namespace, folder)
       for await (const page of listingOf(session, folder, node)) printer.page(page)
@@ -65,8 +65,8 @@ function plainPrinter({ output }: Session): Printer {
   }
 }
 
-function longPrinter({ output, client }: Session): Printer {
-  const accounts = new AccountNames()
+async function longPrinter({ output, client }: Session): Promise<Printer> {
+  const accounts = await AccountNames.read()
   const nowMs = client.cluster.clock.now()
   return {
     page(entries) {

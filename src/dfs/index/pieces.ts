@@ -1,4 +1,6 @@
 /** The pieces that are here, and the bytes of the small ones. */
+import assert from 'node:assert/strict'
+import { limits } from '../../limits.js'
 import type { AccountDatabase, Write } from './database.js'
 import type { SegmentTable } from './segments.js'
 import type { Totals } from './totals.js'
@@ -37,6 +39,8 @@ export class PieceTable {
     checksums: readonly number[],
     bytes?: Buffer,
   ): void {
+    assert.ok(piece >= 1 && piece <= limits.pieceCount)
+    assert.equal(bytes?.length ?? length, length)
     const { putPiece, putContent, dropContent } = this.#statements
     this.#db.write((write) => {
       const before = this.get(segment, piece)

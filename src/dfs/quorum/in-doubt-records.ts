@@ -2,6 +2,7 @@
  * The undecided transactions of an account, in memory because every vote looks at them, and how much
  * they take: the server takes no more of them when they are too many or too large.
  */
+import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 import type { Transaction } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
@@ -42,6 +43,8 @@ export class InDoubtRecords {
     if (record === undefined) return
     this.#records.delete(id)
     this.#bytes -= bytesOf(record)
+    assert.ok(this.#bytes >= 0)
+    assert.equal(this.#bytes === 0, this.#records.size === 0)
   }
 
   clear(): void {

@@ -3,6 +3,7 @@
  * synchronous many to a transaction, and answered with one send. Reading stops while too much is in
  * progress or too many replies are not taken, and a peer that takes none for long is cut off.
  */
+import assert from 'node:assert/strict'
 import type { Clock, Timer } from '../../clock.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -179,6 +180,8 @@ export class Requests {
     call.release?.()
     this.#inProgress -= 1
     this.#bytesInProgress -= call.bytes
+    assert.ok(this.#inProgress >= 0)
+    assert.ok(this.#bytesInProgress >= 0)
     this.#connection.send(parts, sent)
     this.#run()
     if (this.isIdle) this.#events.idle()

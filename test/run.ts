@@ -9,11 +9,12 @@ import { TapConfig } from '@tapjs/config'
 import { report } from '@tapjs/reporter'
 import { t } from 'tap'
 
-/** Tests with real clusters and mounts, and those that try many seeds: the longest begin first. */
+/** Tests with real clusters and mounts, and those that try many cases: the longest begin first. */
 const long = [
   'dist/test/cluster/disk-faults.js',
   'dist/test/quorum-model.js',
   'dist/test/simulation.js',
+  'dist/test/fuse/told-attributes.js',
   'dist/test/mount/**',
   'dist/test/cluster/**',
   'dist/test/storm.js',

@@ -91,7 +91,7 @@ async function remoteNames(namespace: Namespace, folder: string, begin: string):
   const names: Name[] = []
   let after = ''
   while (names.length < namesOfferedMax) {
-    const { entries, more } = await namespace.list(ino, after)
+    const { entries, more } = await namespace.names.list(ino, after)
     for (const { name, type } of entries) {
       if (name.startsWith(begin)) names.push({ name, isFolder: type === fileType.folder >> 12 })
     }

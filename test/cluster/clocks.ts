@@ -56,7 +56,7 @@ const folderMode = { mode: fileType.folder | 0o755, uid: 0, gid: 0 }
 
 /** How far the times of a file or folder are from now, in ms. */
 async function agesOf(client: Client, ino: number): Promise<number[]> {
-  const { inode } = await client.namespace.node(ino)
+  const { inode } = await client.namespace.names.node(ino)
   return [inode.mtime, inode.ctime].map(({ seconds }) => Math.abs(seconds * 1000 - Date.now()))
 }
 
@@ -98,7 +98,7 @@ t.test('servers whose clocks are ahead serve as ever', async (t) => {
   t.match(await client.scheduler.heal(healNow), { left: 0, swept: true, orphansDeleted: 0 })
   t.match(await checkAll(client), clean)
   await assertOfNow(t, client, rootIno, 'the folder')
-  const { ino } = await client.namespace.lookup(rootIno, 'file 3')
+  const { ino } = await client.namespace.names.lookup(rootIno, 'file 3')
   await assertOfNow(t, client, ino, 'the file')
 })
 
@@ -115,7 +115,7 @@ t.test('when two clocks differ from two others nothing is written, and all is re
     message: /^Read-only until the clocks of the servers agree: .*DFS2 and DFS4/,
   })
   t.ok((await readFile(client, 'before')).equals(bytesOf(1)))
-  await t.rejects(client.namespace.lookup(rootIno, 'meanwhile'), { code: 'notFound' })
+  await t.rejects(client.namespace.names.lookup(rootIno, 'meanwhile'), { code: 'notFound' })
   aheadMs.fill(0)
   const after = await openClient(t, servers)
   await putFile(after, 'meanwhile', bytesOf(3))
@@ -140,7 +140,7 @@ t.test('a client whose clock is ahead, and jumps, leaves nothing of the future',
   })
   await namespace.unlink(rootIno, 'gone')
   t.match(await client.scheduler.heal(), { orphansDeleted: 0, left: 0 })
-  await other.namespace.node(open.ino)
+  await other.namespace.names.node(open.ino)
   await assertOfNow(t, other, shared.ino, 'a new folder')
   await assertOfNow(t, other, rootIno, 'the folder it is in')
   t.match(await other.scheduler.heal({ sweepAgeMs: 0 }), { swept: true, left: 0 })
@@ -181,7 +181,7 @@ t.test('a fence of one server alone holds nobody up', async (t) => {
   const later = await openClient(t, servers)
   for (const one of [client, later]) {
     for (let i = 0; i < 3; i += 1) await putFile(one, 'file', bytesOf(i))
-    const { version } = await one.namespace.lookup(rootIno, 'file')
+    const { version } = await one.namespace.names.lookup(rootIno, 'file')
     t.ok(Math.abs(msOfVersion(version) - Date.now()) < minuteMs)
   }
 
@@ -191,7 +191,7 @@ t.test('a fence of one server alone holds nobody up', async (t) => {
   await servers.kill(3)
   // All three that are left have to vote.
   await putFile(later, 'file', bytesOf(9))
-  const { version } = await later.namespace.lookup(rootIno, 'file')
+  const { version } = await later.namespace.names.lookup(rootIno, 'file')
   t.ok(Math.abs(msOfVersion(version) - Date.now()) < minuteMs)
   await servers.start(3)
   while (!later.cluster.voters.includes(3)) await sleep(systemClock, 10)
@@ -213,7 +213,7 @@ t.test('what is from the future already can be replaced, and infects nothing', a
   await client.namespace.create(old.ino, 'in the folder', folderMode)
   await client.namespace.unlink(rootIno, 'other')
   t.ok((await readFile(client, 'file')).equals(bytesOf(2)))
-  const { ino } = await client.namespace.lookup(rootIno, 'folder')
+  const { ino } = await client.namespace.names.lookup(rootIno, 'folder')
   t.equal(ino, old.ino)
   t.match(await client.scheduler.heal({ thorough: true }), { left: 0 })
 })

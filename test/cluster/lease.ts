@@ -33,10 +33,10 @@ async function alone({ namespace }: Client): Promise<void> {
     const name = systemRandom.bytes(4).toString('hex')
     const parent = await namespace.create(rootIno, name, folderAttributes)
     const { ino } = await namespace.createSoon(parent.ino, 'file', attributes)
-    const known = await namespace.node(ino)
+    const known = await namespace.names.node(ino)
     await namespace.store(ino)
     // What is not stored has a version that no register gets.
-    if ((await namespace.node(ino)).version !== known.version) return
+    if ((await namespace.names.node(ino)).version !== known.version) return
   }
 }
 
@@ -61,10 +61,10 @@ t.test('what one has made and not stored yet is there when another one looks', a
   const servers = await startServers(t)
   const first = await connect(t, servers, true)
   await alone(first)
-  await t.rejects(first.namespace.lookup(rootIno, 'new'), { code: 'notFound' })
+  await t.rejects(first.namespace.names.lookup(rootIno, 'new'), { code: 'notFound' })
   const { ino } = await first.namespace.createSoon(rootIno, 'new', attributes)
   const second = await connect(t, servers, false)
-  t.equal((await second.namespace.lookup(rootIno, 'new')).ino, ino)
+  t.equal((await second.namespace.names.lookup(rootIno, 'new')).ino, ino)
 })
 
 t.test(
@@ -111,12 +111,15 @@ t.test('who was alone sees at once what another one changes', async (t) => {
   await first.namespace.create(rootIno, 'f', attributes)
   const second = await connect(t, servers, false)
   await second.namespace.rename(rootIno, 'f', rootIno, 'g', 'replace')
-  await t.rejects(first.namespace.lookup(rootIno, 'f'), { code: 'notFound' })
-  await second.namespace.update((await first.namespace.lookup(rootIno, 'g')).ino, (inode) => ({
-    ...inode,
-    uid: 7,
-  }))
-  t.equal((await first.namespace.lookup(rootIno, 'g')).inode.uid, 7)
+  await t.rejects(first.namespace.names.lookup(rootIno, 'f'), { code: 'notFound' })
+  await second.namespace.update(
+    (await first.namespace.names.lookup(rootIno, 'g')).ino,
+    (inode) => ({
+      ...inode,
+      uid: 7,
+    }),
+  )
+  t.equal((await first.namespace.names.lookup(rootIno, 'g')).inode.uid, 7)
 })
 
 t.test('an exclusive create is won once, whoever was alone before', async (t) => {
@@ -128,7 +131,7 @@ t.test('an exclusive create is won once, whoever was alone before', async (t) =>
     const create = async (client: Promise<Client> | Client): Promise<string> => {
       const { namespace } = await client
       try {
-        await namespace.lookup(rootIno, `once ${round}`).catch(() => undefined)
+        await namespace.names.lookup(rootIno, `once ${round}`).catch(() => undefined)
         const { ino } = await namespace.createSoon(rootIno, `once ${round}`, attributes)
         await namespace.store(ino)
         return 'won'
@@ -149,10 +152,10 @@ t.test('nothing is asked of the servers as long as it is alone', async (t) => {
   const file = await client.namespace.create(ino, 'file', attributes)
   await new Promise((resolve) => setTimeout(resolve, limits.cacheLifeMs + 200))
   const counts = countRequests(client)
-  t.equal((await client.namespace.lookup(rootIno, 'folder')).ino, ino)
-  t.equal((await client.namespace.lookup(ino, 'file')).version, file.version)
-  await t.rejects(client.namespace.lookup(ino, 'never made'), { code: 'notFound' })
-  t.equal((await client.namespace.node(ino, true)).ino, ino)
+  t.equal((await client.namespace.names.lookup(rootIno, 'folder')).ino, ino)
+  t.equal((await client.namespace.names.lookup(ino, 'file')).version, file.version)
+  await t.rejects(client.namespace.names.lookup(ino, 'never made'), { code: 'notFound' })
+  t.equal((await client.namespace.names.node(ino, true)).ino, ino)
   t.equal(counts.get('lookup'), undefined)
   t.equal(counts.get('read'), undefined)
 })
@@ -162,7 +165,7 @@ t.test('it is alone from its first operation on', async (t) => {
   const client = await connect(t, servers, true)
   const { ino } = await client.namespace.create(rootIno, 'folder', folderAttributes)
   const counts = countRequests(client)
-  await t.rejects(client.namespace.lookup(ino, 'never made'), { code: 'notFound' })
+  await t.rejects(client.namespace.names.lookup(ino, 'never made'), { code: 'notFound' })
   t.equal(counts.get('lookup'), undefined)
 })
 
@@ -175,20 +178,20 @@ t.test('a folder of which many names are asked for is read as a whole', async (t
   await first.namespace.unlink(folder.ino, 'f7')
   await first.close()
   const client = await connect(t, servers, true)
-  await client.namespace.lookup(rootIno, 'folder')
+  await client.namespace.names.lookup(rootIno, 'folder')
   const heard: string[][] = []
   client.namespace.onFolderRead((_, listed) => heard.push(listed.map(({ name }) => name)))
   const counts = countRequests(client)
   const found = await Promise.all(
     names.map((name) =>
-      client.namespace.lookup(folder.ino, name).then(
+      client.namespace.names.lookup(folder.ino, name).then(
         () => [],
         () => [name],
       ),
     ),
   )
   t.same(found.flat(), ['f7'])
-  await t.rejects(client.namespace.lookup(folder.ino, 'g'), { code: 'notFound' })
+  await t.rejects(client.namespace.names.lookup(folder.ino, 'g'), { code: 'notFound' })
   t.ok((counts.get('lookup') ?? 0) <= 8, `${counts.get('lookup')} look-ups`)
   t.equal(counts.get('list'), 2)
   t.same(heard, [names.filter((name) => name !== 'f7').sort()])
@@ -200,13 +203,13 @@ t.test(
     const servers = await startServers(t)
     const first = await connect(t, servers, true)
     await alone(first)
-    await t.rejects(first.namespace.lookup(rootIno, 'f'), { code: 'notFound' })
+    await t.rejects(first.namespace.names.lookup(rootIno, 'f'), { code: 'notFound' })
     const { ino } = await first.namespace.createSoon(rootIno, 'f', attributes)
     await first.namespace.update(ino, (inode) => ({ ...inode, mode: fileType.file | 0o600 }))
     await first.namespace.rename(rootIno, 'f', rootIno, 'g', 'replace')
     const second = await connect(t, servers, false)
-    t.equal((await second.namespace.lookup(rootIno, 'g')).inode.mode, fileType.file | 0o600)
-    await t.rejects(second.namespace.lookup(rootIno, 'f'), { code: 'notFound' })
+    t.equal((await second.namespace.names.lookup(rootIno, 'g')).inode.mode, fileType.file | 0o600)
+    await t.rejects(second.namespace.names.lookup(rootIno, 'f'), { code: 'notFound' })
   },
 )
 
@@ -220,7 +223,7 @@ t.test('the time of a folder stays when what was made in it is stored', async (t
   const client = await connect(t, servers, true)
   const { namespace } = client
   const timesOn = async ({ namespace }: Client): Promise<Time[]> => {
-    const { mtime, ctime } = (await namespace.node(folder, true)).inode
+    const { mtime, ctime } = (await namespace.names.node(folder, true)).inode
     return [mtime, ctime]
   }
   /** A folder's times follow from what is decided, which the servers hear of a moment later. */
@@ -236,19 +239,19 @@ t.test('the time of a folder stays when what was made in it is stored', async (t
 
   for (const name of ['new', 'removed before']) {
     await alone(client)
-    await namespace.list(folder, '')
+    await namespace.names.list(folder, '')
     const { ino, version } = await namespace.createSoon(folder, name, attributes)
     const shown = await timesOn(client)
     await sleep(systemClock, 20)
     await namespace.store(ino)
-    t.not((await namespace.node(ino)).version, version, 'it was not stored until then')
+    t.not((await namespace.names.node(ino)).version, version, 'it was not stored until then')
     t.same(await timesOn(client), shown, name)
     t.same(await timesOnAnother(shown), shown, `${name}: as others see it`)
   }
 
   await t.test('and goes on with what is done in it next, however that is stored', async (t) => {
     await alone(client)
-    await namespace.list(folder, '')
+    await namespace.names.list(folder, '')
     const { ino } = await namespace.create(folder, 'sub', folderAttributes)
     await namespace.settle()
     // What is answered first begins what the rest is stored with.
@@ -278,9 +281,9 @@ t.test('no change overlooks a file that was made and is not stored yet', async (
     return { full: full.ino, file: file.ino }
   }
   const there = async ({ full, file }: { full: number; file: number }): Promise<void> => {
-    t.equal((await namespace.lookup(full, 'x')).ino, file)
+    t.equal((await namespace.names.lookup(full, 'x')).ino, file)
     await namespace.settle()
-    t.equal((await namespace.lookup(full, 'x')).ino, file)
+    t.equal((await namespace.names.lookup(full, 'x')).ino, file)
   }
 
   await t.test('a folder is renamed onto its folder', async (t) => {
@@ -312,7 +315,7 @@ t.test('no change overlooks a file that was made and is not stored yet', async (
     const mtime = { seconds: 1_000_000_000, nanoseconds: 0 }
     await namespace.update(made.full, (inode) => ({ ...inode, mtime }))
     await there(made)
-    t.same((await namespace.node(made.full, true)).inode.mtime, mtime)
+    t.same((await namespace.names.node(made.full, true)).inode.mtime, mtime)
   })
 
   await t.test('it gets a second name, loses its first and goes with its last', async (t) => {
@@ -341,7 +344,7 @@ t.test('clients that begin a new account at once all find its root', async (t) =
       const look = async (delayMs: number): Promise<void> => {
         await new Promise((resolve) => setTimeout(resolve, delayMs))
         const { namespace } = await connect(t, servers, true)
-        t.equal((await namespace.node(rootIno, true)).ino, rootIno)
+        t.equal((await namespace.names.node(rootIno, true)).ino, rootIno)
       }
       await Promise.all([look(0), look(2 * round), look(2 * round + 1), look(4 * round)])
     })

@@ -44,7 +44,7 @@ function flip(file: string): void {
 }
 
 async function listed(client: Client): Promise<Record<string, boolean>> {
-  const { entries } = await client.namespace.list(rootIno, '')
+  const { entries } = await client.namespace.names.list(rootIno, '')
   return Object.fromEntries(entries.map(({ name, incomplete }) => [name, incomplete]))
 }
 
@@ -88,7 +88,7 @@ for (const how of ['deleted', 'corrupt'] as const) {
     }
     client.scheduler.start()
     const code = how === 'deleted' ? 'dataLost' : 'corrupt'
-    const { inode } = await client.namespace.lookup(rootIno, 'large')
+    const { inode } = await client.namespace.names.lookup(rootIno, 'large')
     await t.rejects(client.content.read(inode, range.start, 10), { code })
     await until(() => lines.some((line) => line.includes('"/large" has lost data for good')))
     rounds.length = 0

@@ -111,7 +111,7 @@ t.test('a copy that somebody thought bad is not given up when it is good', async
   const client = await openClient(t, servers)
   const { cluster, scheduler: keeper } = client
   await putFile(client, 'f', systemRandom.bytes(400_000))
-  const { inode } = await client.namespace.lookup(rootIno, 'f')
+  const { inode } = await client.namespace.names.lookup(rootIno, 'f')
   const [segment] = inode.segments
   if (segment === undefined) throw new Error('one segment')
   const dropped: string[] = []
@@ -185,7 +185,7 @@ for (const how of ['while it ran', 'when it had been stopped'] as const) {
     t.match(await checkAll(client), clean)
     await servers.kill(3)
     t.equal(`${await readFile(client, 'kept')}`, 'second')
-    await t.rejects(client.namespace.lookup(rootIno, 'removed'), { code: 'notFound' })
+    await t.rejects(client.namespace.names.lookup(rootIno, 'removed'), { code: 'notFound' })
   })
 }
 
@@ -312,14 +312,14 @@ t.test('what a client left undecided when it died is finished by the repair', as
   }
   t.match(await client.scheduler.heal(healNow), { left: 0, swept: true })
   t.match(await checkAll(client), clean)
-  await t.rejects(client.namespace.lookup(rootIno, 'abandoned'), { code: 'notFound' })
+  await t.rejects(client.namespace.names.lookup(rootIno, 'abandoned'), { code: 'notFound' })
 })
 
 t.test('what a ballot commits from two votes is whole, for every rotation', async (t) => {
   const servers = await startServerProcesses(t)
   const client = await openClient(t, servers)
   const { cluster } = client
-  const folder = await client.namespace.node(rootIno)
+  const folder = await client.namespace.names.node(rootIno)
   const seen = new Map<number, { name: string; bytes: Buffer }>()
   while (seen.size < 4) {
     const bytes = systemRandom.bytes(5000)

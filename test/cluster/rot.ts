@@ -203,7 +203,7 @@ t.test('a file without a name goes when its mount died, and stays while it is op
   await sleep(systemClock, 5_500)
   await other.namespace.renewKept(0)
   t.match(await other.scheduler.heal(ages), { orphansDeleted: 2, left: 0, swept: true })
-  const { inode } = await other.namespace.node(ino, true)
+  const { inode } = await other.namespace.names.node(ino, true)
   t.same(await other.content.read(inode, 0, 5000), Buffer.alloc(5000, 2), 'it can still be read')
   await other.namespace.forget(ino)
   t.match(await other.scheduler.heal(ages), { orphansDeleted: 0, left: 0, swept: true })

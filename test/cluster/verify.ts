@@ -49,7 +49,7 @@ t.test('verify finds what is wrong, has it rewritten, and names what is lost', a
 
   // The rest stays readable.
   const client = await openClient(t, servers)
-  const { inode } = await client.namespace.lookup(rootIno, 'file')
+  const { inode } = await client.namespace.names.lookup(rootIno, 'file')
   t.same(await client.content.read(inode, 0, 200_000), Buffer.alloc(200_000, 7))
   t.same(await client.content.read(inode, 300_000, 100_000), Buffer.alloc(100_000, 7))
   const refused = await client.content.read(inode, 199_999, 2).catch((error: unknown) => error)

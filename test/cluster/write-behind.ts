@@ -37,7 +37,7 @@ async function folderOf({ namespace }: Client, count: number): Promise<number> {
 }
 
 async function namesIn({ namespace }: Client, folder: number): Promise<string[]> {
-  const { entries } = await namespace.list(folder, '')
+  const { entries } = await namespace.names.list(folder, '')
   return entries.map(({ name }) => name)
 }
 
@@ -76,14 +76,14 @@ t.test('many changes are one transaction, and the next client finds all of them'
     mode: fileType.symlink | 0o777,
     target: 'x',
   })
-  const moved = await namespace.lookup(folder, 'h3')
+  const moved = await namespace.names.lookup(folder, 'h3')
   await namespace.update(moved.ino, (inode) => ({ ...inode, uid: 7 }))
   t.ok(commits() <= 4, `${commits()} commits for 33 changes`)
   const second = await connect(t, servers, { lease: false })
   const expected = [...Array.from({ length: 10 }, (_, index) => `h${index}`), 'sub']
   t.same(await namesIn(second, folder), expected)
   t.same(await namesIn(second, ino), ['link'])
-  t.equal((await second.namespace.lookup(folder, 'h3')).inode.uid, 7)
+  t.equal((await second.namespace.names.lookup(folder, 'h3')).inode.uid, 7)
   t.same(await namesIn(first, folder), expected)
 })
 
@@ -111,7 +111,7 @@ t.test('what was closed is not there without the names that were changed before'
   const servers = await startServers(t)
   const first = await connect(t, servers)
   const folder = await folderOf(first, 2)
-  const base = await first.namespace.lookup(folder, 'f1')
+  const base = await first.namespace.names.lookup(folder, 'f1')
   await first.namespace.rename(folder, 'f0', folder, 'g0', 'replace')
   const time = { seconds: 1, nanoseconds: 0 }
   const content = { size: 5, segments: [], extents: [] }
@@ -119,7 +119,7 @@ t.test('what was closed is not there without the names that were changed before'
   // As if it was killed: nothing else is sent.
   first.cluster.close()
   const second = await connect(t, servers, { lease: false })
-  t.equal((await second.namespace.lookup(folder, 'f1')).inode.size, 5)
+  t.equal((await second.namespace.names.lookup(folder, 'f1')).inode.size, 5)
   t.same(await namesIn(second, folder), ['f1', 'g0'])
 })
 
@@ -143,17 +143,17 @@ t.test('times that were set for a folder hold until its next entry', async (t) =
   const mtime = { seconds: 1_000, nanoseconds: 0 }
   await namespace.unlink(folder, 'f0')
   await namespace.update(folder, (inode, ctime) => ({ ...inode, mtime, ctime }))
-  t.same((await namespace.node(folder)).inode.mtime, mtime)
+  t.same((await namespace.names.node(folder)).inode.mtime, mtime)
   await namespace.settle()
   const second = await connect(t, servers, { lease: false })
-  t.same((await second.namespace.node(folder)).inode.mtime, mtime)
+  t.same((await second.namespace.names.node(folder)).inode.mtime, mtime)
   await second.close()
   await namespace.update(folder, (inode, ctime) => ({ ...inode, mtime, ctime }))
   await namespace.unlink(folder, 'f1')
   // A folder's times follow from what is decided, which others hear of a moment later.
   await client.close()
   const third = await connect(t, servers, { lease: false })
-  t.ok((await third.namespace.node(folder)).inode.mtime.seconds > 1_000)
+  t.ok((await third.namespace.names.node(folder)).inode.mtime.seconds > 1_000)
 })
 
 t.test('a name that another one had removed before is given again', async (t) => {
@@ -164,7 +164,7 @@ t.test('a name that another one had removed before is given again', async (t) =>
   await earlier.close()
   const client = await connect(t, servers)
   const { namespace } = client
-  await namespace.lookup(rootIno, 'folder')
+  await namespace.names.lookup(rootIno, 'folder')
   t.same(await namesIn(client, folder), ['f0'])
   await namespace.rename(folder, 'f0', folder, 'f1', 'replace')
   await namespace.create(folder, 'f2', folderAttributes)
@@ -221,7 +221,11 @@ t.test('what others have made impossible is given up, and told', async (t) => {
   await t.rejects(first.sync(), { code: 'stale' })
   await first.sync()
   t.same(await namesIn(second, folder), ['f2', 'g1', 'mine'])
-  t.equal((await second.namespace.lookup(folder, 'f2')).ino, theirs.ino, 'theirs is not removed')
+  t.equal(
+    (await second.namespace.names.lookup(folder, 'f2')).ino,
+    theirs.ino,
+    'theirs is not removed',
+  )
   t.same(await namesIn(first, folder), ['f2', 'g1', 'mine'])
 })
 
@@ -233,7 +237,7 @@ t.test('a change comes while another one of the same file is under way', async (
   const time = { seconds: 1, nanoseconds: 0 }
   const content = { size: 5, segments: [], extents: [] }
   for (let index = 0; index < 20; index += 1) {
-    const base = await namespace.lookup(folder, `f${index}`)
+    const base = await namespace.names.lookup(folder, `f${index}`)
     const closing = namespace.writeContent(base.ino, base, content, { mtime: time, ctime: time })
     if (index % 2 === 0) await namespace.unlink(folder, `f${index}`)
     else await namespace.rename(folder, `f${index}`, folder, `g${index}`, 'replace')

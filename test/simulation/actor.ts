@@ -170,7 +170,7 @@ export class Actor {
   #list(folder: number): Promise<readonly Node[] | undefined> {
     const subject = { about: `${folder}`, inodes: [folder] }
     return this.#do('list', subject, async (operation) => {
-      const { entries, more, undecided } = await this.#client.namespace.list(folder, '')
+      const { entries, more, undecided } = await this.#client.namespace.names.list(folder, '')
       if (more) throw new RangeError('a folder of five names has more than one page')
       for (const name of names) {
         if (undecided.has(name)) continue
@@ -189,7 +189,7 @@ export class Actor {
     const key = entryKey(folder, name)
     const subject = { about: key, entries: [key] }
     return this.#do('lookup', subject, async (operation) => {
-      const node = await this.#client.namespace.lookup(folder, name)
+      const node = await this.#client.namespace.names.lookup(folder, name)
       operation.saw.push({ key, ino: node.ino })
       return this.#note(operation, node)
     })
@@ -197,7 +197,7 @@ export class Actor {
 
   #getattr(ino: number): Promise<Node | undefined> {
     return this.#do('getattr', { about: `${ino}`, inodes: [ino] }, async (operation) =>
-      this.#note(operation, await this.#client.namespace.node(ino, true)),
+      this.#note(operation, await this.#client.namespace.names.node(ino, true)),
     )
   }
 
@@ -225,10 +225,10 @@ export class Actor {
           this.#options.history.unstoredBy.add(this.#clientName)
           throw error
         } finally {
-          const { version } = namespace.cached(node.ino) ?? {}
+          const { version } = namespace.names.cached(node.ino) ?? {}
           if (version !== node.version) this.#options.history.provisional.add(node.version)
         }
-        return this.#remember(namespace.cached(node.ino) ?? node)
+        return this.#remember(namespace.names.cached(node.ino) ?? node)
       }
       const staged = await this.#stage(this.#options.contents.make(this.#random))
       return this.#remember(

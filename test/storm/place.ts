@@ -54,7 +54,7 @@ export async function libraryPlace(config: ClientConfig): Promise<Place> {
     create: async (name, bytes) =>
       void (await namespace.create(rootIno, name, await staged(bytes))),
     async read(name) {
-      const { inode } = await namespace.lookup(rootIno, name)
+      const { inode } = await namespace.names.lookup(rootIno, name)
       return content.read(inode, 0, inode.size)
     },
     rename: async (from, to) =>

@@ -46,7 +46,7 @@ async function removeTree(
   for await (const child of namesIn(session, node.ino)) {
     try {
       if (child.type === fileType.folder >> 12) {
-        const folder = await namespace.lookup(node.ino, child.name)
+        const folder = await namespace.names.lookup(node.ino, child.name)
         await removeTree(session, node.ino, child.name, folder)
       } else {
         await namespace.unlink(node.ino, child.name)

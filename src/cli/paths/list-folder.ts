@@ -16,7 +16,7 @@ export async function* pagesOf(
   let after = ''
   for (;;) {
     session.interrupted.throwIfAborted()
-    const { entries, more } = await session.client.namespace.list(folder, after)
+    const { entries, more } = await session.client.namespace.names.list(folder, after)
     yield entries
     const last = entries.at(-1)
     if (!more || last === undefined) return

@@ -68,7 +68,7 @@ async function placeWithoutLinks(
   const name = names.at(-1)
   if (name === undefined) return rootPlace(namespace)
   try {
-    const folder = await namespace.walk(names.slice(0, -1))
+    const folder = await namespace.names.walk(names.slice(0, -1))
     if (isLink(folder)) return undefined
     assertFolder(folder)
     return { parent: folder.ino, name, node: await lookup(namespace, folder.ino, name) }
@@ -117,7 +117,7 @@ function namesOfLink(target: string): string[] {
 }
 
 async function rootPlace(namespace: Namespace): Promise<Place> {
-  return { parent: rootIno, name: '', node: await namespace.node(rootIno) }
+  return { parent: rootIno, name: '', node: await namespace.names.node(rootIno) }
 }
 
 async function lookup(
@@ -126,7 +126,7 @@ async function lookup(
   name: string,
 ): Promise<Node | undefined> {
   try {
-    return await namespace.lookup(parent, name)
+    return await namespace.names.lookup(parent, name)
   } catch (error) {
     if (isError(error, 'notFound')) return undefined
     throw error

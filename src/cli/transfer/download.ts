@@ -90,7 +90,7 @@ export class FileDownload {
       const childName = `${name.replace(/\/+$/, '')}/${child.name}`
       await this.#transfer.attempt(childName, async () => {
         if (!isEntryName(child.name)) throw new DfsError('illegalName')
-        const childNode = child.node ?? (await this.#session.client.namespace.node(child.ino))
+        const childNode = child.node ?? (await this.#session.client.namespace.names.node(child.ino))
         await this.#getChild(childName, childNode, `${path.replace(/\/+$/, '')}/${child.name}`)
       })
     }

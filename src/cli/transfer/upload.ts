@@ -100,7 +100,7 @@ export class FileUpload {
       .create(parent, name, attributesOf(fileType.folder, info))
       .catch((error: unknown) => {
         if (!isError(error, 'exists')) throw error
-        return namespace.lookup(parent, name)
+        return namespace.names.lookup(parent, name)
       })
     if (!isFolder(folder)) throw new DfsError('notDirectory', 'exists and is not a folder')
     await this.#fillFolder(path, info, folder)

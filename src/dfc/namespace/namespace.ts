@@ -13,7 +13,7 @@ import type { Lease } from '../quorum/lease.js'
 import type { Registers } from '../quorum/registers.js'
 import type { Transactions } from '../quorum/transaction.js'
 import type { Node } from './cache/node.js'
-import { type CacheMoment, NodeCache } from './cache/node-cache.js'
+import { NodeCache } from './cache/node-cache.js'
 import { Changes } from './changes.js'
 import type { FolderReadListener } from './folder-reader.js'
 import {
@@ -22,7 +22,7 @@ import {
   type InodeChange,
   InodeChanges,
 } from './inode-changes.js'
-import { assertName, type Listing, Lookup } from './lookup.js'
+import { assertName, Lookup } from './lookup.js'
 import { type IsOpen, OpenOrphans } from './open-orphans.js'
 import { PendingCreates } from './pending-creates.js'
 import { planCreation } from './plans/creation.js'
@@ -40,11 +40,12 @@ const attemptsMax = 12
 const never: IsOpen = () => false
 
 export class Namespace {
+  /** Reading: what names refer to, and what inodes are. Changes have their doors below. */
+  readonly names: Lookup
   readonly #cluster: Cluster
   readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>
   readonly #pending: PendingCreates
   readonly #behind: WriteBehind
-  readonly #names: Lookup
   readonly #changes: Changes
   readonly #inodes: InodeChanges
   readonly #orphans: OpenOrphans
@@ -63,10 +64,10 @@ export class Namespace {
     const cache = new NodeCache(clock, () => lease.use())
     this.#pending = new PendingCreates(clock)
     this.#behind = new WriteBehind(cluster, registers, transactions, lease, cache, finishOthers)
-    this.#names = new Lookup(cluster, registers, lease, cache, this.#pending, this.#behind)
+    this.names = new Lookup(cluster, registers, lease, cache, this.#pending, this.#behind)
     this.#changes = new Changes(clock, transactions, lease, cache, this.#pending, this.#behind)
     this.#orphans = new OpenOrphans(clock)
-    this.#sources = { clock, names: this.#names, cache, orphans: this.#orphans }
+    this.#sources = { clock, names: this.names, cache, orphans: this.#orphans }
     const inodes = new InodeChanges(cluster, this.#sources, this.#pending, this.#changes)
     this.#inodes = inodes
     // Storing a file takes look-ups, and those wait for files to be stored: this closes the circle.
@@ -78,19 +79,12 @@ export class Namespace {
     return this.#behind.begin()
   }
 
-  // -- reading: see names.ts ---------------------------------------------------------------------
-
   /**
    * Since when no other client can have changed anything, on the monotonic clock; undefined when one can.
    * Keeps the lease alive: see `Lease.use`.
    */
   useLease(): number | undefined {
     return this.#lease.use()
-  }
-
-  /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */
-  absentForMs(parent: number, name: string): number {
-    return this.#names.absentForMs(parent, name)
   }
 
   /**
@@ -106,63 +100,7 @@ export class Namespace {
    * Returns how to stop that.
    */
   onFolderRead(listener: FolderReadListener): () => void {
-    return this.#names.onFolderRead(listener)
-  }
-
-  /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */
-  lookup(parent: number, name: string): Promise<Node> {
-    return this.#names.lookup(parent, name)
-  }
-
-  /** Looks up a name without asking a server: null when there is none, undefined when only a server can tell. */
-  known(parent: number, name: string): Node | null | undefined {
-    return this.#names.known(parent, name)
-  }
-
-  /** The node at the end of `names` from the root, symbolic links not followed. */
-  walk(names: readonly string[]): Promise<Node> {
-    return this.#names.walk(names)
-  }
-
-  /**
-   * Resolves `names`, one below the other, from the folder `from` on as far as they exist. Asks one question at most,
-   * and none where all of it is certain.
-   */
-  follow(from: number, names: readonly string[]): Promise<readonly Node[]> {
-    return this.#names.follow(from, names)
-  }
-
-  /**
-   * The inode: from the cache for up to `cacheLifeMs`, with `fresh` only where it cannot have changed.
-   * Throws `stale` when gone.
-   */
-  node(ino: number, fresh = false): Promise<Node> {
-    return this.#names.node(ino, fresh)
-  }
-
-  /** The newest that is known of the inode, however long ago it was seen. */
-  latest(ino: number): Node | undefined {
-    return this.#names.latest(ino)
-  }
-
-  /** The node if it is in the cache and within its time to live. */
-  cached(ino: number): Node | undefined {
-    return this.#names.cached(ino)
-  }
-
-  /** The inode number a name had within the time to live of the cache. */
-  cachedEntry(parent: number, name: string): { readonly ino: number } | undefined {
-    return this.#names.cachedEntry(parent, name)
-  }
-
-  /** Whether what a listing `asked` for is still the newest that is known, and may be passed on. */
-  isUnchangedSince(asked: CacheMoment): boolean {
-    return this.#names.isUnchangedSince(asked)
-  }
-
-  /** A page of a folder behind the name `after`, in the byte order of the names. */
-  list(folder: number, after: string): Promise<Listing> {
-    return this.#names.list(folder, after)
+    return this.names.onFolderRead(listener)
   }
 
   // -- changing ----------------------------------------------------------------------------------
@@ -257,12 +195,12 @@ export class Namespace {
   /** The file that has the name, undefined where nothing has. Throws `isDirectory`, `exists` for what is no file. */
   async #fileAt(parent: number, name: string): Promise<Node | undefined> {
     try {
-      const node = await this.lookup(parent, name)
+      const node = await this.names.lookup(parent, name)
       if (typeOf(node.inode.mode) === fileType.file) return node
       // What is remembered, or known to few servers, is no reason for a refusal.
       return await this.#changes.make([entryKey(parent, name)], [], async () => {
-        const { ino } = await this.#names.existingForChange(parent, name, true)
-        const result = await this.#names.nodeForChange(ino, true)
+        const { ino } = await this.names.existingForChange(parent, name, true)
+        const result = await this.names.nodeForChange(ino, true)
         if (typeOf(result.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
         if (typeOf(result.inode.mode) !== fileType.file) throw new DfsError('exists')
         return { body: undefined, result }

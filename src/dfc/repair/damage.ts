@@ -32,7 +32,7 @@ export async function* damageOf(
   const folders = [{ ino: rootIno, path: '' }]
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     for (let after = '', more = true; more; ) {
-      const page = await namespace.list(folder.ino, after)
+      const page = await namespace.names.list(folder.ino, after)
       for (const { name, ino, type, node } of page.entries) {
         const path = `${folder.path}/${name}`
         if (type === folderType) folders.push({ ino, path })

@@ -152,7 +152,7 @@ export class Daemon {
   /** Throws when the root cannot be read: such a mount would seem to hang. */
   async #assertReadable(): Promise<void> {
     try {
-      await this.#client.namespace.node(rootIno, true)
+      await this.#client.namespace.names.node(rootIno, true)
     } catch (cause) {
       const { links } = this.#client.cluster
       const down = links.flatMap(({ failure }) => (failure === undefined ? [] : [failure.message]))

@@ -130,11 +130,11 @@ export class Filesystem {
    */
   async lookup(parent: number, name: string): Promise<Node> {
     try {
-      return await this.#namespace.lookup(parent, name)
+      return await this.#namespace.names.lookup(parent, name)
     } catch (error) {
       const plain = this.#plainName(name)
       if (plain === undefined || !isError(error, 'notFound', 'nameTooLong')) throw error
-      const node = await this.#namespace.lookup(parent, plain)
+      const node = await this.#namespace.names.lookup(parent, plain)
       const { cluster, content } = this.#client
       // While every piece can be reached, only a file that has lost one is listed so.
       const isListedSo =
@@ -149,7 +149,9 @@ export class Filesystem {
    * server can tell.
    */
   known(parent: number, name: string): Node | null | undefined {
-    return this.#plainName(name) === undefined ? this.#namespace.known(parent, name) : undefined
+    return this.#plainName(name) === undefined
+      ? this.#namespace.names.known(parent, name)
+      : undefined
   }
 
   /**
@@ -173,12 +175,12 @@ export class Filesystem {
   /** How long the kernel may cache that there is no `name`, in ms; 0 for not at all. */
   absentForMs(parent: number, name: string): number {
     if (!this.kernel.canInvalidateEntries) return 0
-    return Math.min(this.#namespace.absentForMs(parent, name), limits.kernelCacheMs)
+    return Math.min(this.#namespace.names.absentForMs(parent, name), limits.kernelCacheMs)
   }
 
   /** Checks that the folder still exists. Throws `stale`. */
   async assertThere(folder: number): Promise<void> {
-    await this.#namespace.node(folder)
+    await this.#namespace.names.node(folder)
   }
 
   /** Truncates a file that need not be open: truncate(2). */
@@ -215,7 +217,7 @@ export class Filesystem {
     if (byteLengthOf(special.target ?? '') > limits.symlinkBytesMax) {
       throw new DfsError('nameTooLong')
     }
-    const folder = await this.#namespace.node(parent)
+    const folder = await this.#namespace.names.node(parent)
     const attributes = this.metadata.ofNew(folder.inode, mode, caller)
     return this.#namespace.create(parent, name, { ...attributes, ...special })
   }
@@ -223,7 +225,7 @@ export class Filesystem {
   /** Creates a file for open(2). It is stored when it is closed, or a moment later. */
   async makeFile(parent: number, name: string, mode: number, caller: Caller): Promise<Node> {
     this.assertWritable()
-    const folder = await this.#namespace.node(parent)
+    const folder = await this.#namespace.names.node(parent)
     const attributes = this.metadata.ofNew(folder.inode, mode, caller)
     return this.#namespace.createSoon(parent, name, attributes)
   }
@@ -235,13 +237,13 @@ export class Filesystem {
   async openNameless(parent: number, mode: number, flags: number, caller: Caller): Promise<Opened> {
     this.assertWritable()
     if (this.metadata.isGone(parent)) throw new DfsError('notPermitted')
-    const folder = await this.#namespace.node(parent)
+    const folder = await this.#namespace.names.node(parent)
     const attributes = this.metadata.ofNew(folder.inode, mode, caller)
     return this.#files.openNameless(await this.#namespace.createNameless(parent, attributes), flags)
   }
 
   async readlink(ino: number): Promise<string> {
-    const { inode } = await this.#namespace.node(ino)
+    const { inode } = await this.#namespace.names.node(ino)
     if (typeOf(inode.mode) !== fileType.symlink) throw new DfsError('invalid')
     this.metadata.wasRead(ino)
     return inode.target
@@ -288,8 +290,8 @@ export class Filesystem {
       how,
       isOpen,
     )
-    const left = this.#namespace.cachedEntry(fromParent, fromName)
-    const moved = this.#namespace.cachedEntry(toParent, toName)
+    const left = this.#namespace.names.cachedEntry(fromParent, fromName)
+    const moved = this.#namespace.names.cachedEntry(toParent, toName)
     if (moved !== undefined) this.names.forget(moved.ino, fromParent, fromName)
     if (left !== undefined) this.names.forget(left.ino, toParent, toName)
     if (moved !== undefined) this.names.tell(moved.ino, toParent, toName)
@@ -352,7 +354,7 @@ export class Filesystem {
   /** Opens a folder, opendir(3), after `check` has found that it is the requested one. */
   openFolder(ino: number): OpenFolder {
     return new OpenFolder({
-      namespace: this.#namespace,
+      names: this.#namespace.names,
       ino,
       positions: this.positions,
       onPage: (names) => this.#prefetch.note(ino, names),
@@ -494,8 +496,8 @@ export class Filesystem {
   // ------------------------------------------------------------------------------------------------
 
   #cachedAt(parent: number, name: string): Node | undefined {
-    const entry = this.#namespace.cachedEntry(parent, name)
-    return entry && this.#namespace.cached(entry.ino)
+    const entry = this.#namespace.names.cachedEntry(parent, name)
+    return entry && this.#namespace.names.cached(entry.ino)
   }
 
   /** A name of the inode, for messages. */

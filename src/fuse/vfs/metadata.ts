@@ -78,7 +78,7 @@ export class Metadata {
     const known = this.known(ino)
     if (known !== undefined) return known
     try {
-      return await this.#namespace.node(ino)
+      return await this.#namespace.names.node(ino)
     } catch (error) {
       const file = this.#files.get(ino)
       // Another mount removed a file that is still open here.
@@ -93,7 +93,7 @@ export class Metadata {
     const gone = this.#gone.get(ino)
     if (gone !== undefined) return gone
     const file = this.#files.get(ino)
-    return file?.orphaned === true ? file.node : this.#namespace.cached(ino)
+    return file?.orphaned === true ? file.node : this.#namespace.names.cached(ino)
   }
 
   /**
@@ -102,7 +102,7 @@ export class Metadata {
    * of the last commit, however old `seen` is.
    */
   told(seen: Node): Attributes {
-    return this.#toldOf(newerOf(this.#namespace.latest(seen.ino) ?? seen, seen))
+    return this.#toldOf(newerOf(this.#namespace.names.latest(seen.ino) ?? seen, seen))
   }
 
   /** The attributes to send for an inode whose newest version outside of the open files is `newest`. */
@@ -145,7 +145,7 @@ export class Metadata {
     folder: number,
     asked: Listing['asked'],
   ): (listed: ListedName) => Attributes | undefined {
-    const isUnchanged = this.#namespace.isUnchangedSince(asked)
+    const isUnchanged = this.#namespace.names.isUnchangedSince(asked)
     let isOver = false
     queueMicrotask(() => {
       isOver = true
@@ -154,8 +154,8 @@ export class Metadata {
       assert(!isOver, 'what is told of a listing may have changed')
       if (listed === undefined) return undefined
       if (isUnchanged) return this.#toldOf(listed)
-      if (this.#namespace.cachedEntry(folder, name)?.ino !== ino) return undefined
-      const node = this.#namespace.cached(ino)
+      if (this.#namespace.names.cachedEntry(folder, name)?.ino !== ino) return undefined
+      const node = this.#namespace.names.cached(ino)
       return node && this.#toldOf(node)
     }
   }
@@ -204,7 +204,7 @@ export class Metadata {
    * same before a write by `caller`, which need not be the owner; a write clears the bits by itself.
    */
   async keepOwner(ino: number, caller: Caller): Promise<void> {
-    const { inode } = await this.#namespace.node(ino)
+    const { inode } = await this.#namespace.names.node(ino)
     if (caller.uid !== 0 && caller.uid !== inode.uid) return
     await this.setOwner(ino, undefined, undefined)
   }
@@ -321,13 +321,13 @@ export class Metadata {
   }
 
   async #nodeAsOpen(ino: number): Promise<Node> {
-    return this.#knownAsOpen(ino) ?? (await this.#namespace.node(ino))
+    return this.#knownAsOpen(ino) ?? (await this.#namespace.names.node(ino))
   }
 
   /** An inode that is being written, from memory: its attributes are requested at every write. */
   #knownAsOpen(ino: number): Node | undefined {
     const file = this.#files.get(ino)
     const open = file?.isDirty === true || file?.orphaned === true ? file.node : undefined
-    return this.#gone.get(ino) ?? this.#namespace.cached(ino) ?? open
+    return this.#gone.get(ino) ?? this.#namespace.names.cached(ino) ?? open
   }
 }

@@ -14,7 +14,7 @@ import { SecondAttempts } from './second-attempts.js'
 import type { Route, ToldNames } from './told-names.js'
 
 export interface NameCheckOptions {
-  readonly namespace: Pick<Namespace, 'useLease' | 'cached' | 'follow' | 'node'>
+  readonly namespace: Pick<Namespace, 'names' | 'useLease'>
   readonly names: Pick<ToldNames, 'routesTo'>
   readonly clock: Clock
   /** The other name that a listed name may stand for, if any. */
@@ -46,7 +46,7 @@ export class NameCheck {
   async node(ino: number, pid: number): Promise<Node> {
     if (this.again.take(pid, ino)) return this.#found(ino)
     return this.#orBack([ino], pid, async () => {
-      return (await this.#asNamed(ino)) ?? (await this.#namespace.node(ino, true))
+      return (await this.#asNamed(ino)) ?? (await this.#namespace.names.node(ino, true))
     })
   }
 
@@ -78,9 +78,9 @@ export class NameCheck {
 
   /** Reads a node whose names were just found. It may be gone again. */
   async #found(ino: number): Promise<Node> {
-    const known = this.#namespace.cached(ino)
+    const known = this.#namespace.names.cached(ino)
     try {
-      return await this.#namespace.node(ino, true)
+      return await this.#namespace.names.node(ino, true)
     } catch (error) {
       if (known === undefined || !isError(error, 'stale')) throw error
       return known
@@ -104,11 +104,11 @@ export class NameCheck {
     const names = steps.map(({ name }) => name)
     const isAt = (nodes: readonly Node[], count: number): boolean =>
       nodes.length >= count && steps.every(({ ino }, at) => at >= count || nodes[at]?.ino === ino)
-    let nodes = await this.#namespace.follow(from, names)
+    let nodes = await this.#namespace.names.follow(from, names)
     const plain = this.#plainName(names.at(-1) ?? '')
     // It was listed under a name that it does not have.
     if (plain !== undefined && nodes.length < names.length && isAt(nodes, names.length - 1)) {
-      nodes = await this.#namespace.follow(from, [...names.slice(0, -1), plain])
+      nodes = await this.#namespace.names.follow(from, [...names.slice(0, -1), plain])
     }
     const last = nodes.at(-1)
     if (last === undefined || !isAt(nodes, steps.length)) throw new DfsError('stale')

@@ -25,7 +25,7 @@ import type { KernelView } from './kernel-view.js'
 
 export interface OpenFileTools extends DraftTools {
   readonly clock: Clock
-  readonly namespace: Pick<Namespace, 'cached' | 'store' | 'writeContent'>
+  readonly namespace: Pick<Namespace, 'names' | 'store' | 'writeContent'>
   readonly sync: Client['sync']
   readonly memory: DraftMemory
   readonly kernel: KernelView
@@ -221,7 +221,7 @@ export class OpenFile implements Holder {
 
   /** Lets a reader at the end, such as tail -f, see what other mounts have appended. */
   #followAppends(): void {
-    const latest = this.#tools.namespace.cached(this.ino)
+    const latest = this.#tools.namespace.names.cached(this.ino)
     if (latest !== undefined && isPrefix(this.#content, latest.inode)) this.revalidate(latest)
   }
 

@@ -262,16 +262,16 @@ export class OpenFiles {
     const file = this.#files.get(ino)
     if (file?.ending !== undefined) {
       await file.ending
-      return this.#settled(await this.#client.namespace.node(ino, true))
+      return this.#settled(await this.#client.namespace.names.node(ino, true))
     }
     const newest = (node: Node, known: OpenFile | undefined): Node =>
-      newerOf(newerOf(node, this.#client.namespace.latest(ino)), known?.node)
+      newerOf(newerOf(node, this.#client.namespace.names.latest(ino)), known?.node)
     const node = newest(found, file)
     if (file === undefined || !file.differsFrom(node) || !file.isBeingRead) {
       return { node, known: file }
     }
     await file.quiet()
-    const again = await this.#client.namespace.node(ino, true)
+    const again = await this.#client.namespace.names.node(ino, true)
     const known = this.#files.get(ino)
     return { node: newest(again, known), known }
   }

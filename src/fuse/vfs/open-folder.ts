@@ -5,8 +5,7 @@
 
 import assert from 'node:assert/strict'
 import type { ListedName } from '../../dfc/namespace/cache/node.js'
-import type { Listing } from '../../dfc/namespace/lookup.js'
-import type { Namespace } from '../../dfc/namespace/namespace.js'
+import type { Listing, Lookup } from '../../dfc/namespace/lookup.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { beginning, type Positions, positionBehind } from './positions.js'
@@ -22,7 +21,7 @@ interface Page extends Pick<Listing, 'entries' | 'asked' | 'more'> {
 }
 
 export interface OpenFolderOptions {
-  readonly namespace: Pick<Namespace, 'cachedEntry' | 'known' | 'list'>
+  readonly names: Pick<Lookup, 'cachedEntry' | 'known' | 'list'>
   readonly ino: number
   readonly positions: Pick<Positions, 'nameBefore'>
   /** Called with the names of each page that has arrived. */
@@ -31,14 +30,14 @@ export interface OpenFolderOptions {
 
 export class OpenFolder {
   readonly ino: number
-  readonly #namespace: OpenFolderOptions['namespace']
+  readonly #names: OpenFolderOptions['names']
   readonly #positions: OpenFolderOptions['positions']
   readonly #onPage: NonNullable<OpenFolderOptions['onPage']>
   /** The remembered pages. The one used last is the last. */
   #pages: readonly Page[] = []
 
-  constructor({ namespace, ino, positions, onPage = () => {} }: OpenFolderOptions) {
-    this.#namespace = namespace
+  constructor({ names, ino, positions, onPage = () => {} }: OpenFolderOptions) {
+    this.#names = names
     this.#positions = positions
     this.#onPage = onPage
     this.ino = ino
@@ -85,7 +84,7 @@ export class OpenFolder {
     const told = this.#positions.nameBefore(position)
     if (told !== undefined) return told
     for (let after = ''; ; ) {
-      const { entries, more } = await this.#namespace.list(this.ino, after)
+      const { entries, more } = await this.#names.list(this.ino, after)
       const found = entries.find(({ name }) => positionBehind(name) === position)
       if (found !== undefined) return found.name
       const last = entries.at(-1)
@@ -98,12 +97,12 @@ export class OpenFolder {
   #isKnown(listed: ListedName | undefined): boolean {
     if (listed === undefined) return true
     const { name } = listed
-    const isThere = this.#namespace.cachedEntry(this.ino, name) !== undefined
-    return isThere || this.#namespace.known(this.ino, name) === null
+    const isThere = this.#names.cachedEntry(this.ino, name) !== undefined
+    return isThere || this.#names.known(this.ino, name) === null
   }
 
   async #load(after: string): Promise<Page> {
-    const { entries, asked, more } = await this.#namespace.list(this.ino, after)
+    const { entries, asked, more } = await this.#names.list(this.ino, after)
     const page = { after, entries, asked, more }
     this.#pages = this.#pages.filter((old) => old.after !== after)
     this.#use(page)

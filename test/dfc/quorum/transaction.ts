@@ -117,7 +117,7 @@ t.test('a change that others aborted and forgot meanwhile is tried again', async
   const { inode } = await owner.namespace.update(rootIno, (inode) => ({ ...inode, uid: 77 }))
   t.ok(swept)
   t.equal(inode.uid, 77)
-  t.equal((await other.namespace.node(rootIno, true)).inode.uid, 77)
+  t.equal((await other.namespace.names.node(rootIno, true)).inode.uid, 77)
 })
 
 t.test(
@@ -135,7 +135,7 @@ t.test(
     })
     await t.rejects(owner.namespace.create(rootIno, 'folder', folder), { code: 'unknownOutcome' })
     t.ok(swept)
-    t.ok(await other.namespace.lookup(rootIno, 'folder'), 'others have committed it')
+    t.ok(await other.namespace.names.lookup(rootIno, 'folder'), 'others have committed it')
   },
 )
 

@@ -140,7 +140,7 @@ t.test('a file that loses its name while it is open lives until it is closed', a
   t.equal(textOf(await filesystem.read(handle, 0, 100)), 'kept on')
   t.match(await filesystem.metadata.getattr(handle.file.ino), { nlink: 0, size: 7 })
   await close(filesystem, handle)
-  await t.rejects(client.namespace.node(ino, true), { code: 'stale' }, 'then its inode goes')
+  await t.rejects(client.namespace.names.node(ino, true), { code: 'stale' }, 'then its inode goes')
 })
 
 t.test('a file that was made without a name is stored when it gets one', async (t) => {
@@ -157,9 +157,9 @@ t.test('a file that was made without a name is stored when it gets one', async (
   await filesystem.write(handle, 4, Buffer.from(' and more'))
   await close(filesystem, handle)
   t.equal(await read(elsewhere, 'named too'), 'text and more')
-  const { version } = await client.namespace.node(ino, true)
+  const { version } = await client.namespace.names.node(ino, true)
   await client.namespace.renewKept(0)
-  t.equal((await client.namespace.node(ino, true)).version, version, 'it needs no renewal')
+  t.equal((await client.namespace.names.node(ino, true)).version, version, 'it needs no renewal')
 })
 
 t.test(
@@ -171,13 +171,13 @@ t.test(
     const again = await filesystem.open(ino, O_RDWR, caller)
     await filesystem.write(handle, 0, Buffer.from('text'))
     await close(filesystem, handle)
-    const { version, inode } = await client.namespace.node(ino, true)
+    const { version, inode } = await client.namespace.names.node(ino, true)
     t.match(inode, { nlink: 0, size: 4 }, 'a close stores it: it may still get a name')
     await client.namespace.renewKept(0)
-    t.ok((await client.namespace.node(ino, true)).version > version)
+    t.ok((await client.namespace.names.node(ino, true)).version > version)
     t.equal(textOf(await filesystem.read(again.handle, 0, 9)), 'text')
     await close(filesystem, again.handle)
-    await t.rejects(client.namespace.node(ino, true), { code: 'stale' })
+    await t.rejects(client.namespace.names.node(ino, true), { code: 'stale' })
     await t.rejects(filesystem.link(ino, rootIno, 'too late'), { code: 'notFound' })
   },
 )
@@ -194,7 +194,7 @@ t.test('what has lost its last name, or shall have none, cannot be linked', asyn
     await t.rejects(filesystem.link(ino, rootIno, 'again'), { code: 'notFound' })
     t.match(await filesystem.metadata.getattr(ino), { nlink: 0, size: 4 })
     await close(filesystem, handle)
-    await t.rejects(client.namespace.node(ino, true), { code: 'stale' })
+    await t.rejects(client.namespace.names.node(ino, true), { code: 'stale' })
   }
   await t.rejects(elsewhere.lookup(rootIno, 'again'), { code: 'notFound' })
 })
@@ -394,7 +394,7 @@ t.test('what is written while the rest is given up is not given up with it', asy
   await Promise.all([given, writing])
   await filesystem.flush(next)
   await filesystem.close(next)
-  const { inode } = await client.namespace.lookup(rootIno, 'again')
+  const { inode } = await client.namespace.names.lookup(rootIno, 'again')
   t.equal(`${await client.content.read(inode, 0, inode.size)}`, 'newer')
 })
 

@@ -52,14 +52,14 @@ function counted(
 ): { readonly folder: OpenFolder; readonly counts: { pages: number } } {
   const counts = { pages: 0 }
   const counting = {
-    cachedEntry: namespace.cachedEntry.bind(namespace),
-    known: namespace.known.bind(namespace),
+    cachedEntry: namespace.names.cachedEntry.bind(namespace.names),
+    known: namespace.names.known.bind(namespace.names),
     list: (folder: number, after: string) => {
       counts.pages += 1
-      return namespace.list(folder, after)
+      return namespace.names.list(folder, after)
     },
   }
-  return { folder: new OpenFolder({ namespace: counting, ino, positions }), counts }
+  return { folder: new OpenFolder({ names: counting, ino, positions }), counts }
 }
 
 /** All names and the position behind each. */

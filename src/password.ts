@@ -3,15 +3,16 @@ import { saslprep } from '@mongodb-js/saslprep'
 
 /** What `prepared` accepts, for errors. */
 export const preparedRule =
-  'a text that SASLprep (RFC 4013) allows: no control, private or unassigned characters such as emoji, and right-to-left text from begin to end'
+  'a text that SASLprep (RFC 4013) allows: no control or private characters, and right-to-left text from begin to end'
 
 /**
- * `text` normalized by SASLprep as a stored string, which RFC 5802 asks for; printable ASCII stays as it
- * is. Returns undefined for what the RFC prohibits, and for a text of which nothing is left.
+ * `text` normalized by SASLprep, which RFC 5802 asks for; printable ASCII stays as it is. Characters that Unicode
+ * 3.2 did not have, such as emoji, are allowed on both sides, as in a query string of the RFC, since people type
+ * them. Returns undefined for what the RFC prohibits, and for a text of which nothing is left.
  */
 export function prepared(text: string): string | undefined {
   try {
-    return saslprep(text) || undefined
+    return saslprep(text, { allowUnassigned: true }) || undefined
   } catch {
     return undefined
   }

@@ -33,6 +33,8 @@ export class RepairScheduler {
   #running: Promise<HealReport> | undefined
   #timer: Timer | undefined
   /** When the next repair begins at the latest, on the monotonic clock. */
+  /** The report that was logged last. */
+  #told: HealReport | undefined
   #latestMs = Number.POSITIVE_INFINITY
   #unsubscribe: (() => void) | undefined
 
@@ -159,7 +161,8 @@ export class RepairScheduler {
     try {
       await this.#renew()
       const report = await this.heal({ giveWay: (tookMs) => this.#giveWay(tookMs) })
-      await this.#tell(report)
+      // Another round may have joined the same repair.
+      if (report !== this.#told) await this.#tell(report)
       // A server that is away says so itself when it comes back.
       const isWhole = this.#mover.cluster.voters.length === limits.serverCount
       // What is lost is looked at again from time to time, as everything is.
@@ -182,6 +185,7 @@ export class RepairScheduler {
   }
 
   async #tell(report: HealReport): Promise<void> {
+    this.#told = report
     const { cluster } = this.#mover
     for (const server of report.filledServers) notice(`${cluster.link(server).name} was filled`)
     const { registersCopied, registersRestored, piecesCopied, left } = report
@@ -221,10 +225,12 @@ export class RepairScheduler {
     for (const [key, { server, segment, piece }] of [...this.#badCopies]) {
       try {
         const isReplaced = await replacePiece(this.#mover, segment, piece, server)
-        if (isReplaced)
+        if (isReplaced) {
+          const { name } = this.#mover.cluster.link(server)
           notice(
-            `repair: piece ${piece} of ${segment.id} on server ${server + 1} was corrupt and is replaced`,
+            `repair: piece ${piece} of ${segment.id} was missing or corrupt on ${name}: written again`,
           )
+        }
       } catch (thrown) {
         debugDfc('bad copy %s: %s', key, asDfsError(thrown).message)
         if (isError(thrown, 'corrupt', 'dataLost')) suspects.push({ segment, piece })

@@ -18,7 +18,7 @@ import {
   versionAt,
 } from './vocabulary.js'
 
-/** What a step waits for: it goes on when `resume` is called the first time. */
+/** A wait of a step, which goes on when `resume` is called the first time. */
 type Wait = (resume: () => void) => void
 
 /** A step of a client. It can end for ever at each wait: then the client has crashed. */

@@ -13,7 +13,7 @@ const timeoutsMax = 4
 /** Decisions that ride on one commit. */
 const decidedMax = 8
 
-/** What a transaction writes, and how long it is tried. */
+/** The writes of a transaction, and how long it is tried. */
 export interface Change extends Pick<Body, 'writes' | 'preconditions'> {
   readonly mustBeEmpty?: readonly Key[]
   /** True for a transaction that nothing but a single server is in the way of: it is tried to the end. */

@@ -1,4 +1,4 @@
-/** What all parts of one schedule share. */
+/** The state that all parts of one schedule share. */
 import { Seeded } from '../fixtures/seeded.js'
 import { EventQueue } from './events.js'
 import { History } from './history.js'

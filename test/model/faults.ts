@@ -1,4 +1,4 @@
-/** What goes wrong: machines stop, stand still and lose disks, messages are cut off, registers rot. */
+/** The faults of a schedule: machines stop, stand still and lose disks, messages are cut off, registers rot. */
 import type { Client } from './client.js'
 import type { Context } from './context.js'
 import type { Network } from './network.js'

@@ -1,4 +1,4 @@
-/** What an observer who sees everything notes during a schedule, for invariants.ts to judge. */
+/** The notes of an observer who sees everything during a schedule, for invariants.ts to judge. */
 import type { EventQueue } from './events.js'
 import type { Body, Key, TransactionId, Value, Version } from './vocabulary.js'
 
@@ -17,7 +17,7 @@ export class History {
   readonly committed = new Map<TransactionId, number>()
   /** When the user was told that a transaction is committed. */
   readonly acknowledged = new Map<TransactionId, number>()
-  /** Of which transactions the user was told that they failed. */
+  /** Transactions that were reported as failed to the user. */
   readonly failed = new Set<TransactionId>()
   readonly reads: Read[] = []
   readonly violations: string[] = []

@@ -1,4 +1,4 @@
-/** What must hold when a schedule is over and everything has been repaired. */
+/** The conditions that must hold when a schedule is over and everything has been repaired. */
 import type { Context } from './context.js'
 import type { History, Read } from './history.js'
 import type { Server } from './server.js'

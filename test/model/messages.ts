@@ -1,4 +1,4 @@
-/** What clients ask servers, and what these answer. */
+/** The requests of clients, and the answers of servers. */
 import type {
   Body,
   Decision,
@@ -112,7 +112,7 @@ export interface SurveyedRecord {
   readonly createdAt: number
 }
 
-/** What a server answers: of these fields, those that its message asks for. */
+/** The answer of a server: of these fields, those that its message asks for. */
 export interface Answer {
   readonly isDone?: boolean
   readonly refusal?: Refusal

@@ -1,4 +1,4 @@
-/** What a schedule is made of. On the command line an option is given as `argument=number`. */
+/** The options of a schedule. On the command line one is given as `argument=number`. */
 import { roundTimeout } from './vocabulary.js'
 
 interface Option {

@@ -1,4 +1,4 @@
-/** What a server keeps on its disk: registers, records of transactions, and the locks that follow. */
+/** The state that a server keeps on its disk: registers, records of transactions, and the locks that follow. */
 import type { Context } from './context.js'
 import type { Accepted, Answer, DecideMessage } from './messages.js'
 import {

@@ -10,7 +10,7 @@ const roundsMax = 3
 /** A sweep that is to drop everything begins this far in the future. */
 const everythingAge = -50
 
-/** What all rounds of a sweep have in common. */
+/** The state that all rounds of a sweep have in common. */
 interface Sweep {
   /** The floor that it raises. */
   readonly floor: Version

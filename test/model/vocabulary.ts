@@ -5,7 +5,7 @@ import { quorum } from '../../src/wire/quorum.js'
 /** The name of a register. */
 export type Key = string
 
-/** What a register holds; null is a tombstone, or nothing at all. */
+/** The value of a register; null is a tombstone, or nothing at all. */
 export type Value = string | null
 
 /** A time in ticks and the number of a client, as one number: the order of versions is that of times. */
@@ -61,7 +61,7 @@ export function timeOf(version: Version): number {
 export const ballotAt = versionAt
 export const roundOf = timeOf
 
-/** What is missing counts as a register that was never written. */
+/** The register of a key that was never written. */
 export const nothing: Register = { version: 0, value: null }
 
 /** The register with the highest version; the first of those that are equal. */

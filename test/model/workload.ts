@@ -1,4 +1,4 @@
-/** What clients do: read, write, delete and move registers, or work on a folder with one entry. */
+/** The work of clients: read, write, delete and move registers, or work on a folder with one entry. */
 import type { Client, Step } from './client.js'
 import { type Change, commit } from './commit.js'
 import type { Read } from './history.js'

@@ -1,6 +1,4 @@
-/**
- * What goes wrong in a run, and when. A profile says how bad it gets; everything else is chance.
- */
+/** The faults of a run, and their times. A profile says how bad it gets; everything else is chance. */
 import type { Seeded } from '../fixtures/seeded.js'
 import { between, chance, pick, weighted } from './chance.js'
 import { diskTroubles } from './disks.js'

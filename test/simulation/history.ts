@@ -1,7 +1,6 @@
 /**
- * What happened in one run: every operation of every client with its beginning, end and outcome, what
- * it saw, and which transactions it sent; and, when somebody is going to read it, a line for every
- * event.
+ * The history of one run: every operation of every client with its beginning, end and outcome, what it saw, and which
+ * transactions it sent; and, on request, a line for every event.
  */
 import { crc32 } from 'node:zlib'
 import type { ErrorCode } from '../../src/errors.js'
@@ -65,7 +64,7 @@ export class History {
     this.#isTraced = isTraced
   }
 
-  /** Of everything that was noted: the same for the same seed. */
+  /** Hash of everything that was noted: the same for the same seed. */
   get hash(): string {
     return this.#hash.toString(16).padStart(8, '0')
   }

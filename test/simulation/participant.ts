@@ -6,7 +6,7 @@ import { type Clock, timeOfMs } from '../../src/clock.js'
 import type { Seeded } from '../fixtures/seeded.js'
 import type { Scheduler } from './scheduler.js'
 
-/** What the clocks of the simulated world show when it begins, in ms since 1970. */
+/** The time of the simulated world's clocks when it begins, in ms since 1970. */
 export const beginMs = 1_700_000_000_000
 
 export class Participant {

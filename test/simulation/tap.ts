@@ -42,7 +42,7 @@ export interface TapOptions {
 
 const quorum = 3
 
-/** What a reply will be about. */
+/** The subject of a reply that is awaited. */
 interface Asked {
   readonly verb: 'commit' | 'accept'
   readonly id: Version
@@ -200,7 +200,7 @@ function describeReply(frame: Frame, verbs: Map<number, Verb>): string {
   return `#${frame.id} ${verb} ${describe(messages[verb].reply.read(again(frame.reader)))}`
 }
 
-/** The same fields to be read once more. */
+/** Returns a second reader of the same fields. */
 function again(reader: Reader): Reader {
   return new Reader(reader.bytes, reader.bytes.length - reader.remaining)
 }

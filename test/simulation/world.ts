@@ -38,7 +38,7 @@ import { currentOperation, Tap } from './tap.js'
 export const focuses = ['everything', 'ballots', 'repairs', 'leases', 'disks'] as const
 export type Focus = (typeof focuses)[number]
 
-/** What the names of clients begin with that come for a moment only. */
+/** Prefix of the names of clients that come for a moment only. */
 const visitor = 'v'
 
 /** The frame of a run, drawn from its seed. */
@@ -73,7 +73,7 @@ export interface Outcome {
   readonly seed: number
   readonly plan: Plan
   readonly violations: readonly string[]
-  /** Of everything that happened. */
+  /** Hash of everything that happened. */
   readonly hash: string
   readonly lines: readonly string[]
   readonly counts: Readonly<Record<string, number>>
@@ -140,7 +140,7 @@ export class World {
   readonly #impairments: Impairments
   readonly #disks: Participant[]
   readonly #storages: Storage[]
-  /** What stands between a server and its storage. */
+  /** The simulated disk between each server and its storage. */
   readonly #troubled = serverNames.map(() => new SimulatedDisk())
   readonly #servers: (RunningServer | undefined)[] = []
   readonly #clients: (RunningClient | undefined)[] = []
@@ -247,7 +247,7 @@ export class World {
     return this.outcome()
   }
 
-  /** What has happened so far. */
+  /** The outcome of the run until now. */
   outcome(): Outcome {
     return {
       seed: this.#seed,
@@ -308,7 +308,7 @@ export class World {
     this.#impairments.begin(index, now, name)(until)
   }
 
-  /** What the server answers does not arrive. */
+  /** Drops the server's answers to a client for `durationMs`. */
   mute(client: RunningClient, index: number, durationMs: number): void {
     const running = this.#servers[index]
     if (running === undefined) return

@@ -1,7 +1,7 @@
 /** Passwords as SCRAM uses them: texts that look the same are the same, however they were typed. */
 import { saslprep } from '@mongodb-js/saslprep'
 
-/** What `prepared` accepts, for errors. */
+/** The rule of `prepared`, in words for errors. */
 export const preparedRule =
   'a text that SASLprep (RFC 4013) allows: no control or private characters, and right-to-left text from begin to end'
 

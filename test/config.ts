@@ -291,7 +291,7 @@ t.test('never shows a password', async (t) => {
 
 t.test('refuses passwords that SASLprep prohibits, and does not quote them', async (t) => {
   const message = (where: string) => new RegExp(`^${where}: .*SASLprep((?!hush).)*$`)
-  const text = good.replace('"secret"', '"hush👍"')
+  const text = good.replace('"secret"', '"hush\\u0007"')
   t.throws(() => parse(text), { code: 'configuration', message: message('dfc\\.conf:3: password') })
   const environment = { DFC_PASSWORD: 'hush\t' }
   t.throws(() => parse(text, environment), {

@@ -197,7 +197,7 @@ t.test('does it all from the command line', async (t) => {
     [['add', '../x'], 'x\n', /^dfs-server: "\.\.\/x" cannot be a user's name/],
     [['add', 'carl'], '\n', /^dfs-server: A password must not be empty/],
     [['add', 'carl'], '', /^dfs-server: A password must not be empty/],
-    [['add', 'carl'], 'x👍\n', /^dfs-server: A password has to be a text that SASLprep/],
+    [['add', 'carl'], 'x\u0007\n', /^dfs-server: A password has to be a text that SASLprep/],
     [['passwd', 'carl'], 'x\n', /^dfs-server: .*has no user "carl"\n$/],
     [['remove', 'carl'], '', /^dfs-server: .*has no user "carl"\n$/],
   ]

@@ -18,7 +18,12 @@ import { dataHome, type StateFolder, stateFolderOf } from './daemon/state-folder
 import { localAccount } from './local/local-accounts.js'
 import { isAlive } from './local/local-server.js'
 import { LocalServers, serverFolders } from './local/local-servers.js'
-import { isFsname, type MountWords, parseMountOptions } from './mount/mount-options.js'
+import {
+  isFsname,
+  type MountWords,
+  parseMountOptions,
+  withoutWordsOfHelper,
+} from './mount/mount-options.js'
 import { absoluteMountpoint, isOurs, unmount } from './mount/mountpoint.js'
 import { remount } from './mount/remount.js'
 
@@ -108,7 +113,7 @@ function understand(
     if (isTwice || options.unmount || others.length > 0)
       return program.error('error: too many arguments')
     const source = isFsname(word) ? [`fsname=${word}`] : []
-    const option = [...source, ...(options.option ?? [])]
+    const option = [...source, ...(options.option ?? []).map(withoutWordsOfHelper)]
     return { mountpoint: second, options: { ...options, config: word, option } }
   }
   if (word !== undefined) return { mountpoint: word, options }

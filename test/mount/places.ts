@@ -181,6 +181,29 @@ t.test('words of fstab are taken', async (t) => {
   t.notOk(isMounted(mnt), 'a fake mount is none')
 })
 
+t.test('set-user-ID bits and device nodes of a mount need to be asked for', async (t) => {
+  const mount = await mounts.start('insecure')
+  const secure = ['nosuid', 'nodev']
+  const flags = await flagsOf(mount.mountpoint)
+  for (const word of secure) t.ok(flags.includes(word), word)
+  if (!isRoot) return
+  await mount.out('cp "$(command -v id)" id && chmod 4755 id && mknod null c 1 3 && chmod 666 null')
+  t.equal(
+    await mount.out('stat -c %A id null'),
+    '-rwsr-xr-x\ncrw-rw-rw-',
+    'they are kept all the same',
+  )
+  t.match(await mount.sh('cat null'), { status: 1, problems: /Permission denied/ })
+  t.same(await mounts.run('-o', 'remount,ro', mount.mountpoint), done)
+  t.match(await flagsOf(mount.mountpoint), ['ro', 'nosuid', 'nodev'], 'a remount keeps both')
+  t.match(await run('mount -i -o remount,rw "$1"', mount.mountpoint), { status: 0 })
+  for (const word of secure) t.ok((await flagsOf(mount.mountpoint)).includes(word), word)
+  await mount.end()
+  const asked = await mounts.start('insecure', '-o', 'suid,dev')
+  for (const word of secure) t.notOk((await flagsOf(asked.mountpoint)).includes(word), word)
+  t.match(await asked.sh('cat null'), done)
+})
+
 t.test('mount(8) mounts a configuration by the name of the program', needsRoot, async (t) => {
   if (!existsSync('/sbin/mount.fuse') && !existsSync('/sbin/mount.fuse3')) {
     return t.plan(0, 'mount.fuse(8) is not installed')
@@ -188,7 +211,7 @@ t.test('mount(8) mounts a configuration by the name of the program', needsRoot, 
   const mnt = place(t, 'by-program')
   const source = `${join(programs, 'dfs-mount')}#${configFile}`
   t.match(await run('mount -t fuse "$1" "$2" -o ro,nofail', source, mnt), { status: 0 })
-  t.ok((await flagsOf(mnt)).includes('ro'))
+  t.match(await flagsOf(mnt), ['ro', 'nosuid', 'nodev'])
   t.match(await run('umount "$1"', mnt), done)
 })
 
@@ -209,7 +232,7 @@ t.test('mount(8) mounts, remounts and knows the type fuse.dfs by its helper', as
   t.match(await run('mount -v -t fuse.dfs "$1" "$2" -o noexec', configFile, mnt), { status: 0 })
   t.match(await run('mount -o remount,ro "$1"', mnt), { status: 0 })
   const flags = await flagsOf(mnt)
-  t.ok(flags.includes('ro') && flags.includes('noexec'))
+  for (const word of ['ro', 'noexec', 'nosuid', 'nodev']) t.ok(flags.includes(word), word)
   t.match(await run('mount -o remount,rw "$1" && echo x > "$1/f"', mnt), { status: 0 })
   t.match(await run('mount -o remount,exec "$1"', mnt), { status: 0 })
   t.notOk((await flagsOf(mnt)).includes('noexec'))

@@ -14,9 +14,7 @@ export interface MountWords {
   /** Reading does not change atimes. */
   readonly noAtime: boolean | undefined
   readonly fsname: string | undefined
-  /**
-   * Whether programs, device nodes and set-user-ID bits work. Undefined: as mount(8) has it for the mounting user.
-   */
+  /** Whether programs, device nodes and set-user-ID bits work. Undefined: in a new mount, programs alone. */
   readonly exec: boolean | undefined
   readonly dev: boolean | undefined
   readonly suid: boolean | undefined
@@ -168,6 +166,18 @@ function actionOf(word: string): Choose | undefined {
 /** Splits at commas. A value in double quotes may contain commas, as for mount(8): x-label="a,b". */
 function splitWords(list: string): readonly string[] {
   return list.match(/(?:"[^"]*"|[^,])+/g) ?? []
+}
+
+/**
+ * The words of a list as mount.fuse(8) hands it on, without the `dev` and `suid` that it adds to every mount which does
+ * not say otherwise. Whoever typed `mount -t fuse` did not ask for them: mount(8) keeps those two to itself. Its lists
+ * begin with rw or ro; others are returned as they are.
+ *
+ *     rw,noatime,dev,suid   rw,noatime
+ *     ro,nosuid,dev         ro,nosuid
+ */
+export function withoutWordsOfHelper(list: string): string {
+  return list.replace(/^(r[wo](?:,.*?)??)(?:,dev)?(?:,suid)?$/s, '$1')
 }
 
 /** Whether the kernel's table of mounts can show `text` as a source. */

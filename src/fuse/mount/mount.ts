@@ -89,7 +89,7 @@ export class Mount {
     await prepareMountpoint(mountpoint, words.nonEmpty)
     const isRoot = process.getuid?.() === 0
     const { allowOther } = words
-    const flags = flagsOf(words, isRoot)
+    const flags = flagsOf(words)
     const readInThreads = !(await canStreamDevices())
     const how = { mountpoint, allowOther, flags, fsname }
     const fd = await attach({ ...how, subtype: 'dfs', defaultPermissions: true }).catch(
@@ -171,10 +171,13 @@ function throwConfiguration(cause: unknown): never {
   throw cause
 }
 
-/** Flags of the mount. Device nodes and set-user-ID bits work only where root mounts. */
-function flagsOf(words: MountWords, isRoot: boolean): readonly MountFlag[] {
+/**
+ * Device nodes and set-user-ID bits work only where they are asked for: whoever has the password of the account
+ * could otherwise make, from any machine, programs that run as root on this one.
+ */
+function flagsOf(words: MountWords): readonly MountFlag[] {
   const { readOnly = false, exec = true, sync = false, dirSync } = words
-  const { dev = isRoot, suid = isRoot, noAtime = false } = words
+  const { dev = false, suid = false, noAtime = false } = words
   const isSet: Readonly<Record<MountFlag, boolean>> = {
     ro: readOnly,
     noexec: !exec,

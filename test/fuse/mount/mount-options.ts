@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseMountOptions } from '../../../src/fuse/mount/mount-options.js'
+import { parseMountOptions, withoutWordsOfHelper } from '../../../src/fuse/mount/mount-options.js'
 
 const nothing = {
   readOnly: undefined,
@@ -63,4 +63,13 @@ t.test('refuses a word that it does not know, and says which there are', async (
   }
   t.throws(() => parseMountOptions(['x']), { message: /unknown word, expected one of ro, rw/ })
   t.same(parseMountOptions(['x,nosuchword'], true), nothing, 'unless it may be sloppy')
+})
+
+t.test('what mount.fuse(8) adds to every mount was not asked for', async (t) => {
+  t.equal(withoutWordsOfHelper('rw,dev,suid'), 'rw')
+  t.equal(withoutWordsOfHelper('ro,nosuid,dev'), 'ro,nosuid')
+  t.equal(withoutWordsOfHelper('rw,nodev,noatime,suid'), 'rw,nodev,noatime')
+  for (const typed of ['suid,dev', 'dev,suid', 'noatime,suid', 'ro']) {
+    t.equal(withoutWordsOfHelper(typed), typed)
+  }
 })

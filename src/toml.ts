@@ -42,7 +42,8 @@ export function parseToml(text: string, file: string): TomlDocument {
   if (!(tree instanceof ParseError)) return new Reader().read(file, tree.body[0])
   const { lineNumber, message } = begin(tree, body)
   const what = `${file}:${lineNumber}: ${message}: ${rule}`
-  throw new DfsError('configuration', what, { cause: tree })
+  // Without the cause, which may quote the line: there may be a password in it.
+  throw new DfsError('configuration', what)
 }
 
 function treeOf(text: string): AST.TOMLProgram | ParseError {

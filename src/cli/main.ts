@@ -7,12 +7,13 @@ import { fileURLToPath } from 'node:url'
 import { CommanderError } from 'commander'
 import { textOf } from '../byte-text.js'
 import { systemClock, systemRandom } from '../clock.js'
-import { loadClientConfig } from '../config.js'
+import { loadClientConfig, passwordVariable } from '../config.js'
 import { Client } from '../dfc/client.js'
 import { ThreadDigests } from '../dfc/content/thread-digests.js'
 import { sentenceOf, speaksForItself } from '../error-message.js'
 import { debugDfc, redirectNotices } from '../log.js'
 import { tcpNetwork } from '../network.js'
+import { takeFromEnvironment } from '../secret-environment.js'
 import { argumentGrammar, lowerCaseOperation, type Operation, usageFault } from './grammar.js'
 import { Temporaries } from './local/local-file.js'
 import { Shell } from './shell.js'
@@ -22,6 +23,8 @@ const status = { done: 0, failed: 1, misunderstood: 2, brokenPipe: 141 } as cons
 const statusOfSignal = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 const installedConfig = fileURLToPath(new URL('../../../config/dfc.conf', import.meta.url))
 
+/** It leaves the environment before anything else is done. */
+const secrets = { [passwordVariable]: takeFromEnvironment(passwordVariable) }
 const temporaries = new Temporaries(systemRandom)
 
 /** A parsed command line. Without an operation the prompt is shown. */
@@ -58,7 +61,7 @@ async function perform({ config, operation }: Request, output: Output): Promise<
   // A server that is down is reported at the prompt and by STATUS; an operation succeeds or says why not.
   redirectNotices((line) => debugDfc('%s', line))
   const client = await Client.open({
-    config: loadClientConfig(config),
+    config: loadClientConfig(config, secrets),
     network: tcpNetwork,
     clock: systemClock,
     random: systemRandom,

@@ -2,14 +2,16 @@
  * The program dfs-mount: mounts in the background or the foreground, with servers of its own (--local) or those of a
  * configuration, unmounts, and is the helper of mount(8). Exit status: 0 done, 1 failed, 2 not understood.
  */
+import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, CommanderError, Option } from 'commander'
 import { systemRandom } from '../clock.js'
-import { type ClientConfig, loadClientConfig } from '../config.js'
+import { type ClientConfig, loadClientConfig, passwordVariable } from '../config.js'
 import { sentenceOf } from '../error-message.js'
 import { DfsError, isError } from '../errors.js'
 import { debugFuse, notice } from '../log.js'
+import { takeFromEnvironment } from '../secret-environment.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
 import { askDaemon } from './daemon/control.js'
 import { Daemon } from './daemon/daemon.js'
@@ -35,12 +37,18 @@ const portMax = 65_535 - 3
 const endTimeoutMs = 30_000
 const endPollMs = 20
 const goodbyeMs = 1_000
+/** Leaves the environment before any process is started, and goes on to the daemon by a pipe. */
+const password = takeFromEnvironment(passwordVariable)
+const standardInput = 0
+/** Whatever is made on this machine is for its owner alone; modes of files in the mount come from the programs. */
+const privateUmask = 0o077
 
 interface Options {
   readonly config: string
   readonly local?: true | readonly string[]
   readonly port: string
   readonly foreground?: true
+  readonly passwordStdin?: true
   readonly unmount?: true
   readonly option?: readonly string[]
   readonly fake?: true
@@ -65,6 +73,7 @@ const program = new Command('dfs-mount')
   .option('--foreground', 'stay in the foreground; Ctrl-C unmounts')
   .option('--unmount', 'store everything and unmount')
   .option('-o, --option <words>', 'ro, allow_other, acl, dirsync, fsname=NAME ...', collect)
+  .addOption(new Option('--password-stdin', 'read the password from standard input').hideHelp())
   .addOption(
     new Option('-f, --fake', 'check everything but do not mount, as mount(8) does').hideHelp(),
   )
@@ -79,6 +88,7 @@ const program = new Command('dfs-mount')
   )
   .exitOverride()
 
+process.umask(privateUmask)
 try {
   program.parse()
   const { mountpoint, options } = understand(program.args, program.opts<Options>())
@@ -137,7 +147,7 @@ async function run(mountpoint: string, options: Options): Promise<void> {
 
 /** Checks everything that can be checked without mounting. */
 function check({ local, config }: Options, { remount }: MountWords): void {
-  if (local === undefined && !remount) loadClientConfig(config)
+  if (local === undefined && !remount) loadClientConfig(config, { [passwordVariable]: password })
 }
 
 async function mountInBackground(
@@ -147,17 +157,19 @@ async function mountInBackground(
 ): Promise<void> {
   // The daemon has another working folder, so paths are made absolute.
   const local = typeof options.local === 'object' ? options.local.map((f) => resolve(f)) : []
-  await launch(state, [
+  const words = [
     '--foreground',
     ...(options.local === undefined
       ? ['--config', resolve(options.config)]
       : ['--port', options.port]),
     ...(options.option ?? []).flatMap((words) => ['-o', words]),
     ...(options.sloppy ? ['--sloppy'] : []),
+    ...(password === undefined ? [] : ['--password-stdin']),
     ...(options.local === undefined ? [] : ['--local', ...local]),
     '--',
     mountpoint,
-  ])
+  ]
+  await launch(state, words, password)
 }
 
 /** Asks the daemon to unmount. Without a daemon, its dead mount is removed. */
@@ -220,9 +232,11 @@ async function serve(
   process.exit(0)
 }
 
-async function backingOf({ local, config, port }: Options): Promise<Backing> {
+async function backingOf({ local, config, port, passwordStdin }: Options): Promise<Backing> {
   if (local === undefined) {
-    return { config: loadClientConfig(config), clientFile: config, servers: undefined }
+    const given = passwordStdin ? readFileSync(standardInput, 'utf8') : password
+    const own = loadClientConfig(config, { [passwordVariable]: given })
+    return { config: own, clientFile: config, servers: undefined }
   }
   const firstPort = /^\d{1,5}$/.test(port) ? Number(port) : Number.NaN
   if (!(firstPort >= 1 && firstPort <= portMax)) {

@@ -7,16 +7,25 @@ import { makeStateFolder, type StateFolder } from './state-folder.js'
 /** The daemon's message to the process that started it. */
 export type Report = { readonly ready: true } | { readonly failed: string }
 
-/** Starts a daemon. `args` are those of one in the foreground. */
-export async function launch(state: StateFolder, args: readonly string[]): Promise<void> {
+/**
+ * Starts a daemon. `args` are those of one in the foreground. It reads `input`, which may be secret, from its standard input:
+ * its arguments and its environment can be read in /proc.
+ */
+export async function launch(
+  state: StateFolder,
+  args: readonly string[],
+  input: string | undefined,
+): Promise<void> {
   await makeStateFolder(state)
   const log = await open(state.log, 'a', 0o600)
   const [, script = ''] = process.argv
   const child = spawn(process.execPath, [...process.execArgv, script, ...args], {
     cwd: '/',
     detached: true,
-    stdio: ['ignore', log.fd, log.fd, 'ipc'],
+    stdio: [input === undefined ? 'ignore' : 'pipe', log.fd, log.fd, 'ipc'],
   })
+  // One that has ended before it read says why by other means.
+  child.stdin?.on('error', () => undefined).end(input)
   try {
     await new Promise<void>((resolve, reject) => {
       child.once('error', reject)

@@ -24,7 +24,7 @@ export async function untilAgreed(clientConfig: string): Promise<void> {
 if (process.argv[1] === program) {
   const [, , config = ''] = process.argv
   const cluster = await Cluster.open({
-    config: loadClientConfig(config),
+    config: loadClientConfig(config, {}),
     network: tcpNetwork,
     clock: systemClock,
     random: systemRandom,

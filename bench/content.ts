@@ -75,7 +75,7 @@ async function measure(): Promise<void> {
     profiles: options.profile,
     checkout: thisCheckout,
   })
-  const config = await loadClientConfig(cluster.clientConfig)
+  const config = await loadClientConfig(cluster.clientConfig, {})
   const bytes = Number(options.mib) * MiB
   const readBytes = Number(options.readKib) * 1024
   for (let round = 0; round < Number(options.rounds); round += 1) {

@@ -2,13 +2,14 @@
  * The two configuration files: config/dfc.conf of the client (the user and the four servers) and config/dfs.conf of a
  * server (the users that may log in). A mistake is reported with its file and line and what was expected there.
  */
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
 import { asDfsError, DfsError } from './errors.js'
 import { limits } from './limits.js'
 import type { Address } from './network.js'
 import { prepared, preparedRule } from './password.js'
+import { assertPrivate } from './private-file.js'
 import { expecting, parsed, readToml, secret, table, tableByName } from './toml-schema.js'
 
 export interface ServerAddress {
@@ -38,8 +39,10 @@ export const passwordVariable = 'DFC_PASSWORD'
 const timeoutsMs = { least: 10, most: 60_000 } as const
 const userNameRule = `1 to ${limits.userNameBytesMax} of A-Z a-z 0-9 . _ - (no dot in front)`
 
-/** Names of the server's own files beside the users' folders, which no user may have. */
-const reservedNames = /^(identity\.json|lock\.db)/
+/** The server keeps these beside the users' folders, on disks that may not tell apart "A" and "a". */
+const reservedNames = /^(identity\.json|lock\.db)/i
+/** A line that assigns a password. */
+const passwordLine = /^[ \t]*["']?password["']?[ \t]*=/m
 
 /** Whether a user may have this name: it becomes the name of a folder on the servers. */
 export function isUserName(name: string): boolean {
@@ -50,9 +53,18 @@ export function isUserName(name: string): boolean {
   )
 }
 
-/** Reads the client's file. Throws `configuration` naming the file and, where it can, the line. */
-export function loadClientConfig(file: string, environment = process.env): ClientConfig {
-  return parseClientConfig(readConfig(file), file, environment)
+/**
+ * Reads the client's file. `environment` may hold the password in DFC_PASSWORD. Throws `configuration` naming the file
+ * and, where it can, the line; also when there is a password in it that others can read.
+ */
+export function loadClientConfig(
+  file: string,
+  environment: Readonly<Record<string, string | undefined>>,
+): ClientConfig {
+  const text = readConfig(file)
+  const config = parseClientConfig(text, file, environment)
+  if (passwordLine.test(text)) assertPrivate(file)
+  return config
 }
 
 /** Parses the text of dfc.conf. DFC_PASSWORD in `environment` takes precedence over its password. */
@@ -97,9 +109,15 @@ export function readConfig(file: string): string {
     return readFileSync(file, 'utf8')
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
-    const why = missing ? 'there is no such file' : asDfsError(cause).message
+    const why = missing ? `there is no such file${remedyFor(file)}` : asDfsError(cause).message
     throw new DfsError('configuration', `${file}: cannot read the configuration: ${why}`, { cause })
   }
+}
+
+/** What to do where a file is missing of which only a sample is shipped. */
+function remedyFor(file: string): string {
+  const sample = `${file}.sample`
+  return existsSync(sample) ? `: copy ${sample} to it and fill it in` : ''
 }
 
 const userName = parsed(`a name of ${userNameRule}`, (name) =>

@@ -1,3 +1,4 @@
+import { chmodSync, chownSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import t from 'tap'
 import {
@@ -12,6 +13,7 @@ import { limits } from '../src/limits.js'
 import { formatVerifier, makeVerifier, parseVerifier } from '../src/wire/scram.js'
 
 const project = resolve(import.meta.dirname, '../..')
+const isRoot = process.getuid?.() === 0
 
 const good = `# who
 user = "alice"
@@ -342,6 +344,7 @@ t.test('takes names for users that are safe as names of folders', async (t) => {
   }
   t.notOk(isUserName('identity.json'), 'a file of the server')
   t.notOk(isUserName('lock.db-journal'), 'a file of the server')
+  t.notOk(isUserName('LOCK.DB'), 'the same on a disk that ignores case')
 })
 
 t.test('reads the users with what they have', async (t) => {
@@ -429,17 +432,58 @@ t.test('names a file that is not there or cannot be read', async (t) => {
   const missing = `${t.testdir({})}/dfc.conf`
   const message = `${missing}: cannot read the configuration: there is no such file`
   t.throws(() => loadClientConfig(missing, {}), { code: 'configuration', message })
+  writeFileSync(`${missing}.sample`, '')
+  t.throws(() => loadClientConfig(missing, {}), {
+    message: `${message}: copy ${missing}.sample to it and fill it in`,
+  })
   t.throws(() => readConfig(project), {
     code: 'configuration',
     message: new RegExp(`^${project}: `),
   })
 })
 
-t.test('ships samples that work together', async (t) => {
-  const client = loadClientConfig(resolve(project, 'config/dfc.conf'), {})
-  const file = resolve(project, 'config/dfs.conf')
-  const user = parseUsersConfig(readConfig(file), file, parseVerifier).get(client.user)
-  t.same(user, { kind: 'password', password: client.password })
+t.test('refuses a password that others can read, and says what to do', async (t) => {
+  const folder = t.testdir({ 'dfc.conf': good })
+  const file = `${folder}/dfc.conf`
+  for (const mode of [0o640, 0o604, 0o620, 0o601]) {
+    chmodSync(file, mode)
+    const message = `${file}: holds a password, and others can read it (mode 0${mode.toString(8)}): chmod 600 ${file}`
+    t.throws(() => loadClientConfig(file, {}), { code: 'configuration', message })
+    t.throws(() => loadClientConfig(file, { DFC_PASSWORD: 'x' }), { message }, 'used or not')
+  }
+  chmodSync(file, 0o600)
+  t.equal(loadClientConfig(file, {}).password, 'secret')
+  const without = `${folder}/without.conf`
+  writeFileSync(without, good.replace('password = "secret"\n', ''), { mode: 0o644 })
+  t.equal(loadClientConfig(without, { DFC_PASSWORD: 'x' }).password, 'x', 'there is none in it')
+})
+
+t.test(
+  'a file of somebody else may be for a group',
+  { skip: !isRoot && 'needs root' },
+  async (t) => {
+    const file = `${t.testdir({ 'dfc.conf': good })}/dfc.conf`
+    chownSync(file, 65_534, 65_534)
+    chmodSync(file, 0o640)
+    t.equal(loadClientConfig(file, {}).password, 'secret')
+    chmodSync(file, 0o644)
+    t.throws(() => loadClientConfig(file, {}), { message: /others can read it \(mode 0644\)/ })
+  },
+)
+
+t.test('nothing that is shipped has a user or a password', async (t) => {
+  const shipped = resolve(project, 'config/dfc.conf.sample')
+  t.throws(() => loadClientConfig(shipped, {}), {
+    code: 'configuration',
+    message: /user: expected/,
+  })
+  const file = resolve(project, 'config/dfs.conf.sample')
+  t.equal(parseUsersConfig(readConfig(file), file, parseVerifier).size, 0)
+  const client = parseClientConfig(
+    readConfig(shipped).replace('#user = "..."', 'user = "a"').replace('#password', 'password'),
+    shipped,
+    {},
+  )
   t.same(
     client.servers.map(({ name, address }) => `${name} ${address.port}`),
     ['DFS1 10001', 'DFS2 10002', 'DFS3 10003', 'DFS4 10004'],

@@ -2,6 +2,7 @@
  * `dfs-server <folder> <port>` runs one of the four servers in the foreground until it gets SIGTERM,
  * SIGINT or SIGHUP; `dfs-server user ...` edits who may log in.
  */
+import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.js'
@@ -17,6 +18,8 @@ import { UsersFile } from './users/users.js'
 /** This file runs as <project>/dist/src/dfs/main.js. */
 const project = resolve(import.meta.dirname, '../../..')
 const defaultConfig = join(project, 'config', 'dfs.conf')
+/** Whatever the server makes is for its owner alone. */
+const privateUmask = 0o077
 
 const reasons: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the port is already in use',
@@ -56,6 +59,7 @@ for (const [name, command] of Object.entries<UserCommand>(userCommands)) {
     })
 }
 
+process.umask(privateUmask)
 try {
   await program.parseAsync()
 } catch (thrown) {
@@ -73,7 +77,7 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
     throw new DfsError('invalid', `"${portText}" is not a port: expected a number from 0 to 65535`)
   }
   const address = { host: options.host, port }
-  const users = new UsersFile(options.config, systemRandom)
+  const users = usersOf(options.config)
   const storage = folderStorage(folder, systemRandom)
   const server = await Server.start({
     address,
@@ -90,6 +94,21 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
   notice(`${basename(resolve(folder))} listens on ${where}:${server.port}`)
   users.warnOfPlainPasswords()
   process.send?.({ listening: server.port })
+}
+
+/** Throws `configuration` where nobody could log in, and says what to do. */
+function usersOf(file: string): UsersFile {
+  const remedy = `"dfs-server user add NAME --config ${file}" adds one`
+  if (!existsSync(file)) {
+    throw new DfsError(
+      'configuration',
+      `${file}: there are no users: there is no such file; ${remedy}`,
+    )
+  }
+  const users = new UsersFile(file, systemRandom)
+  if (users.count === 0)
+    throw new DfsError('configuration', `${file}: there are no users; ${remedy}`)
+  return users
 }
 
 /** The first signal drains, a later one does not wait. */

@@ -5,8 +5,9 @@
 import { statSync } from 'node:fs'
 import type { Random } from '../../clock.js'
 import { parseUsersConfig, readConfig, type UserConfig } from '../../config.js'
-import { asDfsError } from '../../errors.js'
+import { asDfsError, DfsError } from '../../errors.js'
 import { notice } from '../../log.js'
+import { assertPrivate, publicModeOf } from '../../private-file.js'
 import { makeVerifier, parseVerifier, type Verifier } from '../../wire/scram.js'
 
 export interface Users {
@@ -24,13 +25,20 @@ export class UsersFile implements Users {
   readonly #random: Random
   #users: ReadonlyMap<string, Known> = new Map()
   #seen = ''
+  /** The file was readable by everybody when it was read last. */
+  #isPublic = false
 
-  /** Throws `configuration` when the file is missing or wrong. */
+  /** Throws `configuration` when the file is missing or wrong, or others can read a password in it. */
   constructor(file: string, random: Random) {
     this.#file = file
     this.#random = random
     this.#seen = fingerprintOf(file)
     this.#load()
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return this.#users.size
   }
 
   find(name: string): Verifier | undefined {
@@ -64,10 +72,24 @@ export class UsersFile implements Users {
 
   #load(): void {
     const configs = parseUsersConfig(readConfig(this.#file), this.#file, parseVerifier)
+    assertDistinctFolders([...configs.keys()], this.#file)
+    if ([...configs.values()].some(({ kind }) => kind === 'password')) assertPrivate(this.#file)
+    else if (configs.size > 0) this.#tellPublic()
     const before = this.#users
     this.#users = new Map(
       [...configs].map(([name, config]) => [name, this.#known(config, before.get(name))] as const),
     )
+  }
+
+  /** Verifiers cannot be used to log in, but passwords can be guessed from them: that is said once. */
+  #tellPublic(): void {
+    const mode = publicModeOf(this.#file)
+    if (mode !== undefined && !this.#isPublic) {
+      notice(
+        `${this.#file}: everybody can read it (mode ${mode}) and guess at the passwords: chmod 600`,
+      )
+    }
+    this.#isPublic = mode !== undefined
   }
 
   /** The salt of a password in clear stays the same while the server runs. */
@@ -76,6 +98,24 @@ export class UsersFile implements Users {
     const same = before?.config.kind === 'password' && before.config.password === config.password
     if (before !== undefined && same) return before
     return { config, verifier: makeVerifier(config.password, this.#random.bytes(16)) }
+  }
+}
+
+/** What two names have in common whose folders are one on a disk that ignores case, or dots at the end. */
+export function folderKeyOf(name: string): string {
+  return name.toLowerCase().replace(/\.+$/, '')
+}
+
+/** Throws `configuration` when the files of two users would lie in one folder on some disks. */
+function assertDistinctFolders(names: readonly string[], file: string): void {
+  const keys = new Map<string, string>()
+  for (const name of names) {
+    const twin = keys.get(folderKeyOf(name))
+    if (twin !== undefined) {
+      const why = 'their folders would be the same on some disks'
+      throw new DfsError('configuration', `${file}: users "${twin}" and "${name}": ${why}`)
+    }
+    keys.set(folderKeyOf(name), name)
   }
 }
 

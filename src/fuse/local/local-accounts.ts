@@ -2,7 +2,7 @@
  * The account of a cluster on this machine alone. Its user and password are generated at the first use and stored in
  * the two configuration files, which only their owner can read.
  */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { Random } from '../../clock.js'
@@ -28,6 +28,8 @@ export async function localAccount(
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const clientFile = join(folder, 'dfc.conf')
   const serverFile = join(folder, 'dfs.conf')
+  // Both have the password in clear, also where an older version or a backup left them readable.
+  for (const file of [clientFile, serverFile]) await chmod(file, 0o600).catch(() => undefined)
   const known = await readFile(clientFile).catch(() => undefined)
   // DFC_PASSWORD in the environment belongs to another cluster.
   const account = known === undefined ? undefined : loadClientConfig(clientFile, {})
@@ -83,6 +85,7 @@ function serverText(user: string, password: string): string {
 
 async function replaceFile(path: string, text: string): Promise<void> {
   const temporary = `${path}.${process.pid}`
-  await writeFile(temporary, text, { mode: 0o600 })
+  await rm(temporary, { force: true })
+  await writeFile(temporary, text, { mode: 0o600, flag: 'wx' })
   await rename(temporary, path)
 }

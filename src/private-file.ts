@@ -1,0 +1,30 @@
+/**
+ * Files that hold a password, and who can read them besides their owner. The rule is that of ssh(1) for its keys: a
+ * file of one's own is for oneself alone, and one of somebody else, such as root, is not for everybody.
+ */
+import { type Stats, statSync } from 'node:fs'
+import { DfsError } from './errors.js'
+
+/** Throws `configuration` when others can read or change `file`, which holds a password in clear. */
+export function assertPrivate(file: string): void {
+  const status = statSync(file)
+  if (!isExposed(status)) return
+  const why = `holds a password, and others can read it (mode ${modeOf(status)})`
+  throw new DfsError('configuration', `${file}: ${why}: chmod 600 ${file}`)
+}
+
+/** The mode of `file` when everybody can read it, such as "0644". */
+export function publicModeOf(file: string): string | undefined {
+  const status = statSync(file)
+  return status.isFile() && (status.mode & 0o004) !== 0 ? modeOf(status) : undefined
+}
+
+/** A pipe, such as that of a shell's <(...), is nobody else's. */
+function isExposed(status: Stats): boolean {
+  const isOwn = status.uid === process.getuid?.()
+  return status.isFile() && (status.mode & (isOwn ? 0o077 : 0o006)) !== 0
+}
+
+function modeOf({ mode }: Stats): string {
+  return (mode & 0o7777).toString(8).padStart(4, '0')
+}

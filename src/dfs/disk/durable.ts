@@ -18,8 +18,10 @@ import { dirname } from 'node:path'
 /** Replaces `file` by `content`. On failure the old content is left as it was. */
 export function writeDurably(file: string, content: string, mode: number): void {
   const temporary = `${file}.${process.pid}.tmp`
+  // A process that was killed may have left it.
+  rmSync(temporary, { force: true })
   try {
-    const descriptor = openSync(temporary, 'w', mode)
+    const descriptor = openSync(temporary, 'wx', mode)
     try {
       // The mode given to open is cut by the umask.
       fchmodSync(descriptor, mode)

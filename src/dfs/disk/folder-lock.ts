@@ -1,8 +1,9 @@
 /**
- * Keeps two processes from serving one folder. Node has no flock(2), so an exclusive transaction of
- * SQLite on an empty database stands in: a POSIX record lock that the kernel drops with the process,
- * kill -9 included, and that holds between containers which share the folder.
+ * Keeps two processes from serving one folder, or from editing one file. Node has no flock(2), so an exclusive
+ * transaction of SQLite on an empty database stands in: a POSIX record lock that the kernel drops with the process,
+ * kill -9 included, and that holds between containers which share the folder. The file stays empty, and stays.
  */
+import { chmodSync, closeSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import Database from 'better-sqlite3'
 import { DfsError } from '../../errors.js'
@@ -13,15 +14,31 @@ export interface FolderLock {
 
 /** Throws `busy` when another server has the folder. */
 export function lockFolder(folder: string): FolderLock {
-  const database = new Database(join(folder, 'lock.db'), { timeout: 0 })
+  return lockFile(join(folder, 'lock.db'), 0, `${folder} is in use by another server`)
+}
+
+/** Waits for at most `waitMs`, and then throws `busy` with the message `taken`. */
+export function lockFile(file: string, waitMs: number, taken: string): FolderLock {
+  makePrivate(file)
+  const database = new Database(file, { timeout: waitMs })
   try {
-    database.pragma('locking_mode = EXCLUSIVE')
     database.exec('BEGIN EXCLUSIVE')
   } catch (cause) {
     database.close()
     const code = (cause as { code?: unknown }).code
     if (typeof code !== 'string' || !code.startsWith('SQLITE_BUSY')) throw cause
-    throw new DfsError('busy', `${folder} is in use by another server`, { cause })
+    throw new DfsError('busy', taken, { cause })
   }
   return { release: () => void database.close() }
+}
+
+/** Whoever may read the file could hold a lock on it for ever. SQLite would make it readable by everybody. */
+function makePrivate(file: string): void {
+  closeSync(openSync(file, 'a', 0o600))
+  try {
+    chmodSync(file, 0o600)
+  } catch (thrown) {
+    // It belongs to somebody else, such as root.
+    if ((thrown as NodeJS.ErrnoException).code !== 'EPERM') throw thrown
+  }
 }

@@ -2,14 +2,20 @@
  * `dfs-server user add|remove|passwd|list`: edits the users in dfs.conf for the person who runs the
  * server, and leaves all else in it alone. A running server notices by itself.
  */
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
 import { systemRandom } from '../../clock.js'
 import { isUserName, readConfig } from '../../config.js'
 import { DfsError } from '../../errors.js'
 import { formatVerifier, makeVerifier } from '../../wire/scram.js'
 import { writeDurably } from '../disk/durable.js'
+import { lockFile } from '../disk/folder-lock.js'
 import { askNewPassword } from './ask-password.js'
+import { folderKeyOf } from './users.js'
 import { userNames, withoutUser, withUser } from './users-text.js'
+
+/** For as long as another edit takes, on a disk that is slow. */
+const editWaitMs = 20_000
 
 export interface UserCommand {
   readonly description: string
@@ -30,22 +36,31 @@ async function add(file: string, name: string): Promise<string> {
   if (!isUserName(name)) {
     throw new DfsError('invalid', `"${name}" cannot be a user's name: use letters, digits, . _ -`)
   }
-  if (existsSync(file) && isKnown(file, name)) {
-    throw new DfsError('exists', `${file} has a user "${name}" already`)
-  }
-  await setPassword(file, name)
+  requireNew(textOf(file), file, name)
+  const verifier = await newVerifier(name)
+  edit(file, (text) => {
+    requireNew(text, file, name)
+    return withUser(text, file, name, verifier)
+  })
   return `Added the user ${name} to ${file}`
 }
 
 async function changePassword(file: string, name: string): Promise<string> {
-  requireKnown(file, name)
-  await setPassword(file, name)
+  requireKnown(readConfig(file), file, name)
+  const verifier = await newVerifier(name)
+  edit(file, (text) => {
+    requireKnown(text, file, name)
+    return withUser(text, file, name, verifier)
+  })
   return `Changed the password of ${name} in ${file}`
 }
 
 async function remove(file: string, name: string): Promise<string> {
-  requireKnown(file, name)
-  store(file, withoutUser(readConfig(file), file, name))
+  requireKnown(readConfig(file), file, name)
+  edit(file, (text) => {
+    requireKnown(text, file, name)
+    return withoutUser(text, file, name)
+  })
   return `Removed the user ${name} from ${file} (the files of ${name} are still there)`
 }
 
@@ -53,27 +68,60 @@ async function list(file: string): Promise<string> {
   return userNames(readConfig(file), file).join('\n')
 }
 
-function isKnown(file: string, name: string): boolean {
-  return userNames(readConfig(file), file).includes(name)
+function requireNew(text: string, file: string, name: string): void {
+  const names = userNames(text, file)
+  if (names.includes(name)) throw new DfsError('exists', `${file} has a user "${name}" already`)
+  const twin = names.find((other) => folderKeyOf(other) === folderKeyOf(name))
+  if (twin === undefined) return
+  const why = `has a user "${twin}", whose folder would be the same on some disks`
+  throw new DfsError('exists', `${file} ${why}: take another name than "${name}"`)
 }
 
-function requireKnown(file: string, name: string): void {
-  if (isKnown(file, name)) return
+function requireKnown(text: string, file: string, name: string): void {
+  if (userNames(text, file).includes(name)) return
   throw new DfsError('notFound', `${file} has no user "${name}"`)
 }
 
-/** The file is read after the password was typed: somebody may have edited it meanwhile. */
-async function setPassword(file: string, name: string): Promise<void> {
-  const verifier = formatVerifier(makeVerifier(await askNewPassword(name), systemRandom.bytes(16)))
-  const text = existsSync(file) ? readConfig(file) : ''
-  store(file, withUser(text, file, name, verifier))
+async function newVerifier(name: string): Promise<string> {
+  return formatVerifier(makeVerifier(await askNewPassword(name), systemRandom.bytes(16)))
 }
 
-function store(file: string, text: string): void {
-  const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0o600
+function textOf(file: string): string {
+  return existsSync(file) ? readConfig(file) : ''
+}
+
+/**
+ * Replaces the text of the file by what `change` makes of it, one command after the other, so that of several at once
+ * none is lost. The file is its owner's alone afterwards. One that was killed leaves at most what the next removes.
+ */
+function edit(file: string, change: (text: string) => string): void {
+  const lock = saying(file, () =>
+    lockFile(`${file}.lock`, editWaitMs, `${file} is being edited by another command`),
+  )
   try {
-    writeDurably(file, text, mode & 0o777)
+    removeLeftovers(file)
+    const text = change(textOf(file))
+    saying(file, () => writeDurably(file, text, 0o600))
+  } finally {
+    lock.release()
+  }
+}
+
+/** Files of `writeDurably` whose process was killed. */
+function removeLeftovers(file: string): void {
+  const folder = dirname(resolve(file))
+  const start = `${basename(file)}.`
+  for (const name of readdirSync(folder)) {
+    const isOurs = name.startsWith(start) && /^\d+\.tmp$/.test(name.slice(start.length))
+    if (isOurs) rmSync(join(folder, name), { force: true })
+  }
+}
+
+function saying<T>(file: string, action: () => T): T {
+  try {
+    return action()
   } catch (cause) {
+    if (cause instanceof DfsError) throw cause
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new DfsError('configuration', `${file}: cannot write it: ${why}`, { cause })
   }

@@ -1,6 +1,14 @@
-import { spawnSync } from 'node:child_process'
+import { type ChildProcess, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFileSync, chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
 import { systemRandom } from '../../../src/clock.js'
@@ -9,9 +17,14 @@ import { userNames, withoutUser, withUser } from '../../../src/dfs/users/users-t
 import { redirectNotices } from '../../../src/log.js'
 import { formatVerifier, makeVerifier, type Verifier } from '../../../src/wire/scram.js'
 import { spawnMortal } from '../../fixtures/mortal.js'
+import { Seeded } from '../../fixtures/seeded.js'
 
 const program = resolve(import.meta.dirname, '../../../src/dfs/main.js')
 const verifier = formatVerifier(makeVerifier('new', Buffer.alloc(16), 4096))
+
+t.setTimeout(240_000)
+const umask = process.umask(0o077)
+t.teardown(() => process.umask(umask))
 
 const file = `# The users.
 
@@ -184,7 +197,7 @@ t.test('does it all from the command line', async (t) => {
 
   chmodSync(path, 0o640)
   t.equal(run('two', 'add', 'bob').status, 0)
-  t.equal(statSync(path).mode & 0o777, 0o640, 'an old file keeps its mode')
+  t.equal(statSync(path).mode & 0o777, 0o600, 'an old file is mended')
   t.equal(run('', 'list').stdout, 'alice\nbob\n')
   t.equal(run('three\n', 'passwd', 'alice').status, 0)
   t.ok(matches(new UsersFile(path, systemRandom).find('alice'), 'three'))
@@ -195,6 +208,8 @@ t.test('does it all from the command line', async (t) => {
   const refused: readonly (readonly [readonly string[], string, RegExp])[] = [
     [['add', 'alice'], 'x\n', /^dfs-server: .*has a user "alice" already\n$/],
     [['add', '../x'], 'x\n', /^dfs-server: "\.\.\/x" cannot be a user's name/],
+    [['add', 'LOCK.DB'], 'x\n', /^dfs-server: "LOCK.DB" cannot be a user's name/],
+    [['add', 'Alice.'], 'x\n', /has a user "alice", whose folder would be the same on some disks/],
     [['add', 'carl'], '\n', /^dfs-server: A password must not be empty/],
     [['add', 'carl'], '', /^dfs-server: A password must not be empty/],
     [['add', 'carl'], 'x\u0007\n', /^dfs-server: A password has to be a text that SASLprep/],
@@ -241,3 +256,97 @@ t.test(
     t.ok(matches(new UsersFile(path, systemRandom).find('alice'), 'hush3'))
   },
 )
+
+t.test(
+  'on reload a file that others can read changes nothing, and that is said once',
+  async (t) => {
+    const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
+    const notices: string[] = []
+    redirectNotices((line) => notices.push(line))
+    const users = new UsersFile(path, systemRandom)
+    writeFileSync(path, edit(file, 'dora'))
+    chmodSync(path, 0o644)
+    for (let login = 0; login < 3; login += 1) t.equal(users.find('dora'), undefined)
+    t.ok(matches(users.find('alice'), 'secret'))
+    t.equal(notices.length, 1)
+    t.match(
+      notices[0],
+      /others can read it \(mode 0644\): chmod 600 .*; the users stay as they were/,
+    )
+    chmodSync(path, 0o600)
+    t.ok(matches(users.find('dora'), 'new'))
+  },
+)
+
+t.test('a file of verifiers that everybody can read is taken, and that is said once', async (t) => {
+  const path = join(t.testdir({ 'dfs.conf': edit(file, 'alice') }), 'dfs.conf')
+  const notices: string[] = []
+  redirectNotices((line) => notices.push(line))
+  chmodSync(path, 0o644)
+  const users = new UsersFile(path, systemRandom)
+  appendFileSync(path, '# edited\n')
+  t.ok(matches(users.find('alice'), 'new'))
+  t.equal(notices.filter((line) => /everybody can read it \(mode 0644\)/.test(line)).length, 1)
+})
+
+t.test('users whose folders would be one on some disks are refused', async (t) => {
+  for (const twin of ['Alice', 'alice.']) {
+    const path = join(
+      t.testdir({ 'dfs.conf': `${file}[users."${twin}"]\npassword = "x"\n` }),
+      'dfs.conf',
+    )
+    t.throws(() => new UsersFile(path, systemRandom), {
+      code: 'configuration',
+      message: /"alice" and/,
+    })
+  }
+})
+
+t.test('a name that is a word of JavaScript is a name', async (t) => {
+  const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
+  for (const name of ['__proto__', 'constructor']) {
+    t.equal(new UsersFile(path, systemRandom).find(name), undefined)
+    writeFileSync(path, edit(readFileSync(path, 'utf8'), name))
+    t.ok(matches(new UsersFile(path, systemRandom).find(name), 'new'), name)
+    writeFileSync(path, remove(readFileSync(path, 'utf8'), name))
+    t.equal(new UsersFile(path, systemRandom).find(name), undefined)
+  }
+})
+
+/** Starts `user add` and gives it a password. */
+function adding(path: string, name: string): ChildProcess {
+  const words = [program, 'user', 'add', name, '--config', path]
+  const child = spawnMortal(process.execPath, words, { stdio: ['pipe', 'ignore', 'ignore'] })
+  child.stdin?.on('error', () => undefined).end('pw\n')
+  return child
+}
+
+t.test('of eight that are added at once none is lost', async (t) => {
+  const path = join(t.testdir({}), 'dfs.conf')
+  for (let round = 0; round < 4; round += 1) {
+    const names = Array.from({ length: 8 }, (_, index) => `u${round}-${index}`)
+    const ended = names.map(async (name) => (await once(adding(path, name), 'exit'))[0])
+    t.same(
+      await Promise.all(ended),
+      names.map(() => 0),
+    )
+    t.equal(userNames(readFileSync(path, 'utf8'), path).length, 8 * (round + 1))
+  }
+})
+
+t.test('one that is killed at any moment breaks nothing and stops nobody', async (t) => {
+  const folder = t.testdir({ 'dfs.conf': file })
+  const path = join(folder, 'dfs.conf')
+  const random = new Seeded(1)
+  for (let round = 0; round < 24; round += 1) {
+    const child = adding(path, `killed${round}`)
+    const timer = setTimeout(() => child.kill('SIGKILL'), 100 + random.below(400))
+    await once(child, 'exit')
+    clearTimeout(timer)
+    t.ok(userNames(readFileSync(path, 'utf8'), path).includes('alice'))
+  }
+  writeFileSync(`${path}.4711.tmp`, 'half of', { mode: 0o600 })
+  t.equal((await once(adding(path, 'last'), 'exit'))[0], 0)
+  t.ok(userNames(readFileSync(path, 'utf8'), path).includes('last'))
+  t.same(readdirSync(folder).sort(), ['dfs.conf', 'dfs.conf.lock'], 'what it left is gone')
+})

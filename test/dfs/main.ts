@@ -1,13 +1,25 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { basename, join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
+import { limits } from '../../src/limits.js'
+import { checksumsOf } from '../../src/wire/checksum.js'
 import { spawnMortal } from '../fixtures/mortal.js'
 import { RawClient } from '../fixtures/raw-client.js'
 
 const program = resolve(import.meta.dirname, '../../src/dfs/main.js')
+
+t.setTimeout(240_000)
 
 interface Process {
   readonly child: ChildProcess
@@ -46,7 +58,7 @@ async function portOf({ said, ended }: Process): Promise<number> {
 function prepare(t: Test): { folder: string; config: string } {
   const folder = t.testdir({})
   const config = join(folder, 'dfs.conf')
-  writeFileSync(config, '[users.alice]\npassword = "secret"\n')
+  writeFileSync(config, '[users.alice]\npassword = "secret"\n', { mode: 0o600 })
   return { folder: join(folder, 'DFS1'), config }
 }
 
@@ -82,9 +94,51 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
   })
 }
 
+t.test('nobody can log in to a server that nobody has set up', async (t) => {
+  const { folder, config } = prepare(t)
+  const sample = resolve(import.meta.dirname, '../../../config/dfs.conf.sample')
+  copyFileSync(sample, config)
+  const remedy =
+    /dfs\.conf: there are no users; "dfs-server user add NAME --config .*dfs\.conf" adds one\n$/
+  await fails(t, remedy, folder, '0', '--config', config)
+  t.notOk(existsSync(folder), 'nothing was made')
+})
+
 t.test('uses the config of the project when none is named', async (t) => {
-  const server = run(t, prepare(t).folder, '0')
-  t.ok(await RawClient.open(await portOf(server), 'alice', 'secret'))
+  const project = resolve(import.meta.dirname, '../../../config/dfs.conf')
+  t.notOk(existsSync(project), 'nothing is shipped, and this is no tree that somebody uses')
+  await fails(
+    t,
+    /config\/dfs\.conf: there are no users: there is no such file; /,
+    prepare(t).folder,
+    '0',
+  )
+})
+
+t.test('refuses a password that others can read', async (t) => {
+  const { folder, config } = prepare(t)
+  chmodSync(config, 0o640)
+  const said =
+    /dfs\.conf: holds a password, and others can read it \(mode 0640\): chmod 600 .*dfs\.conf\n$/
+  await fails(t, said, folder, '0', '--config', config)
+})
+
+t.test('what it keeps is for its owner alone, also in a folder that was open before', async (t) => {
+  const { folder, config } = prepare(t)
+  const umask = process.umask(0)
+  t.teardown(() => process.umask(umask))
+  mkdirSync(join(folder, 'alice'), { recursive: true, mode: 0o755 })
+  writeFileSync(join(folder, 'lock.db'), '', { mode: 0o644 })
+  const server = run(t, folder, '0', '--config', config)
+  const client = await RawClient.open(await portOf(server))
+  const bytes = Buffer.alloc(limits.smallPieceBytesMax + 1, 1)
+  const [segment, length] = ['ab'.repeat(16), bytes.length]
+  const part = { segment, piece: 1, pieceLength: length, offset: 0, checksums: checksumsOf(bytes) }
+  await client.call('putPiece', part, bytes)
+  const open = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((name) => `${name} ${(statSync(join(folder, name)).mode & 0o777).toString(8)}`)
+    .filter((line) => !/ [67]00$/.test(line))
+  t.same(open, [])
 })
 
 t.test('refuses a folder that another process serves, until that is gone', async (t) => {
@@ -135,7 +189,7 @@ t.test('says what is wrong in one line', async (t) => {
   await fails(t, /cannot be a server's folder: it is not a folder/, config, '0', ...withConfig)
   await fails(
     t,
-    /nowhere\.conf: cannot read the configuration: there is no such file\n$/,
+    /nowhere\.conf: there are no users: there is no such file; /,
     folder,
     '0',
     '--config',

@@ -2,7 +2,7 @@
  * Where a server keeps everything: a folder of the disk, or memory in a simulation. The folder holds
  * the server's identity, its lock, and one folder per user.
  */
-import { statSync } from 'node:fs'
+import { chmodSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Clock, Random } from '../../clock.js'
 import { asDfsError, DfsError } from '../../errors.js'
@@ -167,6 +167,8 @@ function openFolder(
   // Before anything is made in it.
   const history = new AccountFolder(own)
   makeFolder(own)
+  // Everything of the account is in it, with whatever mode an older version or a copy has given to the files.
+  chmodSync(own, 0o700)
   const pieces = new FolderPieces(own, memory)
   const index = AccountIndex.open(join(own, 'index.db'), () => identity.position)
   const file = fileOf(join(own, 'index.db'))

@@ -1,6 +1,6 @@
 /** The local folder of a mount's own files: one for each mountpoint. */
 import { createHash } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
+import { chmod, mkdir } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
 
@@ -38,4 +38,6 @@ export function stateFolderOf(mountpoint: string, home = stateHome()): StateFold
 
 export async function makeStateFolder(folder: StateFolder): Promise<void> {
   await mkdir(folder.path, { recursive: true, mode: 0o700 })
+  // It may be there from before, and the files in it as well.
+  await chmod(folder.path, 0o700)
 }

@@ -2,7 +2,7 @@
  * The four servers of a cluster on this machine: starts them or finds them running, restarts one that dies, and stops
  * them when the last mount that uses them ends. They go on when the mount is killed, and the next mount finds them.
  */
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -37,6 +37,7 @@ export class LocalServers {
    */
   static async start(options: LocalServersOptions): Promise<LocalServers> {
     await mkdir(options.runFolder, { recursive: true, mode: 0o700 })
+    await chmod(options.runFolder, 0o700)
     return oneAtATime(options.runFolder, patienceMs, () => LocalServers.#start(options))
   }
 

@@ -114,7 +114,7 @@ export function readConfig(file: string): string {
   }
 }
 
-/** What to do where a file is missing of which only a sample is shipped. */
+/** Returns the remedy for a missing file of which only a sample is shipped. */
 function remedyFor(file: string): string {
   const sample = `${file}.sample`
   return existsSync(sample) ? `: copy ${sample} to it and fill it in` : ''

@@ -271,7 +271,7 @@ t.test(
     t.equal(notices.length, 1)
     t.match(
       notices[0],
-      /others can read it \(mode 0644\): chmod 600 .*; the users stay as they were/,
+      /others can read it \(mode 0644\): chmod 600 .*; the users of before stay in effect/,
     )
     chmodSync(path, 0o600)
     t.ok(matches(users.find('dora'), 'new'))

@@ -35,7 +35,7 @@ export function storageError(thrown: unknown): unknown {
   if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') return as('damaged', message)
   const isDisk = diskCodes.has(code) || diskPrefixes.some((prefix) => code.startsWith(prefix))
   // What a client is told names no path of the server.
-  const what = syscall === '' ? message : `${code} in ${syscall}`
+  const what = syscall === '' ? code : `${code} in ${syscall}`
   return isDisk ? as('disk', `The disk of the server failed: ${what}`) : thrown
 }
 

@@ -107,7 +107,7 @@ export function failedCall(context: Context, call: NowCall | LaterCall, thrown: 
   const isClosed = context.account.isGivenUp && !(thrown instanceof DfsError)
   const error = isClosed ? new DfsError('disk') : asDfsError(storageError(thrown))
   if (isError(error, 'damaged', 'disk')) context.account.giveUp(error)
-  if (error.code === 'io' && !(thrown instanceof DfsError)) {
+  if (isError(error, 'io', 'tooManyOpen') && !(thrown instanceof DfsError)) {
     const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
     notice(`${context.account.user}: ${call.verb} failed: ${text}`)
   }
@@ -116,8 +116,20 @@ export function failedCall(context: Context, call: NowCall | LaterCall, thrown: 
 }
 
 export function failure(id: number, error: DfsError): Parts {
-  const fields = { code: error.wireNumber, message: fitting(error.message) }
+  const fields = { code: error.wireNumber, message: fitting(toldToClient(error)) }
   return frame(frameKind.failure, id, failureCodec, fields)
+}
+
+/**
+ * The message without what Node, SQLite or a bug said: there are paths of this server in that, and it is for its own
+ * log. The code says what a client needs.
+ */
+function toldToClient(error: DfsError): string {
+  for (let { cause } = error; cause instanceof Error; cause = cause.cause) {
+    const isForeign = !(cause instanceof DfsError)
+    if (isForeign && error.message.includes(cause.message)) return new DfsError(error.code).message
+  }
+  return error.message
 }
 
 /** One line per operation, with its outcome. */

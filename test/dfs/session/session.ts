@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { limits } from '../../../src/limits.js'
 import { checksumsOf } from '../../../src/wire/checksum.js'
@@ -296,4 +298,17 @@ t.test('gets back all memory that it lends, whatever becomes of a connection', a
     await until(() => server.connections === 0 && free() === limits.pageBuffersMax)
     t.equal(free(), limits.pageBuffersMax, name)
   }
+})
+
+t.test('a client learns no path of the server', async (t) => {
+  const folder = join(t.testdir({}), 'hidden')
+  const { port, notices } = await startServer(t, { folder })
+  const client = await RawClient.open(port)
+  rmSync(folder, { recursive: true })
+  const cluster = '00112233445566778899aabbccddeeff'
+  const failed = await client.call('claim', { cluster, position: 1 }).catch((error: Error) => error)
+  t.match(failed, { code: 'io', message: 'Input/output error' })
+  t.ok(
+    notices.some((line) => line.includes(`claim failed: Error: ENOENT`) && line.includes(folder)),
+  )
 })

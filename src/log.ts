@@ -3,7 +3,7 @@
  * server went down, repair is done) and which are always printed.
  */
 import debug from 'debug'
-import { withVisibleBytes } from './byte-text.js'
+import { visibleLine } from './visible-text.js'
 
 export const debugFuse = debug('dfs:fuse')
 export const debugDfc = debug('dfs:dfc')
@@ -14,9 +14,9 @@ let write = (line: string): void => {
   process.stderr.write(`${line}\n`)
 }
 
-/** Prints one line for users, with the time in front. */
+/** Prints one line for users, with the time in front. What others have put into it cannot act on a terminal. */
 export function notice(line: string): void {
-  write(`${new Date().toISOString()} ${withVisibleBytes(line)}`)
+  write(`${new Date().toISOString()} ${visibleLine(line)}`)
 }
 
 /** Redirects the notices from standard error to `to`. */

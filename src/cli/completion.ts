@@ -1,10 +1,10 @@
 /** Completions of the tab key at the prompt: operations, local names and names on the servers. */
 import { readdir } from 'node:fs/promises'
 import type { Namespace } from '../dfc/namespace/namespace.js'
+import { escapeName } from '../visible-text.js'
 import { fileType } from '../wire/records.js'
 import { commands } from './commands/table.js'
 import { followPath } from './paths/remote-path.js'
-import { escapeName } from './terminal/format.js'
 import { type Quote, quoteWord, splitWords, type Word } from './terminal/words.js'
 
 const namesOfferedMax = 1000

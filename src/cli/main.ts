@@ -14,6 +14,7 @@ import { sentenceOf, speaksForItself } from '../error-message.js'
 import { debugDfc, redirectNotices } from '../log.js'
 import { tcpNetwork } from '../network.js'
 import { takeFromEnvironment } from '../secret-environment.js'
+import { visibleLine } from '../visible-text.js'
 import { argumentGrammar, lowerCaseOperation, type Operation, usageFault } from './grammar.js'
 import { Temporaries } from './local/local-file.js'
 import { Shell } from './shell.js'
@@ -140,7 +141,7 @@ process.stdout.on('error', onBrokenPipe)
 process.stderr.on('error', onBrokenPipe)
 process.on('uncaughtException', (error) => {
   debugDfc('%o', error)
-  process.stderr.write(`dfc: ${sentenceOf(error)}\n`)
+  process.stderr.write(`dfc: ${visibleLine(sentenceOf(error))}\n`)
   process.exit(status.failed)
 })
 

@@ -10,6 +10,7 @@ import { asDfsError, DfsError } from '../errors.js'
 import { notice } from '../log.js'
 import { tcpNetwork } from '../network.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
+import { visibleLine } from '../visible-text.js'
 import { folderStorage } from './account/storage.js'
 import { Server } from './server.js'
 import { type UserCommand, userCommands } from './users/user-commands.js'
@@ -66,7 +67,7 @@ try {
   // A fault of the program shows its stack; what the system or a person did wrong is one line.
   if (!(thrown instanceof DfsError) && !(thrown instanceof Error && 'syscall' in thrown))
     throw thrown
-  process.stderr.write(`dfs-server: ${asDfsError(thrown).message}\n`)
+  process.stderr.write(`dfs-server: ${visibleLine(asDfsError(thrown).message)}\n`)
   process.exit(1)
 }
 

@@ -13,6 +13,7 @@ import { DfsError, isError } from '../errors.js'
 import { debugFuse, notice } from '../log.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
+import { visibleLine } from '../visible-text.js'
 import { askDaemon } from './daemon/control.js'
 import { Daemon } from './daemon/daemon.js'
 import { launch, report } from './daemon/launch.js'
@@ -99,7 +100,7 @@ try {
   if (!(thrown instanceof DfsError)) debugFuse('a bug? %o', thrown)
   const sentence = sentenceOf(thrown)
   report({ failed: sentence })
-  process.stderr.write(`dfs-mount: ${sentence}\n`)
+  process.stderr.write(`dfs-mount: ${visibleLine(sentence)}\n`)
   process.exitCode = 1
 }
 

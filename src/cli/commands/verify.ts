@@ -1,8 +1,9 @@
 /** VERIFY: checks everything on all four servers, and has corrupt copies replaced. */
 import { damageOf, type LostPiece } from '../../dfc/repair/damage.js'
 import type { VerifyReport } from '../../dfc/repair/verify.js'
+import { escapeName } from '../../visible-text.js'
 import type { Session } from '../session.js'
-import { escapeName, sizeText } from '../terminal/format.js'
+import { sizeText } from '../terminal/format.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command } from './command.js'
 

@@ -1,28 +1,7 @@
 /** Formats of names, modes, times, sizes and tables for users. Pure. */
 import stringWidth from 'string-width'
-import { withVisibleBytes } from '../../byte-text.js'
 import type { Time } from '../../clock.js'
 import { fileType, typeOf } from '../../wire/records.js'
-
-/** Characters that act on a terminal: C0, DEL, C1, line separators, and those that change the direction of text. */
-const unsafe = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu
-
-const shortEscapes: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' }
-
-/** Returns `name` with every character that could act on a terminal as an escape. */
-export function escapeName(name: string): string {
-  const safe = name.replace(
-    unsafe,
-    (character) => shortEscapes[character] ?? numericEscape(character),
-  )
-  return withVisibleBytes(safe)
-}
-
-function numericEscape(character: string): string {
-  const code = character.codePointAt(0) ?? 0
-  const digits = code.toString(16)
-  return code < 0x80 ? `\\x${digits.padStart(2, '0')}` : `\\u${digits.padStart(4, '0')}`
-}
 
 const typeLetters: Readonly<Record<number, string>> = {
   [fileType.file]: '-',

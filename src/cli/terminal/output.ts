@@ -3,7 +3,7 @@
  * occupies the last line of the terminal, gives way while a line is written.
  */
 import { bytesOf } from '../../byte-text.js'
-import { escapeName } from './format.js'
+import { escapeName } from '../../visible-text.js'
 import { quoteWord } from './words.js'
 
 /** A drawing on the terminal's last line. */

@@ -5,7 +5,8 @@
 import { clearLine, cursorTo } from 'node:readline'
 import { SingleBar } from 'cli-progress'
 import type { Clock, Timer } from '../../clock.js'
-import { barText, escapeName, fitColumns, sizeText } from './format.js'
+import { escapeName } from '../../visible-text.js'
+import { barText, fitColumns, sizeText } from './format.js'
 import type { Output } from './output.js'
 
 const patienceMs = 1000

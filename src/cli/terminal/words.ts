@@ -5,7 +5,7 @@
  */
 import { bytesOf, byteText, hasBytes, textOf } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
-import { escapeName } from './format.js'
+import { escapeName } from '../../visible-text.js'
 
 export interface Word {
   readonly text: string

@@ -1,13 +1,13 @@
 import t from 'tap'
 import {
   alignColumns,
-  escapeName,
   fitColumns,
   isoTime,
   listTime,
   modeText,
   sizeText,
 } from '../../../src/cli/terminal/format.js'
+import { escapeName } from '../../../src/visible-text.js'
 
 t.test('shows what could act on a terminal as an escape', async (t) => {
   t.equal(escapeName('plain name.txt'), 'plain name.txt')

@@ -1,0 +1,18 @@
+import t from 'tap'
+import { notice, redirectNotices } from '../src/log.js'
+import { visibleLine } from '../src/visible-text.js'
+
+t.test('a line of the log is one line, whatever is in it', async (t) => {
+  const lines: string[] = []
+  redirectNotices((line) => lines.push(line))
+  notice('"a\nb\x1b[2Jc\u202ed\u009b" has lost data')
+  t.equal(lines.length, 1)
+  t.match(lines[0], /^\S+ "a\\nb\\x1b\[2Jc\\u202ed\\u009b" has lost data$/)
+  notice('x'.repeat(100_000))
+  t.ok((lines[1] ?? '').length < 5000, 'its length is bounded')
+})
+
+t.test('what is harmless stays as it is', async (t) => {
+  t.equal(visibleLine('"caf\u00e9 \u4e2d" $\'x\''), '"caf\u00e9 \u4e2d" $\'x\'')
+  t.equal(visibleLine('caf\u{10ffe9}'), 'caf\\xe9')
+})

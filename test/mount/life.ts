@@ -63,7 +63,7 @@ t.test('says in one line why it does not mount', async (t) => {
   t.match(await mounts.run(), { status: 2, problems: /mountpoint/ })
   const wrong = mounts.path('wrong.conf')
   const right = readFileSync(mounts.path('dfc.conf'), 'utf8')
-  writeFileSync(wrong, right.replace('"secret"', '"wrong"'))
+  writeFileSync(wrong, right.replace('"secret"', '"wrong"'), { mode: 0o600 })
   t.same(
     await mounts.run('--config', wrong, mnt),
     failed('Invalid Username/Password. Please try again.'),

@@ -2,13 +2,22 @@
  * Files that hold a password, and who can read them besides their owner. The rule is that of ssh(1) for its keys: a
  * file of one's own is for oneself alone, and one of somebody else, such as root, is not for everybody.
  */
-import { type Stats, statSync } from 'node:fs'
+import { realpathSync, type Stats, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { DfsError } from './errors.js'
+import { notice } from './log.js'
 
-/** Throws `configuration` when others can read or change `file`, which holds a password in clear. */
+/**
+ * Throws `configuration` when others can read or change `file`, which holds a password in clear. Where it is a folder
+ * above that keeps them away, and not the mode of the file, that is only said.
+ */
 export function assertPrivate(file: string): void {
   const status = statSync(file)
   if (!isExposed(status)) return
+  if (!isReachable(file)) {
+    notice(`${file}: holds a password, and only its folder keeps others away: chmod 600 ${file}`)
+    return
+  }
   const why = `holds a password, and others can read it (mode ${modeOf(status)})`
   throw new DfsError('configuration', `${file}: ${why}: chmod 600 ${file}`)
 }
@@ -23,6 +32,14 @@ export function publicModeOf(file: string): string | undefined {
 function isExposed(status: Stats): boolean {
   const isOwn = status.uid === process.getuid?.()
   return status.isFile() && (status.mode & (isOwn ? 0o077 : 0o006)) !== 0
+}
+
+/** Whether somebody besides their owners can enter all folders above `file`. */
+function isReachable(file: string): boolean {
+  for (let folder = dirname(realpathSync(file)); ; folder = dirname(folder)) {
+    if ((statSync(folder).mode & 0o011) === 0) return false
+    if (folder === dirname(folder)) return true
+  }
 }
 
 function modeOf({ mode }: Stats): string {

@@ -1,6 +1,7 @@
-import { chmodSync, chownSync, writeFileSync } from 'node:fs'
-import { resolve } from 'node:path'
-import t from 'tap'
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import t, { type Test } from 'tap'
 import {
   isUserName,
   loadClientConfig,
@@ -10,6 +11,7 @@ import {
   readConfig,
 } from '../src/config.js'
 import { limits } from '../src/limits.js'
+import { redirectNotices } from '../src/log.js'
 import { formatVerifier, makeVerifier, parseVerifier } from '../src/wire/scram.js'
 
 const project = resolve(import.meta.dirname, '../..')
@@ -443,8 +445,9 @@ t.test('names a file that is not there or cannot be read', async (t) => {
 })
 
 t.test('refuses a password that others can read, and says what to do', async (t) => {
-  const folder = t.testdir({ 'dfc.conf': good })
+  const folder = openFolder(t)
   const file = `${folder}/dfc.conf`
+  writeFileSync(file, good)
   for (const mode of [0o640, 0o604, 0o620, 0o601]) {
     chmodSync(file, mode)
     const message = `${file}: holds a password, and others can read it (mode 0${mode.toString(8)}): chmod 600 ${file}`
@@ -458,11 +461,32 @@ t.test('refuses a password that others can read, and says what to do', async (t)
   t.equal(loadClientConfig(without, { DFC_PASSWORD: 'x' }).password, 'x', 'there is none in it')
 })
 
+t.test('takes one of any mode in a folder that nobody else can enter, and says so', async (t) => {
+  const folder = openFolder(t)
+  const file = `${folder}/dfc.conf`
+  writeFileSync(file, good)
+  chmodSync(file, 0o644)
+  chmodSync(folder, 0o700)
+  const said: string[] = []
+  redirectNotices((line) => said.push(line))
+  t.equal(loadClientConfig(file, {}).password, 'secret')
+  t.match(said, [/only its folder keeps others away: chmod 600/])
+})
+
+/** A folder that everybody can enter, wherever this checkout is. */
+function openFolder(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'dfs-config-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  chmodSync(folder, 0o755)
+  return folder
+}
+
 t.test(
   'a file of somebody else may be for a group',
   { skip: !isRoot && 'needs root' },
   async (t) => {
-    const file = `${t.testdir({ 'dfc.conf': good })}/dfc.conf`
+    const file = `${openFolder(t)}/dfc.conf`
+    writeFileSync(file, good)
     chownSync(file, 65_534, 65_534)
     chmodSync(file, 0o640)
     t.equal(loadClientConfig(file, {}).password, 'secret')

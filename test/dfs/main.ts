@@ -5,11 +5,14 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
@@ -116,7 +119,12 @@ t.test('uses the config of the project when none is named', async (t) => {
 })
 
 t.test('refuses a password that others can read', async (t) => {
-  const { folder, config } = prepare(t)
+  const { folder, config: own } = prepare(t)
+  const open = mkdtempSync(join(tmpdir(), 'dfs-main-'))
+  t.teardown(() => rmSync(open, { recursive: true }))
+  chmodSync(open, 0o755)
+  const config = join(open, 'dfs.conf')
+  copyFileSync(own, config)
   chmodSync(config, 0o640)
   const said =
     /dfs\.conf: holds a password, and others can read it \(mode 0640\): chmod 600 .*dfs\.conf\n$/

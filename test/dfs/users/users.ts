@@ -3,14 +3,16 @@ import { once } from 'node:events'
 import {
   appendFileSync,
   chmodSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { systemRandom } from '../../../src/clock.js'
 import { UsersFile } from '../../../src/dfs/users/users.js'
 import { userNames, withoutUser, withUser } from '../../../src/dfs/users/users-text.js'
@@ -260,7 +262,8 @@ t.test(
 t.test(
   'on reload a file that others can read changes nothing, and that is said once',
   async (t) => {
-    const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
+    const path = join(openFolder(t), 'dfs.conf')
+    writeFileSync(path, file, { mode: 0o600 })
     const notices: string[] = []
     redirectNotices((line) => notices.push(line))
     const users = new UsersFile(path, systemRandom)
@@ -277,6 +280,24 @@ t.test(
     t.ok(matches(users.find('dora'), 'new'))
   },
 )
+
+t.test('in a folder that nobody else can enter the mode of the file does not matter', async (t) => {
+  const folder = openFolder(t)
+  const path = join(folder, 'dfs.conf')
+  writeFileSync(path, file)
+  chmodSync(path, 0o644)
+  t.throws(() => new UsersFile(path, systemRandom), { code: 'configuration' })
+  chmodSync(folder, 0o700)
+  t.ok(matches(new UsersFile(path, systemRandom).find('alice'), 'secret'))
+})
+
+/** A folder that everybody can enter, wherever this checkout is. */
+function openFolder(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'dfs-users-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  chmodSync(folder, 0o755)
+  return folder
+}
 
 t.test('a file of verifiers that everybody can read is taken, and that is said once', async (t) => {
   const path = join(t.testdir({ 'dfs.conf': edit(file, 'alice') }), 'dfs.conf')

@@ -1,66 +1,44 @@
 /**
- * One user on this server: the index with its registers, the acceptor that rules them, and the
- * pieces. Here are the verbs about pieces that need all three; connections of the user share it.
+ * One user on this server: the index with its registers, the acceptor that rules them, the lease, and the
+ * pieces. Here are the verbs that need several of them; connections of the user share it.
  */
 import { AssertionError } from 'node:assert'
-import assert from 'node:assert/strict'
-import { type Clock, type Random, sleep, type Timer } from '../../clock.js'
-import { asDfsError, DfsError, isError } from '../../errors.js'
+import type { Clock, Random, Timer } from '../../clock.js'
+import { asDfsError, type DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfs, notice } from '../../log.js'
-import { checksumsOf, matchesChecksums } from '../../wire/checksum.js'
 import { Reader } from '../../wire/codec.js'
-import {
-  type Decision,
-  type InlinePiece,
-  messages,
-  type Reply,
-  type Request,
-} from '../../wire/messages.js'
-import { pieceRange } from '../../wire/placement.js'
-import type { Segment } from '../../wire/records.js'
+import { messages, type Reply, type Request } from '../../wire/messages.js'
 import { storageError } from '../disk/storage-error.js'
 import type { AccountIndex } from '../index/account-index.js'
-import type { Pause } from '../index/pages.js'
-import type { StoredPieceRow } from '../index/pieces.js'
-import type { LentBytes, PieceName, PieceStore } from '../pieces/piece-store.js'
 import { Acceptor } from '../quorum/acceptor.js'
 import type { BufferedVote } from '../quorum/vote-buffer.js'
 import type { VoteLog } from '../quorum/vote-log.js'
+import { AccountPieces, checkInline } from './account-pieces.js'
 import { Collector } from './collector.js'
 import { Lease } from './lease.js'
 import type { AccountStorage } from './storage.js'
-
-const { blockBytes, framePayloadBytesMax, pieceCount, smallPieceBytesMax } = limits
+import { Strays } from './strays.js'
 
 const lostAccount =
   'the index of this account is gone; waiting for repair to fill it from the other servers. ' +
   'To start over without its files, remove its folder on all four servers'
 
-export interface PieceAnswer {
-  readonly reply: Reply<'getPiece'>
-  readonly payload: LentBytes
-}
-
 export class Account {
   readonly user: string
   readonly index: AccountIndex
   readonly acceptor: Acceptor
-  readonly pieces: PieceStore
+  readonly pieces: AccountPieces
+  readonly strays: Strays
   readonly lease: Lease
   readonly #clock: Clock
   readonly #lateCountAtOnce: number
   readonly #close: () => void
   readonly #collector: Collector
-  /** Pieces whose files may be there before their rows. */
-  readonly #arriving = new Set<string>()
-  /** Pieces of which the log says that they have rotted. */
-  readonly #toldRotten = new Set<string>()
   readonly #onDamage: (account: Account, error: DfsError) => void
   #isGivenUp = false
   /** Somebody has been told that the disk is full, or the like, and it has been so since. */
   #isTold = false
-  #mayHaveStrays = true
   #late: Timer | undefined
   #lateBytes = 0
 
@@ -75,12 +53,13 @@ export class Account {
     this.user = user
     this.#onDamage = onDamage
     this.index = storage.index
-    this.pieces = storage.pieces
+    this.pieces = new AccountPieces(user, storage.index, storage.pieces, () => this.applyLate())
     this.#clock = clock
     this.#lateCountAtOnce = storage.lateCountAtOnce ?? limits.lateCountAtOnce
     this.#close = () => storage.close()
     const now = (): number => clock.now()
     this.acceptor = new Acceptor(storage.index, random, storage.votes, storage.history, now)
+    this.strays = new Strays(user, storage.index, this.acceptor, this.pieces, clock)
     this.#restoreVotes(storage.votes)
     this.lease = new Lease(storage.index, clock, random)
     const isCopy = storage.index.isCopy(storage.file)
@@ -108,9 +87,7 @@ export class Account {
     this.#collector = new Collector(
       storage.index,
       clock,
-      (segment) => {
-        for (const name of this.#piecesOf(segment)) this.#remove(name)
-      },
+      (segment) => this.pieces.removeAll(segment),
       (thrown) => this.#failed('what is no longer needed could not be removed', thrown),
     )
   }
@@ -124,7 +101,7 @@ export class Account {
         const reader = new Reader(entry)
         const request = messages.commit.request.read(reader)
         // Of pieces that came to the index, some may be gone since for good reason.
-        if (!this.acceptor.knows(request.id)) this.#putInline(request.pieces, reader.rest())
+        if (!this.acceptor.knows(request.id)) this.pieces.putInline(request.pieces, reader.rest())
         this.acceptor.restoreVote(request)
       }
     })
@@ -151,13 +128,14 @@ export class Account {
           this.index.segments.isPlaced(segment) &&
           this.index.pieces.get(segment, piece) === undefined,
       )
-      this.#putInline(pieces, payload)
+      this.pieces.putInline(pieces, payload)
       const reply = this.acceptor.commit(transaction)
-      if (reply.outcome !== 'yes') for (const piece of beyondPlacement) this.#remove(piece)
+      if (reply.outcome !== 'yes') for (const piece of beyondPlacement) this.pieces.remove(piece)
       return reply
     }
     // Perhaps more than once: a group that is undone takes what it stored with it.
-    const store: BufferedVote['store'] = (without) => this.#putInline(pieces, payload, without)
+    const store: BufferedVote['store'] = (without) =>
+      this.pieces.putInline(pieces, payload, without)
     const reply = this.acceptor.commit(transaction, { entry, store })
     if (reply.outcome !== 'yes') store([])
     this.#lateBytes += entry.length
@@ -215,140 +193,6 @@ export class Account {
     this.#isTold = true
   }
 
-  #putInline(
-    inline: readonly InlinePiece[],
-    payload: Buffer,
-    without: Decision['spares'] = [],
-  ): void {
-    const isSpare = (one: PieceName): boolean =>
-      without.some(({ segment, piece }) => segment === one.segment && piece === one.piece)
-    const pieces = inlineBytes(inline, payload).filter((piece) => !isSpare(piece))
-    const [first] = pieces
-    if (first === undefined) return
-    const { segment } = first
-    const areNew =
-      pieces.every((one) => one.segment === segment && one.bytes.length <= smallPieceBytesMax) &&
-      !this.index.segments.knows(segment)
-    if (areNew) this.index.pieces.addSmall(segment, pieces)
-    else for (const piece of pieces) this.#putInlinePiece(piece)
-  }
-
-  #putInlinePiece({ segment, piece, checksums, bytes }: InlineBytes): void {
-    const { length } = bytes
-    const isSame = this.isSame({ segment, piece }, length, checksums)
-    if (isSame === false) throw anotherPiece()
-    if (isSame === true) return
-    if (length <= smallPieceBytesMax) {
-      this.index.pieces.add(segment, piece, length, checksums, bytes)
-      return
-    }
-    this.pieces.put({ segment, piece }, bytes)
-    this.index.pieces.add(segment, piece, length, checksums)
-  }
-
-  /** Whether it is this piece that is here by this name; undefined when there is none. */
-  isSame(
-    { segment, piece }: PieceName,
-    length: number,
-    checksums: readonly number[],
-  ): boolean | undefined {
-    const known = this.index.pieces.get(segment, piece)
-    if (known === undefined) return undefined
-    return (
-      known.length === length &&
-      known.checksums.length === checksums.length &&
-      known.checksums.every((checksum, block) => checksum === checksums[block])
-    )
-  }
-
-  /** Throws `invalid` when another piece of this name is here, and has not rotted. */
-  async assertReplaceable(
-    name: PieceName,
-    length: number,
-    checksums: readonly number[],
-  ): Promise<void> {
-    const isOther = this.isSame(name, length, checksums) === false
-    if (isOther && (await this.#isWhole(name))) throw anotherPiece()
-  }
-
-  /** Whether what is here of a piece is what the index says. */
-  async #isWhole({ segment, piece }: PieceName): Promise<boolean> {
-    try {
-      for (let offset = 0; ; ) {
-        const wanted = { segment, piece, offset, length: framePayloadBytesMax }
-        const { reply, payload } = await this.getPiece(wanted)
-        payload.release()
-        offset += framePayloadBytesMax
-        if (offset >= reply.pieceLength) return reply.pieceLength > 0
-      }
-    } catch (thrown) {
-      if (isError(thrown, 'corrupt', 'noPiece')) return false
-      throw thrown
-    }
-  }
-
-  /** Whole blocks around the wanted bytes, at most framePayloadBytesMax of them. */
-  async getPiece({ segment, piece, ...wanted }: Request<'getPiece'>): Promise<PieceAnswer> {
-    const known = this.#pieceOf(segment, piece)
-    if (known === undefined) throw new DfsError('noPiece')
-    const first = Math.floor(Math.min(wanted.offset, known.length) / blockBytes)
-    const offset = first * blockBytes
-    const wantedEnd = Math.min(wanted.offset + wanted.length, known.length)
-    const end = Math.min(Math.ceil(wantedEnd / blockBytes) * blockBytes, known.length)
-    const length = Math.max(0, Math.min(end - offset, framePayloadBytesMax))
-    const checksums = known.checksums.slice(first, first + Math.ceil(length / blockBytes))
-    const payload =
-      known.content === null
-        ? await this.#readPiece({ segment, piece }, offset, length)
-        : kept(this.index.pieces.content(known.content).subarray(offset, offset + length))
-    if (!matchesChecksums(payload.bytes, checksums)) {
-      payload.release()
-      this.#tellRotten(segment, piece)
-      throw new DfsError('corrupt')
-    }
-    return { reply: { pieceLength: known.length, offset, checksums }, payload }
-  }
-
-  /** Once: whoever reads a file that is lost reads it again and again. */
-  #tellRotten(segment: string, piece: number): void {
-    const name = `${segment}.${piece}`
-    if (this.#toldRotten.has(name) || this.#toldRotten.size >= limits.badCopiesMax) return
-    this.#toldRotten.add(name)
-    notice(
-      `${this.user}: piece ${piece} of ${segment} is corrupt on the disk; repair will replace it`,
-    )
-  }
-
-  /** What of these pieces the index keeps. */
-  getSmallPieces({ pieces }: Request<'getSmallPieces'>): Reply<'getSmallPieces'> {
-    return {
-      pieces: pieces.map(({ segment, piece }) => {
-        const known = this.index.pieces.get(segment, piece)
-        if (known === undefined || known.content === null) return null
-        const { checksums } = known
-        const bytes = this.index.pieces.content(known.content)
-        return matchesChecksums(bytes, checksums) ? { checksums: [...checksums], bytes } : null
-      }),
-    }
-  }
-
-  /** Also of one that came with a vote which is not in the index yet. */
-  #pieceOf(segment: string, piece: number): StoredPieceRow | undefined {
-    const known = this.index.pieces.get(segment, piece)
-    if (known !== undefined || this.index.segments.knows(segment)) return known
-    this.applyLate()
-    return this.index.pieces.get(segment, piece)
-  }
-
-  held({ segments }: Request<'held'>): Reply<'held'> {
-    return {
-      held: segments.map((segment) => ({
-        pieces: this.index.pieces.held(segment),
-        ...this.index.segments.marksOf(segment),
-      })),
-    }
-  }
-
   /** Remembers which pieces no server has, so that files are listed as what they are. */
   markLost({ marks }: Request<'markLost'>): Reply<'markLost'> {
     for (const { segment, pieces } of marks) this.index.segments.markLost(segment, pieces)
@@ -367,10 +211,8 @@ export class Account {
   }
 
   /** Removes the pieces whose bits are set, where they are here. */
-  dropPieces({ segment, pieces }: Request<'dropPieces'>): Reply<'dropPieces'> {
-    for (const name of this.#piecesOf(segment)) {
-      if ((pieces & (1 << (name.piece - 1))) !== 0) this.#remove(name)
-    }
+  dropPieces(request: Request<'dropPieces'>): Reply<'dropPieces'> {
+    this.pieces.drop(request)
     return { stamp: this.acceptor.stamp() }
   }
 
@@ -379,93 +221,9 @@ export class Account {
     const reply = this.acceptor.repair.raiseFloor(request)
     if (reply.raised) {
       this.#collector.collect(this.acceptor.floor)
-      // What crashes left behind is looked for once after each start.
-      if (this.#mayHaveStrays) void this.#removeStrays()
-      this.#mayHaveStrays = false
+      this.strays.removeOnce()
     }
     return reply
-  }
-
-  /** The caller has a file of this piece in the making, until the function returned is called. */
-  arriving({ segment, piece }: PieceName): () => void {
-    const key = `${segment}.${piece}`
-    this.#arriving.add(key)
-    return () => this.#arriving.delete(key)
-  }
-
-  /**
-   * Files that a crash between the file and its row has left, in what the store has of pieces. None is
-   * deleted because the index does not know it: with `remove` they are moved aside, for 30 days.
-   */
-  async findStrays({ remove }: Request<'strays'>, pause?: Pause): Promise<Reply<'strays'>> {
-    // What an index does not know that has not been filled may be all that there is.
-    assert.equal(this.acceptor.state, 'voting')
-    await this.index.registers.assertListed(pause)
-    await this.index.checkSums(pause)
-    let found = 0
-    for await (const { segment, piece } of this.pieces.list()) {
-      if (this.#isGivenUp) throw new DfsError('damaged')
-      if (this.#arriving.has(`${segment}.${piece}`)) continue
-      if (this.index.pieces.get(segment, piece)?.content === null) continue
-      // It may have been collected, with its row, since it was listed.
-      if (!this.pieces.holds({ segment, piece })) continue
-      found += 1
-      if (remove) this.pieces.moveAside({ segment, piece })
-    }
-    if (remove) await this.pieces.forgetAside(this.#clock.now() - limits.strayKeptMs)
-    return { stamp: this.acceptor.stamp(), found }
-  }
-
-  /** See the message. Whether they are right shows only in the whole segment, which the client looks at. */
-  async reclaim({ segment, giveBack }: Request<'reclaim'>): Promise<Reply<'reclaim'>> {
-    assert.equal(this.acceptor.state, 'voting')
-    let pieces = 0
-    for (let piece = 1; piece <= pieceCount; piece += 1) {
-      const name = { segment: segment.id, piece }
-      const known = this.index.pieces.get(segment.id, piece)
-      if ((giveBack & (1 << (piece - 1))) !== 0 && known?.content === null) {
-        this.index.pieces.remove(segment.id, piece)
-        this.pieces.moveAside(name)
-      } else if (giveBack === 0 && known === undefined && (await this.#adopt(name, segment))) {
-        pieces |= 1 << (piece - 1)
-      }
-    }
-    return { stamp: this.acceptor.stamp(), pieces }
-  }
-
-  /** Takes a file that no row knows for a piece of this segment, if it is as long. */
-  async #adopt(name: PieceName, segment: Segment): Promise<boolean> {
-    const { length } = pieceRange(segment.length, name.piece)
-    if (length === 0 || this.#arriving.has(`${name.segment}.${name.piece}`)) return false
-    const bytes = await this.pieces.bringBack(name)
-    if (bytes !== length) return false
-    const checksums: number[] = []
-    for (let offset = 0; offset < length; offset += framePayloadBytesMax) {
-      const part = await this.pieces.read(
-        name,
-        offset,
-        Math.min(framePayloadBytesMax, length - offset),
-      )
-      checksums.push(...checksumsOf(part.bytes))
-      part.release()
-    }
-    // It may have arrived meanwhile.
-    if (this.index.pieces.get(name.segment, name.piece) !== undefined) return false
-    this.index.pieces.add(name.segment, name.piece, length, checksums)
-    notice(
-      `${this.user}: piece ${name.piece} of ${name.segment} was found on the disk and is in the index again`,
-    )
-    return true
-  }
-
-  async #removeStrays(): Promise<void> {
-    try {
-      const giveWay = (): Promise<void> => sleep(this.#clock, limits.checkPauseMs)
-      const { found } = await this.findStrays({ remove: true }, giveWay)
-      if (found > 0) notice(`${this.user}: ${found} files that belong to no piece were moved aside`)
-    } catch (thrown) {
-      debugDfs('%s: strays: %o', this.user, thrown)
-    }
   }
 
   /** It cannot go on: its owner closes it, and nobody believes what it has. */
@@ -477,12 +235,13 @@ export class Account {
   giveUp(error: DfsError): void {
     if (this.#isGivenUp) return
     this.#isGivenUp = true
+    this.strays.stop()
     this.#onDamage(this, error)
   }
 
   /** Resolves when these segments' pieces, and then all that was voted and written, are on the disk. */
   async sync({ segments }: Request<'sync'>): Promise<Reply<'sync'>> {
-    await this.pieces.sync(segments.flatMap((segment) => this.#filesOf(segment)))
+    await this.pieces.sync(segments)
     await this.#syncIndex()
     return { stamp: this.acceptor.stamp() }
   }
@@ -508,7 +267,7 @@ export class Account {
   }
 
   async status(): Promise<Reply<'status'>> {
-    const space = await this.pieces.space()
+    const space = await this.pieces.store.space()
     const { registers, undecided } = this.acceptor.counts()
     const { pieces, pieceBytes } = this.index.totals.now
     return {
@@ -534,6 +293,7 @@ export class Account {
     this.#late?.cancel()
     if (!this.#isGivenUp) this.applyLate()
     this.#isGivenUp = true
+    this.strays.stop()
     try {
       this.#close()
     } catch (thrown) {
@@ -542,83 +302,4 @@ export class Account {
     }
     debugDfs('%s: account closed', this.user)
   }
-
-  /** The index first: a file without its row is garbage, a row without its file would be a lie. */
-  #remove(name: PieceName): void {
-    const isFile = this.index.pieces.get(name.segment, name.piece)?.content === null
-    this.index.pieces.remove(name.segment, name.piece)
-    if (isFile) this.pieces.remove(name)
-  }
-
-  #filesOf(segment: string): readonly PieceName[] {
-    return this.#piecesOf(segment).filter(
-      ({ piece }) => this.index.pieces.get(segment, piece)?.content === null,
-    )
-  }
-
-  #piecesOf(segment: string): readonly PieceName[] {
-    const held = this.index.pieces.held(segment)
-    const names = Array.from({ length: pieceCount }, (_, index) => ({ segment, piece: index + 1 }))
-    return names.filter(({ piece }) => (held & (1 << (piece - 1))) !== 0)
-  }
-
-  /** A file that is gone is no longer claimed to be here, so that repair brings it back. */
-  async #readPiece(name: PieceName, offset: number, length: number): Promise<LentBytes> {
-    if (length === 0) return kept(Buffer.alloc(0))
-    try {
-      return await this.pieces.read(name, offset, length)
-    } catch (thrown) {
-      if (thrown instanceof DfsError && thrown.code === 'noPiece') {
-        // It may have come again since it was looked for.
-        if (this.pieces.holds(name)) throw thrown
-        notice(
-          `${this.user}: piece ${name.piece} of ${name.segment} is gone from the disk; repair will replace it`,
-        )
-        this.index.pieces.remove(name.segment, name.piece)
-      }
-      throw thrown
-    }
-  }
-}
-
-function anotherPiece(): DfsError {
-  return new DfsError('invalid', 'Another piece of this name is here: pieces never change')
-}
-
-/** Bytes that are nobody's to give back. */
-function kept(bytes: Buffer): LentBytes {
-  return { bytes, release() {} }
-}
-
-interface InlineBytes {
-  readonly segment: string
-  readonly piece: number
-  readonly checksums: readonly number[]
-  readonly bytes: Buffer
-}
-
-/** The pieces with their bytes. Throws `protocol` when there are too few or too many of these. */
-function inlineBytes(inline: readonly InlinePiece[], payload: Buffer): InlineBytes[] {
-  let at = 0
-  const pieces = inline.map(({ segment, piece, length, checksums }) => {
-    const bytes = payload.subarray(at, at + length)
-    at += length
-    if (bytes.length !== length) throw new DfsError('protocol', 'inline pieces are truncated')
-    return { segment, piece, checksums, bytes }
-  })
-  if (at !== payload.length) throw new DfsError('protocol', 'bytes of no inline piece')
-  return pieces
-}
-
-function checkInline(inline: readonly InlinePiece[], payload: Buffer): void {
-  for (const { piece, checksums, bytes } of inlineBytes(inline, payload)) {
-    checkPiece(piece, bytes.length)
-    if (!matchesChecksums(bytes, checksums)) throw new DfsError('corrupt')
-  }
-}
-
-/** Throws `invalid` for a piece that no segment can have. */
-export function checkPiece(piece: number, length: number): void {
-  if (piece >= 1 && piece <= pieceCount && length <= limits.segmentBytesMax / pieceCount) return
-  throw new DfsError('invalid', `no segment has a piece ${piece} of ${length} bytes`)
 }

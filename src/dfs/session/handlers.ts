@@ -116,8 +116,10 @@ export const handlers = {
   install: now('notBlank', 'flushed', ({ account }, request) =>
     account.acceptor.repair.install(request),
   ),
-  getSmallPieces: now('any', 'flushed', ({ account }, request) => account.getSmallPieces(request)),
-  held: now('any', 'flushed', ({ account }, request) => account.held(request)),
+  getSmallPieces: now('any', 'flushed', ({ account }, request) =>
+    account.pieces.getSmallPieces(request),
+  ),
+  held: now('any', 'flushed', ({ account }, request) => account.pieces.held(request)),
   segments: now('any', 'flushed', ({ account }, request) => account.segments(request)),
   markLost: now('any', 'flushed', ({ account }, request) => account.markLost(request)),
   dropPieces: now('any', 'flushed', ({ account }, request) => account.dropPieces(request)),
@@ -157,15 +159,15 @@ export const handlers = {
     uploads.put(request, payload),
   ),
   getPiece: later('any', 'waiting', async ({ account }, request) => {
-    const { reply, payload } = await account.getPiece(request)
+    const { reply, payload } = await account.pieces.getPiece(request)
     return new WithPayload(reply, payload)
   }),
   commitSynced: later('voting', 'waiting', ({ account }, request, payload, entry) =>
     account.commitSynced(request, payload, entry),
   ),
   sync: later('any', 'waiting', ({ account }, request) => account.sync(request)),
-  strays: later('voting', 'waiting', ({ account }, request) => account.findStrays(request)),
-  reclaim: later('voting', 'waiting', ({ account }, request) => account.reclaim(request)),
+  strays: later('voting', 'waiting', ({ account }, request) => account.strays.find(request)),
+  reclaim: later('voting', 'waiting', ({ account }, request) => account.strays.reclaim(request)),
 } satisfies { readonly [V in ServedVerb]: NowRow<V> | LaterRow<V> }
 
 /** Any row, for a request whose verb is known only as the program runs. */

@@ -8,7 +8,8 @@ import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { matchesChecksums } from '../../wire/checksum.js'
 import type { Reply, Request } from '../../wire/messages.js'
-import { type Account, checkPiece } from '../account/account.js'
+import type { Account } from '../account/account.js'
+import { checkPiece } from '../account/account-pieces.js'
 import type { PieceName, PieceWriter } from '../pieces/piece-store.js'
 
 interface Upload {
@@ -40,7 +41,7 @@ export class Uploads {
     const { segment, piece, pieceLength, checksums } = request
     if (payload.length === pieceLength && pieceLength <= limits.smallPieceBytesMax) {
       const { index } = this.#account
-      await this.#account.assertReplaceable({ segment, piece }, pieceLength, checksums)
+      await this.#account.pieces.assertReplaceable({ segment, piece }, pieceLength, checksums)
       index.pieces.add(segment, piece, pieceLength, checksums, payload)
       return {}
     }
@@ -87,7 +88,7 @@ export class Uploads {
 
   #begin(name: PieceName, length: number): Upload {
     this.#makeRoom()
-    const writer = this.#account.pieces.writer(name)
+    const writer = this.#account.pieces.store.writer(name)
     const written = Promise.resolve()
     return { name, length, writer, checksums: [], arrivedBytes: 0, touchedMs: 0, written }
   }
@@ -105,11 +106,11 @@ export class Uploads {
 
   /** A piece that is here already is written again all the same: that is how rot is repaired. */
   async #finish({ name, length, writer, checksums }: Upload): Promise<void> {
-    await this.#account.assertReplaceable(name, length, checksums)
-    const arrived = this.#account.arriving(name)
+    await this.#account.pieces.assertReplaceable(name, length, checksums)
+    const arrived = this.#account.pieces.arriving(name)
     try {
       await writer.finish()
-      if (this.#account.isSame(name, length, checksums) === true) return
+      if (this.#account.pieces.isSame(name, length, checksums) === true) return
       this.#account.index.pieces.add(name.segment, name.piece, length, checksums)
     } finally {
       arrived()

@@ -2,6 +2,7 @@
  * The pieces of one user on this server: rows of the index with the bytes of small ones, files for the
  * others, and what is told of both. A piece never changes; one that has rotted may be replaced.
  */
+import assert from 'node:assert/strict'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
@@ -49,6 +50,7 @@ export class AccountPieces {
     payload: Buffer,
     without: Decision['spares'] = [],
   ): void {
+    this.#index.assertInGroup()
     const isSpare = (one: PieceName): boolean =>
       without.some(({ segment, piece }) => segment === one.segment && piece === one.piece)
     const pieces = inlineBytes(inline, payload).filter((piece) => !isSpare(piece))
@@ -217,7 +219,9 @@ export class AccountPieces {
   remove(name: PieceName): void {
     const isFile = this.#index.pieces.get(name.segment, name.piece)?.content === null
     this.#index.pieces.remove(name.segment, name.piece)
-    if (isFile) this.store.remove(name)
+    if (!isFile) return
+    assert.equal(this.#index.pieces.get(name.segment, name.piece), undefined)
+    this.store.remove(name)
   }
 
   /** Removes all that is here of a segment. */

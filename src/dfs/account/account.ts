@@ -3,6 +3,7 @@
  * pieces. Here are the verbs that need several of them; connections of the user share it.
  */
 import { AssertionError } from 'node:assert'
+import assert from 'node:assert/strict'
 import type { Clock, Random, Timer } from '../../clock.js'
 import { asDfsError, type DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -119,6 +120,7 @@ export class Account {
   commit(request: Request<'commit'>, payload: Buffer, entry: Buffer): Reply<'commit'> {
     const { pieces, ...transaction } = request
     checkInline(pieces, payload)
+    assert(entry.length > payload.length, 'the log gets the whole request')
     const isForgotten = transaction.id <= this.acceptor.floor
     if (isForgotten || pieces.some(({ segment }) => this.index.segments.knows(segment))) {
       this.acceptor.applyLate()
@@ -158,6 +160,7 @@ export class Account {
     if (lateCount > this.#lateCountAtOnce) {
       const some = (): void => this.acceptor.applySomeLate(this.#lateCountAtOnce)
       if (!this.#write(() => this.index.group(some, true))) return
+      assert(this.acceptor.lateCount <= lateCount, 'more waits than before some was written')
     }
     if (this.acceptor.lateCount < lateCount) {
       this.#late = this.#clock.after(limits.lateTurnMs, () => this.#applyLateInTurns())
@@ -221,7 +224,8 @@ export class Account {
     const reply = this.acceptor.repair.raiseFloor(request)
     if (reply.raised) {
       this.#collector.collect(this.acceptor.floor)
-      this.strays.removeOnce()
+      // Takes its time, and says itself what it found.
+      void this.strays.removeOnce()
     }
     return reply
   }

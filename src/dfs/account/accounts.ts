@@ -4,6 +4,8 @@
  * work is closed and tried again every few seconds; its users find this server down until then, and all
  * other users go on.
  */
+import { AssertionError } from 'node:assert'
+import assert from 'node:assert/strict'
 import type { Clock, Random, Timer } from '../../clock.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -70,9 +72,11 @@ export class Accounts {
   release(account: Account, end: () => void = never): void {
     const { user } = account
     const open = this.#open.get(user)
+    assert(this.#connections > 0, 'a connection is released twice')
     this.#connections -= 1
     // It may have been given up meanwhile, and begun anew.
     if (open?.account !== account) return
+    assert(open.users > 0, 'an account is released twice')
     open.users -= 1
     open.ends.delete(end)
     if (open.users > 0) return
@@ -89,6 +93,7 @@ export class Accounts {
     if (failed !== undefined && !(this.#clock.monotonic() >= (failed.retryMs ?? Infinity))) {
       throw failed.error
     }
+    assert(!this.#open.has(user), 'an account is opened once')
     try {
       const account = this.#load(user)
       const open: Open = { account, users: 0, closing: undefined, ends: new Set() }
@@ -98,6 +103,7 @@ export class Accounts {
       if (account.acceptor.state === 'lost') void this.#lookAside(account)
       return open
     } catch (thrown) {
+      if (thrown instanceof AssertionError) throw thrown
       throw this.#fail(user, asDfsError(thrown))
     }
   }
@@ -167,13 +173,14 @@ export class Accounts {
     }
   }
 
-  /** Never throws. */
+  /** Looks whether an index that seems damaged is. Rejects only when an assertion failed. */
   async #examine(user: string, failed: Failed): Promise<void> {
     failed.retryMs = undefined
     try {
       await this.#storage.examine(user)
       notice(`${user}: the index was read again and is intact`)
     } catch (thrown) {
+      if (thrown instanceof AssertionError) throw thrown
       const error = asDfsError(storageError(thrown))
       if (this.#isClosed) return
       if (error.code === 'damaged') this.#setAside(user, error)

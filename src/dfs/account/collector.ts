@@ -3,6 +3,7 @@
  * committed. It begins when a floor was raised, because only then do all four servers agree on what
  * is referred to, and works in small steps between the requests.
  */
+import assert from 'node:assert/strict'
 import type { Clock, Timer } from '../../clock.js'
 import { limits } from '../../limits.js'
 import { debugDfs } from '../../log.js'
@@ -53,6 +54,7 @@ export class Collector {
     this.#timer = undefined
     const abandonedMs = this.#index.now() - limits.abandonedPieceGraceMs
     const dead = this.#index.segments.dead(floor, abandonedMs, segmentsPerStep)
+    assert(dead.length <= 2 * segmentsPerStep, 'a step takes no longer than others may wait')
     if (dead.length === 0) return
     this.#index.group(() => {
       for (const segment of dead) {

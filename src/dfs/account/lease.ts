@@ -4,6 +4,7 @@
  * delegation (RFC 8881, section 10): the holder may rely on it for `leaseMs` after any message that
  * was answered, and a server waits a little longer than that for one that does not give it back.
  */
+import assert from 'node:assert/strict'
 import type { Clock, Random, Timer } from '../../clock.js'
 import { limits } from '../../limits.js'
 import { debugDfs } from '../../log.js'
@@ -57,6 +58,7 @@ export class Lease {
    * it back or can no longer rely on it. Every call needs one `leave`, also before that.
    */
   admit(lessee: Lessee, enter: () => void): void {
+    assert(!this.#inside.has(lessee), 'a connection is let in once')
     this.#waiting.push({ lessee, enter })
     this.#admitWaiting()
   }
@@ -69,7 +71,10 @@ export class Lease {
   /** A message of this client has arrived. */
   heard({ client }: Lessee): void {
     const holder = this.#holder
-    if (holder?.client === client && !holder.isRecalled) holder.heardMs = this.#clock.monotonic()
+    if (holder?.client !== client || holder.isRecalled) return
+    const nowMs = this.#clock.monotonic()
+    assert(nowMs >= holder.heardMs, 'a lease never ends sooner for a message')
+    holder.heardMs = nowMs
   }
 
   /** Grants or renews the lease, if the client is alone. */
@@ -111,6 +116,8 @@ export class Lease {
       this.#inside.add(one.lessee)
       one.enter()
     }
+    const holder = this.#holder
+    assert(holder === undefined || this.#areAll(holder.client), 'whoever holds a lease is alone')
     if (this.#waiting.length > 0) this.#recall()
   }
 

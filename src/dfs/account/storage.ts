@@ -2,6 +2,7 @@
  * Where a server keeps everything: a folder of the disk, or memory in a simulation. The folder holds
  * the server's identity, its lock, and one folder per user.
  */
+import assert from 'node:assert/strict'
 import { chmodSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Clock, Random } from '../../clock.js'
@@ -62,12 +63,28 @@ export function folderStorage(folder: string, random: Random): Storage {
   try {
     const identity = Identity.open(folder, random)
     const memory = new PageMemory()
+    const open = new Set<string>()
+    const folderOf = (user: string): AccountFolder => {
+      assert(!open.has(user), 'the index of an open account is its own')
+      return new AccountFolder(join(folder, user))
+    }
     return {
       identity,
       memory,
-      openAccount: (user) => openFolder(folder, user, identity, memory),
-      examine: (user) => new AccountFolder(join(folder, user)).examine(),
-      setAside: (user) => new AccountFolder(join(folder, user)).setAside(),
+      openAccount(user) {
+        assert(!open.has(user), 'an account is closed before it is opened again')
+        const account = openFolder(folder, user, identity, memory)
+        open.add(user)
+        return {
+          ...account,
+          close() {
+            open.delete(user)
+            account.close()
+          },
+        }
+      },
+      examine: (user) => folderOf(user).examine(),
+      setAside: (user) => folderOf(user).setAside(),
       findAside: (user) => findAside(new AccountFolder(join(folder, user))),
       distrust: (user) => new AccountFolder(join(folder, user)).distrust(),
       close: lock.release,

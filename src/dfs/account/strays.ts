@@ -2,6 +2,7 @@
  * Files of pieces that no row of the index knows, which a crash between the file and its row has left, or
  * an index that was lost. They are moved aside, and taken back when a segment lacks them.
  */
+import { AssertionError } from 'node:assert'
 import assert from 'node:assert/strict'
 import { type Clock, sleep } from '../../clock.js'
 import { DfsError } from '../../errors.js'
@@ -42,10 +43,14 @@ export class Strays {
     this.#clock = clock
   }
 
-  /** Moves aside what crashes have left, once after each start: the first time that it is called. */
-  removeOnce(): void {
-    if (this.#mayBeThere) void this.#removeAll()
+  /**
+   * Moves aside what crashes have left, once after each start: the first time that it is called. Rejects only
+   * when an assertion failed.
+   */
+  async removeOnce(): Promise<void> {
+    if (!this.#mayBeThere) return
     this.#mayBeThere = false
+    await this.#removeAll()
   }
 
   /** Ends a search that is running, which fails then. */
@@ -125,6 +130,7 @@ export class Strays {
       if (found > 0)
         notice(`${this.#user}: ${found} files that belong to no piece were moved aside`)
     } catch (thrown) {
+      if (thrown instanceof AssertionError) throw thrown
       debugDfs('%s: strays: %o', this.#user, thrown)
     }
   }

@@ -3,6 +3,7 @@
  * and the references to their segments. Synchronous and deterministic. It stores and finds; what may
  * be stored is decided by the acceptor. The tables are described in docs/storage.md.
  */
+import assert from 'node:assert/strict'
 import { debugDfs, notice } from '../../log.js'
 import { noVersion, type Version } from '../../wire/version.js'
 import { storageError } from '../disk/storage-error.js'
@@ -18,6 +19,12 @@ import { Totals } from './totals.js'
 
 /** Does not jump when the clock of the machine is set: what is an hour old is not a day old then. */
 const steadyNow = (): number => performance.timeOrigin + performance.now()
+
+/** Called with what becomes of each group: `ended` in order, stored or left open, or `undone`. */
+export interface GroupFollower {
+  readonly ended: (isStored: boolean) => void
+  readonly undone: () => void
+}
 
 const stateNames = [
   'state',
@@ -44,6 +51,7 @@ export class AccountIndex {
   #closed = false
   #isOnDisk = false
   #boot: string | undefined
+  #follower: GroupFollower | undefined
 
   private constructor(path: string, position: () => number | null, now: () => number) {
     this.#now = now
@@ -60,6 +68,8 @@ export class AccountIndex {
       this.#db.close()
       throw thrown
     }
+    this.#db.onRollback(() => this.#follower?.undone())
+    this.#db.onEnd((isStored) => this.#follower?.ended(isStored))
   }
 
   /**
@@ -109,14 +119,12 @@ export class AccountIndex {
     return Math.floor(this.#now())
   }
 
-  /** Calls `undo` whenever a group was rolled back: what was derived from it must be read again. */
-  onRollback(undo: () => void): void {
-    this.#db.onRollback(undo)
-  }
-
-  /** Calls `note` whenever a group has ended in order: everything is stored, or some of it is left open. */
-  onEnd(note: (isStored: boolean) => void): void {
-    this.#db.onEnd(note)
+  /**
+   * Calls `follower` from now on, in the place of the one before: an index in memory outlasts the server that
+   * used it.
+   */
+  follow(follower: GroupFollower): void {
+    this.#follower = follower
   }
 
   /** Syncs the running group to the disk before it ends. */
@@ -187,6 +195,7 @@ export class AccountIndex {
   /** Drops tombstones and records up to a version that all four servers agree on. */
   dropUpTo(floor: Version): void {
     this.assertInGroup()
+    assert(floor > noVersion, 'nothing is below no version')
     this.registers.dropUpTo(floor)
     this.records.dropUpTo(floor)
   }

@@ -41,6 +41,7 @@ export class PieceTable {
   ): void {
     assert.ok(piece >= 1 && piece <= limits.pieceCount)
     assert.equal(bytes?.length ?? length, length)
+    assert.equal(checksums.length, Math.ceil(length / limits.blockBytes))
     const { putPiece, putContent, dropContent } = this.#statements
     this.#db.write((write) => {
       const before = this.get(segment, piece)
@@ -61,6 +62,8 @@ export class PieceTable {
     const { putPiece, putContent } = this.#statements
     this.#db.write((write) => {
       for (const { piece, checksums, bytes } of pieces) {
+        assert(piece >= 1 && piece <= limits.pieceCount)
+        assert.equal(checksums.length, Math.ceil(bytes.length / limits.blockBytes))
         const { lastInsertRowid } = putContent.run(bytes)
         putPiece.run(segment, piece, bytes.length, packed(checksums), lastInsertRowid)
         this.#count(write, 1, bytes.length)

@@ -3,9 +3,10 @@
  * voted on and when it is decided, and the next one often at those again; a row of SQLite costs as
  * much as all the rest of such a look. Only small values are kept, and none that was not on the disk.
  */
+import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 import type { Key } from '../../wire/records.js'
-import type { Version } from '../../wire/version.js'
+import { noVersion, type Version } from '../../wire/version.js'
 
 /** A register as stored: `value` null is a tombstone; a version of `noVersion` was never written. */
 export interface StoredRegister {
@@ -24,6 +25,7 @@ export class RecentRegisters {
 
   /** A large one is forgotten instead. Of the value a copy is kept: it may be a view into a frame. */
   set(key: Key, { version, value }: StoredRegister): void {
+    assert(version >= (this.get(key)?.version ?? noVersion), 'a register goes back')
     if (value !== null && value.length > limits.recentValueBytesMax) {
       this.delete(key)
       return
@@ -33,6 +35,7 @@ export class RecentRegisters {
       this.#new = new Map()
     }
     this.#new.set(key, { version, value: value && Buffer.from(value) })
+    assert(this.#new.size <= limits.recentRegistersMax / 2)
   }
 
   delete(key: Key): void {

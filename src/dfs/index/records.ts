@@ -1,4 +1,5 @@
 /** The records of transactions, undecided and decided. */
+import assert from 'node:assert/strict'
 import { laterOf, noVersion, type Version } from '../../wire/version.js'
 import type { AccountDatabase } from './database.js'
 import { type RecordColumns, recordChecksum, rottenRow } from './row-checksums.js'
@@ -43,6 +44,8 @@ export class RecordTable {
 
   put(record: StoredRecord): void {
     const { id, body, yes, promised, accepted, acceptedCommit, everCommit, commit } = record
+    assert(accepted <= promised, 'a ballot is accepted that was not promised')
+    assert(commit === null || body === null, 'a decided record keeps its decision alone')
     const row = {
       id,
       body,

@@ -2,6 +2,7 @@
  * The registers, which are inodes and entries: found by key, by folder and by version, each with a
  * checksum, and what is derived from them kept with every change.
  */
+import assert from 'node:assert/strict'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
@@ -240,6 +241,8 @@ export class RegisterTable {
     value: Buffer | null,
     before: StoredRegister = this.get(key),
   ): void {
+    assert(version > before.version, 'the version of a register only grows')
+    assert(before.version !== noVersion || before.value === null, 'what never was has a value')
     const parsed = parseKey(key)
     this.#db.write((write) => {
       if (parsed.kind === 'inode') this.#setInode(write, parsed.ino, version, value, before)

@@ -2,6 +2,7 @@
  * The segments of which a piece is here or to which a register refers: how many refer to them, which
  * pieces are here, and which belong here.
  */
+import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 import { homeMask, maskOf } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
@@ -92,6 +93,7 @@ export class SegmentTable {
       if (refs !== count) setReferences.run(count, version, segment)
     }
     for (const { segment, count } of references.values()) {
+      assert(count > 0, 'what nothing refers to has no count')
       const { id, length, md5 } = segment
       this.#met(id)
       describe.run(id, count, length, md5, this.#now(), this.#homeOf(length, md5))
@@ -108,6 +110,7 @@ export class SegmentTable {
 
   /** Notes that pieces of a segment have come. */
   hold(_: Write, segment: string, pieces: readonly number[]): void {
+    assert(pieces.length > 0, 'a segment is known for a piece or a reference')
     this.#statements.holdPieces.run(segment, maskOf(pieces), this.#now())
     this.#met(segment)
   }

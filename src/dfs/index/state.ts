@@ -1,5 +1,6 @@
 /** Single values that an account keeps, by name. */
 
+import assert from 'node:assert/strict'
 import type { AccountDatabase } from './database.js'
 import { rottenRow, stateChecksum } from './row-checksums.js'
 
@@ -21,6 +22,7 @@ export class StateTable {
   }
 
   set(name: string, value: string | number): void {
+    assert(typeof value === 'string' || Number.isSafeInteger(value), 'it would be read as another')
     this.#db.write(() => this.#statements.put.run(name, value, stateChecksum(name, value)))
   }
 }

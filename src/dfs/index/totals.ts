@@ -3,6 +3,7 @@
  * every change: to count takes as long as to read the whole index from the disk, which would make clients wait
  * after a start of the machine.
  */
+import assert from 'node:assert/strict'
 import type { AccountDatabase, Write } from './database.js'
 import type { StateTable } from './state.js'
 
@@ -51,6 +52,9 @@ export class Totals {
       pieces: this.#now.pieces + (more.pieces ?? 0),
       pieceBytes: this.#now.pieceBytes + (more.pieceBytes ?? 0),
     }
+    // Not so the bytes: the rows of pieces have no checksums, and a length may rot.
+    assert(this.#now.registers >= 0, 'more registers are gone than there were')
+    assert(this.#now.pieces >= 0, 'more pieces are gone than there were')
   }
 
   /** Counts everything anew, after the removal of a register of unknown value. */
@@ -77,7 +81,8 @@ function parsed(text: string): Counted | undefined {
   const [registers, pieces, pieceBytes, ...rest] = text.split(' ').map(Number)
   const areNumbers = [registers, pieces, pieceBytes].every((count) => Number.isSafeInteger(count))
   if (!areNumbers || rest.length > 0) return undefined
-  return { registers: registers ?? 0, pieces: pieces ?? 0, pieceBytes: pieceBytes ?? 0 }
+  const counted = { registers: registers ?? 0, pieces: pieces ?? 0, pieceBytes: pieceBytes ?? 0 }
+  return counted.registers >= 0 && counted.pieces >= 0 ? counted : undefined
 }
 
 function prepare(db: AccountDatabase) {

@@ -3,6 +3,7 @@
  * that are aligned go to the disk directly: the kernel's copy of them would cost more than all else,
  * and drive out what is read more often than a piece that was just written.
  */
+import assert from 'node:assert/strict'
 import { closeSync, constants, openSync, rmSync, write } from 'node:fs'
 import { rename } from 'node:fs/promises'
 import { asDfsError, DfsError } from '../../errors.js'
@@ -40,6 +41,7 @@ export class FileWriter implements PieceWriter {
   async append(bytes: Buffer): Promise<void> {
     if (bytes.length === 0) return
     const isAligned = this.#bytes % pageBytes === 0 && this.#memory?.isAligned(bytes) === true
+    assert(!this.#busy, 'one part at a time')
     this.#busy = true
     try {
       if (isAligned) await this.#writeDirectly(bytes)
@@ -55,6 +57,7 @@ export class FileWriter implements PieceWriter {
 
   async finish(): Promise<void> {
     if (this.#state !== 'open') throw new DfsError('io', 'The upload was abandoned')
+    assert(!this.#busy, 'a piece is whole when its last part is written')
     if (this.#bytes === 0) return
     try {
       this.#close()

@@ -3,6 +3,7 @@
  * are the first two digits of the segment's id. What is still being written is in `uploads/`, which
  * is emptied when the store opens, and is renamed when whole. What no index knows is moved to `strays/`.
  */
+import assert from 'node:assert/strict'
 import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { open, readdir, stat, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -146,6 +147,8 @@ export class FolderPieces implements PieceStore {
 
   /** The file's path, in a folder that exists. */
   #place(name: PieceName): string {
+    assert.match(name.segment, /^[0-9a-f]{32}$/)
+    assert(name.piece >= 1 && name.piece <= limits.pieceCount)
     const folder = folderOf(name.segment)
     if (!this.#folders.has(folder)) {
       mkdirSync(join(this.#pieces, folder), { recursive: true, mode: 0o700 })

@@ -1,4 +1,5 @@
 /** Pieces in memory, for simulations and tests: the same contract as on a disk, and no disk. */
+import assert from 'node:assert/strict'
 import { DfsError } from '../../errors.js'
 import type {
   DiskSpace,
@@ -66,6 +67,8 @@ export class MemoryPieces implements PieceStore {
     const key = `${segment}.${piece}`
     this.#usedBytes -= this.#held.get(key)?.bytes.length ?? 0
     this.#held.delete(key)
+    assert(this.#usedBytes >= 0, 'more is removed than was put')
+    assert.equal(this.#usedBytes === 0, this.#held.size === 0)
   }
 
   moveAside(name: PieceName): void {

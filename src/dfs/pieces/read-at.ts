@@ -4,6 +4,7 @@
  * thread pool and back takes some 150 microseconds. Big ones go through the pool, several at a time,
  * into memory that is lent. What is read directly, past the kernel's cache, always is.
  */
+import assert from 'node:assert/strict'
 import { closeSync, constants, openSync, read, readSync } from 'node:fs'
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -86,6 +87,7 @@ async function readCached(
   try {
     for (let at = 0; at < length; ) {
       const count = await readSome(descriptor, into, at, length - at, offset + at)
+      assert(count <= length - at, 'more is read than there is room for')
       if (count === 0) throw new DfsError('corrupt', 'The piece is shorter than it was')
       at += count
     }

@@ -46,10 +46,13 @@ export class Acceptor {
     this.#late = new VoteBuffer(index, this.#transactions, log)
     this.reader = new RegisterReader(index, this.#accountState, this.#transactions.locks)
     this.repair = new Repair(index, this.#accountState, this.#transactions)
-    index.onRollback(() => {
-      this.#accountState.load()
-      this.#transactions.load()
-      this.#late.undo()
+    index.follow({
+      ended: (isStored) => this.#late.logVotes(isStored),
+      undone: () => {
+        this.#accountState.load()
+        this.#transactions.load()
+        this.#late.undo()
+      },
     })
   }
 
@@ -222,6 +225,7 @@ export class Acceptor {
       if (name !== undefined) return refuse('notEmpty', { key: entryKey(folder, name) })
     }
     this.#transactions.assertRoom()
+    assert(id > this.#accountState.floor, 'a vote on what all four servers agree on')
     if (late !== undefined) {
       this.#late.add(id, body, late)
     } else {

@@ -2,6 +2,7 @@
  * What an account here is worth to the others: whether it votes, and the epoch, the fence and the
  * floor that it has come to. It is stored with the index, and on the disk before anybody is told.
  */
+import assert from 'node:assert/strict'
 import type { Random } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -129,7 +130,8 @@ export class AccountState {
     if (this.isAhead(version, held)) throw new DfsError('clock')
   }
 
-  become(state: StateName): void {
+  become(state: 'voting' | 'unsure'): void {
+    assert.notEqual(state, this.#state)
     // Before anybody counts on it: an account that votes is never founded anew.
     if (state === 'voting') this.#history.markFounded()
     this.#state = state
@@ -168,6 +170,7 @@ export class AccountState {
     this.#incarnation = incarnationOf(this.#random)
     this.#index.state.set('incarnation', this.#incarnation)
     this.#fence = laterOf(fence, this.#floor)
+    assert(this.#fence >= this.#floor, 'a fence below the floor')
     this.#index.state.set('fence', this.#fence)
     this.#index.syncBeforeReply()
   }
@@ -177,6 +180,7 @@ export class AccountState {
     if (floor <= this.#floor) return
     this.raiseFence(floor)
     this.#floor = floor
+    assert(this.#fence >= this.#floor, 'a fence below the floor')
     this.#index.state.set('floor', floor)
     this.#index.syncBeforeReply()
   }

@@ -2,6 +2,7 @@
  * The locks that follow from the undecided transactions of an account: exclusive on the keys that a
  * transaction writes, shared on the keys that are only preconditions.
  */
+import assert from 'node:assert/strict'
 import type { Key, Transaction } from '../../wire/records.js'
 import { parseKey } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
@@ -54,9 +55,11 @@ export class Locks {
       if (this.#exclusive.get(key) !== id) continue
       this.#exclusive.delete(key)
       const parsed = parseKey(key)
-      if (parsed.kind === 'entry') removeFrom(this.#names, parsed.parent, parsed.name)
+      if (parsed.kind !== 'entry') continue
+      assert(removeFrom(this.#names, parsed.parent, parsed.name), 'a locked name is listed')
     }
     for (const { key } of body.preconditions) removeFrom(this.#shared, key, id)
+    assert(this.#exclusive.size > 0 || this.#names.size === 0, 'a name outlives its lock')
   }
 
   clear(): void {
@@ -74,7 +77,10 @@ function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   else known.add(value)
 }
 
-function removeFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
+/** Whether it was there. */
+function removeFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): boolean {
   const known = map.get(key)
-  if (known?.delete(value) && known.size === 0) map.delete(key)
+  if (!known?.delete(value)) return false
+  if (known.size === 0) map.delete(key)
+  return true
 }

@@ -1,4 +1,5 @@
 /** What a server tells of registers and the locks on them: the answers to reads. */
+import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 import type { Listed, Reply, Request, Seen, SeenInode } from '../../wire/messages.js'
 import {
@@ -91,6 +92,7 @@ export class RegisterReader {
       if (bytes > limits.listBytesMax && registers.length > 0) break
       registers.push(seen)
     }
+    assert(registers.length > 0 || keys.length === 0, 'a reader that gets nothing asks for ever')
     return { stamp: this.#accountState.stamp(), registers }
   }
 
@@ -139,6 +141,7 @@ export class RegisterReader {
         (!more || (last !== undefined && compareNames(name, last) < 0)),
     )
     if (missing.length === 0) return entries
+    assert(entries.length <= limits.listEntriesMax)
     for (const name of missing.slice(0, limits.listEntriesMax - entries.length)) {
       const entry = this.#seen(entryKey(folder, name), this.#index.registers.entry(folder, name))
       entries.push({ name, entry, inode: null, held: noBytes, lost: false })

@@ -2,6 +2,7 @@
  * The server's side of fills, repairs and sweeps: what this account has and lacks, and what others
  * bring it. docs/decisions/0001 and 0011 have the reasons.
  */
+import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { limits } from '../../limits.js'
 import type { Reply, Request } from '../../wire/messages.js'
@@ -59,6 +60,7 @@ export class Repair {
       return total > limits.listBytesMax
     })
     const page = fitting === -1 ? changed : changed.slice(0, Math.max(1, fitting))
+    assert(page.length > 0 || wanted === 0 || !more, 'an empty page begins where it ends')
     const registers = page.map(({ key, version }) => {
       const { value } = this.#index.registers.get(key)
       return { key, version, value }
@@ -190,6 +192,7 @@ export class Repair {
   fillEnd({ epoch, floor, fence }: Request<'fillEnd'>): Reply<'fillEnd'> {
     this.#accountState.assertFilling(epoch)
     this.#accountState.endFill(epoch, floor, fence)
+    assert(this.#accountState.floor >= floor && this.#accountState.epoch >= epoch)
     return { stamp: this.#accountState.stamp() }
   }
 }

@@ -3,6 +3,7 @@
  * are undecided, with their locks, and the decisions. Everything is written to the index at once but
  * for what `late-votes.ts` sees to.
  */
+import assert from 'node:assert/strict'
 import { DfsError } from '../../errors.js'
 import { notice } from '../../log.js'
 import { decode, encode } from '../../wire/codec.js'
@@ -74,6 +75,7 @@ export class TransactionTable {
 
   /** Records it, in the place of what was known of it. Its locks are the caller's affair. */
   keep(record: InDoubt): void {
+    assertGoesOn(this.#undecided.get(record.id) ?? unknown, record)
     this.put(record)
     this.#undecided.set(record.id, { ...record, body: record.body && ownCopy(record.body) })
   }
@@ -181,6 +183,15 @@ export class TransactionTable {
     const exists = current.version !== noVersion
     return version > current.version && (exists || version > this.#accountState.floor)
   }
+}
+
+/** Stops the program where a server would take back what it has said of a transaction. */
+function assertGoesOn(before: Omit<InDoubt, 'id'>, after: InDoubt): void {
+  assert(after.promised >= before.promised, 'a promised ballot goes down')
+  assert(after.accepted >= before.accepted, 'an accepted ballot goes down')
+  assert(after.promised >= after.accepted, 'a ballot is accepted that was not promised')
+  assert(after.yes || !before.yes, 'a yes is taken back')
+  assert(after.everCommit || !before.everCommit, 'an accepted commit is forgotten')
 }
 
 /** Values are views into a received frame: what is kept must not pin that memory. */

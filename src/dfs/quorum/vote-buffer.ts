@@ -3,6 +3,7 @@
  * them. Until then they count from memory: the votes by their locks, the decisions by what they make of
  * registers. What a group of requests has done is undone with the group.
  */
+import assert from 'node:assert/strict'
 import type { Decision } from '../../wire/messages.js'
 import type { Key, Transaction } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
@@ -57,7 +58,6 @@ export class VoteBuffer {
     this.#index = index
     this.#transactions = transactions
     this.#log = log
-    index.onEnd((isStored) => this.#logVotes(isStored))
   }
 
   /** The number of votes and decisions that are not in the index yet. */
@@ -78,6 +78,7 @@ export class VoteBuffer {
   /** Records a yes, with its locks. It is logged when the group ends. */
   add(id: Version, body: Transaction, late: BufferedVote): void {
     this.#index.assertInGroup()
+    assert.equal(this.#transactions.undecided(id), undefined)
     this.#transactions.hold({ ...unknown, id, body, yes: true })
     this.#newVotes.push({ ...late, id, body, isLogged: false })
   }
@@ -152,10 +153,11 @@ export class VoteBuffer {
     for (const decision of decisions) {
       this.#transactions.decide(voted.has(decision.id) ? { ...decision, spares: none } : decision)
     }
+    assert.equal(this.count, 0)
   }
 
   /** Logs the votes of a group that has ended; the log drops those that are stored in the index. */
-  #logVotes(isStored: boolean): void {
+  logVotes(isStored: boolean): void {
     if (this.#applied !== undefined && isStored) {
       if (this.#applied.isAll) {
         this.#mustApply = false
@@ -165,6 +167,7 @@ export class VoteBuffer {
     }
     this.#newDecisions = []
     if (this.#newVotes.length === 0) return
+    assert(this.#votes.at(-1)?.isLogged !== false, 'votes are logged in their order')
     this.#log.append(this.#newVotes.map(({ entry }) => entry))
     for (const vote of this.#newVotes) this.#votes.push({ ...vote, isLogged: true })
     this.#newVotes = []

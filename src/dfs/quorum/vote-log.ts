@@ -8,6 +8,7 @@
  * each vote costs several times what the vote does. So entries may still be there when they are in the
  * index as well, and who reads them has to know one that is.
  */
+import assert from 'node:assert/strict'
 import { closeSync, constants, fstatSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
 import { FileSync } from '../disk/file-sync.js'
@@ -86,7 +87,13 @@ export class FileVoteLog implements VoteLog {
   append(entries: readonly Buffer[]): void {
     if (this.#generation === 0) this.#begin(1)
     let length = 0
-    for (const entry of entries) length += entryHeadBytes + entry.length
+    for (const entry of entries) {
+      assert(
+        entry.length > 0 && entry.length <= lengthMask,
+        'an entry that would not be found again',
+      )
+      length += entryHeadBytes + entry.length
+    }
     const bytes =
       length <= scratch.length ? scratch.subarray(0, length) : Buffer.allocUnsafe(length)
     let at = 0
@@ -104,6 +111,7 @@ export class FileVoteLog implements VoteLog {
       throw thrown
     }
     this.#end += bytes.length
+    assert(this.#end <= this.#size, 'an entry behind the end of the file')
     this.#isNeeded = true
   }
 
@@ -138,6 +146,7 @@ export class FileVoteLog implements VoteLog {
   }
 
   #begin(generation: number): void {
+    assert(generation > this.#generation, 'older entries would count again')
     const head = Buffer.allocUnsafe(fileHeadBytes)
     head.writeUInt32BE(mark, 0)
     head.writeUInt32BE(generation % 2 ** 32, 4)

@@ -2,6 +2,7 @@
  * What must happen on a connection before anything else: hello and authenticate, in this order, once
  * each. Nobody learns from it which users there are.
  */
+import assert from 'node:assert/strict'
 import type { Random } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { type Codec, decode, Reader, u16 } from '../../wire/codec.js'
@@ -32,6 +33,7 @@ export class Handshake {
         readonly scram: ScramServer
       }
     | undefined
+  #isOver = false
 
   constructor(users: Users, identity: Identity, random: Random) {
     this.#users = users
@@ -46,9 +48,11 @@ export class Handshake {
 
   /** Throws `version`, `protocol` or `authentication`; the connection must then be closed. */
   step(frame: Frame): Step {
+    assert(!this.#isOver, 'a handshake has one end')
     if (this.#greeted === undefined) return this.#greet(frame)
     const { user, client, isKnown, scram } = this.#greeted
     const { clientFinal } = fieldsOf(frame, messages.authenticate)
+    this.#isOver = true
     const serverFinal = scram.final(clientFinal)
     // Nobody can know the password of a pretended verifier; should someone, it is of no use.
     if (!isKnown) throw new DfsError('authentication')
@@ -58,6 +62,7 @@ export class Handshake {
   }
 
   #greet(frame: Frame): Step {
+    assert(this.#greeted === undefined, 'a peer is greeted once')
     requireNumber(frame, messages.hello.number)
     const version = u16.read(new Reader(frame.reader.rest()))
     if (version !== protocolVersion) {

@@ -2,6 +2,7 @@
  * The lines of the log about connections that were refused. Whoever guesses passwords makes one for
  * each guess: a few of them are told, the others are counted, so that they cannot fill a disk.
  */
+import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
 import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
@@ -18,6 +19,7 @@ export class Refusals {
 
   tell(line: string): void {
     const now = this.#clock.monotonic()
+    assert(now >= this.#sinceMs, 'the time of the last lines is over')
     if (now - this.#sinceMs >= limits.refusalLinesMs) {
       if (this.#untold > 0) notice(`${this.#untold} more connections were refused`)
       this.#sinceMs = now
@@ -29,6 +31,7 @@ export class Refusals {
       return
     }
     this.#told += 1
+    assert(this.#told <= limits.refusalLinesMax)
     notice(line)
   }
 }

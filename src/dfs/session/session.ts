@@ -2,6 +2,8 @@
  * One connection, from its first byte to its last: the handshake with little memory and little time,
  * then the requests of a user. Whatever the peer does wrong ends this connection and no other.
  */
+import { AssertionError } from 'node:assert'
+import assert from 'node:assert/strict'
 import type { Clock, Random, Timer } from '../../clock.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -147,12 +149,14 @@ export class Session implements ConnectionEvents {
       if (user === undefined) this.#connection.send(reply)
       else this.#enter(user, client, reply)
     } catch (thrown) {
+      if (thrown instanceof AssertionError) throw thrown
       this.#refuse(frame.id, asDfsError(thrown))
     }
   }
 
   /** Another client of the user may have to be told first; `welcome` is sent when it was. */
   #enter(user: string, client: string, welcome: Parts): void {
+    assert.equal(this.#phase, 'handshake')
     const account = this.#host.accounts.acquire(user, this.#end)
     const recall = (): void => this.#connection.send(recallFrame())
     const lessee: Lessee = { client, recall }
@@ -173,6 +177,8 @@ export class Session implements ConnectionEvents {
   }
 
   #open(account: Account, lessee: Lessee): void {
+    assert.equal(this.#phase, 'entering')
+    assert.equal(this.#opened, undefined)
     const { accounts, identity, clock } = this.#host
     const { user } = account
     const uploads = new Uploads(account, clock)

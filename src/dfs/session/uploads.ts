@@ -3,6 +3,7 @@
  * written in order; the piece is there, and known to the index, when its last part was answered.
  * What is unfinished goes with the connection, or makes room when it has been idle for long.
  */
+import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -49,6 +50,7 @@ export class Uploads {
     const upload = this.#uploadOf(key, request)
     upload.arrivedBytes += payload.length
     upload.checksums.push(...checksums)
+    assert(upload.arrivedBytes <= upload.length, 'more has arrived than the piece is long')
     const isLast = upload.arrivedBytes === pieceLength
     upload.written = upload.written.then(async () => {
       await upload.writer.append(payload)
@@ -106,6 +108,7 @@ export class Uploads {
 
   /** A piece that is here already is written again all the same: that is how rot is repaired. */
   async #finish({ name, length, writer, checksums }: Upload): Promise<void> {
+    assert.equal(checksums.length, Math.ceil(length / limits.blockBytes))
     await this.#account.pieces.assertReplaceable(name, length, checksums)
     const arrived = this.#account.pieces.arriving(name)
     try {

@@ -534,9 +534,10 @@ t.test('lists what is behind a large inode, wherever that is', (t) => {
 t.test('does nothing of a message of which a part cannot be done', (t) => {
   const { acceptor, index } = voting()
   let rollbacks = 0
-  index.onRollback(() => {
+  const undone = (): void => {
     rollbacks += 1
-  })
+  }
+  index.follow({ ended() {}, undone })
   const good = { key: entryKey(1, 'a'), version: at(1), value: file }
   const bad = { key: inodeKey(7), version: at(1), value: Buffer.from('no inode') }
   t.throws(() => acceptor.repair.install({ registers: [good, bad] }), { code: 'protocol' })
@@ -545,6 +546,24 @@ t.test('does nothing of a message of which a part cannot be done', (t) => {
   t.equal(shown(acceptor, entryKey(1, 'a'))?.value, null)
   t.equal(decide(acceptor, at(1), false), true, 'it was not decided')
   t.equal(rollbacks, 0, 'and nothing had to be undone')
+  t.end()
+})
+
+t.test('an acceptor is told of groups until another one takes its place', (t) => {
+  const { acceptor: before, index } = voting()
+  const after = grouped(index, new Acceptor(index, systemRandom))
+  const epoch = before.stamp().epoch + 5
+  after.repair.epoch({ epoch })
+  const undo = new Error('to be undone')
+  t.throws(
+    () =>
+      index.group(() => {
+        throw undo
+      }),
+    undo,
+  )
+  t.equal(after.stamp().epoch, epoch)
+  t.equal(before.stamp().epoch, epoch - 5)
   t.end()
 })
 

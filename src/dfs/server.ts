@@ -108,8 +108,8 @@ export class Server {
   }
 
   /**
-   * Whoever comes is let in, and when too many have not logged in, the one that has had the most time
-   * to do so goes, of the host that has the most of them: a crowd of strangers crowds out itself.
+   * Makes room for a connection. When too many have not logged in, the one that has had the most time to do so
+   * goes, of the host that has the most of them: a crowd of strangers crowds out itself.
    */
   #makeRoom(): void {
     if (this.#strangers.size < limits.handshakesMax) return

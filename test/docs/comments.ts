@@ -6,9 +6,6 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root, treeFiles } from './documents.js'
 
-/** Folders whose comments have not been read again. The list may only become shorter. */
-const unread: readonly string[] = ['src/dfs/']
-
 const beginnings =
   /^(The same\b|As `|(For |By )?[Ss]o (many|much|far|long)\b|Of (which|whom|all|it|them)\b|Who(ever)?\b|What\b|Nobody\b|Somebody\b)/
 
@@ -17,11 +14,10 @@ export function leans(text: string): boolean {
   return beginnings.test(text)
 }
 
-/** Every doc comment of the source, outside of the unread folders, that begins so, as "file:line: text". */
+/** Every doc comment of the source that begins so, as "file:line: text". */
 export function leaningComments(): readonly string[] {
   return treeFiles
     .filter((file) => file.startsWith('src/') && file.endsWith('.ts'))
-    .filter((file) => !unread.some((folder) => file.startsWith(folder)))
     .flatMap((file) =>
       docComments(readFileSync(join(root, file), 'utf8'))
         .filter(({ text }) => leans(text))

@@ -118,7 +118,7 @@ export class AccountPieces {
     }
   }
 
-  /** The caller has a file of this piece in the making, until the function returned is called. */
+  /** Notes that a file of this piece is in the making, until the function returned is called. */
   arriving({ segment, piece }: PieceName): () => void {
     const key = `${segment}.${piece}`
     this.#arriving.add(key)
@@ -132,7 +132,7 @@ export class AccountPieces {
 
   // -- telling -----------------------------------------------------------------------------------
 
-  /** Whole blocks around the wanted bytes, at most framePayloadBytesMax of them. */
+  /** Reads whole blocks around the wanted bytes, at most framePayloadBytesMax of them. */
   async getPiece({ segment, piece, ...wanted }: Request<'getPiece'>): Promise<PieceAnswer> {
     const known = this.#pieceOf(segment, piece)
     if (known === undefined) throw new DfsError('noPiece')
@@ -154,7 +154,7 @@ export class AccountPieces {
     return { reply: { pieceLength: known.length, offset, checksums }, payload }
   }
 
-  /** Once: whoever reads a file that is lost reads it again and again. */
+  /** Logs a rotten piece once, because a program that reads a lost file reads it again and again. */
   #tellRotten(segment: string, piece: number): void {
     const name = `${segment}.${piece}`
     if (this.#toldRotten.has(name) || this.#toldRotten.size >= limits.badCopiesMax) return
@@ -164,7 +164,10 @@ export class AccountPieces {
     )
   }
 
-  /** What of these pieces the index keeps. */
+  /**
+   * Reads those of these pieces that the index keeps: null for one that is in a file, has rotted, or is not
+   * here.
+   */
   getSmallPieces({ pieces }: Request<'getSmallPieces'>): Reply<'getSmallPieces'> {
     return {
       pieces: pieces.map(({ segment, piece }) => {
@@ -177,7 +180,7 @@ export class AccountPieces {
     }
   }
 
-  /** Also of one that came with a vote which is not in the index yet. */
+  /** Finds the row of a piece, also of one that came with a vote which is not in the index yet. */
   #pieceOf(segment: string, piece: number): StoredPieceRow | undefined {
     const known = this.#index.pieces.get(segment, piece)
     if (known !== undefined || this.#index.segments.knows(segment)) return known
@@ -195,7 +198,10 @@ export class AccountPieces {
     }
   }
 
-  /** A file that is gone is no longer claimed to be here, so that repair brings it back. */
+  /**
+   * Reads from the file of a piece. A file that is gone is no longer claimed to be here, so that repair brings
+   * it back.
+   */
   async #readPiece(name: PieceName, offset: number, length: number): Promise<LentBytes> {
     if (length === 0) return kept(Buffer.alloc(0))
     try {
@@ -215,7 +221,9 @@ export class AccountPieces {
 
   // -- going -------------------------------------------------------------------------------------
 
-  /** The index first: a file without its row is garbage, a row without its file would be a lie. */
+  /**
+   * Removes a piece, the row first: a file without its row is garbage, a row without its file would be a lie.
+   */
   remove(name: PieceName): void {
     const isFile = this.#index.pieces.get(name.segment, name.piece)?.content === null
     this.#index.pieces.remove(name.segment, name.piece)
@@ -258,7 +266,7 @@ function anotherPiece(): DfsError {
   return new DfsError('invalid', 'Another piece of this name is here: pieces never change')
 }
 
-/** Bytes that are nobody's to give back. */
+/** Wraps bytes that need not be given back. */
 function kept(bytes: Buffer): LentBytes {
   return { bytes, release() {} }
 }

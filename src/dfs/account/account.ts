@@ -38,7 +38,7 @@ export class Account {
   readonly #collector: Collector
   readonly #onDamage: (account: Account, error: DfsError) => void
   #isGivenUp = false
-  /** Somebody has been told that the disk is full, or the like, and it has been so since. */
+  /** True since a failure of work in the background was logged, until such work succeeds: it is logged once. */
   #isTold = false
   #late: Timer | undefined
   #lateBytes = 0
@@ -93,7 +93,7 @@ export class Account {
     )
   }
 
-  /** Votes that perhaps only the log has, because the process that gave them was killed. */
+  /** Takes in the votes that perhaps only the log has, because the process that gave them was killed. */
   #restoreVotes(log: VoteLog): void {
     const entries = log.read()
     this.index.group(() => {
@@ -153,7 +153,10 @@ export class Account {
     this.#late ??= this.#clock.after(limits.lateMs, () => this.#applyLateInTurns())
   }
 
-  /** A part at a time, so that no vote waits for all of it; then the rest, with what has come meanwhile. */
+  /**
+   * Writes what was only logged, a part at a time, so that no vote waits for all of it; then the rest, with what
+   * has come meanwhile.
+   */
   #applyLateInTurns(): void {
     this.#late = undefined
     const { lateCount } = this.acceptor
@@ -187,7 +190,10 @@ export class Account {
     }
   }
 
-  /** Work that nobody waits for has failed: it is said once, and a disk that does not work ends the account. */
+  /**
+   * Reports that work in the background has failed: it is logged once, and a disk that does not work ends the
+   * account.
+   */
   #failed(what: string, thrown: unknown): void {
     if (thrown instanceof AssertionError) throw thrown
     const error = asDfsError(storageError(thrown))
@@ -219,7 +225,10 @@ export class Account {
     return { stamp: this.acceptor.stamp() }
   }
 
-  /** Where all four agree, segments that nothing refers to are garbage for good. */
+  /**
+   * Raises the floor, behind which segments that nothing refers to are garbage for good, and begins to collect
+   * them.
+   */
   raiseFloor(request: Request<'floor'>): Reply<'floor'> {
     const reply = this.acceptor.repair.raiseFloor(request)
     if (reply.raised) {
@@ -230,12 +239,12 @@ export class Account {
     return reply
   }
 
-  /** It cannot go on: its owner closes it, and nobody believes what it has. */
+  /** True when the account cannot go on: its owner closes it, and what it has is not relied on. */
   get isGivenUp(): boolean {
     return this.#isGivenUp
   }
 
-  /** To be called when the index is broken, or its disk: see `isGivenUp`. */
+  /** Ends the account, because its index or the disk of its index is broken. */
   giveUp(error: DfsError): void {
     if (this.#isGivenUp) return
     this.#isGivenUp = true
@@ -250,7 +259,7 @@ export class Account {
     return { stamp: this.acceptor.stamp() }
   }
 
-  /** As `commit`; resolves when the vote is on the disk, with all that was answered before. */
+  /** Votes on a transaction, and resolves when the vote is on the disk, with all that was answered before. */
   async commitSynced(
     request: Request<'commit'>,
     payload: Buffer,
@@ -261,7 +270,10 @@ export class Account {
     return reply
   }
 
-  /** Votes that are only logged need not be written to the index for it. */
+  /**
+   * Resolves when votes and index are on the disk. Votes that are only logged need not be written to the index
+   * for it.
+   */
   async #syncIndex(): Promise<void> {
     try {
       await Promise.all([this.acceptor.syncVotes(), this.index.sync()])

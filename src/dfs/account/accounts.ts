@@ -121,7 +121,10 @@ export class Accounts {
     }
   }
 
-  /** Everybody who uses it is cut off, and finds this server down on coming back until it can go on. */
+  /**
+   * Closes an account that cannot go on. Its connections are cut off, and find this server down until it can be
+   * opened again.
+   */
   #discard(account: Account, error: DfsError): void {
     const { user } = account
     // Not now: the request that met it is not over yet.
@@ -162,7 +165,10 @@ export class Accounts {
     return this.#clock.monotonic() + limits.diskRetryMs
   }
 
-  /** Where even that cannot be noted, the disk has not taken the votes either that it would be about. */
+  /**
+   * Notes that the disk dropped writes. Where even that cannot be noted, the disk has not taken the votes either
+   * that it would be about.
+   */
   #distrust(user: string): void {
     try {
       this.#storage.distrust(user)
@@ -198,7 +204,9 @@ export class Accounts {
     }
   }
 
-  /** What was set aside may prove whole: then it is better than nothing, and repair confirms it. */
+  /**
+   * Looks whether an index that was set aside is intact: then it is better than nothing, and repair confirms it.
+   */
   async #lookAside(account: Account): Promise<void> {
     const { user } = account
     const takeBack = await this.#storage.findAside(user).catch(() => undefined)

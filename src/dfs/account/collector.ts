@@ -20,7 +20,7 @@ export class Collector {
   readonly #onFailure: (thrown: unknown) => void
   #timer: Timer | undefined
 
-  /** `onFailure` hears why collecting ended early: what is left is collected after the next floor. */
+  /** `onFailure` is called with why collecting ended early: what is left is collected after the next floor. */
   constructor(
     index: AccountIndex,
     clock: Clock,

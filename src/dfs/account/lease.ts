@@ -1,8 +1,8 @@
 /**
- * Who of a user's clients is alone, and may therefore answer from what it knows instead of asking: it
- * is told before another client of the user is let in. Half a lease (Gray and Cheriton, 1989), half a
- * delegation (RFC 8881, section 10): the holder may rely on it for `leaseMs` after any message that
- * was answered, and a server waits a little longer than that for one that does not give it back.
+ * Leases: the client of a user that is alone may answer from what it knows instead of asking, and is told before
+ * another client of the user is let in. Half a lease (Gray and Cheriton, 1989), half a delegation (RFC 8881,
+ * section 10): the holder may rely on it for `leaseMs` after any message that was answered, and a server waits a
+ * little longer than that for one that does not give it back.
  */
 import assert from 'node:assert/strict'
 import type { Clock, Random, Timer } from '../../clock.js'
@@ -12,7 +12,7 @@ import type { AccountIndex } from '../index/account-index.js'
 
 /** One authenticated connection of one client of the user. */
 export interface Lessee {
-  /** Of all connections of one client the same. */
+  /** The id of the client, which all its connections share. */
   readonly client: string
   /** Another client waits to be let in. */
   recall(): void

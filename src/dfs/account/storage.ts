@@ -29,7 +29,7 @@ export interface AccountStorage {
   readonly boot: string
   /** The file that the index is in: not the same for a copy of it. */
   readonly file: string
-  /** In place of `limits.lateCountAtOnce`. */
+  /** Votes written in one turn, in place of `limits.lateCountAtOnce`. */
   readonly lateCountAtOnce?: number
   close(): void
 }
@@ -38,21 +38,21 @@ export interface Storage {
   readonly identity: Identity
   /** For parts of pieces, if they go to a disk. */
   readonly memory?: PageMemory
-  /** The user's part, made on first use. Its owner closes it before it is opened again. */
+  /** Opens the user's part, made on first use. Its owner closes it before it is opened again. */
   openAccount(user: string): AccountStorage
   /**
    * Reads all of the user's index, which is not open, and looks whether it is whole. Throws `damaged` when it is
    * not, and `disk` when it cannot be read: that says nothing about it.
    */
   examine(user: string): Promise<void>
-  /** The user's index is damaged: out of the way with it. The next one says that the account is lost. */
+  /** Moves the user's index, which is damaged, out of the way. The next one says that the account is lost. */
   setAside(user: string): void
   /**
-   * What was set aside of a lost account and is whole after all, if anything is: the function puts it back,
-   * when the account has been closed.
+   * Finds an index of a lost account that was set aside and is intact after all. The function returned puts it
+   * back, and is called when the account has been closed.
    */
   findAside(user: string): Promise<(() => void) | undefined>
-  /** The disk may have dropped what was written to the user's index last. */
+  /** Notes on the disk that it may have dropped what was written to the user's index last. */
   distrust(user: string): void
   close(): void
 }
@@ -160,7 +160,7 @@ function lockOf(folder: string): FolderLock {
   }
 }
 
-/** The newest that is whole; what cannot be read now is looked at another time. */
+/** Finds the newest index that is intact; one that cannot be read now is looked at another time. */
 async function findAside(account: AccountFolder): Promise<(() => void) | undefined> {
   for (const aside of account.asides()) {
     try {
@@ -204,7 +204,7 @@ function openFolder(
   return { index, pieces, votes, history, boot: bootId(), file, close }
 }
 
-/** Its number, and when it was made, where the file system tells: numbers are given again. */
+/** Names a file by its number and, where the file system tells, when it was made: numbers are given again. */
 function fileOf(path: string): string {
   const { ino, birthtimeNs } = statSync(path, { bigint: true })
   return `${ino} ${birthtimeNs}`

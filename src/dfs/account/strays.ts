@@ -59,7 +59,7 @@ export class Strays {
   }
 
   /**
-   * Files that a crash between the file and its row has left, in what the store has of pieces. None is
+   * Searches what the store has of pieces for files that a crash between the file and its row has left. None is
    * deleted because the index does not know it: with `remove` they are moved aside, for 30 days.
    */
   async find({ remove }: Request<'strays'>, pause?: Pause): Promise<Reply<'strays'>> {
@@ -81,7 +81,10 @@ export class Strays {
     return { stamp: this.#acceptor.stamp(), found }
   }
 
-  /** See the message. Whether they are right shows only in the whole segment, which the client looks at. */
+  /**
+   * Takes files that no row knows for pieces of a segment, or gives back those that it took, as the message
+   * says. Whether they are right shows only in the whole segment, which the client looks at.
+   */
   async reclaim({ segment, giveBack }: Request<'reclaim'>): Promise<Reply<'reclaim'>> {
     assert.equal(this.#acceptor.state, 'voting')
     let pieces = 0

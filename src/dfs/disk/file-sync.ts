@@ -5,7 +5,7 @@
 import { fdatasync as fdatasyncWithCallback } from 'node:fs'
 import { promisify } from 'node:util'
 
-/** What is needed to read the data back is on the disk then, its length included; times may not be. */
+/** Puts on the disk what is needed to read the data back, its length included; times may be missing. */
 const fdatasync = promisify(fdatasyncWithCallback)
 
 export class FileSync {
@@ -20,12 +20,12 @@ export class FileSync {
     this.#file = file
   }
 
-  /** Something was written to the file. */
+  /** Notes that something was written to the file. */
   wrote(): void {
     this.#written += 1
   }
 
-  /** What was written so far has been synced by other means. */
+  /** Notes that all that was written so far has been synced by other means. */
   isSynced(): void {
     this.#synced = this.#written
   }

@@ -1,7 +1,7 @@
 /**
- * Who a server is: its random id, the cluster and position it was claimed for by the first client,
- * and the secret behind the salts of users it does not know. It stays with the folder for life, so
- * that a config with the servers in another order is refused instead of mixing up the pieces.
+ * The identity of a server: its random id, the cluster and position it was claimed for by the first client, and
+ * the secret behind the salts of users it does not know. It stays with the folder for life, so that a config
+ * with the servers in another order is refused instead of mixing up the pieces.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,10 +1,10 @@
 /**
- * What SQLite and the disk throw, in our words. Three things are kept apart: a disk that is full, a disk
+ * Failures of SQLite and of the disk, in our words. Three things are kept apart: a disk that is full, a disk
  * that does not work, and data that is damaged. Only the last one says anything about the data.
  */
 import { DfsError } from '../../errors.js'
 
-/** What a disk says that does not work, or that cannot be written at all. */
+/** Codes of a disk that does not work, or that cannot be written at all. */
 const diskCodes = new Set([
   'EIO',
   'EROFS',

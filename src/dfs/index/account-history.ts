@@ -1,7 +1,7 @@
 /**
- * What a server remembers of an account beside its index, so that an index that is gone is never taken
- * for an account that never was: that it was founded, what was set aside of it, and whether the disk may
- * have dropped what it was to sync.
+ * The history of an account, which a server keeps beside its index, so that an index that is gone is never taken
+ * for an account that never was: that it was founded, what was set aside of it, and whether the disk may have
+ * dropped what it was to sync.
  */
 import { type Dirent, readdirSync, renameSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
@@ -16,13 +16,13 @@ export interface AccountHistory {
   readonly wasHere: boolean
   /** Remembers, on the disk, that an account is here from now on. */
   markFounded(): void
-  /** What was written last may have gone: see `distrust`. */
+  /** True when the disk may have dropped what was written last: see `distrust`. */
   readonly isDistrusted: boolean
   /** The account has been told that it is distrusted, and that is on the disk. */
   trust(): void
 }
 
-/** Of an account that is in memory only. */
+/** The history of an account that is in memory only. */
 export const noHistory: AccountHistory = {
   wasHere: false,
   markFounded() {},
@@ -69,12 +69,12 @@ export class AccountFolder implements AccountHistory {
     syncFolder(this.folder)
   }
 
-  /** What was written here last may not be on the disk: repair has to confirm what is. */
+  /** Notes that what was written here last may not be on the disk: repair has to confirm what is. */
   distrust(): void {
     writeDurably(this.#distrusted, 'The disk may have dropped what was written last.\n', 0o600)
   }
 
-  /** What was set aside: paths of folders, the newest first. */
+  /** Lists the folders that were set aside, the newest first. */
   asides(): readonly string[] {
     if (!exists(this.#damaged)) return []
     const numbers = readdirSync(this.#damaged).filter((name) => /^\d+$/.test(name))
@@ -138,7 +138,7 @@ function foldersIn(folder: string): readonly string[] {
   return found.filter(isFolder).map(({ name }) => join(folder, name))
 }
 
-/** The index last: without it nothing is taken for an account. */
+/** Moves the files of an account, the index last: without it nothing is taken for an account. */
 function moveFiles(from: string, to: string): void {
   for (const name of indexFiles.toReversed()) {
     if (exists(join(from, name))) renameSync(join(from, name), join(to, name))

@@ -1,7 +1,7 @@
 /**
- * What one account knows on one server, in SQLite: registers, transaction records, the pieces held
- * and the references to their segments. Synchronous and deterministic. It stores and finds; what may
- * be stored is decided by the acceptor. The tables are described in docs/storage.md.
+ * The index of one account on one server, in SQLite: registers, transaction records, the pieces held and the
+ * references to their segments. Synchronous and deterministic. It stores and finds; the acceptor decides what
+ * may be stored. The tables are described in docs/storage.md.
  */
 import assert from 'node:assert/strict'
 import { debugDfs, notice } from '../../log.js'
@@ -17,7 +17,10 @@ import { SegmentTable } from './segments.js'
 import { StateTable } from './state.js'
 import { Totals } from './totals.js'
 
-/** Does not jump when the clock of the machine is set: what is an hour old is not a day old then. */
+/**
+ * Tells a wall time that does not jump when the clock of the machine is set: what is an hour old is not a day
+ * old then.
+ */
 const steadyNow = (): number => performance.timeOrigin + performance.now()
 
 /** Called with what becomes of each group: `ended` in order, stored or left open, or `undone`. */
@@ -147,8 +150,8 @@ export class AccountIndex {
   }
 
   /**
-   * Whether this is another `file` than the index was in when it was open last: a copy, of which nobody
-   * knows how old it is. From now on it is in this one.
+   * Whether this is another `file` than the index was in when it was open last: a copy, whose age is not
+   * known. From now on it is in this one.
    */
   isCopy(file: string): boolean {
     const before = this.state.get('file')
@@ -214,7 +217,9 @@ export class AccountIndex {
     return this.#isOnDisk
   }
 
-  /** A full disk may keep this from being noted: then the next boot is careful. */
+  /**
+   * Notes that the index was closed. Where a full disk keeps this from being noted, the next boot is careful.
+   */
   #closeClean(): boolean {
     try {
       this.group(() => {

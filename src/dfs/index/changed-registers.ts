@@ -8,9 +8,9 @@ import { type EntryRow, type InodeRow, isWholeEntry, isWholeInode } from './row-
 export interface ChangedRegister {
   readonly key: Key
   readonly version: Version
-  /** About what the value takes. */
+  /** Size of the value, roughly. */
   readonly bytes: number
-  /** Of key, version and value. */
+  /** Checksum of key, version and value. */
   readonly checksum: number
 }
 
@@ -31,7 +31,7 @@ export class ChangedRegisters {
     this.#statements = prepare(db)
   }
 
-  /** Those behind (version, key). Nothing may be written while it is walked. */
+  /** Walks the registers behind (version, key). Nothing may be written meanwhile. */
   *after(afterVersion: Version, afterKey: Key): Generator<Change, void> {
     const { inodesFrom, entriesFrom } = this.#statements
     const inodes = inodesFrom.iterate(afterVersion) as IterableIterator<NumberedInodeRow>

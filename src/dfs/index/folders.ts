@@ -1,4 +1,4 @@
-/** What is summed up of the entries of each folder, so that they need not be counted. */
+/** Sums over the entries of each folder, so that they need not be counted. */
 import { fileType } from '../../wire/records.js'
 import { noVersion, type Version } from '../../wire/version.js'
 import type { AccountDatabase, Write } from './database.js'

@@ -28,8 +28,8 @@ export class FileWriter implements PieceWriter {
   #state: 'open' | 'finished' | 'abandoned' = 'open'
 
   /**
-   * Nothing is on the disk before the first append; `upload` is a name that nobody else uses.
-   * `onCached` hears of parts that are in the kernel's cache now.
+   * Nothing is on the disk before the first append; `upload` is a name that is used for nothing else.
+   * `onCached` is called for parts that are in the kernel's cache now.
    */
   constructor(upload: string, place: string, memory: PageMemory | undefined, onCached: () => void) {
     this.#upload = upload
@@ -75,7 +75,10 @@ export class FileWriter implements PieceWriter {
     if (!this.#busy) this.#discard()
   }
 
-  /** Not every file system can, nor every disk with pages of this size. */
+  /**
+   * Writes past the kernel's cache where that is possible: not every file system can, nor every disk with pages
+   * of this size.
+   */
   async #writeDirectly(bytes: Buffer): Promise<void> {
     try {
       await this.#write('direct', bytes)
@@ -100,7 +103,10 @@ export class FileWriter implements PieceWriter {
     for (const descriptor of open) closeSync(descriptor)
   }
 
-  /** What cannot be removed now goes when the account is opened the next time. */
+  /**
+   * Closes and removes the unfinished file. One that cannot be removed now goes when the account is opened the
+   * next time.
+   */
   #discard(): void {
     try {
       this.#close()

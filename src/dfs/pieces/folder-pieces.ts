@@ -30,7 +30,10 @@ export class FolderPieces implements PieceStore {
   readonly #strays: string
   readonly #folders = new Set<string>()
   readonly #memory: PageMemory | undefined
-  /** What is read through the kernel's cache: files that were written so, and parts of files. */
+  /**
+   * Files and parts of files that are read through the kernel's cache, because they were written or read once
+   * already.
+   */
   readonly #cached = new LRUCache<string, true>({ max: limits.cachedPartsMax })
   #uploadCount = 0
 
@@ -46,8 +49,8 @@ export class FolderPieces implements PieceStore {
   }
 
   /**
-   * Written in place, without the rename, which would cost more than the rest together: a crash in
-   * the middle leaves a stump that no index knows and that the next put of the piece replaces.
+   * Stores a piece in its place, without a rename, which would cost more than the rest together: a crash in the
+   * middle leaves a stump that no index knows and that the next put of the piece replaces.
    */
   put(name: PieceName, bytes: Uint8Array): void {
     if (bytes.length === 0) return
@@ -68,9 +71,9 @@ export class FolderPieces implements PieceStore {
   }
 
   /**
-   * What is read for the first time is read past the kernel's cache, which is for what is wanted more
-   * often: the clients have caches of their own, and a file that is read once would drive out all
-   * else. Not so what was written through the cache just now: the disk may not have it yet.
+   * Reads a part of a piece, the first time past the kernel's cache, which is for what is wanted more often: the
+   * clients have caches of their own, and a file that is read once would drive out all else. Not so a piece that
+   * was written through the cache just now: the disk may not have it yet.
    */
   read(name: PieceName, offset: number, length: number): Promise<LentBytes> {
     const file = this.#file(name)
@@ -145,7 +148,7 @@ export class FolderPieces implements PieceStore {
     return join(this.#pieces, folderOf(segment), `${segment}.${piece}`)
   }
 
-  /** The file's path, in a folder that exists. */
+  /** Returns the file's path, in a folder that exists. */
   #place(name: PieceName): string {
     assert.match(name.segment, /^[0-9a-f]{32}$/)
     assert(name.piece >= 1 && name.piece <= limits.pieceCount)

@@ -19,11 +19,11 @@ export interface StoredPiece extends PieceName {
 export interface DiskSpace {
   readonly bytes: number
   readonly freeBytes: number
-  /** The same for all servers whose folders share these bytes. */
+  /** The disk: servers whose folders share these bytes have one name for it. */
   readonly disk: string
 }
 
-/** Bytes in memory that may be lent: nobody may look at them after `release`, which is called once. */
+/** Bytes in memory that may be lent: they may not be used after `release`, which is called once. */
 export interface LentBytes {
   readonly bytes: Buffer
   release(): void
@@ -33,7 +33,7 @@ export interface LentBytes {
 export interface PieceWriter {
   /** One call at a time; `bytes` must not change until it has resolved. */
   append(bytes: Buffer): Promise<void>
-  /** The piece is there, in place of one of the same name, if there was one. */
+  /** Puts the piece in its place, and in that of one of the same name, if there was one. */
   finish(): Promise<void>
   /** Forgets what was appended. Harmless at any time, also after `finish`. */
   abandon(): void
@@ -44,24 +44,27 @@ export interface PieceStore {
   /** Stores a whole small piece at once; one of the same name is replaced. */
   put(name: PieceName, bytes: Uint8Array): void
   writer(name: PieceName): PieceWriter
-  /** Exactly these bytes; `noPiece` when there is none, `corrupt` when it ends before. */
+  /**
+   * Reads exactly these bytes. Rejects with `noPiece` when there is no such piece, and with `corrupt` when it
+   * ends before.
+   */
   read(name: PieceName, offset: number, length: number): Promise<LentBytes>
   /** Whether there is such a piece, in full or not. */
   holds(name: PieceName): boolean
-  /** Harmless when there is none. */
+  /** Removes a piece, if there is such a one. */
   remove(name: PieceName): void
   /** Takes a piece out of what is held, and keeps its bytes where people find them. */
   moveAside(name: PieceName): void
   /**
-   * What is held of a piece or was moved aside, which is held again then: its length in bytes, or undefined
-   * when there is neither.
+   * Puts a piece that was moved aside back, unless one is held, and returns the length in bytes of the one that
+   * is held then; undefined when there is neither.
    */
   bringBack(name: PieceName): Promise<number | undefined>
   /** Removes what was moved aside before `beforeMs`, in milliseconds since 1970. */
   forgetAside(beforeMs: number): Promise<void>
   /** Resolves when these pieces survive a power cut. Those that are not there are passed over. */
   sync(names: readonly PieceName[]): Promise<void>
-  /** Every finished piece, in no order. */
+  /** Lists every finished piece, in no order. */
   list(): AsyncIterable<StoredPiece>
   space(): Promise<DiskSpace>
 }

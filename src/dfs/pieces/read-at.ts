@@ -13,7 +13,7 @@ import type { LentBytes } from './piece-store.js'
 
 const { O_RDONLY, O_DIRECT } = constants
 
-/** Where to put what is read, and how to get it. */
+/** The memory for what is read, and the way to it. */
 export interface ReadOptions {
   readonly memory: PageMemory | undefined
   /** Past the kernel's cache, if that is possible. */
@@ -29,7 +29,10 @@ type ReadSome = (
   position: number,
 ) => number | Promise<number>
 
-/** Exactly `length` bytes; `noPiece` when there is no file, `corrupt` when it ends before. */
+/**
+ * Reads exactly `length` bytes. Rejects with `noPiece` when there is no file, and with `corrupt` when it ends
+ * before.
+ */
 export async function readAt(
   file: string,
   offset: number,
@@ -54,7 +57,7 @@ export async function readAt(
   }
 }
 
-/** False when the file system cannot, or has not all of it. */
+/** Reads past the kernel's cache. False when the file system cannot, or has not all of it. */
 async function readDirectly(
   file: string,
   offset: number,
@@ -98,7 +101,7 @@ async function readCached(
   }
 }
 
-/** `noPiece` when there is none; undefined when it cannot be opened in this way. */
+/** Opens a file. Throws `noPiece` when there is none; undefined when it cannot be opened in this way. */
 function open(file: string, flags: number): number | undefined {
   try {
     return openSync(file, flags)

@@ -1,6 +1,6 @@
 /**
  * The server's side of the quorum for one account: votes on transactions, takes part in ballots and
- * hears of decisions. Each rule here has its reason in the table of the decision record "replication
+ * takes decisions. Each rule here has its reason in the table of the decision record "replication
  * rules"; change one only after the model has been changed and run.
  */
 import assert from 'node:assert/strict'
@@ -56,12 +56,12 @@ export class Acceptor {
     })
   }
 
-  /** Only an account that is `voting` votes, counts and answers reads. */
+  /** The state of the account: only one that is `voting` votes, counts and answers reads. */
   get state(): StateName {
     return this.#accountState.state
   }
 
-  /** Up to this version all four servers are known to agree. */
+  /** The floor: up to this version all four servers are known to agree. */
   get floor(): Version {
     return this.#accountState.floor
   }
@@ -103,8 +103,8 @@ export class Acceptor {
   }
 
   /**
-   * The machine stopped without notice, so votes that were given may be lost: what is here is kept,
-   * but it goes through a fill before the account votes again.
+   * Makes the account unsure, because votes that were given may be lost: what is here is kept, but it goes
+   * through a fill before the account votes again.
    */
   becomeUnsure(random: Random): void {
     if (this.#accountState.state !== 'voting') return
@@ -142,7 +142,7 @@ export class Acceptor {
   }
 
   /**
-   * A vote from the log of a process that was ended, perhaps before it could write it to the index.
+   * Takes in a vote from the log of a process that was ended, perhaps before it could write it to the index.
    */
   restoreVote({ id, settles, body }: Pick<Request<'commit'>, 'id' | 'settles' | 'body'>): void {
     // As when it was given: it may rely on them.
@@ -153,8 +153,8 @@ export class Acceptor {
   }
 
   /**
-   * The vote. A yes is recorded with its locks; a no leaves nothing behind. With `late` a yes is only
-   * logged, and written to the index by `applyLate`.
+   * Votes on a transaction. A yes is recorded with its locks; a no leaves nothing behind. With `late` a yes is
+   * only logged, and written to the index by `applyLate`.
    */
   commit(request: Omit<Request<'commit'>, 'pieces'>, late?: BufferedVote): CommitReply {
     assert.equal(this.state, 'voting')
@@ -235,7 +235,7 @@ export class Acceptor {
     return refuse('yes')
   }
 
-  /** A name that the folder has once the transaction is done, if it has any. */
+  /** Finds a name that the folder has once the transaction is done, if it has any. */
   #nameLeft(folder: number, { writes }: Transaction): string | undefined {
     const removed = new Set<string>()
     for (const { key, value } of writes) {
@@ -249,7 +249,7 @@ export class Acceptor {
     return names.find((name) => !removed.has(name))
   }
 
-  /** A commit that this server did not vote for, and would not have voted for either. */
+  /** Whether a decision is a commit that this server did not vote for, and would not have voted for either. */
   #comesTooSoon({ id, commit }: Decision): boolean {
     return (
       commit &&

@@ -1,6 +1,6 @@
 /**
- * What an account here is worth to the others: whether it votes, and the epoch, the fence and the
- * floor that it has come to. It is stored with the index, and on the disk before anybody is told.
+ * The standing of an account on this server: whether it votes, and the epoch, the fence and the floor that it
+ * has come to. It is stored with the index, and is on the disk before any answer relies on it.
  */
 import assert from 'node:assert/strict'
 import type { Random } from '../../clock.js'
@@ -14,8 +14,8 @@ import type { AccountIndex } from '../index/account-index.js'
 export type StateName = Reply<'status'>['state']
 
 /**
- * What an account must be for a request. Only one that is `voting` votes, counts and answers reads. One that is
- * unsure is `notBlank`: it may be asked what it has, and takes part in finishing what is undecided.
+ * The standing that a request needs. Only an account that is `voting` votes, counts and answers reads. One that
+ * is unsure is `notBlank`: it may be asked what it has, and takes part in finishing what is undecided.
  */
 export type AccountNeed = 'any' | 'notBlank' | 'voting'
 
@@ -61,7 +61,7 @@ export class AccountState {
     this.load()
   }
 
-  /** As it is in the index. */
+  /** Reads the standing of the account from the index. */
   load(): void {
     this.#state = this.#index.state.get('state') as StateName
     this.#session = Number(this.#index.state.get('session'))
@@ -80,22 +80,22 @@ export class AccountState {
     return this.#state
   }
 
-  /** What a vote of an older one is refused for. */
+  /** The epoch of this account: a vote of an older one is refused. */
   get epoch(): number {
     return this.#epoch
   }
 
-  /** Another one is drawn whenever votes that were given may be lost. */
+  /** A random number of this account, drawn anew whenever votes that were given may be lost. */
   get incarnation(): number {
     return this.#incarnation
   }
 
-  /** Nothing up to this version is voted for any more. */
+  /** The fence: nothing up to this version is voted for any more. */
   get fence(): Version {
     return this.#fence
   }
 
-  /** Up to this version all four servers are known to agree. */
+  /** The floor: up to this version all four servers are known to agree. */
   get floor(): Version {
     return this.#floor
   }
@@ -125,7 +125,7 @@ export class AccountState {
     return isAhead(version, msOfVersion(laterOf(held, this.#fence)))
   }
 
-  /** Throws `clock` when it is. */
+  /** Throws `clock` for a version that is too far ahead: see `isAhead`. */
   assertNotAhead(version: Version, held?: Version): void {
     if (this.isAhead(version, held)) throw new DfsError('clock')
   }
@@ -139,7 +139,9 @@ export class AccountState {
     this.#index.syncBeforeReply()
   }
 
-  /** What is here is kept, but it goes through a fill before the account votes again. */
+  /**
+   * Makes the account unsure: what is here is kept, but it goes through a fill before the account votes again.
+   */
   becomeUnsure(random: Random): void {
     this.#incarnation = incarnationOf(random)
     this.#index.state.set('incarnation', this.#incarnation)
@@ -175,7 +177,7 @@ export class AccountState {
     this.#index.syncBeforeReply()
   }
 
-  /** The fence is never below it. */
+  /** Raises the floor, and the fence where it would be below. */
   raiseFloor(floor: Version): void {
     if (floor <= this.#floor) return
     this.raiseFence(floor)
@@ -185,7 +187,7 @@ export class AccountState {
     this.#index.syncBeforeReply()
   }
 
-  /** Whether the fill may go on; an older one may not, from then on. */
+  /** Begins a fill, and returns whether it may go on; an older one may not, from then on. */
   startFill(epoch: number, incarnation: number): boolean {
     const starts =
       this.#state !== 'voting' && incarnation === this.#incarnation && epoch > this.#session
@@ -201,7 +203,7 @@ export class AccountState {
     return Math.max(this.#session, this.#epoch)
   }
 
-  /** The account has what those have that it was filled from. */
+  /** Ends a fill: the account has what those have that it was filled from. */
   endFill(epoch: number, floor: Version, fence: Version): void {
     this.raiseFence(laterOf(fence, floor))
     this.raiseFloor(floor)

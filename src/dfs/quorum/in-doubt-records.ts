@@ -13,7 +13,7 @@ export interface InDoubt extends Omit<StoredRecord, 'body' | 'commit'> {
   readonly body: Transaction | null
 }
 
-/** What an object with a key, its lock included, takes beside the bytes of its value. */
+/** Size that an object with a key, its lock included, has beside the bytes of its value. */
 const keyBytes = 512
 
 export class InDoubtRecords {

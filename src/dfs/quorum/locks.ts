@@ -77,7 +77,7 @@ function addTo<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   else known.add(value)
 }
 
-/** Whether it was there. */
+/** Removes a value, and returns whether it was there. */
 function removeFrom<K, V>(map: Map<K, Set<V>>, key: K, value: V): boolean {
   const known = map.get(key)
   if (!known?.delete(value)) return false

@@ -1,4 +1,4 @@
-/** What a server tells of registers and the locks on them: the answers to reads. */
+/** Answers to reads: registers, and the locks on them. */
 import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 import type { Listed, Reply, Request, Seen, SeenInode } from '../../wire/messages.js'

@@ -69,7 +69,7 @@ export class Repair {
     return { stamp: this.#accountState.stamp(), registers, checksums, more: fitting !== -1 || more }
   }
 
-  /** The same registers as `changes` with the same fields. */
+  /** Sums up the registers that `changes` lists for the same fields: one digest of them all. */
   changesDigest(request: Request<'changesDigest'>): Reply<'changesDigest'> {
     const { afterVersion, afterKey } = request
     const wanted = Math.min(request.limit, limits.surveyEntriesMax)
@@ -87,7 +87,7 @@ export class Repair {
     }
   }
 
-  /** What has rotted here, for a repair to bring it back: see docs/decisions/0011. */
+  /** Lists registers that have rotted here, for a repair to bring them back: see docs/decisions/0011. */
   rotten({ limit }: Request<'rotten'>): Reply<'rotten'> {
     const keys: Key[] = []
     for (const key of this.#index.registers.rottenKeys()) {
@@ -135,7 +135,7 @@ export class Repair {
     return { stamp: this.#accountState.stamp(), restored }
   }
 
-  /** Decisions whose effect was installed before: only the record of them is missing here. */
+  /** Notes decisions whose effect was installed before: only the record of them is missing here. */
   mark({ decisions }: Request<'mark'>): Reply<'mark'> {
     for (const { id, commit } of decisions) this.#transactions.mark(id, commit)
     return { stamp: this.#accountState.stamp() }
@@ -155,7 +155,10 @@ export class Repair {
     return { stamp: this.#accountState.stamp() }
   }
 
-  /** Refused when the account has begun anew since the incarnation was read. */
+  /**
+   * Raises the floor. Refused when the account has begun anew since the incarnation was read, or a transaction
+   * up to it may still commit.
+   */
   raiseFloor({ floor, incarnation }: Request<'floor'>): Reply<'floor'> {
     this.#accountState.assertNotAhead(floor)
     const open = this.#transactions.undecidedUpTo(floor)

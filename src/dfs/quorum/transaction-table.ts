@@ -1,7 +1,6 @@
 /**
- * What became of the transactions of an account, and what becomes of its registers by that: those that
- * are undecided, with their locks, and the decisions. Everything is written to the index at once but
- * for what `late-votes.ts` sees to.
+ * Transactions of an account, and what becomes of its registers by them: those that are undecided, with their
+ * locks, and the decisions. Everything is written to the index at once but for what `vote-buffer.ts` sees to.
  */
 import assert from 'node:assert/strict'
 import { DfsError } from '../../errors.js'
@@ -16,7 +15,7 @@ import type { AccountState } from './account-state.js'
 import { type InDoubt, InDoubtRecords } from './in-doubt-records.js'
 import { Locks } from './locks.js'
 
-/** What is known of a transaction before anything is. */
+/** The record of a transaction of which nothing is known yet. */
 export const unknown = {
   body: null,
   yes: false,
@@ -42,7 +41,7 @@ export class TransactionTable {
     this.load()
   }
 
-  /** What is undecided, as it is in the index. */
+  /** Reads the undecided transactions from the index. */
   load(): void {
     this.#undecided.clear()
     this.locks.clear()
@@ -59,7 +58,7 @@ export class TransactionTable {
     return this.#undecided.size
   }
 
-  /** Too many are undecided, or they are too large. */
+  /** Throws `overloaded` when too many transactions are undecided, or they are too large. */
   assertRoom(): void {
     if (!this.#undecided.isFull) return
     throw new DfsError('overloaded', 'too many undecided transactions')
@@ -73,26 +72,28 @@ export class TransactionTable {
     return [...this.#undecided.values()].filter(({ id }) => id <= version)
   }
 
-  /** Records it, in the place of what was known of it. Its locks are the caller's affair. */
+  /**
+   * Records an undecided transaction, in the place of what was known of it. Its locks are the caller's affair.
+   */
   keep(record: InDoubt): void {
     assertGoesOn(this.#undecided.get(record.id) ?? unknown, record)
     this.put(record)
     this.#undecided.set(record.id, { ...record, body: record.body && ownCopy(record.body) })
   }
 
-  /** As `keep`, to the index alone. */
+  /** Writes an undecided transaction to the index, and not to memory, which has it. */
   put(record: InDoubt): void {
     const body = record.body === null ? null : encode(transactionCodec, record.body)
     this.#index.records.put({ ...record, body, commit: null })
   }
 
-  /** As `keep` for a vote that the index does not know yet, with its locks. */
+  /** Records a vote, with its locks, in memory alone: the index does not know it yet. */
   hold(record: InDoubt & { readonly body: Transaction }): void {
     this.#undecided.set(record.id, { ...record, body: ownCopy(record.body) })
     this.locks.take(record.id, record.body)
   }
 
-  /** Nobody needs to know of them any more. */
+  /** Forgets undecided transactions, with their locks: none of them can be committed any more. */
   forget(records: readonly InDoubt[]): void {
     for (const { id, body } of records) {
       this.#undecided.delete(id)
@@ -141,7 +142,7 @@ export class TransactionTable {
     return true
   }
 
-  /** As `decide`, where the values were installed by other means. */
+  /** Takes a decision whose values were installed by other means. */
   mark(id: Version, commit: boolean): void {
     if (this.decide({ id, commit, body: null, spares: [] })) return
     this.#index.records.put({ ...unknown, id, body: null, commit })
@@ -164,8 +165,8 @@ export class TransactionTable {
   }
 
   /**
-   * Nothing old replaces something new, and nothing below the floor comes back. Of what has rotted
-   * nobody knows how old it is: it waits for a repair, which brings the latest.
+   * Stores a decided value, unless something newer is there or it is below the floor. How old a register is that
+   * has rotted is not known: it waits for a repair, which brings the latest.
    */
   set(key: Key, version: Version, value: Buffer | null): void {
     const current = this.#index.registers.recent(key)

@@ -12,7 +12,7 @@ import type { StoredRegister } from '../index/recent-registers.js'
 import { type TransactionTable, unknown } from './transaction-table.js'
 import type { VoteLog } from './vote-log.js'
 
-/** What is needed of a vote to log it now and write it to the index later. */
+/** A vote in the form in which it can be logged now and written to the index later. */
 export interface BufferedVote {
   /** The request, for the log. */
   readonly entry: Buffer
@@ -50,7 +50,7 @@ export class VoteBuffer {
   #newDecisions: Version[] = []
   /** True when decisions are not in the log and will not be: no vote may rely on them. */
   #mustApply = false
-  /** What was written to the index and is not stored yet, in case it is undone. */
+  /** Votes and decisions that were written to the index and are not stored yet, in case they are undone. */
   #applied: Applied | undefined
 
   /** The groups are those of `index`. */

@@ -23,32 +23,35 @@ export interface VoteLog {
    * before.
    */
   readonly dropsSynced: boolean
-  /** The entries in their order; one that was being written when the process ended is left out. */
+  /** Returns the entries in their order; one that was being written when the process ended is left out. */
   read(): readonly Buffer[]
-  /** Some entry had rotted: a vote may be lost that was given. */
+  /** True when some entry had rotted: a vote may be lost that was given. */
   readonly hasRotted: boolean
-  /** All entries are in the index: they may go, now or later. */
+  /** Notes that all entries are in the index: they may go, now or later. */
   clear(): void
   /** `isIndexOnDisk`: nothing is needed any more that was cleared. */
   close(isIndexOnDisk: boolean): void
 }
 
 const { O_CREAT, O_RDWR } = constants
-/** No entry is so long, so that a file without this head is known: older programs wrote none. */
+/**
+ * First bytes of the file. No entry is so long, so that a file without this head is known: older programs wrote
+ * none.
+ */
 const mark = 0x64667377
-/** Of a file whose entries have no tag. */
+/** First bytes of a file whose entries have no tag. */
 const untaggedMark = 0x64667376
-/** In the byte above the length of an entry, which finds the next one behind one that has rotted. */
+/** Tag in the byte above the length of an entry, which finds the next one behind one that has rotted. */
 const tag = 0x76
 const lengthMask = 0xff_ffff
 const fileHeadBytes = 8
 const entryHeadBytes = 8
-/** Beyond it `clear` begins anew. */
+/** Size beyond which `clear` begins anew. */
 const fullBytes = 1024 * 1024
-/** The file becomes longer by as much. */
+/** Size by which the file becomes longer. */
 const stepBytes = 256 * 1024
 const zeros = Buffer.alloc(stepBytes)
-/** For what is written at once: nothing stays in it. */
+/** Memory for what is written at once: nothing stays in it. */
 const scratch = Buffer.allocUnsafeSlow(64 * 1024)
 
 /**
@@ -59,7 +62,7 @@ export class FileVoteLog implements VoteLog {
   readonly #path: string
   readonly #file: number
   readonly #disk: FileSync
-  /** Of the file, and of what is in use of it. */
+  /** Size of the file, and where the entries in it end. */
   #size: number
   #end = fileHeadBytes
   #generation = 0
@@ -135,7 +138,7 @@ export class FileVoteLog implements VoteLog {
     this.#isNeeded = false
   }
 
-  /** What is needed no more leaves nothing behind. */
+  /** Closes the file, and removes it when nothing in it is needed any more. */
   close(isIndexOnDisk: boolean): void {
     closeSync(this.#file)
     if (isIndexOnDisk && !this.#isNeeded) rmSync(this.#path, { force: true })
@@ -197,7 +200,7 @@ export class FileVoteLog implements VoteLog {
   }
 }
 
-/** The whole entry that begins at `at`, if there is one. */
+/** Returns the whole entry that begins at `at`, if there is one. */
 function entryAt(
   bytes: Buffer,
   at: number,
@@ -215,8 +218,8 @@ function entryAt(
 }
 
 /**
- * Where the next whole entry begins behind `at`. What a process was writing when it was killed has none
- * behind it.
+ * Finds where the next whole entry begins behind `at`. An entry that a process was writing when it was killed
+ * has none behind it.
  */
 function nextEntry(bytes: Buffer, at: number, generation: number): number | undefined {
   for (let next = bytes.indexOf(tag, at + 1); next !== -1; next = bytes.indexOf(tag, next + 1)) {

@@ -10,7 +10,10 @@ import {
   type Transaction,
 } from '../../wire/records.js'
 
-/** What was voted for must be possible to apply. */
+/**
+ * Throws `protocol` for a value that cannot be stored: a transaction that was voted for must be possible to
+ * apply.
+ */
 export function assertValue(key: Key, value: Buffer | null): void {
   const { kind } = parseKey(key)
   if (value === null) return
@@ -18,14 +21,20 @@ export function assertValue(key: Key, value: Buffer | null): void {
   else decodeEntry(value)
 }
 
-/** The bodies that came with decisions: nothing of a message is done when a part of it cannot be. */
+/**
+ * Throws `protocol` when a body that came with a decision cannot be applied: nothing of a message is done when a
+ * part of it cannot be.
+ */
 export function assertDecisions(decisions: readonly Decision[]): void {
   for (const { body } of decisions) {
     for (const { key, value } of body?.writes ?? []) assertValue(key, value)
   }
 }
 
-/** Every write has a precondition, and every emptied folder is written: the locks rely on both. */
+/**
+ * Throws `protocol` for a malformed transaction. Every write has a precondition, and every emptied folder is
+ * written: the locks rely on both.
+ */
 export function assertWellFormed(body: Transaction): void {
   const guarded = new Set(body.preconditions.map(({ key }) => key))
   const written = new Set(body.writes.map(({ key }) => key))

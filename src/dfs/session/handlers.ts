@@ -1,6 +1,6 @@
 /**
- * What the server can do once a user has logged in: a table with a row for each verb, which says what the
- * account must be, what becomes of votes that wait, and when the request is answered.
+ * The table of requests that the server answers once a user has logged in, a row for each verb, which says what
+ * the account must be, what becomes of votes that wait, and when the request is answered.
  */
 import type { Reply, Request, Verb } from '../../wire/messages.js'
 import type { Account } from '../account/account.js'
@@ -9,7 +9,7 @@ import type { Identity } from '../disk/identity.js'
 import type { LentBytes } from '../pieces/piece-store.js'
 import type { Uploads } from './uploads.js'
 
-/** What a handler may use: the account of the user, and what belongs to the connection. */
+/** The means of a handler: the account of the user, and what belongs to the connection. */
 export interface Context {
   readonly account: Account
   readonly uploads: Uploads
@@ -29,7 +29,7 @@ export class WithPayload<R> {
   }
 }
 
-/** What the account must be for a request. */
+/** The standing that a request needs of the account. */
 type AccountNeed = Parameters<Account['acceptor']['assertIs']>[0]
 
 /** `hello` and `authenticate` belong to the handshake. */

@@ -1,6 +1,6 @@
 /**
- * What must happen on a connection before anything else: hello and authenticate, in this order, once
- * each. Nobody learns from it which users there are.
+ * The handshake of a connection, before anything else: hello and authenticate, in this order, once each. A peer
+ * does not learn from it which users there are.
  */
 import assert from 'node:assert/strict'
 import type { Random } from '../../clock.js'
@@ -15,9 +15,9 @@ import { answer, type Parts } from './call.js'
 
 export interface Step {
   readonly reply: Parts
-  /** Who has shown to know the password, after the last step. */
+  /** The user whose password the peer has shown to know, after the last step. */
   readonly user: string | undefined
-  /** Which of the user's clients it is. */
+  /** The id of the client, one of those of the user. */
   readonly client: string
 }
 

@@ -1,6 +1,6 @@
 /**
- * The lines of the log about connections that were refused. Whoever guesses passwords makes one for
- * each guess: a few of them are told, the others are counted, so that they cannot fill a disk.
+ * The lines of the log about connections that were refused. A peer that guesses passwords makes one
+ * for each guess: a few of them are told, the others are counted, so that they cannot fill a disk.
  */
 import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'

@@ -23,7 +23,7 @@ import type { Refusals } from './refusals.js'
 import { Requests } from './requests.js'
 import { Uploads } from './uploads.js'
 
-/** What the server lends to each of its sessions. */
+/** Means that the server lends to each of its sessions. */
 export interface SessionHost {
   readonly users: Users
   readonly identity: Identity
@@ -33,7 +33,7 @@ export interface SessionHost {
   readonly refusals: Refusals
   readonly clock: Clock
   readonly random: Random
-  /** The session will never be heard of again. */
+  /** Forgets the session, which has ended. */
   closed(session: Session): void
 }
 
@@ -44,7 +44,7 @@ interface Opened {
   readonly lessee: Lessee
 }
 
-/** Logged in, and waiting for another client that counts on being alone. */
+/** A session that is logged in, and waits for another client that counts on being alone. */
 interface Entering {
   readonly account: Account
   readonly lessee: Lessee
@@ -60,7 +60,7 @@ export class Session implements ConnectionEvents {
   #opened: Opened | undefined
   #phase: 'handshake' | 'entering' | 'open' | 'draining' | 'closing' | 'closed' = 'handshake'
   #deadline: Timer | undefined
-  /** The account cannot go on. */
+  /** Ends the connection when the account cannot go on. */
   readonly #end = (): void => this.#connection.destroy()
 
   constructor(connection: Connection, host: SessionHost) {
@@ -239,7 +239,10 @@ export class Session implements ConnectionEvents {
     })
   }
 
-  /** What is in progress keeps the account open, also when the connection is gone. */
+  /**
+   * Lets go of the account and ends the session, unless something is in progress, which keeps the account open,
+   * also when the connection is gone.
+   */
   #leaveIfIdle(): void {
     if (this.#opened?.requests.isIdle === false) return
     if (this.#phase === 'draining') this.#close()

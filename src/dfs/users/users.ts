@@ -1,6 +1,6 @@
 /**
- * Who may log in: the users of dfs.conf, read again whenever the file has changed, so that a new
- * user needs no restart. A password in clear is turned into a verifier as soon as it is read.
+ * The users that may log in, those of dfs.conf, read again whenever the file has changed, so that a new user
+ * needs no restart. A password in clear is turned into a verifier as soon as it is read.
  */
 import { statSync } from 'node:fs'
 import type { Random } from '../../clock.js'
@@ -11,7 +11,7 @@ import { assertPrivate, publicModeOf } from '../../private-file.js'
 import { makeVerifier, parseVerifier, type Verifier } from '../../wire/scram.js'
 
 export interface Users {
-  /** What is known of the user's password, or undefined when there is no such user. */
+  /** Finds the verifier of the user's password; undefined when there is no such user. */
   find(name: string): Verifier | undefined
 }
 
@@ -56,7 +56,7 @@ export class UsersFile implements Users {
     )
   }
 
-  /** A broken edit leaves the users as they were: nobody is locked out by a typing mistake. */
+  /** Reads the file again if it has changed. A broken edit leaves the users as they were: a typing mistake locks no user out. */
   #refresh(): void {
     const fingerprint = fingerprintOf(this.#file)
     if (fingerprint === this.#seen) return

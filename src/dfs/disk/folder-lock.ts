@@ -32,7 +32,7 @@ export function lockFile(file: string, waitMs: number, taken: string): FolderLoc
   return { release: () => void database.close() }
 }
 
-/** Whoever may read the file could hold a lock on it for ever. SQLite would make it readable by everybody. */
+/** Makes the file readable by its owner alone: a reader could hold a lock on it for ever, and SQLite lets everybody read. */
 function makePrivate(file: string): void {
   closeSync(openSync(file, 'a', 0o600))
   try {

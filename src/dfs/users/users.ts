@@ -101,7 +101,7 @@ export class UsersFile implements Users {
   }
 }
 
-/** What two names have in common whose folders are one on a disk that ignores case, or dots at the end. */
+/** The common form of names whose folders are one on a disk that ignores case, or dots at the end. */
 export function folderKeyOf(name: string): string {
   return name.toLowerCase().replace(/\.+$/, '')
 }

@@ -242,6 +242,8 @@ export const limits = {
    */
   forgottenNamesBytesMax: 8 * MiB,
   /** How long a client without a lease answers from what it remembers. Then it asks again. */
+  /** Attempts at a look-up or change that other clients get in the way of, before it fails. */
+  conflictAttemptsMax: 12,
   cacheLifeMs: 1_000,
   /**
    * Names of a folder that cost as much to read as one look-up. A folder is read whole when its look-ups have cost

@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import type { Namespace } from '../dfc/namespace/namespace.js'
 import { escapeName } from '../visible-text.js'
-import { fileType } from '../wire/records.js'
+import { folderDirentType } from '../wire/records.js'
 import { commands } from './commands/table.js'
 import { followPath } from './paths/remote-path.js'
 import { type Quote, quoteWord, splitWords, type Word } from './terminal/words.js'
@@ -93,7 +93,7 @@ async function remoteNames(namespace: Namespace, folder: string, begin: string):
   while (names.length < namesOfferedMax) {
     const { entries, more } = await namespace.names.list(ino, after)
     for (const { name, type } of entries) {
-      if (name.startsWith(begin)) names.push({ name, isFolder: type === fileType.folder >> 12 })
+      if (name.startsWith(begin)) names.push({ name, isFolder: type === folderDirentType })
     }
     const last = entries.at(-1)?.name
     if (!more || last === undefined) break

@@ -320,6 +320,14 @@ export function typeOf(mode: number): number {
   return mode & fileType.mask
 }
 
+/** The type of a file as entries and listings have it: the type bits of its mode, shifted right by 12, as in readdir(3). */
+export function direntType(mode: number): number {
+  return typeOf(mode) >> 12
+}
+
+/** `direntType` of a folder. */
+export const folderDirentType = direntType(fileType.folder)
+
 // ---- transactions -------------------------------------------------------------------------------
 
 const registerValue = bytes(limits.registerValueBytesMax)

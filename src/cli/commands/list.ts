@@ -1,6 +1,7 @@
 /** LIST: lists the names in a folder, with ` [incomplete]` behind those that cannot be read in full now. */
 import { bytesOf, hasBytes, withVisibleBytes } from '../../byte-text.js'
 import type { ListedName, Node } from '../../dfc/namespace/cache/node.js'
+import { direntType } from '../../wire/records.js'
 import { pagesOf } from '../paths/list-folder.js'
 import { followPath, isFolder } from '../paths/remote-path.js'
 import { forEach, type Session } from '../session.js'
@@ -49,7 +50,7 @@ async function* listingOf(
   if (isFolder(node)) return yield* pagesOf(session, node.ino)
   const incomplete = !(await session.client.content.isWhole(node.inode))
   const { ino } = node
-  yield [{ name: baseName(path), ino, type: node.inode.mode >> 12, node, incomplete }]
+  yield [{ name: baseName(path), ino, type: direntType(node.inode.mode), node, incomplete }]
 }
 
 const mark = (entry: ListedName): string => (entry.incomplete ? ' [incomplete]' : '')

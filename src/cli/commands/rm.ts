@@ -2,7 +2,7 @@
 
 import type { Node } from '../../dfc/namespace/cache/node.js'
 import { DfsError, isError } from '../../errors.js'
-import { fileType } from '../../wire/records.js'
+import { folderDirentType } from '../../wire/records.js'
 import { namesIn } from '../paths/list-folder.js'
 import { isFolder, placeOf } from '../paths/remote-path.js'
 import { forEach, type Session } from '../session.js'
@@ -45,7 +45,7 @@ async function removeTree(
   const { namespace } = session.client
   for await (const child of namesIn(session, node.ino)) {
     try {
-      if (child.type === fileType.folder >> 12) {
+      if (child.type === folderDirentType) {
         const folder = await namespace.names.lookup(node.ino, child.name)
         await removeTree(session, node.ino, child.name, folder)
       } else {

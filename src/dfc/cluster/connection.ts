@@ -79,7 +79,6 @@ export class ServerConnection {
   #watch: Timer | undefined
   /** Since it was heard of last, the server has been asked to say something. */
   #isAsked = false
-  #drained: (() => void)[] = []
 
   private constructor(options: ServerConnectionOptions) {
     this.#options = options
@@ -104,7 +103,7 @@ export class ServerConnection {
         connection.#parser.close()
         connection.#close(new DfsError('down', 'connection closed', { cause }))
       },
-      drained: () => connection.#onDrained(),
+      drained: () => {},
     })
     try {
       const scram = new ScramClient(options.credentials, options.random.bytes(18))
@@ -166,21 +165,8 @@ export class ServerConnection {
     })
   }
 
-  /** Resolves once little is queued towards the server (or the channel is closed). */
-  async writable(): Promise<void> {
-    while (this.isOpen && this.queuedBytes > limits.framePayloadBytesMax * 2) {
-      await new Promise<void>((resolve) => this.#drained.push(resolve))
-    }
-  }
-
   close(): void {
     this.#close(new DfsError('down', 'closed by this client'))
-  }
-
-  #onDrained(): void {
-    const waiting = this.#drained
-    this.#drained = []
-    for (const resolve of waiting) resolve()
   }
 
   #onData(bytes: Buffer): void {
@@ -256,7 +242,6 @@ export class ServerConnection {
     this.#connection?.destroy()
     for (const pending of this.#pending.values()) pending.reject(reason)
     this.#pending.clear()
-    this.#onDrained()
     this.#options.onClosed(reason)
   }
 }

@@ -100,11 +100,6 @@ export class Link {
     return this.#connection.request(verb, fields, payload)
   }
 
-  /** Resolves once little is queued towards the server. */
-  async writable(): Promise<void> {
-    await this.#connection?.writable()
-  }
-
   close(): void {
     this.#closed = true
     this.#retry?.cancel()

@@ -41,8 +41,6 @@ type Outcome<T> =
   | { readonly committed: true; readonly result: T }
   | Extract<Committed, { committed: false }>
 
-const attemptsMax = 12
-
 export class Changes {
   readonly #clock: Clock
   readonly #transactions: Transactions
@@ -130,7 +128,7 @@ export class Changes {
           if (isSure) throw new DfsError('notEmpty')
         } else this.#doubt(outcome.key)
         const elapsedMs = this.#clock.monotonic() - startedMs
-        if (attempt >= attemptsMax || elapsedMs > limits.transactionPatienceMs) {
+        if (attempt >= limits.conflictAttemptsMax || elapsedMs > limits.transactionPatienceMs) {
           throw new DfsError('busy', 'gave up: other clients keep changing the same names')
         }
       }

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { compareTimes, type Time } from '../../clock.js'
 import { DfsError, isError } from '../../errors.js'
-import { entryKey, type Inode, inodeKey, typeOf } from '../../wire/records.js'
+import { direntType, entryKey, type Inode, inodeKey, typeOf } from '../../wire/records.js'
 import { isAhead } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Content } from '../content/content.js'
@@ -76,7 +76,7 @@ export class InodeChanges {
       const id = versions.next()
       const node = { ino: newIno(clock, random), version, inode, folder: null }
       this.#pending.add({ parent, name, node, id })
-      cache.touch(parent, id, undefined, { ino: node.ino, type: attributes.mode >> 12 })
+      cache.touch(parent, id, undefined, { ino: node.ino, type: direntType(attributes.mode) })
       return node
     })
   }
@@ -168,7 +168,7 @@ export class InodeChanges {
         done: (written) => {
           this.#pending.delete(node.ino)
           // The folder had its entry counted when it was made here.
-          const counted = { ino: node.ino, type: inode.mode >> 12 }
+          const counted = { ino: node.ino, type: direntType(inode.mode) }
           this.#sources.cache.touch(parent, written.id, counted, undefined)
           return plan.done(written)
         },

@@ -6,7 +6,7 @@ import { byteLengthOf, isByteText } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { coversEverything } from '../../wire/placement.js'
-import { fileType, inodeKey, isEntryName, rootIno, typeOf } from '../../wire/records.js'
+import { direntType, fileType, inodeKey, isEntryName, rootIno, typeOf } from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Lease } from '../quorum/lease.js'
@@ -32,7 +32,6 @@ export interface FoundEntry extends EntryView {
 }
 
 const absentEntry: EntryView = { version: noVersion, ino: null, type: 0 }
-const attemptsMax = 12
 
 export class Lookup {
   readonly #cluster: Cluster
@@ -81,7 +80,7 @@ export class Lookup {
     }
     if (certain === null) throw new DfsError('notFound')
     if (certain !== undefined) return certain
-    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+    for (let attempt = 0; attempt < limits.conflictAttemptsMax; attempt += 1) {
       const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
       const node = step && this.#cache.noteStep(parent, name, step.entry, step.inode, askedMs)
       if (node !== undefined) return node
@@ -222,7 +221,7 @@ export class Lookup {
   async #listedAgain(folder: number, { name }: ListedName): Promise<ListedName | undefined> {
     try {
       const node = await this.lookup(folder, name)
-      const type = node.inode.mode >> 12
+      const type = direntType(node.inode.mode)
       return { name, ino: node.ino, type, node, incomplete: false }
     } catch (error) {
       if (error instanceof DfsError && error.code === 'notFound') return undefined

@@ -36,7 +36,6 @@ import type { Sources } from './plans/sources.js'
 import { planUnlink } from './plans/unlink.js'
 import { type FinishOthers, WriteBehind } from './write-behind.js'
 
-const attemptsMax = 12
 const never: IsOpen = () => false
 
 export class Namespace {
@@ -175,7 +174,7 @@ export class Namespace {
 
   /** PUT of a whole file: makes it, or replaces the content of the file that has the name. */
   async replace(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
-    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+    for (let attempt = 0; attempt < limits.conflictAttemptsMax; attempt += 1) {
       const file = await this.#fileAt(parent, name)
       try {
         if (file !== undefined) return await this.#rewritten(file.ino, attributes)

@@ -1,13 +1,12 @@
 /** The root folder of a new account, which the first client makes. */
 import { randomBelow, sleep } from '../../clock.js'
 import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
 import { encodeInode, fileType, inodeKey, rootIno } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Registers } from '../quorum/registers.js'
 import type { Transactions } from '../quorum/transaction.js'
 import { newInode } from './plans/new-inode.js'
-
-const attemptsMax = 12
 
 /** Resolves when there is one, whoever made it. */
 export async function makeRoot(
@@ -15,7 +14,7 @@ export async function makeRoot(
   registers: Registers,
   transactions: Transactions,
 ): Promise<void> {
-  for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+  for (let attempt = 0; attempt < limits.conflictAttemptsMax; attempt += 1) {
     if (await makeRootOnce(cluster, registers, transactions)) return
     // Several clients that begin at once can keep one another from it.
     await sleep(cluster.clock, randomBelow(cluster.random, 20 << attempt))

@@ -2,7 +2,7 @@
 
 import { pieceRange } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
-import { fileType, rootIno } from '../../wire/records.js'
+import { folderDirentType, rootIno } from '../../wire/records.js'
 import type { Namespace } from '../namespace/namespace.js'
 
 export interface LostPiece {
@@ -17,8 +17,6 @@ export interface Damage {
   readonly from: number
   readonly to: number
 }
-
-const folderType = fileType.folder >> 12
 
 /** Walks all of the user's folders; a file with several names is told by each. */
 export async function* damageOf(
@@ -35,7 +33,7 @@ export async function* damageOf(
       const page = await namespace.names.list(folder.ino, after)
       for (const { name, ino, type, node } of page.entries) {
         const path = `${folder.path}/${name}`
-        if (type === folderType) folders.push({ ino, path })
+        if (type === folderDirentType) folders.push({ ino, path })
         for (const { at, segment, offset, length } of node?.inode.extents ?? []) {
           const id = node?.inode.segments[segment]?.id ?? ''
           for (const piece of bySegment.get(id) ?? []) {

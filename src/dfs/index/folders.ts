@@ -1,5 +1,5 @@
 /** Sums over the entries of each folder, so that they need not be counted. */
-import { fileType } from '../../wire/records.js'
+import { folderDirentType } from '../../wire/records.js'
 import { noVersion, type Version } from '../../wire/version.js'
 import type { AccountDatabase, Write } from './database.js'
 
@@ -10,7 +10,6 @@ export interface StoredFolder {
 }
 
 const emptyFolder: StoredFolder = { touched: noVersion, live: 0, subfolders: 0 }
-const folderType = fileType.folder >> 12
 
 /** An entry before or after a change; undefined where no live one is. */
 type Entry = { readonly type: number } | undefined
@@ -29,7 +28,8 @@ export class FolderTable {
   /** Notes that an entry of the folder has changed. */
   touch(_: Write, ino: number, version: Version, before: Entry, after: Entry): void {
     const live = Number(after !== undefined) - Number(before !== undefined)
-    const subfolders = Number(after?.type === folderType) - Number(before?.type === folderType)
+    const subfolders =
+      Number(after?.type === folderDirentType) - Number(before?.type === folderDirentType)
     this.#statements.touchFolder.run(ino, version, live, subfolders)
   }
 
@@ -42,7 +42,7 @@ export class FolderTable {
   sumUp(_: Write, ino: number): void {
     const { touched } = this.get(ino)
     this.#statements.dropFolder.run(ino)
-    this.#statements.sumUpFolder.run({ ino, touched, folderType })
+    this.#statements.sumUpFolder.run({ ino, touched, folderDirentType })
   }
 }
 
@@ -56,7 +56,7 @@ function prepare(db: AccountDatabase) {
         subfolders = subfolders + excluded.subfolders`),
     sumUpFolder: db.prepare(`
       INSERT INTO folders SELECT @ino, max(@touched, coalesce(max(version), '${noVersion}')),
-        count(ino), count(iif(type = @folderType, ino, NULL))
+        count(ino), count(iif(type = @folderDirentType, ino, NULL))
       FROM entries WHERE parent = @ino`),
   }
 }

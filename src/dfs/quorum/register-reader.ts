@@ -7,6 +7,7 @@ import {
   encodeEntry,
   entryKey,
   fileType,
+  folderDirentType,
   inodeKey,
   type Key,
   modeOfInode,
@@ -19,7 +20,6 @@ import type { StoredRegister } from '../index/recent-registers.js'
 import type { AccountState } from './account-state.js'
 import type { Locks } from './locks.js'
 
-const folderType = fileType.folder >> 12
 const noBytes = Buffer.alloc(0)
 
 export class RegisterReader {
@@ -44,7 +44,7 @@ export class RegisterReader {
       }
       const { ino, type } = decodeEntry(entry.value)
       steps.push({ entry, inode: this.#seenInode(ino) })
-      if (type !== folderType) break
+      if (type !== folderDirentType) break
       folder = ino
     }
     return { stamp: this.#accountState.stamp(), steps }

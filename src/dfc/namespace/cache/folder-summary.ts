@@ -4,11 +4,9 @@
  */
 import { compareTimes, msOfTime, timeOfMs } from '../../../clock.js'
 import type { FolderSummary } from '../../../wire/messages.js'
-import { fileType, type Inode } from '../../../wire/records.js'
+import { folderDirentType, type Inode } from '../../../wire/records.js'
 import { msOfVersion, type Version } from '../../../wire/version.js'
 import type { Node } from './node.js'
-
-const folderType = fileType.folder >> 12
 
 /**
  * A node from its register; a folder's mtime and ctime are those of its newest change. A version tells the
@@ -37,7 +35,7 @@ export function summaryAfter(
   const isLive = (entry: typeof before): number =>
     entry !== undefined && entry.ino !== null ? 1 : 0
   const isFolder = (entry: typeof before): number =>
-    isLive(entry) && entry?.type === folderType ? 1 : 0
+    isLive(entry) && entry?.type === folderDirentType ? 1 : 0
   return {
     touched: id > summary.touched ? id : summary.touched,
     live: Math.max(0, summary.live + isLive(after) - isLive(before)),

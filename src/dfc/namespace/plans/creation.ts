@@ -1,6 +1,6 @@
 /** Creates a file, folder, link or node under a name. */
 import { DfsError } from '../../../errors.js'
-import { fileType, type Inode, typeOf } from '../../../wire/records.js'
+import { direntType, fileType, type Inode, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
 import type { Plan } from '../changes.js'
 import type { Sources } from './sources.js'
@@ -28,7 +28,7 @@ export async function planCreation(
   change.requireEntry(parent, name, place)
   change.requireNoNode(ino)
   change.requireNode(folder)
-  change.writeEntry(parent, name, { ino, type: inode.mode >> 12 })
+  change.writeEntry(parent, name, { ino, type: direntType(inode.mode) })
   if (typeOf(inode.mode) === fileType.folder) {
     change.afterwards((written) => cache.setEmpty(ino, written))
   }

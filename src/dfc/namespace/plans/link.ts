@@ -1,7 +1,7 @@
 /** Gives a file another name: link(2). */
 import { DfsError } from '../../../errors.js'
 import { limits } from '../../../limits.js'
-import { fileType, typeOf } from '../../../wire/records.js'
+import { direntType, fileType, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
 import type { Plan } from '../changes.js'
 import type { Sources } from './sources.js'
@@ -37,7 +37,7 @@ export async function planLink(
   change.requireNode(node)
   change.requireNode(folder)
   change.afterwards(() => orphans.delete(ino))
-  change.writeEntry(parent, name, { ino, type: mode >> 12 })
+  change.writeEntry(parent, name, { ino, type: direntType(mode) })
   change.writeNode(ino, { ...node.inode, nlink: nlink + 1, ctime: clock.time() })
   return change.plan({ behind: true }, () => change.outcome(ino))
 }

@@ -48,7 +48,6 @@ const table = {
   configuration: [39, 'EINVAL', 'Configuration error'],
   version: [40, 'EPROTO', 'The peer speaks another protocol version'],
   tooManyExtents: [41, 'EFBIG', 'File has too many extents'],
-  crossDevice: [42, 'EXDEV', 'Invalid cross-device link'],
   damaged: [43, 'EIO', 'The index of the server is damaged'],
   noIoctl: [44, 'ENOTTY', 'Inappropriate ioctl for device'],
   disk: [45, 'EIO', 'The disk of the server failed'],

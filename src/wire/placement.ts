@@ -93,13 +93,6 @@ export function homeMask(server: number, length: number, md5: string): number {
   return maskOf(pairOf(server, rotationOf(md5))) & wholeMask(length)
 }
 
-/** Whether the servers in `up` have every byte of the segment between them, if each holds its pair. */
-export function isReadable(segment: Segment, up: Iterable<number>): boolean {
-  const rotation = rotationOf(segment.md5)
-  const masks = Array.from(up, (server) => maskOf(pairOf(server, rotation)))
-  return isReadableFrom(segment, masks)
-}
-
 /** Whether every piece of every segment is on one of these servers, if each holds its pair. */
 export function coversEverything(up: ReadonlySet<number>): boolean {
   return serverIndexes.every((server) => up.has(server) || up.has(modulo(server + 1)))

@@ -118,11 +118,6 @@ export function copyRange(
   return build(Math.max(target.size, at + length), merge(kept, added))
 }
 
-/** Returns equal content in the shortest form. */
-export function compact(content: Content): Content {
-  return build(content.size, dataSlices(content))
-}
-
 /**
  * Content of `size` bytes from `data`, ordered and without overlap: joins what continues, numbers the
  * segments in the order of their first use. Throws `tooLarge`. A commit has room for so many extents and

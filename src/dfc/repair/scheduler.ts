@@ -32,9 +32,9 @@ export class RepairScheduler {
   readonly #badCopies = new Map<string, BadCopy>()
   #running: Promise<HealReport> | undefined
   #timer: Timer | undefined
-  /** When the next repair begins at the latest, on the monotonic clock. */
   /** The report that was logged last. */
   #told: HealReport | undefined
+  /** When the next repair begins at the latest, on the monotonic clock. */
   #latestMs = Number.POSITIVE_INFINITY
   #unsubscribe: (() => void) | undefined
 

@@ -3,7 +3,6 @@ import { type Content, emptyContent } from '../../../src/dfc/content/content.js'
 import {
   assertContent,
   build,
-  compact,
   copyRange,
   type DataSlice,
   overlay,
@@ -111,9 +110,6 @@ const steps: Record<string, Step> = {
   },
   copyFromOther(random, state, other) {
     return copy(random, state, other)
-  },
-  compact(_random, { content, model }) {
-    return { content: compact(content), model }
   },
 }
 

@@ -53,7 +53,7 @@ const servers = await startServerProcesses(t)
 const mounts = new TestMounts(t, servers.config())
 const yardstick = mounts.folder('yardstick')
 const skip = reasonToSkip()
-const mount = await mounts.start('mnt', '-o', 'allow_other,acl')
+const mount = await mounts.start('mnt', '-o', 'allow_other,acl,suid,dev')
 
 async function compare(t: Test, ...words: readonly string[]): Promise<void> {
   // Other users must be able to walk there.

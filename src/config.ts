@@ -32,7 +32,8 @@ export interface ClientConfig {
 /** A user's entry in dfs.conf: a password in clear text, or what `parseVerifier` made of the verifier. */
 export type UserConfig<V> =
   | { readonly kind: 'password'; readonly password: string }
-  | { readonly kind: 'verifier'; readonly verifier: V }
+  /** One for each position of a server, 0 .. 3; or a single one, of a file that one server alone has. */
+  | { readonly kind: 'verifiers'; readonly verifiers: readonly V[] }
 
 export const passwordVariable = 'DFC_PASSWORD'
 
@@ -203,17 +204,25 @@ function addressText({ host, port }: Address): string {
 
 /** The table that is the whole of dfs.conf. */
 function usersSchema<V>(parseVerifier: (text: string) => V | undefined) {
+  const verifier = parsed('a SCRAM-SHA-256 verifier', parseVerifier, secret)
   const user = v.pipe(
-    table('a table with a password or a verifier', {
+    table('a table with a password or verifiers', {
       password: v.optional(v.pipe(parsed('at least one character', nonEmpty, secret), allowed)),
-      verifier: v.optional(parsed('a SCRAM-SHA-256 verifier', parseVerifier, secret)),
+      verifier: v.optional(verifier),
+      verifiers: v.optional(
+        v.pipe(
+          v.array(verifier, expecting(`a list of ${limits.serverCount} verifiers`, secret)),
+          v.length(limits.serverCount, expecting(`${limits.serverCount} verifiers`, secret)),
+        ),
+      ),
     }),
     v.rawTransform(({ dataset, addIssue, NEVER }): UserConfig<V> => {
-      const { password, verifier } = dataset.value
-      if (password === undefined && verifier !== undefined) return { kind: 'verifier', verifier }
-      if (password !== undefined && verifier === undefined) return { kind: 'password', password }
-      const got = password === undefined ? 'neither' : 'both'
-      addIssue({ message: `expected exactly one of password and verifier, got ${got}` })
+      const { password, verifier: single, verifiers = single && [single] } = dataset.value
+      const given = Object.values(dataset.value).filter((value) => value !== undefined)
+      if (given.length === 1 && verifiers !== undefined) return { kind: 'verifiers', verifiers }
+      if (given.length === 1 && password !== undefined) return { kind: 'password', password }
+      const got = given.length === 0 ? 'none' : `${given.length} of them`
+      addIssue({ message: `expected exactly one of password, verifiers and verifier, got ${got}` })
       return NEVER
     }),
   )

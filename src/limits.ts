@@ -133,6 +133,8 @@ export const limits = {
   reconnectDelayMs: 500,
   /** How long a server waits before it answers a wrong password, so that guessing is slow. */
   authenticationFailureDelayMs: 400,
+  /** Interval at which a server looks whether its users have changed, to end the sessions of those that are gone. */
+  usersCheckMs: 1_000,
   /** How long a new connection may take to authenticate. Then the server closes it. */
   handshakeTimeoutMs: 5_000,
   /**

@@ -27,6 +27,8 @@ export interface ConnectionEvents {
 
 export interface Connection {
   readonly remote: string
+  /** Over TLS: 32 bytes that only the two ends of this connection know (RFC 9266). */
+  readonly exporter?: Buffer | undefined
   /** Bytes handed to `send` that have not left this process yet. */
   readonly queuedBytes: number
   /**

@@ -41,7 +41,7 @@ address = "127.0.0.1:10004"
 
 const parse = (text: string, environment = {}) => parseClientConfig(text, 'dfc.conf', environment)
 
-const verifierText = formatVerifier(makeVerifier('x', Buffer.alloc(16), 4096))
+const verifierText = formatVerifier(await makeVerifier('x', Buffer.alloc(16), 4096))
 
 /** A mistake made by replacing one text of the good file, and what must be said about it. */
 interface Mistake {
@@ -350,7 +350,7 @@ t.test('takes names for users that are safe as names of folders', async (t) => {
 })
 
 t.test('reads the users with what they have', async (t) => {
-  const text = formatVerifier(makeVerifier('x', Buffer.alloc(16), 4096))
+  const text = formatVerifier(await makeVerifier('x', Buffer.alloc(16), 4096))
   const users = parseUsersConfig(
     `[users.alice]\npassword = "secret"\n[users."b.c"]\nverifier = "${text}"\n`,
     'dfs.conf',
@@ -358,18 +358,18 @@ t.test('reads the users with what they have', async (t) => {
   )
   t.same([...users.keys()], ['alice', 'b.c'])
   t.same(users.get('alice'), { kind: 'password', password: 'secret' })
-  t.same(users.get('b.c'), { kind: 'verifier', verifier: parseVerifier(text) })
+  t.same(users.get('b.c'), { kind: 'verifiers', verifiers: [parseVerifier(text)] })
 })
 
 t.test('says what is wrong with a user', async (t) => {
   const wrong: readonly (readonly [string, string])[] = [
     [
       '[users.alice]\n',
-      'dfs.conf:1: alice: expected exactly one of password and verifier, got neither',
+      'dfs.conf:1: alice: expected exactly one of password, verifiers and verifier, got none',
     ],
     [
       `# Two.\n[users.alice]\npassword = "x"\nverifier = '${verifierText}'`,
-      'dfs.conf:2: alice: expected exactly one of password and verifier, got both',
+      'dfs.conf:2: alice: expected exactly one of password, verifiers and verifier, got 2 of them',
     ],
     [
       '[users.alice]\npassword = "x"\n\n[users.alice]\npassword = "y"',
@@ -407,7 +407,7 @@ t.test('says what is wrong with a user', async (t) => {
     ],
     [
       '[users]\nalice = "secret"',
-      'dfs.conf:2: alice: expected a table with a password or a verifier, got "secret"',
+      'dfs.conf:2: alice: expected a table with a password or verifiers, got "secret"',
     ],
     ['[user.alice]\npassword = "x"', 'dfs.conf:1: unknown key "user": expected one of users'],
     [

@@ -63,6 +63,7 @@ async function perform({ config, operation }: Request, output: Output): Promise<
   redirectNotices((line) => debugDfc('%s', line))
   const client = await Client.open({
     config: loadClientConfig(config, secrets),
+    passwordNow: () => loadClientConfig(config, secrets).password,
     network: tcpNetwork,
     clock: systemClock,
     random: systemRandom,

@@ -7,6 +7,7 @@ import { basename, join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.js'
 import { asDfsError, DfsError } from '../errors.js'
+import { limits } from '../limits.js'
 import { notice } from '../log.js'
 import { tcpNetwork } from '../network.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
@@ -78,8 +79,9 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
     throw new DfsError('invalid', `"${portText}" is not a port: expected a number from 0 to 65535`)
   }
   const address = { host: options.host, port }
-  const users = usersOf(options.config)
+  assertUsers(options.config)
   const storage = folderStorage(folder, systemRandom)
+  const users = new UsersFile(options.config, storage.identity.secret)
   const server = await Server.start({
     address,
     users,
@@ -90,6 +92,7 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
   }).catch((thrown: unknown) => {
     throw cannotListen(address.host, port, thrown)
   })
+  setInterval(() => users.refresh(), limits.usersCheckMs).unref()
   stopOnSignals(server)
   const where = options.host.includes(':') ? `[${options.host}]` : options.host
   notice(`${basename(resolve(folder))} listens on ${where}:${server.port}`)
@@ -98,7 +101,7 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
 }
 
 /** Throws `configuration` where nobody could log in, and says what to do. */
-function usersOf(file: string): UsersFile {
+function assertUsers(file: string): void {
   const remedy = `"dfs-server user add NAME --config ${file}" adds one`
   if (!existsSync(file)) {
     throw new DfsError(
@@ -106,10 +109,8 @@ function usersOf(file: string): UsersFile {
       `${file}: there are no users: there is no such file; ${remedy}`,
     )
   }
-  const users = new UsersFile(file, systemRandom)
-  if (users.count === 0)
+  if (UsersFile.count(file) === 0)
     throw new DfsError('configuration', `${file}: there are no users; ${remedy}`)
-  return users
 }
 
 /** The first signal drains, a later one does not wait. */

@@ -55,6 +55,7 @@ export class Server {
   static async start(options: ServerOptions): Promise<Server> {
     const server = new Server(options)
     try {
+      options.users.onChange(() => server.#endRevoked())
       const accept = (connection: Connection): ConnectionEvents => server.#accept(connection)
       server.#listener = await options.network.listen(options.address, accept)
     } catch (thrown) {
@@ -126,6 +127,10 @@ export class Server {
       session.cutOff('too many handshakes')
       return
     }
+  }
+
+  #endRevoked(): void {
+    for (const session of this.#sessions) session.endIfRevoked()
   }
 
   #forget(session: Session): void {

@@ -60,6 +60,8 @@ interface Options {
 /** The account of a mount, and its servers if --local runs them. */
 interface Backing {
   readonly config: ClientConfig
+  /** Reads the password in the configuration again. */
+  readonly passwordNow: () => string
   readonly clientFile: string
   readonly servers: LocalServers | undefined
 }
@@ -216,7 +218,8 @@ async function serve(
   servers = backing.servers
   let daemon: Daemon
   try {
-    daemon = await Daemon.start({ mountpoint, words, state, config: backing.config })
+    const { config, passwordNow } = backing
+    daemon = await Daemon.start({ mountpoint, words, state, config, passwordNow })
   } catch (error) {
     await backing.servers?.stop()
     throw error
@@ -236,8 +239,9 @@ async function serve(
 async function backingOf({ local, config, port, passwordStdin }: Options): Promise<Backing> {
   if (local === undefined) {
     const given = passwordStdin ? readFileSync(standardInput, 'utf8') : password
-    const own = loadClientConfig(config, { [passwordVariable]: given })
-    return { config: own, clientFile: config, servers: undefined }
+    const load = () => loadClientConfig(config, { [passwordVariable]: given })
+    const passwordNow = () => load().password
+    return { config: load(), passwordNow, clientFile: config, servers: undefined }
   }
   const firstPort = /^\d{1,5}$/.test(port) ? Number(port) : Number.NaN
   if (!(firstPort >= 1 && firstPort <= portMax)) {
@@ -255,7 +259,8 @@ async function backingOf({ local, config, port, passwordStdin }: Options): Promi
     serverFile: async () => (await account()).serverFile,
   })
   const { config: own, clientFile } = await account()
-  return { config: own, clientFile, servers }
+  const passwordNow = () => loadClientConfig(clientFile, {}).password
+  return { config: own, passwordNow, clientFile, servers }
 }
 
 /** Ends the process without the mount, but stops its servers in order. */

@@ -32,7 +32,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 9
+export const protocolVersion = 10
 
 interface Message<Q, A> {
   readonly number: number
@@ -181,22 +181,18 @@ export const messages = {
   // -- connection: RFC 5802 messages, then the server's identity -------------------------------------
   hello: message(
     1,
-    /** `client` is the id in the versions that this client writes. */
-    struct({ version: u16, client: clientId, clientFirst: scramText }),
-    struct({ version: u16, serverFirst: scramText }),
+    /**
+     * `client` is the id in the versions that this client writes, `position`, 0 .. 3, the one of its four servers that
+     * it takes this one for.
+     */
+    struct({ version: u16, client: clientId, position: u8, clientFirst: scramText }),
+    struct({ version: u16, server: serverId, serverFirst: scramText }),
   ),
-  authenticate: message(
-    2,
-    struct({ clientFinal: scramText }),
-    struct({
-      serverFinal: scramText,
-      server: serverId,
-      cluster: optional(clusterId),
-      /** Position in the cluster, 0 .. 3, once the server belongs to one. */
-      position: u8,
-    }),
-  ),
-  /** Makes a server that belongs to no cluster a member of this one, for good. */
+  authenticate: message(2, struct({ clientFinal: scramText }), struct({ serverFinal: scramText })),
+  /**
+   * Says which cluster and position of it this server is of for this account: for good, once the account is
+   * founded or filled here. It says nothing about other users' accounts.
+   */
   claim: message(3, struct({ cluster: clusterId, position: u8 }), nothing),
   ping: message(4, nothing, nothing),
   /**
@@ -212,6 +208,9 @@ export const messages = {
     nothing,
     struct({
       stamp,
+      cluster: optional(clusterId),
+      /** 0 .. 3 once this account belongs to a cluster here. */
+      position: u8,
       /**
        * blank: no data yet. lost: the index is gone. unsure: votes may be forgotten. Only `voting` votes and counts.
        */

@@ -29,7 +29,7 @@ t.test('servers in another order, twice, or of another cluster are refused', asy
   t.equal(mixed.status, 1)
   t.match(
     mixed.problems,
-    /is server \d of the cluster, not \d: the configuration lists the servers in another order/,
+    /is (server|number) \d of the cluster, not (number )?\d: the .*servers.* in another order/,
   )
   const twice = await dfc('twice', rearranged(config, [0, 0, 2, 3]))
   t.equal(twice.status, 1)
@@ -42,8 +42,18 @@ t.test('servers in another order, twice, or of another cluster are refused', asy
       index === 2 ? (config.servers[2] ?? server) : server,
     )
     const outcome = await dfc('foreign', { ...own, servers: foreign })
-    t.equal(outcome.status, 1)
-    t.match(outcome.problems, /DFS3 belongs to another cluster/)
+    t.equal(outcome.status, 0, 'one that belongs elsewhere counts as down')
+    const { out } = await new UserOfDfc(join(t.testdirName, 'shown'), {
+      ...own,
+      servers: foreign,
+    }).dfc('status')
+    t.match(out, /DFS3.*belongs to another cluster/)
+    const half = own.servers.map((server, index) =>
+      index >= 2 ? (config.servers[index] ?? server) : server,
+    )
+    const stopped = await dfc('half', { ...own, servers: half })
+    t.equal(stopped.status, 1)
+    t.match(stopped.problems, /another cluster/)
   })
 })
 
@@ -60,8 +70,10 @@ t.test('a new server that a client meets before all others joins the cluster', a
   await until(() => client.cluster.up.length === 4)
   t.match(await client.scheduler.heal(healNow), { filledServers: [3], left: 0, lost: [] })
   t.match(await checkAll(client), clean)
-  const identity = JSON.parse(readFileSync(join(servers.folders[3] ?? '', 'identity.json'), 'utf8'))
-  t.match(identity, { position: 3, cluster: String })
+  const place = JSON.parse(
+    readFileSync(join(servers.folders[3] ?? '', 'alice', 'cluster.json'), 'utf8'),
+  )
+  t.match(place, { position: 3, cluster: String })
 })
 
 t.test('a client whose clock is a day off, either way, works with the others', async (t) => {

@@ -20,10 +20,11 @@ const dayMs = 24 * 60 * minuteMs
 function openServers(t: Test, aheadMs: readonly number[]): Promise<TestServers> {
   return TestServers.open(t, async (folder, users, port) => {
     const clock = clockAhead(() => aheadMs[Number(folder.at(-1)) - 1] ?? 0)
+    const storage = folderStorage(folder, systemRandom)
     const server = await Server.start({
       address: { host: '127.0.0.1', port },
-      users: new UsersFile(users, systemRandom),
-      storage: folderStorage(folder, systemRandom),
+      users: new UsersFile(users, storage.identity.secret),
+      storage,
       network: tcpNetwork,
       clock,
       random: systemRandom,

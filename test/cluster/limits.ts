@@ -142,7 +142,7 @@ t.test('clients that send one byte a second', async (t) => {
   t.teardown(() => {
     for (const client of [...strangers, ...users]) client.close()
   })
-  const greeting = { version: 1, client: '00000001', clientFirst: 'n'.repeat(500) }
+  const greeting = { version: 1, client: '00000001', position: 0, clientFirst: 'n'.repeat(500) }
   const [, hello] = strangers[0]?.bytes('hello', greeting) ?? []
   const large = Buffer.alloc(limits.frameBytesMax)
   large.writeUInt32BE(limits.frameBytesMax)

@@ -4,6 +4,7 @@
  * batch, but for the nonces of the logins and the account's incarnation.
  */
 import { systemClock } from '../../src/clock.js'
+import { isError } from '../../src/errors.js'
 import { FrameParser, frame, frameKind } from '../../src/wire/frame.js'
 import { messages, protocolVersion } from '../../src/wire/messages.js'
 import { beginAccount } from '../fixtures/bystander.js'
@@ -39,6 +40,7 @@ type Tally = { -readonly [K in keyof BatchOutcome]: BatchOutcome[K] } & { violat
 const atOnce = 12
 const answerMs = 30_000
 const settleMs = 20
+const attemptsMax = 100
 
 process.on('message', (batch: Batch) => {
   void attack(batch).then((outcome) => process.send?.(outcome))
@@ -46,8 +48,8 @@ process.on('message', (batch: Batch) => {
 process.on('disconnect', () => process.exit(0))
 
 async function attack(batch: Batch): Promise<BatchOutcome> {
-  const { port, user, password, seed, frames, isBlank } = batch
-  const first = await RawClient.open(port, user, password)
+  const { seed, frames, isBlank } = batch
+  const first = await enter(batch)
   const { stamp } = await first.call('status', {})
   if (!isBlank) await beginAccount(first)
   first.close()
@@ -85,7 +87,12 @@ async function knock(
   const clientFirst = `n,,n=${user},r=${'0123456789abcdef'.repeat(2)}`
   const { number, request } = messages.hello
   const hello = Buffer.concat(
-    frame(number, 1, request, { version: protocolVersion, client: '00000001', clientFirst }),
+    frame(number, 1, request, {
+      version: protocolVersion,
+      client: '00000001',
+      position: 0,
+      clientFirst,
+    }),
   )
   if (random.below(2) === 0)
     parts.push(random.below(2) === 0 ? hello : mutate(hello, random, corpus))
@@ -110,14 +117,25 @@ async function knock(
   }
 }
 
+/** Logs in at whichever position the claims of other connections have put the account meanwhile. */
+async function enter({ port, user, password }: Batch): Promise<RawClient> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await RawClient.open(port, user, password, undefined, { position: attempt % 4 })
+    } catch (thrown) {
+      if (!isError(thrown, 'wrongServer') || attempt === attemptsMax) throw thrown
+    }
+  }
+}
+
 async function converse(
-  { port, user, password }: Batch,
+  batch: Batch,
   random: Seeded,
   corpus: readonly Buffer[],
   tally: Tally,
 ): Promise<void> {
   const conversation = makeConversation(random, corpus)
-  const client = await RawClient.open(port, user, password)
+  const client = await enter(batch)
   const replies = new Replies(client)
   const manner = random.below(30)
   if (manner === 0) client.socket.pause()

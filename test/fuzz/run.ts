@@ -9,7 +9,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { limits } from '../../src/limits.js'
-import { formatVerifier, makeVerifier } from '../../src/wire/scram.js'
+import { formatVerifier, makeVerifier, scramIterations } from '../../src/wire/scram.js'
 import { Bystander, summaryOf, type Took } from '../fixtures/bystander.js'
 import { forkMortal, temporaryFolder } from '../fixtures/mortal.js'
 import { isRunning, memoryOf, startServerProcess, workedMsOf } from '../fixtures/server-process.js'
@@ -63,7 +63,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzOutcome> {
   const took: Took[] = []
   let peakMiB = 0
   let batch = firstBatch
-  const server = await startServerProcess(folderIn(home), usersIn(home), 0, (lines) => {
+  const server = await startServerProcess(folderIn(home), await usersIn(home), 0, (lines) => {
     told.push(lines)
     told.splice(0, told.length - 50)
   })
@@ -172,9 +172,10 @@ function folderIn(home: string): string {
   return folder
 }
 
-/** One iteration: a client's part of a login costs next to nothing. */
-function usersIn(home: string): string {
-  const verifier = formatVerifier(makeVerifier(password, Buffer.alloc(16, 1), 1))
+/** The fewest rounds that are allowed, since every connection of the attacker derives a key. */
+async function usersIn(home: string): Promise<string> {
+  const salt = Buffer.alloc(16, 1)
+  const verifier = formatVerifier(await makeVerifier(password, salt, scramIterations.least))
   const names = ['bystander', ...Array.from({ length: userCount }, (_, index) => `user${index}`)]
   const file = join(home, 'dfs.conf')
   const tables = names.map((name) => `[users.${name}]\nverifier = "${verifier}"\n`)

@@ -3,6 +3,7 @@
  * network and chance, with faults; then everything is mended, looked at, and judged.
  */
 import { AssertionError } from 'node:assert'
+import { pbkdf2Sync } from 'node:crypto'
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
 import { memoryStorage, type Storage } from '../../src/dfs/account/storage.js'
@@ -14,7 +15,7 @@ import { limits } from '../../src/limits.js'
 import { redirectNotices } from '../../src/log.js'
 import { homeMask } from '../../src/wire/placement.js'
 import { type Key, parseKey } from '../../src/wire/records.js'
-import { makeVerifier } from '../../src/wire/scram.js'
+import { makeVerifier, scramIterations } from '../../src/wire/scram.js'
 import { msOfVersion } from '../../src/wire/version.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { Actor, type Company } from './actor.js'
@@ -98,12 +99,28 @@ const firstPort = 10_001
 const serverNames = ['s1', 's2', 's3', 's4']
 /** The time within which the mount promises that every operation ends. */
 const operationMsMax = 150_000
+const { least: rounds } = scramIterations
 const healsMax = 4
 const ambushPairMs = 20
 
-// One round of the key derivation: the derivation itself is not what is simulated.
-const verifier = makeVerifier(password, Buffer.alloc(16, 7), 1)
-const users: Users = { find: (name) => (name === user ? verifier : undefined) }
+const verifiers = await Promise.all(
+  serverNames.map((_, index) => makeVerifier(password, Buffer.alloc(16, index), rounds)),
+)
+const users: Users = {
+  find: async (name, position) => (name === user ? verifiers[position] : undefined),
+  roundCounts: [rounds],
+  isCurrent: () => true,
+  onChange: () => {},
+}
+/** Each key is derived once, since nothing in the simulated world may take real time. */
+const keys = new Map<string, Buffer>()
+
+function derivedKey(text: string, salt: Buffer, iterations: number): Buffer {
+  const name = salt.toString('hex')
+  const key = keys.get(name) ?? pbkdf2Sync(text, salt, iterations, 32, 'sha256')
+  keys.set(name, key)
+  return key
+}
 
 /**
  * Runs `seed`; with `isTraced` the outcome tells everything that happened. `focus` takes the place of
@@ -649,6 +666,7 @@ export class World {
           network: this.#network.of(participant),
           clock: participant.clock,
           random: participant.random,
+          keyDerivation: derivedKey,
           lease: participant.random.below(2) === 1 || !this.#isDirSync(participant),
           dirSync: this.#isDirSync(participant),
         }

@@ -8,6 +8,7 @@ import {
   ScramClient,
   ScramCredentials,
   ScramServer,
+  scramIterations,
   userOfClientFirst,
   type Verifier,
 } from '../../src/wire/scram.js'
@@ -15,12 +16,14 @@ import { Seeded } from '../fixtures/seeded.js'
 
 const refused = { name: 'DfsError', code: 'authentication' }
 const random = new Seeded(1)
-const verifierOf = (password: string): Verifier => makeVerifier(password, random.bytes(16), 4096)
+const verifierOf = (password: string): Promise<Verifier> =>
+  makeVerifier(password, random.bytes(16), scramIterations.least)
 
 /** A whole exchange; resolves when both sides believe each other, throws who does not. */
-function exchange(client: ScramClient, verifier: Verifier): void {
+async function exchange(client: ScramClient, verifier: Verifier): Promise<void> {
   const server = new ScramServer(verifier, client.first(), random.bytes(18))
-  client.verify(server.final(client.final(server.first())))
+  const { serverFinal } = server.final(await client.final(server.first()))
+  client.verify(serverFinal)
 }
 
 function clientOf(user: string, password: string): ScramClient {
@@ -43,13 +46,13 @@ t.test('says what the client of RFC 7677 says', async (t) => {
   const nonce = Buffer.from(vector.clientNonce, 'base64')
   const client = new ScramClient(new ScramCredentials('user', 'pencil'), nonce)
   t.equal(client.first(), vector.clientFirst)
-  t.equal(client.final(vector.serverFirst), vector.clientFinal)
+  t.equal(await client.final(vector.serverFirst), vector.clientFinal)
   client.verify(vector.serverFinal)
   t.throws(() => client.verify(vector.serverFinal.replace('6', '7')), refused)
 })
 
 t.test('makes the verifier that signs as the server of RFC 7677 does', async (t) => {
-  const verifier = makeVerifier('pencil', Buffer.from(vector.salt, 'base64'), 4096)
+  const verifier = await makeVerifier('pencil', Buffer.from(vector.salt, 'base64'), 4096)
   const withoutProof = vector.clientFinal.replace(/,p=.*/, '')
   const message = [vector.clientFirst.slice(3), vector.serverFirst, withoutProof].join(',')
   const signature = createHmac('sha256', verifier.serverKey).update(message).digest('base64')
@@ -61,13 +64,13 @@ t.test('lets in who knows the password, whatever the name and the password are',
     for (const password of ['secret', 'ﬁ Å', ',= ', 'x'.repeat(500)]) {
       const client = clientOf(user, password)
       t.equal(userOfClientFirst(client.first()), user)
-      exchange(client, verifierOf(password))
+      await exchange(client, await verifierOf(password))
     }
   }
 })
 
 t.test('takes the two Unicode forms of a password for the same', async () => {
-  exchange(clientOf('alice', 'A\u030a'), verifierOf('\u00c5'))
+  await exchange(clientOf('alice', 'A\u030a'), await verifierOf('\u00c5'))
 })
 
 /** As passwords were salted before SASLprep. */
@@ -94,33 +97,33 @@ t.test('keeps the passwords that were set under NFKC', async (t) => {
   const others = ['A\u030angstr\u00f6m', 'a\u00a0b', 'סיסמה', 'كلمة']
   for (const password of [...kept, ...others]) {
     const salt = random.bytes(16)
-    const { storedKey } = makeVerifier(password, salt, 4096)
+    const { storedKey } = await makeVerifier(password, salt, 4096)
     t.same(storedKey, storedKeyOfNfkc(password, salt), password)
   }
 })
 
 t.test('drops what cannot be seen, as SASLprep does and NFKC does not', async () => {
-  exchange(clientOf('alice', 'I\u00adX'), verifierOf('IX'))
-  exchange(clientOf('alice', 'a\u1680b'), verifierOf('a b'))
+  await exchange(clientOf('alice', 'I\u00adX'), await verifierOf('IX'))
+  await exchange(clientOf('alice', 'a\u1680b'), await verifierOf('a b'))
 })
 
 t.test('takes characters that are younger than SASLprep', async () => {
-  exchange(clientOf('alice', 'x👍'), verifierOf('x👍'))
+  await exchange(clientOf('alice', 'x👍'), await verifierOf('x👍'))
 })
 
 t.test('refuses what SASLprep prohibits, and does not quote it', async (t) => {
   const prohibited = ['x\ny', '\u0007x', 'x\ue000', '\ud800x', 'אx', 'א1', '', '\u00ad']
   for (const password of prohibited) {
     const message = /^The password has to be a text that SASLprep \(RFC 4013\) allows/
-    t.throws(() => verifierOf(password), { code: 'invalid', message }, JSON.stringify(password))
+    await t.rejects(verifierOf(password), { code: 'invalid', message }, JSON.stringify(password))
     t.throws(() => new ScramCredentials('alice', password).salted('AAAA', 1), { code: 'invalid' })
   }
 })
 
 t.test('refuses another password, and a name that is not known', async (t) => {
-  t.throws(() => exchange(clientOf('alice', 'Secret'), verifierOf('secret')), refused)
+  await t.rejects(exchange(clientOf('alice', 'Secret'), await verifierOf('secret')), refused)
   const pretended = pretendVerifier(random.bytes(32), 'alice')
-  t.throws(() => exchange(clientOf('alice', 'secret'), pretended), refused)
+  await t.rejects(exchange(clientOf('alice', 'secret'), pretended), refused)
 })
 
 t.test('pretends the same verifier for the same name, and another for another', async (t) => {
@@ -128,15 +131,20 @@ t.test('pretends the same verifier for the same name, and another for another', 
   const offered = (name: string): string => formatVerifier(pretendVerifier(secret, name))
   t.equal(offered('alice'), offered('alice'))
   t.not(offered('alice'), offered('bob'))
-  t.equal(pretendVerifier(secret, 'alice').iterations, makeVerifier('x', secret).iterations)
+  t.equal(pretendVerifier(secret, 'alice').iterations, scramIterations.plain)
+  const drawn = Array.from(
+    { length: 50 },
+    (_, index) => pretendVerifier(secret, `user${index}`, [5000, 100_000]).iterations,
+  )
+  t.same(new Set(drawn), new Set([5000, 100_000]), 'rounds are those of some user')
   t.equal(pretendVerifier(secret, 'alice').salt.length, 16)
 })
 
 t.test('unmasks a server that does not know the verifier', async (t) => {
   const client = clientOf('alice', 'secret')
-  const verifier = verifierOf('secret')
+  const verifier = await verifierOf('secret')
   const server = new ScramServer(verifier, client.first(), random.bytes(18))
-  client.final(server.first())
+  await client.final(server.first())
   const wrong = createHmac('sha256', verifier.storedKey).update('x').digest('base64')
   t.throws(() => client.verify(`v=${wrong}`), refused)
   t.throws(() => client.verify('e=other-error'), refused)
@@ -150,34 +158,76 @@ t.test('refuses a server that answers to another nonce or asks for absurd work',
   const bad = [
     `r=x${own}0123456789abcdef01234567,s=${salt},i=4096`,
     `r=${own},s=${salt},i=4096`,
-    `r=${own}0123456789abcdef01234567,s=${salt},i=1000001`,
+    `r=${own}0123456789abcdef01234567,s=${salt},i=600001`,
+    `r=${own}0123456789abcdef01234567,s=${salt},i=4095`,
     `r=${own}0123456789abcdef01234567,s=${salt},i=x`,
     `r=${own}0123456789abcdef01234567,s=${salt}`,
     '',
   ]
-  for (const serverFirst of bad) t.throws(() => client.final(serverFirst), refused, serverFirst)
+  for (const serverFirst of bad) await t.rejects(client.final(serverFirst), refused, serverFirst)
 })
 
 t.test('refuses a proof that was made for another exchange', async (t) => {
-  const verifier = verifierOf('secret')
+  const verifier = await verifierOf('secret')
   const client = clientOf('alice', 'secret')
   const first = new ScramServer(verifier, client.first(), random.bytes(18))
   const second = new ScramServer(verifier, client.first(), random.bytes(18))
-  const proof = client.final(first.first())
+  const proof = await client.final(first.first())
   t.throws(() => second.final(proof), refused)
-  t.match(first.final(proof), /^v=/)
+  t.match(first.final(proof), { serverFinal: /^v=/ })
+})
+
+t.test('covers an attribute of the client by its proof', async (t) => {
+  const verifier = await verifierOf('secret')
+  const client = clientOf('alice', 'secret')
+  const server = new ScramServer(verifier, client.first(), random.bytes(18))
+  const final = await client.final(server.first(), 'd=mine')
+  t.match(server.final(final), { serverFinal: /^v=/, extensions: ['d=mine'] })
+  t.throws(() => server.final(final.replace('d=mine', 'd=other')), refused)
+  t.throws(() => server.final(final.replace(',d=mine', '')), refused)
+  t.throws(() => server.final(final.replace('d=mine', 'd=mine,d=more')), refused)
+})
+
+t.test('derives no key where a server asks for too few rounds or too many', async (t) => {
+  const asked: number[] = []
+  const credentials = new ScramCredentials('alice', 'secret', (_password, _salt, rounds) => {
+    asked.push(rounds)
+    return Buffer.alloc(32)
+  })
+  const client = new ScramClient(credentials, random.bytes(18))
+  const own = client.first().split('r=')[1]
+  const offer = (rounds: number) => `r=${own}0123456789abcdef01234567,s=${vector.salt},i=${rounds}`
+  for (const rounds of [1, 4095, 600_001, 1_000_000]) {
+    await t.rejects(client.final(offer(rounds)), refused, `${rounds}`)
+  }
+  t.same(asked, [])
+  await client.final(offer(4096))
+  await client.final(offer(600_000))
+  t.same(asked, [4096, 600_000])
+})
+
+t.test('lets all else go on while the most rounds are derived', async (t) => {
+  let ticks = 0
+  const timer = setInterval(() => {
+    ticks += 1
+  }, 1)
+  t.teardown(() => clearInterval(timer))
+  const salt = random.bytes(16).toString('base64')
+  await new ScramCredentials('alice', 'secret').salted(salt, scramIterations.most)
+  t.ok(ticks >= 10, `${ticks} ticks`)
 })
 
 t.test('refuses malformed messages of a client', async (t) => {
+  const verifier = await verifierOf('secret')
   const bad = ['', 'y,,n=a,r=0123456789abcdef', 'n,,r=0123456789abcdef', 'n,,n=a', 'n,,n=a,r=short']
   for (const clientFirst of bad) {
     const start = (): unknown => {
       userOfClientFirst(clientFirst)
-      return new ScramServer(verifierOf('secret'), clientFirst, random.bytes(18))
+      return new ScramServer(verifier, clientFirst, random.bytes(18))
     }
     t.throws(start, refused, clientFirst)
   }
-  const server = new ScramServer(verifierOf('x'), clientOf('a', 'x').first(), random.bytes(18))
+  const server = new ScramServer(verifier, clientOf('a', 'x').first(), random.bytes(18))
   const nonce = server.first().split(',')[0]
   for (const clientFinal of ['', 'c=biws', `c=biws,${nonce},p=`, `c=eSws,${nonce},p=AAAA`]) {
     t.throws(() => server.final(clientFinal), refused, clientFinal)
@@ -185,14 +235,15 @@ t.test('refuses malformed messages of a client', async (t) => {
 })
 
 t.test('reads back the verifier that it writes, and no other text', async (t) => {
-  const text = formatVerifier(verifierOf('secret'))
+  const text = formatVerifier(await verifierOf('secret'))
   t.match(text, /^SCRAM-SHA-256\$4096:[^$]+\$[^$]+$/)
-  t.equal(formatVerifier(parseVerifier(text) ?? verifierOf('x')), text)
+  t.equal(formatVerifier(parseVerifier(text) ?? (await verifierOf('x'))), text)
   const bad = [
     '',
     'secret',
     text.slice(0, -4),
-    text.replace('4096', '0'),
+    text.replace('4096', '4095'),
+    text.replace('4096', '600001'),
     `${text} `,
     text.slice(1),
   ]

@@ -16,11 +16,13 @@ import type { Reply, Request, Verb } from '../../wire/messages.js'
 import { serverIndexes } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Transaction } from '../../wire/records.js'
-import { ScramCredentials } from '../../wire/scram.js'
+import type { KeyDerivation } from '../../wire/scram.js'
 import { HybridClock, noVersion, type Version } from '../../wire/version.js'
-import type { Answer, ServerConnection } from './connection.js'
+import { ClusterAgreement } from './agreement.js'
+import type { Answer, Greeting, ServerConnection } from './connection.js'
 import { type Hedge, HedgeDelay, inTurn, untilEnough } from './hedging.js'
-import { type Identity, Link } from './link.js'
+import { isRefusal, Link } from './link.js'
+import { Passwords } from './passwords.js'
 import { ServersTime } from './servers-time.js'
 
 export interface ClusterOptions {
@@ -30,6 +32,10 @@ export interface ClusterOptions {
   readonly random: Random
   /** For a program that reads much: what pieces are received into. */
   readonly memory?: PageMemory | undefined
+  /** The password that the config says now: asked when a server refuses the one that is known. */
+  readonly passwordNow?: (() => string) | undefined
+  /** In place of threads, for a world in which nothing may take real time. */
+  readonly keyDerivation?: KeyDerivation | undefined
 }
 
 /** The outcome of a request to one server: its answer, or the reason why there is none. */
@@ -48,6 +54,9 @@ export type Outcome<V extends Verb> =
       readonly late?: Promise<Outcome<V>>
     }
 
+/** With fewer servers that refuse, or are refused, the others go on. */
+const refusingMax = 2
+
 export class Cluster {
   readonly config: ClientConfig
   /** Its wall time is that of the servers. */
@@ -60,7 +69,12 @@ export class Cluster {
   epoch = 0
   readonly #changes = new Listeners<[Link]>()
   readonly #recalls = new Listeners<[Link]>()
-  readonly #identities: (Identity | undefined)[] = []
+  readonly #agreement = new ClusterAgreement()
+  readonly #greetings: (Greeting | undefined)[] = []
+  /** Logins whose end is not known yet, by the position of the server. */
+  readonly #logins: (PromiseWithResolvers<void> | undefined)[] = []
+  /** The cluster of the account on each server; null while it is new there. */
+  readonly #clusters: (string | null | undefined)[] = []
   readonly #incarnations: number[] = []
   readonly #states: Reply<'status'>['state'][] = []
   readonly #fences: Version[] = []
@@ -72,16 +86,24 @@ export class Cluster {
     this.clock = new ServersTime(options.clock, notice)
     this.random = options.random
     this.versions = new HybridClock(this.clock, options.random.bytes(4).toString('hex'))
-    const credentials = new ScramCredentials(options.config.user, options.config.password)
+    const passwords = new Passwords(options)
     this.links = options.config.servers.map(
       (server, index) =>
         new Link({
           ...options,
           server,
           index,
-          credentials,
+          credentials: () => passwords.of(index),
           timeoutMs: options.config.timeoutMs,
-          admit: (link, connection, identity) => this.#admit(link, connection, identity),
+          cluster: () => this.#agreement.cluster,
+          greeted: (greeting) => this.#greeted(index, greeting),
+          admit: (link, connection) => this.#admit(link, connection),
+          onFailed: ({ failure }) => {
+            this.#greetings[index] = undefined
+            this.#endLogin(index)
+            this.#agreement.fail(index)
+            if (failure?.code === 'authentication') passwords.refusedBy(index)
+          },
           client: this.versions.client,
           onChange: (link) => this.#changed(link),
           onRecall: (link) => this.#recalls.call(link),
@@ -90,8 +112,8 @@ export class Cluster {
   }
 
   /**
-   * Resolves when each of the four servers is up or known to be down. Throws `authentication` when
-   * one refuses the user and `wrongServer` when one is not who the config says: nothing proceeds then.
+   * Resolves when each of the four servers is up or known to be down. Throws `authentication`, `wrongServer` or
+   * `version` when too many refuse this client, or are refused by it: see `assertAdmitted`.
    */
   static async open(options: ClusterOptions): Promise<Cluster> {
     const cluster = new Cluster(options)
@@ -152,12 +174,21 @@ export class Cluster {
     }
   }
 
-  /** Throws what a user must know before anything is done: refused, or a wrong server. */
+  /**
+   * Throws what a user must know before anything is done: why two servers or more refuse this client or are refused
+   * by it, or one does and none is up. A single one counts as down, and the others go on.
+   */
   assertAdmitted(): void {
-    for (const code of ['authentication', 'wrongServer', 'version'] as const) {
-      const refused = this.links.find((link) => isError(link.failure, code))
-      if (refused?.failure !== undefined) throw refused.failure
-    }
+    const refusing = this.links.filter(({ failure }) => failure && isRefusal(failure.code))
+    const [first] = refusing
+    if (first?.failure === undefined) return
+    if (refusing.length < refusingMax && this.up.length > 0) return
+    const { code, message } = first.failure
+    const names = refusing.map(({ name }) => name).join(', ')
+    throw new DfsError(
+      code,
+      refusing.length === limits.serverCount ? message : `${names}: ${message}`,
+    )
   }
 
   /** The server at `index`, which every caller took from 0 .. 3. */
@@ -302,30 +333,67 @@ export class Cluster {
     this.#changes.call(link)
   }
 
-  /** Checks a server that has authenticated: right cluster, right position, and is it blank? */
-  async #admit(link: Link, connection: ServerConnection, identity: Identity): Promise<void> {
-    const { index } = link
-    this.#identities[index] = identity
-    const cluster = this.#clusterId()
-    if (identity.cluster !== null) {
-      if (identity.position !== index) {
-        throw new DfsError(
-          'wrongServer',
-          `${link.name} in the config is server ${identity.position + 1} of the cluster, not ${index + 1}: the configuration lists the servers in another order`,
-        )
-      }
-      if (cluster !== identity.cluster) {
-        throw new DfsError('wrongServer', `${link.name} belongs to another cluster`)
-      }
-    } else if (cluster !== undefined) {
-      await this.#claim(link, connection, cluster)
+  /**
+   * Two servers with one salt are one server under two addresses, or share what they know of the password: then the
+   * owner of one could log in to the other with what a login shows. But a relay to a server, which may be faster
+   * than that one, has shown nothing before its login ends, and must not keep anybody from the server.
+   */
+  async #greeted(index: number, greeting: Greeting): Promise<void> {
+    this.#greetings[index] = undefined
+    const likeThis = (): number =>
+      this.#greetings.findIndex(
+        (one) => one?.server === greeting.server || one?.salt === greeting.salt,
+      )
+    let other = likeThis()
+    for (let login = this.#logins[other]; login !== undefined; login = this.#logins[other]) {
+      await login.promise
+      other = likeThis()
     }
+    if (other !== -1) {
+      const [name, otherName] = [index, other].map((at) => this.link(at).name)
+      const isSame = this.#greetings[other]?.server === greeting.server
+      throw new DfsError(
+        'wrongServer',
+        isSame
+          ? `the addresses of ${otherName} and ${name} in the configuration lead to the same server`
+          : `${name} and ${otherName} have the same salt for ${this.config.user}, so that one could log in to the other: "dfs-server user passwd ${this.config.user}" on ${name} gives it one of its own`,
+      )
+    }
+    this.#greetings[index] = greeting
+    this.#logins[index] = Promise.withResolvers()
+  }
+
+  #endLogin(index: number): void {
+    this.#logins[index]?.resolve()
+    this.#logins[index] = undefined
+  }
+
+  /** Checks a server that has authenticated: right cluster, right position, and is it blank? */
+  async #admit(link: Link, connection: ServerConnection): Promise<void> {
+    const { index, name } = link
+    this.#endLogin(index)
     const askedMs = this.clock.monotonic()
     const { reply } = await connection.request('status', {})
     this.#heard(index, reply.timeMs, askedMs)
-    link.blank = reply.state !== 'voting'
-    this.#incarnations[index] = reply.stamp.incarnation
-    this.#states[index] = reply.state
+    const { cluster, position, state, stamp } = reply
+    if (cluster !== null && position !== index) {
+      throw new DfsError(
+        'wrongServer',
+        `${name} in the config is server ${position + 1} of the cluster, not ${index + 1}: the configuration lists the servers in another order`,
+      )
+    }
+    this.#agreement.name(index, cluster)
+    await this.#agreement.decided()
+    if (cluster !== null && cluster !== this.#agreement.cluster) {
+      throw new DfsError('wrongServer', `${name} belongs to another cluster`)
+    }
+    this.#clusters[index] = cluster
+    if (cluster === null && this.#agreement.cluster !== undefined) {
+      await this.#claim(link, connection, this.#agreement.cluster)
+    }
+    link.blank = state !== 'voting'
+    this.#incarnations[index] = stamp.incarnation
+    this.#states[index] = state
     this.#see(index, reply)
   }
 
@@ -336,17 +404,16 @@ export class Cluster {
   ): Promise<void> {
     const { index, name } = link
     await connection.request('claim', { cluster, position: index })
-    const identity = this.#identities[index]
-    if (identity) this.#identities[index] = { ...identity, cluster, position: index }
+    this.#clusters[index] = cluster
     notice(`${name} is new and joins the cluster`)
   }
 
   /** A server that is new may have been met before any that knows of the cluster. */
   async #claimNew(): Promise<void> {
-    const cluster = this.#clusterId()
+    const { cluster } = this.#agreement
     if (cluster === undefined) return
     for (const link of this.links) {
-      if (!link.isUp || this.#identities[link.index]?.cluster !== null) continue
+      if (!link.isUp || this.#clusters[link.index] !== null) continue
       try {
         await this.#claim(link, link, cluster)
       } catch (thrown) {
@@ -354,12 +421,6 @@ export class Cluster {
         if (!isError(thrown, 'down')) throw thrown
       }
     }
-  }
-
-  /** The cluster that the servers seen so far belong to. */
-  #clusterId(): string | undefined {
-    const known = this.#identities.find((identity) => identity && identity.cluster !== null)
-    return known?.cluster ?? undefined
   }
 
   /**
@@ -378,19 +439,12 @@ export class Cluster {
     await this.refreshBlank()
     const blank = this.links.filter(({ isUp, index }) => isUp && this.#states[index] === 'blank')
     if (blank.length < limits.serverCount) return
-    if (this.#clusterId() === undefined) {
-      const servers = this.#identities.map((identity) => identity?.server ?? '')
-      if (new Set(servers).size < limits.serverCount) {
-        throw new DfsError(
-          'wrongServer',
-          'two addresses in the configuration lead to the same server',
-        )
-      }
+    if (this.#agreement.cluster === undefined) {
+      const servers = this.#greetings.map((greeting) => greeting?.server ?? '')
       const cluster = createHash('md5').update(servers.join()).digest('hex')
       await this.#forAll('claim', (position) => ({ cluster, position }))
-      for (const [index, identity] of this.#identities.entries()) {
-        if (identity) this.#identities[index] = { ...identity, cluster, position: index }
-      }
+      this.#clusters.fill(cluster)
+      this.#agreement.settle(cluster)
       debugDfc('founded cluster %s', cluster)
     }
     const incarnations = [...this.#incarnations]

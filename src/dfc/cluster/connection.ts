@@ -10,6 +10,7 @@ import { debugWire } from '../../log.js'
 import { type PageMemory, pageBufferBytes } from '../../memory/page-memory.js'
 import type { Address, Connection, Network } from '../../network.js'
 import { type Frame, type FrameMemory, FrameParser, frame, frameKind } from '../../wire/frame.js'
+import { encodeLoginScope } from '../../wire/login-scope.js'
 import {
   failureCodec,
   messages,
@@ -18,13 +19,14 @@ import {
   type Request,
   type Verb,
 } from '../../wire/messages.js'
-import { ScramClient, type ScramCredentials } from '../../wire/scram.js'
+import { ScramClient, type ScramCredentials, saltOfServerFirst } from '../../wire/scram.js'
 
 export interface ServerConnectionOptions {
   /** For people. */
   readonly name: string
   readonly address: Address
-  readonly credentials: ScramCredentials
+  /** Returns the user and password for the next login. */
+  readonly credentials: () => ScramCredentials
   /** A server that owes an answer and is silent for so long counts as down. */
   readonly timeoutMs: number
   readonly network: Network
@@ -36,8 +38,22 @@ export interface ServerConnectionOptions {
   readonly client: string
   /** The server wants its lease back. */
   readonly onRecall: () => void
+  /** Position of the server in the config, 0 .. 3. */
+  readonly index: number
+  /** The cluster that the login is meant for, as far as it is known: 16 bytes, hexadecimal. */
+  readonly cluster: () => string | undefined
+  /** Called before anything is proved to a server; rejects when nothing must be. */
+  readonly greeted: (greeting: Greeting) => Promise<void>
   /** Called once, when the channel can no longer be used. */
   readonly onClosed: (reason: DfsError) => void
+}
+
+/** The part of a server's identity that it shows before either side has proved anything. */
+export interface Greeting {
+  /** 16 bytes, hexadecimal. */
+  readonly server: string
+  /** The salt of this user's password there, in base64. */
+  readonly salt: string
 }
 
 export interface Answer<V extends Verb> {
@@ -91,9 +107,7 @@ export class ServerConnection {
    * Connects and authenticates. Throws `down`, `version`, or `authentication`; also on a server that
    * cannot show that it knows the password.
    */
-  static async open(
-    options: ServerConnectionOptions,
-  ): Promise<{ connection: ServerConnection; identity: Reply<'authenticate'> }> {
+  static async open(options: ServerConnectionOptions): Promise<ServerConnection> {
     const connection = new ServerConnection(options)
     connection.#connection = await options.network.connect(options.address, options.timeoutMs, {
       buffer: () => connection.#parser.buffer(),
@@ -106,23 +120,33 @@ export class ServerConnection {
       drained: () => {},
     })
     try {
-      const scram = new ScramClient(options.credentials, options.random.bytes(18))
-      const hello = await connection.request('hello', {
-        version: protocolVersion,
-        client: options.client,
-        clientFirst: scram.first(),
-      })
-      const clientFinal = scram.final(hello.reply.serverFirst)
-      connection.#isEntering = true
-      const { reply } = await connection.request('authenticate', { clientFinal })
-      connection.#isEntering = false
-      scram.verify(reply.serverFinal)
-      connection.#isAuthenticated = true
-      return { connection: connection, identity: reply }
+      await connection.#logIn(connection.#connection.exporter)
+      return connection
     } catch (error) {
       connection.close()
       throw error
     }
+  }
+
+  async #logIn(exporter: Buffer | undefined): Promise<void> {
+    const { credentials, random, client, index: position, cluster, greeted } = this.#options
+    const scram = new ScramClient(credentials(), random.bytes(18), exporter)
+    const clientFirst = scram.first()
+    const hello = await this.request('hello', {
+      version: protocolVersion,
+      client,
+      position,
+      clientFirst,
+    })
+    const { server, serverFirst } = hello.reply
+    await greeted({ server, salt: saltOfServerFirst(serverFirst) })
+    const scope = encodeLoginScope({ server, position, cluster: cluster() ?? null })
+    const clientFinal = await scram.final(serverFirst, scope)
+    this.#isEntering = true
+    const { reply } = await this.request('authenticate', { clientFinal })
+    this.#isEntering = false
+    scram.verify(reply.serverFinal)
+    this.#isAuthenticated = true
   }
 
   get isOpen(): boolean {

@@ -5,13 +5,11 @@
  */
 import type { Timer } from '../../clock.js'
 import type { ServerAddress } from '../../config.js'
-import { asDfsError, DfsError, isError } from '../../errors.js'
+import { asDfsError, DfsError, type ErrorCode } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
-import type { Reply, Request, Verb } from '../../wire/messages.js'
+import type { Request, Verb } from '../../wire/messages.js'
 import { type Answer, ServerConnection, type ServerConnectionOptions } from './connection.js'
-
-export type Identity = Reply<'authenticate'>
 
 export interface LinkOptions
   extends Omit<ServerConnectionOptions, 'name' | 'address' | 'onClosed' | 'onRecall'> {
@@ -19,7 +17,9 @@ export interface LinkOptions
   /** 0 .. 3: the server's position in the config. */
   readonly index: number
   /** Says whether a server that has just authenticated may be used; throws if not. */
-  readonly admit: (link: Link, connection: ServerConnection, identity: Identity) => Promise<void>
+  readonly admit: (link: Link, connection: ServerConnection) => Promise<void>
+  /** The server cannot be used now: it is down, or refuses, or is refused. */
+  readonly onFailed: (link: Link) => void
   /** The server went up or down, or is no longer slow. */
   readonly onChange: (link: Link) => void
   /** The server wants its lease back. */
@@ -41,6 +41,8 @@ export class Link {
   #slow: 'perhaps' | 'surely' | undefined
   #probe: Timer | undefined
   #settled: Promise<void> | undefined
+  /** No attempt has ended yet: what is wrong with the password then is for the caller to say. */
+  #isFirst = true
 
   constructor(options: LinkOptions) {
     this.#options = options
@@ -135,7 +137,7 @@ export class Link {
   async #connect(): Promise<void> {
     const { address } = this.#options.server
     try {
-      const { connection, identity } = await ServerConnection.open({
+      const connection = await ServerConnection.open({
         ...this.#options,
         name: this.name,
         address,
@@ -143,7 +145,7 @@ export class Link {
         onRecall: () => this.#options.onRecall(this),
       })
       try {
-        await this.#options.admit(this, connection, identity)
+        await this.#options.admit(this, connection)
       } catch (error) {
         connection.close()
         throw error
@@ -157,12 +159,18 @@ export class Link {
       if (wasDown) notice(`${this.name} is up`)
       this.#options.onChange(this)
     } catch (thrown) {
-      const first = this.#failure === undefined
+      const before = this.#failure?.code
       this.#failure = asDfsError(thrown)
-      if (first && !isError(thrown, 'authentication')) {
+      const { code } = this.#failure
+      // A server that comes back and refuses is another matter than one that is away.
+      const isNews = before === undefined || (isRefusal(code) && before !== code)
+      if (isNews && !(this.#isFirst && code === 'authentication')) {
         notice(`${this.name} is down: ${this.#failure.message}`)
       }
+      this.#options.onFailed(this)
       this.#connectLater()
+    } finally {
+      this.#isFirst = false
     }
   }
 
@@ -185,4 +193,9 @@ export class Link {
     const delayMs = Math.min(limits.reconnectDelayMs, 50 * this.#attempts)
     this.#retry = this.#options.clock.after(delayMs, () => void this.#connect())
   }
+}
+
+/** Whether a failure says that the server is there, and that it or this client will not have the other. */
+export function isRefusal(code: ErrorCode): boolean {
+  return code === 'authentication' || code === 'wrongServer' || code === 'version'
 }

@@ -10,6 +10,7 @@ import { limits } from '../../limits.js'
 import { debugDfs, notice } from '../../log.js'
 import { Reader } from '../../wire/codec.js'
 import { messages, type Reply, type Request } from '../../wire/messages.js'
+import type { Membership } from '../disk/membership.js'
 import { storageError } from '../disk/storage-error.js'
 import type { AccountIndex } from '../index/account-index.js'
 import { Acceptor } from '../quorum/acceptor.js'
@@ -31,6 +32,7 @@ export class Account {
   readonly acceptor: Acceptor
   readonly pieces: AccountPieces
   readonly strays: Strays
+  readonly membership: Membership
   readonly lease: Lease
   readonly #clock: Clock
   readonly #lateCountAtOnce: number
@@ -55,6 +57,7 @@ export class Account {
     this.#onDamage = onDamage
     this.index = storage.index
     this.pieces = new AccountPieces(user, storage.index, storage.pieces, () => this.applyLate())
+    this.membership = storage.membership
     this.#clock = clock
     this.#lateCountAtOnce = storage.lateCountAtOnce ?? limits.lateCountAtOnce
     this.#close = () => storage.close()
@@ -282,12 +285,20 @@ export class Account {
     }
   }
 
+  /** Throws `wrongServer` when the account is not blank and belongs elsewhere. */
+  claim(place: Request<'claim'>): Reply<'claim'> {
+    this.membership.claim(place, this.acceptor.state !== 'blank')
+    return {}
+  }
+
   async status(): Promise<Reply<'status'>> {
     const space = await this.pieces.store.space()
     const { registers, undecided } = this.acceptor.counts()
     const { pieces, pieceBytes } = this.index.totals.now
     return {
       stamp: this.acceptor.stamp(),
+      cluster: this.membership.cluster,
+      position: this.membership.position ?? 0,
       state: this.acceptor.state,
       floor: this.acceptor.floor,
       timeMs: Math.max(0, Math.floor(this.#clock.now())),

@@ -13,6 +13,7 @@ import { bootId } from '../disk/boot.js'
 import { exists, makeFolder, syncFolder } from '../disk/durable.js'
 import { type FolderLock, lockFolder } from '../disk/folder-lock.js'
 import { Identity } from '../disk/identity.js'
+import { Membership } from '../disk/membership.js'
 import { AccountFolder, type AccountHistory, noHistory } from '../index/account-history.js'
 import { AccountIndex } from '../index/account-index.js'
 import { FolderPieces } from '../pieces/folder-pieces.js'
@@ -25,6 +26,7 @@ export interface AccountStorage {
   readonly pieces: PieceStore
   readonly votes: VoteLog
   readonly history: AccountHistory
+  readonly membership: Membership
   /** The start of the machine that this was opened in. */
   readonly boot: string
   /** The file that the index is in: not the same for a copy of it. */
@@ -99,15 +101,18 @@ export function folderStorage(folder: string, random: Random): Storage {
 export function memoryStorage(random: Random, clock: Clock): Storage {
   const accounts = new Map<string, AccountStorage>()
   const founded = new Set<string>()
+  const memberships = new Map<string, Membership>()
   const identity = Identity.inMemory(random)
   return {
     identity,
     openAccount(user) {
       const known = accounts.get(user)
       if (known !== undefined) return known
+      const membership = memberships.get(user) ?? Membership.inMemory()
+      memberships.set(user, membership)
       const index = AccountIndex.open(
         ':memory:',
-        () => identity.position,
+        () => membership.position,
         () => clock.now(),
       )
       const pieces = new MemoryPieces(() => clock.now())
@@ -116,6 +121,7 @@ export function memoryStorage(random: Random, clock: Clock): Storage {
         index,
         pieces,
         votes,
+        membership,
         history: {
           ...noHistory,
           wasHere: founded.has(user),
@@ -187,7 +193,8 @@ function openFolder(
   // Everything of the account is in it, with whatever mode an older version or a copy has given to the files.
   chmodSync(own, 0o700)
   const pieces = new FolderPieces(own, memory)
-  const index = AccountIndex.open(join(own, 'index.db'), () => identity.position)
+  const membership = Membership.open(own, history.wasHere ? identity.place : undefined)
+  const index = AccountIndex.open(join(own, 'index.db'), () => membership.position)
   const file = fileOf(join(own, 'index.db'))
   const votes = new FileVoteLog(join(own, 'votes'))
   // Both have just made files that a sync relies on.
@@ -201,7 +208,7 @@ function openFolder(
       votes.close(isOnDisk)
     }
   }
-  return { index, pieces, votes, history, boot: bootId(), file, close }
+  return { index, pieces, votes, history, membership, boot: bootId(), file, close }
 }
 
 /** Names a file by its number and, where the file system tells, when it was made: numbers are given again. */

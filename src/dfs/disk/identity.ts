@@ -1,94 +1,61 @@
 /**
- * The identity of a server: its random id, the cluster and position it was claimed for by the first client, and
- * the secret behind the salts of users it does not know. It stays with the folder for life, so that a config
- * with the servers in another order is refused instead of mixing up the pieces.
+ * The identity of a server for the life of its folder: its random id, and the secret behind the salts that it offers.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Random } from '../../clock.js'
 import { DfsError } from '../../errors.js'
-import { limits } from '../../limits.js'
 import { writeDurably } from './durable.js'
+import { isPlace, type Place } from './membership.js'
 
 interface State {
   /** 16 random bytes, hexadecimal. */
   readonly server: string
-  /** 16 random bytes, hexadecimal; null until claimed. */
-  readonly cluster: string | null
-  /** 0 .. 3; null until claimed. */
-  readonly position: number | null
   /** 32 random bytes, hexadecimal. */
   readonly secret: string
+  /** Of a folder that was made by 0.1.0, where all accounts of a server were of one cluster. */
+  readonly place: Place | undefined
 }
 
 export class Identity {
-  readonly #store: (state: State) => void
-  #state: State
+  readonly #state: State
 
-  private constructor(state: State, store: (state: State) => void) {
+  private constructor(state: State) {
     this.#state = state
-    this.#store = store
   }
 
   /** The identity of `folder`, made and stored durably when it has none yet. */
   static open(folder: string, random: Random): Identity {
     const file = join(folder, 'identity.json')
-    const store = (state: State): void =>
-      writeDurably(file, `${JSON.stringify(state, undefined, 2)}\n`, 0o600)
     const known = read(file)
-    const identity = new Identity(known ?? fresh(random), store)
-    if (known === undefined) store(identity.#state)
-    return identity
+    if (known !== undefined) return new Identity(known)
+    const { server, secret } = fresh(random)
+    writeDurably(file, `${JSON.stringify({ server, secret }, undefined, 2)}\n`, 0o600)
+    return new Identity({ server, secret, place: undefined })
   }
 
   /** An identity that is not stored anywhere. */
   static inMemory(random: Random): Identity {
-    return new Identity(fresh(random), () => {})
+    return new Identity(fresh(random))
   }
 
   get server(): string {
     return this.#state.server
   }
 
-  get cluster(): string | null {
-    return this.#state.cluster
-  }
-
-  get position(): number | null {
-    return this.#state.position
-  }
-
   get secret(): Buffer {
     return Buffer.from(this.#state.secret, 'hex')
   }
 
-  /** Becomes `position` of `cluster` for good. Throws `wrongServer` when it is another already. */
-  claim(cluster: string, position: number): void {
-    if (position >= limits.serverCount) throw new DfsError('invalid', 'no such position')
-    if (this.#state.cluster === null) {
-      const state = { ...this.#state, cluster, position }
-      this.#store(state)
-      this.#state = state
-      return
-    }
-    if (this.#state.cluster !== cluster) {
-      throw new DfsError('wrongServer', 'This server belongs to another cluster')
-    }
-    if (this.#state.position !== position) {
-      const [is, asked] = [this.#state.position ?? 0, position].map((index) => index + 1)
-      const why = `This server is number ${is} of its cluster, not number ${asked}`
-      throw new DfsError('wrongServer', `${why}: the servers are in another order in the config`)
-    }
+  /** The cluster and position of accounts that were here before each had its own. */
+  get place(): Place | undefined {
+    return this.#state.place
   }
 }
 
 function fresh(random: Random): State {
-  return {
-    server: random.bytes(16).toString('hex'),
-    cluster: null,
-    position: null,
-    secret: random.bytes(32).toString('hex'),
-  }
+  const [server, secret] = [random.bytes(16), random.bytes(32)]
+  return { server: server.toString('hex'), secret: secret.toString('hex'), place: undefined }
 }
 
 /** Undefined when there is no such file; a damaged one is refused, for a new one could not serve. */
@@ -112,19 +79,11 @@ function parse(text: string): State | undefined {
   } catch {
     return undefined
   }
-  const { server, cluster, position, secret } = (value ?? {}) as Record<string, unknown>
+  const { server, secret, ...place } = (value ?? {}) as Record<string, unknown>
   if (!isHex(server, 16) || !isHex(secret, 32)) return undefined
-  if (cluster === null && position === null) return { server, secret, cluster, position }
-  if (!isHex(cluster, 16) || !isPosition(position)) return undefined
-  return { server, secret, cluster, position }
+  return { server, secret, place: isPlace(place) ? place : undefined }
 }
 
 function isHex(value: unknown, bytes: number): value is string {
   return typeof value === 'string' && value.length === bytes * 2 && /^[0-9a-f]*$/.test(value)
-}
-
-function isPosition(value: unknown): value is number {
-  return (
-    typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < limits.serverCount
-  )
 }

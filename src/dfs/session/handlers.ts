@@ -5,7 +5,6 @@
 import type { Reply, Request, Verb } from '../../wire/messages.js'
 import type { Account } from '../account/account.js'
 import type { Lessee } from '../account/lease.js'
-import type { Identity } from '../disk/identity.js'
 import type { LentBytes } from '../pieces/piece-store.js'
 import type { Uploads } from './uploads.js'
 
@@ -13,7 +12,6 @@ import type { Uploads } from './uploads.js'
 export interface Context {
   readonly account: Account
   readonly uploads: Uploads
-  readonly identity: Identity
   /** The connection, where the account counts who is there. */
   readonly lessee: Lessee
 }
@@ -89,10 +87,7 @@ function later<V extends ServedVerb>(
 }
 
 export const handlers = {
-  claim: now('any', 'flushed', ({ identity }, { cluster, position }) => {
-    identity.claim(cluster, position)
-    return {}
-  }),
+  claim: now('any', 'flushed', ({ account }, request) => account.claim(request)),
   ping: now('any', 'waiting', () => ({})),
   lease: now('any', 'waiting', ({ account, lessee }, { wanted }) =>
     wanted ? account.lease.ask(lessee) : account.lease.giveBack(lessee),

@@ -7,38 +7,53 @@ import type { Random } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { type Codec, decode, Reader, u16 } from '../../wire/codec.js'
 import type { Frame } from '../../wire/frame.js'
+import { decodeLoginScope, type LoginScope } from '../../wire/login-scope.js'
 import { messages, protocolVersion } from '../../wire/messages.js'
-import { pretendVerifier, ScramServer, userOfClientFirst } from '../../wire/scram.js'
+import { pretendVerifier, ScramServer, userOfClientFirst, type Verifier } from '../../wire/scram.js'
 import type { Identity } from '../disk/identity.js'
 import type { Users } from '../users/users.js'
 import { answer, type Parts } from './call.js'
 
-export interface Step {
-  readonly reply: Parts
-  /** The user whose password the peer has shown to know, after the last step. */
-  readonly user: string | undefined
+/** A login that was proved: the peer knows the password of `user`. */
+export interface Login {
+  readonly user: string
   /** The id of the client, one of those of the user. */
   readonly client: string
+  readonly scope: LoginScope
+  /** The verifier of the password that was shown to be known. */
+  readonly verifier: Verifier
+}
+
+export interface Step {
+  readonly reply: Parts
+  /** After the last step. */
+  readonly login: Login | undefined
+}
+
+interface Greeted {
+  readonly user: string
+  readonly client: string
+  /** 0 .. 3: which of its four servers the client takes this one for. */
+  readonly position: number
+  /** Undefined for a name that is not known. */
+  readonly verifier: Verifier | undefined
+  readonly scram: ScramServer
 }
 
 export class Handshake {
   readonly #users: Users
   readonly #identity: Identity
   readonly #random: Random
-  #greeted:
-    | {
-        readonly user: string
-        readonly client: string
-        readonly isKnown: boolean
-        readonly scram: ScramServer
-      }
-    | undefined
+  /** The binding of the TLS connection, if it is one. */
+  readonly #exporter: Buffer | undefined
+  #greeted: Greeted | undefined
   #isOver = false
 
-  constructor(users: Users, identity: Identity, random: Random) {
+  constructor(users: Users, identity: Identity, random: Random, exporter: Buffer | undefined) {
     this.#users = users
     this.#identity = identity
     this.#random = random
+    this.#exporter = exporter
   }
 
   /** The name that the peer gave, which may be anything. */
@@ -46,22 +61,30 @@ export class Handshake {
     return this.#greeted?.user ?? ''
   }
 
-  /** Throws `version`, `protocol` or `authentication`; the connection must then be closed. */
-  step(frame: Frame): Step {
+  /**
+   * Answers the first frame, and then the second. Throws `version`, `protocol` or `authentication`; the connection
+   * must then be closed.
+   */
+  async step(frame: Frame): Promise<Step> {
     assert(!this.#isOver, 'a handshake has one end')
     if (this.#greeted === undefined) return this.#greet(frame)
-    const { user, client, isKnown, scram } = this.#greeted
+    const { user, client, position, verifier, scram } = this.#greeted
     const { clientFinal } = fieldsOf(frame, messages.authenticate)
     this.#isOver = true
-    const serverFinal = scram.final(clientFinal)
+    const { serverFinal, extensions } = scram.final(clientFinal)
     // Nobody can know the password of a pretended verifier; should someone, it is of no use.
-    if (!isKnown) throw new DfsError('authentication')
-    const { server, cluster, position } = this.#identity
-    const reply = { serverFinal, server, cluster, position: position ?? 0 }
-    return { reply: answer('authenticate', frame.id, reply), user, client }
+    if (verifier === undefined) throw new DfsError('authentication')
+    const scope = decodeLoginScope(extensions)
+    if (scope.server !== this.#identity.server || scope.position !== position) {
+      throw new DfsError('authentication', 'This login was meant for another server')
+    }
+    return {
+      reply: answer('authenticate', frame.id, { serverFinal }),
+      login: { user, client, scope, verifier },
+    }
   }
 
-  #greet(frame: Frame): Step {
+  async #greet(frame: Frame): Promise<Step> {
     assert(this.#greeted === undefined, 'a peer is greeted once')
     requireNumber(frame, messages.hello.number)
     const version = u16.read(new Reader(frame.reader.rest()))
@@ -69,14 +92,16 @@ export class Handshake {
       const both = `this server speaks version ${protocolVersion}, the client ${version}`
       throw new DfsError('version', `The versions do not match: ${both}`)
     }
-    const { client, clientFirst } = fieldsOf(frame, messages.hello)
+    const { client, position, clientFirst } = fieldsOf(frame, messages.hello)
     const user = userOfClientFirst(clientFirst)
-    const known = this.#users.find(user)
-    const verifier = known ?? pretendVerifier(this.#identity.secret, user)
-    const scram = new ScramServer(verifier, clientFirst, this.#random.bytes(18))
-    this.#greeted = { user, client, isKnown: known !== undefined, scram }
-    const reply = { version: protocolVersion, serverFirst: scram.first() }
-    return { reply: answer('hello', frame.id, reply), user: undefined, client }
+    const known = await this.#users.find(user, position)
+    const { server, secret } = this.#identity
+    const offered = known ?? pretendVerifier(secret, user, this.#users.roundCounts)
+    const nonce = this.#random.bytes(18)
+    const scram = new ScramServer(offered, clientFirst, nonce, this.#exporter)
+    this.#greeted = { user, client, position, verifier: known, scram }
+    const reply = { version: protocolVersion, server, serverFirst: scram.first() }
+    return { reply: answer('hello', frame.id, reply), login: undefined }
   }
 }
 

@@ -18,7 +18,7 @@ import type { Lessee } from '../account/lease.js'
 import type { Identity } from '../disk/identity.js'
 import type { Users } from '../users/users.js'
 import { failure, type Parts } from './call.js'
-import { Handshake } from './handshake.js'
+import { Handshake, type Login } from './handshake.js'
 import type { Refusals } from './refusals.js'
 import { Requests } from './requests.js'
 import { Uploads } from './uploads.js'
@@ -58,6 +58,9 @@ export class Session implements ConnectionEvents {
   #frames: Frame[] = []
   #entering: Entering | undefined
   #opened: Opened | undefined
+  #login: Login | undefined
+  /** The last frame of the handshake is still being answered. */
+  #isStepping = false
   #phase: 'handshake' | 'entering' | 'open' | 'draining' | 'closing' | 'closed' = 'handshake'
   #deadline: Timer | undefined
   /** Ends the connection when the account cannot go on. */
@@ -66,7 +69,8 @@ export class Session implements ConnectionEvents {
   constructor(connection: Connection, host: SessionHost) {
     this.#connection = connection
     this.#host = host
-    this.#handshake = new Handshake(host.users, host.identity, host.random)
+    const { exporter } = connection
+    this.#handshake = new Handshake(host.users, host.identity, host.random, exporter)
     this.#limit(limits.handshakeTimeoutMs, 'no authentication in time')
   }
 
@@ -92,7 +96,7 @@ export class Session implements ConnectionEvents {
     }
     const frames = this.#frames
     this.#frames = []
-    if (this.#opened === undefined) this.#authenticate(frames, error)
+    if (this.#opened === undefined) void this.#authenticate(frames, error)
     else {
       this.#opened.account.lease.heard(this.#opened.lessee)
       this.#opened.requests.add(frames, error)
@@ -124,6 +128,17 @@ export class Session implements ConnectionEvents {
     this.#connection.destroy()
   }
 
+  /** Ends the session at once when its user is gone or has another password by now. */
+  endIfRevoked(): void {
+    if (this.#login === undefined) return
+    const { user, verifier } = this.#login
+    if (this.#host.users.isCurrent(user, verifier)) return
+    notice(
+      `${user} at ${this.#connection.remote}: the user was removed or has another password: cut off`,
+    )
+    this.#connection.destroy()
+  }
+
   /** Takes no more requests, answers those in progress, and closes. */
   drain(): void {
     if (this.#phase === 'handshake' || this.#phase === 'entering') this.#connection.destroy()
@@ -136,28 +151,45 @@ export class Session implements ConnectionEvents {
     return new FrameParser((frame) => this.#frames.push(frame), bytesMax, memory)
   }
 
-  /** The peer has to wait for every answer, so that more than one frame at once is out of order. */
-  #authenticate(frames: readonly Frame[], error: DfsError | undefined): void {
+  /**
+   * The peer has to wait for every answer, so that more than one frame at once is out of order. Never
+   * rejects.
+   */
+  async #authenticate(frames: readonly Frame[], error: DfsError | undefined): Promise<void> {
     const [frame, second] = frames
-    if (error !== undefined || second !== undefined) {
+    const isEarly = second !== undefined || (frame !== undefined && this.#isStepping)
+    if (error !== undefined || isEarly) {
       this.#refuse(0, error ?? new DfsError('protocol', 'a message out of order'))
       return
     }
     if (frame === undefined) return
+    this.#isStepping = true
     try {
-      const { reply, user, client } = this.#handshake.step(frame)
-      if (user === undefined) this.#connection.send(reply)
-      else this.#enter(user, client, reply)
+      const { reply, login } = await this.#handshake.step(frame)
+      // It may have been closed or refused meanwhile.
+      if (this.#phase !== 'handshake') return
+      if (login === undefined) this.#connection.send(reply)
+      else this.#enter(login, reply)
     } catch (thrown) {
       if (thrown instanceof AssertionError) throw thrown
-      this.#refuse(frame.id, asDfsError(thrown))
+      if (this.#phase === 'handshake') this.#refuse(frame.id, asDfsError(thrown))
+    } finally {
+      this.#isStepping = false
     }
   }
 
   /** Another client of the user may have to be told first; `welcome` is sent when it was. */
-  #enter(user: string, client: string, welcome: Parts): void {
+  #enter(login: Login, welcome: Parts): void {
     assert.equal(this.#phase, 'handshake')
+    const { user, client, scope } = login
+    this.#login = login
     const account = this.#host.accounts.acquire(user, this.#end)
+    try {
+      account.membership.assertIs(scope)
+    } catch (thrown) {
+      this.#host.accounts.release(account, this.#end)
+      throw thrown
+    }
     const recall = (): void => this.#connection.send(recallFrame())
     const lessee: Lessee = { client, recall }
     this.#entering = { account, lessee }
@@ -179,10 +211,10 @@ export class Session implements ConnectionEvents {
   #open(account: Account, lessee: Lessee): void {
     assert.equal(this.#phase, 'entering')
     assert.equal(this.#opened, undefined)
-    const { accounts, identity, clock } = this.#host
+    const { accounts, clock } = this.#host
     const { user } = account
     const uploads = new Uploads(account, clock)
-    const context = { account, uploads, identity, lessee }
+    const context = { account, uploads, lessee }
     const share = (all: number): number =>
       all * Math.min(1, limits.fullShareConnections / accounts.connections)
     const requests = new Requests(this.#connection, context, clock, share, {

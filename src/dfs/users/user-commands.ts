@@ -7,7 +7,8 @@ import { basename, dirname, join, resolve } from 'node:path'
 import { systemRandom } from '../../clock.js'
 import { isUserName, readConfig } from '../../config.js'
 import { DfsError } from '../../errors.js'
-import { formatVerifier, makeVerifier } from '../../wire/scram.js'
+import { serverIndexes } from '../../wire/placement.js'
+import { formatVerifier, makeVerifier, scramIterations } from '../../wire/scram.js'
 import { writeDurably } from '../disk/durable.js'
 import { lockFile } from '../disk/folder-lock.js'
 import { askNewPassword } from './ask-password.js'
@@ -37,20 +38,20 @@ async function add(file: string, name: string): Promise<string> {
     throw new DfsError('invalid', `"${name}" cannot be a user's name: use letters, digits, . _ -`)
   }
   requireNew(textOf(file), file, name)
-  const verifier = await newVerifier(name)
+  const verifiers = await newVerifiers(name)
   edit(file, (text) => {
     requireNew(text, file, name)
-    return withUser(text, file, name, verifier)
+    return withUser(text, file, name, verifiers)
   })
   return `Added the user ${name} to ${file}`
 }
 
 async function changePassword(file: string, name: string): Promise<string> {
   requireKnown(readConfig(file), file, name)
-  const verifier = await newVerifier(name)
+  const verifiers = await newVerifiers(name)
   edit(file, (text) => {
     requireKnown(text, file, name)
-    return withUser(text, file, name, verifier)
+    return withUser(text, file, name, verifiers)
   })
   return `Changed the password of ${name} in ${file}`
 }
@@ -82,8 +83,15 @@ function requireKnown(text: string, file: string, name: string): void {
   throw new DfsError('notFound', `${file} has no user "${name}"`)
 }
 
-async function newVerifier(name: string): Promise<string> {
-  return formatVerifier(makeVerifier(await askNewPassword(name), systemRandom.bytes(16)))
+/**
+ * Asks for a password and makes a verifier for each of the four servers, in the form of dfs.conf. What a login shows
+ * to one of them is then of no use at the others, also where all have copies of one file.
+ */
+async function newVerifiers(name: string): Promise<readonly string[]> {
+  const password = await askNewPassword(name)
+  const salts = serverIndexes.map(() => systemRandom.bytes(16))
+  const verifiers = salts.map((salt) => makeVerifier(password, salt, scramIterations.written))
+  return (await Promise.all(verifiers)).map(formatVerifier)
 }
 
 function textOf(file: string): string {

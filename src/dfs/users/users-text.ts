@@ -15,13 +15,21 @@ export function userNames(text: string, file: string): readonly string[] {
   return [...usersIn(text, file).keys()]
 }
 
-/** `text` with the user's `verifier` (as `formatVerifier` writes it) instead of what it had. */
-export function withUser(text: string, file: string, name: string, verifier: string): string {
-  const parsed = parseVerifier(verifier)
-  if (parsed === undefined) throw new DfsError('invalid', 'not a verifier')
+/** `text` with the user's `verifiers` (as `formatVerifier` writes them) instead of what it had. */
+export function withUser(
+  text: string,
+  file: string,
+  name: string,
+  verifiers: readonly string[],
+): string {
+  const parsed = verifiers.map((one) => {
+    const verifier = parseVerifier(one)
+    if (verifier === undefined) throw new DfsError('invalid', 'not a verifier')
+    return verifier
+  })
   const wanted = new Map(usersIn(text, file))
-  wanted.set(name, { kind: 'verifier', verifier: parsed })
-  const assignment = `verifier = "${verifier}"`
+  wanted.set(name, { kind: 'verifiers', verifiers: parsed })
+  const assignment = `verifiers = [${verifiers.map((one) => `"${one}"`).join(', ')}]`
   // A user has exactly one password or verifier: `usersIn` has seen to it.
   const old = statementsAbout(text, file, name).find(({ path }) => path.length === 3)
   const edited =

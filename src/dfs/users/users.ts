@@ -3,47 +3,82 @@
  * needs no restart. A password in clear is turned into a verifier as soon as it is read.
  */
 import { statSync } from 'node:fs'
-import type { Random } from '../../clock.js'
 import { parseUsersConfig, readConfig, type UserConfig } from '../../config.js'
 import { asDfsError, DfsError } from '../../errors.js'
+import { Listeners } from '../../listeners.js'
 import { notice } from '../../log.js'
 import { assertPrivate, publicModeOf } from '../../private-file.js'
-import { makeVerifier, parseVerifier, type Verifier } from '../../wire/scram.js'
+import {
+  makeVerifier,
+  parseVerifier,
+  saltOf,
+  scramIterations,
+  type Verifier,
+} from '../../wire/scram.js'
 
 export interface Users {
-  /** Finds the verifier of the user's password; undefined when there is no such user. */
-  find(name: string): Verifier | undefined
+  /**
+   * Finds the verifier of a user for the server at `position`, 0 .. 3, of its four; undefined when there is no such
+   * user.
+   */
+  find(name: string, position: number): Promise<Verifier | undefined>
+  /** Rounds of the key derivation, of each user. */
+  readonly roundCounts: readonly number[]
+  /** Whether a verifier that `find` gave is still one of this user's. */
+  isCurrent(name: string, verifier: Verifier): boolean
+  /** Calls `listener` when users have changed. */
+  onChange(listener: () => void): void
 }
 
 interface Known {
   readonly config: UserConfig<Verifier>
-  readonly verifier: Verifier
+  readonly verifiers: readonly Verifier[] | Promise<readonly Verifier[]>
+  readonly iterations: number
+  /** Stored keys of `verifiers`, in hexadecimal, as soon as they are derived. */
+  readonly keys: Set<string>
 }
 
 export class UsersFile implements Users {
   readonly #file: string
-  readonly #random: Random
+  readonly #secret: Buffer
   #users: ReadonlyMap<string, Known> = new Map()
+  readonly #changes = new Listeners()
   #seen = ''
   /** The file was readable by everybody when it was read last. */
   #isPublic = false
 
-  /** Throws `configuration` when the file is missing or wrong, or others can read a password in it. */
-  constructor(file: string, random: Random) {
+  /**
+   * `secret`: 32 bytes of this server, from which the salts of passwords in clear follow. Throws `configuration`
+   * when the file is missing or wrong, or others can read a password in it.
+   */
+  constructor(file: string, secret: Buffer) {
     this.#file = file
-    this.#random = random
+    this.#secret = secret
     this.#seen = fingerprintOf(file)
     this.#load()
   }
 
-  /** How many there are. */
-  get count(): number {
-    return this.#users.size
+  /** Counts the users of `file`. Throws `configuration` when it is missing or wrong. */
+  static count(file: string): number {
+    return new UsersFile(file, Buffer.alloc(32)).#users.size
   }
 
-  find(name: string): Verifier | undefined {
-    this.#refresh()
-    return this.#users.get(name)?.verifier
+  async find(name: string, position: number): Promise<Verifier | undefined> {
+    this.refresh()
+    const verifiers = await this.#users.get(name)?.verifiers
+    return verifiers?.[position] ?? verifiers?.[0]
+  }
+
+  isCurrent(name: string, { storedKey }: Verifier): boolean {
+    return this.#users.get(name)?.keys.has(storedKey.toString('hex')) === true
+  }
+
+  onChange(listener: () => void): void {
+    this.#changes.add(listener)
+  }
+
+  get roundCounts(): readonly number[] {
+    return [...this.#users.values()].map(({ iterations }) => iterations)
   }
 
   /** Tells people which passwords lie in clear in the file, if any do. */
@@ -57,7 +92,7 @@ export class UsersFile implements Users {
   }
 
   /** Reads the file again if it has changed. A broken edit leaves the users as they were: a typing mistake locks no user out. */
-  #refresh(): void {
+  refresh(): void {
     const fingerprint = fingerprintOf(this.#file)
     if (fingerprint === this.#seen) return
     this.#seen = fingerprint
@@ -65,6 +100,7 @@ export class UsersFile implements Users {
       this.#load()
       notice(`${this.#file}: reloaded, ${this.#users.size} users`)
       this.warnOfPlainPasswords()
+      this.#changes.call()
     } catch (thrown) {
       notice(`${asDfsError(thrown).message}; the users of before stay in effect`)
     }
@@ -77,7 +113,9 @@ export class UsersFile implements Users {
     else if (configs.size > 0) this.#tellPublic()
     const before = this.#users
     this.#users = new Map(
-      [...configs].map(([name, config]) => [name, this.#known(config, before.get(name))] as const),
+      [...configs].map(
+        ([name, config]) => [name, this.#known(name, config, before.get(name))] as const,
+      ),
     )
   }
 
@@ -92,12 +130,24 @@ export class UsersFile implements Users {
     this.#isPublic = mode !== undefined
   }
 
-  /** The salt of a password in clear stays the same while the server runs. */
-  #known(config: UserConfig<Verifier>, before: Known | undefined): Known {
-    if (config.kind === 'verifier') return { config, verifier: config.verifier }
+  /** The salt of a password in clear is always the same, as that of a name which is not known. */
+  #known(name: string, config: UserConfig<Verifier>, before: Known | undefined): Known {
+    if (config.kind === 'verifiers') {
+      const { verifiers } = config
+      const keys = new Set(verifiers.map(({ storedKey }) => storedKey.toString('hex')))
+      const iterations = verifiers[0]?.iterations ?? scramIterations.plain
+      return { config, verifiers, iterations, keys }
+    }
     const same = before?.config.kind === 'password' && before.config.password === config.password
     if (before !== undefined && same) return before
-    return { config, verifier: makeVerifier(config.password, this.#random.bytes(16)) }
+    const { plain } = scramIterations
+    const verifier = makeVerifier(config.password, saltOf(this.#secret, name), plain)
+    const keys = new Set<string>()
+    const verifiers = verifier.then((one) => {
+      keys.add(one.storedKey.toString('hex'))
+      return [one]
+    })
+    return { config, verifiers, iterations: plain, keys }
   }
 }
 

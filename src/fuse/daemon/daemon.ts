@@ -21,6 +21,8 @@ export interface DaemonOptions {
   /** Absolute path. */
   readonly mountpoint: string
   readonly config: ClientConfig
+  /** Reads the password in the configuration again, when a server refuses the known one. */
+  readonly passwordNow: () => string
   readonly words: MountWords
   readonly state: StateFolder
 }
@@ -59,6 +61,7 @@ export class Daemon {
     await makeStateFolder(options.state)
     const client = await Client.open({
       config: options.config,
+      passwordNow: options.passwordNow,
       network: tcpNetwork,
       clock: systemClock,
       random: systemRandom,

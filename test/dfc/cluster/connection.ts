@@ -52,15 +52,19 @@ function without(verbs: readonly Verb[], sent: number[]): Network {
 async function open(t: Test, clock: Clock, network: Network) {
   const { port } = await startServer(t)
   const closed: DfsError[] = []
-  const { connection: channel } = await ServerConnection.open({
+  const credentials = new ScramCredentials('alice', 'secret')
+  const channel = await ServerConnection.open({
     name: 'DFS1',
     address: { host: '127.0.0.1', port },
-    credentials: new ScramCredentials('alice', 'secret'),
+    credentials: () => credentials,
     timeoutMs,
     network,
     clock,
     random: systemRandom,
     client: '00000001',
+    index: 0,
+    cluster: () => undefined,
+    greeted: async () => {},
     onRecall: () => {},
     onClosed: (reason) => closed.push(reason),
   })

@@ -3,6 +3,7 @@ import { systemClock, systemRandom } from '../../../src/clock.js'
 import { prepare } from '../../../src/dfc/content/prepared-segment.js'
 import { SegmentWriter } from '../../../src/dfc/content/segment-writer.js'
 import { Identity } from '../../../src/dfs/disk/identity.js'
+import { Membership } from '../../../src/dfs/disk/membership.js'
 import { noHistory } from '../../../src/dfs/index/account-history.js'
 import { AccountIndex } from '../../../src/dfs/index/account-index.js'
 import { MemoryPieces } from '../../../src/dfs/pieces/memory-pieces.js'
@@ -22,16 +23,19 @@ function startWithFull(t: Test, full: readonly string[]): Promise<TestServers> {
     const index = AccountIndex.open(':memory:')
     const pieces = new MemoryPieces(() => systemClock.now(), (isFull ? 3 : 100) * MiB)
     const votes = new MemoryVoteLog()
+    const identity = Identity.inMemory(systemRandom)
+    const membership = Membership.inMemory()
     const server = await Server.start({
       address: { host: '127.0.0.1', port },
-      users: new UsersFile(users, systemRandom),
+      users: new UsersFile(users, identity.secret),
       storage: {
-        identity: Identity.inMemory(systemRandom),
+        identity,
         openAccount: () => ({
           index,
           pieces,
           votes,
           history: noHistory,
+          membership,
           boot: 'test',
           file: 'test',
           close: () => {},

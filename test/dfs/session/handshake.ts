@@ -24,10 +24,11 @@ async function failedLogin(port: number, user: string, password: string) {
 t.test('lets a user in who knows the password', async (t) => {
   const { port, storage } = await startServer(t)
   const client = await RawClient.connect(port)
-  const { server, cluster } = await client.login('alice', 'secret')
-  t.equal(server, storage.identity.server)
-  t.equal(cluster, null)
+  const hello = await client.hello('alice', 'secret')
+  t.equal(hello.server, storage.identity.server)
+  await hello.finish()
   t.same(await client.call('ping', {}), {})
+  t.match(await client.call('status', {}), { cluster: null, position: 0, state: 'blank' })
 })
 
 t.test('answers a wrong name and a wrong password alike, and late', async (t) => {
@@ -78,6 +79,7 @@ t.test('parts from a client of another version with a reason', async (t) => {
   const hello = client.call('hello', {
     version: protocolVersion + 1,
     client: '00000000',
+    position: 0,
     clientFirst: '?',
   })
   await t.rejects(hello, { code: 'version', message: /speaks version \d+, the client \d+/ })
@@ -99,7 +101,8 @@ t.test('understands nothing before authentication', async (t) => {
 t.test('takes no second hello, and nothing sent ahead', async (t) => {
   const { port } = await startServer(t)
   const scram = new ScramClient(new ScramCredentials('alice', 'secret'), systemRandom.bytes(18))
-  const hello = { version: protocolVersion, client: '00000000', clientFirst: scram.first() }
+  const clientFirst = scram.first()
+  const hello = { version: protocolVersion, client: '00000000', position: 0, clientFirst }
   const twice = await RawClient.connect(port)
   await twice.call('hello', hello)
   await t.rejects(twice.call('hello', hello), { code: 'protocol' })
@@ -167,8 +170,8 @@ t.test('makes the strangers of one machine crowd out one another and nobody else
     Array.from({ length: limits.handshakesMax + 20 }, () => RawClient.connect(port)),
   )
   await until(() => server.connections === limits.handshakesMax)
-  const login = await elsewhere.login('alice', 'secret')
-  t.ok(login.server)
+  await elsewhere.login('alice', 'secret')
+  t.same(await elsewhere.call('ping', {}), {})
   for (const stranger of crowd) stranger.close()
 })
 

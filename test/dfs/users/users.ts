@@ -13,16 +13,26 @@ import {
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
-import { systemRandom } from '../../../src/clock.js'
 import { UsersFile } from '../../../src/dfs/users/users.js'
 import { userNames, withoutUser, withUser } from '../../../src/dfs/users/users-text.js'
 import { redirectNotices } from '../../../src/log.js'
-import { formatVerifier, makeVerifier, type Verifier } from '../../../src/wire/scram.js'
+import {
+  formatVerifier,
+  makeVerifier,
+  pretendVerifier,
+  type Verifier,
+} from '../../../src/wire/scram.js'
 import { spawnMortal } from '../../fixtures/mortal.js'
 import { Seeded } from '../../fixtures/seeded.js'
 
 const program = resolve(import.meta.dirname, '../../../src/dfs/main.js')
-const verifier = formatVerifier(makeVerifier('new', Buffer.alloc(16), 4096))
+const secret = Buffer.alloc(32, 7)
+const verifiers = await Promise.all(
+  [0, 1, 2, 3].map(async (at) =>
+    formatVerifier(await makeVerifier('new', Buffer.alloc(16, at), 4096)),
+  ),
+)
+const assigned = `verifiers = [${verifiers.map((one) => `"${one}"`).join(', ')}]`
 
 t.setTimeout(240_000)
 const umask = process.umask(0o077)
@@ -35,27 +45,31 @@ const file = `# The users.
 password = "secret" # change it
 
 [users."b.c"] # with a dot
-verifier = "${formatVerifier(makeVerifier('x', Buffer.alloc(16, 1), 4096))}"
+verifier = "${formatVerifier(await makeVerifier('x', Buffer.alloc(16, 1), 4096))}"
 
 # The end.
 `
 
-const edit = (text: string, name: string) => withUser(text, 'dfs.conf', name, verifier)
+const edit = (text: string, name: string) => withUser(text, 'dfs.conf', name, verifiers)
 const remove = (text: string, name: string) => withoutUser(text, 'dfs.conf', name)
-const matches = (found: Verifier | undefined, password: string): boolean =>
-  found !== undefined &&
-  makeVerifier(password, found.salt, found.iterations).storedKey.equals(found.storedKey)
+
+async function matches(search: Promise<Verifier | undefined>, password: string): Promise<boolean> {
+  const found = await search
+  if (found === undefined) return false
+  const made = await makeVerifier(password, found.salt, found.iterations)
+  return made.storedKey.equals(found.storedKey)
+}
 
 t.test('adds a user at the end and leaves every other line alone', async (t) => {
   const edited = edit(file, 'dora')
-  t.equal(edited, `${file}\n[users.dora]\nverifier = "${verifier}"\n`)
-  t.equal(edit('', 'dora'), `[users.dora]\nverifier = "${verifier}"\n`)
+  t.equal(edited, `${file}\n[users.dora]\n${assigned}\n`)
+  t.equal(edit('', 'dora'), `[users.dora]\n${assigned}\n`)
   t.match(edit(file, 'd.e'), '[users."d.e"]')
 })
 
 t.test('changes the password of one user in place', async (t) => {
   const edited = edit(file, 'alice')
-  t.equal(edited, file.replace('password = "secret"', `verifier = "${verifier}"`))
+  t.equal(edited, file.replace('password = "secret"', `${assigned}`))
   t.equal(edit(edited, 'alice'), edited)
   t.same(userNames(edited, 'dfs.conf'), ['alice', 'b.c'])
 })
@@ -79,7 +93,7 @@ t.test('edits users that are written in other ways, or says that it cannot', asy
   t.same(userNames(edit(long, 'carl'), 'dfs.conf'), ['alice', 'carl'])
   t.equal(remove(long, 'alice'), '')
   const oneLine = '# All.\nusers = { alice = { password = "a" }, bob = { password = "b" } }\n'
-  t.equal(edit(oneLine, 'bob'), oneLine.replace('password = "b"', `verifier = "${verifier}"`))
+  t.equal(edit(oneLine, 'bob'), oneLine.replace('password = "b"', `${assigned}`))
   const message = /^dfs\.conf:2: .*write each user as a table/
   t.throws(() => remove(oneLine, 'bob'), { code: 'configuration', message })
   t.throws(() => edit(oneLine, 'carl'), { code: 'configuration', message })
@@ -128,11 +142,11 @@ for (const [form, marked] of Object.entries(forms)) {
       const oneEmptyLineLess = before.replace(/(\r?\n)\r?\n$/, '$1')
       t.equal(remove(text, 'bob'), first + oneEmptyLineLess + after)
       const assignment = /["']?password["']?\s*=\s*("{3}[\s\S]*?"{3}|"[^"]*"|'[^']*')/
-      const changed = bob.replace(assignment, () => `verifier = "${verifier}"`)
+      const changed = bob.replace(assignment, () => `${assigned}`)
       t.equal(edit(text, 'bob'), first + before + changed + after)
       const added = edit(text, 'dora')
       const whole = text.endsWith('\n') ? text : text + end
-      t.equal(added, `${whole}${end}[users.dora]${end}verifier = "${verifier}"${end}`)
+      t.equal(added, `${whole}${end}[users.dora]${end}${assigned}${end}`)
       t.equal(remove(added, 'dora'), whole)
     })
   }
@@ -147,40 +161,79 @@ t.test('refuses to edit a file that is wrong already', async (t) => {
 
 t.test('makes verifiers of passwords, with a salt of their own in each server', async (t) => {
   const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
-  const [first, second] = [new UsersFile(path, systemRandom), new UsersFile(path, systemRandom)]
-  t.ok(matches(first.find('alice'), 'secret'))
-  t.notOk(matches(first.find('alice'), 'Secret'))
-  t.ok(matches(first.find('b.c'), 'x'))
-  t.equal(first.find('nobody'), undefined)
-  t.not(first.find('alice')?.salt.toString('hex'), second.find('alice')?.salt.toString('hex'))
+  const first = new UsersFile(path, secret)
+  const saltIn = async (users: UsersFile): Promise<string | undefined> =>
+    (await users.find('alice', 0))?.salt.toString('hex')
+  t.ok(await matches(first.find('alice', 0), 'secret'))
+  t.notOk(await matches(first.find('alice', 0), 'Secret'))
+  t.ok(await matches(first.find('b.c', 0), 'x'))
+  t.equal(await first.find('nobody', 0), undefined)
+  t.not(await saltIn(new UsersFile(path, Buffer.alloc(32, 8))), await saltIn(first))
+  t.equal(await saltIn(new UsersFile(path, secret)), await saltIn(first), 'after a restart')
+  t.equal(await saltIn(first), pretendVerifier(secret, 'alice').salt.toString('hex'))
+  t.same(first.roundCounts, [4096, 4096])
+})
+
+t.test('has a verifier of its own for each position of a server', async (t) => {
+  const path = join(t.testdir({ 'dfs.conf': edit(file, 'dora') }), 'dfs.conf')
+  const users = new UsersFile(path, secret)
+  for (const [position, text] of verifiers.entries()) {
+    const found = await users.find('dora', position)
+    t.equal(found && formatVerifier(found), text)
+  }
+  const single = await Promise.all([0, 1, 2, 3].map((position) => users.find('b.c', position)))
+  t.equal(new Set(single).size, 1, 'a single one is that of every position')
+})
+
+t.test('knows which verifiers are still those of a user', async (t) => {
+  const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
+  redirectNotices(() => {})
+  const users = new UsersFile(path, secret)
+  let changes = 0
+  users.onChange(() => {
+    changes += 1
+  })
+  const before = await users.find('alice', 0)
+  const other = await users.find('b.c', 0)
+  if (before === undefined || other === undefined) throw new Error('not found')
+  t.ok(users.isCurrent('alice', before))
+  t.notOk(users.isCurrent('b.c', before))
+  writeFileSync(path, edit(file, 'alice'))
+  users.refresh()
+  t.equal(changes, 1)
+  t.notOk(users.isCurrent('alice', before))
+  t.ok(users.isCurrent('b.c', other))
+  writeFileSync(path, remove(file, 'alice'))
+  users.refresh()
+  t.notOk(users.isCurrent('alice', before))
 })
 
 t.test('notices an edit at the next login, and survives a wrong one', async (t) => {
   const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
   const notices: string[] = []
   redirectNotices((line) => notices.push(line))
-  const users = new UsersFile(path, systemRandom)
-  const salt = users.find('alice')?.salt
+  const users = new UsersFile(path, secret)
+  const salt = (await users.find('alice', 0))?.salt
   writeFileSync(path, edit(file, 'dora'))
-  t.ok(matches(users.find('dora'), 'new'))
-  t.same(users.find('alice')?.salt, salt, 'the salt of another user stays')
+  t.ok(await matches(users.find('dora', 0), 'new'))
+  t.same((await users.find('alice', 0))?.salt, salt, 'the salt of another user stays')
   appendFileSync(path, '[users.dora]\n')
-  t.ok(matches(users.find('dora'), 'new'), 'a broken file changes nothing')
+  t.ok(await matches(users.find('dora', 0), 'new'), 'a broken file changes nothing')
   t.match(notices.at(-1), /dfs\.conf:\d+: .*the users of before stay in effect/)
   rmSync(path)
-  t.ok(matches(users.find('dora'), 'new'), 'nor does a missing one')
+  t.ok(await matches(users.find('dora', 0), 'new'), 'nor does a missing one')
   writeFileSync(path, remove(file, 'alice'))
-  t.equal(users.find('alice'), undefined)
-  t.equal(users.find('dora'), undefined)
+  t.equal(await users.find('alice', 0), undefined)
+  t.equal(await users.find('dora', 0), undefined)
 })
 
 t.test('names the users whose passwords lie in clear', async (t) => {
   const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
   const notices: string[] = []
   redirectNotices((line) => notices.push(line))
-  new UsersFile(path, systemRandom).warnOfPlainPasswords()
+  new UsersFile(path, secret).warnOfPlainPasswords()
   writeFileSync(path, edit(file, 'alice'))
-  new UsersFile(path, systemRandom).warnOfPlainPasswords()
+  new UsersFile(path, secret).warnOfPlainPasswords()
   t.equal(notices.length, 1)
   t.match(notices[0], /passwords in clear text: alice;/)
 })
@@ -194,7 +247,7 @@ t.test('does it all from the command line', async (t) => {
   }
   t.equal(run('one\nignored\n', 'add', 'alice').status, 0)
   t.equal(statSync(path).mode & 0o777, 0o600, 'only its owner can read a new file')
-  t.ok(matches(new UsersFile(path, systemRandom).find('alice'), 'one'))
+  t.ok(await matches(new UsersFile(path, secret).find('alice', 0), 'one'))
   t.notMatch(readFileSync(path, 'utf8'), /one/)
 
   chmodSync(path, 0o640)
@@ -202,7 +255,7 @@ t.test('does it all from the command line', async (t) => {
   t.equal(statSync(path).mode & 0o777, 0o600, 'an old file is mended')
   t.equal(run('', 'list').stdout, 'alice\nbob\n')
   t.equal(run('three\n', 'passwd', 'alice').status, 0)
-  t.ok(matches(new UsersFile(path, systemRandom).find('alice'), 'three'))
+  t.ok(await matches(new UsersFile(path, secret).find('alice', 0), 'three'))
   t.equal(run('', 'remove', 'bob').status, 0)
   t.equal(run('', 'list').stdout, 'alice\n')
 
@@ -255,7 +308,7 @@ t.test(
     const equal = await seenOnTerminal(path, 'hush3', 'hush3')
     t.match(equal, /Added the user alice/)
     t.notMatch(equal, /hush/)
-    t.ok(matches(new UsersFile(path, systemRandom).find('alice'), 'hush3'))
+    t.ok(await matches(new UsersFile(path, secret).find('alice', 0), 'hush3'))
   },
 )
 
@@ -266,18 +319,18 @@ t.test(
     writeFileSync(path, file, { mode: 0o600 })
     const notices: string[] = []
     redirectNotices((line) => notices.push(line))
-    const users = new UsersFile(path, systemRandom)
+    const users = new UsersFile(path, secret)
     writeFileSync(path, edit(file, 'dora'))
     chmodSync(path, 0o644)
-    for (let login = 0; login < 3; login += 1) t.equal(users.find('dora'), undefined)
-    t.ok(matches(users.find('alice'), 'secret'))
+    for (let login = 0; login < 3; login += 1) t.equal(await users.find('dora', 0), undefined)
+    t.ok(await matches(users.find('alice', 0), 'secret'))
     t.equal(notices.length, 1)
     t.match(
       notices[0],
       /others can read it \(mode 0644\): chmod 600 .*; the users of before stay in effect/,
     )
     chmodSync(path, 0o600)
-    t.ok(matches(users.find('dora'), 'new'))
+    t.ok(await matches(users.find('dora', 0), 'new'))
   },
 )
 
@@ -286,9 +339,9 @@ t.test('in a folder that nobody else can enter the mode of the file does not mat
   const path = join(folder, 'dfs.conf')
   writeFileSync(path, file)
   chmodSync(path, 0o644)
-  t.throws(() => new UsersFile(path, systemRandom), { code: 'configuration' })
+  t.throws(() => new UsersFile(path, secret), { code: 'configuration' })
   chmodSync(folder, 0o700)
-  t.ok(matches(new UsersFile(path, systemRandom).find('alice'), 'secret'))
+  t.ok(await matches(new UsersFile(path, secret).find('alice', 0), 'secret'))
 })
 
 /** A folder that everybody can enter, wherever this checkout is. */
@@ -304,9 +357,9 @@ t.test('a file of verifiers that everybody can read is taken, and that is said o
   const notices: string[] = []
   redirectNotices((line) => notices.push(line))
   chmodSync(path, 0o644)
-  const users = new UsersFile(path, systemRandom)
+  const users = new UsersFile(path, secret)
   appendFileSync(path, '# edited\n')
-  t.ok(matches(users.find('alice'), 'new'))
+  t.ok(await matches(users.find('alice', 0), 'new'))
   t.equal(notices.filter((line) => /everybody can read it \(mode 0644\)/.test(line)).length, 1)
 })
 
@@ -316,7 +369,7 @@ t.test('users whose folders would be one on some disks are refused', async (t) =
       t.testdir({ 'dfs.conf': `${file}[users."${twin}"]\npassword = "x"\n` }),
       'dfs.conf',
     )
-    t.throws(() => new UsersFile(path, systemRandom), {
+    t.throws(() => new UsersFile(path, secret), {
       code: 'configuration',
       message: /"alice" and/,
     })
@@ -326,11 +379,11 @@ t.test('users whose folders would be one on some disks are refused', async (t) =
 t.test('a name that is a word of JavaScript is a name', async (t) => {
   const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
   for (const name of ['__proto__', 'constructor']) {
-    t.equal(new UsersFile(path, systemRandom).find(name), undefined)
+    t.equal(await new UsersFile(path, secret).find(name, 0), undefined)
     writeFileSync(path, edit(readFileSync(path, 'utf8'), name))
-    t.ok(matches(new UsersFile(path, systemRandom).find(name), 'new'), name)
+    t.ok(await matches(new UsersFile(path, secret).find(name, 0), 'new'), name)
     writeFileSync(path, remove(readFileSync(path, 'utf8'), name))
-    t.equal(new UsersFile(path, systemRandom).find(name), undefined)
+    t.equal(await new UsersFile(path, secret).find(name, 0), undefined)
   }
 })
 

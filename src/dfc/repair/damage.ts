@@ -1,5 +1,6 @@
 /** Names what is lost: which bytes of which files a piece was that nobody has any more. */
 
+import { pages } from '../../async/pages.js'
 import { pieceRange } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import { folderDirentType, rootIno } from '../../wire/records.js'
@@ -29,8 +30,13 @@ export async function* damageOf(
   }
   const folders = [{ ino: rootIno, path: '' }]
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    for (let after = '', more = true; more; ) {
-      const page = await namespace.names.list(folder.ino, after)
+    const { ino: parent } = folder
+    const listed = pages(
+      '',
+      (after) => namespace.names.list(parent, after),
+      (page) => page.entries.at(-1)?.name,
+    )
+    for await (const page of listed) {
       for (const { name, ino, type, node } of page.entries) {
         const path = `${folder.path}/${name}`
         if (type === folderDirentType) folders.push({ ino, path })
@@ -44,8 +50,6 @@ export async function* damageOf(
           }
         }
       }
-      after = page.entries.at(-1)?.name ?? after
-      more = page.more
     }
   }
 }

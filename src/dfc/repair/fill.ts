@@ -2,6 +2,7 @@
  * Fills the account of a server that is blank (its disk was replaced) or unsure (its machine stopped
  * without notice), so that it may vote and count again: docs/decisions/0001, "Fill of a blank server".
  */
+import { pages } from '../../async/pages.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { quorum } from '../../wire/quorum.js'
@@ -13,6 +14,7 @@ import { differences } from './differences.js'
 import { nextEpoch } from './fill-epoch.js'
 import { finishInDoubt } from './in-doubt.js'
 import { batches } from './install.js'
+import { recordPages } from './record-pages.js'
 
 /**
  * Returns how many registers were copied. Throws when fewer than three others vote, when something
@@ -86,36 +88,32 @@ async function copyFrom(
   const decisions: { id: Version; commit: boolean }[] = []
   let floor = noVersion
   let fence = noVersion
-  for (let after = noVersion, more = true; more; ) {
-    const page = await askOne(cluster, donor, 'records', {
-      after,
-      undecidedOnly: false,
-      limit: limits.surveyEntriesAtOnce,
-    })
+  for await (const page of recordPages(cluster, donor, false)) {
     floor = laterOf(floor, page.floor)
     fence = laterOf(fence, page.stamp.fence)
     for (const { id, state } of page.records) {
       // What was begun after the epoch was raised has its votes from the donors alone.
       if (state !== 'undecided') decisions.push({ id, commit: state === 'committed' })
     }
-    after = page.records.at(-1)?.id ?? after
-    more = page.more
   }
   let registers = 0
-  for (let last = { version: noVersion, key: '' }, more = true; more; ) {
-    const page = await askOne(cluster, donor, 'changes', {
-      afterVersion: last.version,
-      afterKey: last.key,
-      withValues: true,
-      limit: limits.surveyEntriesAtOnce,
-    })
+  const changes = pages(
+    { version: noVersion, key: '' },
+    ({ version, key }) =>
+      askOne(cluster, donor, 'changes', {
+        afterVersion: version,
+        afterKey: key,
+        withValues: true,
+        limit: limits.surveyEntriesAtOnce,
+      }),
+    (page) => page.registers.at(-1),
+  )
+  for await (const page of changes) {
     for (const batch of batches(page.registers)) {
       await askOne(cluster, server, 'fill', { epoch, registers: batch, decisions: [] })
     }
     registers += page.registers.length
     progress(registers)
-    last = page.registers.at(-1) ?? last
-    more = page.more
   }
   for (let at = 0; at < decisions.length; at += limits.surveyEntriesAtOnce) {
     const some = decisions.slice(at, at + limits.surveyEntriesAtOnce)

@@ -1,10 +1,9 @@
 /** Finds transactions that somebody left undecided, and finishes them by ballot. */
 import type { Clock } from '../../clock.js'
-import { limits } from '../../limits.js'
-import { clientOfVersion, msOfVersion, noVersion, type Version } from '../../wire/version.js'
+import { clientOfVersion, msOfVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Recovery } from '../quorum/recovery.js'
-import { askOne } from './ask-voters.js'
+import { recordPages } from './record-pages.js'
 
 /** Which transactions to finish: all that were undecided, but for these. */
 export interface Exceptions {
@@ -33,19 +32,12 @@ export async function finishInDoubt(
   const open = new Set<Version>()
   const young = new Set<Version>()
   for (const server of servers) {
-    for (let after = noVersion, more = true; more; ) {
-      const page = await askOne(cluster, server, 'records', {
-        after,
-        undecidedOnly: true,
-        limit: limits.surveyEntriesAtOnce,
-      })
+    for await (const page of recordPages(cluster, server, true)) {
       for (const { id } of page.records) {
         if ((upTo !== undefined && id > upTo) || clientOfVersion(id) === client) continue
         const ids = isYoung(cluster.clock, id, patienceMs) ? young : open
         ids.add(id)
       }
-      after = page.records.at(-1)?.id ?? after
-      more = page.more
     }
   }
   const left: Version[] = []

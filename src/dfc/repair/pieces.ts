@@ -5,6 +5,7 @@
  */
 
 import assert from 'node:assert/strict'
+import { pages } from '../../async/pages.js'
 import { TaskPool } from '../../async/task-pool.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -68,15 +69,18 @@ export async function misplacedSegments(
 ): Promise<Segment[]> {
   const found = new Map<string, Segment>()
   for (const server of servers) {
-    for (let after = '', more = true; more; ) {
-      const page = await askOne(cluster, server, 'segments', {
-        after,
-        misplacedOnly: true,
-        limit: limits.surveyEntriesAtOnce,
-      })
+    const misplaced = pages(
+      '',
+      (after) =>
+        askOne(cluster, server, 'segments', {
+          after,
+          misplacedOnly: true,
+          limit: limits.surveyEntriesAtOnce,
+        }),
+      (page) => page.segments.at(-1)?.segment.id,
+    )
+    for await (const page of misplaced) {
       for (const { segment } of page.segments) found.set(segment.id, segment)
-      after = page.segments.at(-1)?.segment.id ?? after
-      more = page.more
     }
   }
   return [...found.values()]

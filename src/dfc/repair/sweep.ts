@@ -14,6 +14,7 @@ import type { Cluster } from '../cluster/cluster.js'
 import type { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
 import { finishInDoubt } from './in-doubt.js'
+import { recordPages } from './record-pages.js'
 
 /** One that has begun: nothing up to `floor` is undecided, and nothing new will come up to it. */
 export interface Sweep {
@@ -99,12 +100,7 @@ async function markAll(
 ): Promise<boolean> {
   const decided = new Map<Version, { commit: boolean; on: Set<number> }>()
   for (const server of serverIndexes) {
-    for (let after = noVersion, more = true; more; ) {
-      const page = await askOne(cluster, server, 'records', {
-        after,
-        undecidedOnly: false,
-        limit: limits.surveyEntriesAtOnce,
-      })
+    for await (const page of recordPages(cluster, server, false)) {
       if (page.stamp.incarnation !== incarnations[server]) return false
       for (const { id, state } of page.records) {
         if (id > floor) break
@@ -113,8 +109,7 @@ async function markAll(
         decided.set(id, known)
         known.on.add(server)
       }
-      after = page.records.at(-1)?.id ?? after
-      more = page.more && after <= floor
+      if ((page.records.at(-1)?.id ?? noVersion) > floor) break
     }
   }
   for (const server of serverIndexes) {

@@ -48,7 +48,7 @@ t.test('a mount has the password of its environment, and no process shows it', a
     t.notMatch(readFileSync(`/proc/${pid}/cmdline`, 'latin1'), /secret/)
     t.match(readFileSync(`/proc/${pid}/limits`, 'latin1'), /^Max core file size +0 +0 /m)
   }
-  t.same(await mounts.runWith(secret, '--unmount', mnt), done)
+  t.same(await mounts.unmount(mnt, secret), done)
   const foreground = await mounts.startWith(secret, 'foreground')
   for (const pid of processesWith('environ', mine)) {
     t.notMatch(readFileSync(`/proc/${pid}/environ`, 'latin1'), /DFC_PASSWORD|secret/)
@@ -63,7 +63,7 @@ t.test('what a mount keeps on this machine is for its owner alone', async (t) =>
   const umask = process.umask(0)
   t.teardown(() => process.umask(umask))
   t.same(await mounts.runWith(secret, mnt), done)
-  t.same(await mounts.runWith(secret, '--unmount', mnt), done)
+  t.same(await mounts.unmount(mnt, secret), done)
   const [name = ''] = readdirSync(join(state, 'dfs')).filter((found) => found.startsWith('open-'))
   const folder = join(state, 'dfs', name)
   t.equal(statSync(folder).mode & 0o777, 0o700)

@@ -37,12 +37,12 @@ t.test('mounts in the background and unmounts when everything is stored', async 
   t.same(await mounts.run(mnt), done)
   t.match(await shell('echo stored > f', mnt), done)
   t.same(await mounts.run(mnt), failed(`${mnt} is already mounted (fuse.dfs)`))
-  t.same(await mounts.run('--unmount', mnt), done)
+  t.same(await mounts.unmount(mnt), done)
   t.notOk(isMounted(mnt))
   t.same(await mounts.run('--unmount', mnt), failed(`${mnt} is not mounted`))
   t.same(await mounts.run('-o', 'ro', mnt), done)
   t.match(await shell('cat f; echo x > g', mnt), { out: /^stored\n/, problems: /Read-only/ })
-  t.same(await mounts.run('--unmount', mnt), done)
+  t.same(await mounts.unmount(mnt), done)
 })
 
 t.test('says in one line why it does not mount', async (t) => {
@@ -227,7 +227,7 @@ t.test(
     t.teardown(() => detach(mnt))
     t.match(await mounts.run('--port', ports, '--local', ...disks, mnt), { status: 0 })
     await shell('echo x > f', mnt)
-    t.same(await mounts.run('--unmount', mnt), done)
+    t.same(await mounts.unmount(mnt), done)
     for (const disk of disks) t.ok(existsSync(join(disk, 'identity.json')), disk)
     t.match(await mounts.run('--local', 'a', 'b', mnt), { status: 1, problems: /not 2\n$/ })
     t.match(await mounts.run('--port', ports, mnt), { status: 2, problems: /belongs to --local/ })

@@ -46,7 +46,7 @@ async function mountsAndUnmounts(t: Test, path: string): Promise<void> {
   })
   t.match(await run('echo x > "$1/f" && cat "$1/f"', path), { status: 0, out: 'x\n' })
   t.match(await mounts.run(path), { status: 1, problems: /already mounted \(fuse\.dfs\)/ })
-  t.same(await mounts.run('--unmount', path), done)
+  t.same(await mounts.unmount(path), done)
 }
 
 t.test('a link to a folder is followed', async (t) => {
@@ -55,7 +55,7 @@ t.test('a link to a folder is followed', async (t) => {
   symlinkSync(mounts.path('link'), mounts.path('link-to-link'))
   t.same(await mounts.run(mounts.path('link-to-link')), done)
   t.ok(isMounted(folder))
-  t.same(await mounts.run('--unmount', mounts.path('link')), done)
+  t.same(await mounts.unmount(mounts.path('link')), done)
   t.notOk(isMounted(folder))
 })
 
@@ -71,7 +71,7 @@ t.test('what is mounted there already is mounted upon, and comes back', needsRoo
   writeFileSync(join(tmpfs, 'x'), '')
   t.match(await mounts.run(tmpfs), { status: 1, problems: /is not empty.*-o nonempty/ })
   t.same(await mounts.run('-o', 'nonempty', tmpfs), done)
-  t.same(await mounts.run('--unmount', tmpfs), done)
+  t.same(await mounts.unmount(tmpfs), done)
 })
 
 t.test('a bind mount is not cut by --unmount of the first place', needsRoot, async (t) => {
@@ -99,10 +99,10 @@ t.test('a bind mount is not cut by --unmount of the first place', needsRoot, asy
   t.same(await mounts.run(mount.mountpoint), done, 'another daemon may take the place')
   t.match(await run('cat "$1/log"', mount.mountpoint), { out: 'before\nafter\n' })
   t.ok(mount.isRunning)
-  t.same(await mounts.run('--unmount', bound), done)
+  t.same(await mounts.unmount(bound), done)
   await until(() => !mount.isRunning)
   t.equal(mount.process.exitCode, 0, 'the last mount ends it')
-  t.same(await mounts.run('--unmount', mount.mountpoint), done, 'the other one still answers')
+  t.same(await mounts.unmount(mount.mountpoint), done, 'the other one still answers')
 })
 
 t.test('-o ro is known to the kernel, and a remount changes it', async (t) => {
@@ -175,7 +175,7 @@ t.test('words of fstab are taken', async (t) => {
   t.same(await mounts.run('-o', words.replaceAll(/\s/g, ''), mnt), done)
   const flags = await flagsOf(mnt)
   for (const word of ['nosuid', 'nodev', 'noexec']) t.ok(flags.includes(word), word)
-  t.same(await mounts.run('--unmount', mnt), done)
+  t.same(await mounts.unmount(mnt), done)
   t.same(await mounts.run('-sf', '-o', 'nosuch', mnt), done)
   t.match(await mounts.run('-f', '-o', 'nosuch', mnt), { status: 1, problems: /unknown word/ })
   t.notOk(isMounted(mnt), 'a fake mount is none')
@@ -223,7 +223,7 @@ t.test('mount(8) mounts, remounts and knows the type fuse.dfs by its helper', as
   const again = await run('"$1" "$2" "$3"', mount, configFile, mnt)
   t.match(again, { status: 32, problems: /already mounted/ }, 'as mount(8) numbers failures')
   t.match(await run('"$1" --nonsense "$2" "$3"', mount, configFile, mnt), { status: 1 })
-  t.same(await mounts.run('--unmount', mnt), done)
+  t.same(await mounts.unmount(mnt), done)
   t.match(await mounts.run(configFile, mnt, 'third'), { status: 2, problems: /too many/ })
   t.match(await mounts.run('--config', 'x', configFile, mnt), { status: 2 })
   if (!isRoot || existsSync(helper)) return

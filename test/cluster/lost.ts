@@ -252,6 +252,7 @@ for (const isWhole of [true, false]) {
     const [one = 0, other = 0] = holdersOf(piece, rotationOf(segment.md5))
     const mine = servers.pieceFile(one, segment.id, piece)
     await servers.kill(one)
+    await until(() => client.cluster.up.length === 3)
     const own = join(servers.folders[one] ?? '', 'alice')
     for (const name of ['index.db', 'index.db-wal', 'votes'])
       rmSync(join(own, name), { force: true })

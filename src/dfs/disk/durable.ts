@@ -8,6 +8,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -60,5 +61,22 @@ export function syncFolder(folder: string): void {
     fsyncSync(descriptor)
   } finally {
     closeSync(descriptor)
+  }
+}
+
+/** Parses the JSON in `file`: null when there is no such file, undefined when it is not JSON. Throws what the disk says. */
+export function readJson(file: string): unknown {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw thrown
+  }
+  try {
+    // A file that says null is as damaged as one that says nothing.
+    return JSON.parse(text) ?? undefined
+  } catch {
+    return undefined
   }
 }

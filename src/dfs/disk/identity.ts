@@ -1,11 +1,10 @@
 /**
  * The identity of a server for the life of its folder: its random id, and the secret behind the salts that it offers.
  */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Random } from '../../clock.js'
 import { DfsError } from '../../errors.js'
-import { writeDurably } from './durable.js'
+import { readJson, writeDurably } from './durable.js'
 import { isPlace, type Place } from './membership.js'
 
 interface State {
@@ -13,7 +12,7 @@ interface State {
   readonly server: string
   /** 32 random bytes, hexadecimal. */
   readonly secret: string
-  /** Of a folder that was made by 0.1.0, where all accounts of a server were of one cluster. */
+  /** The cluster and position of all accounts, in a folder that was made by 0.1.0. */
   readonly place: Place | undefined
 }
 
@@ -60,28 +59,15 @@ function fresh(random: Random): State {
 
 /** Undefined when there is no such file; a damaged one is refused, for a new one could not serve. */
 function read(file: string): State | undefined {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw thrown
-  }
-  const state = parse(text)
-  if (state === undefined) throw new DfsError('configuration', `${file}: not a server's identity`)
-  return state
-}
-
-function parse(text: string): State | undefined {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return undefined
-  }
+  const value = readJson(file)
+  if (value === null) return undefined
   const { server, secret, ...place } = (value ?? {}) as Record<string, unknown>
-  if (!isHex(server, 16) || !isHex(secret, 32)) return undefined
-  return { server, secret, place: isPlace(place) ? place : undefined }
+  const hasPlace = Object.values(place).some((one) => one !== null)
+  if (isHex(server, 16) && isHex(secret, 32)) {
+    if (!hasPlace) return { server, secret, place: undefined }
+    if (isPlace(place)) return { server, secret, place }
+  }
+  throw new DfsError('configuration', `${file}: not a server's identity`)
 }
 
 function isHex(value: unknown, bytes: number): value is string {

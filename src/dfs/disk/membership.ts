@@ -3,11 +3,10 @@
  * account has its own: so no user can give another one's account away, and a config with the servers in another
  * order is refused instead of mixing up the pieces.
  */
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import { writeDurably } from './durable.js'
+import { readJson, writeDurably } from './durable.js'
 
 export interface Place {
   /** 16 bytes, hexadecimal. */
@@ -84,24 +83,10 @@ export class Membership {
 
 /** Undefined when there is no such file; a damaged one is refused: its account must not be claimed anew. */
 function read(file: string): Place | undefined {
-  let text: string
-  try {
-    text = readFileSync(file, 'utf8')
-  } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw thrown
-  }
-  const value = parse(text)
+  const value = readJson(file)
+  if (value === null) return undefined
   if (isPlace(value)) return value
   throw new DfsError('disk', `${fileName} does not say which cluster the account belongs to`)
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** Whether JSON that was read says a cluster and a position. */

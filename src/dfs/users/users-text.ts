@@ -64,7 +64,7 @@ function appended(text: string, lines: readonly string[]): string {
   return [body, body === '' ? '' : end, ...lines.map((line) => line + end)].join('')
 }
 
-/** Of the empty lines before and after what goes, one goes with it. A byte order mark stays. */
+/** Removes whole lines, and one of the empty lines around them. A byte order mark stays. */
 function withoutLines(text: string, { start, end }: Statement): string {
   const first = text.startsWith('\uFEFF') ? 1 : 0
   const before = text.slice(0, Math.max(first, text.lastIndexOf('\n', start - 1) + 1))

@@ -52,6 +52,9 @@ t.test('refuses a damaged file instead of becoming somebody else', async (t) => 
     text.slice(0, 50),
     text.replace('"secret": "', '"secret": "x'),
     text.replace('"server": "', '"server": "00'),
+    text.replace('{', '{ "cluster": "00112233445566778899aabbccddeeff", "position": 4,'),
+    text.replace('{', '{ "cluster": "00112233445566778899aabbccddeeff", "position": null,'),
+    text.replace('{', '{ "cluster": "x", "position": 0,'),
   ]
   for (const damaged of bad) {
     writeFileSync(file, damaged)

@@ -11,7 +11,7 @@ export interface NewAttributes {
   readonly uid: number
   readonly gid: number
   readonly rdev?: number
-  /** Of a symbolic link. */
+  /** The target of a symbolic link. */
   readonly target?: string
   readonly content?: Content
   /** The content's only segment when it is small: it rides inside the commit. */

@@ -10,13 +10,19 @@ import { limits } from './limits.js'
 import type { Address } from './network.js'
 import { prepared, preparedRule } from './password.js'
 import { assertPrivate } from './private-file.js'
+import { isKeyName, isLoopback } from './tls.js'
 import { expecting, parsed, readToml, secret, table, tableByName } from './toml-schema.js'
 
 export interface ServerAddress {
   /** DFS1 .. DFS4, for messages. */
   readonly name: string
   readonly address: Address
+  /** Names the key that the server has to show over TLS (`keyNameOf`), if the configuration says it. */
+  readonly key?: string | undefined
 }
+
+/** Whether TLS is asked for: always, never, or (undefined) where bytes leave this machine. */
+export type TlsWord = 'on' | 'off' | undefined
 
 export interface ClientConfig {
   readonly user: string
@@ -25,6 +31,7 @@ export interface ClientConfig {
   readonly timeoutMs: number
   /** Exactly four servers, in the order that places the pieces. */
   readonly servers: readonly ServerAddress[]
+  readonly tls?: TlsWord
   /** Absolute path of the folder for data that could not be stored, if one is configured. */
   readonly recovery: string | undefined
 }
@@ -41,9 +48,21 @@ const timeoutsMs = { least: 10, most: 60_000 } as const
 const userNameRule = `1 to ${limits.userNameBytesMax} of A-Z a-z 0-9 . _ - (no dot in front)`
 
 /** The server keeps these beside the users' folders, on disks that may not tell apart "A" and "a". */
-const reservedNames = /^(identity\.json|lock\.db)/i
+const reservedNames = /^(identity\.json|lock\.db|key\.pem)/i
 /** A line that assigns a password. */
 const passwordLine = /^[ \t]*["']?password["']?[ \t]*=/m
+
+/** Whether a client of `config` uses TLS to `server`. */
+export function usesTls({ tls }: Pick<ClientConfig, 'tls'>, server: ServerAddress): boolean {
+  if (tls !== undefined) return tls === 'on'
+  return server.key !== undefined || !isLoopback(server.address.host)
+}
+
+/** Warns, at every start, where the configuration turns TLS off for bytes that leave this machine. */
+export function tlsRemark({ tls, servers }: ClientConfig): string | undefined {
+  if (tls !== 'off' || servers.every(({ address }) => isLoopback(address.host))) return undefined
+  return 'tls = "off": what is stored and read can be read and changed on the way'
+}
 
 /** Whether a user may have this name: it becomes the name of a folder on the servers. */
 export function isUserName(name: string): boolean {
@@ -78,30 +97,44 @@ export function parseClientConfig(
   if (fromEnvironment !== '' && !isAllowed(fromEnvironment)) {
     throw new DfsError('configuration', `${passwordVariable}: expected ${preparedRule}`)
   }
-  const { user, password, timeout, recovery, server } = readToml(
+  const { user, password, timeout, recovery, server, tls } = readToml(
     text,
     file,
     clientSchema(fromEnvironment),
   )
+  if (tls === 'off' && server.some(({ key }) => key !== undefined)) {
+    throw new DfsError(
+      'configuration',
+      `${file}: tls = "off" and the key of a server contradict each other: without TLS no key is looked at`,
+    )
+  }
   return {
     user,
     password,
     timeoutMs: timeout,
     servers: server,
+    tls,
     recovery: recovery === undefined ? undefined : resolve(dirname(file), recovery),
   }
 }
 
+export interface ServerConfig<V> {
+  readonly tls: TlsWord
+  /** By name. */
+  readonly users: ReadonlyMap<string, UserConfig<V>>
+}
+
 /**
- * Parses the users of dfs.conf, by name. `parseVerifier` returns undefined for a text that is not a verifier; `file`
- * is only named in errors.
+ * Parses the text of dfs.conf. `parseVerifier` returns undefined for a text that is not a verifier; `file` is only
+ * named in errors.
  */
-export function parseUsersConfig<V>(
+export function parseServerConfig<V>(
   text: string,
   file: string,
   parseVerifier: (text: string) => V | undefined,
-): ReadonlyMap<string, UserConfig<V>> {
-  return readToml(text, file, usersSchema(parseVerifier)).users ?? new Map()
+): ServerConfig<V> {
+  const { tls, users = new Map() } = readToml(text, file, serverConfigSchema(parseVerifier))
+  return { tls, users }
 }
 
 /** Reads the text of a configuration file. Throws `configuration` when it cannot be read. */
@@ -125,6 +158,10 @@ const userName = parsed(`a name of ${userNameRule}`, (name) =>
   isUserName(name) ? name : undefined,
 )
 
+const tlsWord = v.optional(
+  parsed('"on" or "off"', (word) => (word === 'on' || word === 'off' ? word : undefined)),
+)
+
 const nonEmpty = (text: string): string | undefined => (text === '' ? undefined : text)
 
 const isAllowed = (password: string): boolean => prepared(password) !== undefined
@@ -146,6 +183,7 @@ function clientSchema(passwordOfEnvironment: string) {
           ),
     timeout: v.optional(parsed(duration, parseTimeout), `${limits.requestTimeoutMs}ms`),
     recovery: v.optional(parsed('a folder', nonEmpty)),
+    tls: tlsWord,
     server: v.optional(serversSchema, []),
   })
 }
@@ -162,6 +200,11 @@ const serverSchema = table('a table [[server]]', {
     /^[^\s\p{C}](?:[^\p{C}]{0,62}[^\s\p{C}])?$/u.test(name) ? name : undefined,
   ),
   address: parsed('"host:port"', parseAddress),
+  key: v.optional(
+    parsed('a key such as "sha256:...", as "dfs-server key FOLDER" prints it', (key) =>
+      isKeyName(key) ? key : undefined,
+    ),
+  ),
 })
 
 const serversSchema = v.pipe(
@@ -175,7 +218,7 @@ const serversSchema = v.pipe(
 )
 
 /** Refuses two servers with the same `key`. Values are the same if `textOf` is equal. */
-function noneTwice<K extends keyof ServerAddress>(
+function noneTwice<K extends 'name' | 'address'>(
   key: K,
   what: string,
   textOf: (value: ServerAddress[K]) => string,
@@ -203,7 +246,7 @@ function addressText({ host, port }: Address): string {
 }
 
 /** The table that is the whole of dfs.conf. */
-function usersSchema<V>(parseVerifier: (text: string) => V | undefined) {
+function serverConfigSchema<V>(parseVerifier: (text: string) => V | undefined) {
   const verifier = parsed('a SCRAM-SHA-256 verifier', parseVerifier, secret)
   const user = v.pipe(
     table('a table with a password or verifiers', {
@@ -227,6 +270,7 @@ function usersSchema<V>(parseVerifier: (text: string) => V | undefined) {
     }),
   )
   return table('a file', {
+    tls: tlsWord,
     users: v.optional(tableByName('tables [users.NAME]', userName, user)),
   })
 }

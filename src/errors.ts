@@ -52,6 +52,7 @@ const table = {
   noIoctl: [44, 'ENOTTY', 'Inappropriate ioctl for device'],
   disk: [45, 'EIO', 'The disk of the server failed'],
   dataLost: [46, 'EIO', 'No server has this data any more'],
+  untrusted: [48, 'EACCES', 'The connection to the server cannot be trusted'],
   clock: [47, 'EROFS', 'The clock of the server is too far behind'],
 } as const satisfies Record<string, readonly [number, keyof typeof constants.errno, string]>
 

@@ -1,16 +1,31 @@
 /**
- * Byte streams between a client and a server. The program uses TCP (`tcpNetwork`); the simulation passes a network of
- * its own. A connection hands over bytes as they arrive, reports when its send queue has drained, and closes exactly
- * once.
+ * Byte streams between a client and a server. The program uses TCP, with TLS where it is asked for (`tcpNetwork`); the
+ * simulation passes a network of its own. A connection hands over bytes as they arrive, reports when its send queue has
+ * drained, and closes exactly once.
  */
 import { createServer, type OnReadOpts, type Socket, connect as tcpConnect } from 'node:net'
-import { DfsError } from './errors.js'
+import { createSecureContext, TLSSocket, connect as tlsConnect } from 'node:tls'
+import { asDfsError, DfsError } from './errors.js'
 import { limits } from './limits.js'
-import { receivingInto } from './node-internals.js'
+import { receiveInto } from './node-internals.js'
+import {
+  channelBinding,
+  isLoopback,
+  keyNameOf,
+  type TlsKey,
+  tlsFirstByte,
+  tlsVersion,
+} from './tls.js'
 
 export interface Address {
   readonly host: string
   readonly port: number
+}
+
+/** Where a client connects to, and how. */
+export interface Target extends Address {
+  /** Over TLS. Whose key the server has is for the client to check, before it sends anything. */
+  readonly tls?: boolean
 }
 
 /** Callbacks for the owner of a connection. `closed` comes exactly once, last. */
@@ -27,8 +42,12 @@ export interface ConnectionEvents {
 
 export interface Connection {
   readonly remote: string
-  /** Over TLS: 32 bytes that only the two ends of this connection know (RFC 9266). */
+  /** Whether the peer is on this machine. */
+  readonly isLocal: boolean
+  /** Over TLS, from the first byte of `data` on: 32 bytes that only the two ends of this connection know (RFC 9266). */
   readonly exporter?: Buffer | undefined
+  /** Over TLS, at the client: names the key of the server, as `keyNameOf` does. */
+  readonly serverKey?: string | undefined
   /** Bytes handed to `send` that have not left this process yet. */
   readonly queuedBytes: number
   /**
@@ -51,24 +70,35 @@ export interface Listener {
 
 export interface Network {
   /** Connects within `timeoutMs` or throws `down`. */
-  connect(address: Address, timeoutMs: number, events: ConnectionEvents): Promise<Connection>
-  /** Listens on `address`. Throws when the port is in use. `accept` returns the callbacks of a new connection. */
-  listen(address: Address, accept: (connection: Connection) => ConnectionEvents): Promise<Listener>
+  connect(target: Target, timeoutMs: number, events: ConnectionEvents): Promise<Connection>
+  /**
+   * Listens on `address`. Throws when the port is in use. `accept` returns the callbacks of a new connection, at once
+   * and before anything has arrived. With a `key`, peers may use TLS or not as they like; it is asked for when the first
+   * one does.
+   */
+  listen(
+    address: Address,
+    accept: (connection: Connection) => ConnectionEvents,
+    key?: () => Promise<TlsKey>,
+  ): Promise<Listener>
 }
 
 export const tcpNetwork: Network = {
-  connect(address, timeoutMs, events) {
+  connect(target, timeoutMs, events) {
     return new Promise((resolve, reject) => {
-      const { host, port } = address
-      const socket = tcpConnect({ host, port, noDelay: true, ...receiving(() => events) })
+      const { host, port, tls = false } = target
+      const options = { host, port, noDelay: true, ...receiving(() => events) }
+      // The key is what a server is known by; no authority has signed it.
+      const socket = tls
+        ? tlsConnect({ ...options, ...tlsVersion, rejectUnauthorized: false })
+        : tcpConnect(options)
       const fail = (cause: Error | undefined): void => {
         socket.destroy()
-        const why = cause === undefined ? 'no answer' : cause.message
-        reject(new DfsError('down', `${address.host}:${address.port}: ${why}`, { cause }))
+        reject(failureOf(`${host}:${port}`, cause))
       }
       const timer = setTimeout(fail, timeoutMs, undefined)
       socket.once('error', fail)
-      socket.once('connect', () => {
+      socket.once(tls ? 'secureConnect' : 'connect', () => {
         clearTimeout(timer)
         socket.off('error', fail)
         const connection = new TcpConnection(socket)
@@ -79,20 +109,23 @@ export const tcpNetwork: Network = {
     })
   },
 
-  listen(address, accept) {
+  listen(address, accept, key) {
     return new Promise((resolve, reject) => {
       const sockets = new Set<Socket>()
       const keepAlive = { keepAlive: true, keepAliveInitialDelay: limits.keepAliveMs }
       const options = { noDelay: true, pauseOnConnect: true, ...keepAlive }
       const server = createServer(options, (accepted) => {
-        let events: ConnectionEvents | undefined
-        const socket = receivingInto(accepted, receiving(() => events).onread)
-        sockets.add(socket)
-        socket.once('close', () => sockets.delete(socket))
-        cutOffWhenStalled(socket)
-        const connection = new TcpConnection(socket)
-        events = accept(connection)
-        connection.start(events)
+        sockets.add(accepted)
+        accepted.once('close', () => sockets.delete(accepted))
+        const connection = new TcpConnection(accepted)
+        const events = accept(connection)
+        connection.await(events)
+        if (key === undefined) connection.readFrom(accepted)
+        else
+          onFirstBytes(accepted, (isTls) => {
+            if (isTls) void secured(accepted, key).then((socket) => connection.readFrom(socket))
+            else connection.readFrom(accepted)
+          })
       })
       server.once('error', reject)
       server.listen(address.port, address.host, 1024, () => {
@@ -110,6 +143,40 @@ export const tcpNetwork: Network = {
       })
     })
   },
+}
+
+/** The error of a connection that could not be made; without a `cause` it took too long. */
+function failureOf(address: string, cause: NodeJS.ErrnoException | undefined): DfsError {
+  if (cause?.code === 'ERR_SSL_WRONG_VERSION_NUMBER') {
+    const why = 'what answers there does not speak TLS: an older dfs-server, or another program'
+    return new DfsError('untrusted', `${address}: ${why}`, { cause })
+  }
+  return new DfsError('down', `${address}: ${cause?.message ?? 'no answer'}`, { cause })
+}
+
+/** TLS on top of an accepted socket. One whose key cannot be had is destroyed, for that reason. */
+async function secured(accepted: Socket, key: () => Promise<TlsKey>): Promise<Socket> {
+  try {
+    const { privateKey, certificate } = await key()
+    const secureContext = createSecureContext({ ...tlsVersion, key: privateKey, cert: certificate })
+    if (!accepted.destroyed) return new TLSSocket(accepted, { isServer: true, secureContext })
+  } catch (thrown) {
+    accepted.destroy(asDfsError(thrown))
+  }
+  return accepted
+}
+
+/**
+ * Calls `decide` when the first bytes of an accepted socket have arrived, which says whether they begin TLS. They are
+ * left to be read.
+ */
+function onFirstBytes(socket: Socket, decide: (isTls: boolean) => void): void {
+  socket.once('data', (bytes: Buffer) => {
+    socket.pause()
+    socket.unshift(bytes)
+    decide(bytes[0] === tlsFirstByte)
+  })
+  socket.resume()
 }
 
 /**
@@ -143,24 +210,86 @@ const nothing = Buffer.alloc(0)
 
 class TcpConnection implements Connection {
   readonly remote: string
-  readonly #socket: Socket
+  readonly isLocal: boolean
+  readonly serverKey: string | undefined
+  #socket: Socket
+  #exporter: Buffer | undefined
+  #events: ConnectionEvents | undefined
   #isPaused = false
 
   constructor(socket: Socket) {
     this.#socket = socket
-    this.remote = `${socket.remoteAddress ?? '?'}:${socket.remotePort ?? '?'}`
+    const { remoteAddress = '?', remotePort = '?' } = socket
+    this.remote = `${remoteAddress}:${remotePort}`
+    this.isLocal = isLoopback(remoteAddress)
+    if (!(socket instanceof TLSSocket)) return
+    this.#exporter = channelBinding(socket)
+    const certificate = socket.getPeerX509Certificate()
+    this.serverKey = certificate && keyNameOf(certificate)
   }
 
+  get exporter(): Buffer | undefined {
+    return this.#exporter
+  }
+
+  /** Begins to hand over what arrives, and everything else that happens. */
   start(events: ConnectionEvents): void {
+    this.await(events)
+    this.#read()
+  }
+
+  /** Only says when the connection has ended, until it is known how to read it. */
+  await(events: ConnectionEvents): void {
+    this.#events = events
+    this.#watch()
+  }
+
+  /** Begins to read an accepted connection: `socket` is the one that was accepted, or TLS on top of it. */
+  readFrom(socket: Socket): void {
+    const accepted = this.#socket
+    this.#socket = socket
+    if (socket !== accepted) this.#watch()
+    cutOffWhenStalled(socket)
+    if (socket instanceof TLSSocket) {
+      socket.once('secure', () => {
+        this.#exporter = channelBinding(socket)
+      })
+    }
+    this.#read()
+    this.#receiveSoon(socket)
+  }
+
+  /** Has `socket` receive into its owner's memory as soon as nothing waits that has arrived elsewhere. */
+  #receiveSoon(socket: Socket): void {
+    const tryNow = (): void => {
+      if (socket.destroyed || socket.isPaused() || socket.readableLength > 0) return
+      socket.off('data', trySoon)
+      receiveInto(socket, receiving(() => this.#events).onread)
+    }
+    const trySoon = (): void => process.nextTick(tryNow)
+    socket.on('data', trySoon)
+  }
+
+  /** Reports the end of the socket. That of one which TLS has taken over shows in both. */
+  #watch(): void {
+    const socket = this.#socket
     let reason: Error | undefined
-    this.#socket.on('data', (bytes: Buffer) => events.data(bytes))
-    this.#socket.on('drain', () => events.drained())
-    this.#socket.on('error', (error) => {
+    socket.on('error', (error) => {
       reason = error
     })
-    this.#socket.on('close', () => events.closed(reason))
-    this.#socket.on('end', () => this.#socket.end())
-    if (!this.#isPaused) this.#socket.resume()
+    socket.on('close', () => {
+      if (socket === this.#socket) this.#events?.closed(reason)
+    })
+  }
+
+  #read(): void {
+    const socket = this.#socket
+    // A listener for data would let it flow.
+    if (this.#isPaused) socket.pause()
+    socket.on('data', (bytes: Buffer) => this.#events?.data(bytes))
+    socket.on('drain', () => this.#events?.drained())
+    socket.on('end', () => socket.end())
+    if (!this.#isPaused) socket.resume()
   }
 
   get queuedBytes(): number {

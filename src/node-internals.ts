@@ -3,32 +3,36 @@
  * fallback. test/node-internals.ts checks that it still holds. The mount's own list is
  * src/fuse/kernel/node-internals.ts, since that layer imports nothing from here.
  */
-import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net'
+import type { OnReadOpts, Socket } from 'node:net'
 
-/** A socket's property with its libuv handle. */
-interface WithHandle {
-  _handle: SocketConstructorOpts['handle'] | null
+/** The properties by which Node lets a socket receive into memory of its owner, and the socket's libuv handle. */
+interface Receiving {
+  [property: symbol]: unknown
+  _handle: { useUserBuffer?(memory: Uint8Array): void } | null
 }
 
+/** Names of those properties, which are symbols: the memory, its callback, and what makes the next memory. */
+const receivingProperties = ['kBuffer', 'kBufferCb', 'kBufferGen'] as const
+
 /**
- * Returns a socket that receives into the memory of its owner, in place of one that a server has accepted. Node
- * offers that only for sockets that connect, but a new socket on the same handle has it as well. Fallback: the
- * accepted socket, which receives into memory of its own.
+ * Lets a socket receive into the memory of its owner, where a server has accepted it. Node offers that only for
+ * sockets that connect. Fallback: it receives into memory of its own. False then.
  */
-export function receivingInto(accepted: Socket, onread: OnReadOpts): Socket {
-  const known = accepted as unknown as WithHandle
-  const { _handle: handle } = known
-  if (handle === undefined || handle === null) return accepted
-  let socket: Socket
-  try {
-    socket = new Socket({ handle, readable: true, writable: true, onread })
-  } catch {
-    return accepted
-  }
-  known._handle = null
-  // The server that accepted it sees it closed; without a handle nothing else is.
-  accepted.destroy()
-  return socket
+export function receiveInto(socket: Socket, { buffer, callback }: OnReadOpts): boolean {
+  const known = socket as unknown as Receiving
+  const symbols = Object.getOwnPropertySymbols(socket)
+  const [memory, onMemory, nextMemory] = receivingProperties.map((name) =>
+    symbols.find(({ description }) => description === name),
+  )
+  const handle = known._handle
+  if (memory === undefined || onMemory === undefined || nextMemory === undefined) return false
+  if (typeof handle?.useUserBuffer !== 'function' || typeof buffer !== 'function') return false
+  const first = buffer()
+  known[memory] = first
+  known[onMemory] = callback
+  known[nextMemory] = buffer
+  handle.useUserBuffer(first)
+  return true
 }
 
 /**

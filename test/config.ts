@@ -7,7 +7,7 @@ import {
   loadClientConfig,
   parseAddress,
   parseClientConfig,
-  parseUsersConfig,
+  parseServerConfig,
   readConfig,
 } from '../src/config.js'
 import { limits } from '../src/limits.js'
@@ -103,12 +103,12 @@ const mistakes: readonly Mistake[] = [
     from: 'timeout',
     to: 'timeuot',
     message:
-      'dfc.conf:4: unknown key "timeuot": expected one of user, password, timeout, recovery, server',
+      'dfc.conf:4: unknown key "timeuot": expected one of user, password, timeout, recovery, tls, server',
   },
   {
     from: 'name = "DFS2"',
     to: 'name = "DFS2"\nweight = 1',
-    message: 'dfc.conf:12: unknown key "weight": expected one of name, address',
+    message: 'dfc.conf:12: unknown key "weight": expected one of name, address, key',
   },
   {
     from: '"500ms"',
@@ -149,13 +149,13 @@ const mistakes: readonly Mistake[] = [
     from: 'user = "alice"',
     to: 'usr = "alice"',
     message:
-      'dfc.conf:2: unknown key "usr": expected one of user, password, timeout, recovery, server',
+      'dfc.conf:2: unknown key "usr": expected one of user, password, timeout, recovery, tls, server',
   },
   {
     from: 'user = "alice"',
     to: 'user = "alice"\n"__proto__" = 1',
     message:
-      'dfc.conf:3: unknown key "__proto__": expected one of user, password, timeout, recovery, server',
+      'dfc.conf:3: unknown key "__proto__": expected one of user, password, timeout, recovery, tls, server',
   },
   {
     from: 'user = "alice"',
@@ -285,7 +285,7 @@ t.test('names the line of what is wrong however it is written', async (t) => {
 t.test('never shows a password', async (t) => {
   const text = '[users.alice]\npassword = "hush"\nverifier = "hush"\n'
   try {
-    parseUsersConfig(text, 'dfs.conf', parseVerifier)
+    parseServerConfig(text, 'dfs.conf', parseVerifier).users
     t.fail('accepted')
   } catch (thrown) {
     t.notMatch(String(thrown), /hush/)
@@ -303,7 +303,7 @@ t.test('refuses passwords that SASLprep prohibits, and does not quote them', asy
     message: message('DFC_PASSWORD'),
   })
   const users = '\n[users.alice]\npassword = "hush\\u0000"'
-  t.throws(() => parseUsersConfig(users, 'dfs.conf', parseVerifier), {
+  t.throws(() => parseServerConfig(users, 'dfs.conf', parseVerifier), {
     code: 'configuration',
     message: message('dfs\\.conf:3: password'),
   })
@@ -351,7 +351,7 @@ t.test('takes names for users that are safe as names of folders', async (t) => {
 
 t.test('reads the users with what they have', async (t) => {
   const text = formatVerifier(await makeVerifier('x', Buffer.alloc(16), 4096))
-  const users = parseUsersConfig(
+  const { users } = parseServerConfig(
     `[users.alice]\npassword = "secret"\n[users."b.c"]\nverifier = "${text}"\n`,
     'dfs.conf',
     parseVerifier,
@@ -409,14 +409,14 @@ t.test('says what is wrong with a user', async (t) => {
       '[users]\nalice = "secret"',
       'dfs.conf:2: alice: expected a table with a password or verifiers, got "secret"',
     ],
-    ['[user.alice]\npassword = "x"', 'dfs.conf:1: unknown key "user": expected one of users'],
+    ['[user.alice]\npassword = "x"', 'dfs.conf:1: unknown key "user": expected one of tls, users'],
     [
       '[users.".hidden"]\npassword = "x"',
       'dfs.conf:1: .hidden: expected a name of 1 to 64 of A-Z a-z 0-9 . _ - (no dot in front), got ".hidden"',
     ],
   ]
   for (const [text, message] of wrong) {
-    const read = (): unknown => parseUsersConfig(text, 'dfs.conf', parseVerifier)
+    const read = (): unknown => parseServerConfig(text, 'dfs.conf', parseVerifier).users
     t.throws(read, { code: 'configuration', message })
   }
 })
@@ -424,7 +424,7 @@ t.test('says what is wrong with a user', async (t) => {
 t.test('takes every name for a name, whatever it means to JavaScript', async (t) => {
   const names = ['__proto__', 'constructor', 'prototype', 'toString']
   const text = names.map((name) => `[users.${name}]\npassword = "of ${name}"\n`).join('')
-  const users = parseUsersConfig(text, 'dfs.conf', parseVerifier)
+  const users = parseServerConfig(text, 'dfs.conf', parseVerifier).users
   t.same([...users.keys()], names)
   t.same(users.get('__proto__'), { kind: 'password', password: 'of __proto__' })
   t.equal(({} as Record<string, unknown>).password, undefined)
@@ -502,7 +502,7 @@ t.test('nothing that is shipped has a user or a password', async (t) => {
     message: /user: expected/,
   })
   const file = resolve(project, 'config/dfs.conf.sample')
-  t.equal(parseUsersConfig(readConfig(file), file, parseVerifier).size, 0)
+  t.equal(parseServerConfig(readConfig(file), file, parseVerifier).users.size, 0)
   const client = parseClientConfig(
     readConfig(shipped).replace('#user = "..."', 'user = "a"').replace('#password', 'password'),
     shipped,

@@ -7,8 +7,9 @@ import { fileURLToPath } from 'node:url'
 import { CommanderError } from 'commander'
 import { textOf } from '../byte-text.js'
 import { systemClock, systemRandom } from '../clock.js'
-import { loadClientConfig, passwordVariable } from '../config.js'
+import { loadClientConfig, passwordVariable, tlsRemark } from '../config.js'
 import { Client } from '../dfc/client.js'
+import { serverKeysFile } from '../dfc/cluster/server-keys.js'
 import { ThreadDigests } from '../dfc/content/thread-digests.js'
 import { sentenceOf, speaksForItself } from '../error-message.js'
 import { debugDfc, redirectNotices } from '../log.js'
@@ -58,12 +59,19 @@ function givenArguments(): string[] {
   return given.slice(given.length - args.length).map((arg) => textOf(Buffer.from(arg, 'latin1')))
 }
 
-async function perform({ config, operation }: Request, output: Output): Promise<number> {
+async function perform({ config: file, operation }: Request, output: Output): Promise<number> {
   // A server that is down is reported at the prompt and by STATUS; an operation succeeds or says why not.
   redirectNotices((line) => debugDfc('%s', line))
+  const config = loadClientConfig(file, secrets)
+  const remark = tlsRemark(config)
+  if (remark !== undefined) output.problem(remark)
+  if (operation?.command.runWithoutLogin !== undefined) {
+    return await operation.command.runWithoutLogin(config, output, operation.operands)
+  }
   const client = await Client.open({
-    config: loadClientConfig(config, secrets),
-    passwordNow: () => loadClientConfig(config, secrets).password,
+    config,
+    passwordNow: () => loadClientConfig(file, secrets).password,
+    serverKeysFile: serverKeysFile(),
     network: tcpNetwork,
     clock: systemClock,
     random: systemRandom,

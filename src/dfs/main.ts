@@ -6,14 +6,17 @@ import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.js'
+import type { TlsWord } from '../config.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { notice } from '../log.js'
 import { tcpNetwork } from '../network.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
+import { isLoopback } from '../tls.js'
 import { visibleLine } from '../visible-text.js'
 import { folderStorage } from './account/storage.js'
-import { Server } from './server.js'
+import { ServerKey } from './disk/server-key.js'
+import { Server, type ServerSecurity } from './server.js'
 import { type UserCommand, userCommands } from './users/user-commands.js'
 import { UsersFile } from './users/users.js'
 
@@ -46,6 +49,15 @@ const program = new Command('dfs-server')
   .option('--host <address>', 'address to listen on', '127.0.0.1')
   .option('--config <file>', 'who may log in', defaultConfig)
   .action(serve)
+
+program
+  .command('key <folder>')
+  .description("Print the name of a server's key, which is made if there is none yet.")
+  .action(async (folder: string) => {
+    if (!existsSync(folder))
+      throw new DfsError('configuration', `${folder}: there is no such folder`)
+    process.stdout.write(`${(await ServerKey.open(folder)).name}\n`)
+  })
 
 const user = program.command('user').description('Change who may log in.')
 
@@ -82,6 +94,12 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
   assertUsers(options.config)
   const storage = folderStorage(folder, systemRandom)
   const users = new UsersFile(options.config, storage.identity.secret)
+  const plainFrom = plainFromOf(users.tls)
+  // Making one takes half a second, which a cluster on one machine need not spend.
+  let made: Promise<ServerKey> | undefined
+  const keyOf = (): Promise<ServerKey> => (made ??= ServerKey.open(folder))
+  const isForOthers = !isLoopback(options.host) || plainFrom === 'nobody'
+  const key = isForOthers ? `, key ${(await keyOf()).name}` : ''
   const server = await Server.start({
     address,
     users,
@@ -89,15 +107,27 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
     network: tcpNetwork,
     clock: systemClock,
     random: systemRandom,
+    security: { key: async () => (await keyOf()).tls, plainFrom },
   }).catch((thrown: unknown) => {
     throw cannotListen(address.host, port, thrown)
   })
   setInterval(() => users.refresh(), limits.usersCheckMs).unref()
   stopOnSignals(server)
   const where = options.host.includes(':') ? `[${options.host}]` : options.host
-  notice(`${basename(resolve(folder))} listens on ${where}:${server.port}`)
+  notice(`${basename(resolve(folder))} listens on ${where}:${server.port}${key}`)
+  if (plainFrom === 'anybody') {
+    notice(
+      `${options.config}: tls = "off": what clients send without TLS can be read and changed on the way`,
+    )
+  }
   users.warnOfPlainPasswords()
   process.send?.({ listening: server.port })
+}
+
+/** Converts the word `tls` of dfs.conf to the peers that may come without TLS. */
+function plainFromOf(word: TlsWord): ServerSecurity['plainFrom'] {
+  if (word === undefined) return 'thisMachine'
+  return word === 'on' ? 'nobody' : 'anybody'
 }
 
 /** Throws `configuration` where nobody could log in, and says what to do. */

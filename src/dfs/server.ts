@@ -7,8 +7,10 @@ import type { Clock, Random } from '../clock.js'
 import { limits } from '../limits.js'
 import { debugDfs } from '../log.js'
 import type { Address, Connection, ConnectionEvents, Listener, Network } from '../network.js'
+import type { TlsKey } from '../tls.js'
 import { Accounts } from './account/accounts.js'
 import type { Storage } from './account/storage.js'
+import type { PlainFrom } from './session/handshake.js'
 import { Refusals } from './session/refusals.js'
 import { Session, type SessionHost } from './session/session.js'
 import type { Users } from './users/users.js'
@@ -22,6 +24,14 @@ export interface ServerOptions {
   readonly network: Network
   readonly clock: Clock
   readonly random: Random
+  /** Without it there is no TLS, and everybody comes without. */
+  readonly security?: ServerSecurity
+}
+
+/** The key by which a server is known, and who may come without TLS. */
+export interface ServerSecurity {
+  readonly key: () => Promise<TlsKey>
+  readonly plainFrom: PlainFrom
 }
 
 const turnedAway: ConnectionEvents = { data() {}, closed() {}, drained() {} }
@@ -37,13 +47,14 @@ export class Server {
   #emptied = (): void => {}
 
   private constructor(options: ServerOptions) {
-    const { users, storage, random, clock } = options
+    const { users, storage, random, clock, security } = options
     this.#options = options
     this.#host = {
       users,
       random,
       clock,
       identity: storage.identity,
+      plainFrom: security?.plainFrom ?? 'anybody',
       memory: storage.memory,
       accounts: new Accounts(storage, random, clock),
       refusals: new Refusals(clock),
@@ -57,7 +68,11 @@ export class Server {
     try {
       options.users.onChange(() => server.#endRevoked())
       const accept = (connection: Connection): ConnectionEvents => server.#accept(connection)
-      server.#listener = await options.network.listen(options.address, accept)
+      server.#listener = await options.network.listen(
+        options.address,
+        accept,
+        options.security?.key,
+      )
     } catch (thrown) {
       options.storage.close()
       throw thrown

@@ -232,6 +232,7 @@ interface Ears {
 /** One end of a connection. */
 class End implements Connection {
   readonly remote: string
+  readonly isLocal = true
   readonly queuedBytes = 0
   readonly owner: Participant
   peer: End = this

@@ -1,5 +1,7 @@
 /** The description of an operation of the client: a row of the table in table.ts. */
+import type { ClientConfig } from '../../config.js'
 import type { Session, Status } from '../session.js'
+import type { Output } from '../terminal/output.js'
 
 /** The given options, by their long names. */
 export type Options = Readonly<Record<string, boolean | string | undefined>>
@@ -19,4 +21,10 @@ export interface Command {
   readonly completes: readonly ('local' | 'remote')[]
   /** Runs the operation. Throws when it failed as a whole. */
   readonly run: (session: Session, operands: readonly string[], options: Options) => Promise<Status>
+  /** Runs the operation in the place of `run` where no login is needed, which may be what it is there for. */
+  readonly runWithoutLogin?: (
+    config: ClientConfig,
+    output: Output,
+    operands: readonly string[],
+  ) => Promise<Status>
 }

@@ -9,6 +9,7 @@ import { mv } from './mv.js'
 import { put } from './put.js'
 import { rm } from './rm.js'
 import { status } from './status.js'
+import { trust } from './trust.js'
 import { verify } from './verify.js'
 
 export const commands: readonly Command[] = [
@@ -22,4 +23,5 @@ export const commands: readonly Command[] = [
   status,
   heal,
   verify,
+  trust,
 ]

@@ -3,19 +3,15 @@
  * Lines are appended, so two sessions at once lose nothing.
  */
 import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { dirname, isAbsolute, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { debugDfc } from '../../log.js'
+import { stateHome } from '../../state-home.js'
 
 export const historyLinesMax = 1000
 
-/**
- * Path of the history: `${XDG_STATE_HOME:-~/.local/state}/dfs/history`. A relative XDG_STATE_HOME counts as unset.
- */
+/** Path of the history in the user's state folder. */
 export function historyFile(environment: Readonly<Record<string, string | undefined>>): string {
-  const state = environment.XDG_STATE_HOME
-  const folder = state && isAbsolute(state) ? state : join(homedir(), '.local', 'state')
-  return join(folder, 'dfs', 'history')
+  return join(stateHome(environment), 'history')
 }
 
 export class History {

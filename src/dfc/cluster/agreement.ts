@@ -1,7 +1,7 @@
 /**
  * The cluster that the account of a config belongs to, as its four servers say. Two that agree outvote one that
- * says otherwise, and what the pins of this machine say outvotes all: so a single server, which may be a wrong one
- * or a false one, cannot keep a client from the three others.
+ * says otherwise: so a single server, which may be a wrong one or a false one, cannot keep a client from the three
+ * others.
  */
 import { limits } from '../../limits.js'
 
@@ -14,11 +14,6 @@ export class ClusterAgreement {
   readonly #failed = new Set<number>()
   readonly #waiting: (() => void)[] = []
   #cluster: string | undefined
-
-  /** `pinned`: the cluster that this machine knows these servers to be of. */
-  constructor(pinned?: string) {
-    this.#cluster = pinned
-  }
 
   /** 16 bytes, hexadecimal; undefined while it is not known, and while the account belongs to none. */
   get cluster(): string | undefined {

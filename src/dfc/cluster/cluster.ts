@@ -23,6 +23,7 @@ import type { Answer, Greeting, ServerConnection } from './connection.js'
 import { type Hedge, HedgeDelay, inTurn, untilEnough } from './hedging.js'
 import { isRefusal, Link } from './link.js'
 import { Passwords } from './passwords.js'
+import { ServerKeys } from './server-keys.js'
 import { ServersTime } from './servers-time.js'
 
 export interface ClusterOptions {
@@ -34,6 +35,8 @@ export interface ClusterOptions {
   readonly memory?: PageMemory | undefined
   /** The password that the config says now: asked when a server refuses the one that is known. */
   readonly passwordNow?: (() => string) | undefined
+  /** Where the keys of servers are kept that were seen over TLS; else they are known for as long as this lives. */
+  readonly serverKeysFile?: string | undefined
   /** In place of threads, for a world in which nothing may take real time. */
   readonly keyDerivation?: KeyDerivation | undefined
 }
@@ -70,6 +73,7 @@ export class Cluster {
   readonly #changes = new Listeners<[Link]>()
   readonly #recalls = new Listeners<[Link]>()
   readonly #agreement = new ClusterAgreement()
+  readonly #keys: ServerKeys
   readonly #greetings: (Greeting | undefined)[] = []
   /** Logins whose end is not known yet, by the position of the server. */
   readonly #logins: (PromiseWithResolvers<void> | undefined)[] = []
@@ -87,6 +91,7 @@ export class Cluster {
     this.random = options.random
     this.versions = new HybridClock(this.clock, options.random.bytes(4).toString('hex'))
     const passwords = new Passwords(options)
+    this.#keys = new ServerKeys(options.config, options.serverKeysFile)
     this.links = options.config.servers.map(
       (server, index) =>
         new Link({
@@ -96,6 +101,7 @@ export class Cluster {
           credentials: () => passwords.of(index),
           timeoutMs: options.config.timeoutMs,
           cluster: () => this.#agreement.cluster,
+          keyShown: (key) => this.#keys.assertKnown({ index, key }),
           greeted: (greeting) => this.#greeted(index, greeting),
           admit: (link, connection) => this.#admit(link, connection),
           onFailed: ({ failure }) => {
@@ -387,6 +393,8 @@ export class Cluster {
     if (cluster !== null && cluster !== this.#agreement.cluster) {
       throw new DfsError('wrongServer', `${name} belongs to another cluster`)
     }
+    const { serverKey: key } = connection
+    if (key !== undefined) this.#keys.learn({ index, key }, this.#agreement.cluster)
     this.#clusters[index] = cluster
     if (cluster === null && this.#agreement.cluster !== undefined) {
       await this.#claim(link, connection, this.#agreement.cluster)
@@ -445,6 +453,7 @@ export class Cluster {
       await this.#forAll('claim', (position) => ({ cluster, position }))
       this.#clusters.fill(cluster)
       this.#agreement.settle(cluster)
+      this.#keys.founded(cluster)
       debugDfc('founded cluster %s', cluster)
     }
     const incarnations = [...this.#incarnations]

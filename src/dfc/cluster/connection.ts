@@ -8,7 +8,7 @@ import { codeOfWireNumber, DfsError, type ErrorCode } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugWire } from '../../log.js'
 import { type PageMemory, pageBufferBytes } from '../../memory/page-memory.js'
-import type { Address, Connection, Network } from '../../network.js'
+import type { Connection, Network, Target } from '../../network.js'
 import { type Frame, type FrameMemory, FrameParser, frame, frameKind } from '../../wire/frame.js'
 import { encodeLoginScope } from '../../wire/login-scope.js'
 import {
@@ -24,7 +24,7 @@ import { ScramClient, type ScramCredentials, saltOfServerFirst } from '../../wir
 export interface ServerConnectionOptions {
   /** For people. */
   readonly name: string
-  readonly address: Address
+  readonly address: Target
   /** Returns the user and password for the next login. */
   readonly credentials: () => ScramCredentials
   /** A server that owes an answer and is silent for so long counts as down. */
@@ -42,6 +42,8 @@ export interface ServerConnectionOptions {
   readonly index: number
   /** The cluster that the login is meant for, as far as it is known: 16 bytes, hexadecimal. */
   readonly cluster: () => string | undefined
+  /** Called before anything is sent over TLS, with the name of the server's key; throws when nothing must be. */
+  readonly keyShown: (key: string) => void
   /** Called before anything is proved to a server; rejects when nothing must be. */
   readonly greeted: (greeting: Greeting) => Promise<void>
   /** Called once, when the channel can no longer be used. */
@@ -120,7 +122,9 @@ export class ServerConnection {
       drained: () => {},
     })
     try {
-      await connection.#logIn(connection.#connection.exporter)
+      const { exporter, serverKey } = connection.#connection
+      if (options.address.tls === true) options.keyShown(serverKey ?? 'none')
+      await connection.#logIn(exporter)
       return connection
     } catch (error) {
       connection.close()
@@ -147,6 +151,11 @@ export class ServerConnection {
     this.#isEntering = false
     scram.verify(reply.serverFinal)
     this.#isAuthenticated = true
+  }
+
+  /** Over TLS: the name of the server's key. */
+  get serverKey(): string | undefined {
+    return this.#connection?.serverKey
   }
 
   get isOpen(): boolean {

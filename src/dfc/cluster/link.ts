@@ -4,7 +4,7 @@
  * background, once: a request to a server that is down fails at once.
  */
 import type { Timer } from '../../clock.js'
-import type { ServerAddress } from '../../config.js'
+import { type ClientConfig, type ServerAddress, usesTls } from '../../config.js'
 import { asDfsError, DfsError, type ErrorCode } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
@@ -13,6 +13,7 @@ import { type Answer, ServerConnection, type ServerConnectionOptions } from './c
 
 export interface LinkOptions
   extends Omit<ServerConnectionOptions, 'name' | 'address' | 'onClosed' | 'onRecall'> {
+  readonly config: ClientConfig
   readonly server: ServerAddress
   /** 0 .. 3: the server's position in the config. */
   readonly index: number
@@ -135,7 +136,8 @@ export class Link {
   }
 
   async #connect(): Promise<void> {
-    const { address } = this.#options.server
+    const { config, server } = this.#options
+    const address = { ...server.address, tls: usesTls(config, server) }
     try {
       const connection = await ServerConnection.open({
         ...this.#options,
@@ -197,5 +199,5 @@ export class Link {
 
 /** Whether a failure says that the server is there, and that it or this client will not have the other. */
 export function isRefusal(code: ErrorCode): boolean {
-  return code === 'authentication' || code === 'wrongServer' || code === 'version'
+  return ['authentication', 'wrongServer', 'version', 'untrusted', 'configuration'].includes(code)
 }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import type { Random } from '../../clock.js'
 import { DfsError } from '../../errors.js'
+import type { Connection } from '../../network.js'
 import { type Codec, decode, Reader, u16 } from '../../wire/codec.js'
 import type { Frame } from '../../wire/frame.js'
 import { decodeLoginScope, type LoginScope } from '../../wire/login-scope.js'
@@ -40,20 +41,26 @@ interface Greeted {
   readonly scram: ScramServer
 }
 
+/** Peers that may come without TLS: what they send and are sent can be read and changed on the way. */
+export type PlainFrom = 'nobody' | 'thisMachine' | 'anybody'
+
+/** Means that a server lends to its handshakes. */
+export interface HandshakeHost {
+  readonly users: Users
+  readonly identity: Identity
+  readonly random: Random
+  readonly plainFrom: PlainFrom
+}
+
 export class Handshake {
-  readonly #users: Users
-  readonly #identity: Identity
-  readonly #random: Random
-  /** The binding of the TLS connection, if it is one. */
-  readonly #exporter: Buffer | undefined
+  readonly #host: HandshakeHost
+  readonly #connection: Pick<Connection, 'exporter' | 'isLocal'>
   #greeted: Greeted | undefined
   #isOver = false
 
-  constructor(users: Users, identity: Identity, random: Random, exporter: Buffer | undefined) {
-    this.#users = users
-    this.#identity = identity
-    this.#random = random
-    this.#exporter = exporter
+  constructor(host: HandshakeHost, connection: Pick<Connection, 'exporter' | 'isLocal'>) {
+    this.#host = host
+    this.#connection = connection
   }
 
   /** The name that the peer gave, which may be anything. */
@@ -62,8 +69,8 @@ export class Handshake {
   }
 
   /**
-   * Answers the first frame, and then the second. Throws `version`, `protocol` or `authentication`; the connection
-   * must then be closed.
+   * Answers the first frame, and then the second. Throws `version`, `protocol`, `untrusted` or `authentication`;
+   * the connection must then be closed.
    */
   async step(frame: Frame): Promise<Step> {
     assert(!this.#isOver, 'a handshake has one end')
@@ -75,7 +82,7 @@ export class Handshake {
     // Nobody can know the password of a pretended verifier; should someone, it is of no use.
     if (verifier === undefined) throw new DfsError('authentication')
     const scope = decodeLoginScope(extensions)
-    if (scope.server !== this.#identity.server || scope.position !== position) {
+    if (scope.server !== this.#host.identity.server || scope.position !== position) {
       throw new DfsError('authentication', 'This login was meant for another server')
     }
     return {
@@ -92,16 +99,28 @@ export class Handshake {
       const both = `this server speaks version ${protocolVersion}, the client ${version}`
       throw new DfsError('version', `The versions do not match: ${both}`)
     }
+    this.#assertSecure()
     const { client, position, clientFirst } = fieldsOf(frame, messages.hello)
     const user = userOfClientFirst(clientFirst)
-    const known = await this.#users.find(user, position)
-    const { server, secret } = this.#identity
-    const offered = known ?? pretendVerifier(secret, user, this.#users.roundCounts)
-    const nonce = this.#random.bytes(18)
-    const scram = new ScramServer(offered, clientFirst, nonce, this.#exporter)
+    const { users, identity, random } = this.#host
+    const known = await users.find(user, position)
+    const { server, secret } = identity
+    const offered = known ?? pretendVerifier(secret, user, users.roundCounts)
+    const scram = new ScramServer(offered, clientFirst, random.bytes(18), this.#connection.exporter)
     this.#greeted = { user, client, position, verifier: known, scram }
     const reply = { version: protocolVersion, server, serverFirst: scram.first() }
     return { reply: answer('hello', frame.id, reply), login: undefined }
+  }
+
+  #assertSecure(): void {
+    const { plainFrom } = this.#host
+    const { exporter, isLocal } = this.#connection
+    if (exporter !== undefined || plainFrom === 'anybody') return
+    if (isLocal && plainFrom === 'thisMachine') return
+    throw new DfsError(
+      'untrusted',
+      'The server wants TLS: tls = "on" in the configuration of the client',
+    )
   }
 }
 

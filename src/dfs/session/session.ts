@@ -18,7 +18,7 @@ import type { Lessee } from '../account/lease.js'
 import type { Identity } from '../disk/identity.js'
 import type { Users } from '../users/users.js'
 import { failure, type Parts } from './call.js'
-import { Handshake, type Login } from './handshake.js'
+import { Handshake, type Login, type PlainFrom } from './handshake.js'
 import type { Refusals } from './refusals.js'
 import { Requests } from './requests.js'
 import { Uploads } from './uploads.js'
@@ -30,6 +30,8 @@ export interface SessionHost {
   /** For the parts of pieces that arrive. */
   readonly memory: PageMemory | undefined
   readonly accounts: Accounts
+  /** Peers that may come without TLS. */
+  readonly plainFrom: PlainFrom
   readonly refusals: Refusals
   readonly clock: Clock
   readonly random: Random
@@ -69,8 +71,7 @@ export class Session implements ConnectionEvents {
   constructor(connection: Connection, host: SessionHost) {
     this.#connection = connection
     this.#host = host
-    const { exporter } = connection
-    this.#handshake = new Handshake(host.users, host.identity, host.random, exporter)
+    this.#handshake = new Handshake(host, connection)
     this.#limit(limits.handshakeTimeoutMs, 'no authentication in time')
   }
 

@@ -3,7 +3,7 @@
  * is. An edit whose result does not say exactly what was meant is refused.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { parseUsersConfig, type UserConfig } from '../../config.js'
+import { parseServerConfig, type UserConfig } from '../../config.js'
 import { DfsError } from '../../errors.js'
 import { lineOf, parseToml, type Statement } from '../../toml.js'
 import { parseVerifier, type Verifier } from '../../wire/scram.js'
@@ -49,7 +49,7 @@ export function withoutUser(text: string, file: string, name: string): string {
 }
 
 function usersIn(text: string, file: string): UserMap {
-  return parseUsersConfig(text, file, parseVerifier)
+  return parseServerConfig(text, file, parseVerifier).users
 }
 
 function statementsAbout(text: string, file: string, name: string): readonly Statement[] {

@@ -3,7 +3,7 @@
  * needs no restart. A password in clear is turned into a verifier as soon as it is read.
  */
 import { statSync } from 'node:fs'
-import { parseUsersConfig, readConfig, type UserConfig } from '../../config.js'
+import { parseServerConfig, readConfig, type TlsWord, type UserConfig } from '../../config.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { Listeners } from '../../listeners.js'
 import { notice } from '../../log.js'
@@ -42,6 +42,7 @@ export class UsersFile implements Users {
   readonly #file: string
   readonly #secret: Buffer
   #users: ReadonlyMap<string, Known> = new Map()
+  #tls: TlsWord
   readonly #changes = new Listeners()
   #seen = ''
   /** The file was readable by everybody when it was read last. */
@@ -61,6 +62,11 @@ export class UsersFile implements Users {
   /** Counts the users of `file`. Throws `configuration` when it is missing or wrong. */
   static count(file: string): number {
     return new UsersFile(file, Buffer.alloc(32)).#users.size
+  }
+
+  /** The word `tls` of dfs.conf. A server goes by it when it starts. */
+  get tls(): TlsWord {
+    return this.#tls
   }
 
   async find(name: string, position: number): Promise<Verifier | undefined> {
@@ -107,7 +113,12 @@ export class UsersFile implements Users {
   }
 
   #load(): void {
-    const configs = parseUsersConfig(readConfig(this.#file), this.#file, parseVerifier)
+    const { users: configs, tls } = parseServerConfig(
+      readConfig(this.#file),
+      this.#file,
+      parseVerifier,
+    )
+    this.#tls = tls
     assertDistinctFolders([...configs.keys()], this.#file)
     if ([...configs.values()].some(({ kind }) => kind === 'password')) assertPrivate(this.#file)
     else if (configs.size > 0) this.#tellPublic()

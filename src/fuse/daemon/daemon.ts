@@ -3,8 +3,9 @@
  * `unmount` is refused while the mount is in use; a signal is not.
  */
 import { systemClock, systemRandom } from '../../clock.js'
-import type { ClientConfig } from '../../config.js'
+import { type ClientConfig, tlsRemark } from '../../config.js'
 import { Client } from '../../dfc/client.js'
+import { serverKeysFile } from '../../dfc/cluster/server-keys.js'
 import { ThreadDigests } from '../../dfc/content/thread-digests.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { debugFuse, notice } from '../../log.js'
@@ -59,9 +60,12 @@ export class Daemon {
   /** Resolves when the mount is usable. Throws a DfsError whose message says what to do. */
   static async start(options: DaemonOptions): Promise<Daemon> {
     await makeStateFolder(options.state)
+    const remark = tlsRemark(options.config)
+    if (remark !== undefined) notice(remark)
     const client = await Client.open({
       config: options.config,
       passwordNow: options.passwordNow,
+      serverKeysFile: serverKeysFile(),
       network: tcpNetwork,
       clock: systemClock,
       random: systemRandom,

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { chmod, mkdir } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
+import { stateHome } from '../../state-home.js'
 
 export interface StateFolder {
   readonly path: string
@@ -12,11 +13,7 @@ export interface StateFolder {
   readonly recovery: string
 }
 
-/** The user's folder for state, else for data, by the XDG Base Directory Specification. */
-export function stateHome(environment = process.env): string {
-  return join(environment.XDG_STATE_HOME || join(homedir(), '.local', 'state'), 'dfs')
-}
-
+/** The user's folder for data, by the XDG Base Directory Specification. */
 export function dataHome(environment = process.env): string {
   return join(environment.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'dfs')
 }

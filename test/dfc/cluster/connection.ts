@@ -64,6 +64,7 @@ async function open(t: Test, clock: Clock, network: Network) {
     client: '00000001',
     index: 0,
     cluster: () => undefined,
+    keyShown: () => undefined,
     greeted: async () => {},
     onRecall: () => {},
     onClosed: (reason) => closed.push(reason),

@@ -1,0 +1,54 @@
+/** TRUST: takes the key that a server shows now for its own, in the place of the one that was known. */
+import { type ClientConfig, usesTls } from '../../config.js'
+import { keyShownBy, ServerKeys, serverKeysFile } from '../../dfc/cluster/server-keys.js'
+import { DfsError } from '../../errors.js'
+import { tcpNetwork } from '../../network.js'
+import type { Status } from '../session.js'
+import type { Output } from '../terminal/output.js'
+import type { Command } from './command.js'
+
+export const trust: Command = {
+  name: 'trust',
+  operands: 'SERVER',
+  operandsMin: 1,
+  operandsMax: 1,
+  summary: 'trust the key that a server shows now, such as after its disk was replaced',
+  details: [
+    'Over TLS a server is known by its key. One that shows another key is refused: it was set up anew, or somebody else',
+    'answers at its address. Compare what is printed with "dfs-server key FOLDER" on the machine of the server.',
+  ].join('\n'),
+  options: [],
+  completes: [],
+
+  run: ({ client, output }, operands) => trustServer(client.cluster.config, output, operands),
+  runWithoutLogin: trustServer,
+}
+
+async function trustServer(
+  config: ClientConfig,
+  output: Output,
+  [wanted = '']: readonly string[],
+): Promise<Status> {
+  const index = config.servers.findIndex(({ name }) => name.toLowerCase() === wanted.toLowerCase())
+  const server = config.servers[index]
+  if (server === undefined) {
+    const names = config.servers.map(({ name }) => name).join(', ')
+    throw new DfsError('invalid', `${wanted}: there is no such server: expected one of ${names}`)
+  }
+  if (server.key !== undefined) {
+    throw new DfsError(
+      'invalid',
+      `the key of ${server.name} is in the configuration: change it there`,
+    )
+  }
+  if (!usesTls(config, server)) {
+    throw new DfsError('invalid', `${server.name} is connected to without TLS, and shows no key`)
+  }
+  const key = await keyShownBy(tcpNetwork, server, config.timeoutMs)
+  const before = new ServerKeys(config, serverKeysFile()).trust({ index, key })
+  output.print(`${server.name} shows the key ${key}`)
+  if (before === key) output.print('It is the one that is known')
+  else if (before === undefined) output.print('It is trusted from now on')
+  else output.print(`It is trusted from now on, in the place of ${before}`)
+  return 0
+}

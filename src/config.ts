@@ -40,7 +40,17 @@ export interface ClientConfig {
 export type UserConfig<V> =
   | { readonly kind: 'password'; readonly password: string }
   /** One for each position of a server, 0 .. 3; or a single one, of a file that one server alone has. */
-  | { readonly kind: 'verifiers'; readonly verifiers: readonly V[] }
+  | {
+      readonly kind: 'verifiers'
+      readonly verifiers: readonly V[]
+      readonly old?: OldVerifiers<V> | undefined
+    }
+
+/** Verifiers of the password before, good until `untilMs` since 1970. */
+export interface OldVerifiers<V> {
+  readonly untilMs: number
+  readonly verifiers: readonly V[]
+}
 
 export const passwordVariable = 'DFC_PASSWORD'
 
@@ -188,6 +198,13 @@ function clientSchema(passwordOfEnvironment: string) {
   })
 }
 
+/** Parses a time of ISO 8601 in UTC to ms since 1970. Undefined when it is none. */
+function parseTime(text: string): number | undefined {
+  const isTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/.test(text)
+  const ms = isTime ? Date.parse(text) : Number.NaN
+  return Number.isNaN(ms) ? undefined : ms
+}
+
 /** Parses a time such as "2s" to milliseconds. Undefined when it is none, or out of bounds. */
 function parseTimeout(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?)(ms|s)$/.exec(text)
@@ -248,21 +265,31 @@ function addressText({ host, port }: Address): string {
 /** The table that is the whole of dfs.conf. */
 function serverConfigSchema<V>(parseVerifier: (text: string) => V | undefined) {
   const verifier = parsed('a SCRAM-SHA-256 verifier', parseVerifier, secret)
+  const list = v.pipe(
+    v.array(verifier, expecting(`a list of ${limits.serverCount} verifiers`, secret)),
+    v.length(limits.serverCount, expecting(`${limits.serverCount} verifiers`, secret)),
+  )
   const user = v.pipe(
     table('a table with a password or verifiers', {
       password: v.optional(v.pipe(parsed('at least one character', nonEmpty, secret), allowed)),
       verifier: v.optional(verifier),
-      verifiers: v.optional(
-        v.pipe(
-          v.array(verifier, expecting(`a list of ${limits.serverCount} verifiers`, secret)),
-          v.length(limits.serverCount, expecting(`${limits.serverCount} verifiers`, secret)),
-        ),
+      verifiers: v.optional(list),
+      old: v.optional(
+        table('a table with until and verifiers', {
+          until: parsed('a time such as "2027-01-31T12:00:00Z"', parseTime),
+          verifiers: list,
+        }),
       ),
     }),
     v.rawTransform(({ dataset, addIssue, NEVER }): UserConfig<V> => {
-      const { password, verifier: single, verifiers = single && [single] } = dataset.value
-      const given = Object.values(dataset.value).filter((value) => value !== undefined)
-      if (given.length === 1 && verifiers !== undefined) return { kind: 'verifiers', verifiers }
+      const { old, ...passwords } = dataset.value
+      const { password, verifier: single, verifiers = single && [single] } = passwords
+      const given = Object.values(passwords).filter((value) => value !== undefined)
+      if (given.length === 1 && verifiers !== undefined) {
+        if (old === undefined) return { kind: 'verifiers', verifiers }
+        const { until: untilMs, verifiers: before } = old
+        return { kind: 'verifiers', verifiers, old: { untilMs, verifiers: before } }
+      }
       if (given.length === 1 && password !== undefined) return { kind: 'password', password }
       const got = given.length === 0 ? 'none' : `${given.length} of them`
       addIssue({ message: `expected exactly one of password, verifiers and verifier, got ${got}` })

@@ -17,7 +17,7 @@ import { visibleLine } from '../visible-text.js'
 import { folderStorage } from './account/storage.js'
 import { ServerKey } from './disk/server-key.js'
 import { Server, type ServerSecurity } from './server.js'
-import { type UserCommand, userCommands } from './users/user-commands.js'
+import { type UserCommand, type UserOptions, userCommands } from './users/user-commands.js'
 import { UsersFile } from './users/users.js'
 
 /** This file runs as <project>/dist/src/dfs/main.js. */
@@ -62,15 +62,17 @@ program
 const user = program.command('user').description('Change who may log in.')
 
 for (const [name, command] of Object.entries<UserCommand>(userCommands)) {
-  user
+  const grammar = user
     .command(command.takesName ? `${name} <name>` : name)
     .description(command.description)
     .option('--config <file>', 'the file to edit', defaultConfig)
-    .action(async (...given: readonly unknown[]) => {
-      const [target, options] = command.takesName ? given : ['', given[0]]
-      const said = await command.run((options as ConfigOption).config, target as string)
-      if (said !== '') process.stdout.write(`${said}\n`)
-    })
+  for (const [flags, description] of command.options ?? []) grammar.option(flags, description)
+  grammar.action(async (...given: readonly unknown[]) => {
+    const [target, options] = command.takesName ? given : ['', given[0]]
+    const { config, ...others } = options as ConfigOption & UserOptions
+    const said = await command.run(config, target as string, others)
+    if (said !== '') process.stdout.write(`${said}\n`)
+  })
 }
 
 process.umask(privateUmask)

@@ -41,7 +41,12 @@ export interface Verifier {
   readonly salt: Buffer
   readonly storedKey: Buffer
   readonly serverKey: Buffer
+  /** The keys of the password before, derived with the same salt and rounds, where that one is still good. */
+  readonly old?: VerifierKeys | undefined
 }
+
+/** The part of a verifier that follows from the password. */
+export type VerifierKeys = Pick<Verifier, 'storedKey' | 'serverKey'>
 
 const hmac = (key: Buffer, data: string): Buffer => createHmac('sha256', key).update(data).digest()
 const hash = (data: Buffer): Buffer => createHash('sha256').update(data).digest()
@@ -270,10 +275,14 @@ export class ScramServer {
   }
 
   /**
-   * The server's final message, and the attributes of the client's that the proof covers beside those of RFC
-   * 5802. Throws `authentication`.
+   * The server's final message, the attributes of the client's that the proof covers beside those of RFC
+   * 5802, and the keys of the password that the client has shown to know. Throws `authentication`.
    */
-  final(clientFinal: string): { readonly serverFinal: string; readonly extensions: string[] } {
+  final(clientFinal: string): {
+    readonly serverFinal: string
+    readonly extensions: string[]
+    readonly keys: VerifierKeys
+  } {
     const at = clientFinal.lastIndexOf(',p=')
     if (at === -1) throw fail('there is no proof')
     const withoutProof = clientFinal.slice(0, at)
@@ -281,10 +290,14 @@ export class ScramServer {
     if (binding !== this.#binding || nonce !== this.#nonce) throw fail('wrong nonce or binding')
     const authMessage = `${this.#firstBare},${this.#serverFirst},${withoutProof}`
     const given = Buffer.from(clientFinal.slice(at + 3), 'base64')
-    const signature = hmac(this.#verifier.storedKey, authMessage)
-    if (given.length !== signature.length) throw fail('malformed proof')
-    if (!equal(hash(xor(given, signature)), this.#verifier.storedKey)) throw fail('wrong proof')
-    const serverFinal = `v=${hmac(this.#verifier.serverKey, authMessage).toString('base64')}`
-    return { serverFinal, extensions: withoutProof.split(',').slice(2) }
+    const { old } = this.#verifier
+    const keys = [this.#verifier, ...(old === undefined ? [] : [old])].find(({ storedKey }) => {
+      const signature = hmac(storedKey, authMessage)
+      if (given.length !== signature.length) throw fail('malformed proof')
+      return equal(hash(xor(given, signature)), storedKey)
+    })
+    if (keys === undefined) throw fail('wrong proof')
+    const serverFinal = `v=${hmac(keys.serverKey, authMessage).toString('base64')}`
+    return { serverFinal, extensions: withoutProof.split(',').slice(2), keys }
   }
 }

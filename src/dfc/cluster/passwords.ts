@@ -20,22 +20,28 @@ export class Passwords {
   #known: readonly { readonly password: string; readonly credentials: ScramCredentials }[]
   /** Refusals by each server. */
   readonly #refusals = new Map<number, number>()
+  /** Servers that a login was begun to. */
+  readonly #used = new Set<number>()
 
   constructor(options: PasswordsOptions) {
     this.#options = options
     this.#known = [this.#entryOf(options.config.password)]
   }
 
-  /** Returns the credentials for the next login to the server at `index`. */
+  /**
+   * Returns the credentials for the next login to the server at `index`. A server that was up may have ended the session
+   * because the password is another one now: so the config is read before it is refused.
+   */
   of(index: number): ScramCredentials {
+    if (this.#used.has(index)) this.#renew()
+    this.#used.add(index)
     const entry = this.#known[(this.#refusals.get(index) ?? 0) % this.#known.length]
     return (entry ?? this.#entryOf(this.#options.config.password)).credentials
   }
 
   /** The server at `index` has refused what it was shown. */
   refusedBy(index: number): void {
-    if (this.#renew()) this.#refusals.clear()
-    else this.#refusals.set(index, (this.#refusals.get(index) ?? 0) + 1)
+    if (!this.#renew()) this.#refusals.set(index, (this.#refusals.get(index) ?? 0) + 1)
   }
 
   /** Whether the config has another password now. */
@@ -46,6 +52,7 @@ export class Passwords {
       if (password === undefined || newest === undefined || password === newest.password)
         return false
       this.#known = [this.#entryOf(password), newest]
+      this.#refusals.clear()
       notice(`the configuration has another password for ${this.#options.config.user}: it is used`)
       return true
     } catch (thrown) {

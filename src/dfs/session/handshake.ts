@@ -10,7 +10,13 @@ import { type Codec, decode, Reader, u16 } from '../../wire/codec.js'
 import type { Frame } from '../../wire/frame.js'
 import { decodeLoginScope, type LoginScope } from '../../wire/login-scope.js'
 import { messages, protocolVersion } from '../../wire/messages.js'
-import { pretendVerifier, ScramServer, userOfClientFirst, type Verifier } from '../../wire/scram.js'
+import {
+  pretendVerifier,
+  ScramServer,
+  userOfClientFirst,
+  type Verifier,
+  type VerifierKeys,
+} from '../../wire/scram.js'
 import type { Identity } from '../disk/identity.js'
 import type { Users } from '../users/users.js'
 import { answer, type Parts } from './call.js'
@@ -21,8 +27,8 @@ export interface Login {
   /** The id of the client, one of those of the user. */
   readonly client: string
   readonly scope: LoginScope
-  /** The verifier of the password that was shown to be known. */
-  readonly verifier: Verifier
+  /** The keys of the password that was shown to be known. */
+  readonly keys: VerifierKeys
 }
 
 export interface Step {
@@ -78,7 +84,7 @@ export class Handshake {
     const { user, client, position, verifier, scram } = this.#greeted
     const { clientFinal } = fieldsOf(frame, messages.authenticate)
     this.#isOver = true
-    const { serverFinal, extensions } = scram.final(clientFinal)
+    const { serverFinal, extensions, keys } = scram.final(clientFinal)
     // Nobody can know the password of a pretended verifier; should someone, it is of no use.
     if (verifier === undefined) throw new DfsError('authentication')
     const scope = decodeLoginScope(extensions)
@@ -87,7 +93,7 @@ export class Handshake {
     }
     return {
       reply: answer('authenticate', frame.id, { serverFinal }),
-      login: { user, client, scope, verifier },
+      login: { user, client, scope, keys },
     }
   }
 

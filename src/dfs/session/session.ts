@@ -132,8 +132,8 @@ export class Session implements ConnectionEvents {
   /** Ends the session at once when its user is gone or has another password by now. */
   endIfRevoked(): void {
     if (this.#login === undefined) return
-    const { user, verifier } = this.#login
-    if (this.#host.users.isCurrent(user, verifier)) return
+    const { user, keys } = this.#login
+    if (this.#host.users.isCurrent(user, keys)) return
     notice(
       `${user} at ${this.#connection.remote}: the user was removed or has another password: cut off`,
     )

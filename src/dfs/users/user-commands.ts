@@ -4,30 +4,48 @@
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import { systemRandom } from '../../clock.js'
 import { isUserName, readConfig } from '../../config.js'
 import { DfsError } from '../../errors.js'
 import { serverIndexes } from '../../wire/placement.js'
-import { formatVerifier, makeVerifier, scramIterations } from '../../wire/scram.js'
+import { makeVerifier, scramIterations, type Verifier } from '../../wire/scram.js'
 import { writeDurably } from '../disk/durable.js'
 import { lockFile } from '../disk/folder-lock.js'
 import { askNewPassword } from './ask-password.js'
 import { folderKeyOf } from './users.js'
-import { userNames, withoutUser, withUser } from './users-text.js'
+import { userIn, userNames, withoutUser, withUser } from './users-text.js'
 
 /** For as long as another edit takes, on a disk that is slow. */
 const editWaitMs = 20_000
+
+/** The options of `dfs-server user` that some of its commands have. */
+export interface UserOptions {
+  /** For how long the old password stays good, such as 24h. */
+  readonly keepOld?: string
+}
 
 export interface UserCommand {
   readonly description: string
   readonly takesName: boolean
   /** Returns what to print. Throws DfsError, and has then changed nothing. */
-  readonly run: (file: string, name: string) => Promise<string>
+  readonly run: (file: string, name: string, options: UserOptions) => Promise<string>
+  readonly options?: readonly (readonly [flags: string, description: string])[]
 }
 
 export const userCommands = {
   add: { description: 'add a user and ask for the password', takesName: true, run: add },
-  passwd: { description: 'change the password of a user', takesName: true, run: changePassword },
+  passwd: {
+    description: 'change the password of a user',
+    takesName: true,
+    run: changePassword,
+    options: [
+      [
+        '--keep-old <time>',
+        'let the old one be good as well, for 90m, 24h or 7d, while clients learn the new one',
+      ],
+    ],
+  },
   remove: { description: 'remove a user; the files stay', takesName: true, run: remove },
   list: { description: 'list the users, one per line', takesName: false, run: list },
 } as const satisfies Record<string, UserCommand>
@@ -41,25 +59,58 @@ async function add(file: string, name: string): Promise<string> {
   const verifiers = await newVerifiers(name)
   edit(file, (text) => {
     requireNew(text, file, name)
-    return withUser(text, file, name, verifiers)
+    return withUser(text, file, name, { verifiers })
   })
   return `Added the user ${name} to ${file}`
 }
 
-async function changePassword(file: string, name: string): Promise<string> {
-  requireKnown(readConfig(file), file, name)
-  const verifiers = await newVerifiers(name)
+async function changePassword(file: string, name: string, options: UserOptions): Promise<string> {
+  const before = userIn(readConfig(file), file, name)
+  const keptMs = options.keepOld === undefined ? undefined : keptMsOf(options.keepOld)
+  if (keptMs === undefined) {
+    const verifiers = await newVerifiers(name)
+    edit(file, (text) => {
+      userIn(text, file, name)
+      return withUser(text, file, name, { verifiers })
+    })
+    return `Changed the password of ${name} in ${file}`
+  }
+  if (before.kind === 'password') {
+    const why = 'its password is in clear there, and no verifier of it can be kept'
+    throw new DfsError('invalid', `${name}: ${why}: change it without --keep-old`)
+  }
+  // A single one is that of every position.
+  const kept = serverIndexes.flatMap((at) => before.verifiers[at] ?? before.verifiers[0] ?? [])
+  const verifiers = await newVerifiers(name, kept)
+  const old = { untilMs: Date.now() + keptMs, verifiers: kept }
   edit(file, (text) => {
-    requireKnown(text, file, name)
-    return withUser(text, file, name, verifiers)
+    if (!isDeepStrictEqual(userIn(text, file, name), before)) {
+      throw new DfsError('busy', `${file}: another command has changed ${name} meanwhile`)
+    }
+    return withUser(text, file, name, { verifiers, old })
   })
-  return `Changed the password of ${name} in ${file}`
+  const until = new Date(old.untilMs).toISOString()
+  return `Changed the password of ${name} in ${file}; the old one is good until ${until}`
+}
+
+const units: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 }
+const keptMsMax = 30 * 86_400_000
+
+/** Parses the time of --keep-old to ms. Throws `invalid`. */
+function keptMsOf(text: string): number {
+  const [, number, unit = ''] = /^(\d+)([mhd])$/.exec(text) ?? []
+  const ms = Number(number) * (units[unit] ?? Number.NaN)
+  if (ms > 0 && ms <= keptMsMax) return ms
+  throw new DfsError(
+    'invalid',
+    `--keep-old ${text}: expected a time such as 90m, 24h or 7d, at most 30d`,
+  )
 }
 
 async function remove(file: string, name: string): Promise<string> {
-  requireKnown(readConfig(file), file, name)
+  userIn(readConfig(file), file, name)
   edit(file, (text) => {
-    requireKnown(text, file, name)
+    userIn(text, file, name)
     return withoutUser(text, file, name)
   })
   return `Removed the user ${name} from ${file} (the files of ${name} are still there)`
@@ -78,20 +129,22 @@ function requireNew(text: string, file: string, name: string): void {
   throw new DfsError('exists', `${file} ${why}: take another name than "${name}"`)
 }
 
-function requireKnown(text: string, file: string, name: string): void {
-  if (userNames(text, file).includes(name)) return
-  throw new DfsError('notFound', `${file} has no user "${name}"`)
-}
-
 /**
  * Asks for a password and makes a verifier for each of the four servers, in the form of dfs.conf. What a login shows
- * to one of them is then of no use at the others, also where all have copies of one file.
+ * to one of them is then of no use at the others, also where all have copies of one file. `like`: verifiers whose salts
+ * and rounds they have, so that both can be offered to one client.
  */
-async function newVerifiers(name: string): Promise<readonly string[]> {
+async function newVerifiers(
+  name: string,
+  like: readonly Pick<Verifier, 'salt' | 'iterations'>[] = serverIndexes.map(() => ({
+    salt: systemRandom.bytes(16),
+    iterations: scramIterations.written,
+  })),
+): Promise<readonly Verifier[]> {
   const password = await askNewPassword(name)
-  const salts = serverIndexes.map(() => systemRandom.bytes(16))
-  const verifiers = salts.map((salt) => makeVerifier(password, salt, scramIterations.written))
-  return (await Promise.all(verifiers)).map(formatVerifier)
+  return await Promise.all(
+    like.map(({ salt, iterations }) => makeVerifier(password, salt, iterations)),
+  )
 }
 
 function textOf(file: string): string {

@@ -3,10 +3,10 @@
  * is. An edit whose result does not say exactly what was meant is refused.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { parseServerConfig, type UserConfig } from '../../config.js'
+import { type OldVerifiers, parseServerConfig, type UserConfig } from '../../config.js'
 import { DfsError } from '../../errors.js'
 import { lineOf, parseToml, type Statement } from '../../toml.js'
-import { parseVerifier, type Verifier } from '../../wire/scram.js'
+import { formatVerifier, parseVerifier, type Verifier } from '../../wire/scram.js'
 
 type UserMap = ReadonlyMap<string, UserConfig<Verifier>>
 
@@ -15,28 +15,52 @@ export function userNames(text: string, file: string): readonly string[] {
   return [...usersIn(text, file).keys()]
 }
 
-/** `text` with the user's `verifiers` (as `formatVerifier` writes them) instead of what it had. */
-export function withUser(
-  text: string,
-  file: string,
-  name: string,
-  verifiers: readonly string[],
-): string {
-  const parsed = verifiers.map((one) => {
-    const verifier = parseVerifier(one)
-    if (verifier === undefined) throw new DfsError('invalid', 'not a verifier')
-    return verifier
-  })
+/** A user's verifiers for dfs.conf, and those of the password before, while that one is still good. */
+export interface NewVerifiers {
+  readonly verifiers: readonly Verifier[]
+  readonly old?: OldVerifiers<Verifier> | undefined
+}
+
+/** `text` with `wanted` as the user's password instead of what it had. */
+export function withUser(text: string, file: string, name: string, given: NewVerifiers): string {
+  const { verifiers, old } = given
   const wanted = new Map(usersIn(text, file))
-  wanted.set(name, { kind: 'verifiers', verifiers: parsed })
-  const assignment = `verifiers = [${verifiers.map((one) => `"${one}"`).join(', ')}]`
+  wanted.set(name, { kind: 'verifiers', verifiers, ...(old && { old }) })
+  const lines = [`verifiers = ${listOf(verifiers)}`]
+  if (old !== undefined) {
+    const until = new Date(old.untilMs).toISOString()
+    lines.push(`old = { until = "${until}", verifiers = ${listOf(old.verifiers)} }`)
+  }
+  const without = withoutOld(text, file, name)
   // A user has exactly one password or verifier: `usersIn` has seen to it.
-  const old = statementsAbout(text, file, name).find(({ path }) => path.length === 3)
+  const before = statementsAbout(without, file, name).find(({ path }) => path.length === 3)
   const edited =
-    old === undefined
-      ? appended(text, [`[users.${quoted(name)}]`, assignment])
-      : text.slice(0, old.nameStart) + assignment + text.slice(old.end)
+    before === undefined
+      ? appended(without, [`[users.${quoted(name)}]`, ...lines])
+      : without.slice(0, before.nameStart) + lines.join(endOf(text)) + without.slice(before.end)
   return checked(edited, text, file, wanted)
+}
+
+function listOf(verifiers: readonly Verifier[]): string {
+  return `[${verifiers.map((one) => `"${formatVerifier(one)}"`).join(', ')}]`
+}
+
+/** `text` without the user's password of before. */
+function withoutOld(text: string, file: string, name: string): string {
+  const old = statementsAbout(text, file, name).filter(
+    ({ path, isInline }) => path[2] === 'old' && !isInline,
+  )
+  return old.toReversed().reduce((rest, { start, end }) => {
+    const next = rest.indexOf('\n', end)
+    return rest.slice(0, rest.lastIndexOf('\n', start) + 1) + (next < 0 ? '' : rest.slice(next + 1))
+  }, text)
+}
+
+/** The password of a user as the file has it. Throws `notFound`. */
+export function userIn(text: string, file: string, name: string): UserConfig<Verifier> {
+  const found = usersIn(text, file).get(name)
+  if (found === undefined) throw new DfsError('notFound', `${file} has no user "${name}"`)
+  return found
 }
 
 /** `text` without the lines of the user. */
@@ -57,9 +81,13 @@ function statementsAbout(text: string, file: string, name: string): readonly Sta
   return statements.filter(({ path }) => path[0] === 'users' && path[1] === name)
 }
 
+function endOf(text: string): string {
+  return text.includes('\r\n') ? '\r\n' : '\n'
+}
+
 /** At the end, behind an empty line, with the ends of lines that the text has. */
 function appended(text: string, lines: readonly string[]): string {
-  const end = text.includes('\r\n') ? '\r\n' : '\n'
+  const end = endOf(text)
   const body = text === '' || text.endsWith('\n') ? text : text + end
   return [body, body === '' ? '' : end, ...lines.map((line) => line + end)].join('')
 }

@@ -3,7 +3,13 @@
  * needs no restart. A password in clear is turned into a verifier as soon as it is read.
  */
 import { statSync } from 'node:fs'
-import { parseServerConfig, readConfig, type TlsWord, type UserConfig } from '../../config.js'
+import {
+  type OldVerifiers,
+  parseServerConfig,
+  readConfig,
+  type TlsWord,
+  type UserConfig,
+} from '../../config.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { Listeners } from '../../listeners.js'
 import { notice } from '../../log.js'
@@ -14,6 +20,7 @@ import {
   saltOf,
   scramIterations,
   type Verifier,
+  type VerifierKeys,
 } from '../../wire/scram.js'
 
 export interface Users {
@@ -24,8 +31,8 @@ export interface Users {
   find(name: string, position: number): Promise<Verifier | undefined>
   /** Rounds of the key derivation, of each user. */
   readonly roundCounts: readonly number[]
-  /** Whether a verifier that `find` gave is still one of this user's. */
-  isCurrent(name: string, verifier: Verifier): boolean
+  /** Whether the keys of a verifier that `find` gave are still those of a password of this user. */
+  isCurrent(name: string, keys: VerifierKeys): boolean
   /** Calls `listener` when users have changed. */
   onChange(listener: () => void): void
 }
@@ -36,6 +43,14 @@ interface Known {
   readonly iterations: number
   /** Stored keys of `verifiers`, in hexadecimal, as soon as they are derived. */
   readonly keys: Set<string>
+  readonly old: OldPassword | undefined
+}
+
+/** A password that a new one has replaced, and that is good for a while still. */
+interface OldPassword extends OldVerifiers<Verifier> {
+  readonly keys: ReadonlySet<string>
+  /** Whether the end of its time was reported. */
+  hasEnded: boolean
 }
 
 export class UsersFile implements Users {
@@ -71,12 +86,19 @@ export class UsersFile implements Users {
 
   async find(name: string, position: number): Promise<Verifier | undefined> {
     this.refresh()
-    const verifiers = await this.#users.get(name)?.verifiers
-    return verifiers?.[position] ?? verifiers?.[0]
+    const known = this.#users.get(name)
+    const verifiers = await known?.verifiers
+    const verifier = verifiers?.[position] ?? verifiers?.[0]
+    if (verifier === undefined || known?.old === undefined || !isGood(known.old)) return verifier
+    return { ...verifier, old: known.old.verifiers[position] ?? known.old.verifiers[0] }
   }
 
-  isCurrent(name: string, { storedKey }: Verifier): boolean {
-    return this.#users.get(name)?.keys.has(storedKey.toString('hex')) === true
+  isCurrent(name: string, { storedKey }: VerifierKeys): boolean {
+    const known = this.#users.get(name)
+    const key = storedKey.toString('hex')
+    return (
+      known?.keys.has(key) === true || (known?.old?.keys.has(key) === true && isGood(known.old))
+    )
   }
 
   onChange(listener: () => void): void {
@@ -100,7 +122,10 @@ export class UsersFile implements Users {
   /** Reads the file again if it has changed. A broken edit leaves the users as they were: a typing mistake locks no user out. */
   refresh(): void {
     const fingerprint = fingerprintOf(this.#file)
-    if (fingerprint === this.#seen) return
+    if (fingerprint === this.#seen) {
+      this.#endOld()
+      return
+    }
     this.#seen = fingerprint
     try {
       this.#load()
@@ -110,6 +135,18 @@ export class UsersFile implements Users {
     } catch (thrown) {
       notice(`${asDfsError(thrown).message}; the users of before stay in effect`)
     }
+  }
+
+  /** Reports old passwords whose time is over, once. */
+  #endOld(): void {
+    let ended = false
+    for (const [name, { old }] of this.#users) {
+      if (old === undefined || old.hasEnded || isGood(old)) continue
+      old.hasEnded = true
+      ended = true
+      notice(`${this.#file}: the old password of ${name} is no longer good`)
+    }
+    if (ended) this.#changes.call()
   }
 
   #load(): void {
@@ -145,9 +182,9 @@ export class UsersFile implements Users {
   #known(name: string, config: UserConfig<Verifier>, before: Known | undefined): Known {
     if (config.kind === 'verifiers') {
       const { verifiers } = config
-      const keys = new Set(verifiers.map(({ storedKey }) => storedKey.toString('hex')))
+      const keys = keysOf(verifiers)
       const iterations = verifiers[0]?.iterations ?? scramIterations.plain
-      return { config, verifiers, iterations, keys }
+      return { config, verifiers, iterations, keys, old: this.#old(name, config) }
     }
     const same = before?.config.kind === 'password' && before.config.password === config.password
     if (before !== undefined && same) return before
@@ -158,8 +195,35 @@ export class UsersFile implements Users {
       keys.add(one.storedKey.toString('hex'))
       return [one]
     })
-    return { config, verifiers, iterations: plain, keys }
+    return { config, verifiers, iterations: plain, keys, old: undefined }
   }
+
+  /** Throws `configuration` when a client could not be offered both passwords by one salt. */
+  #old(
+    name: string,
+    { verifiers, old }: UserConfig<Verifier> & { kind: 'verifiers' },
+  ): OldPassword | undefined {
+    if (old === undefined) return undefined
+    const isAlike = old.verifiers.every(({ salt, iterations }, at) => {
+      const now = verifiers[at] ?? verifiers[0]
+      return now?.iterations === iterations && now.salt.equals(salt)
+    })
+    if (!isAlike) {
+      throw new DfsError(
+        'configuration',
+        `${this.#file}: users.${name}.old: its verifiers have other salts or rounds than the new ones: "dfs-server user passwd --keep-old" writes both`,
+      )
+    }
+    return { ...old, keys: keysOf(old.verifiers), hasEnded: !isGood(old) }
+  }
+}
+
+function keysOf(verifiers: readonly Verifier[]): Set<string> {
+  return new Set(verifiers.map(({ storedKey }) => storedKey.toString('hex')))
+}
+
+function isGood({ untilMs }: OldVerifiers<Verifier>): boolean {
+  return Date.now() < untilMs
 }
 
 /** The common form of names whose folders are one on a disk that ignores case, or dots at the end. */

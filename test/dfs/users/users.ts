@@ -27,11 +27,10 @@ import { Seeded } from '../../fixtures/seeded.js'
 
 const program = resolve(import.meta.dirname, '../../../src/dfs/main.js')
 const secret = Buffer.alloc(32, 7)
-const verifiers = await Promise.all(
-  [0, 1, 2, 3].map(async (at) =>
-    formatVerifier(await makeVerifier('new', Buffer.alloc(16, at), 4096)),
-  ),
+const parsed = await Promise.all(
+  [0, 1, 2, 3].map((at) => makeVerifier('new', Buffer.alloc(16, at), 4096)),
 )
+const verifiers = parsed.map(formatVerifier)
 const assigned = `verifiers = [${verifiers.map((one) => `"${one}"`).join(', ')}]`
 
 t.setTimeout(240_000)
@@ -50,7 +49,7 @@ verifier = "${formatVerifier(await makeVerifier('x', Buffer.alloc(16, 1), 4096))
 # The end.
 `
 
-const edit = (text: string, name: string) => withUser(text, 'dfs.conf', name, verifiers)
+const edit = (text: string, name: string) => withUser(text, 'dfs.conf', name, { verifiers: parsed })
 const remove = (text: string, name: string) => withoutUser(text, 'dfs.conf', name)
 
 async function matches(search: Promise<Verifier | undefined>, password: string): Promise<boolean> {
@@ -277,6 +276,93 @@ t.test('does it all from the command line', async (t) => {
     t.match(stderr, message)
   }
   t.equal(readFileSync(path, 'utf8'), before)
+})
+
+t.test('keeps the old password for a while, in the file as well', async (t) => {
+  const path = join(t.testdir({}), 'dfs.conf')
+  const run = (input: string, ...command: readonly string[]) =>
+    spawnSync(process.execPath, [program, 'user', ...command, '--config', path], { input })
+  redirectNotices(() => {})
+  t.equal(run('one\n', 'add', 'alice').status, 0)
+  const first = readFileSync(path, 'utf8')
+  const { status, stdout } = run('two\n', 'passwd', 'alice', '--keep-old', '24h')
+  t.equal(status, 0)
+  t.match(`${stdout}`, /; the old one is good until \d{4}-\d\d-\d\dT/)
+  const users = new UsersFile(path, secret)
+  const both = await users.find('alice', 2)
+  if (both?.old === undefined) throw new Error('not both')
+  t.ok(await matches(users.find('alice', 2), 'two'))
+  t.ok(await matches(Promise.resolve({ ...both, ...both.old }), 'one'))
+  t.ok(users.isCurrent('alice', both))
+  t.ok(users.isCurrent('alice', both.old))
+
+  let changes = 0
+  users.onChange(() => {
+    changes += 1
+  })
+  const past = readFileSync(path, 'utf8').replace(
+    /until = "[^"]*"/,
+    'until = "2001-01-01T00:00:00Z"',
+  )
+  writeFileSync(path, past)
+  users.refresh()
+  t.notOk(users.isCurrent('alice', both.old))
+  t.ok(users.isCurrent('alice', both))
+  t.equal((await users.find('alice', 2))?.old, undefined)
+  t.equal(changes, 1)
+
+  t.equal(run('three\n', 'passwd', 'alice', '--keep-old', '7d').status, 0, 'the one before goes')
+  t.equal(readFileSync(path, 'utf8').match(/old = /g)?.length, 1)
+  t.equal(run('four\n', 'passwd', 'alice').status, 0)
+  t.equal(
+    readFileSync(path, 'utf8').split('\n').length,
+    first.split('\n').length,
+    'nothing is left of it',
+  )
+  for (const time of ['', '1', '5s', '31d', '-1h', '0h']) {
+    t.match(
+      `${run('x\n', 'passwd', 'alice', '--keep-old', time).stderr}`,
+      /expected a time such as 90m/,
+    )
+  }
+  writeFileSync(path, '[users.alice]\npassword = "clear"\n')
+  t.match(
+    `${run('x\n', 'passwd', 'alice', '--keep-old', '1h').stderr}`,
+    /change it without --keep-old/,
+  )
+})
+
+t.test('the time of an old password ends without an edit of the file', async (t) => {
+  const old = { untilMs: Date.now() + 300, verifiers: parsed }
+  const text = withUser('', 'dfs.conf', 'alice', { verifiers: parsed, old })
+  const path = join(t.testdir({ 'dfs.conf': text }), 'dfs.conf')
+  const notices: string[] = []
+  redirectNotices((line) => notices.push(line))
+  const users = new UsersFile(path, secret)
+  let changes = 0
+  users.onChange(() => {
+    changes += 1
+  })
+  users.refresh()
+  t.equal(changes, 0)
+  await new Promise((resolve) => setTimeout(resolve, 400))
+  for (let look = 0; look < 3; look += 1) users.refresh()
+  t.equal(changes, 1)
+  t.equal(notices.length, 1)
+  t.match(notices[0], /the old password of alice is no longer good/)
+})
+
+t.test('two passwords that could not be offered to one client are refused', async (t) => {
+  const other = await Promise.all(
+    [9, 8, 7, 6].map((at) => makeVerifier('x', Buffer.alloc(16, at), 4096)),
+  )
+  const old = { untilMs: Date.now() + 60_000, verifiers: other }
+  const text = withUser('', 'dfs.conf', 'alice', { verifiers: parsed, old })
+  const path = join(t.testdir({ 'dfs.conf': text }), 'dfs.conf')
+  t.throws(() => new UsersFile(path, secret), {
+    code: 'configuration',
+    message: /other salts or rounds/,
+  })
 })
 
 /** What is seen on a terminal where `user add alice` gets these answers, each when it is asked. */

@@ -27,7 +27,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     never: 'anything that only one room needs',
   },
   'src/async': {
-    knows: 'waiting: semaphores, pools of tasks, results in order',
+    knows: 'waiting: semaphores, pools of tasks, results in order, one run for all who ask',
     imports: [],
     never: 'what is waited for',
   },
@@ -49,7 +49,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   'src/dfc/cluster': {
     knows: 'connections to the four servers: who is up, slow, or has a wrong clock',
-    imports: ['src/memory', 'src/wire'],
+    imports: shared,
     never: 'what the requests mean',
   },
   'src/dfc/content': {
@@ -59,7 +59,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   'src/dfc/quorum': {
     knows: 'registers and transactions: votes, decisions, recovery, leases',
-    imports: ['src/wire', 'src/dfc/cluster', 'src/dfc/content'],
+    imports: ['src/async', 'src/wire', 'src/dfc/cluster', 'src/dfc/content'],
     never: 'what the registers hold',
   },
   'src/dfc/namespace/cache': {
@@ -70,6 +70,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   'src/dfc/namespace': {
     knows: 'files and folders by name: look-ups, listings, and every change as one transaction',
     imports: [
+      'src/async',
       'src/wire',
       'src/dfc/cluster',
       'src/dfc/content',
@@ -103,7 +104,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   'src/dfs/disk': {
     knows: 'what a disk does to us: syncs, locks, durable files, errors',
-    imports: [],
+    imports: ['src/async'],
     never: 'what the files hold',
   },
   'src/dfs/users': {

@@ -4,6 +4,7 @@
  * answers mean together is the business of the quorum (transaction.ts, registers.ts).
  */
 import { createHash } from 'node:crypto'
+import { SingleFlight } from '../../async/single-flight.js'
 import type { Clock, Random } from '../../clock.js'
 import type { ClientConfig } from '../../config.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
@@ -83,7 +84,7 @@ export class Cluster {
   readonly #states: Reply<'status'>['state'][] = []
   readonly #fences: Version[] = []
   readonly #hedgeDelay = new HedgeDelay()
-  #founding: Promise<void> | undefined
+  readonly #founding = new SingleFlight<void>()
 
   private constructor(options: ClusterOptions) {
     this.config = options.config
@@ -437,10 +438,7 @@ export class Cluster {
    * that hears of it late has voted on nothing before, which is the same as having missed messages.
    */
   #foundIfNew(): Promise<void> {
-    this.#founding ??= this.#found().finally(() => {
-      this.#founding = undefined
-    })
-    return this.#founding
+    return this.#founding.run(() => this.#found())
   }
 
   async #found(): Promise<void> {

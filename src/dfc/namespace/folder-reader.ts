@@ -2,6 +2,7 @@
  * Reads folders page by page into the cache: for a listing, and to the end where that is cheaper than
  * asking for one name after the other.
  */
+import { KeyedSingleFlight } from '../../async/single-flight.js'
 import { limits } from '../../limits.js'
 import { Listeners } from '../../listeners.js'
 import { isReadableFrom } from '../../wire/placement.js'
@@ -36,7 +37,7 @@ export class FolderReader {
   readonly #cache: NodeCache
   readonly #behind: WriteBehind
   readonly #lookups = new LookupCounts()
-  readonly #beingRead = new Map<number, Promise<void>>()
+  readonly #reading = new KeyedSingleFlight<number, void>()
 
   constructor(
     registers: Registers,
@@ -78,7 +79,7 @@ export class FolderReader {
 
   /** Whether to read the folder to its end now that one of its names has to be asked for. */
   paysToRead(folder: number): boolean {
-    if (this.#beingRead.has(folder)) return true
+    if (this.#reading.isRunning(folder)) return true
     if (this.#lease.use() === undefined) return false
     const summary = this.#cache.staleNode(folder)?.folder
     return summary != null && this.#lookups.paysToRead(folder, summary.live)
@@ -86,17 +87,11 @@ export class FolderReader {
 
   /** Resolves when the folder is in the cache, or will not be; never rejects. */
   readToEnd(folder: number): Promise<void> {
-    const running = this.#beingRead.get(folder)
-    if (running !== undefined) return running
-    // Whoever asked for a name asks for it alone then, and hears what is wrong.
-    const done = this.#readAll(folder)
-      .catch(() => false)
-      .then((isKnown) => {
-        this.#beingRead.delete(folder)
-        this.#lookups.wasRead(folder, isKnown)
-      })
-    this.#beingRead.set(folder, done)
-    return done
+    return this.#reading.run(folder, async () => {
+      // Whoever asked for a name asks for it alone then, and gets what is wrong.
+      const isKnown = await this.#readAll(folder).catch(() => false)
+      this.#lookups.wasRead(folder, isKnown)
+    })
   }
 
   async #readAll(folder: number): Promise<boolean> {

@@ -10,6 +10,7 @@
  * what others have made impossible since is given up: the log says so, and the next fsync of a folder.
  */
 import assert from 'node:assert/strict'
+import { SingleFlight } from '../../async/single-flight.js'
 import type { Timer } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -50,12 +51,12 @@ export class WriteBehind {
   readonly #finishOthers: FinishOthers | undefined
   /** Since when this client is alone, if nothing of others is undecided since then. */
   #clearSinceMs: number | undefined
-  #clearing: Promise<void> | undefined
+  readonly #clearing = new SingleFlight<void>()
   #open: Batch | undefined
   #timer: Timer | undefined
   /** In the order in which they have to be stored. */
   readonly #due: Due[] = []
-  #storing: Promise<void> | undefined
+  readonly #storing = new SingleFlight<void>()
   /** Why the first of them is still not stored. */
   #obstacle: unknown
   /** Under which version a change was stored after all, by register and the version it was known as. */
@@ -87,11 +88,8 @@ export class WriteBehind {
 
   /** Resolves when changes may be answered early, or it is known that they may not yet. */
   async begin(): Promise<void> {
-    if (this.#finishOthers === undefined) return
-    this.#clearing ??= this.#clear(this.#finishOthers).finally(() => {
-      this.#clearing = undefined
-    })
-    await this.#clearing
+    const finishOthers = this.#finishOthers
+    if (finishOthers !== undefined) await this.#clearing.run(() => this.#clear(finishOthers))
   }
 
   /**
@@ -126,9 +124,11 @@ export class WriteBehind {
   async #ahead(body: Transaction): Promise<void> {
     if (this.#open === undefined && this.#due.length === 0) return
     if (this.#obstacle !== undefined) await this.settle()
-    if (this.#open !== undefined && this.#storing !== undefined) await this.#storing
+    if (this.#open !== undefined && this.#storing.running !== undefined) {
+      await this.#storing.running
+    }
     this.#storeSoon()
-    if (this.#due.some((due) => dependOnEachOther(due.body, body))) await this.#storing
+    if (this.#due.some((due) => dependOnEachOther(due.body, body))) await this.#storing.running
     assert(!this.#due.some((due) => dependOnEachOther(due.body, body)), 'it would be overtaken')
   }
 
@@ -136,9 +136,9 @@ export class WriteBehind {
   async settle(): Promise<void> {
     const open = this.#open
     // What runs is at what came before. What comes meanwhile is not waited for: that might have no end.
-    if (this.#storing !== undefined) await this.#storing
+    if (this.#storing.running !== undefined) await this.#storing.running
     const isLeft = open !== undefined && open === this.#open
-    if (isLeft || this.#due.length > 0) await (this.#storing ?? this.#store())
+    if (isLeft || this.#due.length > 0) await this.#store()
   }
 
   /** Before the servers are asked for what may have been changed here: as far as that can be now. */
@@ -175,26 +175,26 @@ export class WriteBehind {
   }
 
   #storeSoon(): void {
-    void (this.#storing ?? this.#store()).catch((error: unknown) => debugDfc('behind: %o', error))
+    void this.#store().catch((error: unknown) => debugDfc('behind: %o', error))
   }
 
+  /** One run at a time, so that what was answered is stored in its order. */
   #store(): Promise<void> {
-    assert(this.#storing === undefined, 'what was answered is stored in its order')
-    this.#timer?.cancel()
-    this.#timer = undefined
-    this.#close()
-    this.#storing = this.#storeAll().then(
-      () => this.#ended(undefined),
-      (error: unknown) => {
+    return this.#storing.run(async () => {
+      this.#timer?.cancel()
+      this.#timer = undefined
+      this.#close()
+      try {
+        await this.#storeAll()
+      } catch (error) {
         this.#ended(error)
         throw error
-      },
-    )
-    return this.#storing
+      }
+      this.#ended(undefined)
+    })
   }
 
   #ended(obstacle: unknown): void {
-    this.#storing = undefined
     if (obstacle !== undefined && this.#obstacle === undefined) {
       const why = obstacle instanceof Error ? obstacle.message : String(obstacle)
       notice(`Recent changes are not stored yet, retrying: ${why}`)

@@ -9,6 +9,7 @@
  * time, only clocks that run at the same speed.
  */
 import assert from 'node:assert/strict'
+import { SingleFlight } from '../../async/single-flight.js'
 import type { Timer } from '../../clock.js'
 import { limits } from '../../limits.js'
 import { Listeners } from '../../listeners.js'
@@ -31,9 +32,9 @@ export class Lease {
   #usedMs = Number.NEGATIVE_INFINITY
   #askedMs = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
-  #asking: Promise<void> | undefined
+  readonly #asking = new SingleFlight<void>()
   #recalled = 0
-  #givingBack: Promise<void> | undefined
+  readonly #givingBack = new SingleFlight<void>()
   #closed = false
 
   constructor(cluster: Cluster) {
@@ -52,7 +53,7 @@ export class Lease {
     this.#store = store
     this.#usedMs = this.#cluster.clock.monotonic()
     this.#renew()
-    await this.#asking
+    await this.#asking.running
   }
 
   /**
@@ -97,7 +98,7 @@ export class Lease {
   async close(): Promise<void> {
     this.#closed = true
     this.#timer?.cancel()
-    await this.#asking
+    await this.#asking.running
     await this.#giveBack()
   }
 
@@ -120,11 +121,8 @@ export class Lease {
   }
 
   #renew(): void {
-    if (this.#closed || this.#asking !== undefined || this.#givingBack !== undefined) return
-    this.#asking = this.#ask().finally(() => {
-      this.#asking = undefined
-      this.#renewLater()
-    })
+    if (this.#closed || this.#givingBack.running !== undefined) return
+    void this.#asking.run(() => this.#ask().finally(() => this.#renewLater()))
   }
 
   /** Renews the lease while it is used. Afterwards it runs out, and the next use asks for it again. */
@@ -171,10 +169,7 @@ export class Lease {
   #giveBack(): Promise<void> {
     this.#sinceMs = undefined
     this.#losses.call()
-    this.#givingBack ??= this.#storeAndGiveBack().finally(() => {
-      this.#givingBack = undefined
-    })
-    return this.#givingBack
+    return this.#givingBack.run(() => this.#storeAndGiveBack())
   }
 
   async #storeAndGiveBack(): Promise<void> {

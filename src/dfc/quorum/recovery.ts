@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
+import { KeyedSingleFlight } from '../../async/single-flight.js'
 import { randomBelow, sleep } from '../../clock.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
@@ -32,7 +33,7 @@ export class Recovery {
   readonly #client: number
   readonly #voters: () => readonly number[]
   readonly #onCommitted: () => void
-  readonly #running = new Map<Version, Promise<Fate>>()
+  readonly #running = new KeyedSingleFlight<Version, Fate>()
   /** Recent decisions: true for a commit. */
   readonly #decided = new LRUCache<Version, boolean>({ max: decidedMax })
   #counter = 0
@@ -54,14 +55,9 @@ export class Recovery {
 
   /** Decides `id` unless it is decided; `body` if the caller has it. Never throws. */
   recover(id: Version, body: Transaction | null = null, depth = 0): Promise<Fate> {
-    const running = this.#running.get(id)
+    const recover = (): Promise<Fate> => this.#recover(id, { body }, depth)
     // A nested call must not wait for a recovery that may be waiting for it.
-    if (running !== undefined && depth === 0) return running
-    const fate = this.#recover(id, { body }, depth).finally(() => {
-      if (this.#running.get(id) === fate) this.#running.delete(id)
-    })
-    if (depth === 0) this.#running.set(id, fate)
-    return fate
+    return depth === 0 ? this.#running.run(id, recover) : recover()
   }
 
   async #recover(id: Version, known: Known, depth: number): Promise<Fate> {

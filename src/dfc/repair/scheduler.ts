@@ -3,6 +3,7 @@
  * again from time to time, when its client is not busy, and puts right what readers found rotten. One
  * line when a repair that has something to do begins to matter, and one when it ends.
  */
+import { SingleFlight } from '../../async/single-flight.js'
 import { randomBelow, sleep, type Timer } from '../../clock.js'
 import { asDfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -30,7 +31,7 @@ export class RepairScheduler {
   /** Pieces that are lost for good, as the last repair has found: no news for the next. */
   #lost: ReadonlySet<string> = new Set()
   readonly #badCopies = new Map<string, BadCopy>()
-  #running: Promise<HealReport> | undefined
+  readonly #healing = new SingleFlight<HealReport>()
   #timer: Timer | undefined
   /** The report that was logged last. */
   #told: HealReport | undefined
@@ -77,7 +78,7 @@ export class RepairScheduler {
 
   /** Resolves when no repair runs. */
   async ended(): Promise<void> {
-    await this.#running?.catch(() => undefined)
+    await this.#healing.running?.catch(() => undefined)
   }
 
   /** A reader found that a server's copy is rotten or gone. Where all of them are, it is known. */
@@ -85,7 +86,9 @@ export class RepairScheduler {
     if (this.#badCopies.size >= limits.badCopiesMax || this.#isLost(segment, piece)) return
     this.#badCopies.set(`${server} ${segment.id} ${piece}`, { server, segment, piece })
     // What a repair comes across itself, and cannot put right, it need not try again at once.
-    this.#schedule(this.#running === undefined ? limits.repairDelayMs : limits.repairRetryMs)
+    this.#schedule(
+      this.#healing.running === undefined ? limits.repairDelayMs : limits.repairRetryMs,
+    )
   }
 
   #isLost({ id }: Segment, piece: number): boolean {
@@ -99,10 +102,7 @@ export class RepairScheduler {
 
   /** Repairs now; one repair at a time, a second call joins the one that runs. */
   heal(options: Partial<HealOptions> = {}): Promise<HealReport> {
-    this.#running ??= this.#heal(options).finally(() => {
-      this.#running = undefined
-    })
-    return this.#running
+    return this.#healing.run(() => this.#heal(options))
   }
 
   async #heal(options: Partial<HealOptions>): Promise<HealReport> {

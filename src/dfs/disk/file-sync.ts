@@ -4,6 +4,7 @@
  */
 import { fdatasync as fdatasyncWithCallback } from 'node:fs'
 import { promisify } from 'node:util'
+import { SingleFlight } from '../../async/single-flight.js'
 
 /** Puts on the disk what is needed to read the data back, its length included; times may be missing. */
 const fdatasync = promisify(fdatasyncWithCallback)
@@ -13,7 +14,7 @@ export class FileSync {
   /** Writes are counted: how many there were, and how many of them are on the disk. */
   #written = 0
   #synced = 0
-  #running: Promise<void> | undefined
+  readonly #running = new SingleFlight<void>()
 
   /** `file`: a descriptor. */
   constructor(file: number) {
@@ -33,12 +34,7 @@ export class FileSync {
   /** Resolves when all that was written before is on the disk. Rejects with what the disk says. */
   async sync(): Promise<void> {
     const wanted = this.#written
-    while (this.#synced < wanted) {
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined
-      })
-      await this.#running
-    }
+    while (this.#synced < wanted) await this.#running.run(() => this.#run())
   }
 
   async #run(): Promise<void> {

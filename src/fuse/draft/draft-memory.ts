@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import type { Semaphore } from '../../async/semaphore.js'
+import { SingleFlight } from '../../async/single-flight.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 
@@ -21,7 +22,7 @@ export class DraftMemory {
   readonly #bytesMax: number
   readonly #held = new Map<Holder, number>()
   #usedBytes = 0
-  #relieving: Promise<void> | undefined
+  readonly #relieving = new SingleFlight<void>()
 
   constructor(bytesMax: number = limits.draftBytesMax) {
     this.#bytesMax = bytesMax
@@ -51,11 +52,7 @@ export class DraftMemory {
   }
 
   async #room(): Promise<void> {
-    if (this.#usedBytes <= this.#bytesMax) return
-    this.#relieving ??= this.#relieve().finally(() => {
-      this.#relieving = undefined
-    })
-    await this.#relieving
+    if (this.#usedBytes > this.#bytesMax) await this.#relieving.run(() => this.#relieve())
   }
 
   async #relieve(): Promise<void> {

@@ -89,15 +89,11 @@ async function localNames(folder: string): Promise<Name[]> {
 async function remoteNames(namespace: Namespace, folder: string, begin: string): Promise<Name[]> {
   const { ino } = await followPath(namespace, folder)
   const names: Name[] = []
-  let after = ''
-  while (names.length < namesOfferedMax) {
-    const { entries, more } = await namespace.names.list(ino, after)
+  for await (const { entries } of namespace.names.pages(ino)) {
     for (const { name, type } of entries) {
       if (name.startsWith(begin)) names.push({ name, isFolder: type === folderDirentType })
     }
-    const last = entries.at(-1)?.name
-    if (!more || last === undefined) break
-    after = last
+    if (names.length >= namesOfferedMax) break
   }
   return names
 }

@@ -13,13 +13,8 @@ export async function* pagesOf(
   session: Session,
   folder: number,
 ): AsyncGenerator<readonly ListedName[]> {
-  let after = ''
-  for (;;) {
+  for await (const { entries } of session.client.namespace.names.pages(folder)) {
     session.interrupted.throwIfAborted()
-    const { entries, more } = await session.client.namespace.names.list(folder, after)
     yield entries
-    const last = entries.at(-1)
-    if (!more || last === undefined) return
-    after = last.name
   }
 }

@@ -2,6 +2,7 @@
  * Resolves names to nodes from, in order: pending creates, the cache where it may answer, and the servers. Also finds
  * the nodes that a change starts from, which may be guesses, since the servers check them.
  */
+import { pages } from '../../async/pages.js'
 import { byteLengthOf, isByteText } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -215,6 +216,15 @@ export class Lookup {
     return left.length === 0 && more
       ? this.list(folder, page.end)
       : { entries: left, asked, more, undecided }
+  }
+
+  /** Yields all pages of a folder, in the byte order of the names. */
+  pages(folder: number): AsyncGenerator<Listing, void, void> {
+    return pages(
+      '',
+      (after) => this.list(folder, after),
+      ({ entries }) => entries.at(-1)?.name,
+    )
   }
 
   /** A name whose inode went while the folder was read: as it is now, undefined when it is gone. */

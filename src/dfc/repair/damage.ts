@@ -1,6 +1,5 @@
 /** Names what is lost: which bytes of which files a piece was that nobody has any more. */
 
-import { pages } from '../../async/pages.js'
 import { pieceRange } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import { folderDirentType, rootIno } from '../../wire/records.js'
@@ -31,13 +30,8 @@ export async function* damageOf(
   const folders = [{ ino: rootIno, path: '' }]
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
     const { ino: parent } = folder
-    const listed = pages(
-      '',
-      (after) => namespace.names.list(parent, after),
-      (page) => page.entries.at(-1)?.name,
-    )
-    for await (const page of listed) {
-      for (const { name, ino, type, node } of page.entries) {
+    for await (const { entries } of namespace.names.pages(parent)) {
+      for (const { name, ino, type, node } of entries) {
         const path = `${folder.path}/${name}`
         if (type === folderDirentType) folders.push({ ino, path })
         for (const { at, segment, offset, length } of node?.inode.extents ?? []) {

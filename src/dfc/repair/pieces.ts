@@ -5,7 +5,6 @@
  */
 
 import assert from 'node:assert/strict'
-import { pages } from '../../async/pages.js'
 import { TaskPool } from '../../async/task-pool.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -31,6 +30,7 @@ import { askOne } from './ask-voters.js'
 import type { LostPiece } from './damage.js'
 import { type HeldSegment, heldMasks } from './held.js'
 import { areLostForGood, knownLost, Marks, markedByAny } from './lost.js'
+import { segmentsOn } from './segments-on.js'
 
 export interface PlacedPieces {
   /** Pieces copied to the server that should hold them. */
@@ -69,18 +69,8 @@ export async function misplacedSegments(
 ): Promise<Segment[]> {
   const found = new Map<string, Segment>()
   for (const server of servers) {
-    const misplaced = pages(
-      '',
-      (after) =>
-        askOne(cluster, server, 'segments', {
-          after,
-          misplacedOnly: true,
-          limit: limits.surveyEntriesAtOnce,
-        }),
-      (page) => page.segments.at(-1)?.segment.id,
-    )
-    for await (const page of misplaced) {
-      for (const { segment } of page.segments) found.set(segment.id, segment)
+    for await (const { segment } of segmentsOn(cluster, server, true)) {
+      found.set(segment.id, segment)
     }
   }
   return [...found.values()]

@@ -11,11 +11,12 @@ import { holdersOf, homeMask, pieceNumbers, rotationOf } from '../../wire/placem
 import type { Segment } from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
-import { askEach, askOne } from './ask-voters.js'
+import { askEach } from './ask-voters.js'
 import type { LostPiece } from './damage.js'
 import { differences } from './differences.js'
 import { bitsOf } from './missing.js'
 import { readCopy } from './pieces.js'
+import { segmentsOn } from './segments-on.js'
 
 export interface VerifyReport {
   /** Registers of which some server has another value, or none, or one that has rotted. */
@@ -152,39 +153,30 @@ async function checkSegment(
 
 /** The segments of all servers by their ids, each with who holds what. */
 async function* allSegments(cluster: Cluster, servers: readonly number[]): AsyncIterable<Known> {
-  const pages = new Map<number, Known[]>()
-  const after = new Map(servers.map((server) => [server, '']))
-  const more = new Map(servers.map((server) => [server, true]))
+  const lists = servers.map((server) => segmentsKnownTo(cluster, server))
+  const heads = await Promise.all(lists.map((list) => list.next()))
   for (;;) {
-    for (const server of servers) {
-      if ((pages.get(server)?.length ?? 0) > 0 || !more.get(server)) continue
-      const page = await askOne(cluster, server, 'segments', {
-        after: after.get(server) ?? '',
-        misplacedOnly: false,
-        limit: limits.surveyEntriesAtOnce,
-      })
-      pages.set(
-        server,
-        page.segments.map(({ segment, referred, pieces }) => ({
-          segment,
-          referred,
-          masks: new Map([[server, pieces]]),
-        })),
-      )
-      after.set(server, page.segments.at(-1)?.segment.id ?? '')
-      more.set(server, page.more)
-    }
-    const heads = servers.flatMap((server) => pages.get(server)?.[0] ?? [])
-    const least = heads.map(({ segment }) => segment.id).sort()[0]
+    const known = heads.flatMap(({ value }) => (value ? [value] : []))
+    const least = known.map(({ segment }) => segment.id).sort()[0]
     if (least === undefined) return
-    yield servers
-      .flatMap((server) =>
-        pages.get(server)?.[0]?.segment.id === least ? (pages.get(server)?.shift() ?? []) : [],
-      )
+    yield known
+      .filter(({ segment }) => segment.id === least)
       .reduce((all, one) => ({
         segment: one.referred ? one.segment : all.segment,
         referred: all.referred || one.referred,
         masks: new Map([...all.masks, ...one.masks]),
       }))
+    for (const [at, list] of lists.entries()) {
+      if (heads[at]?.value?.segment.id === least) heads[at] = await list.next()
+    }
+  }
+}
+
+async function* segmentsKnownTo(
+  cluster: Cluster,
+  server: number,
+): AsyncGenerator<Known, void, void> {
+  for await (const { segment, referred, pieces } of segmentsOn(cluster, server, false)) {
+    yield { segment, referred, masks: new Map([[server, pieces]]) }
   }
 }

@@ -21,7 +21,7 @@ interface Page extends Pick<Listing, 'entries' | 'asked' | 'more'> {
 }
 
 export interface OpenFolderOptions {
-  readonly names: Pick<Lookup, 'cachedEntry' | 'known' | 'list'>
+  readonly names: Pick<Lookup, 'cachedEntry' | 'known' | 'list' | 'pages'>
   readonly ino: number
   readonly positions: Pick<Positions, 'nameBefore'>
   /** Called with the names of each page that has arrived. */
@@ -83,14 +83,11 @@ export class OpenFolder {
   async #nameBefore(position: number): Promise<string> {
     const told = this.#positions.nameBefore(position)
     if (told !== undefined) return told
-    for (let after = ''; ; ) {
-      const { entries, more } = await this.#names.list(this.ino, after)
+    for await (const { entries } of this.#names.pages(this.ino)) {
       const found = entries.find(({ name }) => positionBehind(name) === position)
       if (found !== undefined) return found.name
-      const last = entries.at(-1)
-      if (!more || last === undefined) throw new DfsError('invalid')
-      after = last.name
     }
+    throw new DfsError('invalid')
   }
 
   /** Whether the name's node, or its absence, is known. */

@@ -58,6 +58,12 @@ function counted(
       counts.pages += 1
       return namespace.names.list(folder, after)
     },
+    async *pages(folder: number) {
+      for await (const page of namespace.names.pages(folder)) {
+        counts.pages += 1
+        yield page
+      }
+    },
   }
   return { folder: new OpenFolder({ names: counting, ino, positions }), counts }
 }

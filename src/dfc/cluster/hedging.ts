@@ -120,12 +120,13 @@ export function inTurn<Outcome>(
       void ask(at).then((outcome) => {
         open.delete(at)
         if (isDone) return
-        if (isGood(outcome)) {
+        const isOfUse = isGood(outcome)
+        if (isOfUse) {
           quickestMs = Math.min(quickestMs, clock.monotonic() - askedMs)
           good.push(outcome)
         }
         if (good.length >= count || (open.size === 0 && asked >= choices)) finish()
-        else if (good.length + open.size < count) askNext()
+        else if (!isOfUse) askNext()
       })
     }
     for (let first = 0; first < count; first += 1) askNext()

@@ -70,6 +70,18 @@ t.test('another one is asked in the place of one that fails, or takes long', asy
   t.same(how.late, [1])
 })
 
+t.test(
+  'another one is asked in the place of one that fails while an earlier one takes long',
+  async (t) => {
+    const how = hedge()
+    const answers = [() => never, () => after(1, 'no'), () => after(1)]
+    const ask = (at: number): Promise<Word> => answers[at]?.() ?? never
+    const { result, ms } = await timed(() => inTurn(3, 1, ask, how))
+    t.same(result, ['yes'])
+    t.ok(ms < 1.8 * limits.hedgeMs, `${ms} ms, and the second was asked after ${limits.hedgeMs} ms`)
+  },
+)
+
 t.test('two are asked and no more while they answer', async (t) => {
   const asked: number[] = []
   const how = hedge()

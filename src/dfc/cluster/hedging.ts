@@ -31,7 +31,7 @@ export function isLate(waitedMs: number, patienceMs: number, quickestMs: number)
 
 export interface Hedge<Outcome> {
   readonly clock: Clock
-  readonly hedgeDelay: HedgeDelay
+  readonly hedgeDelay: Pick<HedgeDelay, 'ms' | 'note'>
   readonly isGood: (outcome: Outcome) => boolean
   /** Known to be slow: not waited for. */
   readonly isSlow: (at: number) => boolean

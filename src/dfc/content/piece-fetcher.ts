@@ -13,7 +13,7 @@ import { matchesChecksums } from '../../wire/checksum.js'
 import { holdersOf, serverIndexes } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
-import { HedgeDelay, isLate } from '../cluster/hedging.js'
+import { HedgeDelay, inTurn } from '../cluster/hedging.js'
 import { SmallPieces } from './small-pieces.js'
 
 /** The two servers that have all pieces of a small file are asked, unless they have so much more to do. */
@@ -70,56 +70,31 @@ export class PieceFetcher {
     return slots.run(() => this.#fetch(blocks))
   }
 
-  #fetch(blocks: PieceBlocks): Promise<FetchedBlocks> {
+  async #fetch(blocks: PieceBlocks): Promise<FetchedBlocks> {
     const servers = this.#inOrder(blocks)
     const failures: DfsError[] = []
-    const { clock } = this.#cluster
-    const patienceMs = this.#patience.ms
-    return new Promise((resolve, reject) => {
-      /** When those were asked that have not answered. */
-      const open = new Map<number, number>()
-      let asked = 0
-      let isDone = false
-      const end = (): void => {
-        isDone = true
-        hedge.cancel()
+    let isFetched = false
+    const ask = async (at: number): Promise<FetchedBlocks | undefined> => {
+      try {
+        const fetched = await this.#ask(servers[at] as number, blocks)
+        // What comes after the first is of no use.
+        if (isFetched) fetched.release?.()
+        isFetched = true
+        return fetched
+      } catch (thrown) {
+        failures.push(asDfsError(thrown))
+        return undefined
       }
-      const askNext = (): void => {
-        hedge.cancel()
-        const server = servers[asked]
-        if (isDone || server === undefined) return
-        asked += 1
-        const askedMs = clock.monotonic()
-        open.set(server, askedMs)
-        if (asked < servers.length) hedge = clock.after(patienceMs, askNext)
-        this.#ask(server, blocks).then(
-          (fetched) => {
-            open.delete(server)
-            if (isDone) {
-              fetched.release?.()
-              return
-            }
-            end()
-            const now = clock.monotonic()
-            for (const [late, lateMs] of open) {
-              if (isLate(now - lateMs, patienceMs, now - askedMs))
-                this.#cluster.link(late).becameSlow()
-            }
-            resolve(fetched)
-          },
-          (thrown: unknown) => {
-            open.delete(server)
-            failures.push(asDfsError(thrown))
-            if (failures.length < servers.length) return askNext()
-            end()
-            reject(this.#verdict(blocks, failures))
-          },
-        )
-      }
-      let hedge = { cancel: (): void => {} }
-      if (servers.length === 0) reject(this.#verdict(blocks, failures))
-      askNext()
+    }
+    const [fetched] = await inTurn(servers.length, 1, ask, {
+      clock: this.#cluster.clock,
+      // How long answers take is noted with each of them, also with one that comes too late.
+      hedgeDelay: { ms: this.#patience.ms, note: () => {} },
+      isGood: (outcome) => outcome !== undefined,
+      onLate: (at) => this.#cluster.link(servers[at] as number).becameSlow(),
     })
+    if (fetched === undefined) throw this.#verdict(blocks, failures)
+    return fetched
   }
 
   /** The servers that are up: the holders first, and of two alike the less busy one. */

@@ -4,23 +4,17 @@
  */
 import { clearScreenDown, createInterface, cursorTo, type Interface } from 'node:readline'
 import { CommanderError } from 'commander'
-import type { Client } from '../dfc/client.js'
 import { sentenceOf } from '../error-message.js'
 import { asDfsError } from '../errors.js'
 import { debugDfc, redirectNotices } from '../log.js'
 import { commands } from './commands/table.js'
 import { complete } from './completion.js'
 import { lowerCaseOperation, type Operation, promptGrammar, usageFault } from './grammar.js'
-import type { Temporaries } from './local/local-file.js'
 import type { Session, Status } from './session.js'
 import { History, historyFile, historyLinesMax } from './terminal/history.js'
-import type { Output } from './terminal/output.js'
 import { wordsOf } from './terminal/words.js'
 
-export interface ShellOptions {
-  readonly client: Client
-  readonly output: Output
-  readonly temporaries: Temporaries
+export interface ShellOptions extends Omit<Session, 'interrupted'> {
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 

@@ -22,16 +22,22 @@ export class Temporaries {
     this.#random = random
   }
 
-  /** Reserves a new name beside `path` that others cannot guess. */
-  reserve(path: string): string {
+  /**
+   * Replaces `path` by what `make` makes under a new name beside it, which others cannot guess. On any failure what
+   * was at `path` stays, and nothing else.
+   */
+  async replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
     const temporary = join(dirname(path), `.dfc-${this.#random.bytes(12).toString('hex')}`)
     this.#paths.add(temporary)
-    return temporary
-  }
-
-  /** Forgets a temporary name, when the file was renamed or removed. */
-  release(temporary: string): void {
-    this.#paths.delete(temporary)
+    try {
+      await make(temporary)
+      await rename(localPath(temporary), localPath(path)).catch(failAbout(path))
+    } catch (error) {
+      await unlink(localPath(temporary)).catch(() => undefined)
+      throw error
+    } finally {
+      this.#paths.delete(temporary)
+    }
   }
 
   removeAll(): void {
@@ -64,23 +70,12 @@ export async function writeLocalFile(
     return undefined
   }
   const final = existing === undefined ? path : textOf(await realpath(localPath(path), 'buffer'))
-  const temporary = temporaries.reserve(final)
-  try {
+  await temporaries.replace(final, async (temporary) => {
     const file = await open(localPath(temporary), 'wx', 0o600).catch(failAbout(path))
-    try {
-      for await (const chunk of chunks) await file.writeFile(chunk).catch(failAbout(path))
-    } finally {
-      await file.close()
-    }
+    await writeAndClose(file, path, chunks)
     await chmod(localPath(temporary), mode)
-    await rename(localPath(temporary), localPath(final)).catch(failAbout(path))
-    return final
-  } catch (error) {
-    await unlink(localPath(temporary)).catch(() => undefined)
-    throw error
-  } finally {
-    temporaries.release(temporary)
-  }
+  })
+  return final
 }
 
 /** Whether `path` is a name such as /dev/stdout for a file that the caller has open, which must not be replaced. */
@@ -95,6 +90,14 @@ async function writeDirectly(path: string, chunks: AsyncIterable<Buffer>): Promi
     return
   }
   const file = await open(localPath(path), flags.O_WRONLY | flags.O_APPEND).catch(failAbout(path))
+  await writeAndClose(file, path, chunks)
+}
+
+async function writeAndClose(
+  file: FileHandle,
+  path: string,
+  chunks: AsyncIterable<Buffer>,
+): Promise<void> {
   try {
     for await (const chunk of chunks) await file.writeFile(chunk).catch(failAbout(path))
   } finally {

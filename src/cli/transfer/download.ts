@@ -1,5 +1,5 @@
 /** GET: copies files, symbolic links and folders from the servers to local ones. */
-import { chmod, lstat, mkdir, rename, stat, symlink, unlink } from 'node:fs/promises'
+import { chmod, lstat, mkdir, stat, symlink } from 'node:fs/promises'
 import { localPath } from '../../byte-text.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
 import { DfsError } from '../../errors.js'
@@ -62,19 +62,11 @@ export class FileDownload {
   }
 
   async #getLink({ inode }: Node, path: string): Promise<void> {
-    const { temporaries } = this.#session
     const existing = await lstat(localPath(path)).catch(() => undefined)
     if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
-    const temporary = temporaries.reserve(path)
-    try {
-      await symlink(localPath(inode.target), localPath(temporary))
-      await rename(localPath(temporary), localPath(path))
-    } catch (error) {
-      await unlink(localPath(temporary)).catch(() => undefined)
-      throw error
-    } finally {
-      temporaries.release(temporary)
-    }
+    await this.#session.temporaries.replace(path, (temporary) =>
+      symlink(localPath(inode.target), localPath(temporary)),
+    )
     await setModificationTime(path, inode.mtime)
   }
 

@@ -259,6 +259,13 @@ export class Acceptor {
     )
   }
 
+  /** The outcome of a transaction that is not in doubt here; undefined when this server knows nothing of it. */
+  #outcomeOf(id: Version): 'committed' | 'aborted' | 'forgotten' | undefined {
+    const decided = this.#transactions.decisionOf(id)
+    if (decided !== undefined) return decided ? 'committed' : 'aborted'
+    return id <= this.#accountState.floor ? 'forgotten' : undefined
+  }
+
   prepare({ id, ballot }: Request<'prepare'>): Reply<'prepare'> {
     const known = this.#transactions.undecided(id)
     const answer = (
@@ -274,11 +281,8 @@ export class Acceptor {
       acceptedCommit: record.acceptedCommit,
       body: record.body,
     })
-    if (known === undefined) {
-      const decided = this.#transactions.decisionOf(id)
-      if (decided !== undefined) return answer(decided ? 'committed' : 'aborted')
-      if (id <= this.#accountState.floor) return answer('forgotten')
-    }
+    const over = known === undefined ? this.#outcomeOf(id) : undefined
+    if (over !== undefined) return answer(over)
     if (known === undefined) this.#transactions.assertRoom()
     const record = known ?? { ...unknown, id }
     if (ballot <= record.promised) return answer('refused', record)
@@ -300,11 +304,8 @@ export class Acceptor {
       body: null,
       ...why,
     })
-    if (known === undefined) {
-      const decided = this.#transactions.decisionOf(id)
-      if (decided !== undefined) return answer(decided ? 'committed' : 'aborted')
-      if (id <= this.#accountState.floor) return answer('forgotten')
-    }
+    const over = known === undefined ? this.#outcomeOf(id) : undefined
+    if (over !== undefined) return answer(over)
     const record = known ?? { ...unknown, id }
     if (ballot < record.promised) return answer('refused')
     const body = record.body ?? sent

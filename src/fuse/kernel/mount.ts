@@ -8,11 +8,10 @@ import type { FileSystem } from './file-system.js'
 import { operationsOf } from './inode-operations.js'
 import { canStreamDevices } from './node-internals.js'
 import { type Feature, newEpochMinor, notices } from './protocol.js'
-import type { MonotonicClock } from './request.js'
-import { Session } from './session.js'
-import type { Trace } from './trace.js'
+import { Session, type SessionOptions } from './session.js'
 
-export interface MountOptions {
+export interface MountOptions
+  extends Pick<SessionOptions, 'needs' | 'requestsMax' | 'timeoutMs' | 'clock' | 'trace' | 'warn'> {
   /** Absolute path of a folder. */
   readonly mountpoint: string
   /** Source that df(1) shows. Defaults to "node". */
@@ -37,17 +36,6 @@ export interface MountOptions {
   readonly missingValidMs?: number
   /** Features of the protocol that are used if the kernel has them. Defaults to "readdirplus". */
   readonly wants?: readonly Feature[]
-  /** Features of the protocol without which `start` throws MountError. */
-  readonly needs?: readonly Feature[]
-  /** Requests that are worked on at once; the others wait in the kernel. Defaults to 64. */
-  readonly requestsMax?: number
-  /** How long a request may take, in ms, before it is answered with ETIMEDOUT. Defaults to 150,000. */
-  readonly timeoutMs?: number
-  readonly clock?: MonotonicClock
-  /** Receives one line per request. */
-  readonly trace?: Trace
-  /** Receives warnings for the user. Defaults to a warning of the process. */
-  readonly warn?: (line: string) => void
 }
 
 /**

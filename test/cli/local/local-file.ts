@@ -75,9 +75,13 @@ t.test('writes into a device and does not replace it', async (t) => {
 t.test('a process that ends at once can remove its temporary files', async (t) => {
   const folder = t.testdir({})
   const temporaries = fresh()
-  const path = temporaries.reserve(`${folder}/x`)
-  await writeFile(path, 'half')
-  temporaries.removeAll()
+  const source = async function* (): AsyncGenerator<Buffer> {
+    yield Buffer.from('half')
+    t.equal((await readdir(folder)).length, 1)
+    temporaries.removeAll()
+    t.same(await readdir(folder), [])
+  }
+  await t.rejects(write(`${folder}/x`, source(), temporaries), { code: 'ENOENT' })
   t.same(await readdir(folder), [])
 })
 

@@ -82,11 +82,6 @@ export class DfsError extends Error {
     return constants.errno[table[this.code][1]]
   }
 
-  /** The name of that errno, such as ENOENT. */
-  get errnoName(): string {
-    return table[this.code][1]
-  }
-
   /** The number that stands for the code on the wire. */
   get wireNumber(): number {
     return table[this.code][0]

@@ -8,6 +8,7 @@ import { codeOfWireNumber, DfsError, type ErrorCode } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { protocolVersion } from '../../src/wire/messages.js'
 import { pairOf, piecesFor, serverIndexes } from '../../src/wire/placement.js'
+import { errnoName } from '../fixtures/errno-name.js'
 import { decisionRecords } from './decisions.js'
 import { importsOf, rooms } from './rooms.js'
 
@@ -74,8 +75,8 @@ function roomTable(): string {
 
 function errorTable(): string {
   const rows = errorCodes().map((code) => {
-    const { wireNumber, errnoName, message } = new DfsError(code)
-    return [String(wireNumber), code, errnoName, message]
+    const { wireNumber, errno, message } = new DfsError(code)
+    return [String(wireNumber), code, errnoName(errno), message]
   })
   return tableOf(['number', 'code', 'errno', 'sentence'], rows)
 }

@@ -6,7 +6,8 @@ import { DfsError, isError } from '../../src/errors.js'
 import type { Attributes } from '../../src/fuse/kernel/answers.js'
 import type { Filesystem } from '../../src/fuse/vfs/filesystem.js'
 import { fileType, rootIno, typeOf } from '../../src/wire/records.js'
-import { filesystemOf } from '../fixtures/drafts.js'
+import { attributesOf, filesystemOf } from '../fixtures/drafts.js'
+import { errnoName } from '../fixtures/errno-name.js'
 import { textOf } from '../fixtures/lent.js'
 import { openClient } from '../fixtures/library.js'
 import { type Posix, type PosixFile, posixCases, type Status } from '../fixtures/posix-cases.js'
@@ -69,7 +70,7 @@ function posixOn(fs: Filesystem, home: number): Posix {
       const { entries } = await fs.openFolder(await inoOf(path)).read(0)
       return entries.map(({ name }) => name).toSorted()
     },
-    status: async (path) => statusOf(await fs.metadata.getattr(await inoOf(path))),
+    status: async (path) => statusOf(await attributesOf(fs, await inoOf(path))),
     chmod: async (path, mode) => fs.metadata.setMode(await inoOf(path), mode),
     setTime: async (path, seconds) => {
       const time = { seconds, nanoseconds: 0 }
@@ -95,7 +96,7 @@ function posixOn(fs: Filesystem, home: number): Posix {
           await fs.write(handle, at, Buffer.from(text))
         },
         truncate: (size) => fs.truncateOpen(handle, size),
-        status: async () => statusOf(await fs.metadata.getattr(node.ino)),
+        status: async () => statusOf(await attributesOf(fs, node.ino)),
         close: async () => {
           await fs.flush(handle)
           await fs.close(handle)
@@ -113,7 +114,7 @@ function withErrnos<T extends object>(posix: T): T {
     name,
     (...given: never[]) =>
       method(...given).catch((error: unknown) => {
-        throw error instanceof DfsError ? { code: error.errnoName } : error
+        throw error instanceof DfsError ? { code: errnoName(error.errno) } : error
       }),
   ])
   return Object.fromEntries(named) as T

@@ -420,14 +420,11 @@ export class Actor {
     const source = (async function* () {
       yield bytes
     })()
-    if (chance(this.#random, 0.4)) {
-      const content = await this.#client.content.upload(source)
-      contents.expect(content, bytes)
-      return { content }
-    }
+    const isUploaded = chance(this.#random, 0.4)
     const { content, inline } = await this.#client.content.stage(source)
+    if (isUploaded && inline !== undefined) await this.#client.content.writer.put(inline)
     contents.expect(content, bytes)
-    return inline === undefined ? { content } : { content, inline }
+    return isUploaded || inline === undefined ? { content } : { content, inline }
   }
 
   /** A new content for an open file: another one, or the old one with a part replaced or cut off. */

@@ -43,11 +43,6 @@ export class BlockCache {
     })
   }
 
-  /** Bytes charged now. */
-  get bytes(): number {
-    return this.#chunks.calculatedSize
-  }
-
   /** The chunk of this name, with holes for blocks that are not known. */
   get(key: string): Chunk {
     const chunk = this.#chunks.get(key)

@@ -11,11 +11,10 @@ import { joinBuffers, zeroBuffers } from '../../memory/buffer-list.js'
 import { BufferRefs, type LentBuffers } from '../../memory/shared-buffer.js'
 import { isReadableFrom } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
-import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Content } from './content.js'
 import { type Digests, localDigests } from './digests.js'
-import { build, type Slice, slices, wholeSlice } from './extents.js'
+import { type Slice, slices } from './extents.js'
 import type { BadCopyListener } from './piece-fetcher.js'
 import { ReadAhead, ReadAheadBudget } from './read-ahead.js'
 import { SegmentDigests } from './segment-digests.js'
@@ -40,16 +39,10 @@ export class ContentStore {
   }
 
   /**
-   * Stores all of `source` on the servers. At most two segments are in memory: one is filled while
-   * the one before is on its way. Throws what the source throws, and as `SegmentWriter.put`.
+   * Uploads content. If it is small enough for a commit, it is returned and not stored. At most two segments are in
+   * memory: one is filled while the one before is on its way. Throws what the source throws, and as
+   * `SegmentWriter.put`.
    */
-  async upload(source: AsyncIterable<Buffer>): Promise<Content> {
-    const { content, inline } = await this.stage(source)
-    if (inline !== undefined) await this.writer.put(inline)
-    return content
-  }
-
-  /** Uploads content. If it is small enough for a commit, it is returned and not stored. */
   async stage(source: AsyncIterable<Buffer>): Promise<StagedContent> {
     const upload = new ContentUpload(this.writer, this.#cluster.random, this.digests)
     try {
@@ -156,18 +149,6 @@ export class ContentStore {
       const masks = held.map(({ pieces }) => pieces)
       return !isLost && isReadableFrom(segment, masks)
     })
-  }
-
-  /** Reads a whole segment and compares its MD5. Throws `corrupt`, or as `SegmentReader.read`. */
-  async verify(segment: Segment): Promise<void> {
-    const content = build(segment.length, [wholeSlice(segment)])
-    const reads = inOrder(steps(content), limits.fetchesInFlightMax, (s) => this.#readSlice(s))
-    const digests = new SegmentDigests()
-    let offset = 0
-    for await (const parts of reads) {
-      digests.check(segment, offset, parts)
-      for (const part of parts) offset += part.length
-    }
   }
 
   async #readSlice(slice: Slice): Promise<readonly Buffer[]> {

@@ -42,10 +42,6 @@ export class DirtyRanges {
     this.#digests = digests
   }
 
-  get isEmpty(): boolean {
-    return this.#ranges.length === 0
-  }
-
   /** End of the last range in bytes; 0 when there is none. */
   get end(): number {
     return this.#ranges.at(-1)?.end ?? 0

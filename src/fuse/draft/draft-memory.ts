@@ -28,10 +28,6 @@ export class DraftMemory {
     this.#bytesMax = bytesMax
   }
 
-  get usedBytes(): number {
-    return this.#usedBytes
-  }
-
   /** Notes that `holder` takes `bytes` of memory from now on. */
   note(holder: Holder, bytes: number): void {
     assert(bytes >= 0)

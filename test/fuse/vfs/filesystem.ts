@@ -15,7 +15,7 @@ import {
 import type { Filesystem } from '../../../src/fuse/vfs/filesystem.js'
 import type { Handle } from '../../../src/fuse/vfs/open-file.js'
 import { fileType, rootIno } from '../../../src/wire/records.js'
-import { filesystemOf } from '../../fixtures/drafts.js'
+import { attributesOf, filesystemOf } from '../../fixtures/drafts.js'
 import { textOf } from '../../fixtures/lent.js'
 import { openClient } from '../../fixtures/library.js'
 import { startServers, until } from '../../fixtures/servers.js'
@@ -138,7 +138,7 @@ t.test('a file that loses its name while it is open lives until it is closed', a
   await t.rejects(elsewhere.lookup(rootIno, 'five'), { code: 'notFound' })
   await filesystem.write(handle, 4, Buffer.from(' on'))
   t.equal(textOf(await filesystem.read(handle, 0, 100)), 'kept on')
-  t.match(await filesystem.metadata.getattr(handle.file.ino), { nlink: 0, size: 7 })
+  t.match(await attributesOf(filesystem, handle.file.ino), { nlink: 0, size: 7 })
   await close(filesystem, handle)
   await t.rejects(client.namespace.names.node(ino, true), { code: 'stale' }, 'then its inode goes')
 })
@@ -146,7 +146,7 @@ t.test('a file that loses its name while it is open lives until it is closed', a
 t.test('a file that was made without a name is stored when it gets one', async (t) => {
   const { handle } = await filesystem.openNameless(rootIno, fileType.file | 0o640, O_RDWR, caller)
   const { ino } = handle.file
-  t.match(await filesystem.metadata.getattr(ino), { nlink: 0, size: 0, uid: 1000, gid: 1000 })
+  t.match(await attributesOf(filesystem, ino), { nlink: 0, size: 0, uid: 1000, gid: 1000 })
   await filesystem.write(handle, 0, Buffer.from('text'))
   t.match(await filesystem.link(ino, rootIno, 'named'), {
     ino,
@@ -192,7 +192,7 @@ t.test('what has lost its last name, or shall have none, cannot be linked', asyn
     const { ino } = handle.file
     await filesystem.write(handle, 0, Buffer.from('text'))
     await t.rejects(filesystem.link(ino, rootIno, 'again'), { code: 'notFound' })
-    t.match(await filesystem.metadata.getattr(ino), { nlink: 0, size: 4 })
+    t.match(await attributesOf(filesystem, ino), { nlink: 0, size: 4 })
     await close(filesystem, handle)
     await t.rejects(client.namespace.names.node(ino, true), { code: 'stale' })
   }
@@ -225,7 +225,7 @@ t.test('a time that was set is not changed by the close', async (t) => {
 t.test('every change of attributes shows in the ctime, also while a file is written', async (t) => {
   const ino = await make('changing')
   const handle = await open(filesystem, 'changing', O_RDWR)
-  const ctime = async (): Promise<Time> => (await filesystem.metadata.getattr(ino)).ctime
+  const ctime = async (): Promise<Time> => (await attributesOf(filesystem, ino)).ctime
   const long = { seconds: 1_000_000, nanoseconds: 5 }
   const changes: Readonly<Record<string, () => Promise<unknown>>> = {
     write: () => filesystem.write(handle, 0, Buffer.from('x')),
@@ -252,7 +252,7 @@ t.test('no time goes on by itself when a file is closed', async (t) => {
   const ino = await make('closing')
   const handle = await open(filesystem, 'closing', O_RDWR)
   const times = async (on: Filesystem): Promise<readonly Time[]> => {
-    const { mtime, ctime } = await on.metadata.getattr(ino)
+    const { mtime, ctime } = await attributesOf(on, ino)
     return [mtime, ctime]
   }
   await filesystem.write(handle, 0, Buffer.from('x'))
@@ -324,9 +324,9 @@ t.test('knows data from holes, and makes holes', async (t) => {
   await filesystem.allocate(handle, 3, 1200, 300, caller)
   t.equal(seek(1200, 'data'), 1500)
   await filesystem.allocate(handle, 0, 0, 5000, caller)
-  t.equal((await filesystem.metadata.getattr(handle.file.ino)).size, 5000)
+  t.equal((await attributesOf(filesystem, handle.file.ino)).size, 5000)
   await filesystem.allocate(handle, 1, 0, 9000, caller)
-  t.equal((await filesystem.metadata.getattr(handle.file.ino)).size, 5000, 'FALLOC_FL_KEEP_SIZE')
+  t.equal((await attributesOf(filesystem, handle.file.ino)).size, 5000, 'FALLOC_FL_KEEP_SIZE')
   await t.rejects(filesystem.allocate(handle, 8, 0, 1, caller), { code: 'unsupported' })
   await close(filesystem, handle)
 })
@@ -410,7 +410,7 @@ t.test('ACLs are enforced where they are kept, and elsewhere neither shown nor l
   const maker = { ...caller, umask: 0o077 }
   const { ino } = await keeping.make(rootIno, 'listed', fileType.folder | 0o777, maker)
   t.match(
-    await keeping.metadata.getattr(ino),
+    await attributesOf(keeping, ino),
     { mode: fileType.folder | 0o700 },
     'the umask is applied',
   )
@@ -445,7 +445,7 @@ t.test('a folder that was removed while it is open can be changed', async (t) =>
   await filesystem.metadata.setAttribute(ino, 'user.a', Buffer.from('b'), 0)
   await filesystem.metadata.setOwner(ino, 5, 6)
   const left = { mode: fileType.folder | 0o700, nlink: 0, uid: 5, gid: 6 }
-  t.match(await filesystem.metadata.getattr(ino), left)
+  t.match(await attributesOf(filesystem, ino), left)
   t.same(await filesystem.metadata.listAttributes(ino, caller), ['user.a'])
   filesystem.metadata.forget(ino)
   await t.rejects(filesystem.metadata.setMode(ino, 0o755), { code: 'stale' })

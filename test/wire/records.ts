@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import {
   assertInode,
@@ -77,7 +78,7 @@ t.test('many extents take few bytes and come back as they were', async (t) => {
       return extent
     })
     const encoded = encodeInode({ ...inode, size: at, extents })
-    t.same(decodeInode(encoded).extents, extents)
+    t.ok(isDeepStrictEqual(decodeInode(encoded).extents, extents), `${count} extents`)
     assertInode(encoded)
     const without = encodeInode({ ...inode, size: at, segments: [], extents: [] })
     const { segments } = inode
@@ -105,7 +106,7 @@ for (const kind of ['plain', 'packed'])
       }
     }
     let refused = 0
-    for (let round = 0; round < 5000; round += 1) {
+    for (let round = 0; round < 2000; round += 1) {
       const bytes = Buffer.from(whole)
       const changes = random.below(3)
       for (let change = 0; change < changes; change += 1) {
@@ -118,5 +119,5 @@ for (const kind of ['plain', 'packed'])
       if (isBad) refused += 1
       if (throws(() => assertInode(changed)) !== isBad) t.fail(changed.toString('hex'))
     }
-    t.ok(refused > 500 && refused < 4500, `${refused} of 5000 were refused`)
+    t.ok(refused > 200 && refused < 1800, `${refused} of 2000 were refused`)
   })

@@ -41,8 +41,11 @@ t.test('agrees with an array of bytes after any changes', async (t) => {
           dirty.spilled(run)
         }
       }
-      t.same(render(dirty), model, `seed ${seed}, step ${step}`, { bail: true })
-      if (!t.passing()) return
+      const rendered = render(dirty)
+      if (rendered.length !== size || rendered.some((value, index) => value !== model[index])) {
+        t.same(rendered, model, `seed ${seed}, step ${step}`)
+        return
+      }
     }
     dirty.clear()
     t.equal(dirty.memoryBytes, 0, 'all memory is given back')

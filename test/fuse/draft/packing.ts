@@ -121,7 +121,7 @@ t.test('overwriting at random stores a small part of the file each time', async 
 })
 
 t.test('a hole is never stored, however many there are', async (t) => {
-  for (const count of [8192, 50_000]) {
+  for (const count of [8192, 20_000]) {
     const dirty = Array.from({ length: count }, (_, index) => ({
       at: index * 10_000,
       end: index * 10_000 + 4096,
@@ -141,7 +141,7 @@ t.test('scattered writes with a commit each stay few segments and store no hole'
   let stored = 0
   let most = 0
   const written = new Set<number>()
-  const count = 3000
+  const count = 1000
   for (let index = 0; index < count; index += 1) {
     const block = random.below(1_000_000)
     written.add(block)
@@ -162,7 +162,8 @@ t.test('random changes of every kind store nothing but data', async (t) => {
   for (const seed of [1, 2, 3]) {
     const random = new Seeded(seed)
     const size = 600_000
-    const model = new Uint8Array(size)
+    const model = Buffer.alloc(size)
+    const seen = Buffer.alloc(size)
     let content: Content = { ...emptyContent, size }
     for (let step = 0; step < 600; step += 1) {
       const at = random.below(size - 3000)
@@ -174,9 +175,9 @@ t.test('random changes of every kind store nothing but data', async (t) => {
         content = store(content, rangesToStore(content, [{ at, end }])).content
         model.fill(1, at, end)
       }
-      const seen = new Uint8Array(size)
+      seen.fill(0)
       for (const extent of content.extents) seen.fill(1, extent.at, extent.at + extent.length)
-      if (!Buffer.from(seen).equals(Buffer.from(model))) {
+      if (!seen.equals(model)) {
         t.fail(`seed ${seed}, step ${step}: data is where none was written, or the reverse`)
         return
       }
@@ -248,9 +249,9 @@ t.test('holes are stored also when nothing but holes was made', async () => {
   assert(dataBytes(content) < size)
 })
 
-t.test('segments that came from thousands of files at once become few', async () => {
+t.test('segments that came from hundreds of files at once become few', async () => {
   let content = emptyContent
-  for (let index = 0; index < 3000; index += 1) {
+  for (let index = 0; index < 600; index += 1) {
     const { content: one } = store(emptyContent, [{ at: 0, end: 70_000 }])
     content = copyRange(one, 0, 70_000, content, index * 100_000)
   }
@@ -265,7 +266,7 @@ t.test('the largest file can be overwritten, and written by many commits of 20 M
   }
   let content = inParts(limits.fileBytesMax / limits.segmentBytesMax, limits.segmentBytesMax)
   const random = new Seeded(1)
-  for (let commit = 0; commit < 20; commit += 1) {
+  for (let commit = 0; commit < 4; commit += 1) {
     const at = random.below(limits.fileBytesMax - 4096)
     content = store(content, rangesToStore(content, [{ at, end: at + 4096 }])).content
     assertRoom(content, room)
@@ -288,14 +289,20 @@ function inParts(count: number, length: number): Content {
 
 t.test('of twice as many islands as there is room for the nearest become one', async (t) => {
   const random = new Seeded(7)
-  const blocks = new Set(Array.from({ length: 200_000 }, () => random.below(1_000_000)))
+  const room = {
+    segments: limits.segmentsMax,
+    extents: limits.extentsMax / 10,
+    bytes: limits.contentValueBytesMax / 10,
+  }
+  const blocks = new Set(Array.from({ length: 20_000 }, () => random.below(100_000)))
   const dirty = [...blocks]
     .sort((a, b) => a - b)
     .map((block) => ({ at: block * 8192, end: block * 8192 + 4096 }))
-  t.same(rangesToStore(emptyContent, dirty.slice(0, 90_000)), dirty.slice(0, 90_000))
-  const { content, bytes } = store(emptyContent, rangesToStore(emptyContent, dirty))
-  t.ok(contentBytes(content) <= limits.contentValueBytesMax)
-  t.ok(content.extents.length > 80_000, `${content.extents.length} extents are left`)
+  const few = dirty.slice(0, 9_000)
+  t.same(rangesToStore(emptyContent, few, room), few)
+  const { content, bytes } = store(emptyContent, rangesToStore(emptyContent, dirty, room))
+  assertRoom(content, room)
+  t.ok(content.extents.length > 8_000, `${content.extents.length} extents are left`)
   t.ok(bytes < dirty.length * 4096 * 3, `${bytes} bytes are stored`)
 })
 

@@ -1,10 +1,11 @@
 import t from 'tap'
-import { systemRandom } from '../../../src/clock.js'
+import { systemClock, systemRandom } from '../../../src/clock.js'
 import { Client } from '../../../src/dfc/client.js'
 import { operationsOf } from '../../../src/fuse/mount/operations.js'
 import type { Filesystem } from '../../../src/fuse/vfs/filesystem.js'
 import { OpenFolder } from '../../../src/fuse/vfs/open-folder.js'
 import { beginning, Positions, positionBehind } from '../../../src/fuse/vfs/positions.js'
+import { limits } from '../../../src/limits.js'
 import { tcpNetwork } from '../../../src/network.js'
 import { fileType, rootIno } from '../../../src/wire/records.js'
 import { filesystemOf } from '../../fixtures/drafts.js'
@@ -15,34 +16,43 @@ import { Seeded } from '../../fixtures/seeded.js'
 import { startServers } from '../../fixtures/servers.js'
 
 t.setTimeout(240_000)
-const caller = { uid: 1000, gid: 1000, pid: 0 }
 const servers = await startServers(t)
+const options = { network: tcpNetwork, random: systemRandom, config: servers.config() }
+
+const numbered = (index: number): string => `n${String(index).padStart(6, '0')}`
+const many = (count: number, step = 1): readonly string[] =>
+  Array.from({ length: count }, (_, index) => numbered(index * step))
+const symlink = { mode: fileType.symlink | 0o777, uid: 0, gid: 0, target: 'x' }
+
+/** Folders by name, and the names in each. The large one is of several pages. */
+const folders = {
+  large: many(2 * limits.listEntriesMax + 104),
+  old: many(300),
+  moving: many(120, 10),
+  three: ['a', 'b', 'c'],
+} as const
+const inos = await makeFolders()
+
+/** A client that is alone makes them: many names travel in one transaction. */
+async function makeFolders(): Promise<Readonly<Record<keyof typeof folders, number>>> {
+  const maker = await Client.open({ ...options, clock: systemClock, lease: true })
+  const { namespace } = maker
+  const made: Partial<Record<string, number>> = {}
+  for (const [name, names] of Object.entries(folders)) {
+    const mode = fileType.folder | 0o755
+    const { ino } = await namespace.create(rootIno, name, { mode, uid: 0, gid: 0 })
+    for (const one of names) await namespace.create(ino, one, symlink)
+    made[name] = ino
+  }
+  await maker.close()
+  return made as Record<keyof typeof folders, number>
+}
 
 const clock = new LeapingClock(1 / 1000)
-const client = await Client.open({
-  network: tcpNetwork,
-  clock,
-  random: systemRandom,
-  config: servers.config(),
-  lease: false,
-})
+const client = await Client.open({ ...options, clock, lease: false })
 t.teardown(() => client.close())
 const filesystem: Filesystem = filesystemOf(client, servers)
 const elsewhere = await openClient(t, servers)
-
-const numbered = (index: number): string => `n${String(index).padStart(6, '0')}`
-
-async function folderOf(name: string, names: readonly string[]): Promise<number> {
-  const { ino } = await filesystem.make(rootIno, name, fileType.folder | 0o755, caller)
-  for (let at = 0; at < names.length; at += 200) {
-    await Promise.all(names.slice(at, at + 200).map((n) => make(ino, n)))
-  }
-  return ino
-}
-
-async function make(folder: number, name: string): Promise<void> {
-  await filesystem.make(folder, name, fileType.symlink | 0o777, caller, { target: 'x' })
-}
 
 /** One that counts the pages that it asks for. */
 function counted(
@@ -82,8 +92,7 @@ async function listAll(
 }
 
 t.test('a seek to any position costs a page at most', async (t) => {
-  const names = Array.from({ length: 4200 }, (_, index) => numbered(index))
-  const ino = await folderOf('large', names)
+  const [ino, names] = [inos.large, folders.large]
   const { folder, counts } = counted(ino)
   const all = await listAll(folder)
   t.same(
@@ -104,17 +113,11 @@ t.test('a seek to any position costs a page at most', async (t) => {
 })
 
 t.test('what is too old to be told is read anew from where the listing is', async (t) => {
-  const names = Array.from({ length: 300 }, (_, index) => numbered(index))
-  const ino = await folderOf('old', names)
+  const ino = inos.old
   const { folder, counts } = counted(ino)
   const all = await listAll(folder)
   clock.leap(1500)
-  await elsewhere.namespace.create(ino, `${numbered(100)}+`, {
-    mode: fileType.symlink | 0o777,
-    uid: 0,
-    gid: 0,
-    target: 'x',
-  })
+  await elsewhere.namespace.create(ino, `${numbered(100)}+`, symlink)
   const pages = counts.pages
   const at = all[100]?.at ?? 0
   const next = [`${numbered(100)}+`, numbered(101)]
@@ -131,14 +134,13 @@ t.test('what is too old to be told is read anew from where the listing is', asyn
 })
 
 t.test('positions stay where they were while names come and go', async (t) => {
-  const names = Array.from({ length: 240 }, (_, index) => numbered(index * 10))
-  const ino = await folderOf('moving', names)
+  const [ino, names] = [inos.moving, folders.moving]
   const { folder } = counted(ino)
   const before = await listAll(folder)
   const removed = names.filter((_, index) => index % 3 === 0)
   const added = names.filter((_, index) => index % 7 === 0).map((name) => `${name}+`)
   await Promise.all(removed.map((name) => filesystem.unlink(ino, name)))
-  await Promise.all([...added, 'a', 'z'].map((name) => make(ino, name)))
+  await Promise.all([...added, 'a', 'z'].map((name) => client.namespace.create(ino, name, symlink)))
   const isGone = new Set(removed)
   const now = [...names.filter((name) => !isGone.has(name)), ...added, 'a', 'z'].toSorted()
   const stays = new Set(now.filter((name) => names.includes(name)))
@@ -164,16 +166,14 @@ t.test('positions stay where they were while names come and go', async (t) => {
 })
 
 t.test('a position that another mount has told is found', async (t) => {
-  const names = Array.from({ length: 2500 }, (_, index) => numbered(index))
-  const ino = await folderOf('told elsewhere', names)
-  const { folder } = counted(ino, new Positions(), elsewhere)
-  t.equal((await folder.read(positionBehind('n002400'))).entries[0]?.name, 'n002401')
-  t.same((await folder.read(positionBehind('n002499'))).entries, [])
+  const { folder } = counted(inos.large, new Positions(), elsewhere)
+  t.equal((await folder.read(positionBehind('n004100'))).entries[0]?.name, 'n004101')
+  t.same((await folder.read(positionBehind('n004199'))).entries, [])
   await t.rejects(folder.read(positionBehind('never there')), { code: 'invalid' })
 })
 
 t.test('the two folders that each has come first', async (t) => {
-  const ino = await folderOf('three', ['a', 'b', 'c'])
+  const ino = inos.three
   const kernel = new KernelModel(operationsOf(filesystem))
   const handle = await kernel.opendir(ino)
   const from = async (at: number) => kernel.readdirplus(ino, handle, at, 4096)

@@ -1,3 +1,4 @@
+import { deepStrictEqual as deepEqual } from 'node:assert/strict'
 import t from 'tap'
 import { DfsError } from '../../src/errors.js'
 import { type Codec, decode, encode } from '../../src/wire/codec.js'
@@ -38,11 +39,11 @@ t.test(
 )
 
 for (const { name, codec, make } of shapes) {
-  t.test(`decodes the ${name} to what was encoded`, async (t) => {
+  t.test(`decodes the ${name} to what was encoded`, async () => {
     const random = new Seeded(7)
     for (let round = 0; round < 50; round += 1) {
       const value = make(random)
-      t.same(decode(codec, encode(codec, value)), value)
+      deepEqual(decode(codec, encode(codec, value)), value)
     }
   })
 
@@ -54,7 +55,8 @@ for (const { name, codec, make } of shapes) {
         const cut = bytes.subarray(0, length)
         if (decoded(codec, cut) !== undefined) t.fail(`cut at ${length}`)
       }
-      t.throws(() => decode(codec, Buffer.concat([bytes, Buffer.alloc(1)])), { code: 'protocol' })
+      const longer = Buffer.concat([bytes, Buffer.alloc(1)])
+      if (decoded(codec, longer) !== undefined) t.fail('followed by more')
     }
   })
 

@@ -8,6 +8,7 @@ import { globSync } from 'node:fs'
 import { TapConfig } from '@tapjs/config'
 import { report } from '@tapjs/reporter'
 import { t } from 'tap'
+import { temporaryFolder } from './fixtures/mortal.js'
 
 /** Tests with real clusters and mounts, and those that try many cases: the longest begin first. */
 const long = [
@@ -34,6 +35,8 @@ if (isForPeople) await report(config.get('reporter') ?? 'base', t, config)
 t.setTimeout(0)
 t.plan(files.length)
 t.jobs = config.get('jobs') ?? 1
+// Most processes that tests start load the same modules: each is compiled once, and kept until the end of this one.
+process.env.NODE_COMPILE_CACHE = temporaryFolder('dfs-compiled-')
 for (const file of files) {
   const node = [process.execPath, '--enable-source-maps', file]
   // tap adds its hook to NODE_OPTIONS of what it spawns. The kernel ends a test file with this process.

@@ -25,6 +25,8 @@ export interface ClusterOptions {
   readonly profiles: string | undefined
   /** A checkout of this project that is built: whose programs are run. */
   readonly checkout: string
+  /** Everything goes over TLS, although it stays on this machine. */
+  readonly tls?: boolean
 }
 
 export class Cluster {
@@ -189,7 +191,8 @@ export class Cluster {
       (name, index) =>
         `\n[[server]]\nname = "${name}"\naddress = "127.0.0.1:${this.#ports[index]}"\n`,
     )
-    return `user = "bench"\npassword = "${password}"\ntimeout = "2s"\n${servers.join('')}`
+    const tls = this.#options.tls ? 'tls = "on"\n' : ''
+    return `user = "bench"\npassword = "${password}"\ntimeout = "2s"\n${tls}${servers.join('')}`
   }
 }
 

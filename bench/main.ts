@@ -15,6 +15,8 @@
  * means that nothing is in the caches; how that was made is printed above the table. Run as root for
  * a comparison that is cold on both sides.
  *
+ * `--only secure` has our mount over TLS, and beside it one without.
+ *
  * The usual run takes less than four minutes, `--quick` less than one: on a slow machine works have
  * fewer rounds, and the last ones are left out, which is said. `--only` names works as
  * works/table.ts does. `--growth` and `--huge` add works that show how it grows. `--folder DIR` puts
@@ -59,6 +61,7 @@ async function benchmark({
   folder,
   profile,
   json,
+  secure,
   ...chosen
 }: Options): Promise<Row[]> {
   const home = await temporaryFolder(folder ?? (await folderBeside(against)))
@@ -69,11 +72,13 @@ async function benchmark({
     home: join(home, 'ours'),
     profiles: profile,
     checkout: thisCheckout,
+    tls: secure === true,
   })
   const theirs: Place[] = []
   if (against !== undefined) theirs.push(await openForeignFolder(against))
-  else if (build !== undefined) {
-    const options = { home: join(home, 'theirs'), profiles: undefined, checkout: build }
+  else if (build !== undefined || secure) {
+    const checkout = build ?? thisCheckout
+    const options = { home: join(home, 'theirs'), profiles: undefined, checkout }
     theirs.push(await openOurMount(options))
   }
   const places: readonly Place[] = [ours, ...theirs]

@@ -8,6 +8,8 @@ export interface Options {
   readonly against?: string
   readonly build?: string
   readonly only?: readonly string[]
+  /** Our mount over TLS, beside one without. */
+  readonly secure?: boolean
   readonly quick?: true
   readonly growth?: true
   readonly huge?: true
@@ -17,11 +19,15 @@ export interface Options {
 }
 
 export function parseOptions(args: readonly string[]): Options {
-  return new Command('npm run bench --')
+  const { only, ...others } = new Command('npm run bench --')
     .description('Measures our mount with ordinary work, beside another folder if one is given.')
     .option('--against <dir>', 'do the same work in this folder, in turn', asPath)
     .option('--build <dir>', 'do it with another checkout of this project, in turn', asPath)
-    .option('--only <names>', `some works: ${Object.keys(works).join(', ')}`, asNames)
+    .option(
+      '--only <names>',
+      `some works: ${Object.keys(works).join(', ')}; or ${secure}: ${secureWorks.join(', ')} over TLS and without, in turn`,
+      asNames,
+    )
     .option('--quick', 'less of everything, in less than a minute')
     .option('--growth', 'also how it grows with the number of files: some minutes more')
     .option('--huge', 'also a copy of 10 GiB and 1,000,000 files: half an hour, 30 GiB of disk')
@@ -30,7 +36,13 @@ export function parseOptions(args: readonly string[]): Options {
     .option('--profile <dir>', 'write CPU profiles of our mount and servers', asPath)
     .parse(args, { from: 'user' })
     .opts<Options>()
+  if (only?.includes(secure) !== true) return { ...others, ...(only && { only }) }
+  return { ...others, only: secureWorks, secure: true }
 }
+
+/** The name by which works are asked for that say what TLS costs. */
+const secure = 'secure'
+const secureWorks = ['copy', 'small', 'listing']
 
 /** The works that are asked for, by name. */
 export function chosenWorks(options: Options): readonly string[] {
@@ -45,7 +57,8 @@ export function chosenWorks(options: Options): readonly string[] {
 function asNames(text: string): readonly string[] {
   const names = text.split(',')
   for (const name of names) {
-    if (!Object.hasOwn(works, name)) throw new InvalidArgumentError(`There is no work "${name}".`)
+    if (name !== secure && !Object.hasOwn(works, name))
+      throw new InvalidArgumentError(`There is no work "${name}".`)
   }
   return names
 }

@@ -11,6 +11,7 @@ type Fault =
   | 'stop'
   | 'block'
   | 'reset'
+  | 'detour'
   | 'wipe'
   | 'rot'
   | 'disk'
@@ -24,6 +25,7 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     stop: 0,
     block: 0,
     reset: 0,
+    detour: 0,
     wipe: 0,
     rot: 0,
     disk: 0,
@@ -36,6 +38,7 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     stop: 0,
     block: 0,
     reset: 0,
+    detour: 0,
     wipe: 0,
     rot: 0,
     disk: 0,
@@ -48,6 +51,7 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     stop: 2,
     block: 3,
     reset: 3,
+    detour: 1,
     wipe: 2,
     rot: 2,
     disk: 0,
@@ -60,6 +64,7 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     stop: 2,
     block: 5,
     reset: 4,
+    detour: 1,
     wipe: 2,
     rot: 2,
     disk: 0,
@@ -72,6 +77,7 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     stop: 1,
     block: 4,
     reset: 2,
+    detour: 0,
     wipe: 2,
     rot: 0,
     disk: 0,
@@ -84,6 +90,7 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     stop: 1,
     block: 2,
     reset: 2,
+    detour: 0,
     wipe: 0,
     rot: 0,
     disk: 8,
@@ -131,7 +138,7 @@ export class Faults {
     const now = world.scheduler.nowMs
     const server = random.below(4)
     const durationMs = this.#duration()
-    const isServerFault = ['crash', 'stop', 'block', 'reset', 'wipe'].includes(fault)
+    const isServerFault = ['crash', 'stop', 'block', 'reset', 'detour', 'wipe'].includes(fault)
     if (isServerFault && this.#profile === 'single') {
       if (now < this.#freeAtMs || world.hasBlank) return
       this.#freeAtMs = now + durationMs + world.plan.graceMs
@@ -152,6 +159,11 @@ export class Faults {
       case 'reset': {
         const client = pick(random, world.clients)
         if (client !== undefined) world.reset(client, server)
+        return
+      }
+      case 'detour': {
+        const client = pick(random, world.clients)
+        if (client !== undefined) world.detour(client, server, random.below(4), durationMs)
         return
       }
       case 'wipe':

@@ -397,4 +397,10 @@ export const mutants: readonly Mutant[] = [
     "isError(error, 'damaged')",
     'disks',
   ),
+  mutant(
+    'a server takes a login that is meant for one at another position',
+    'dfs/disk/membership.js',
+    'if (position !== this.#place.position)',
+    'if (false)',
+  ),
 ]

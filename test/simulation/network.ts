@@ -20,7 +20,8 @@ export interface Listening {
 export interface NetworkOptions {
   /** A message takes at most so long. */
   readonly delayMsMax: number
-  readonly listen: (client: string, server: string) => Listening
+  /** `isDetour`: the client took this server for another one. */
+  readonly listen: (client: string, server: string, isDetour: boolean) => Listening
   /** Everything that arrives, for the log that must be the same in every run. */
   readonly arrived: (end: string, bytes: Buffer | undefined) => void
 }
@@ -28,6 +29,11 @@ export interface NetworkOptions {
 interface Accepting {
   readonly participant: Participant
   readonly accept: (connection: Connection) => ConnectionEvents
+}
+
+interface Detour {
+  readonly port: number
+  readonly untilMs: number
 }
 
 const retransmitMs = 200
@@ -40,6 +46,8 @@ export class SimulatedNetwork {
   readonly #ends = new Set<End>()
   readonly #blockedUntil = new Map<string, number>()
   readonly #mutedUntil = new Map<string, number>()
+  /** By client and port: who answers there in the place of the server, and until when. */
+  readonly #detours = new Map<string, Detour>()
   /** No more trouble: short delays. */
   isCalm = false
 
@@ -76,8 +84,22 @@ export class SimulatedNetwork {
     this.#mutedUntil.set(`${from.name}>${to.name}`, untilMs)
   }
 
+  /**
+   * Whoever is at the address `from` passes on to `to` what this client says, unchanged. A program that took the port
+   * of a server could do that, and anybody on the path.
+   */
+  detour(client: Participant, from: number, detour: Detour): void {
+    this.#detours.set(`${client.name} ${from}`, detour)
+  }
+
+  /** Every address leads to its own server again. */
+  endDetours(): void {
+    this.#detours.clear()
+  }
+
   /** Everything passes again. */
   heal(): void {
+    this.endDetours()
     this.#blockedUntil.clear()
     this.#mutedUntil.clear()
     this.isCalm = true
@@ -174,7 +196,9 @@ export class SimulatedNetwork {
       const timer = client.clock.after(timeoutMs, () => fail('no answer'))
       const attempt = (): void => {
         if (isDone || !client.isAlive) return
-        const listener = this.#listeners.get(port)
+        const detour = this.#detours.get(`${client.name} ${port}`)
+        const isDetour = detour !== undefined && detour.untilMs > this.#scheduler.nowMs
+        const listener = this.#listeners.get(isDetour ? detour.port : port)
         if (listener === undefined) {
           this.#scheduler.after(this.delay(), () => client.run(() => fail('refused')))
           return
@@ -183,7 +207,7 @@ export class SimulatedNetwork {
           this.#scheduler.after(retransmitMs, attempt)
           return
         }
-        const [near, far] = this.#join(client, listener)
+        const [near, far] = this.#join(client, listener, isDetour)
         // The kernel of the server answers, also while its process is stopped.
         this.#scheduler.after(this.delay(), () =>
           client.run(() => {
@@ -203,8 +227,8 @@ export class SimulatedNetwork {
     })
   }
 
-  #join(client: Participant, { participant }: Accepting): [End, End] {
-    const listening = this.#options.listen(client.name, participant.name)
+  #join(client: Participant, { participant }: Accepting, isDetour: boolean): [End, End] {
+    const listening = this.#options.listen(client.name, participant.name, isDetour)
     const near = new End(this, client, participant.name, {
       sent: (bytes) => listening.request(bytes),
       received: (bytes) => listening.reply(bytes),

@@ -41,6 +41,7 @@ export interface TapOptions {
 }
 
 const quorum = 3
+const logins: ReadonlySet<number> = new Set([messages.hello.number, messages.authenticate.number])
 
 /** The subject of a reply that is awaited. */
 interface Asked {
@@ -59,14 +60,17 @@ export class Tap {
     this.#options = options
   }
 
-  /** For one connection. */
-  listen(client: string, server: string): Listening {
+  /** For one connection. On a detour a client must get no further than to a refused login. */
+  listen(client: string, server: string, isDetour = false): Listening {
     const asked = new Map<number, Asked>()
     const verbs = new Map<number, Verb>()
     const { trace } = this.#options
     const requests = new FrameParser((frame) => {
       this.messageCount += 1
       if (trace) trace(`${client} > ${server} ${describeRequest(frame, verbs)}`)
+      if (isDetour && !logins.has(frame.kind)) {
+        this.#options.violation(`${client} takes ${server} for another server`)
+      }
       const about = this.#request(frame, client, server)
       if (about !== undefined) asked.set(frame.id, about)
     })

@@ -193,7 +193,7 @@ export class World {
     })
     this.#network = new SimulatedNetwork(this.scheduler, fork(this.#random), {
       delayMsMax: this.plan.delayMsMax,
-      listen: (client, server) => this.#tap.listen(client, server),
+      listen: (client, server, isDetour) => this.#tap.listen(client, server, isDetour),
       arrived: (end, bytes) => this.#arrived(end, bytes),
     })
     this.#impairments = new Impairments(this.plan.graceMs)
@@ -346,6 +346,20 @@ export class World {
     this.#impairments.begin(index, this.scheduler.nowMs, name)(this.scheduler.nowMs)
   }
 
+  /** What a client says to a server reaches another one, whose account says which server it is. */
+  detour(client: RunningClient, index: number, other: number, durationMs: number): void {
+    if (index === other || this.hasBlank || this.#servers[index] === undefined) return
+    const untilMs = this.scheduler.nowMs + durationMs
+    const { name } = client.participant
+    this.#count('detour', `${name} ${serverNames[index]} ${serverNames[other]} ${durationMs} ms`)
+    this.#network.detour(client.participant, firstPort + index, {
+      port: firstPort + other,
+      untilMs,
+    })
+    this.reset(client, index)
+    this.#impairments.begin(index, this.scheduler.nowMs, name)(untilMs)
+  }
+
   /** A server comes back with a new disk, at most one at a time. */
   wipeServer(index: number, durationMs: number): void {
     const disk = this.#disks[index]
@@ -353,6 +367,8 @@ export class World {
     if (!this.#mayWipe || this.#servers[index] === undefined) return
     if (disk === undefined || old === undefined) return
     this.#count('wipe', `${serverNames[index]}`)
+    // An account that is new binds nothing: only a server that is known for its key is safe then.
+    this.#network.endDetours()
     this.#wipes += 1
     this.crashServer(index, durationMs, false)
     old.openAccount(user).index.close()

@@ -6,11 +6,6 @@
 import { spawn } from 'node:child_process'
 import { undoLater } from './clean-up.js'
 
-export interface Running {
-  /** How long it ran, in seconds. Fails when it exits with another status than 0. */
-  readonly ended: Promise<Ended>
-}
-
 export interface Ended {
   readonly seconds: number
   readonly output: string

@@ -29,7 +29,7 @@ export function linesOf(row: Row): string[] {
 }
 
 /** How many times as long ours takes, or how many times as much it needs: below 1 ours is better. */
-export function ratioOf({ unit, columns }: Row): number {
+function ratioOf({ unit, columns }: Row): number {
   const [ours, theirs] = columns.map(({ values }) => median(values))
   if (ours === undefined || theirs === undefined) return Number.NaN
   return units[unit].more ? theirs / ours : ours / theirs

@@ -111,7 +111,7 @@ export const fileType = {
   socket: 0o140000,
 } as const
 
-export const timeCodec: Codec<Time> = struct({ seconds: i64, nanoseconds: u32 })
+const timeCodec: Codec<Time> = struct({ seconds: i64, nanoseconds: u32 })
 
 /** 16 random bytes that name a segment, as hexadecimal digits. */
 export const segmentIdCodec = hex(16)

@@ -32,7 +32,7 @@ export type KeyDerivation = (
 const derive = promisify(pbkdf2)
 
 /** In a thread, since it may take a quarter of a second. */
-export const threadKeyDerivation: KeyDerivation = (password, salt, iterations) =>
+const threadKeyDerivation: KeyDerivation = (password, salt, iterations) =>
   derive(password, salt, iterations, 32, 'sha256')
 
 /** The data that a server stores for a password. */

@@ -12,7 +12,7 @@ const prefixBytes = 4
 const headBytes = 9
 const interesting = [0, 1, 2, 0x7f, 0x80, 0xff, 0xffff, 0x1_0000, 0x7fff_ffff, 0xffff_ffff]
 
-export const mutations: Readonly<Record<string, Mutation>> = {
+const mutations: Readonly<Record<string, Mutation>> = {
   /** Bits flip in the fields, the kind or the payload. */
   flip(frame, random) {
     const bytes = Buffer.from(frame)

@@ -40,9 +40,9 @@ export interface FuzzOutcome {
   readonly violations: readonly string[]
 }
 
-export const framesPerBatch = 25_000
+const framesPerBatch = 25_000
 /** What a server may take under any attack. */
-export const rssMaxMiB = 512
+const rssMaxMiB = 512
 const password = 'fuzz'
 /** Each batch has an account of its own, until they begin anew. */
 const userCount = 256

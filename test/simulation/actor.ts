@@ -43,7 +43,7 @@ export interface ActorOptions {
   readonly clock: Clock
 }
 
-export const names = ['a', 'b', 'c', 'd', 'e'] as const
+const names = ['a', 'b', 'c', 'd', 'e'] as const
 const knownMax = 4
 /** Changes of names and attributes, which a client that is alone may answer before they are stored. */
 const answeredEarly: ReadonlySet<string> = new Set([

@@ -212,7 +212,7 @@ function again(reader: Reader): Reader {
 const dull = new Set(['stamp', 'checksums', 'atime', 'btime', 'incarnation'])
 
 /** Fields as text, without what never matters. */
-export function describe(fields: unknown): string {
+function describe(fields: unknown): string {
   return JSON.stringify(fields, (key, value: unknown) => {
     if (dull.has(key)) return undefined
     const data = (value as { type?: unknown; data?: unknown } | null)?.data

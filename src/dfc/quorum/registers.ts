@@ -442,7 +442,7 @@ function heldByAny(seen: readonly (Listed | undefined)[], version: Version | und
 }
 
 /** UTF-8 byte order, as the servers list. */
-export function compareBytes(a: string, b: string): number {
+function compareBytes(a: string, b: string): number {
   if (a === b) return 0
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

@@ -7,7 +7,7 @@ import { keyNameOf, type TlsKey } from '../../tls.js'
 import { writeDurably } from './durable.js'
 
 /** The name of the file in the server's folder: the private key and the certificate, in PEM. */
-export const serverKeyFile = 'key.pem'
+const serverKeyFile = 'key.pem'
 
 const algorithm = { name: 'Ed25519' } as const
 /** Clients know a server by its key, which does not expire. */

@@ -395,6 +395,6 @@ export class OpenFile implements Holder {
   }
 }
 
-export function contentOf({ inode }: Node): Content {
+function contentOf({ inode }: Node): Content {
   return { size: inode.size, segments: inode.segments, extents: inode.extents }
 }

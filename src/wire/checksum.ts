@@ -1,7 +1,8 @@
 /**
  * CRC-32 (ISO 3309, as in zlib) of each 64 KiB block of a piece. The client that writes computes it and every reader
  * checks it, end to end. The library @node-rs/crc32 multiplies without carry in vector registers and takes a quarter
- * of the time of node:zlib's crc32, which uses tables.
+ * of the time of node:zlib's crc32, which uses tables. Rows of the index and entries of the vote log, most of which are
+ * short, have theirs from node:zlib: a call of it costs half as much, and the values are the same.
  */
 import { crc32 } from '@node-rs/crc32'
 import { limits } from '../limits.js'

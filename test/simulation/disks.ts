@@ -18,7 +18,7 @@ export type DiskTrouble = (typeof diskTroubles)[number]
 /** Members that say what is known without the disk, or that give it up. */
 const harmless = {
   // A group begins without the disk; what it does meets it.
-  index: new Set<PropertyKey>(['close', 'rollBack', 'isLeftOpen', 'group', 'assertInGroup']),
+  index: new Set<PropertyKey>(['close', 'rollBack', 'group', 'assertInGroup']),
   votes: new Set<PropertyKey>(['close', 'dropsSynced', 'hasRotted']),
 }
 const changesOfVotes = new Set<PropertyKey>(['append', 'sync', 'clear'])

@@ -97,11 +97,6 @@ export class AccountIndex {
     return this.#db.group(work, leaveOpen)
   }
 
-  /** True between two groups while what one has changed waits for another one to be stored. */
-  get isLeftOpen(): boolean {
-    return this.#db.isLeftOpen
-  }
-
   /** Stops the program where no group is running. */
   assertInGroup(): void {
     this.#db.assertInGroup()

@@ -182,11 +182,6 @@ export class AccountDatabase {
     this.#state = state
   }
 
-  /** True between two groups while what one has changed waits for another one to be stored. */
-  get isLeftOpen(): boolean {
-    return this.#state === 'leftOpen'
-  }
-
   /** Stops the program where no group is running. */
   assertInGroup(): void {
     assert.ok(this.#isInGroup, 'outside of a group')

@@ -10,7 +10,7 @@ import { limits } from '../../limits.js'
 import type { Reply } from '../../wire/messages.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Session, Status } from '../session.js'
-import { type Alignment, alignColumns, sizeText } from '../terminal/format.js'
+import { type Alignment, alignColumns, countTexts, sizeText } from '../terminal/format.js'
 import type { Output } from '../terminal/output.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command, Options } from './command.js'
@@ -194,14 +194,13 @@ function total({ missing }: Lack): { registers: number; pieces: number } {
 
 function lackText(lack: Lack): string[] {
   const { registers, pieces } = total(lack)
-  const counts = [
+  return countTexts([
     [registers, 'registers missing'],
     [pieces, 'pieces missing'],
     [lack.misplaced, 'segments with pieces awaiting relocation'],
     [lack.undecided, 'changes undecided'],
     [lack.lost, 'segments that lost data for good'],
-  ] as const
-  return counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
+  ])
 }
 
 /** A sentence about what works with the servers that are there. */

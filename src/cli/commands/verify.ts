@@ -3,7 +3,7 @@ import { damageOf, type LostPiece } from '../../dfc/repair/damage.js'
 import type { VerifyReport } from '../../dfc/repair/verify.js'
 import { escapeName } from '../../visible-text.js'
 import type { Session } from '../session.js'
-import { sizeText } from '../terminal/format.js'
+import { countTexts, sizeText } from '../terminal/format.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command } from './command.js'
 
@@ -54,7 +54,7 @@ function isClean(report: VerifyReport): boolean {
 
 function sentencesOf(report: VerifyReport): string[] {
   const { differences, rotten, undecided, missing, extra, bad, mismatched, lost } = report
-  const counts = [
+  const wrong = countTexts([
     [rotten, 'registers are corrupt on a server'],
     [differences, 'registers differ'],
     [undecided, 'changes are undecided'],
@@ -64,8 +64,7 @@ function sentencesOf(report: VerifyReport): string[] {
     [bad, 'copies of pieces are corrupt or missing'],
     [mismatched.length, 'segments do not match their MD5'],
     [lost.length, 'pieces are lost: no server has a good copy'],
-  ] as const
-  const wrong = counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
+  ])
   const { garbage } = report
   return [
     `${report.segments} segments verified, ${sizeText(report.pieceBytes)} of pieces`,

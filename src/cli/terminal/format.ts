@@ -27,6 +27,11 @@ export function typeWord(mode: number): string {
   return typeWords[typeOf(mode)] ?? 'unknown'
 }
 
+/** Phrases such as "3 pieces missing", for those of `counts` that are not 0. */
+export function countTexts(counts: readonly (readonly [count: number, what: string])[]): string[] {
+  return counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`)
+}
+
 /** Formats a mode as in the first column of ls -l: `drwxr-sr-t`. */
 export function modeText(mode: number): string {
   const bits = (shift: number, special: number, letter: string): string => {

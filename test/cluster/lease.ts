@@ -5,6 +5,7 @@ import { Client } from '../../src/dfc/client.js'
 import { limits } from '../../src/limits.js'
 import { tcpNetwork } from '../../src/network.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
+import { MessageProxies } from '../fixtures/message-proxies.js'
 import { startServerProcesses, startServers, type TestServers } from '../fixtures/servers.js'
 
 const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
@@ -40,17 +41,6 @@ async function alone({ namespace }: Client): Promise<void> {
   }
 }
 
-/** How often `client` sends each request from now on, when it `isCounted`. */
-function countRequests({ cluster }: Client, isCounted = () => true): Map<string, number> {
-  const counts = new Map<string, number>()
-  const { request } = cluster
-  cluster.request = (index, verb, ...rest) => {
-    if (isCounted()) counts.set(verb, (counts.get(verb) ?? 0) + 1)
-    return request.call(cluster, index, verb, ...rest) as never
-  }
-  return counts
-}
-
 /** On a machine that is busy a lease runs out at times; then it is right to ask. */
 function hasLeaseLeft({ cluster }: Client): boolean {
   const nowMs = cluster.clock.monotonic()
@@ -72,7 +62,8 @@ t.test(
   async (t) => {
     // As processes they have it at different moments.
     const servers = await startServerProcesses(t)
-    const client = await connect(t, servers, true, servers.config('alice', 10_000))
+    const proxies = await MessageProxies.open(t, servers)
+    const client = await connect(t, servers, true, proxies.config('alice', 10_000))
     await alone(client)
     const { namespace, scheduler: keeper } = client
     const { ino: folder } = await namespace.create(rootIno, 'folder', folderAttributes)
@@ -87,8 +78,11 @@ t.test(
     const writers = Promise.all([0, 1, 2].map(write))
     // So much that a server tells of it in more than one answer.
     await sleep(systemClock, 2_000)
-    const counts = countRequests(client)
-    const countsAlone = countRequests(client, () => hasLeaseLeft(client))
+    const ballots = proxies.counter('prepare')
+    let lookupsAlone = 0
+    proxies.watch(({ verb, isAnswer }) => {
+      if (verb === 'lookup' && !isAnswer && hasLeaseLeft(client)) lookupsAlone += 1
+    })
     let young = 0
     for (let round = 0; round < 20; round += 1) {
       // A busy machine takes longer for what it stores than the usual patience.
@@ -99,8 +93,8 @@ t.test(
     isOver = true
     await writers
     t.ok(young > 0, 'something was being stored')
-    t.equal(counts.get('prepare'), undefined, 'no ballot')
-    t.equal(countsAlone.get('lookup'), undefined, 'it knows that the next name is not there')
+    t.equal(ballots(), 0)
+    t.equal(lookupsAlone, 0, 'it knows that the next name is not there')
   },
 )
 
@@ -146,27 +140,31 @@ t.test('an exclusive create is won once, whoever was alone before', async (t) =>
 
 t.test('nothing is asked of the servers as long as it is alone', async (t) => {
   const servers = await startServers(t)
-  const client = await connect(t, servers, true)
+  const proxies = await MessageProxies.open(t, servers)
+  const client = await connect(t, servers, true, proxies.config())
   await alone(client)
   const { ino } = await client.namespace.create(rootIno, 'folder', folderAttributes)
   const file = await client.namespace.create(ino, 'file', attributes)
   await new Promise((resolve) => setTimeout(resolve, limits.cacheLifeMs + 200))
-  const counts = countRequests(client)
+  const [lookups, reads] = [proxies.counter('lookup'), proxies.counter('read')]
   t.equal((await client.namespace.names.lookup(rootIno, 'folder')).ino, ino)
   t.equal((await client.namespace.names.lookup(ino, 'file')).version, file.version)
   await t.rejects(client.namespace.names.lookup(ino, 'never made'), { code: 'notFound' })
   t.equal((await client.namespace.names.node(ino, true)).ino, ino)
-  t.equal(counts.get('lookup'), undefined)
-  t.equal(counts.get('read'), undefined)
+  await proxies.arrived(client.cluster)
+  t.equal(lookups(), 0)
+  t.equal(reads(), 0)
 })
 
 t.test('it is alone from its first operation on', async (t) => {
   const servers = await startServers(t)
-  const client = await connect(t, servers, true)
+  const proxies = await MessageProxies.open(t, servers)
+  const client = await connect(t, servers, true, proxies.config())
   const { ino } = await client.namespace.create(rootIno, 'folder', folderAttributes)
-  const counts = countRequests(client)
+  const lookups = proxies.counter('lookup')
   await t.rejects(client.namespace.names.lookup(ino, 'never made'), { code: 'notFound' })
-  t.equal(counts.get('lookup'), undefined)
+  await proxies.arrived(client.cluster)
+  t.equal(lookups(), 0)
 })
 
 t.test('a folder of which many names are asked for is read as a whole', async (t) => {
@@ -177,11 +175,12 @@ t.test('a folder of which many names are asked for is read as a whole', async (t
   for (const name of names) await first.namespace.create(folder.ino, name, attributes)
   await first.namespace.unlink(folder.ino, 'f7')
   await first.close()
-  const client = await connect(t, servers, true)
+  const proxies = await MessageProxies.open(t, servers)
+  const client = await connect(t, servers, true, proxies.config())
   await client.namespace.names.lookup(rootIno, 'folder')
   const heard: string[][] = []
   client.namespace.onFolderRead((_, listed) => heard.push(listed.map(({ name }) => name)))
-  const counts = countRequests(client)
+  const [lookups, lists] = [proxies.counter('lookup'), proxies.counter('list')]
   const found = await Promise.all(
     names.map((name) =>
       client.namespace.names.lookup(folder.ino, name).then(
@@ -192,8 +191,8 @@ t.test('a folder of which many names are asked for is read as a whole', async (t
   )
   t.same(found.flat(), ['f7'])
   await t.rejects(client.namespace.names.lookup(folder.ino, 'g'), { code: 'notFound' })
-  t.ok((counts.get('lookup') ?? 0) <= 8, `${counts.get('lookup')} look-ups`)
-  t.equal(counts.get('list'), 2)
+  t.ok(lookups() <= 8, `${lookups()} look-ups`)
+  t.equal(lists(), 2)
   t.same(heard, [names.filter((name) => name !== 'f7').sort()])
 })
 

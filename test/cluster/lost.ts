@@ -15,6 +15,7 @@ import { holdersOf, pieceRange, rotationOf } from '../../src/wire/placement.js'
 import { rootIno, type Segment } from '../../src/wire/records.js'
 import { UserOfDfc } from '../fixtures/client.js'
 import { healNow, openClient, putFile, readFile } from '../fixtures/library.js'
+import { MessageProxies } from '../fixtures/message-proxies.js'
 import { startServerProcesses, startServers, type TestServers, until } from '../fixtures/servers.js'
 
 t.setTimeout(300_000)
@@ -68,7 +69,8 @@ function linesOf(t: Test): string[] {
 for (const how of ['deleted', 'corrupt'] as const) {
   t.test(`a file of which both copies of a piece are ${how} is listed as incomplete`, async (t) => {
     const servers = await startServers(t)
-    const client = await openClient(t, servers)
+    const proxies = await MessageProxies.open(t, servers)
+    const client = await openClient(t, proxies)
     const dfc = new UserOfDfc(join(t.testdirName, 'user'), servers.config())
     const bytes = systemRandom.bytes(800_001)
     const segment = segmentOf(await putFile(client, 'large', bytes))
@@ -80,25 +82,19 @@ for (const how of ['deleted', 'corrupt'] as const) {
     const range = pieceRange(segment.length, 2)
     for (const file of filesOf(servers, segment, 2))
       how === 'deleted' ? unlinkSync(file) : flip(file)
-    const rounds: string[] = []
-    const { request } = client.cluster
-    client.cluster.request = (index, verb, ...rest) => {
-      if (verb === 'segments' && index === 0) rounds.push(verb)
-      return request.call(client.cluster, index, verb, ...rest) as never
-    }
     client.scheduler.start()
     const code = how === 'deleted' ? 'dataLost' : 'corrupt'
     const { inode } = await client.namespace.names.lookup(rootIno, 'large')
     await t.rejects(client.content.read(inode, range.start, 10), { code })
     await until(() => lines.some((line) => line.includes('"/large" has lost data for good')))
-    rounds.length = 0
+    const rounds = proxies.counter('segments', 0)
     const before = lines.length
     for (let turn = 0; turn < 40; turn += 1) {
       await t.rejects(client.content.read(inode, range.start, 10), { code })
       await sleep(100)
     }
     t.same(lines.slice(before), [], 'nothing more is said of it')
-    t.ok(rounds.length <= 1, `${rounds.length} repairs in four seconds`)
+    t.ok(rounds() <= 1, `${rounds()} repairs in four seconds`)
     t.equal(lines.filter((line) => line.includes('lost data')).length, 1)
     client.scheduler.stop()
 

@@ -1,11 +1,12 @@
 /** Changes of names that are answered before they are stored: real servers, and what may come between. */
 import t, { type Test } from 'tap'
-import { systemClock, systemRandom } from '../../src/clock.js'
+import { sleep, systemClock, systemRandom } from '../../src/clock.js'
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
 import { redirectNotices } from '../../src/log.js'
 import { tcpNetwork } from '../../src/network.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
+import { MessageProxies } from '../fixtures/message-proxies.js'
 import { openProxies } from '../fixtures/server-proxy.js'
 import { startServers, type TestServers, until } from '../fixtures/servers.js'
 
@@ -41,15 +42,14 @@ async function namesIn({ namespace }: Client, folder: number): Promise<string[]>
   return entries.map(({ name }) => name)
 }
 
-/** How many commits `client` sends to the first server from now on. */
-function countCommits({ cluster }: Client): () => number {
-  let count = 0
-  const { request } = cluster
-  cluster.request = (index, verb, ...rest) => {
-    if (index === 0 && verb === 'commit') count += 1
-    return request.call(cluster, index, verb, ...rest) as never
-  }
-  return () => count
+/** A client, and the proxies that show its messages. */
+async function connectCounted(
+  t: Test,
+  servers: TestServers,
+  how: How = {},
+): Promise<{ readonly client: Client; readonly proxies: MessageProxies }> {
+  const proxies = await MessageProxies.open(t, servers)
+  return { client: await connect(t, servers, { ...how, config: proxies.config() }), proxies }
 }
 
 function noticesOf(t: Test): string[] {
@@ -61,9 +61,9 @@ function noticesOf(t: Test): string[] {
 
 t.test('many changes are one transaction, and the next client finds all of them', async (t) => {
   const servers = await startServers(t)
-  const first = await connect(t, servers)
+  const { client: first, proxies } = await connectCounted(t, servers)
   const folder = await folderOf(first, 20)
-  const commits = countCommits(first)
+  const commits = proxies.counter('commit', 0)
   const { namespace } = first
   for (let index = 0; index < 10; index += 1) {
     await namespace.rename(folder, `f${index}`, folder, `g${index}`, 'replace')
@@ -89,13 +89,13 @@ t.test('many changes are one transaction, and the next client finds all of them'
 
 t.test('a tree is removed, every folder with what was in it', async (t) => {
   const servers = await startServers(t)
-  const client = await connect(t, servers)
+  const { client, proxies } = await connectCounted(t, servers)
   const { namespace } = client
   const outer = await folderOf(client, 3)
   const inner = await namespace.create(outer, 'inner', folderAttributes)
   await namespace.create(inner.ino, 'f', attributes)
   await namespace.settle()
-  const commits = countCommits(client)
+  const commits = proxies.counter('commit', 0)
   await t.rejects(namespace.rmdir(rootIno, 'folder'), { code: 'notEmpty' })
   const before = commits()
   await namespace.unlink(inner.ino, 'f')
@@ -125,9 +125,9 @@ t.test('what was closed is not there without the names that were changed before'
 
 t.test('with dirSync a change is stored when it is answered', async (t) => {
   const servers = await startServers(t)
-  const first = await connect(t, servers, { dirSync: true })
+  const { client: first, proxies } = await connectCounted(t, servers, { dirSync: true })
   const folder = await folderOf(first, 2)
-  const commits = countCommits(first)
+  const commits = proxies.counter('commit', 0)
   await first.namespace.rename(folder, 'f0', folder, 'g0', 'replace')
   await first.namespace.unlink(folder, 'f1')
   t.equal(commits(), 2)
@@ -162,13 +162,13 @@ t.test('a name that another one had removed before is given again', async (t) =>
   const folder = await folderOf(earlier, 3)
   for (const name of ['f1', 'f2']) await earlier.namespace.unlink(folder, name)
   await earlier.close()
-  const client = await connect(t, servers)
+  const { client, proxies } = await connectCounted(t, servers)
   const { namespace } = client
   await namespace.names.lookup(rootIno, 'folder')
   t.same(await namesIn(client, folder), ['f0'])
   await namespace.rename(folder, 'f0', folder, 'f1', 'replace')
   await namespace.create(folder, 'f2', folderAttributes)
-  const commits = countCommits(client)
+  const commits = proxies.counter('commit', 0)
   await namespace.settle()
   t.equal(commits(), 2, 'both at once, and once more')
   await client.sync()
@@ -265,17 +265,17 @@ t.test('a folder is removed while a file is made in it', async (t) => {
 
 t.test('what comes while something is being stored is stored by itself as well', async (t) => {
   const servers = await startServers(t)
-  const { proxies, config } = await openProxies(t, servers)
-  const client = await connect(t, servers, { config })
+  const { client, proxies } = await connectCounted(t, servers)
   const folder = await folderOf(client, 2)
-  const commits = countCommits(client)
+  const commits = proxies.counter('commit', 0)
   // It takes longer than changes wait for one another.
-  for (const proxy of proxies) proxy.delayMs = 60
+  let delayMs = 60
+  proxies.watch(({ isAnswer }) => (isAnswer ? sleep(systemClock, delayMs) : undefined))
   await client.namespace.unlink(folder, 'f0')
   await until(() => commits() === 1)
   await client.namespace.unlink(folder, 'f1')
   await until(() => commits() === 2, 3_000)
-  for (const proxy of proxies) proxy.delayMs = 0
+  delayMs = 0
 })
 
 t.test('nobody waits for what is changed after they have asked', async (t) => {

@@ -8,8 +8,10 @@ import { prepare } from '../../../src/dfc/content/prepared-segment.js'
 import { limits } from '../../../src/limits.js'
 import { PageMemory } from '../../../src/memory/page-memory.js'
 import { type Network, tcpNetwork } from '../../../src/network.js'
+import { serverIndexes } from '../../../src/wire/placement.js'
 import type { Segment } from '../../../src/wire/records.js'
 import { bytesOf } from '../../fixtures/lent.js'
+import { MessageProxies } from '../../fixtures/message-proxies.js'
 import { hurriedClock } from '../../fixtures/one-server.js'
 import { Seeded } from '../../fixtures/seeded.js'
 import { startServers } from '../../fixtures/servers.js'
@@ -40,6 +42,7 @@ async function stored(
   length: number,
   memory?: PageMemory,
   clock: Clock = systemClock,
+  way: Pick<MessageProxies, 'config'> = servers,
 ): Promise<Stored> {
   let received = 0
   let isCutOff = false
@@ -57,7 +60,7 @@ async function stored(
       return connection
     },
   }
-  const config = servers.config()
+  const config = way.config()
   const random = systemRandom
   const cluster = await Cluster.open({ config, network: counting, memory, clock, random })
   t.teardown(() => cluster.close())
@@ -113,18 +116,12 @@ t.test('lets a read join what was fetched ahead of it', async (t) => {
 })
 
 t.test('asks both holders of a piece for their share', async (t) => {
-  const { cluster, content } = await stored(t, 16 * MiB, undefined, patientClock)
-  const asked = [0, 0, 0, 0]
-  for (const link of cluster.links) {
-    const request = link.request.bind(link)
-    link.request = (verb, ...rest) => {
-      if (verb === 'getPiece') asked[link.index] = (asked[link.index] ?? 0) + 1
-      return request(verb, ...rest)
-    }
-  }
+  const proxies = await MessageProxies.open(t, servers)
+  const { cluster, content } = await stored(t, 16 * MiB, undefined, patientClock, proxies)
   const store = new ContentStore(cluster)
   // Only the first piece, which two servers have.
   for (let at = 0; at < 4 * MiB; at += MiB) await store.read(content, at, MiB)
+  const asked = serverIndexes.map((server) => proxies.count('getPiece', server))
   t.same(asked.toSorted(), [0, 0, 2, 2])
 })
 
@@ -240,15 +237,13 @@ t.test('readers that wait for the same fetch hold it together', async (t) => {
 
 t.test('gives back the memory of an answer that is not what was asked for', async (t) => {
   const memory = new PageMemory(4)
-  const { cluster, content, bytes } = await stored(t, 8 * MiB, memory)
-  for (const link of cluster.links) {
-    const request = link.request.bind(link)
-    link.request = async (verb, ...rest) => {
-      const answer = await request(verb, ...rest)
-      if (verb === 'getPiece') answer.payload[0] = (answer.payload[0] ?? 0) ^ 1
-      return answer
-    }
-  }
+  const proxies = await MessageProxies.open(t, servers)
+  const { cluster, content, bytes } = await stored(t, 8 * MiB, memory, systemClock, proxies)
+  proxies.watch(({ verb, isAnswer, bytes }) => {
+    // The last byte is one of the piece.
+    if (verb === 'getPiece' && isAnswer)
+      bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1)
+  })
   const store = new ContentStore(cluster)
   await t.rejects(store.readLent(content, 0, bytes.length), { code: 'corrupt' })
   await t.rejects(store.read(content, 0, bytes.length), { code: 'corrupt' })

@@ -1,12 +1,11 @@
 import t, { type Test } from 'tap'
 import { systemRandom } from '../../../src/clock.js'
-import type { Cluster } from '../../../src/dfc/cluster/cluster.js'
 import { type Content, emptyContent } from '../../../src/dfc/content/content.js'
 import { ContentStore } from '../../../src/dfc/content/content-store.js'
 import { build, wholeSlice } from '../../../src/dfc/content/extents.js'
 import { prepare } from '../../../src/dfc/content/prepared-segment.js'
 import { limits } from '../../../src/limits.js'
-import type { Verb } from '../../../src/wire/messages.js'
+import { MessageProxies } from '../../fixtures/message-proxies.js'
 import { startServers } from '../../fixtures/servers.js'
 
 interface Small {
@@ -20,7 +19,8 @@ const whole = (store: ContentStore, content: Content = emptyContent): Promise<Bu
 /** Four servers with small files, and a client of which the requests are counted. */
 async function stored(t: Test, count: number, bytesEach: number) {
   const servers = await startServers(t)
-  const cluster: Cluster = await servers.connect(t, servers.config())
+  const proxies = await MessageProxies.open(t, servers)
+  const cluster = await servers.connect(t, proxies.config())
   const { writer } = new ContentStore(cluster)
   const files: Small[] = []
   for (let index = 0; index < count; index += 1) {
@@ -29,12 +29,8 @@ async function stored(t: Test, count: number, bytesEach: number) {
     await writer.put(prepared)
     files.push({ content: build(bytes.length, [wholeSlice(prepared.segment)]), bytes })
   }
-  const sent: { readonly server: number; readonly verb: Verb }[] = []
-  const request = cluster.request.bind(cluster)
-  cluster.request = (server, verb, ...rest) => {
-    sent.push({ server, verb })
-    return request(server, verb, ...rest)
-  }
+  const { sent } = proxies
+  sent.length = 0
   const bad: string[] = []
   const store = new ContentStore(cluster, (server, { id }, piece) => {
     bad.push(`${server} ${id} ${piece}`)

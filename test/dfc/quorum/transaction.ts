@@ -3,16 +3,16 @@ import { systemRandom } from '../../../src/clock.js'
 import type { Client } from '../../../src/dfc/client.js'
 import { build, wholeSlice } from '../../../src/dfc/content/extents.js'
 import { prepare } from '../../../src/dfc/content/prepared-segment.js'
-import { DfsError } from '../../../src/errors.js'
-import type { Verb } from '../../../src/wire/messages.js'
+import { serverIndexes } from '../../../src/wire/placement.js'
 import { fileType, inodeKey, rootIno } from '../../../src/wire/records.js'
 import { noVersion } from '../../../src/wire/version.js'
 import { openClient } from '../../fixtures/library.js'
+import { MessageProxies } from '../../fixtures/message-proxies.js'
 import { startServers } from '../../fixtures/servers.js'
 
 t.test('content that was just committed is not fetched to be read again', async (t) => {
-  const servers = await startServers(t)
-  const client = await openClient(t, servers)
+  const proxies = await MessageProxies.open(t, await startServers(t))
+  const client = await openClient(t, proxies)
   const bytes = systemRandom.bytes(5000)
   const written = Buffer.from(bytes)
   const inline = prepare(written, systemRandom)
@@ -21,63 +21,31 @@ t.test('content that was just committed is not fetched to be read again', async 
   await client.namespace.create(rootIno, 'file', attributes)
   // The writer has its memory back, and uses it for something else.
   written.fill(0)
-  const { cluster } = client
-  const { request } = cluster
-  const asked: string[] = []
-  cluster.request = (index, verb, ...rest) => {
-    asked.push(verb)
-    return request.call(cluster, index, verb, ...rest) as never
-  }
   t.same(await client.content.read(content, 0, bytes.length), bytes)
   t.same(await client.content.read(content, 1100, 2600), bytes.subarray(1100, 3700))
-  t.notOk(asked.includes('getPiece'))
+  await proxies.arrived(client.cluster)
+  t.equal(proxies.count('getPiece'), 0)
 })
 
 interface Company {
   readonly owner: Client
   readonly other: Client
-  /** Before the owner asks a server for this, something else happens. */
-  interrupt(verb: Verb, happens: (call: Call) => Promise<void>): void
+  /** Shows the messages of the owner. */
+  readonly proxies: MessageProxies
 }
 
-interface Call {
-  readonly server: number
-  /** 1 is the first time that this server is asked. */
-  readonly times: number
-  /** Sends it and waits for the answer. */
-  readonly send: () => Promise<unknown>
-}
-
-/** The client whose change is told of and another one, which finishes what it meets, and sweeps. */
+/** A client with a change of its own, and another one, which finishes what it meets, and sweeps. */
 async function company(t: Test): Promise<Company> {
   const servers = await startServers(t)
-  const owner = await openClient(t, servers)
+  const proxies = await MessageProxies.open(t, servers)
+  const owner = await openClient(t, proxies)
   const other = await openClient(t, servers)
-  const { cluster } = owner
-  const { request } = cluster
-  const interrupt: Company['interrupt'] = (interrupted, happens) => {
-    const times = [0, 0, 0, 0]
-    const next = cluster.request
-    cluster.request = async (server, verb, ...rest) => {
-      const send = () => next.call(cluster, server, verb, ...rest)
-      if (verb !== interrupted) return (await send()) as never
-      times[server] = (times[server] ?? 0) + 1
-      let answer: Promise<unknown> | undefined
-      const sendOnce = () => {
-        answer ??= send()
-        return answer
-      }
-      await happens({ server, times: times[server] ?? 0, send: sendOnce })
-      return (await sendOnce()) as never
-    }
-  }
-  t.teardown(() => {
-    cluster.request = request
-  })
-  return { owner, other, interrupt }
+  // Only what the owner does from now on is counted.
+  proxies.sent.length = 0
+  return { owner, other, proxies }
 }
 
-/** Everything undecided is finished, and its record dropped on all four servers. */
+/** Finishes everything undecided, and has its record dropped on all four servers. */
 const sweepAll = { patienceMs: 0, sweepAgeMs: -1000 }
 
 /**
@@ -107,10 +75,13 @@ function standInTheWay(t: Test, { cluster }: Client): () => Promise<void> {
 const folder = { mode: fileType.folder | 0o755, uid: 0, gid: 0 }
 
 t.test('a change that others aborted and forgot meanwhile is tried again', async (t) => {
-  const { owner, other, interrupt } = await company(t)
+  const { owner, other, proxies } = await company(t)
   let swept: ReturnType<typeof other.scheduler.heal> | undefined
-  interrupt('commit', standInTheWay(t, other))
-  interrupt('prepare', async () => {
+  const stand = standInTheWay(t, other)
+  proxies.watch(async ({ verb, isAnswer }) => {
+    if (isAnswer) return
+    if (verb === 'commit') await stand()
+    if (verb !== 'prepare') return
     swept ??= other.scheduler.heal(sweepAll)
     t.match(await swept, { swept: true })
   })
@@ -123,13 +94,13 @@ t.test('a change that others aborted and forgot meanwhile is tried again', async
 t.test(
   'a change whose votes were not heard of is not called failed when they are forgotten',
   async (t) => {
-    const { owner, other, interrupt } = await company(t)
+    const { owner, other, proxies } = await company(t)
     let swept: ReturnType<typeof other.scheduler.heal> | undefined
-    interrupt('commit', async ({ times, send }) => {
-      if (times === 1) {
-        await send()
-        throw new DfsError('down')
-      }
+    proxies.watch(async ({ verb, times, isAnswer, fail }) => {
+      if (verb !== 'commit') return
+      // A disk that failed may have the vote or not.
+      if (times === 1 && isAnswer) fail('disk')
+      if (times === 1 || isAnswer) return
       swept ??= other.scheduler.heal(sweepAll)
       t.match(await swept, { swept: true })
     })
@@ -140,13 +111,15 @@ t.test(
 )
 
 t.test('what is in the way on three servers is finished once', async (t) => {
-  const { owner, other, interrupt } = await company(t)
-  const asked = [0, 0, 0, 0]
-  interrupt('commit', standInTheWay(t, other))
-  interrupt('prepare', async ({ server, times }) => {
-    asked[server] = times
+  const { owner, other, proxies } = await company(t)
+  const stand = standInTheWay(t, other)
+  proxies.watch(async ({ verb, isAnswer }) => {
+    if (verb === 'commit' && !isAnswer) await stand()
   })
   await owner.namespace.update(rootIno, (inode) => ({ ...inode, uid: 77 }))
   // Once for it, and once for the owner's own first attempt, which it made outdated.
-  t.same(asked, [2, 2, 2, 2])
+  t.same(
+    serverIndexes.map((server) => proxies.count('prepare', server)),
+    [2, 2, 2, 2],
+  )
 })

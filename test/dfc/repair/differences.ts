@@ -7,11 +7,12 @@ import type { Key } from '../../../src/wire/records.js'
 import { rootIno } from '../../../src/wire/records.js'
 import { noVersion, type Version } from '../../../src/wire/version.js'
 import { healNow, openClient, putFile } from '../../fixtures/library.js'
+import { MessageProxies } from '../../fixtures/message-proxies.js'
 import { startServers, until } from '../../fixtures/servers.js'
 
 const servers = [0, 1, 2, 3]
 
-/** The same without digests and pages: all that each server has, compared by key. */
+/** The differences as a comparison of all that each server has finds them, without digests and pages. */
 async function expected({ cluster }: Client, floor: Version): Promise<unknown[]> {
   const latest = new Map<Key, { version: Version; holders: number[] }>()
   for (const server of servers) {
@@ -39,7 +40,8 @@ function sorted<T extends { readonly key: Key }>(all: readonly T[]): T[] {
 
 t.test('finds the same differences whatever the pages are', async (t) => {
   const all = await startServers(t)
-  const client = await openClient(t, all)
+  const proxies = await MessageProxies.open(t, all)
+  const client = await openClient(t, proxies)
   const { cluster, namespace } = client
   const check = async (what: string): Promise<number> => {
     const wanted = await expected(client, noVersion)
@@ -75,17 +77,13 @@ t.test('finds the same differences whatever the pages are', async (t) => {
   t.ok((await check('now another one has')) > 0)
 
   const waits: number[] = []
-  let isWaiting = false
-  const { request } = cluster
-  cluster.request = (...asked) => {
-    t.notOk(isWaiting, 'nobody is asked while it gives way')
-    return request.apply(cluster, asked as never) as never
-  }
   const giveWay = async (tookMs: number): Promise<void> => {
-    isWaiting = true
     waits.push(tookMs)
+    const before = proxies.sent.length
     await sleep(systemClock, 5)
-    isWaiting = false
+    await proxies.arrived(cluster)
+    const asked = proxies.sent.slice(before).filter(({ verb }) => verb !== 'ping')
+    t.same(asked, [], 'nothing is asked while it gives way')
   }
   await differences(cluster, servers, noVersion, { pageEntries: 8, giveWay })
   t.ok(waits.length >= 3, `${waits.length} pauses`)

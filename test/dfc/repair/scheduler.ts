@@ -4,9 +4,10 @@ import { Client } from '../../../src/dfc/client.js'
 import { limits } from '../../../src/limits.js'
 import { tcpNetwork } from '../../../src/network.js'
 import { fileType, rootIno } from '../../../src/wire/records.js'
+import { MessageProxies } from '../../fixtures/message-proxies.js'
 import { startServers, until } from '../../fixtures/servers.js'
 
-t.test('a keeper that is stopped in the middle of a round begins no other', async (t) => {
+t.test('a scheduler that is stopped in the middle of a round begins no other', async (t) => {
   const servers = await startServers(t)
   let rounds = 0
   // Repairs at once, and counts how often it is asked for one.
@@ -39,21 +40,16 @@ t.test('a keeper that is stopped in the middle of a round begins no other', asyn
 t.test(
   'what nothing asks for waits for a busy client, and what something asks for does not',
   async (t) => {
-    const servers = await startServers(t)
+    const proxies = await MessageProxies.open(t, await startServers(t))
     const client = await Client.open({
-      config: servers.config(),
+      config: proxies.config(),
       network: tcpNetwork,
       clock: systemClock,
       random: systemRandom,
     })
     t.teardown(() => client.close())
-    const { cluster, namespace, scheduler: keeper } = client
-    let repairs = 0
-    const { request } = cluster
-    cluster.request = (index, verb, ...rest) => {
-      if (index === 0 && verb === 'changesDigest') repairs += 1
-      return request.call(cluster, index, verb, ...rest) as never
-    }
+    const { namespace, scheduler } = client
+    let repairs = proxies.counter('changesDigest', 0)
     let isBusy = true
     const work = async (): Promise<void> => {
       const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
@@ -63,21 +59,21 @@ t.test(
       }
     }
     const working = work()
-    keeper.start()
+    scheduler.start()
     await sleep(systemClock, 1.5 * limits.repairDelayMs + 1_000)
-    t.equal(repairs, 0)
-    keeper.soon()
-    await until(() => repairs > 0, 1.5 * limits.repairDelayMs + 1_000)
-    await keeper.ended()
-    keeper.stop()
-    repairs = 0
-    keeper.start()
+    t.equal(repairs(), 0)
+    scheduler.soon()
+    await until(() => repairs() > 0, 1.5 * limits.repairDelayMs + 1_000)
+    await scheduler.ended()
+    scheduler.stop()
+    repairs = proxies.counter('changesDigest', 0)
+    scheduler.start()
     await sleep(systemClock, 1.5 * limits.repairDelayMs)
     isBusy = false
     await working
-    t.equal(repairs, 0)
-    await until(() => repairs > 0, 2 * limits.repairQuietMs + 1_000)
-    keeper.stop()
-    await keeper.ended()
+    t.equal(repairs(), 0)
+    await until(() => repairs() > 0, 2 * limits.repairQuietMs + 1_000)
+    scheduler.stop()
+    await scheduler.ended()
   },
 )

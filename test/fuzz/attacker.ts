@@ -3,8 +3,12 @@
  * connections of one user at once. Everything it sends follows from the seed and the number of the
  * batch, but for the nonces of the logins and the account's incarnation.
  */
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { connect as tlsConnect } from 'node:tls'
 import { systemClock } from '../../src/clock.js'
 import { isError } from '../../src/errors.js'
+import { tlsFirstByte } from '../../src/tls.js'
 import { FrameParser, frame, frameKind } from '../../src/wire/frame.js'
 import { messages, protocolVersion } from '../../src/wire/messages.js'
 import { beginAccount } from '../fixtures/bystander.js'
@@ -19,6 +23,8 @@ export interface Batch {
   readonly port: number
   readonly user: string
   readonly password: string
+  /** All of it inside of TLS. */
+  readonly tls: boolean
   /** A blank account takes other messages. */
   readonly isBlank: boolean
   readonly seed: number
@@ -42,6 +48,22 @@ const answerMs = 30_000
 const settleMs = 20
 const attemptsMax = 100
 
+/** The first bytes of a client that begins TLS, as Node sends them. */
+async function helloOfTls(): Promise<Buffer> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const client = tlsConnect({ port, host: '127.0.0.1', minVersion: 'TLSv1.3' })
+  client.on('error', () => undefined)
+  const [accepted] = (await once(server, 'connection')) as [Socket]
+  const [bytes] = (await once(accepted, 'data')) as [Buffer]
+  client.destroy()
+  server.close()
+  return bytes
+}
+
+const clientHello = await helloOfTls()
+
 process.on('message', (batch: Batch) => {
   void attack(batch).then((outcome) => process.send?.(outcome))
 })
@@ -63,7 +85,8 @@ async function attack(batch: Batch): Promise<BatchOutcome> {
       const random = new Seeded(seed * 1_000_003 + number)
       tally.connections += 1
       try {
-        if (random.below(6) === 0) await knock(batch, random, corpus, tally)
+        if (random.below(40) === 0) await greetWrongly(batch, random, tally)
+        else if (random.below(6) === 0) await knock(batch, random, corpus, tally)
         else await converse(batch, random, corpus, tally)
       } catch (thrown) {
         const what = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
@@ -75,14 +98,34 @@ async function attack(batch: Batch): Promise<BatchOutcome> {
   return tally
 }
 
+/** Bytes that begin as TLS does, or a handshake that stops or is changed in the middle: the server must only survive. */
+async function greetWrongly({ port }: Batch, random: Seeded, tally: Tally): Promise<void> {
+  const socket = connect({ port, host: '127.0.0.1' })
+  socket.on('error', () => undefined)
+  const closed = new Promise((resolve) => socket.once('close', resolve))
+  const hello = Buffer.from(clientHello)
+  for (let change = random.below(4); change > 0; change -= 1) {
+    hello[random.below(hello.length)] = random.below(256)
+  }
+  hello[0] = tlsFirstByte
+  const end = random.below(3) === 0 ? random.below(hello.length) : hello.length
+  socket.write(hello.subarray(0, end))
+  if (random.below(2) === 0) socket.write(random.bytes(random.below(3000)))
+  tally.sent += 1
+  tally.sentBytes += end
+  await Promise.race([closed, pause(settleMs)])
+  socket.destroy()
+  await closed
+}
+
 /** A few frames before authentication, in any order, or instead of its second step. */
 async function knock(
-  { port, user }: Batch,
+  { port, user, tls }: Batch,
   random: Seeded,
   corpus: readonly Buffer[],
   tally: Tally,
 ): Promise<void> {
-  const client = await RawClient.connect(port)
+  const client = await RawClient.connect(port, undefined, tls)
   const parts: Buffer[] = []
   const clientFirst = `n,,n=${user},r=${'0123456789abcdef'.repeat(2)}`
   const { number, request } = messages.hello
@@ -118,10 +161,10 @@ async function knock(
 }
 
 /** Logs in at whichever position the claims of other connections have put the account meanwhile. */
-async function enter({ port, user, password }: Batch): Promise<RawClient> {
+async function enter({ port, user, password, tls }: Batch): Promise<RawClient> {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await RawClient.open(port, user, password, undefined, { position: attempt % 4 })
+      return await RawClient.open(port, user, password, undefined, { position: attempt % 4 }, tls)
     } catch (thrown) {
       if (!isError(thrown, 'wrongServer') || attempt === attemptsMax) throw thrown
     }

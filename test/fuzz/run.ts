@@ -1,7 +1,7 @@
 /**
  * Sends random and mutated frames to a real `dfs-server` process, batch after batch, while another
  * user goes on working there. After each batch: the server is the same process, its memory is
- * bounded, and the other user was served in time.
+ * bounded, and the other user was served in time. Every other batch is sent inside of TLS.
  */
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -81,6 +81,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzOutcome> {
         port: server.port,
         user: `user${batch % userCount}`,
         password,
+        tls: batch % 2 === 1,
         isBlank: batch % blankEvery === blankEvery - 1,
         seed: (seed * 65_537 + batch) >>> 0,
         frames: Math.min(framesPerBatch, frames - total.judged),

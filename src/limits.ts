@@ -109,19 +109,27 @@ export const limits = {
   /** Most entries in one page of a listing. The rest follows in further pages. */
   listEntriesMax: 2048,
   /**
-   * Most bytes of registers in one page of a listing, and in one request that installs registers. The rest follows
-   * in further pages or requests.
+   * Most bytes of registers in one page of a listing, in the answer to one look-up, not counting the last of them,
+   * and in one request that installs registers. The rest follows in further pages or requests.
    */
   listBytesMax: 512 * KiB,
-  /** Most rows in one page of a survey that a repair reads. The rest follows in further pages. */
-  surveyEntriesMax: 4096,
   /**
-   * Rows that a repair asks for at once. It is fewer than `surveyEntriesMax`, because a survey blocks the server's
-   * other requests.
+   * Most rows in one page of a survey that a repair reads, because a page blocks the server's other requests. The
+   * rest follows in further pages.
    */
-  surveyEntriesAtOnce: 512,
-  /** Most segments that one request names. More are asked for in several requests. */
-  segmentsPerRequestMax: 8192,
+  surveyEntriesMax: 512,
+  /**
+   * Most bytes of registers that a server reads for one page of a survey, not counting the last of them. The rest
+   * follows in further pages.
+   */
+  surveyBytesMax: 4 * MiB,
+  /**
+   * Most segments that one request names, or that one page of a listing looks up, not counting the last file's.
+   * More are asked for in several requests.
+   */
+  segmentsPerRequestMax: 1024,
+  /** Most misplaced, and most lost, segments that `status` counts, because it is asked often. */
+  segmentsCountedMax: 65_536,
 
   // Time, in milliseconds.
   /**

@@ -79,7 +79,7 @@ t.test('bounds in the protocol are those of the limits', async (t) => {
     [/\bname text\(([\d,]+)\)/g, limits.nameBytesMax * limits.textBytesPerByte],
     [/\btarget text\(([\d,]+)\)/g, limits.symlinkBytesMax * limits.textBytesPerByte],
     [/\bkeys list\(key, ([\d,]+)\)/g, limits.readKeysMax],
-    [/\bregisters list\(register, (?=4)([\d,]+)\)/g, limits.surveyEntriesMax],
+    [/\bregisters list\(register, (?=5)([\d,]+)\)/g, limits.surveyEntriesMax],
     [/\bdecisions list\(decision, ([\d,]+)\)/g, limits.settlesMax],
     [/\blist\(segmentId, ([\d,]+)\)/g, limits.segmentsPerRequestMax],
   ]

@@ -465,7 +465,7 @@ export const messages = {
     37,
     struct({
       epoch: u64,
-      registers: list(registerCodec, limits.surveyEntriesMax),
+      registers: list(registerCodec, limits.readKeysMax),
       decisions: list(struct({ id: versionCodec, commit: boolean }), limits.surveyEntriesMax),
     }),
     struct({ stamp }),
@@ -502,7 +502,7 @@ export const messages = {
   orphans: message(
     41,
     struct({ before: versionCodec, limit: u32 }),
-    struct({ stamp, inos: list(u64, limits.surveyEntriesMax) }),
+    struct({ stamp, inos: list(u64, limits.readKeysMax) }),
   ),
   /** Counts files on the disk that belong to no piece, and moves them aside if asked to. */
   strays: message(42, struct({ remove: boolean }), struct({ stamp, found: u64 })),

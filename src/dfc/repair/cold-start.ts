@@ -4,11 +4,13 @@
  * version of every key is found, and so are the votes of what was under way.
  */
 import assert from 'node:assert/strict'
+import { pages } from '../../async/pages.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
 import { serverIndexes } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
+import type { Register } from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import { Recovery } from '../quorum/recovery.js'
@@ -54,20 +56,35 @@ async function installEverywhere(cluster: Cluster): Promise<void> {
   for (const difference of await differences(cluster, serverIndexes, noVersion)) {
     const [holder] = difference.holders
     assert(holder !== undefined, 'a version that no server has')
-    const { registers } = await askOne(cluster, holder, 'changes', {
-      // Before all registers of its kind that this transaction wrote.
-      afterVersion: difference.version,
-      afterKey: difference.key.slice(0, 1),
-      withValues: true,
-      limit: limits.transactionWritesMax * 2,
-    })
-    const wanted = registers.filter(
-      ({ key, version }) => key === difference.key && version === difference.version,
-    )
-    if (wanted.length === 0) throw new DfsError('protocol', 'a register vanished from a survey')
+    const wanted = [await registerOf(cluster, holder, difference)]
     const targets = serverIndexes.filter((server) => !difference.holders.includes(server))
     for (const batch of batches(wanted)) {
       await askEach(cluster, targets, 'install', () => ({ registers: batch }))
     }
   }
+}
+
+/** Reads a register of a server that does not vote: a survey from before all that its transaction wrote leads to it. */
+async function registerOf(
+  cluster: Cluster,
+  server: number,
+  { key, version }: Pick<Register, 'key' | 'version'>,
+): Promise<Register> {
+  const changes = pages(
+    { version, key: key.slice(0, 1) },
+    (after) =>
+      askOne(cluster, server, 'changes', {
+        afterVersion: after.version,
+        afterKey: after.key,
+        withValues: true,
+        limit: limits.surveyEntriesMax,
+      }),
+    (page) => page.registers.at(-1),
+  )
+  for await (const { registers } of changes) {
+    const found = registers.find((one) => one.key === key && one.version === version)
+    if (found !== undefined) return found
+    if (registers.some((one) => one.version > version)) break
+  }
+  throw new DfsError('protocol', 'a register vanished from a survey')
 }

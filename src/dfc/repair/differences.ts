@@ -45,7 +45,7 @@ export async function differences(
   cluster: Cluster,
   servers: readonly number[],
   floor: Version,
-  { pageEntries = limits.surveyEntriesAtOnce, giveWay }: HowCompared = {},
+  { pageEntries = limits.surveyEntriesMax, giveWay }: HowCompared = {},
 ): Promise<Difference[]> {
   const latest: Latest = new Map()
   // Behind every key of the floor's own version.
@@ -146,7 +146,7 @@ function walkOf(cluster: Cluster, server: number, from: Position): Walk {
         afterVersion: last.version,
         afterKey: last.key,
         withValues: false,
-        limit: limits.surveyEntriesAtOnce,
+        limit: limits.surveyEntriesMax,
       })
       page = reply.registers.map(({ key, version }, index) => ({
         key,

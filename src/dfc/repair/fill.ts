@@ -104,7 +104,7 @@ async function copyFrom(
         afterVersion: version,
         afterKey: key,
         withValues: true,
-        limit: limits.surveyEntriesAtOnce,
+        limit: limits.surveyEntriesMax,
       }),
     (page) => page.registers.at(-1),
   )
@@ -115,8 +115,8 @@ async function copyFrom(
     registers += page.registers.length
     progress(registers)
   }
-  for (let at = 0; at < decisions.length; at += limits.surveyEntriesAtOnce) {
-    const some = decisions.slice(at, at + limits.surveyEntriesAtOnce)
+  for (let at = 0; at < decisions.length; at += limits.surveyEntriesMax) {
+    const some = decisions.slice(at, at + limits.surveyEntriesMax)
     await askOne(cluster, server, 'fill', { epoch, registers: [], decisions: some })
   }
   return { registers, floor, fence }

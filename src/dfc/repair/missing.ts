@@ -11,6 +11,7 @@ import { askEach } from './ask-voters.js'
 import { differences } from './differences.js'
 import { heldMasks } from './held.js'
 import { misplacedSegments } from './pieces.js'
+import { recordPages } from './record-pages.js'
 
 export interface Missing {
   registers: number
@@ -90,9 +91,10 @@ async function look(cluster: Cluster, from?: Version): Promise<Look> {
   }
   const undecided = new Set<string>()
   if (statuses.some((status) => status.undecided > 0)) {
-    const fields = { after: noVersion, undecidedOnly: true, limit: limits.surveyEntriesMax }
-    for (const { records } of await askEach(cluster, servers, 'records', () => fields)) {
-      for (const { id } of records) undecided.add(id)
+    for (const server of servers) {
+      for await (const { records } of recordPages(cluster, server, true)) {
+        for (const { id } of records) undecided.add(id)
+      }
     }
   }
   const counts = statuses.map((status) => status.registers)

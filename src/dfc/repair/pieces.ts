@@ -89,8 +89,8 @@ export async function placePieces(
   let left = 0
   let done = 0
   const lanes = new TaskPool(lanesMax)
-  for (let at = 0; at < segments.length; at += limits.surveyEntriesAtOnce) {
-    const some = segments.slice(at, at + limits.surveyEntriesAtOnce)
+  for (let at = 0; at < segments.length; at += limits.surveyEntriesMax) {
+    const some = segments.slice(at, at + limits.surveyEntriesMax)
     const marks = new Marks(mover.cluster)
     for (const one of await heldMasks(mover.cluster, some)) {
       const { segment } = one

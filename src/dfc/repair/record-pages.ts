@@ -14,7 +14,7 @@ export function recordPages(cluster: Cluster, server: number, undecidedOnly: boo
       askOne(cluster, server, 'records', {
         after,
         undecidedOnly,
-        limit: limits.surveyEntriesAtOnce,
+        limit: limits.surveyEntriesMax,
       }),
     (page) => page.records.at(-1)?.id,
   )

@@ -12,7 +12,7 @@ export async function* segmentsOn(
   server: number,
   misplacedOnly: boolean,
 ): AsyncGenerator<Reply<'segments'>['segments'][number], void, void> {
-  const limit = limits.surveyEntriesAtOnce
+  const limit = limits.surveyEntriesMax
   const listed = pages(
     '',
     (after) => askOne(cluster, server, 'segments', { after, misplacedOnly, limit }),

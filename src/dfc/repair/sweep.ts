@@ -114,9 +114,9 @@ async function markAll(
   }
   for (const server of serverIndexes) {
     const missing = [...decided].filter(([, { on }]) => !on.has(server))
-    for (let at = 0; at < missing.length; at += limits.surveyEntriesAtOnce) {
+    for (let at = 0; at < missing.length; at += limits.surveyEntriesMax) {
       const decisions = missing
-        .slice(at, at + limits.surveyEntriesAtOnce)
+        .slice(at, at + limits.surveyEntriesMax)
         .map(([id, { commit }]) => ({ id, commit }))
       await askOne(cluster, server, 'mark', { decisions })
     }

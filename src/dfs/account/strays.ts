@@ -28,6 +28,8 @@ export class Strays {
   readonly #clock: Clock
   #isStopped = false
   #mayBeThere = true
+  /** The last search that was asked for: each waits for the one before. */
+  #last: Promise<unknown> = Promise.resolve()
 
   constructor(
     user: string,
@@ -60,11 +62,19 @@ export class Strays {
 
   /**
    * Searches what the store has of pieces for files that a crash between the file and its row has left. None is
-   * deleted because the index does not know it: with `remove` they are moved aside, for 30 days.
+   * deleted because the index does not know it: with `remove` they are moved aside, for 30 days. One search is
+   * made after the other, because each of them reads all that there is.
    */
-  async find({ remove }: Request<'strays'>, pause?: Pause): Promise<Reply<'strays'>> {
+  async find(request: Request<'strays'>, pause?: Pause): Promise<Reply<'strays'>> {
     // What an index does not know that has not been filled may be all that there is.
     assert.equal(this.#acceptor.state, 'voting')
+    const search = this.#last.then(() => this.#find(request, pause))
+    this.#last = search.catch(() => {})
+    return await search
+  }
+
+  async #find({ remove }: Request<'strays'>, pause?: Pause): Promise<Reply<'strays'>> {
+    this.#acceptor.assertIs('voting')
     await this.#index.registers.assertListed(pause)
     await this.#index.checkSums(pause)
     let found = 0

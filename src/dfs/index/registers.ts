@@ -171,26 +171,15 @@ export class RegisterTable {
   }
 
   /**
-   * Up to `limit` entries of a folder behind the name `after`, in byte order, with their inodes. It
-   * ends earlier, but not with the first few, when the inodes together are more than `bytesMax`.
+   * Walks the entries of a folder behind the name `after`, in byte order, with their inodes. No more is read than
+   * is taken; nothing may be written meanwhile.
    */
-  entries(parent: number, after: string, limit: number, bytesMax: number): StoredEntry[] {
-    const entries: StoredEntry[] = []
-    let bytes = 0
-    while (entries.length < limit && bytes <= bytesMax) {
-      const from = entries.at(-1)?.name ?? after
-      const wanted = Math.min(rowsAtOnce, limit - entries.length)
-      const rows = this.#statements.listEntries.all(parent, from, wanted) as ListedRow[]
-      for (const row of rows) {
-        const { name, version, ino, type } = row
-        if (!isWholeEntry(parent, name, row)) this.#rot(entryKey(parent, name))
-        const inode = this.#listedInode(row)
-        entries.push({ name, version, ino, type, inode })
-        bytes += inode.value?.length ?? 0
-      }
-      if (rows.length < wanted) break
+  *entries(parent: number, after: string): Generator<StoredEntry, void> {
+    for (const row of this.#statements.listEntries.iterate(parent, after) as Iterable<ListedRow>) {
+      const { name, version, ino, type } = row
+      if (!isWholeEntry(parent, name, row)) this.#rot(entryKey(parent, name))
+      yield { name, version, ino, type, inode: this.#listedInode(row) }
     }
-    return entries
   }
 
   #listedInode({ ino, inodeVersion, inodeValue, inodeChecksum }: ListedRow): StoredRegister {
@@ -209,7 +198,10 @@ export class RegisterTable {
     return this.#statements.orphans.all(before, limit) as number[]
   }
 
-  /** Registers behind (version, key) in that order; those that have rotted are left out. */
+  /**
+   * Registers behind (version, key) in that order; those that have rotted are left out. It ends with the first one
+   * by which more than `surveyBytesMax` were read.
+   */
   changes(
     afterVersion: Version,
     afterKey: Key,
@@ -218,8 +210,12 @@ export class RegisterTable {
     // A page of nothing would begin where it ends, for ever.
     if (limit === 0) return { registers: [], more: true }
     const registers: ChangedRegister[] = []
+    let bytes = 0
     for (const change of this.#changed.after(afterVersion, afterKey)) {
-      if (registers.length === limit) return { registers, more: true }
+      const isFull = registers.length === limit || bytes > limits.surveyBytesMax
+      // A page without any would begin where it ends.
+      if (isFull && registers.length > 0) return { registers, more: true }
+      bytes += change.bytes
       if (change.isWhole) registers.push(change)
       else if (this.whole(change.key) === undefined) this.#noteRotten(change.key)
       // The row is in order and the database's own index of it is not: others may be missing in it.
@@ -292,11 +288,16 @@ export class RegisterTable {
   }
 
   /**
-   * Puts a value in the place of one that has rotted; a version of `noVersion` says that there is no
-   * such register. What is derived from registers is summed up anew where the old value is missing.
+   * Puts a value in the place of one that has rotted, or where there is none; a version of `noVersion` says that
+   * there is no such register. What is derived from registers is summed up anew where the old value is not known.
    */
   restore(key: Key, version: Version, value: Buffer | null): void {
     const parsed = parseKey(key)
+    if (this.whole(key) === never) {
+      this.#rotten.delete(key)
+      if (version !== noVersion) this.set(key, version, value)
+      return
+    }
     this.#db.write((write) => {
       if (parsed.kind === 'inode') this.#statements.dropInode.run(parsed.ino)
       else this.#statements.dropEntry.run(parsed.parent, parsed.name)
@@ -414,7 +415,7 @@ function prepare(db: AccountDatabase) {
       SELECT e.name, e.version, e.ino, e.type, e.checksum, i.version AS inodeVersion,
         i.value AS inodeValue, i.checksum AS inodeChecksum
       FROM entries e LEFT JOIN inodes i ON i.ino = e.ino
-      WHERE e.parent = ? AND e.name > ? ORDER BY e.name LIMIT ?`),
+      WHERE e.parent = ? AND e.name > ? ORDER BY e.name`),
     liveNames: db
       .prepare('SELECT name FROM entries WHERE parent = ? AND ino IS NOT NULL LIMIT ?')
       .pluck(),

@@ -187,10 +187,10 @@ export class SegmentTable {
     }))
   }
 
-  /** The number of segments referred to of which other pieces are here than belong here. */
+  /** The number of segments referred to of which other pieces are here than belong here, up to `segmentsCountedMax`. */
   misplacedTotal(): number {
     this.#settleHomes()
-    return (this.#statements.misplacedCount.get() as { count: number }).count
+    return this.#statements.misplacedCount.get(limits.segmentsCountedMax) as number
   }
 
   // -- what is lost for good ---------------------------------------------------------------------
@@ -206,9 +206,9 @@ export class SegmentTable {
     return { referred: (row?.refs ?? 0) > 0, lost: row?.lost ?? 0 }
   }
 
-  /** The number of segments referred to of which a piece is lost. */
+  /** The number of segments referred to of which a piece is lost, up to `segmentsCountedMax`. */
   lostTotal(): number {
-    return this.#statements.lostCount.get() as number
+    return this.#statements.lostCount.get(limits.segmentsCountedMax) as number
   }
 
   /** Whether a piece of any segment referred to is lost. */
@@ -304,10 +304,13 @@ function prepare(db: AccountDatabase) {
         SELECT segment, length, md5, refs FROM segments
         WHERE refs > 0 AND lost <> 0 AND segment > $after ORDER BY segment LIMIT $limit)
       ORDER BY segment LIMIT $limit`),
-    misplacedCount: db.prepare(
-      'SELECT count(*) AS count FROM segments WHERE refs > 0 AND held <> home',
-    ),
-    lostCount: db.prepare('SELECT count(*) FROM segments WHERE refs > 0 AND lost <> 0').pluck(),
+    misplacedCount: db
+      .prepare(`
+        SELECT count(*) FROM (SELECT 1 FROM segments WHERE refs > 0 AND held <> home LIMIT ?)`)
+      .pluck(),
+    lostCount: db
+      .prepare('SELECT count(*) FROM (SELECT 1 FROM segments WHERE refs > 0 AND lost <> 0 LIMIT ?)')
+      .pluck(),
     someLost: db
       .prepare('SELECT EXISTS (SELECT 1 FROM segments WHERE refs > 0 AND lost <> 0)')
       .pluck(),

@@ -12,6 +12,7 @@ import {
   type Key,
   modeOfInode,
   parseKey,
+  type Segment,
   segmentsOfInode,
   typeOf,
 } from '../../wire/records.js'
@@ -33,17 +34,22 @@ export class RegisterReader {
     this.#locks = locks
   }
 
+  /** Walks `names` down from `parent`: as far as they go here, or as fit into a reply, and at least one. */
   lookup({ parent, names }: Request<'lookup'>): Reply<'lookup'> {
     const steps: { entry: Seen; inode: SeenInode | null }[] = []
     let folder = parent
+    let bytes = 0
     for (const name of names) {
+      if (bytes > limits.listBytesMax) break
       const entry = this.#seen(entryKey(folder, name), this.#index.registers.entry(folder, name))
       if (entry.value === null) {
         steps.push({ entry, inode: null })
         break
       }
       const { ino, type } = decodeEntry(entry.value)
-      steps.push({ entry, inode: this.#seenInode(ino) })
+      const inode = this.#seenInode(ino)
+      bytes += inode.register.value?.length ?? 0
+      steps.push({ entry, inode })
       if (type !== folderDirentType) break
       folder = ino
     }
@@ -53,26 +59,31 @@ export class RegisterReader {
   list({ folder, after, entriesMax, withHeldPieces }: Request<'list'>): Reply<'list'> {
     const wanted = Math.min(entriesMax, limits.listEntriesMax)
     const isAnyLost = this.#index.segments.isAnyLost
-    const stored = this.#index.registers.entries(folder, after, wanted + 1, limits.listBytesMax)
     const entries: Listed[] = []
     let bytes = 0
-    for (const row of stored.slice(0, wanted)) {
+    let lookedUp = 0
+    let more = false
+    for (const row of this.#index.registers.entries(folder, after)) {
+      more =
+        entries.length >= wanted ||
+        bytes > limits.listBytesMax ||
+        lookedUp > limits.segmentsPerRequestMax
+      if (more) break
       const value = row.ino === null ? null : { ino: row.ino, type: row.type }
       const register = { version: row.version, value: value && encodeEntry(value) }
       const inode = value === null ? null : this.#summarised(value.ino, row.inode)
-      const held = withHeldPieces ? this.#heldOf(row.inode.value) : noBytes
+      const segments = withHeldPieces || isAnyLost ? segmentsOf(row.inode.value) : []
+      const held = withHeldPieces ? this.#heldOf(segments) : noBytes
       entries.push({
         name: row.name,
         entry: this.#seen(entryKey(folder, row.name), register),
         inode,
         held,
-        lost: isAnyLost && this.#isLost(row.inode.value),
+        lost: isAnyLost && this.#isLost(segments),
       })
       bytes += Buffer.byteLength(row.name) + (row.inode.value?.length ?? 0) + held.length + 96
-      if (bytes > limits.listBytesMax) break
+      lookedUp += segments.length
     }
-    // A page that is full of bytes may have been read no further than it goes.
-    const more = entries.length < stored.length || bytes > limits.listBytesMax
     const listed = this.#withLockedNames(folder, after, entries, more)
     return {
       stamp: this.#accountState.stamp(),
@@ -119,15 +130,12 @@ export class RegisterReader {
     return { register: this.#seen(inodeKey(ino), register), folder }
   }
 
-  #heldOf(value: Buffer | null): Buffer {
-    if (value === null) return noBytes
-    return Buffer.from(segmentsOfInode(value).map(({ id }) => this.#index.pieces.held(id)))
+  #heldOf(segments: readonly Segment[]): Buffer {
+    return Buffer.from(segments.map(({ id }) => this.#index.pieces.held(id)))
   }
 
-  #isLost(value: Buffer | null): boolean {
-    if (value === null) return false
-    const { segments } = this.#index
-    return segmentsOfInode(value).some(({ id }) => segments.marksOf(id).lost !== 0)
+  #isLost(segments: readonly Segment[]): boolean {
+    return segments.some(({ id }) => this.#index.segments.marksOf(id).lost !== 0)
   }
 
   /** Adds names that are locked but were never written, in their place. */
@@ -148,6 +156,10 @@ export class RegisterReader {
     }
     return entries.sort((a, b) => compareNames(a.name, b.name))
   }
+}
+
+function segmentsOf(value: Buffer | null): readonly Segment[] {
+  return value === null ? [] : segmentsOfInode(value)
 }
 
 /** UTF-8 byte order, which JavaScript's order of strings is not beyond the basic plane. */

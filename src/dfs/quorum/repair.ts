@@ -103,7 +103,7 @@ export class Repair {
   }
 
   orphans({ before, limit }: Request<'orphans'>): Reply<'orphans'> {
-    const inos = this.#index.registers.orphans(before, Math.min(limit, limits.surveyEntriesMax))
+    const inos = this.#index.registers.orphans(before, Math.min(limit, limits.readKeysMax))
     return { stamp: this.#accountState.stamp(), inos }
   }
 

@@ -1,7 +1,8 @@
 /**
  * The table of requests that the server answers once a user has logged in, a row for each verb, which says what
- * the account must be, what becomes of votes that wait, and when the request is answered.
+ * the account must be, what becomes of votes that wait, how much one answer holds, and when the request is answered.
  */
+import { limits } from '../../limits.js'
 import type { Reply, Request, Verb } from '../../wire/messages.js'
 import type { Account } from '../account/account.js'
 import type { Lessee } from '../account/lease.js'
@@ -39,6 +40,15 @@ export type ServedVerb = Exclude<Verb, 'hello' | 'authenticate'>
  */
 type Votes = 'waiting' | 'flushed'
 
+/**
+ * Bounds of one answer, so that no request of a few bytes makes a server read and send what it likes: the most items of
+ * the list in it, 0 where it has none, and the most bytes of its fields and payload.
+ */
+export interface AnswerBounds {
+  readonly itemsMax: number
+  readonly bytesMax: number
+}
+
 /** `entry`: the fields and the payload as they came. */
 type NowHandler<V extends ServedVerb> = (
   context: Context,
@@ -59,6 +69,7 @@ export interface NowRow<V extends ServedVerb> {
   readonly answered: 'now'
   readonly account: AccountNeed
   readonly votes: Votes
+  readonly answer: AnswerBounds
   readonly run: NowHandler<V>
 }
 
@@ -67,102 +78,172 @@ export interface LaterRow<V extends ServedVerb> {
   readonly answered: 'later'
   readonly account: AccountNeed
   readonly votes: Votes
+  readonly answer: AnswerBounds
   readonly run: LaterHandler<V>
 }
 
 function now<V extends ServedVerb>(
   account: AccountNeed,
   votes: Votes,
+  answer: AnswerBounds,
   run: NowHandler<V>,
 ): NowRow<V> {
-  return { answered: 'now', account, votes, run }
+  return { answered: 'now', account, votes, answer, run }
 }
 
 function later<V extends ServedVerb>(
   account: AccountNeed,
   votes: Votes,
+  answer: AnswerBounds,
   run: LaterHandler<V>,
 ): LaterRow<V> {
-  return { answered: 'later', account, votes, run }
+  return { answered: 'later', account, votes, answer, run }
 }
 
+const { framePayloadBytesMax, keyBytesMax, listBytesMax, registerValueBytesMax } = limits
+
+/** Bytes of fields that are there once, and of what an item has beside its name, key or value. */
+const fieldBytes = 2048
+const itemBytes = 256
+
+/** An answer without a list. */
+const short: AnswerBounds = { itemsMax: 0, bytesMax: fieldBytes }
+
+/** Up to `itemsMax` items that have no more than `bytes` each. */
+function items(itemsMax: number, bytes = itemBytes): AnswerBounds {
+  return { itemsMax, bytesMax: fieldBytes + itemsMax * bytes }
+}
+
+/** Up to `itemsMax` registers, of which the last one may come in addition to `listBytesMax`, as may a folder's own. */
+function registers(itemsMax: number, ofEach = itemBytes): AnswerBounds {
+  const values = listBytesMax + 2 * registerValueBytesMax
+  return { itemsMax, bytesMax: fieldBytes + values + itemsMax * ofEach }
+}
+
+/** The transaction in an answer came in a frame, and is no longer than that. */
+const transaction: AnswerBounds = { itemsMax: 0, bytesMax: limits.frameBytesMax }
+
 export const handlers = {
-  claim: now('any', 'flushed', ({ account }, request) => account.claim(request)),
-  ping: now('any', 'waiting', () => ({})),
-  lease: now('any', 'waiting', ({ account, lessee }, { wanted }) =>
+  claim: now('any', 'flushed', short, ({ account }, request) => account.claim(request)),
+  ping: now('any', 'waiting', short, () => ({})),
+  lease: now('any', 'waiting', short, ({ account, lessee }, { wanted }) =>
     wanted ? account.lease.ask(lessee) : account.lease.giveBack(lessee),
   ),
-  found: now('any', 'flushed', ({ account }, request) => account.acceptor.found(request)),
-  lookup: now('voting', 'flushed', ({ account: { acceptor } }, request) =>
-    acceptor.reader.lookup(request),
+  found: now('any', 'flushed', short, ({ account }, request) => account.acceptor.found(request)),
+  lookup: now(
+    'voting',
+    'flushed',
+    registers(limits.lookupNamesMax),
+    ({ account: { acceptor } }, request) => acceptor.reader.lookup(request),
   ),
-  list: now('voting', 'flushed', ({ account: { acceptor } }, request) =>
-    acceptor.reader.list(request),
+  list: now(
+    'voting',
+    'flushed',
+    registers(limits.listEntriesMax, itemBytes + keyBytesMax),
+    ({ account: { acceptor } }, request) => acceptor.reader.list(request),
   ),
-  read: now('voting', 'flushed', ({ account: { acceptor } }, request) =>
-    acceptor.reader.read(request),
+  read: now(
+    'voting',
+    'flushed',
+    registers(limits.readKeysMax),
+    ({ account: { acceptor } }, request) => acceptor.reader.read(request),
   ),
-  commit: now('voting', 'waiting', ({ account }, request, payload, entry) =>
+  commit: now('voting', 'waiting', short, ({ account }, request, payload, entry) =>
     account.commit(request, payload, entry),
   ),
-  prepare: now('notBlank', 'flushed', ({ account }, request) => account.acceptor.prepare(request)),
-  accept: now('notBlank', 'flushed', ({ account }, request) => account.acceptor.accept(request)),
-  decide: now('notBlank', 'flushed', ({ account }, request) => account.acceptor.decide(request)),
-  install: now('notBlank', 'flushed', ({ account }, request) =>
+  prepare: now('notBlank', 'flushed', transaction, ({ account }, request) =>
+    account.acceptor.prepare(request),
+  ),
+  accept: now('notBlank', 'flushed', transaction, ({ account }, request) =>
+    account.acceptor.accept(request),
+  ),
+  decide: now('notBlank', 'flushed', items(limits.settlesMax, 1), ({ account }, request) =>
+    account.acceptor.decide(request),
+  ),
+  install: now('notBlank', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.install(request),
   ),
-  getSmallPieces: now('any', 'flushed', ({ account }, request) =>
-    account.pieces.getSmallPieces(request),
+  getSmallPieces: now(
+    'any',
+    'flushed',
+    items(limits.smallPiecesPerRequestMax, limits.smallPieceBytesMax + itemBytes),
+    ({ account }, request) => account.pieces.getSmallPieces(request),
   ),
-  held: now('any', 'flushed', ({ account }, request) => account.pieces.held(request)),
-  segments: now('any', 'flushed', ({ account }, request) => account.segments(request)),
-  markLost: now('any', 'flushed', ({ account }, request) => account.markLost(request)),
-  dropPieces: now('any', 'flushed', ({ account }, request) => account.dropPieces(request)),
-  epoch: now('notBlank', 'flushed', ({ account }, request) =>
+  held: now('any', 'flushed', items(limits.segmentsPerRequestMax, 3), ({ account }, request) =>
+    account.pieces.held(request),
+  ),
+  segments: now('any', 'flushed', items(limits.surveyEntriesMax), ({ account }, request) =>
+    account.segments(request),
+  ),
+  markLost: now('any', 'flushed', short, ({ account }, request) => account.markLost(request)),
+  dropPieces: now('any', 'flushed', short, ({ account }, request) => account.dropPieces(request)),
+  epoch: now('notBlank', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.epoch(request),
   ),
-  fence: now('voting', 'flushed', ({ account }, request) => account.acceptor.repair.fence(request)),
-  floor: now('voting', 'flushed', ({ account }, request) => account.raiseFloor(request)),
-  records: now('notBlank', 'flushed', ({ account }, request) =>
+  fence: now('voting', 'flushed', short, ({ account }, request) =>
+    account.acceptor.repair.fence(request),
+  ),
+  floor: now('voting', 'flushed', short, ({ account }, request) => account.raiseFloor(request)),
+  records: now('notBlank', 'flushed', items(limits.surveyEntriesMax), ({ account }, request) =>
     account.acceptor.repair.records(request),
   ),
-  changes: now('notBlank', 'flushed', ({ account }, request) =>
-    account.acceptor.repair.changes(request),
+  changes: now(
+    'notBlank',
+    'flushed',
+    registers(limits.surveyEntriesMax, itemBytes + keyBytesMax),
+    ({ account }, request) => account.acceptor.repair.changes(request),
   ),
-  changesDigest: now('notBlank', 'flushed', ({ account }, request) =>
+  changesDigest: now('notBlank', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.changesDigest(request),
   ),
-  mark: now('voting', 'flushed', ({ account }, request) => account.acceptor.repair.mark(request)),
-  fillStart: now('any', 'flushed', ({ account }, request) =>
+  mark: now('voting', 'flushed', short, ({ account }, request) =>
+    account.acceptor.repair.mark(request),
+  ),
+  fillStart: now('any', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.fillStart(request),
   ),
-  fill: now('any', 'flushed', ({ account }, request) => account.acceptor.repair.fill(request)),
-  fillEnd: now('any', 'flushed', ({ account }, request) =>
+  fill: now('any', 'flushed', short, ({ account }, request) =>
+    account.acceptor.repair.fill(request),
+  ),
+  fillEnd: now('any', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.fillEnd(request),
   ),
-  rotten: now('voting', 'flushed', ({ account }, request) =>
-    account.acceptor.repair.rotten(request),
+  rotten: now(
+    'voting',
+    'flushed',
+    items(limits.readKeysMax, keyBytesMax + 2),
+    ({ account }, request) => account.acceptor.repair.rotten(request),
   ),
-  restore: now('voting', 'flushed', ({ account }, request) =>
+  restore: now('voting', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.restore(request),
   ),
-  orphans: now('voting', 'flushed', ({ account }, request) =>
+  orphans: now('voting', 'flushed', items(limits.readKeysMax, 8), ({ account }, request) =>
     account.acceptor.repair.orphans(request),
   ),
-  status: later('any', 'flushed', ({ account }) => account.status()),
-  putPiece: later('any', 'waiting', ({ uploads }, request, payload) =>
+  status: later('any', 'flushed', short, ({ account }) => account.status()),
+  putPiece: later('any', 'waiting', short, ({ uploads }, request, payload) =>
     uploads.put(request, payload),
   ),
-  getPiece: later('any', 'waiting', async ({ account }, request) => {
-    const { reply, payload } = await account.pieces.getPiece(request)
-    return new WithPayload(reply, payload)
-  }),
-  commitSynced: later('voting', 'waiting', ({ account }, request, payload, entry) =>
+  getPiece: later(
+    'any',
+    'waiting',
+    {
+      itemsMax: framePayloadBytesMax / limits.blockBytes + 1,
+      bytesMax: framePayloadBytesMax + fieldBytes,
+    },
+    async ({ account }, request) => {
+      const { reply, payload } = await account.pieces.getPiece(request)
+      return new WithPayload(reply, payload)
+    },
+  ),
+  commitSynced: later('voting', 'waiting', short, ({ account }, request, payload, entry) =>
     account.commitSynced(request, payload, entry),
   ),
-  sync: later('any', 'waiting', ({ account }, request) => account.sync(request)),
-  strays: later('voting', 'waiting', ({ account }, request) => account.strays.find(request)),
-  reclaim: later('voting', 'waiting', ({ account }, request) => account.strays.reclaim(request)),
+  sync: later('any', 'waiting', short, ({ account }, request) => account.sync(request)),
+  strays: later('voting', 'waiting', short, ({ account }, request) => account.strays.find(request)),
+  reclaim: later('voting', 'waiting', short, ({ account }, request) =>
+    account.strays.reclaim(request),
+  ),
 } satisfies { readonly [V in ServedVerb]: NowRow<V> | LaterRow<V> }
 
 /** Any row, for a request whose verb is known only as the program runs. */

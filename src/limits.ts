@@ -366,6 +366,16 @@ export const limits = {
    */
   handshakesMax: 256,
   /**
+   * How long a server works for one connection before it is the next user's turn. One request, or one part of it,
+   * is not interrupted.
+   */
+  turnMs: 5,
+  /**
+   * Reads and writes of pieces that one user's connections have under way on a server. Others wait, and those of
+   * other users go past them.
+   */
+  userDiskRequestsMax: 32,
+  /**
    * Requests of one connection that a server works on at once. Then it reads no more from it until some are
    * answered.
    */

@@ -13,6 +13,7 @@ import type { Storage } from './account/storage.js'
 import type { PlainFrom } from './session/handshake.js'
 import { Refusals } from './session/refusals.js'
 import { Session, type SessionHost } from './session/session.js'
+import { Turns } from './session/turns.js'
 import type { Users } from './users/users.js'
 
 export interface ServerOptions {
@@ -58,6 +59,7 @@ export class Server {
       memory: storage.memory,
       accounts: new Accounts(storage, random, clock),
       refusals: new Refusals(clock),
+      turns: new Turns(clock),
       closed: (session) => this.#forget(session),
     }
   }

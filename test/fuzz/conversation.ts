@@ -2,7 +2,7 @@
  * What one connection sends after it has logged in, as the seed says, and what a server owes it: the
  * product's own parser, run here, says where the stream can no longer be understood.
  */
-import { type NowCall, parseCall } from '../../src/dfs/session/call.js'
+import { type NowCall, parseCalls } from '../../src/dfs/session/call.js'
 import { DfsError } from '../../src/errors.js'
 import { FrameParser } from '../../src/wire/frame.js'
 import type { Seeded } from '../fixtures/seeded.js'
@@ -74,8 +74,8 @@ function parse(bytes: Buffer): Parsed {
   let end = 0
   const parser = new FrameParser((frame) => {
     end += frame.reader.bytes.length + 4
-    const { id, kind } = parseCall(frame)
-    frames.push({ id, kind })
+    const [call] = parseCalls(frame)
+    if (call !== undefined) frames.push({ id: call.id, kind: call.kind })
   })
   try {
     parser.feed(bytes)

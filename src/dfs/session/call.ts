@@ -19,8 +19,10 @@ import {
 import { storageError } from '../disk/storage-error.js'
 import {
   type Context,
+  joined,
   type LaterRow,
   type NowRow,
+  partsOf,
   rowOf,
   type ServedVerb,
   WithPayload,
@@ -43,18 +45,46 @@ interface Call {
   readonly entry: Buffer
 }
 
-export type NowCall = Call & { readonly kind: 'now'; readonly row: NowRow<ServedVerb> }
+export type NowCall = Call & {
+  readonly kind: 'now'
+  readonly row: NowRow<ServedVerb>
+  /** Which part of a request it is, if that was taken apart. */
+  readonly part: Part | undefined
+}
 /** `bytes`: what it holds in memory, the request's payload and the reply's. */
 export type LaterCall = Call & {
   readonly kind: 'later'
   readonly row: LaterRow<ServedVerb>
   readonly bytes: number
+  /** Whether it reads or writes the file of one piece. */
+  readonly isOfPiece: boolean
   /** Gives back the memory that the request came in, when it was answered or never will be. */
   readonly release: (() => void) | undefined
 }
 
-/** Throws `protocol` when the frame is no request that may come after the handshake. */
-export function parseCall({ kind, id, reader, release }: Frame): NowCall | LaterCall {
+/** One part of a request, and what all of its parts have in common. */
+interface Part {
+  readonly index: number
+  readonly count: number
+  /** The replies to the parts that have been run. */
+  readonly replies: unknown[]
+}
+
+/**
+ * The request in a frame, or the parts of one that a server does not run at once: only the last of them is
+ * answered. Throws `protocol` when the frame is no request that may come after the handshake.
+ */
+export function parseCalls(frame: Frame): readonly (NowCall | LaterCall)[] {
+  const call = parseCall(frame)
+  if (call.kind === 'later' || call.row.parts === undefined) return [call]
+  const requests = partsOf(call.request, call.row.parts)
+  if (requests.length < 2) return [call]
+  const replies: unknown[] = []
+  const count = requests.length
+  return requests.map((request, index) => ({ ...call, request, part: { index, count, replies } }))
+}
+
+function parseCall({ kind, id, reader, release }: Frame): NowCall | LaterCall {
   const verb = verbOfNumber(kind)
   if (verb === undefined) throw new DfsError('protocol', `unexpected message ${kind}`)
   const entry = reader.rest()
@@ -68,20 +98,32 @@ export function parseCall({ kind, id, reader, release }: Frame): NowCall | Later
   }
   const row = rowOf(verb)
   if (row === undefined) throw new DfsError('protocol', `unexpected ${verb}`)
-  if (row.answered === 'now') return { kind: 'now', row, id, verb, request, payload, entry }
+  if (row.answered === 'now') {
+    return { kind: 'now', row, id, verb, request, payload, entry, part: undefined }
+  }
   const replyBytes = messages[verb].payload === 'reply' ? limits.framePayloadBytesMax : 0
   const bytes = payload.length + replyBytes
-  return { kind: 'later', row, id, verb, request, payload, entry, bytes, release }
+  const isOfPiece = verb === 'putPiece' || verb === 'getPiece'
+  return { kind: 'later', row, id, verb, request, payload, entry, bytes, isOfPiece, release }
 }
 
-/** Runs a synchronous request in the group of the index that is running. Throws what the handler throws. */
+/**
+ * Runs a synchronous request in the group of the index that is running, and returns its answer, which is empty for
+ * a part that is not the last one and for those behind one that has failed. Throws what the handler throws.
+ */
 export function runNow(context: Context, call: NowCall): Parts {
   context.account.index.assertInGroup()
-  const { id, verb, row, request, payload, entry } = call
+  const { id, verb, row, request, payload, entry, part } = call
+  if (part !== undefined && part.replies.length < part.index) return []
   const { acceptor } = context.account
   acceptor.assertIs(row.account)
   if (row.votes === 'flushed') acceptor.applyLate()
-  return answer(verb, id, row.run(context, request, payload, entry))
+  const reply = row.run(context, request, payload, entry)
+  if (part === undefined) return answer(verb, id, reply)
+  // A part is run again when what was stored with it was undone.
+  part.replies.length = part.index
+  part.replies.push(reply)
+  return part.index + 1 < part.count ? [] : answer(verb, id, joined(part.replies))
 }
 
 /** Runs a request that takes its time. Rejects only when an assertion failed. */

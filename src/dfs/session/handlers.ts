@@ -64,6 +64,9 @@ type LaterHandler<V extends ServedVerb> = (
   entry: Buffer,
 ) => Promise<Reply<V> | WithPayload<Reply<V>>>
 
+/** For lists of a request, how many items a part of it has, which then has no items of the other lists. */
+export type PartSizes<V extends ServedVerb> = { readonly [F in keyof Request<V>]?: number }
+
 /** A request that is synchronous and reads or changes the index: all that arrive together share one group. */
 export interface NowRow<V extends ServedVerb> {
   readonly answered: 'now'
@@ -71,6 +74,8 @@ export interface NowRow<V extends ServedVerb> {
   readonly votes: Votes
   readonly answer: AnswerBounds
   readonly run: NowHandler<V>
+  /** Into which parts it is taken before it is run, for one that may take long. */
+  readonly parts?: PartSizes<V>
 }
 
 /** A request that waits for the disk and is answered when it is done, in any order. */
@@ -87,8 +92,9 @@ function now<V extends ServedVerb>(
   votes: Votes,
   answer: AnswerBounds,
   run: NowHandler<V>,
+  parts?: PartSizes<V>,
 ): NowRow<V> {
-  return { answered: 'now', account, votes, answer, run }
+  return { answered: 'now', account, votes, answer, run, ...(parts && { parts }) }
 }
 
 function later<V extends ServedVerb>(
@@ -157,11 +163,19 @@ export const handlers = {
   accept: now('notBlank', 'flushed', transaction, ({ account }, request) =>
     account.acceptor.accept(request),
   ),
-  decide: now('notBlank', 'flushed', items(limits.settlesMax, 1), ({ account }, request) =>
-    account.acceptor.decide(request),
+  decide: now(
+    'notBlank',
+    'flushed',
+    items(limits.settlesMax, 1),
+    ({ account }, request) => account.acceptor.decide(request),
+    { decisions: 8 },
   ),
-  install: now('notBlank', 'flushed', short, ({ account }, request) =>
-    account.acceptor.repair.install(request),
+  install: now(
+    'notBlank',
+    'flushed',
+    short,
+    ({ account }, request) => account.acceptor.repair.install(request),
+    { registers: 8 },
   ),
   getSmallPieces: now(
     'any',
@@ -169,13 +183,19 @@ export const handlers = {
     items(limits.smallPiecesPerRequestMax, limits.smallPieceBytesMax + itemBytes),
     ({ account }, request) => account.pieces.getSmallPieces(request),
   ),
-  held: now('any', 'flushed', items(limits.segmentsPerRequestMax, 3), ({ account }, request) =>
-    account.pieces.held(request),
+  held: now(
+    'any',
+    'flushed',
+    items(limits.segmentsPerRequestMax, 3),
+    ({ account }, request) => account.pieces.held(request),
+    { segments: 128 },
   ),
   segments: now('any', 'flushed', items(limits.surveyEntriesMax), ({ account }, request) =>
     account.segments(request),
   ),
-  markLost: now('any', 'flushed', short, ({ account }, request) => account.markLost(request)),
+  markLost: now('any', 'flushed', short, ({ account }, request) => account.markLost(request), {
+    marks: 128,
+  }),
   dropPieces: now('any', 'flushed', short, ({ account }, request) => account.dropPieces(request)),
   epoch: now('notBlank', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.epoch(request),
@@ -196,14 +216,22 @@ export const handlers = {
   changesDigest: now('notBlank', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.changesDigest(request),
   ),
-  mark: now('voting', 'flushed', short, ({ account }, request) =>
-    account.acceptor.repair.mark(request),
+  mark: now(
+    'voting',
+    'flushed',
+    short,
+    ({ account }, request) => account.acceptor.repair.mark(request),
+    { decisions: 64 },
   ),
   fillStart: now('any', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.fillStart(request),
   ),
-  fill: now('any', 'flushed', short, ({ account }, request) =>
-    account.acceptor.repair.fill(request),
+  fill: now(
+    'any',
+    'flushed',
+    short,
+    ({ account }, request) => account.acceptor.repair.fill(request),
+    { registers: 8, decisions: 64 },
   ),
   fillEnd: now('any', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.fillEnd(request),
@@ -253,4 +281,32 @@ export type Row = NowRow<ServedVerb> | LaterRow<ServedVerb>
 export function rowOf(verb: Verb): Row | undefined {
   const rows: Readonly<Partial<Record<Verb, unknown>>> = handlers
   return Object.hasOwn(rows, verb) ? (rows[verb] as Row) : undefined
+}
+
+/** Takes a request apart. Its parts have the same effect, one after the other, and replies that can be joined. */
+export function partsOf<V extends ServedVerb>(
+  request: Request<V>,
+  sizes: PartSizes<V>,
+): readonly Request<V>[] {
+  const lists = Object.keys(sizes) as (keyof Request<V>)[]
+  const none = Object.fromEntries(lists.map((list) => [list, []]))
+  return lists.flatMap((list) => {
+    const items = request[list] as readonly unknown[]
+    const size = sizes[list] ?? items.length
+    return Array.from({ length: Math.ceil(items.length / size) }, (_, part) => {
+      const some = items.slice(part * size, (part + 1) * size)
+      return { ...request, ...none, [list]: some } as Request<V>
+    })
+  })
+}
+
+/** The reply to a request of the replies to its parts: their lists one behind the other, all else as it was last. */
+export function joined(replies: readonly unknown[]): unknown {
+  const [first, last] = [replies[0], replies.at(-1)] as [object, object]
+  const lists = Object.keys(first).filter((field) => Array.isArray(first[field as never]))
+  const whole = lists.map((field) => [
+    field,
+    replies.flatMap((reply) => (reply as Record<string, unknown>)[field]),
+  ])
+  return { ...last, ...Object.fromEntries(whole) }
 }

@@ -1,6 +1,6 @@
 /**
- * The requests of one authenticated connection: run in the order of their arrival, those that are
- * synchronous many to a transaction, and answered with one send. Reading stops while too much is in
+ * The requests of one authenticated connection: run in the order of their arrival when it is its user's turn, those
+ * that are synchronous many to a transaction, and answered with one send. Reading stops while too much is in
  * progress or too many replies are not taken, and a peer that takes none for long is cut off.
  */
 import assert from 'node:assert/strict'
@@ -15,11 +15,12 @@ import {
   logCall,
   type NowCall,
   type Parts,
-  parseCall,
+  parseCalls,
   runLater,
   runNow,
 } from './call.js'
 import type { Context } from './handlers.js'
+import type { Turns, TurnTaker } from './turns.js'
 
 export interface RequestEvents {
   /** The peer sent what cannot be understood, in frame `id`. Nothing behind it will be run. */
@@ -35,12 +36,14 @@ interface Broken {
   readonly error: DfsError
 }
 
-export class Requests {
+export class Requests implements TurnTaker {
+  readonly user: string
   readonly #connection: Connection
   readonly #context: Context
   readonly #clock: Clock
   readonly #share: (all: number) => number
   readonly #events: RequestEvents
+  readonly #turns: Turns
   #waiting: (NowCall | LaterCall)[] = []
   #broken: Broken | undefined
   #inProgress = 0
@@ -55,12 +58,15 @@ export class Requests {
     context: Context,
     clock: Clock,
     share: (all: number) => number,
+    turns: Turns,
     events: RequestEvents,
   ) {
     this.#connection = connection
+    this.user = context.account.user
     this.#context = context
     this.#clock = clock
     this.#share = share
+    this.#turns = turns
     this.#events = events
   }
 
@@ -79,7 +85,7 @@ export class Requests {
     try {
       for (const frame of frames) {
         id = frame.id
-        this.#waiting.push(parseCall(frame))
+        this.#waiting.push(...parseCalls(frame))
         parsed += 1
       }
       if (error !== undefined) this.#broken = { id: 0, error }
@@ -87,37 +93,46 @@ export class Requests {
       this.#broken = { id, error: asDfsError(thrown) }
       for (const { release } of frames.slice(parsed)) release?.()
     }
-    this.#run()
+    this.#ask()
   }
 
   /** The connection's send queue has room again. */
   drained(): void {
-    this.#run()
+    this.#ask()
   }
 
   /** Runs nothing more; what is in progress goes on. */
   stop(): void {
     this.#stopped = true
+    this.#turns.forget(this)
     for (const call of this.#waiting) if (call.kind === 'later') call.release?.()
     this.#waiting = []
     this.#stall?.cancel()
   }
 
-  #run(): void {
-    while (!this.#stopped && !this.#repliesPileUp) {
+  takeTurn(endMs: number): boolean {
+    do {
       const first = this.#waiting[0]
-      if (first === undefined) break
-      if (first.kind === 'now') this.#runTogether()
-      else if (this.#hasRoomFor(first)) this.#start(first)
-      else break
-    }
-    if (this.#stopped) return
-    if (this.#broken !== undefined && this.#waiting.length === 0) {
-      this.stop()
-      this.#events.broken(this.#broken.id, this.#broken.error)
-      return
-    }
+      if (first === undefined || !this.#canRun) break
+      if (first.kind === 'now') this.#runTogether(endMs)
+      else this.#start(first)
+    } while (this.#clock.monotonic() < endMs)
     this.#holdBack()
+    if (this.isIdle) this.#events.idle()
+    return this.#canRun
+  }
+
+  /** Asks for a turn if there is something to run, and holds back the peer until it was given. */
+  #ask(): void {
+    if (this.#canRun) this.#turns.ask(this)
+    this.#holdBack()
+  }
+
+  /** Whether the first request can be run now. */
+  get #canRun(): boolean {
+    const first = this.#waiting[0]
+    if (first === undefined || this.#stopped || this.#repliesPileUp) return false
+    return first.kind === 'now' || this.#hasRoomFor(first)
   }
 
   /**
@@ -125,7 +140,7 @@ export class Requests {
    * replies when it is committed. If it cannot be, each gets one of its own, so that only those
    * fail that must.
    */
-  #runTogether(): void {
+  #runTogether(endMs: number): void {
     const calls: NowCall[] = []
     let replies: Parts[] = []
     try {
@@ -133,7 +148,8 @@ export class Requests {
         let bytes = this.#connection.queuedBytes
         const bytesMax = this.#share(limits.connectionReplyBytesMax)
         for (const call of this.#waiting) {
-          if (call.kind !== 'now' || bytes > bytesMax) break
+          const isOver = calls.length > 0 && this.#clock.monotonic() >= endMs
+          if (call.kind !== 'now' || bytes > bytesMax || isOver) break
           calls.push(call)
           const reply = this.#runInGroup(call)
           replies.push(reply)
@@ -169,6 +185,7 @@ export class Requests {
 
   #start(call: LaterCall): void {
     this.#waiting.shift()
+    if (call.isOfPiece) this.#turns.beginDiskWork(this)
     this.#inProgress += 1
     this.#bytesInProgress += call.bytes
     void this.#finish(call)
@@ -183,7 +200,8 @@ export class Requests {
     assert.ok(this.#inProgress >= 0)
     assert.ok(this.#bytesInProgress >= 0)
     this.#connection.send(parts, sent)
-    this.#run()
+    if (call.isOfPiece) this.#turns.endDiskWork(this)
+    this.#ask()
     if (this.isIdle) this.#events.idle()
   }
 
@@ -192,14 +210,24 @@ export class Requests {
   }
 
   #hasRoomFor(call: LaterCall): boolean {
+    if (call.isOfPiece && !this.#turns.mayBeginDiskWork(this)) return false
     if (this.#inProgress === 0) return true
     const bytes = this.#bytesInProgress + call.bytes
     const bytesMax = this.#share(limits.connectionBytesMax)
     return this.#inProgress < limits.connectionRequestsMax && bytes <= bytesMax
   }
 
-  /** Stops reading while something waits, and counts the time while replies pile up. */
+  /**
+   * Stops reading while something waits, and counts the time while replies pile up. Says that what cannot be
+   * understood is next.
+   */
   #holdBack(): void {
+    if (this.#stopped) return
+    if (this.#broken !== undefined && this.#waiting.length === 0) {
+      this.stop()
+      this.#events.broken(this.#broken.id, this.#broken.error)
+      return
+    }
     const pileUp = this.#repliesPileUp
     const pause = pileUp || this.#waiting.length > 0
     if (pause !== this.#paused) this.#connection.pause(pause)

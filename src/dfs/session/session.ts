@@ -21,6 +21,7 @@ import { failure, type Parts } from './call.js'
 import { Handshake, type Login, type PlainFrom } from './handshake.js'
 import type { Refusals } from './refusals.js'
 import { Requests } from './requests.js'
+import type { Turns } from './turns.js'
 import { Uploads } from './uploads.js'
 
 /** Means that the server lends to each of its sessions. */
@@ -33,6 +34,7 @@ export interface SessionHost {
   /** Peers that may come without TLS. */
   readonly plainFrom: PlainFrom
   readonly refusals: Refusals
+  readonly turns: Turns
   readonly clock: Clock
   readonly random: Random
   /** Forgets the session, which has ended. */
@@ -212,13 +214,13 @@ export class Session implements ConnectionEvents {
   #open(account: Account, lessee: Lessee): void {
     assert.equal(this.#phase, 'entering')
     assert.equal(this.#opened, undefined)
-    const { accounts, clock } = this.#host
+    const { accounts, clock, turns } = this.#host
     const { user } = account
     const uploads = new Uploads(account, clock)
     const context = { account, uploads, lessee }
     const share = (all: number): number =>
       all * Math.min(1, limits.fullShareConnections / accounts.connections)
-    const requests = new Requests(this.#connection, context, clock, share, {
+    const requests = new Requests(this.#connection, context, clock, share, turns, {
       broken: (id, error) => this.#refuse(id, error),
       stalled: () => {
         this.#tellStalled(user)

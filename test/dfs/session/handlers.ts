@@ -1,5 +1,5 @@
 import t from 'tap'
-import { handlers, rowOf, type ServedVerb } from '../../../src/dfs/session/handlers.js'
+import { handlers, partsOf, rowOf, type ServedVerb } from '../../../src/dfs/session/handlers.js'
 import { limits } from '../../../src/limits.js'
 import { checksumsOf } from '../../../src/wire/checksum.js'
 import { type Codec, encode } from '../../../src/wire/codec.js'
@@ -151,4 +151,60 @@ t.test('a few bytes do not make a server read all that a user has', async (t) =>
   t.ok(more && count < 30, `a digest of ${count} registers`)
   const { registers: changed } = await client.call('changes', { ...from, withValues: false })
   t.ok(changed.length < 30, `${changed.length} changes`)
+})
+
+t.test('a request that is taken apart is answered as if it were not', async (t) => {
+  const { port } = await startServer(t)
+  const client = await RawClient.open(port)
+  await fill(client)
+  const { held } = await client.call('held', { segments: [...segmentIds].reverse() })
+  t.same(
+    held,
+    segmentIds.map(() => ({ pieces: 1, lost: 0, referred: false })),
+  )
+  const register = (index: number) => ({
+    key: inodeKey(5000 + index),
+    version: version(3000),
+    value: sampleInode({ size: index }),
+  })
+  const registers = Array.from({ length: 100 }, (_, index) => register(index))
+  await client.call('install', { registers })
+  const keys = registers.map(({ key }) => key)
+  const { registers: seen } = await client.call('read', { keys })
+  t.same(
+    seen.map(({ register: { value } }) => value),
+    registers.map(({ value }) => value),
+  )
+  const bad = { ...register(150), value: Buffer.from('not an inode') }
+  const mixed = [...Array.from({ length: 60 }, (_, index) => register(200 + index)), bad]
+  const more = Array.from({ length: 60 }, (_, index) => register(300 + index))
+  const failing = client.ask('install', { registers: [...mixed, ...more] })
+  const behind = client.ask('ping', {})
+  await t.rejects(failing, { code: 'protocol' }, 'it fails as a whole, with one answer')
+  t.same((await behind).reply, {})
+  t.same(client.failures, [])
+})
+
+t.test('the parts of a request have all that it has, once', async (t) => {
+  for (const verb of Object.keys(handlers) as ServedVerb[]) {
+    const row = rowOf(verb)
+    const sizes = row?.answered === 'now' ? row.parts : undefined
+    if (sizes === undefined) continue
+    const one = samples[verb].request(new Seeded(5)) as Record<string, unknown>
+    const lists = Object.keys(sizes)
+    const request = Object.fromEntries(
+      Object.entries(one).map(([field, value]) => [
+        field,
+        lists.includes(field) ? Array.from({ length: 500 }, (_, index) => index) : value,
+      ]),
+    )
+    const parts = partsOf(request as never, sizes) as readonly Record<string, number[]>[]
+    for (const list of lists)
+      t.same(
+        parts.flatMap((part) => part[list]),
+        request[list],
+        verb,
+      )
+    for (const part of parts) t.same(Object.keys(part), Object.keys(request), verb)
+  }
 })

@@ -5,6 +5,9 @@ import { limits } from '../../../src/limits.js'
 import { checksumsOf } from '../../../src/wire/checksum.js'
 import { frame } from '../../../src/wire/frame.js'
 import { failureCodec, messages } from '../../../src/wire/messages.js'
+import { encodeEntry, entryKey } from '../../../src/wire/records.js'
+import { versionOf } from '../../../src/wire/version.js'
+import { beginAccount } from '../../fixtures/bystander.js'
 import { hurriedClock, startServer } from '../../fixtures/one-server.js'
 import { RawClient } from '../../fixtures/raw-client.js'
 import { Seeded } from '../../fixtures/seeded.js'
@@ -311,4 +314,33 @@ t.test('a client learns no path of the server', async (t) => {
   t.ok(
     notices.some((line) => line.includes(`claim failed: Error: ENOENT`) && line.includes(folder)),
   )
+})
+
+t.test('a light request of one user goes past what another one has queued', async (t) => {
+  const { port } = await startServer(t)
+  const alice = await RawClient.open(port)
+  const bob = await RawClient.open(port, 'bob')
+  await beginAccount(alice)
+  const value = encodeEntry({ ino: 0, type: 8 })
+  for (let from = 0; from < 2048; from += 256) {
+    const registers = Array.from({ length: 256 }, (_, index) => ({
+      key: entryKey(1, `name ${from + index}`),
+      version: versionOf(1_000_000, 0, '0badcafe'),
+      value,
+    }))
+    await alice.call('install', { registers })
+  }
+  const list = { folder: 1, after: '', entriesMax: 2048, withHeldPieces: false }
+  const requests = Array.from({ length: 100 }, () => alice.bytes('list', list))
+  let answered = 0
+  const answers = requests.map(async ([id]) => {
+    await alice.answer('list', id)
+    answered += 1
+  })
+  alice.send(...requests.map(([, bytes]) => bytes))
+  await until(() => answered > 0)
+  const before = answered
+  await bob.call('ping', {})
+  t.ok(answered - before < 10, `${answered - before} listings went before`)
+  await Promise.all(answers)
 })

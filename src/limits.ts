@@ -458,6 +458,17 @@ export const limits = {
   connectionCloseMs: 5_000,
   /** Pieces that one connection may upload part by part at once. One more is refused with `overloaded`. */
   uploadsMax: 64,
+  /** Pieces that a server receives part by part at once, of which a user gets half of what the others have left. */
+  serverUploadsMax: 16_384,
+  /**
+   * Memory for frames of one user of which a part has arrived. With more, the connections with the latest ones are
+   * not read from until some are whole.
+   */
+  userFrameBytesMax: 64 * MiB,
+  /** Time in which a frame that has begun has to get on by `frameProgressBytes`, or to its end. Else the connection is closed. */
+  frameStallMs: 30_000,
+  /** Bytes by which a frame has to get on in `frameStallMs`. */
+  frameProgressBytes: 64 * KiB,
   /** How long an unfinished piece may get no part before it is dropped to make room for others. */
   uploadIdleMs: 60_000,
   /** How long an account stays open after its last connection. */
@@ -468,7 +479,7 @@ export const limits = {
   strayKeptMs: 30 * 24 * 3600_000,
   /** How long a client sends the pieces of a full server to its neighbours before it tries that server again. */
   fullServerMs: 5_000,
-  /** Files of pieces that one server syncs to disk at once. Others wait. */
+  /** Files of one user's pieces that a server syncs to disk at once. Others wait. */
   syncsInFlightMax: 4,
   /** How long a server that stops waits for the answers in progress. */
   stopDrainMs: 5_000,
@@ -482,6 +493,7 @@ assert(limits.segmentBytesMax % (limits.pieceCount * limits.blockBytes) === 0)
 assert(limits.framePayloadBytesMax % limits.blockBytes === 0)
 assert(limits.readAheadTotalBytesMax <= limits.blockCacheBytesMax / 2)
 assert(limits.knownNamesMax <= limits.registerCacheEntriesMax / 2)
+assert(limits.frameBytesMax <= limits.userFrameBytesMax)
 assert(limits.segmentPutsInFlightMax * 2 <= limits.uploadsMax)
 assert(
   limits.framePayloadBytesMax + limits.frameHeaderBytesMax <= limits.frameBytesMax,

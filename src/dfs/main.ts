@@ -15,6 +15,7 @@ import { onEndSignals, outliveTerminal } from '../signals.js'
 import { isLoopback } from '../tls.js'
 import { visibleLine } from '../visible-text.js'
 import { folderStorage } from './account/storage.js'
+import { descriptorsMax } from './disk/descriptors.js'
 import { ServerKey } from './disk/server-key.js'
 import { Server, type ServerSecurity } from './server.js'
 import { type UserCommand, type UserOptions, userCommands } from './users/user-commands.js'
@@ -110,6 +111,7 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
     clock: systemClock,
     random: systemRandom,
     security: { key: async () => (await keyOf()).tls, plainFrom },
+    descriptorsMax: descriptorsMax(),
   }).catch((thrown: unknown) => {
     throw cannotListen(address.host, port, thrown)
   })

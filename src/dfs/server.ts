@@ -10,9 +10,11 @@ import type { Address, Connection, ConnectionEvents, Listener, Network } from '.
 import type { TlsKey } from '../tls.js'
 import { Accounts } from './account/accounts.js'
 import type { Storage } from './account/storage.js'
+import { type DescriptorShares, descriptorShares } from './disk/descriptors.js'
 import type { PlainFrom } from './session/handshake.js'
 import { Refusals } from './session/refusals.js'
 import { Session, type SessionHost } from './session/session.js'
+import { FrameShares, UploadShares } from './session/shares.js'
 import { Turns } from './session/turns.js'
 import type { Users } from './users/users.js'
 
@@ -27,6 +29,8 @@ export interface ServerOptions {
   readonly random: Random
   /** Without it there is no TLS, and everybody comes without. */
   readonly security?: ServerSecurity
+  /** Files and connections that the process may have open; as many as there are limits for if it is not said. */
+  readonly descriptorsMax?: number
 }
 
 /** The key by which a server is known, and who may come without TLS. */
@@ -43,6 +47,7 @@ export class Server {
   /** Sessions that had not logged in when last looked at, the oldest first, and where they are from. */
   readonly #strangers = new Map<Session, string>()
   readonly #host: SessionHost
+  readonly #shares: DescriptorShares
   #listener: Listener | undefined
   #stopping: Promise<void> | undefined
   #emptied = (): void => {}
@@ -50,6 +55,7 @@ export class Server {
   private constructor(options: ServerOptions) {
     const { users, storage, random, clock, security } = options
     this.#options = options
+    this.#shares = descriptorShares(options.descriptorsMax ?? Number.POSITIVE_INFINITY)
     this.#host = {
       users,
       random,
@@ -57,9 +63,11 @@ export class Server {
       identity: storage.identity,
       plainFrom: security?.plainFrom ?? 'anybody',
       memory: storage.memory,
-      accounts: new Accounts(storage, random, clock),
+      accounts: new Accounts(storage, random, clock, this.#shares.userConnections),
       refusals: new Refusals(clock),
       turns: new Turns(clock),
+      frames: new FrameShares(),
+      uploads: new UploadShares(this.#shares.uploads),
       closed: (session) => this.#forget(session),
     }
   }
@@ -120,7 +128,8 @@ export class Server {
 
   #refusal(): string | undefined {
     if (this.#stopping !== undefined) return 'stopping'
-    return this.#host.accounts.connections >= limits.connectionsMax - limits.handshakesMax
+    const { connections, handshakes } = this.#shares
+    return this.#host.accounts.connections >= connections - handshakes
       ? 'too many connections'
       : undefined
   }
@@ -130,13 +139,13 @@ export class Server {
    * goes, of the host that has the most of them: a crowd of strangers crowds out itself.
    */
   #makeRoom(): void {
-    if (this.#strangers.size < limits.handshakesMax) return
+    if (this.#strangers.size < this.#shares.handshakes) return
     const crowds = new Map<string, number>()
     for (const [session, host] of this.#strangers) {
       if (session.isAuthenticated) this.#strangers.delete(session)
       else crowds.set(host, (crowds.get(host) ?? 0) + 1)
     }
-    if (this.#strangers.size < limits.handshakesMax) return
+    if (this.#strangers.size < this.#shares.handshakes) return
     const most = Math.max(...crowds.values())
     for (const [session, host] of this.#strangers) {
       if (crowds.get(host) !== most) continue

@@ -114,7 +114,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   },
   'src/dfs/pieces': {
     knows: 'the bytes of pieces: a folder of files, or memory',
-    imports: ['src/memory', 'src/dfs/disk'],
+    imports: ['src/async', 'src/memory', 'src/dfs/disk'],
     never: 'which pieces there should be',
   },
   'src/dfs/index': {

@@ -35,12 +35,19 @@ export class Accounts {
   readonly #storage: Storage
   readonly #random: Random
   readonly #clock: Clock
+  readonly #userConnectionsMax: number
   readonly #open = new Map<string, Open>()
   readonly #failed = new Map<string, Failed>()
   #connections = 0
   #isClosed = false
 
-  constructor(storage: Storage, random: Random, clock: Clock) {
+  constructor(
+    storage: Storage,
+    random: Random,
+    clock: Clock,
+    userConnectionsMax: number = limits.userConnectionsMax,
+  ) {
+    this.#userConnectionsMax = userConnectionsMax
     this.#storage = storage
     this.#random = random
     this.#clock = clock
@@ -58,7 +65,7 @@ export class Accounts {
    */
   acquire(user: string, end: () => void = never): Account {
     const open = this.#open.get(user) ?? this.#openNow(user)
-    if (open.users >= limits.userConnectionsMax) {
+    if (open.users >= this.#userConnectionsMax) {
       throw new DfsError('overloaded', 'This user has too many connections; close some mounts')
     }
     open.users += 1

@@ -8,6 +8,7 @@ import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'n
 import { open, readdir, stat, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { LRUCache } from 'lru-cache'
+import { Semaphore } from '../../async/semaphore.js'
 import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { PageMemory } from '../../memory/page-memory.js'
@@ -35,6 +36,8 @@ export class FolderPieces implements PieceStore {
    * already.
    */
   readonly #cached = new LRUCache<string, true>({ max: limits.cachedPartsMax })
+  /** Syncs of all requests together: each takes a thread, and a descriptor. */
+  readonly #syncs = new Semaphore(limits.syncsInFlightMax)
   #uploadCount = 0
 
   /** `folder` is the account's; it must exist. Without `memory` everything goes through the cache. */
@@ -118,11 +121,7 @@ export class FolderPieces implements PieceStore {
     if (names.length === 0) return
     const folders = new Set(names.map(({ segment }) => join(this.#pieces, folderOf(segment))))
     const paths = [...names.map((name) => this.#file(name)), ...folders, this.#pieces]
-    const next = paths.values()
-    const worker = async (): Promise<void> => {
-      for (const path of next) await syncPath(path)
-    }
-    await Promise.all(Array.from({ length: limits.syncsInFlightMax }, worker))
+    await Promise.all(paths.map((path) => this.#syncs.run(() => syncPath(path))))
   }
 
   async *list(): AsyncIterable<StoredPiece> {

@@ -27,6 +27,8 @@ export interface RequestEvents {
   broken(id: number, error: DfsError): void
   /** The peer has not read its replies for `replyStallMs`. */
   stalled(): void
+  /** The peer must (true) or need not wait until there is room for what it sends. */
+  holdBack(isHeldBack: boolean): void
   /** Nothing is waiting or in progress any more. */
   idle(): void
 }
@@ -230,7 +232,7 @@ export class Requests implements TurnTaker {
     }
     const pileUp = this.#repliesPileUp
     const pause = pileUp || this.#waiting.length > 0
-    if (pause !== this.#paused) this.#connection.pause(pause)
+    if (pause !== this.#paused) this.#events.holdBack(pause)
     this.#paused = pause
     if (pileUp) {
       this.#stall ??= this.#clock.after(limits.replyStallMs, () => this.#events.stalled())

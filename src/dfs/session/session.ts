@@ -21,6 +21,7 @@ import { failure, type Parts } from './call.js'
 import { Handshake, type Login, type PlainFrom } from './handshake.js'
 import type { Refusals } from './refusals.js'
 import { Requests } from './requests.js'
+import type { FrameReceiver, FrameShares, UploadShares } from './shares.js'
 import type { Turns } from './turns.js'
 import { Uploads } from './uploads.js'
 
@@ -35,6 +36,8 @@ export interface SessionHost {
   readonly plainFrom: PlainFrom
   readonly refusals: Refusals
   readonly turns: Turns
+  readonly frames: FrameShares
+  readonly uploads: UploadShares
   readonly clock: Clock
   readonly random: Random
   /** Forgets the session, which has ended. */
@@ -43,6 +46,7 @@ export interface SessionHost {
 
 interface Opened {
   readonly account: Account
+  readonly receiver: FrameReceiver
   readonly requests: Requests
   readonly uploads: Uploads
   readonly lessee: Lessee
@@ -67,6 +71,12 @@ export class Session implements ConnectionEvents {
   #isStepping = false
   #phase: 'handshake' | 'entering' | 'open' | 'draining' | 'closing' | 'closed' = 'handshake'
   #deadline: Timer | undefined
+  /** Bytes of memory for the frame that is arriving. */
+  #arriving = 0
+  readonly #arrived = { bytes: 0, frames: 0, wasHeldBack: false }
+  #stalling: Timer | undefined
+  /** Why the peer is not read from. */
+  readonly #heldBackBy = new Set<'requests' | 'memory'>()
   /** Ends the connection when the account cannot go on. */
   readonly #end = (): void => this.#connection.destroy()
 
@@ -101,6 +111,7 @@ export class Session implements ConnectionEvents {
     this.#frames = []
     if (this.#opened === undefined) void this.#authenticate(frames, error)
     else {
+      this.#noteArrival(this.#opened.receiver, bytes.length, frames.length)
       this.#opened.account.lease.heard(this.#opened.lessee)
       this.#opened.requests.add(frames, error)
     }
@@ -115,7 +126,9 @@ export class Session implements ConnectionEvents {
     this.#deadline?.cancel()
     debugDfs('%s: closed %s', this.#connection.remote, reason?.message ?? '')
     this.#parser.close()
+    this.#stalling?.cancel()
     this.#leaveEntrance()
+    if (this.#opened !== undefined) this.#host.frames.end(this.#opened.receiver)
     this.#opened?.account.lease.leave(this.#opened.lessee)
     if (isError(reason, 'timedOut') && this.#opened !== undefined) {
       this.#tellStalled(this.#opened.account.user)
@@ -216,7 +229,7 @@ export class Session implements ConnectionEvents {
     assert.equal(this.#opened, undefined)
     const { accounts, clock, turns } = this.#host
     const { user } = account
-    const uploads = new Uploads(account, clock)
+    const uploads = new Uploads(account, clock, this.#host.uploads)
     const context = { account, uploads, lessee }
     const share = (all: number): number =>
       all * Math.min(1, limits.fullShareConnections / accounts.connections)
@@ -226,14 +239,65 @@ export class Session implements ConnectionEvents {
         this.#tellStalled(user)
         this.#connection.destroy()
       },
+      holdBack: (isHeldBack) => this.#holdBack('requests', isHeldBack),
       idle: () => this.#leaveIfIdle(),
     })
-    this.#opened = { account, requests, uploads, lessee }
+    const receiver = {
+      user,
+      holdBack: (isHeldBack: boolean) => this.#holdBack('memory', isHeldBack),
+    }
+    this.#opened = { account, receiver, requests, uploads, lessee }
     this.#phase = 'open'
     const { memory } = this.#host
     this.#parser = this.#newParser(limits.frameBytesMax, memory && forPieces(memory))
     this.#deadline?.cancel()
     debugDfs('%s: %s logged in', this.#connection.remote, user)
+  }
+
+  /** Notes how much of a large frame is arriving, and begins to watch whether it gets on. */
+  #noteArrival(receiver: FrameReceiver, bytes: number, frames: number): void {
+    this.#arrived.bytes += bytes
+    this.#arrived.frames += frames
+    const { heldBytes } = this.#parser
+    if (heldBytes === this.#arriving && frames === 0) return
+    if (this.#arriving > 0) this.#host.frames.end(receiver)
+    this.#arriving = heldBytes
+    if (heldBytes === 0) return
+    this.#host.frames.begin(receiver, heldBytes)
+    this.#stalling ??= this.#watchArrival()
+  }
+
+  /** Ends the connection when what is arriving got on too little for `frameStallMs`, in which it was read from. */
+  #watchArrival(): Timer {
+    const before = { ...this.#arrived }
+    return this.#host.clock.after(limits.frameStallMs, () => {
+      this.#stalling = undefined
+      if (this.#arriving === 0) return
+      const gotOn =
+        this.#heldBackBy.size > 0 ||
+        this.#arrived.wasHeldBack ||
+        this.#arrived.frames > before.frames ||
+        this.#arrived.bytes - before.bytes >= limits.frameProgressBytes
+      this.#arrived.wasHeldBack = false
+      if (gotOn) {
+        this.#stalling = this.#watchArrival()
+        return
+      }
+      const { user } = this.#opened?.account ?? {}
+      this.#host.refusals.tell(
+        `${user} at ${this.#connection.remote} cut off: a message does not come to its end`,
+      )
+      this.#connection.destroy()
+    })
+  }
+
+  #holdBack(why: 'requests' | 'memory', isHeldBack: boolean): void {
+    const wasHeldBack = this.#heldBackBy.size > 0
+    if (isHeldBack) this.#heldBackBy.add(why)
+    else this.#heldBackBy.delete(why)
+    const isNow = this.#heldBackBy.size > 0
+    this.#arrived.wasHeldBack ||= wasHeldBack
+    if (isNow !== wasHeldBack) this.#connection.pause(isNow)
   }
 
   #tellStalled(user: string): void {

@@ -22,7 +22,7 @@ export interface TurnTaker {
 export class Turns {
   readonly #clock: Pick<Clock, 'monotonic'>
   readonly #soon: (work: () => void) => void
-  /** Who waits, by user: the user with the next turn first, and of each user the connection with the next one. */
+  /** Connections that wait, by user: the user with the next turn first, and of each the connection with the next one. */
   readonly #waiting = new Map<string, Set<TurnTaker>>()
   /** Of each user: how many requests wait for the disk, and the connections that may have no more. */
   readonly #diskWork = new Map<string, { count: number; readonly waiting: Set<TurnTaker> }>()

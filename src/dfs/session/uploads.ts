@@ -12,6 +12,7 @@ import type { Reply, Request } from '../../wire/messages.js'
 import type { Account } from '../account/account.js'
 import { checkPiece } from '../account/account-pieces.js'
 import type { PieceName, PieceWriter } from '../pieces/piece-store.js'
+import type { UploadShares } from './shares.js'
 
 interface Upload {
   readonly name: PieceName
@@ -28,10 +29,12 @@ interface Upload {
 export class Uploads {
   readonly #account: Account
   readonly #clock: Clock
+  readonly #shares: UploadShares
   /** The least recently touched first. */
   readonly #uploads = new Map<string, Upload>()
 
-  constructor(account: Account, clock: Clock) {
+  constructor(account: Account, clock: Clock, shares: UploadShares) {
+    this.#shares = shares
     this.#account = account
     this.#clock = clock
   }
@@ -59,8 +62,7 @@ export class Uploads {
     try {
       await upload.written
     } catch (thrown) {
-      upload.writer.abandon()
-      this.#forget(key, upload)
+      this.#giveUp(key, upload)
       throw thrown
     }
     if (isLast) this.#forget(key, upload)
@@ -69,27 +71,27 @@ export class Uploads {
 
   /** Gives up everything unfinished. */
   abandon(): void {
-    for (const upload of this.#uploads.values()) upload.writer.abandon()
-    this.#uploads.clear()
+    for (const [key, upload] of this.#uploads) this.#giveUp(key, upload)
   }
 
   /** The upload that the part belongs to, now the most recently touched. */
   #uploadOf(key: string, { segment, piece, pieceLength, offset }: Request<'putPiece'>): Upload {
     const begun = this.#uploads.get(key)
-    this.#uploads.delete(key)
     const goesOn = offset > 0 && begun?.arrivedBytes === offset && begun.length === pieceLength
-    if (!goesOn) begun?.writer.abandon()
+    if (!goesOn && begun !== undefined) this.#giveUp(key, begun)
     if (!goesOn && offset > 0) {
       throw new DfsError('invalid', 'The parts of a piece must come in order')
     }
     const upload = goesOn ? begun : this.#begin({ segment, piece }, pieceLength)
     upload.touchedMs = this.#clock.monotonic()
+    this.#uploads.delete(key)
     this.#uploads.set(key, upload)
     return upload
   }
 
   #begin(name: PieceName, length: number): Upload {
     this.#makeRoom()
+    this.#shares.begin(this.#account.user)
     const writer = this.#account.pieces.store.writer(name)
     const written = Promise.resolve()
     return { name, length, writer, checksums: [], arrivedBytes: 0, touchedMs: 0, written }
@@ -99,8 +101,7 @@ export class Uploads {
     const idleSince = this.#clock.monotonic() - limits.uploadIdleMs
     for (const [key, upload] of this.#uploads) {
       if (upload.touchedMs > idleSince) break
-      upload.writer.abandon()
-      this.#uploads.delete(key)
+      this.#giveUp(key, upload)
     }
     if (this.#uploads.size < limits.uploadsMax) return
     throw new DfsError('overloaded', 'Too many pieces at once on one connection')
@@ -120,8 +121,15 @@ export class Uploads {
     }
   }
 
+  #giveUp(key: string, upload: Upload): void {
+    upload.writer.abandon()
+    this.#forget(key, upload)
+  }
+
   #forget(key: string, upload: Upload): void {
-    if (this.#uploads.get(key) === upload) this.#uploads.delete(key)
+    if (this.#uploads.get(key) !== upload) return
+    this.#uploads.delete(key)
+    this.#shares.end(this.#account.user)
   }
 }
 

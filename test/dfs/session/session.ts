@@ -344,3 +344,70 @@ t.test('a light request of one user goes past what another one has queued', asyn
   t.ok(answered - before < 10, `${answered - before} listings went before`)
   await Promise.all(answers)
 })
+
+/** The first half of a frame that announces as many bytes as one may have. */
+function half(): Buffer {
+  const bytes = Buffer.alloc(limits.frameBytesMax / 2, messages.commit.number)
+  bytes.writeUInt32BE(limits.frameBytesMax)
+  return bytes
+}
+
+t.test('cuts off a client whose message does not come to its end', async (t) => {
+  const { port, server, notices } = await startServer(t, {
+    clock: hurriedClock(100, limits.frameStallMs),
+  })
+  const [stuck, slow, other] = [
+    await RawClient.open(port),
+    await RawClient.open(port),
+    await RawClient.open(port),
+  ]
+  slow.send(half())
+  const trickle = setInterval(() => slow.send(Buffer.alloc(limits.frameProgressBytes)), 50)
+  t.teardown(() => clearInterval(trickle))
+  stuck.send(half())
+  await stuck.closed
+  t.match(notices, [/alice at .* cut off: a message does not come to its end/])
+  t.same(await other.call('ping', {}), {})
+  t.equal(server.connections, 2, 'one that gets on goes on')
+})
+
+t.test('everything arrives in the end when more arrives than there is memory for', async (t) => {
+  const { port } = await startServer(t)
+  const bytes = random.bytes(limits.framePayloadBytesMax)
+  const count = limits.userFrameBytesMax / bytes.length + 8
+  const crowd = await Promise.all(Array.from({ length: count }, () => RawClient.open(port)))
+  const answers = crowd.map(async (client, index) => {
+    const name = { segment: index.toString(16).padStart(32, 'c'), piece: 1 }
+    const place = { ...name, pieceLength: bytes.length, offset: 0 }
+    const fields = { ...place, checksums: checksumsOf(bytes) }
+    const [id, frame] = client.bytes('putPiece', fields, bytes)
+    client.send(frame.subarray(0, frame.length / 2))
+    const answer = client.answer('putPiece', id)
+    return { rest: () => client.send(frame.subarray(frame.length / 2)), answer }
+  })
+  const begun = await Promise.all(answers)
+  const bob = await RawClient.open(port, 'bob')
+  t.same(await bob.call('ping', {}), {}, 'others are served meanwhile')
+  for (const { rest } of begun.toReversed()) rest()
+  for (const { answer } of begun) t.same((await answer).reply, {})
+  for (const client of crowd) client.close()
+})
+
+t.test('a user who begins too many pieces is told so, and others store theirs', async (t) => {
+  const { port, server } = await startServer(t, { descriptorsMax: 128 })
+  const bytes = random.bytes(limits.blockBytes)
+  const begin = (client: RawClient, count: number) => {
+    const name = { segment: count.toString(16).padStart(32, 'a'), piece: 1 }
+    const place = { ...name, pieceLength: 2 * bytes.length, offset: 0 }
+    return client.call('putPiece', { ...place, checksums: checksumsOf(bytes) }, bytes)
+  }
+  const alice = await RawClient.open(port)
+  for (let count = 0; count < 8; count += 1) await begin(alice, count)
+  const second = await RawClient.open(port)
+  await t.rejects(begin(second, 8), { code: 'overloaded', message: /too many pieces at once/ })
+  const bob = await RawClient.open(port, 'bob')
+  await t.resolves(begin(bob, 0))
+  alice.close()
+  await until(() => server.connections === 2)
+  await t.resolves(begin(second, 9), 'what one leaves is given back')
+})

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
+import { parseByteSize } from './byte-size.js'
 import { asDfsError, DfsError } from './errors.js'
 import { limits } from './limits.js'
 import type { Address } from './network.js'
@@ -37,7 +38,7 @@ export interface ClientConfig {
 }
 
 /** A user's entry in dfs.conf: a password in clear text, or what `parseVerifier` made of the verifier. */
-export type UserConfig<V> =
+export type UserConfig<V> = (
   | { readonly kind: 'password'; readonly password: string }
   /** One for each position of a server, 0 .. 3; or a single one, of a file that one server alone has. */
   | {
@@ -45,12 +46,19 @@ export type UserConfig<V> =
       readonly verifiers: readonly V[]
       readonly old?: OldVerifiers<V> | undefined
     }
+) & {
+  /** Bytes that the user's files may have together, if that is bounded. */
+  readonly quotaBytes?: number
+}
 
 /** Verifiers of the password before, good until `untilMs` since 1970. */
 export interface OldVerifiers<V> {
   readonly untilMs: number
   readonly verifiers: readonly V[]
 }
+
+/** The form of a quota, for errors. */
+export const quotaRule = 'a size such as "500M" or "10G"'
 
 export const passwordVariable = 'DFC_PASSWORD'
 
@@ -280,17 +288,21 @@ function serverConfigSchema<V>(parseVerifier: (text: string) => V | undefined) {
           verifiers: list,
         }),
       ),
+      quota: v.optional(parsed(quotaRule, parseByteSize)),
     }),
     v.rawTransform(({ dataset, addIssue, NEVER }): UserConfig<V> => {
-      const { old, ...passwords } = dataset.value
+      const { old, quota: quotaBytes, ...passwords } = dataset.value
       const { password, verifier: single, verifiers = single && [single] } = passwords
       const given = Object.values(passwords).filter((value) => value !== undefined)
+      const bounds = quotaBytes === undefined ? {} : { quotaBytes }
       if (given.length === 1 && verifiers !== undefined) {
-        if (old === undefined) return { kind: 'verifiers', verifiers }
+        if (old === undefined) return { kind: 'verifiers', verifiers, ...bounds }
         const { until: untilMs, verifiers: before } = old
-        return { kind: 'verifiers', verifiers, old: { untilMs, verifiers: before } }
+        return { kind: 'verifiers', verifiers, old: { untilMs, verifiers: before }, ...bounds }
       }
-      if (given.length === 1 && password !== undefined) return { kind: 'password', password }
+      if (given.length === 1 && password !== undefined) {
+        return { kind: 'password', password, ...bounds }
+      }
       const got = given.length === 0 ? 'none' : `${given.length} of them`
       addIssue({ message: `expected exactly one of password, verifiers and verifier, got ${got}` })
       return NEVER

@@ -39,6 +39,14 @@ export interface ClientOptions extends ClusterOptions {
   readonly digests?: Digests
 }
 
+/** Bytes of user data. */
+export interface Space {
+  readonly totalBytes: number
+  readonly freeBytes: number
+  /** The failure of what does not fit into `freeBytes`. */
+  readonly beyond: 'quota' | 'noSpace'
+}
+
 export class Client {
   readonly cluster: Cluster
   readonly content: ContentStore
@@ -158,21 +166,27 @@ export class Client {
     return await verify(this.cluster, events)
   }
 
-  /** Bytes of user data: what there is room for, and how much of that is free. */
-  async space(): Promise<{ readonly totalBytes: number; readonly freeBytes: number }> {
+  /** Looks up how much there is room for, on the disks and by the user's quota. */
+  async space(): Promise<Space> {
     const { up } = this.cluster
     const outcomes = await this.cluster.askEnough(quorum.pieces, up, 'status', () => ({}))
     for (const { index, answer } of outcomes) if (answer) this.#statuses[index] = answer.reply
     // Of one that is slow what it said last has to do.
-    const disks = up.flatMap((index) => this.#statuses[index] ?? [])
-    if (disks.length === 0) throw new DfsError('down', 'no server answers')
-    const sharers = (disk: string): number => disks.filter((other) => other.disk === disk).length
+    const statuses = up.flatMap((index) => this.#statuses[index] ?? [])
+    if (statuses.length === 0) throw new DfsError('down', 'no server answers')
+    const sharers = (disk: string): number => statuses.filter((other) => other.disk === disk).length
     // A file takes half its size on each server, so the one with the least room sets the end.
     const least = (bytesOf: (status: Reply<'status'>) => number): number =>
-      2 * Math.min(...disks.map((status) => Math.floor(bytesOf(status) / sharers(status.disk))))
+      2 * Math.min(...statuses.map(bytesOf))
+    const free = least(({ disk, diskFreeBytes }) => Math.floor(diskFreeBytes / sharers(disk)))
+    const allowed = least(({ quota }) => quota?.freeBytes ?? Number.POSITIVE_INFINITY)
     return {
-      totalBytes: least(({ diskBytes }) => diskBytes),
-      freeBytes: least(({ diskFreeBytes }) => diskFreeBytes),
+      totalBytes: Math.min(
+        least(({ disk, diskBytes }) => Math.floor(diskBytes / sharers(disk))),
+        least(({ quota }) => quota?.bytes ?? Number.POSITIVE_INFINITY),
+      ),
+      freeBytes: Math.min(free, allowed),
+      beyond: allowed < free ? 'quota' : 'noSpace',
     }
   }
 

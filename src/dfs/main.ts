@@ -64,14 +64,15 @@ const user = program.command('user').description('Change who may log in.')
 
 for (const [name, command] of Object.entries<UserCommand>(userCommands)) {
   const grammar = user
-    .command(command.takesName ? `${name} <name>` : name)
+    .command(`${name} ${command.takes}`.trimEnd())
     .description(command.description)
     .option('--config <file>', 'the file to edit', defaultConfig)
   for (const [flags, description] of command.options ?? []) grammar.option(flags, description)
   grammar.action(async (...given: readonly unknown[]) => {
-    const [target, options] = command.takesName ? given : ['', given[0]]
-    const { config, ...others } = options as ConfigOption & UserOptions
-    const said = await command.run(config, target as string, others)
+    const count = command.takes.split(' ').filter((word) => word !== '').length
+    const [target = '', size = ''] = given.slice(0, count) as readonly string[]
+    const { config, ...others } = given[count] as ConfigOption & UserOptions
+    const said = await command.run(config, target, others, size)
     if (said !== '') process.stdout.write(`${said}\n`)
   })
 }

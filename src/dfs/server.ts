@@ -63,7 +63,9 @@ export class Server {
       identity: storage.identity,
       plainFrom: security?.plainFrom ?? 'anybody',
       memory: storage.memory,
-      accounts: new Accounts(storage, random, clock, this.#shares.userConnections),
+      accounts: new Accounts(storage, random, clock, this.#shares.userConnections, (user) =>
+        users.quotaBytes(user),
+      ),
       refusals: new Refusals(clock),
       turns: new Turns(clock),
       frames: new FrameShares(),

@@ -227,6 +227,11 @@ export const messages = {
       pieces: u64,
       /** Bytes in this user's pieces. */
       pieceBytes: u64,
+      /**
+       * Bytes of the user's pieces that this server allows, half of their quota, and how many more it takes now; null
+       * when they have no quota.
+       */
+      quota: optional(struct({ bytes: u64, freeBytes: u64 })),
       /** Size in bytes of the disk that holds the server's folder. */
       diskBytes: u64,
       diskFreeBytes: u64,

@@ -110,6 +110,7 @@ const users: Users = {
   find: async (name, position) => (name === user ? verifiers[position] : undefined),
   roundCounts: [rounds],
   isCurrent: () => true,
+  quotaBytes: () => undefined,
   onChange: () => {},
 }
 /** Each key is derived once, since nothing in the simulated world may take real time. */

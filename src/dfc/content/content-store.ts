@@ -5,7 +5,7 @@
  */
 
 import { inOrder } from '../../async/ordered.js'
-import { DfsError } from '../../errors.js'
+import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { joinBuffers, zeroBuffers } from '../../memory/buffer-list.js'
 import { BufferRefs, type LentBuffers } from '../../memory/shared-buffer.js'
@@ -48,6 +48,10 @@ export class ContentStore {
     try {
       for await (const bytes of source) await upload.add(bytes)
       return await upload.finish()
+    } catch (thrown) {
+      await upload.settle()
+      if (isError(thrown, 'quota')) await this.writer.remove(upload.segments)
+      throw thrown
     } finally {
       await upload.settle()
     }

@@ -18,6 +18,8 @@ import type { Cluster } from '../cluster/cluster.js'
 import type { PreparedPiece, PreparedSegment } from './prepared-segment.js'
 
 const roundsMax = 4
+/** A bit for each piece of a segment. */
+const allPieces = (1 << limits.pieceCount) - 1
 
 /** Failures that sending the pieces to other servers would not cure. */
 const fatal = ['quota', 'protocol', 'invalid'] as const
@@ -46,11 +48,27 @@ export class SegmentWriter {
 
   /**
    * Resolves when every piece is on two servers. Throws `readOnly` when fewer than three servers are
-   * there to take it, `noSpace` when that is because their disks are full, `quota` when one of them refuses. What was sent of a segment that
-   * failed is garbage that the servers sweep.
+   * there to take it, `noSpace` when that is because their disks are full, `quota` when one of them refuses. What
+   * was sent of a segment that failed is garbage that the servers sweep; it is removed at once where it counts.
    */
-  put(prepared: PreparedSegment): Promise<void> {
-    return this.#puts.run(() => this.#put(prepared))
+  async put(prepared: PreparedSegment): Promise<void> {
+    try {
+      await this.#puts.run(() => this.#put(prepared))
+    } catch (thrown) {
+      if (isError(thrown, 'quota')) await this.remove([prepared.segment])
+      throw thrown
+    }
+  }
+
+  /**
+   * Removes the pieces of segments that no commit refers to, or ever will, from the servers that are up, so that the
+   * user has the room for something else. Never rejects.
+   */
+  async remove(segments: readonly Segment[]): Promise<void> {
+    for (const { id: segment } of segments) {
+      const fields = { segment, pieces: allPieces }
+      await this.#cluster.ask(this.#cluster.up, 'dropPieces', () => fields)
+    }
   }
 
   /**

@@ -62,6 +62,11 @@ export class ContentUpload {
     return { content: contentOf(this.#segments), inline }
   }
 
+  /** The segments that were sent so far, stored or not. */
+  get segments(): readonly Segment[] {
+    return this.#segments
+  }
+
   /** Resolves when nothing reads the buffers any more. */
   settle(): Promise<void> {
     return this.#sending

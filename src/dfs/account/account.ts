@@ -9,7 +9,7 @@ import { asDfsError, type DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfs, notice } from '../../log.js'
 import { Reader } from '../../wire/codec.js'
-import { messages, type Reply, type Request } from '../../wire/messages.js'
+import { type InlinePiece, messages, type Reply, type Request } from '../../wire/messages.js'
 import type { Membership } from '../disk/membership.js'
 import { storageError } from '../disk/storage-error.js'
 import type { AccountIndex } from '../index/account-index.js'
@@ -19,6 +19,7 @@ import type { VoteLog } from '../quorum/vote-log.js'
 import { AccountPieces, checkInline } from './account-pieces.js'
 import { Collector } from './collector.js'
 import { Lease } from './lease.js'
+import { Quota } from './quota.js'
 import type { AccountStorage } from './storage.js'
 import { Strays } from './strays.js'
 
@@ -34,6 +35,7 @@ export class Account {
   readonly strays: Strays
   readonly membership: Membership
   readonly lease: Lease
+  readonly quota: Quota
   readonly #clock: Clock
   readonly #lateCountAtOnce: number
   readonly #close: () => void
@@ -45,18 +47,26 @@ export class Account {
   #late: Timer | undefined
   #lateBytes = 0
 
-  /** `onDamage`: the index turned out to be broken; the account must be closed and begun anew. */
+  /**
+   * `onDamage`: the index turned out to be broken; the account must be closed and begun anew. `quotaBytes` of the
+   * user's files, if these are bounded.
+   */
   constructor(
     user: string,
     storage: AccountStorage,
     random: Random,
     clock: Clock,
     onDamage: (account: Account, error: DfsError) => void = () => {},
+    quotaBytes: () => number | undefined = () => undefined,
   ) {
     this.user = user
     this.#onDamage = onDamage
     this.index = storage.index
     this.pieces = new AccountPieces(user, storage.index, storage.pieces, () => this.applyLate())
+    this.quota = new Quota(
+      quotaBytes,
+      () => storage.index.totals.now.pieceBytes + storage.pieces.asideBytes,
+    )
     this.membership = storage.membership
     this.#clock = clock
     this.#lateCountAtOnce = storage.lateCountAtOnce ?? limits.lateCountAtOnce
@@ -118,12 +128,13 @@ export class Account {
    * that they are here. Only one that comes so late that repair has put its content in place, or that
    * all four know what became of it, brings nothing: its spare piece would be one too many. `entry` is
    * the request as it came, for the log of votes. Throws `corrupt` when a piece does not match its
-   * checksums.
+   * checksums, and `quota` when there is no room for the pieces.
    */
   commit(request: Request<'commit'>, payload: Buffer, entry: Buffer): Reply<'commit'> {
     const { pieces, ...transaction } = request
     checkInline(pieces, payload)
     assert(entry.length > payload.length, 'the log gets the whole request')
+    this.#assertRoomFor(request)
     const isForgotten = transaction.id <= this.acceptor.floor
     if (isForgotten || pieces.some(({ segment }) => this.index.segments.knows(segment))) {
       this.acceptor.applyLate()
@@ -150,6 +161,17 @@ export class Account {
     else this.#applyLateSoon()
     if (isMuch) this.#lateBytes = 0
     return reply
+  }
+
+  /** A vote that was given is not taken back, however little room there is by now. */
+  #assertRoomFor({ id, pieces }: Request<'commit'>): void {
+    const isNew = ({ segment, piece }: InlinePiece): boolean =>
+      this.index.pieces.get(segment, piece) === undefined
+    const bytes = pieces.reduce((sum, piece) => sum + (isNew(piece) ? piece.length : 0), 0)
+    if (bytes + this.#lateBytes <= this.quota.freeBytes || this.acceptor.knows(id)) return
+    // The pieces that came with votes which wait are counted when they are written.
+    this.acceptor.applyLate()
+    this.quota.assertRoomFor(bytes)
   }
 
   #applyLateSoon(): void {
@@ -308,10 +330,16 @@ export class Account {
       lost: this.index.segments.lostTotal(),
       pieces,
       pieceBytes,
+      quota: this.#quotaStatus(),
       diskBytes: space.bytes,
       diskFreeBytes: space.freeBytes,
       disk: space.disk,
     }
+  }
+
+  #quotaStatus(): Reply<'status'>['quota'] {
+    const { allowedBytes, freeBytes } = this.quota
+    return allowedBytes === undefined ? null : { bytes: allowedBytes, freeBytes }
   }
 
   close(): void {

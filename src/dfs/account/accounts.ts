@@ -36,6 +36,7 @@ export class Accounts {
   readonly #random: Random
   readonly #clock: Clock
   readonly #userConnectionsMax: number
+  readonly #quotaBytes: (user: string) => number | undefined
   readonly #open = new Map<string, Open>()
   readonly #failed = new Map<string, Failed>()
   #connections = 0
@@ -46,7 +47,9 @@ export class Accounts {
     random: Random,
     clock: Clock,
     userConnectionsMax: number = limits.userConnectionsMax,
+    quotaBytes: (user: string) => number | undefined = () => undefined,
   ) {
+    this.#quotaBytes = quotaBytes
     this.#userConnectionsMax = userConnectionsMax
     this.#storage = storage
     this.#random = random
@@ -119,8 +122,13 @@ export class Accounts {
     let storage: AccountStorage | undefined
     try {
       storage = this.#storage.openAccount(user)
-      return new Account(user, storage, this.#random, this.#clock, (account, error) =>
-        this.#discard(account, error),
+      return new Account(
+        user,
+        storage,
+        this.#random,
+        this.#clock,
+        (account, error) => this.#discard(account, error),
+        () => this.#quotaBytes(user),
       )
     } catch (thrown) {
       if (storage !== undefined) closeQuietly(user, storage)

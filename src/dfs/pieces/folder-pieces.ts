@@ -4,7 +4,16 @@
  * is emptied when the store opens, and is renamed when whole. What no index knows is moved to `strays/`.
  */
 import assert from 'node:assert/strict'
-import { closeSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { open, readdir, stat, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { LRUCache } from 'lru-cache'
@@ -39,6 +48,7 @@ export class FolderPieces implements PieceStore {
   /** Syncs of all requests together: each takes a thread, and a descriptor. */
   readonly #syncs = new Semaphore(limits.syncsInFlightMax)
   #uploadCount = 0
+  #asideBytes: number
 
   /** `folder` is the account's; it must exist. Without `memory` everything goes through the cache. */
   constructor(folder: string, memory?: PageMemory) {
@@ -49,6 +59,11 @@ export class FolderPieces implements PieceStore {
     rmSync(this.#uploads, { recursive: true, force: true })
     mkdirSync(this.#uploads, { mode: 0o700 })
     mkdirSync(this.#pieces, { recursive: true, mode: 0o700 })
+    this.#asideBytes = bytesIn(this.#strays)
+  }
+
+  get asideBytes(): number {
+    return this.#asideBytes
   }
 
   /**
@@ -100,12 +115,16 @@ export class FolderPieces implements PieceStore {
     const file = this.#file(name)
     const aside = join(this.#strays, basename(file))
     // Its time of change becomes that of the move.
+    this.#asideBytes += bytesOf(file) - bytesOf(aside)
     renameSync(file, aside)
   }
 
   async bringBack(name: PieceName): Promise<number | undefined> {
     const aside = join(this.#strays, basename(this.#file(name)))
-    if (!this.holds(name) && exists(aside)) renameSync(aside, this.#place(name))
+    if (!this.holds(name) && exists(aside)) {
+      this.#asideBytes -= bytesOf(aside)
+      renameSync(aside, this.#place(name))
+    }
     return this.holds(name) ? (await stat(this.#file(name))).size : undefined
   }
 
@@ -113,7 +132,9 @@ export class FolderPieces implements PieceStore {
     if (!exists(this.#strays)) return
     for (const name of await readdir(this.#strays)) {
       const path = join(this.#strays, name)
-      if ((await stat(path)).ctimeMs < beforeMs) rmSync(path)
+      if ((await stat(path)).ctimeMs >= beforeMs) continue
+      this.#asideBytes -= bytesOf(path)
+      rmSync(path)
     }
   }
 
@@ -174,6 +195,17 @@ export class FolderPieces implements PieceStore {
       throw asDfsError(thrown)
     }
   }
+}
+
+/** Bytes of the files in a folder, which need not be there. */
+function bytesIn(folder: string): number {
+  if (!exists(folder)) return 0
+  return readdirSync(folder).reduce((sum, name) => sum + bytesOf(join(folder, name)), 0)
+}
+
+/** The size of a file, 0 where there is none. */
+function bytesOf(file: string): number {
+  return statSync(file, { throwIfNoEntry: false })?.size ?? 0
 }
 
 function folderOf(segment: string): string {

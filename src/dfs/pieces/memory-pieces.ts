@@ -89,6 +89,10 @@ export class MemoryPieces implements PieceStore {
     return this.#held.get(`${name.segment}.${name.piece}`)?.bytes.length
   }
 
+  get asideBytes(): number {
+    return this.#aside.reduce((sum, { bytes }) => sum + bytes.length, 0)
+  }
+
   async forgetAside(beforeMs: number): Promise<void> {
     this.#aside = this.#aside.filter(({ storedMs }) => storedMs >= beforeMs)
   }

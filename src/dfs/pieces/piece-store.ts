@@ -60,6 +60,8 @@ export interface PieceStore {
    * is held then; undefined when there is neither.
    */
   bringBack(name: PieceName): Promise<number | undefined>
+  /** Bytes of all pieces that were moved aside. */
+  readonly asideBytes: number
   /** Removes what was moved aside before `beforeMs`, in milliseconds since 1970. */
   forgetAside(beforeMs: number): Promise<void>
   /** Resolves when these pieces survive a power cut. Those that are not there are passed over. */

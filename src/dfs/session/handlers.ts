@@ -196,7 +196,10 @@ export const handlers = {
   markLost: now('any', 'flushed', short, ({ account }, request) => account.markLost(request), {
     marks: 128,
   }),
-  dropPieces: now('any', 'flushed', short, ({ account }, request) => account.dropPieces(request)),
+  dropPieces: now('any', 'flushed', short, ({ account, uploads }, request) => {
+    uploads.drop(request)
+    return account.dropPieces(request)
+  }),
   epoch: now('notBlank', 'flushed', short, ({ account }, request) =>
     account.acceptor.repair.epoch(request),
   ),

@@ -22,6 +22,8 @@ interface Upload {
   /** Bytes that have arrived, written or not. */
   arrivedBytes: number
   touchedMs: number
+  /** Bytes of it that the user's quota counts as arriving. */
+  reservedBytes: number
   /** Settles when all that has arrived is written. */
   written: Promise<void>
 }
@@ -46,6 +48,7 @@ export class Uploads {
     if (payload.length === pieceLength && pieceLength <= limits.smallPieceBytesMax) {
       const { index } = this.#account
       await this.#account.pieces.assertReplaceable({ segment, piece }, pieceLength, checksums)
+      this.#account.quota.assertRoomFor(this.#moreThanNow({ segment, piece }, pieceLength))
       index.pieces.add(segment, piece, pieceLength, checksums, payload)
       return {}
     }
@@ -67,6 +70,16 @@ export class Uploads {
     }
     if (isLast) this.#forget(key, upload)
     return {}
+  }
+
+  /** Gives up what is unfinished of these pieces. */
+  drop({ segment, pieces }: Request<'dropPieces'>): void {
+    for (const [key, upload] of this.#uploads) {
+      const { name } = upload
+      if (name.segment === segment && (pieces & (1 << (name.piece - 1))) !== 0) {
+        this.#giveUp(key, upload)
+      }
+    }
   }
 
   /** Gives up everything unfinished. */
@@ -91,10 +104,23 @@ export class Uploads {
 
   #begin(name: PieceName, length: number): Upload {
     this.#makeRoom()
-    this.#shares.begin(this.#account.user)
+    const reservedBytes = this.#moreThanNow(name, length)
+    this.#account.quota.reserve(reservedBytes)
+    try {
+      this.#shares.begin(this.#account.user)
+    } catch (thrown) {
+      this.#account.quota.release(reservedBytes)
+      throw thrown
+    }
     const writer = this.#account.pieces.store.writer(name)
     const written = Promise.resolve()
-    return { name, length, writer, checksums: [], arrivedBytes: 0, touchedMs: 0, written }
+    const begun = { name, length, writer, reservedBytes, written }
+    return { ...begun, checksums: [], arrivedBytes: 0, touchedMs: 0 }
+  }
+
+  /** How many bytes more there will be than there are of the piece now. */
+  #moreThanNow({ segment, piece }: PieceName, length: number): number {
+    return Math.max(0, length - (this.#account.index.pieces.get(segment, piece)?.length ?? 0))
   }
 
   #makeRoom(): void {
@@ -108,12 +134,14 @@ export class Uploads {
   }
 
   /** A piece that is here already is written again all the same: that is how rot is repaired. */
-  async #finish({ name, length, writer, checksums }: Upload): Promise<void> {
+  async #finish(upload: Upload): Promise<void> {
+    const { name, length, writer, checksums } = upload
     assert.equal(checksums.length, Math.ceil(length / limits.blockBytes))
     await this.#account.pieces.assertReplaceable(name, length, checksums)
     const arrived = this.#account.pieces.arriving(name)
     try {
       await writer.finish()
+      this.#releaseBytes(upload)
       if (this.#account.pieces.isSame(name, length, checksums) === true) return
       this.#account.index.pieces.add(name.segment, name.piece, length, checksums)
     } finally {
@@ -130,6 +158,12 @@ export class Uploads {
     if (this.#uploads.get(key) !== upload) return
     this.#uploads.delete(key)
     this.#shares.end(this.#account.user)
+    this.#releaseBytes(upload)
+  }
+
+  #releaseBytes(upload: Upload): void {
+    this.#account.quota.release(upload.reservedBytes)
+    upload.reservedBytes = 0
   }
 }
 

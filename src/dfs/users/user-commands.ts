@@ -1,12 +1,13 @@
 /**
- * `dfs-server user add|remove|passwd|list`: edits the users in dfs.conf for the person who runs the
+ * `dfs-server user add|remove|passwd|quota|list`: edits the users in dfs.conf for the person who runs the
  * server, and leaves all else in it alone. A running server notices by itself.
  */
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
+import { parseByteSize } from '../../byte-size.js'
 import { systemRandom } from '../../clock.js'
-import { isUserName, readConfig } from '../../config.js'
+import { isUserName, quotaRule, readConfig } from '../../config.js'
 import { DfsError } from '../../errors.js'
 import { serverIndexes } from '../../wire/placement.js'
 import { makeVerifier, scramIterations, type Verifier } from '../../wire/scram.js'
@@ -14,7 +15,7 @@ import { writeDurably } from '../disk/durable.js'
 import { lockFile } from '../disk/folder-lock.js'
 import { askNewPassword } from './ask-password.js'
 import { folderKeyOf } from './users.js'
-import { userIn, userNames, withoutUser, withUser } from './users-text.js'
+import { userIn, userNames, withoutUser, withQuota, withUser } from './users-text.js'
 
 /** For as long as another edit takes, on a disk that is slow. */
 const editWaitMs = 20_000
@@ -27,17 +28,18 @@ export interface UserOptions {
 
 export interface UserCommand {
   readonly description: string
-  readonly takesName: boolean
+  /** Arguments, as a usage line has them. */
+  readonly takes: '' | '<name>' | '<name> <size>'
   /** Returns what to print. Throws DfsError, and has then changed nothing. */
-  readonly run: (file: string, name: string, options: UserOptions) => Promise<string>
+  readonly run: (file: string, name: string, options: UserOptions, size: string) => Promise<string>
   readonly options?: readonly (readonly [flags: string, description: string])[]
 }
 
 export const userCommands = {
-  add: { description: 'add a user and ask for the password', takesName: true, run: add },
+  add: { description: 'add a user and ask for the password', takes: '<name>', run: add },
   passwd: {
     description: 'change the password of a user',
-    takesName: true,
+    takes: '<name>',
     run: changePassword,
     options: [
       [
@@ -46,8 +48,13 @@ export const userCommands = {
       ],
     ],
   },
-  remove: { description: 'remove a user; the files stay', takesName: true, run: remove },
-  list: { description: 'list the users, one per line', takesName: false, run: list },
+  quota: {
+    description: 'bound what the files of a user may take, such as 10G, or none',
+    takes: '<name> <size>',
+    run: changeQuota,
+  },
+  remove: { description: 'remove a user; the files stay', takes: '<name>', run: remove },
+  list: { description: 'list the users, one per line', takes: '', run: list },
 } as const satisfies Record<string, UserCommand>
 
 /** Makes the file if it is not there. */
@@ -105,6 +112,20 @@ function keptMsOf(text: string): number {
     'invalid',
     `--keep-old ${text}: expected a time such as 90m, 24h or 7d, at most 30d`,
   )
+}
+
+async function changeQuota(
+  file: string,
+  name: string,
+  _: UserOptions,
+  size: string,
+): Promise<string> {
+  if (size !== 'none' && parseByteSize(size) === undefined) {
+    throw new DfsError('invalid', `"${size}" is no quota: use ${quotaRule}, or none`)
+  }
+  edit(file, (text) => withQuota(text, file, name, size === 'none' ? undefined : size))
+  const is = size === 'none' ? 'has no quota' : `has a quota of ${size}`
+  return `The user ${name} in ${file} ${is}; the other servers have files of their own`
 }
 
 async function remove(file: string, name: string): Promise<string> {

@@ -3,6 +3,7 @@
  * is. An edit whose result does not say exactly what was meant is refused.
  */
 import { isDeepStrictEqual } from 'node:util'
+import { parseByteSize } from '../../byte-size.js'
 import { type OldVerifiers, parseServerConfig, type UserConfig } from '../../config.js'
 import { DfsError } from '../../errors.js'
 import { lineOf, parseToml, type Statement } from '../../toml.js'
@@ -25,7 +26,9 @@ export interface NewVerifiers {
 export function withUser(text: string, file: string, name: string, given: NewVerifiers): string {
   const { verifiers, old } = given
   const wanted = new Map(usersIn(text, file))
-  wanted.set(name, { kind: 'verifiers', verifiers, ...(old && { old }) })
+  const { quotaBytes } = wanted.get(name) ?? {}
+  const quota = quotaBytes === undefined ? {} : { quotaBytes }
+  wanted.set(name, { kind: 'verifiers', verifiers, ...(old && { old }), ...quota })
   const lines = [`verifiers = ${listOf(verifiers)}`]
   if (old !== undefined) {
     const until = new Date(old.untilMs).toISOString()
@@ -33,7 +36,7 @@ export function withUser(text: string, file: string, name: string, given: NewVer
   }
   const without = withoutOld(text, file, name)
   // A user has exactly one password or verifier: `usersIn` has seen to it.
-  const before = statementsAbout(without, file, name).find(({ path }) => path.length === 3)
+  const before = secretOf(without, file, name)
   const edited =
     before === undefined
       ? appended(without, [`[users.${quoted(name)}]`, ...lines])
@@ -50,10 +53,7 @@ function withoutOld(text: string, file: string, name: string): string {
   const old = statementsAbout(text, file, name).filter(
     ({ path, isInline }) => path[2] === 'old' && !isInline,
   )
-  return old.toReversed().reduce((rest, { start, end }) => {
-    const next = rest.indexOf('\n', end)
-    return rest.slice(0, rest.lastIndexOf('\n', start) + 1) + (next < 0 ? '' : rest.slice(next + 1))
-  }, text)
+  return old.toReversed().reduce(withoutLine, text)
 }
 
 /** The password of a user as the file has it. Throws `notFound`. */
@@ -61,6 +61,57 @@ export function userIn(text: string, file: string, name: string): UserConfig<Ver
   const found = usersIn(text, file).get(name)
   if (found === undefined) throw new DfsError('notFound', `${file} has no user "${name}"`)
   return found
+}
+
+/** `text` with this quota of the user, as `parseByteSize` reads it; without one if it is undefined. */
+export function withQuota(
+  text: string,
+  file: string,
+  name: string,
+  size: string | undefined,
+): string {
+  const wanted = new Map(usersIn(text, file))
+  const { quotaBytes: _, ...user } = userIn(text, file, name)
+  const quotaBytes = size === undefined ? undefined : parseByteSize(size)
+  const bounded = { ...user, ...(quotaBytes === undefined ? {} : { quotaBytes }) }
+  wanted.set(name, bounded as UserConfig<Verifier>)
+  const old = statementsAbout(text, file, name).find(({ path }) => path[2] === 'quota')
+  const assignment = `quota = "${size}"`
+  if (old !== undefined) {
+    const edited =
+      size === undefined
+        ? withoutLine(text, old)
+        : text.slice(0, old.nameStart) + assignment + text.slice(old.end)
+    return checked(edited, text, file, wanted)
+  }
+  const secret = secretOf(text, file, name)
+  if (size === undefined || secret === undefined) return text
+  // What is in front of the key says of whom it is, where the keys are dotted.
+  const line = text.slice(secret.start, secret.nameStart) + assignment
+  return checked(withLineBehind(text, secret, line), text, file, wanted)
+}
+
+const secretKeys = ['password', 'verifier', 'verifiers']
+
+/** Where the user's password or verifiers are assigned. */
+function secretOf(text: string, file: string, name: string): Statement | undefined {
+  const isSecret = ({ path }: Statement): boolean =>
+    path.length === 3 && secretKeys.includes(String(path[2]))
+  return statementsAbout(text, file, name).find(isSecret)
+}
+
+/** Puts a line behind that of a statement. */
+function withLineBehind(text: string, { end }: Statement, line: string): string {
+  const lineEnd = text.indexOf('\n', end)
+  if (lineEnd < 0) return `${text}${endOf(text)}${line}${endOf(text)}`
+  return `${text.slice(0, lineEnd + 1)}${line}${endOf(text)}${text.slice(lineEnd + 1)}`
+}
+
+/** Removes the line of a statement. */
+function withoutLine(text: string, { start, end }: Statement): string {
+  const next = text.indexOf('\n', end)
+  const before = text.slice(0, text.lastIndexOf('\n', start) + 1)
+  return before + (next < 0 ? '' : text.slice(next + 1))
 }
 
 /** `text` without the lines of the user. */

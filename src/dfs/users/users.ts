@@ -33,6 +33,8 @@ export interface Users {
   readonly roundCounts: readonly number[]
   /** Whether the keys of a verifier that `find` gave are still those of a password of this user. */
   isCurrent(name: string, keys: VerifierKeys): boolean
+  /** Bytes that the files of a user may have together; undefined where that is not bounded. */
+  quotaBytes(name: string): number | undefined
   /** Calls `listener` when users have changed. */
   onChange(listener: () => void): void
 }
@@ -99,6 +101,10 @@ export class UsersFile implements Users {
     return (
       known?.keys.has(key) === true || (known?.old?.keys.has(key) === true && isGood(known.old))
     )
+  }
+
+  quotaBytes(name: string): number | undefined {
+    return this.#users.get(name)?.config.quotaBytes
   }
 
   onChange(listener: () => void): void {
@@ -187,7 +193,7 @@ export class UsersFile implements Users {
       return { config, verifiers, iterations, keys, old: this.#old(name, config) }
     }
     const same = before?.config.kind === 'password' && before.config.password === config.password
-    if (before !== undefined && same) return before
+    if (before !== undefined && same) return { ...before, config }
     const { plain } = scramIterations
     const verifier = makeVerifier(config.password, saltOf(this.#secret, name), plain)
     const keys = new Set<string>()

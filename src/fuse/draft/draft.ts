@@ -24,6 +24,7 @@ import { type PreparedSegment, prepare } from '../../dfc/content/prepared-segmen
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { joinBuffers, lengthOfBuffers, zeroBuffers } from '../../memory/buffer-list.js'
+import type { Segment } from '../../wire/records.js'
 import type { ChunkPool } from './chunk-pool.js'
 import { DirtyRanges, join, type Part, type Range } from './dirty-ranges.js'
 import { DirtyRun } from './dirty-run.js'
@@ -33,7 +34,7 @@ import type { SpillFile, SpillSpace } from './spill-file.js'
 /** Resources that all drafts of a mount share. */
 export interface DraftTools {
   readonly content: Pick<ContentStore, 'digests' | 'read' | 'readLent'> & {
-    readonly writer: Pick<ContentStore['writer'], 'put'>
+    readonly writer: Pick<ContentStore['writer'], 'put' | 'remove'>
   }
   readonly random: Random
   readonly pool: ChunkPool
@@ -79,6 +80,10 @@ export class Draft {
   /** Written ranges on top of `#stored` and all uploads. */
   readonly #dirty: DirtyRanges
   #spill: SpillFile | undefined
+  /** Segments that were stored for this draft. */
+  readonly #ownSegments: Segment[] = []
+  /** True when something may refer to what was stored: a commit that was tried, or another file. */
+  #mayBeReferred = false
   #isChanging = false
   #isReleased = false
 
@@ -277,8 +282,10 @@ export class Draft {
    * Stores everything on the servers in as few segments as possible. The draft stays as it is, so that nothing is
    * lost when the commit fails. Small content is stored by the commit itself.
    */
-  store(): Promise<StoredDraft> {
-    return this.#alone(() => this.#store())
+  async store(): Promise<StoredDraft> {
+    const stored = await this.#alone(() => this.#store())
+    this.#mayBeReferred = true
+    return stored
   }
 
   async #store(): Promise<StoredDraft> {
@@ -302,22 +309,33 @@ export class Draft {
         return { content: this.#with(slicesOfRuns(inline.segment, only)), inline }
       }
     }
+    const before = this.#ownSegments.length
     const stored = await Promise.allSettled(segments.map((slots) => this.#put(slots)))
-    const slices = stored.flatMap((outcome) => {
-      if (outcome.status === 'rejected') throw asDfsError(outcome.reason)
-      return outcome.value
-    })
+    const failure = stored.find((outcome) => outcome.status === 'rejected')
+    if (failure !== undefined) {
+      const why = asDfsError(failure.reason)
+      // The next attempt stores all of it anew, for which there is less room otherwise.
+      if (isError(why, 'quota')) {
+        await this.#tools.content.writer.remove(this.#ownSegments.splice(before))
+      }
+      throw why
+    }
+    const slices = stored.flatMap((outcome) =>
+      outcome.status === 'fulfilled' ? outcome.value : [],
+    )
     return { content: this.#with(slices), inline: undefined }
   }
 
   /** Stores everything and makes it the draft's base. Returns the content, which is not committed yet. */
-  flatten(): Promise<Content> {
-    return this.#alone(() => this.#flatten())
+  async flatten(): Promise<Content> {
+    const content = await this.#alone(() => this.#flatten())
+    this.#mayBeReferred = true
+    return content
   }
 
   async #flatten(): Promise<Content> {
     const { content, inline } = await this.#store()
-    if (inline !== undefined) await this.#tools.content.writer.put(inline)
+    if (inline !== undefined) await this.#putSegment(inline)
     this.#stored = content
     this.#dirty.clear()
     this.#dropSpill()
@@ -336,6 +354,18 @@ export class Draft {
       const isWithin = this.#dirty.end <= this.#size && this.#stored.size <= this.#size
       assert(isWithin, 'something is beyond the end of the file')
     }
+  }
+
+  /** Removes from the servers what was stored for a draft of which nothing was committed. */
+  async removeStored(): Promise<void> {
+    assert(!this.#isReleased, 'a draft is given up once')
+    await Promise.all(this.#uploads.map(({ done }) => done))
+    if (!this.#mayBeReferred) await this.#tools.content.writer.remove(this.#ownSegments)
+  }
+
+  async #putSegment(prepared: PreparedSegment): Promise<void> {
+    await this.#tools.content.writer.put(prepared)
+    this.#ownSegments.push(prepared.segment)
   }
 
   /** Gives back all memory and disk space. The draft must not be used afterwards. */
@@ -361,7 +391,7 @@ export class Draft {
   async #put(slots: readonly Slot[]): Promise<ReturnType<typeof slicesOfRuns>> {
     return this.#tools.uploads.run(async () => {
       const prepared = await this.#prepare(slots)
-      await this.#tools.content.writer.put(prepared)
+      await this.#putSegment(prepared)
       return slicesOfRuns(prepared.segment, slots)
     })
   }
@@ -396,7 +426,7 @@ export class Draft {
       await this.#tools.uploads.run(async () => {
         const { run } = upload
         const prepared = prepare(run.parts(), this.#tools.random, await run.digest())
-        await this.#tools.content.writer.put(prepared)
+        await this.#putSegment(prepared)
         upload.slot = prepared.segment
       })
       this.#applyUploads()

@@ -6,7 +6,7 @@ import { constants } from 'node:fs'
 import { Semaphore } from '../../async/semaphore.js'
 import { byteLengthOf } from '../../byte-text.js'
 import type { Clock, Random } from '../../clock.js'
-import type { Client } from '../../dfc/client.js'
+import type { Client, Space } from '../../dfc/client.js'
 import type { Content } from '../../dfc/content/content.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
 import type { Namespace } from '../../dfc/namespace/namespace.js'
@@ -47,12 +47,6 @@ export interface FilesystemOptions {
   readonly spillFolder: string
   /** Local folder for data that could not be stored. */
   readonly recoveryFolder: string
-}
-
-/** Space in bytes, as in statvfs(3). */
-export interface Space {
-  readonly totalBytes: number
-  readonly freeBytes: number
 }
 
 const accessMode = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR
@@ -435,12 +429,14 @@ export class Filesystem {
     await this.#files.syncIfWanted(handle)
   }
 
-  /** Checks that the servers have room, although nothing is reserved. Throws `noSpace`. */
+  /** Checks that the servers have room, although nothing is reserved. Throws `noSpace` or `quota`. */
   async #assertRoomFor({ dataBytes, node }: OpenFile, length: number): Promise<void> {
     const stored = dataBytes ?? storedBytes(node.inode)
     // All existing data may lie in the range: then it takes no more room.
     const wanted = length - stored
-    if (wanted > 0 && wanted > (await this.space()).freeBytes) throw new DfsError('noSpace')
+    if (wanted <= 0) return
+    const { freeBytes, beyond } = await this.space()
+    if (wanted > freeBytes) throw new DfsError(beyond)
   }
 
   /** Finds the next data or hole: lseek(2), SEEK_DATA and SEEK_HOLE. Throws `noSuchOffset`. */

@@ -326,13 +326,14 @@ export class OpenFile implements Holder {
   }
 
   /**
-   * Gives up the draft after `keep` has saved it, unless the file was opened again. Later writes wait meanwhile, so
+   * Gives up the draft after `keep` has saved it, with what was stored for it, unless the file was opened again. Later writes wait meanwhile, so
    * that they are not given up as well.
    */
   abandon(keep: (draft: Draft) => Promise<void>): Promise<void> {
     return this.#lock.run(async () => {
       if (this.#draft === undefined || this.handles.size > 0) return
       await keep(this.#draft)
+      await this.#draft.removeStored()
       this.discard()
     })
   }

@@ -297,7 +297,8 @@ export class OpenFiles {
   async #dropUnused(file: OpenFile): Promise<void> {
     if (file.handles.size > 0) return
     if (file.orphaned) {
-      file.discard()
+      await file.abandon(async () => {})
+      if (file.handles.size > 0) return
       this.#files.delete(file.ino)
       await this.#forget(file.ino)
       return

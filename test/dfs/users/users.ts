@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import { UsersFile } from '../../../src/dfs/users/users.js'
-import { userNames, withoutUser, withUser } from '../../../src/dfs/users/users-text.js'
+import { userNames, withoutUser, withQuota, withUser } from '../../../src/dfs/users/users-text.js'
 import { redirectNotices } from '../../../src/log.js'
 import {
   formatVerifier,
@@ -151,6 +151,60 @@ for (const [form, marked] of Object.entries(forms)) {
   }
 }
 
+const bound = (text: string, name: string, size?: string) => withQuota(text, 'dfs.conf', name, size)
+
+t.test('sets, changes and removes the quota of one user, and no other byte', async (t) => {
+  const bounded = bound(file, 'alice', '10G')
+  t.equal(bounded, file.replace('# change it\n', '# change it\nquota = "10G"\n'))
+  t.equal(bound(bounded, 'alice', '500M'), bounded.replace('10G', '500M'))
+  t.equal(bound(bounded, 'alice'), file)
+  t.equal(bound(file, 'alice'), file, 'there is none to remove')
+  const changed = edit(bounded, 'alice')
+  t.match(changed, 'quota = "10G"', 'another password leaves it')
+  t.equal(bound(changed, 'alice'), edit(file, 'alice'))
+  t.notMatch(remove(bounded, 'alice'), 'quota')
+})
+
+t.test('sets quotas in files that are written in other ways, or says that it cannot', async (t) => {
+  for (const vary of Object.values(variants)) {
+    const dotted = vary('users.alice.password = "a" # one\nusers.bob.password = "b"\n')
+    const bounded = bound(dotted, 'alice', '1T')
+    t.match(bounded, /one\r?\nusers\.alice\.quota = "1T"\r?\nusers\.bob/)
+    t.equal(bound(bounded, 'alice'), dotted)
+  }
+  const open = '[users.alice]\npassword = "a"'
+  t.equal(bound(open, 'alice', '5'), `${open}\nquota = "5"\n`)
+  const short = '[users]\nalice = { password = "a" }\n'
+  const message = /^dfs\.conf:1: .*write each user as a table/
+  t.throws(() => bound(short, 'alice', '5'), { code: 'configuration', message })
+})
+
+t.test('says what a quota may be', async (t) => {
+  for (const wrong of ['"10 G"', '"-1"', '"1.5G"', '10', '"10g"', '"9999999T"']) {
+    const text = `[users.alice]\npassword = "a"\nquota = ${wrong}\n`
+    t.throws(() => bound(text, 'alice'), {
+      code: 'configuration',
+      message: /^dfs\.conf:3: quota: expected a size such as "500M" or "10G", got/,
+    })
+  }
+})
+
+t.test('a change of a quota counts, also where the password is in clear', async (t) => {
+  const path = join(t.testdir({ 'dfs.conf': file }), 'dfs.conf')
+  const users = new UsersFile(path, secret)
+  t.equal(users.quotaBytes('alice'), undefined)
+  for (const [size, bytes] of [
+    ['2G', 2 * 2 ** 30],
+    ['7', 7],
+  ] as const) {
+    writeFileSync(path, bound(readFileSync(path, 'utf8'), 'alice', size))
+    users.refresh()
+    t.equal(users.quotaBytes('alice'), bytes)
+  }
+  t.equal(users.quotaBytes('b.c'), undefined)
+  t.equal(users.quotaBytes('nobody'), undefined)
+})
+
 t.test('refuses to edit a file that is wrong already', async (t) => {
   t.throws(() => edit('[users.alice]\n', 'bob'), {
     code: 'configuration',
@@ -255,6 +309,12 @@ t.test('does it all from the command line', async (t) => {
   t.equal(run('', 'list').stdout, 'alice\nbob\n')
   t.equal(run('three\n', 'passwd', 'alice').status, 0)
   t.ok(await matches(new UsersFile(path, secret).find('alice', 0), 'three'))
+  t.match(run('', 'quota', 'alice', '10G').stdout, /alice .* has a quota of 10G/)
+  t.equal(new UsersFile(path, secret).quotaBytes('alice'), 10 * 2 ** 30)
+  t.equal(run('four\n', 'passwd', 'alice').status, 0)
+  t.equal(new UsersFile(path, secret).quotaBytes('alice'), 10 * 2 ** 30, 'passwd keeps it')
+  t.match(run('', 'quota', 'alice', 'none').stdout, /has no quota/)
+  t.equal(new UsersFile(path, secret).quotaBytes('alice'), undefined)
   t.equal(run('', 'remove', 'bob').status, 0)
   t.equal(run('', 'list').stdout, 'alice\n')
 
@@ -267,6 +327,8 @@ t.test('does it all from the command line', async (t) => {
     [['add', 'carl'], '\n', /^dfs-server: A password must not be empty/],
     [['add', 'carl'], '', /^dfs-server: A password must not be empty/],
     [['add', 'carl'], 'x\u0007\n', /^dfs-server: A password has to be a text that SASLprep/],
+    [['quota', 'carl', '1G'], '', /^dfs-server: .*has no user "carl"\n$/],
+    [['quota', 'alice', '1 G'], '', /^dfs-server: "1 G" is no quota: use a size such as "500M"/],
     [['passwd', 'carl'], 'x\n', /^dfs-server: .*has no user "carl"\n$/],
     [['remove', 'carl'], '', /^dfs-server: .*has no user "carl"\n$/],
   ]

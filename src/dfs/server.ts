@@ -11,6 +11,7 @@ import type { TlsKey } from '../tls.js'
 import { Accounts } from './account/accounts.js'
 import type { Storage } from './account/storage.js'
 import { type DescriptorShares, descriptorShares } from './disk/descriptors.js'
+import { hostOf } from './remote-host.js'
 import type { PlainFrom } from './session/handshake.js'
 import { Refusals } from './session/refusals.js'
 import { Session, type SessionHost } from './session/session.js'
@@ -124,7 +125,7 @@ export class Server {
     }
     const session = new Session(connection, this.#host)
     this.#sessions.add(session)
-    this.#strangers.set(session, hostOf(connection))
+    this.#strangers.set(session, hostOf(connection.remote))
     return session
   }
 
@@ -177,8 +178,4 @@ export class Server {
       }
     })
   }
-}
-
-function hostOf({ remote }: Connection): string {
-  return remote.slice(0, remote.lastIndexOf(':'))
 }

@@ -365,6 +365,10 @@ export const limits = {
    * them is closed.
    */
   handshakesMax: 256,
+  /** TLS handshakes that one host may make at once. Further ones wait until they are due by `tlsHandshakesPerSecond`. */
+  tlsHandshakesAtOnce: 100,
+  /** TLS handshakes of one host in a second. Those that would wait for half of `handshakeTimeoutMs` are closed. */
+  tlsHandshakesPerSecond: 50,
   /**
    * How long a server works for one connection before it is the next user's turn. One request, or one part of it,
    * is not interrupted.

@@ -8,8 +8,10 @@ import { createSecureContext, TLSSocket, connect as tlsConnect } from 'node:tls'
 import { asDfsError, DfsError } from './errors.js'
 import { limits } from './limits.js'
 import { receiveInto } from './node-internals.js'
+import { hostOf } from './remote-host.js'
 import {
   channelBinding,
+  HandshakePace,
   isLoopback,
   keyNameOf,
   type TlsKey,
@@ -112,6 +114,7 @@ export const tcpNetwork: Network = {
   listen(address, accept, key) {
     return new Promise((resolve, reject) => {
       const sockets = new Set<Socket>()
+      const pace = new HandshakePace()
       const keepAlive = { keepAlive: true, keepAliveInitialDelay: limits.keepAliveMs }
       const options = { noDelay: true, pauseOnConnect: true, ...keepAlive }
       const server = createServer(options, (accepted) => {
@@ -120,12 +123,9 @@ export const tcpNetwork: Network = {
         const connection = new TcpConnection(accepted)
         const events = accept(connection)
         connection.await(events)
+        const waitMs = () => pace.waitMs(hostOf(connection.remote), performance.now())
         if (key === undefined) connection.readFrom(accepted)
-        else
-          onFirstBytes(accepted, (isTls) => {
-            if (isTls) void secured(accepted, key).then((socket) => connection.readFrom(socket))
-            else connection.readFrom(accepted)
-          })
+        else void chosenBy(accepted, key, waitMs).then((socket) => connection.readFrom(socket))
       })
       server.once('error', reject)
       server.listen(address.port, address.host, 1024, () => {
@@ -154,9 +154,20 @@ function failureOf(address: string, cause: NodeJS.ErrnoException | undefined): D
   return new DfsError('down', `${address}: ${cause?.message ?? 'no answer'}`, { cause })
 }
 
-/** TLS on top of an accepted socket. One whose key cannot be had is destroyed, for that reason. */
-async function secured(accepted: Socket, key: () => Promise<TlsKey>): Promise<Socket> {
+/**
+ * The socket to go on with once the first bytes of an accepted one have arrived: TLS on top of it where they begin
+ * that, `waitMs` later, or itself. One whose key cannot be had, or that would wait too long, is destroyed for that.
+ */
+async function chosenBy(
+  accepted: Socket,
+  key: () => Promise<TlsKey>,
+  waitMs: () => number | undefined,
+): Promise<Socket> {
+  if (!(await beginsTls(accepted))) return accepted
   try {
+    const restMs = waitMs()
+    if (restMs === undefined) throw new DfsError('overloaded', 'too many TLS handshakes')
+    if (restMs > 0) await new Promise((resolve) => setTimeout(resolve, restMs))
     const { privateKey, certificate } = await key()
     const secureContext = createSecureContext({ ...tlsVersion, key: privateKey, cert: certificate })
     if (!accepted.destroyed) return new TLSSocket(accepted, { isServer: true, secureContext })
@@ -166,17 +177,16 @@ async function secured(accepted: Socket, key: () => Promise<TlsKey>): Promise<So
   return accepted
 }
 
-/**
- * Calls `decide` when the first bytes of an accepted socket have arrived, which says whether they begin TLS. They are
- * left to be read.
- */
-function onFirstBytes(socket: Socket, decide: (isTls: boolean) => void): void {
-  socket.once('data', (bytes: Buffer) => {
-    socket.pause()
-    socket.unshift(bytes)
-    decide(bytes[0] === tlsFirstByte)
+/** Resolves when the first bytes of an accepted socket have arrived, which are left to be read. */
+function beginsTls(socket: Socket): Promise<boolean> {
+  return new Promise((resolve) => {
+    socket.once('data', (bytes: Buffer) => {
+      socket.pause()
+      socket.unshift(bytes)
+      resolve(bytes[0] === tlsFirstByte)
+    })
+    socket.resume()
   })
-  socket.resume()
 }
 
 /**

@@ -5,6 +5,7 @@
 import { createHash, type X509Certificate } from 'node:crypto'
 import { BlockList } from 'node:net'
 import type { SecureContextOptions, TLSSocket } from 'node:tls'
+import { limits } from './limits.js'
 
 /** A private key and the certificate of its public key, both in PEM. */
 export interface TlsKey {
@@ -54,4 +55,32 @@ loopback.addAddress('::1', 'ipv6')
 export function isLoopback(host: string): boolean {
   if (host.toLowerCase() === 'localhost') return true
   return loopback.check(host, host.includes(':') ? 'ipv6' : 'ipv4')
+}
+
+/** Hosts whose handshakes are counted, before those that are at rest are forgotten. */
+const pacedHostsMax = 1024
+
+/**
+ * Spreads the TLS handshakes of each host over time. Each costs a server about a millisecond of work before anything
+ * is known of the peer. It is the generic cell rate algorithm (ITU-T I.371).
+ */
+export class HandshakePace {
+  /** When the next handshake of a host would be due if it made them evenly, in ms. */
+  readonly #dueMs = new Map<string, number>()
+
+  /** Books a handshake of `host`. Returns how long it has to wait, in ms; undefined when that would be too long. */
+  waitMs(host: string, nowMs: number): number | undefined {
+    const periodMs = 1000 / limits.tlsHandshakesPerSecond
+    const restedMs = nowMs - limits.tlsHandshakesAtOnce * periodMs
+    const dueMs = Math.max(this.#dueMs.get(host) ?? 0, restedMs)
+    const waitMs = Math.max(0, dueMs + periodMs - nowMs)
+    if (waitMs > limits.handshakeTimeoutMs / 2) return undefined
+    this.#dueMs.set(host, dueMs + periodMs)
+    if (this.#dueMs.size > pacedHostsMax) this.#forget(restedMs)
+    return waitMs
+  }
+
+  #forget(restedMs: number): void {
+    for (const [host, dueMs] of this.#dueMs) if (dueMs <= restedMs) this.#dueMs.delete(host)
+  }
 }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { hostOf } from '../../src/dfs/remote-host.js'
+import { hostOf } from '../src/remote-host.js'
 
 t.test('an address of IPv4 is a host, also inside one of IPv6', async (t) => {
   t.equal(hostOf('192.0.2.7:4711'), '192.0.2.7')

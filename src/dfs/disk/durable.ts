@@ -6,6 +6,7 @@ import {
   closeSync,
   fchmodSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -18,6 +19,27 @@ import { dirname } from 'node:path'
 
 /** Replaces `file` by `content`. On failure the old content is left as it was. */
 export function writeDurably(file: string, content: string, mode: number): void {
+  put(file, content, mode, renameSync)
+}
+
+/** Makes `file` with `content`. False when there is such a file already, which is left as it is. */
+export function createDurably(file: string, content: string, mode: number): boolean {
+  try {
+    put(file, content, mode, linkSync)
+    return true
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
+    return false
+  }
+}
+
+/** Writes a file under another name, and has `place` give it its own. */
+function put(
+  file: string,
+  content: string,
+  mode: number,
+  place: (temporary: string, file: string) => void,
+): void {
   const temporary = `${file}.${process.pid}.tmp`
   // A process that was killed may have left it.
   rmSync(temporary, { force: true })
@@ -31,10 +53,9 @@ export function writeDurably(file: string, content: string, mode: number): void 
     } finally {
       closeSync(descriptor)
     }
-    renameSync(temporary, file)
-  } catch (thrown) {
+    place(temporary, file)
+  } finally {
     rmSync(temporary, { force: true })
-    throw thrown
   }
   syncFolder(dirname(file))
 }

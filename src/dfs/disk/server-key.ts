@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DfsError } from '../../errors.js'
 import { keyNameOf, type TlsKey } from '../../tls.js'
-import { writeDurably } from './durable.js'
+import { createDurably } from './durable.js'
 
 /** The name of the file in the server's folder: the private key and the certificate, in PEM. */
 const serverKeyFile = 'key.pem'
@@ -37,8 +37,9 @@ export class ServerKey {
     const known = textOf(file)
     if (known !== undefined) return new ServerKey(known, file)
     const fresh = await makeKey()
-    writeDurably(file, fresh, 0o600)
-    return new ServerKey(fresh, file)
+    // Another process may have made one meanwhile: then that is the key.
+    createDurably(file, fresh, 0o600)
+    return new ServerKey(textOf(file) ?? fresh, file)
   }
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ServerKey } from '../../../src/dfs/disk/server-key.js'
@@ -23,6 +23,13 @@ t.test(
     t.not((await ServerKey.open(other)).name, name)
   },
 )
+
+t.test('of several that are made at once one is the key', async (t) => {
+  const folder = t.testdir()
+  const keys = await Promise.all([1, 2, 3, 4].map(() => ServerKey.open(folder)))
+  t.equal(new Set(keys.map(({ name }) => name)).size, 1)
+  t.same(readdirSync(folder), ['key.pem'])
+})
 
 t.test('a damaged key is refused, and never made anew', async (t) => {
   const folder = t.testdir()

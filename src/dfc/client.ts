@@ -1,7 +1,7 @@
 /**
- * The client library put together: the four servers, the quorum, the namespace and the content. Two
- * programs stand on it: the command line (src/cli) and the mount (src/fuse). Each part is made from parts
- * that are there already; what they tell later ones goes through lists of listeners.
+ * The client library put together: the four servers, the quorum, the namespace and the content. Two programs stand on
+ * it: the command line (src/cli) and the mount (src/fuse). Each part is made after the parts that it uses; events
+ * travel from a part to those made after it through lists of listeners.
  */
 import { sleep } from '../clock.js'
 import { DfsError } from '../errors.js'
@@ -31,9 +31,9 @@ const foundingMs = 1_000
 const foundingStepMs = 50
 
 export interface ClientOptions extends ClusterOptions {
-  /** For programs that stay: what is known needs not be asked again while this client is alone. */
+  /** Holds the lease, for programs that stay: while this client is alone, it need not ask again for what it knows. */
   readonly lease?: boolean
-  /** Every change of a name or attribute is stored when it is answered, also where this client is alone. */
+  /** Stores every change of a name or attribute before it is answered, also while this client is alone. */
   readonly dirSync?: boolean
   /** Computes the digests of written content. Defaults to the calling thread. Closed with the client. */
   readonly digests?: Digests
@@ -171,7 +171,7 @@ export class Client {
     const { up } = this.cluster
     const outcomes = await this.cluster.askEnough(quorum.pieces, up, 'status', () => ({}))
     for (const { index, answer } of outcomes) if (answer) this.#statuses[index] = answer.reply
-    // Of one that is slow what it said last has to do.
+    // Of a slow server that has not answered yet, the latest status counts.
     const statuses = up.flatMap((index) => this.#statuses[index] ?? [])
     if (statuses.length === 0) throw new DfsError('down', 'no server answers')
     const sharers = (disk: string): number => statuses.filter((other) => other.disk === disk).length
@@ -190,7 +190,10 @@ export class Client {
     }
   }
 
-  /** Sends what is still to be sent, then closes the connections, which ends a repair as well. */
+  /**
+   * Stores and sends what is pending and gives the leases back, then closes the connections, which ends a repair as
+   * well.
+   */
   async close(): Promise<void> {
     this.scheduler.stop()
     await this.#lease.close()

@@ -1,8 +1,8 @@
 /**
- * The blocks of pieces that were read lately, checked already. They are kept in chunks of as many
- * blocks as one answer of a server may carry, and a chunk leaves as a whole: the blocks of one answer
- * are views of one buffer, so that a chunk never holds more memory than it is charged for. The cache
- * holds that memory while a block of it is here, or until somebody needs it for what comes next.
+ * Caches checked blocks of pieces that were read lately. They are kept in chunks of as many blocks as one answer of a
+ * server may carry, and a chunk is evicted as a whole: the blocks of one answer are views of one buffer, so a chunk
+ * never holds more memory than it is charged for. The cache holds that memory until its last block is evicted, or
+ * until memory is short.
  */
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
@@ -20,14 +20,14 @@ export interface Block {
   readonly memory: SharedBuffer
 }
 
-/** The blocks of the chunk that are known. */
+/** The cached blocks of a chunk, with holes for the others. */
 export type Chunk = readonly (Block | undefined)[]
 
 const emptyChunk: Chunk = Array.from({ length: blocksPerChunk }, () => undefined)
 
 export class BlockCache {
   readonly #chunks: LRUCache<string, Chunk>
-  /** Chunks in lent memory of which something was read, the one that was read last at the end. */
+  /** Keys of chunks in lent memory that have been read, the most recently read last. */
   readonly #readInLent = new Set<string>()
 
   constructor(bytesMax: number = limits.blockCacheBytesMax) {
@@ -43,7 +43,7 @@ export class BlockCache {
     })
   }
 
-  /** The chunk of this name, with holes for blocks that are not known. */
+  /** Returns the chunk with this key, with holes for blocks that are not cached. */
   get(key: string): Chunk {
     const chunk = this.#chunks.get(key)
     if (chunk === undefined) return emptyChunk
@@ -75,7 +75,7 @@ export class BlockCache {
     this.#chunks.delete(key)
   }
 
-  /** Forgets the chunk in lent memory that was read the longest ago; what nobody has read yet stays. */
+  /** Evicts the least recently read chunk in lent memory. Chunks that have not been read yet stay. */
   forgetLent(): void {
     const [key] = this.#readInLent
     if (key !== undefined) this.forget(key)

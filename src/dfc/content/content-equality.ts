@@ -1,7 +1,7 @@
 /** Whether two contents are the same bytes: segments never change, so their extents tell. Pure. */
 import type { Content } from './content.js'
 
-/** True only when they certainly are. */
+/** Whether both are certainly the same bytes. False also when that cannot be told from the extents. */
 export function sameContent(a: Content, b: Content): boolean {
   return a === b || (a.size === b.size && isPrefix(a, b))
 }

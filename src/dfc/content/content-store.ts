@@ -1,7 +1,7 @@
 /**
- * The bytes of files, above segments: uploads a stream as segments, reads ranges of a content, and
- * streams a whole one with its digests checked. Which content a file has is the namespace's affair:
- * what is uploaded here is garbage until a commit refers to it.
+ * The bytes of files, above segments: uploads a stream as segments, reads ranges of a content, and streams a whole
+ * one with its digests checked. The namespace decides which content a file has: an upload is garbage until a commit
+ * refers to it.
  */
 
 import { inOrder } from '../../async/ordered.js'
@@ -30,7 +30,7 @@ export class ContentStore {
   readonly #cluster: Cluster
   readonly #readAheadBudget = new ReadAheadBudget()
 
-  /** `onBadCopy` hears of copies that are rotten or not where they belong. */
+  /** `onBadCopy` is called with copies that are corrupt or not where they belong. */
   constructor(cluster: Cluster, onBadCopy?: BadCopyListener, digests: Digests = localDigests) {
     this.#cluster = cluster
     this.digests = digests
@@ -57,7 +57,7 @@ export class ContentStore {
     }
   }
 
-  /** The bytes `at` .. `at + length`, fewer at the end of the content. Nobody may write to them. */
+  /** Returns the bytes `at` .. `at + length`, fewer at the end of the content. The caller must not write to them. */
   async read(content: Content, at: number, length: number): Promise<Buffer> {
     const holds = new BufferRefs()
     try {
@@ -89,7 +89,7 @@ export class ContentStore {
     const reads = slices(content, at, length).map((slice) => this.#readSliceHeld(slice, holds))
     const [only] = reads
     if (only !== undefined && reads.length === 1) return only
-    // None goes on to hold something when another one has failed.
+    // All have ended before the first failure is thrown: none holds memory later.
     await Promise.allSettled(reads)
     return (await Promise.all(reads)).flat()
   }
@@ -132,8 +132,8 @@ export class ContentStore {
   }
 
   /**
-   * Throws `incomplete` when some byte of the content cannot be had now. Three servers that have their
-   * pieces are enough for every segment; with fewer, the servers are asked what they have.
+   * Throws `incomplete` when some byte of the content cannot be read now. Three servers that have their pieces are
+   * enough for every segment; with fewer, the servers are asked for the pieces they have.
    */
   async assertReadable(content: Content): Promise<void> {
     if (this.#cluster.voters.length >= quorum.pieces) return

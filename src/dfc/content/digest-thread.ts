@@ -1,4 +1,4 @@
-/** The thread behind thread-digests.ts: it sees the memory of the others and only reads it. */
+/** The thread of thread-digests.ts. It shares memory with the other threads and only reads it. */
 import { createHash, type Hash } from 'node:crypto'
 import { parentPort } from 'node:worker_threads'
 import { limits } from '../../limits.js'
@@ -39,7 +39,7 @@ function answer({ hash, checksums }: Begun, rest: readonly Uint8Array[]): Digest
   return { md5: all.hash.digest('hex'), checksums: all.checksums.finish() }
 }
 
-/** In portions that are still in the processor's cache when they are read for the second time. */
+/** Adds bytes in portions small enough to be in the processor's cache for the second of the two digests. */
 function add({ hash, checksums }: Begun, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; at += limits.blockBytes) {
     const portion = bytes.subarray(at, at + limits.blockBytes)

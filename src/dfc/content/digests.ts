@@ -1,7 +1,7 @@
 /**
- * The digest of a segment, made while its bytes come in. MD5 takes longer than everything else that a
- * client does with a byte, so that programs which write much have it made by a thread of their own
- * (thread-digests.ts), and the checksums with it; in between stands this interface.
+ * Digests of segments, computed while their bytes arrive. MD5 takes longer than everything else that a client does
+ * with a byte, so programs that write much have a thread compute it (thread-digests.ts), and the checksums with it.
+ * This interface hides which of the two is in use.
  */
 import { createHash } from 'node:crypto'
 
@@ -14,7 +14,7 @@ export interface Digested {
 
 /** The digest of one segment. */
 export interface Digest {
-  /** Takes in what comes next. The bytes must not change as long as the digest is wanted. */
+  /** Adds the next bytes. They must not change as long as the digest is wanted. */
   update(bytes: Buffer): void
   /**
    * Returns the digest of everything added and of `rest`. More may be added afterwards, but not on top of `rest`.
@@ -27,11 +27,11 @@ export interface Digest {
 
 export interface Digests {
   begin(): Digest
-  /** Digests that somebody still waits for are undefined. */
+  /** Ends the computation. Callers that wait for a digest get undefined. */
   close(): void
 }
 
-/** On the thread that asks for it. */
+/** Computes digests on the calling thread. */
 export const localDigests: Digests = {
   begin() {
     const hash = createHash('md5')

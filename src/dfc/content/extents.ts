@@ -119,9 +119,9 @@ export function copyRange(
 }
 
 /**
- * Content of `size` bytes from `data`, ordered and without overlap: joins what continues, numbers the
- * segments in the order of their first use. Throws `tooLarge`. A commit has room for so many extents and
- * segments alone; src/fuse/draft/packing.ts sees to it that they are not more by then.
+ * Builds content of `size` bytes from `data`, ordered and without overlap: joins neighbours that continue each other
+ * and numbers the segments in the order of their first use. Throws `tooLarge`. The number of extents and segments is
+ * not bounded here; src/fuse/draft/packing.ts keeps it within the limits of a commit.
  */
 export function build(size: number, data: Iterable<DataSlice>): Content {
   if (size > limits.fileBytesMax) throw new DfsError('tooLarge')
@@ -203,7 +203,7 @@ function without(content: Content, runs: readonly Run[]): DataSlice[] {
   return kept
 }
 
-/** Two ordered lists as one. */
+/** Merges two ordered lists. */
 function* merge(a: readonly DataSlice[], b: readonly DataSlice[]): Iterable<DataSlice> {
   let next = 0
   for (const slice of a) {

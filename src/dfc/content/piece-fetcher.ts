@@ -1,8 +1,7 @@
 /**
- * Reads blocks of one piece from whichever server has them: first from the less busy of the two
- * holders, then from the other, then from anybody, for copies made while a server was away may be
- * anywhere. A server that is slow to answer is not waited for alone. The first good answer wins, and
- * only what matches its checksums is good.
+ * Reads blocks of one piece from any server that has them: first from the less busy of the two holders, then from the
+ * other, then from the remaining servers, which may have copies made while a holder was away. When a server is slow
+ * to answer, the next one is asked as well. The first answer that matches its checksums wins.
  */
 
 import { Semaphore } from '../../async/semaphore.js'
@@ -16,7 +15,9 @@ import type { Cluster } from '../cluster/cluster.js'
 import { HedgeDelay, inTurn } from '../cluster/hedging.js'
 import { SmallPieces } from './small-pieces.js'
 
-/** The two servers that have all pieces of a small file are asked, unless they have so much more to do. */
+/**
+ * How many more unanswered reads the two servers with all pieces of a small file may have before others are asked.
+ */
 const smallPreference = 8
 
 /** Whole blocks of a piece. */
@@ -56,14 +57,15 @@ export class PieceFetcher {
     this.#smallPieces = new SmallPieces(cluster)
   }
 
-  /** True when another fetch would have to wait: no time for reading ahead. */
+  /** Whether another fetch would have to wait: then nothing is read ahead. */
   get isBusy(): boolean {
     return this.#slots.waiting > 0 || this.#smallSlots.waiting > 0
   }
 
   /**
-   * Throws `incomplete` when the blocks cannot be had now. When all four vote and have said that they do
-   * not have them: `dataLost`, or `corrupt` where a copy has rotted. A server that failed has said nothing.
+   * Fetches blocks. Throws `incomplete` when they cannot be had now; when all four servers vote and have answered
+   * that they do not have them, `dataLost`, or `corrupt` where a copy has rotted. A server that failed does not count
+   * as an answer.
    */
   fetch(blocks: PieceBlocks): Promise<FetchedBlocks> {
     const slots = isSmall(blocks) ? this.#smallSlots : this.#slots
@@ -77,7 +79,7 @@ export class PieceFetcher {
     const ask = async (at: number): Promise<FetchedBlocks | undefined> => {
       try {
         const fetched = await this.#ask(servers[at] as number, blocks)
-        // What comes after the first is of no use.
+        // Answers after the first are dropped.
         if (isFetched) fetched.release?.()
         isFetched = true
         return fetched
@@ -133,7 +135,7 @@ export class PieceFetcher {
     }
   }
 
-  /** Undefined when the server does not have it, or not as a small piece: the other way tells why. */
+  /** Asks a server for a small piece. Undefined when it is not there as one: an ordinary request then tells why. */
   async #askForSmall(server: number, blocks: PieceBlocks): Promise<FetchedBlocks | undefined> {
     const { segment, piece, length } = blocks
     try {

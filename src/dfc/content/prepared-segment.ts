@@ -78,7 +78,7 @@ export function preparePiece(
   return { piece, length, parts, checksums }
 }
 
-/** Those of a piece, if each of its blocks is a block of the content. */
+/** Returns the checksums of a piece, if each of its blocks is a block of the content. */
 function checksumsWithin(
   digested: Digested | undefined,
   contentLength: number,
@@ -91,11 +91,11 @@ function checksumsWithin(
 }
 
 /**
- * The pieces that `server` takes along with the commit, while the servers in `absent` cannot. With
- * all four there each takes a spare one besides its pair: a transaction whose client dies may be
- * committed by two votes and what is not known of a third server, and any two must then be enough.
- * With one absent the pieces that its neighbours take for it do the same; if it comes back before the
- * change is decided and votes as well, it takes all four, since nobody knows who the other vote is of.
+ * The pieces that `server` receives with the commit, while the servers in `absent` receive none. With all four
+ * present each gets a spare piece besides its pair: a transaction whose client dies may be committed by two votes and
+ * the unknown vote of a third server, and any two servers must then have every piece. With one absent, the pieces
+ * that its neighbours receive in its place do the same. If the absent one comes back before the decision and votes as
+ * well, it receives all four pieces, since it is not known which other server voted.
  */
 export function inlinePieces(
   { segment, rotation, pieces }: PreparedSegment,

@@ -1,8 +1,8 @@
 /**
- * Notices that a handle is read from front to back, and fetches what comes next before it is asked
- * for. Readers of one handle may overtake one another a little, as those of the kernel do; a jump
- * begins anew with nothing, so that random reads fetch only what they need. What a reader who goes
- * through a big file has left behind is forgotten, so that its memory can be used for what comes next.
+ * Notices that a handle is read from front to back, and fetches the next range before it is read. Readers of one
+ * handle may overtake one another a little, as those of the kernel do; a jump begins anew with nothing, so that
+ * random reads fetch only what they need. Ranges that a sequential reader of a big file has passed are dropped, so
+ * that their memory can be used for the next ones.
  */
 import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
@@ -12,7 +12,7 @@ const { readAheadBytesMin, readAheadBytesMax, readAheadTotalBytesMax, readBehind
 
 /** Maximum distance from the expected offset, in bytes, for a read to count as sequential. */
 const disorderBytesMax = 1024 * 1024
-/** A file from which more is kept than a reader needs would drive out all else. */
+/** Size in bytes above which a file counts as big: cached as a whole, it would evict everything else. */
 const bigFileBytes = 2 * readAheadBytesMax
 /** Windows end at multiples of this, so that requests are large and meet at the same places. */
 const stepBytes = limits.framePayloadBytesMax
@@ -37,9 +37,9 @@ export class ReadAheadBudget {
 
 /** The effects of read-ahead on a range of content. Neither call waits for anything. */
 export interface ReadAheadActions {
-  /** Begins to fetch it. */
+  /** Begins to fetch the range. */
   readonly fetch: (content: Content, at: number, length: number) => void
-  /** It will not be read again. */
+  /** Drops the range, which is not expected to be read again. */
   readonly forget: (content: Content, at: number, length: number) => void
 }
 
@@ -64,7 +64,7 @@ export class ReadAhead {
     this.#actions = actions
   }
 
-  /** Must be told of every read, before it is done, so that both share what is fetched. */
+  /** Notes a read. Must be called before every read is done, so that both share the fetch. */
   note(content: Content, at: number, length: number): void {
     const end = Math.min(at + length, content.size)
     const distance = at - this.#nextAt
@@ -78,8 +78,8 @@ export class ReadAhead {
     }
     if (end <= this.#nextAt) return
     this.#nextAt = end
-    // Only a read that goes on exactly where all before it ended shows that more will follow, and
-    // the first one of a file shows nothing yet.
+    // Only a read that begins exactly where all before it ended shows that more will follow. The first one of a file
+    // shows nothing yet.
     if (distance <= 0 && at > 0) this.#grow()
     if (this.#windowBytes > 0) this.#fill(content)
     this.#forgetBehind(content)

@@ -1,7 +1,6 @@
 /**
- * Collects a stream into segments in memory that is used again and again: a list of buffers that grows
- * with the content, so that a small file takes little. The digest is made while the bytes arrive, of each
- * buffer when it is full.
+ * Collects a stream into segments, in a list of buffers that grows with the content and is used again for the next
+ * segment. The digest of each buffer is computed when it is full.
  */
 import assert from 'node:assert/strict'
 import type { Random } from '../../clock.js'

@@ -1,4 +1,4 @@
-/** Compares the MD5 of every segment whose bytes come by from its first to its last. */
+/** Verifies the MD5 of every segment that is read from its first byte to its last. */
 import assert from 'node:assert/strict'
 import { createHash, type Hash } from 'node:crypto'
 import { DfsError } from '../../errors.js'

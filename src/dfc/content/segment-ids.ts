@@ -12,11 +12,14 @@ interface Series {
 
 const prefixBytes = 8
 const suffixBytes = 4
-/** Then another prefix, so that the files of pieces are not all in one of a server's folders. */
+/**
+ * Number of ids with one prefix. Then another prefix is drawn, so that a server's files of pieces are spread over its
+ * folders.
+ */
 const seriesLength = 1024
 const current = new WeakMap<Random, Series>()
 
-/** 16 bytes as hexadecimal digits: what begins alike, a number of 4 bytes, and 4 random ones. */
+/** Returns 16 bytes as hexadecimal digits: a common prefix, a counter of 4 bytes, and 4 random ones. */
 export function newSegmentId(random: Random): string {
   let series = current.get(random)
   if (series === undefined || series.count === seriesLength) {

@@ -18,7 +18,7 @@ import type { PreparedSegment } from './prepared-segment.js'
 
 const { blockBytes } = limits
 
-/** A range within one chunk of one piece: all that one request can bring. In bytes of the piece. */
+/** A range within one chunk of one piece, in bytes of the piece: as much as one request can bring. */
 interface ChunkRange {
   readonly key: string
   readonly segment: Segment
@@ -36,7 +36,7 @@ interface Fetch {
   readonly end: number
   readonly bytes: Promise<Buffer>
   readonly memory: SharedBuffer
-  /** A reader waits for it: it has not only been fetched ahead. */
+  /** Whether a reader waits for it: if not, it was only fetched ahead. */
   isRead: boolean
   /** Whether it can be dropped once the reads that wait for it have it. */
   isForgotten: boolean
@@ -65,9 +65,9 @@ export class SegmentReader {
   }
 
   /**
-   * The bytes `offset` .. `offset + length` of the segment, for as long as one likes. Nobody may write
-   * to them. Throws `incomplete`, `corrupt` or `dataLost` when a block of the range, and nothing but the range,
-   * cannot be had.
+   * Returns the bytes `offset` .. `offset + length` of the segment, in memory that is not used again. The caller must
+   * not write to them. Throws `incomplete`, `corrupt` or `dataLost` when a block of the range cannot be had; blocks
+   * outside the range do not matter.
    */
   async read(segment: Segment, offset: number, length: number): Promise<readonly Buffer[]> {
     const holds = new BufferRefs()
@@ -107,7 +107,7 @@ export class SegmentReader {
     }
   }
 
-  /** Forgets the chunks of which the end is in this range: nobody is expected to read them again. */
+  /** Drops the chunks that end in this range, which is not expected to be read again. */
   forget(segment: Segment, offset: number, length: number): void {
     for (const { key, chunkAt, pieceLength, end } of chunkRanges(segment, offset, length)) {
       if (end !== Math.min(chunkAt + chunkBytes, pieceLength)) continue
@@ -116,15 +116,14 @@ export class SegmentReader {
     }
   }
 
-  /** Makes room in the memory that is used again, which would otherwise be full of what was read long ago. */
+  /** Evicts a chunk from lent memory, which would otherwise stay full of chunks that were read long ago. */
   forgetLent(): void {
     this.#cache.forgetLent()
   }
 
   /**
-   * Keeps a small segment that was just stored, and whose bytes do not change any more, for a while.
-   * Whoever appends to a small file again and again would otherwise have to fetch what it has just
-   * sent, to join it with what follows.
+   * Keeps a small segment that was just stored for a while; its bytes must not change any more. Repeated appends to a
+   * small file join its last segment with new bytes, and so need not fetch it.
    */
   remember(stored: PreparedSegment): void {
     this.#stored.set(stored.segment.id, stored)
@@ -135,13 +134,16 @@ export class SegmentReader {
     }
   }
 
-  /** Only what is read goes to the cache, which costs several times as much as to keep it. */
+  /**
+   * Moves a remembered segment to the cache when it is read. Most are never read, and the cache costs several times
+   * as much.
+   */
   #recall({ id }: Segment): void {
     const stored = this.#stored.get(id)
     if (stored === undefined) return
     this.#stored.delete(id)
     for (const { piece, length, parts } of stored.pieces) {
-      // They may be views of more than the cache would charge for.
+      // The parts may be views of larger buffers than the cache would charge for.
       const bytes = Buffer.allocUnsafeSlow(length)
       let at = 0
       for (const part of parts) at += part.copy(bytes, at)
@@ -149,7 +151,7 @@ export class SegmentReader {
     }
   }
 
-  /** Finds the sources of a range and refers to them before anything else happens that might release them. */
+  /** Finds the sources of a range and takes references to their memory, before anything else can release it. */
   #heldSources(range: ChunkRange, holds: BufferRefs): Source[] {
     const sources = this.#sources(range)
     for (const source of sources) {
@@ -159,7 +161,7 @@ export class SegmentReader {
     return sources
   }
 
-  /** For each block of the range its source; what is missing is being fetched afterwards. */
+  /** Returns the source of each block of the range. Missing blocks are being fetched afterwards. */
   #sources(range: ChunkRange): Source[] {
     this.#recall(range.segment)
     const chunk = this.#cache.get(range.key)
@@ -258,7 +260,9 @@ export class SegmentReader {
     }
   }
 
-  /** A fetch of many blocks fails for one that is bad, which may be none of those wanted here. */
+  /**
+   * Fetches the blocks one by one: a fetch of many fails for one that is bad, which may be none of those wanted here.
+   */
   async #appendOneByOne(
     parts: Buffer[],
     range: ChunkRange,
@@ -284,7 +288,7 @@ function blockOf({ chunkAt }: ChunkRange, at: number): number {
   return Math.floor((at - chunkAt) / blockBytes)
 }
 
-/** The part of `bytes` that lies in the range. They begin with a block of the chunk. */
+/** Returns the part of `bytes` that lies in the range. `bytes` begin with block `block` of the chunk. */
 function cut({ chunkAt, start, end }: ChunkRange, block: number, bytes: Buffer): Buffer {
   const at = chunkAt + block * blockBytes
   return bytes.subarray(Math.max(start - at, 0), Math.max(end - at, 0))

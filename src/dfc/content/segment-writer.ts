@@ -1,7 +1,7 @@
 /**
- * Stores prepared segments: each server's pieces go to it at once and in frames, a bounded number of
- * them on their way. A segment is stored when every piece is on two servers that said so; when a
- * server dies in the middle, its neighbours take its pieces before anybody is told.
+ * Stores prepared segments: each server's pieces are sent to it in frames, of which a bounded number are unanswered.
+ * A segment is stored when two servers have confirmed each piece. When a server dies meanwhile, its neighbours take
+ * its pieces before the put resolves.
  */
 
 import assert from 'node:assert/strict'
@@ -47,9 +47,9 @@ export class SegmentWriter {
   }
 
   /**
-   * Resolves when every piece is on two servers. Throws `readOnly` when fewer than three servers are
-   * there to take it, `noSpace` when that is because their disks are full, `quota` when one of them refuses. What
-   * was sent of a segment that failed is garbage that the servers sweep; it is removed at once where it counts.
+   * Resolves when every piece is on two servers. Throws `readOnly` when fewer than three servers can take pieces,
+   * `noSpace` when that is because their disks are full, `quota` when one of them refuses. The pieces of a segment
+   * that failed are garbage, which the servers collect; after `quota` they are removed at once.
    */
   async put(prepared: PreparedSegment): Promise<void> {
     try {
@@ -72,9 +72,9 @@ export class SegmentWriter {
   }
 
   /**
-   * After a commit that carried the pieces and that `missing` did not answer: brings their pieces to
-   * the neighbours, so that there are two copies. Throws when that cannot be done now; the content is
-   * committed and readable all the same, and is left to repair.
+   * Completes a commit that carried the pieces and that `missing` did not answer: sends their pieces to the
+   * neighbours, so that there are two copies of each. Throws when that cannot be done now; the content is committed
+   * and readable all the same, and repair makes the second copies.
    */
   async ensureCopies(prepared: PreparedSegment, missing: readonly number[]): Promise<void> {
     const absent = new Set(missing)
@@ -85,7 +85,7 @@ export class SegmentWriter {
     if (lost !== undefined) throw lost.error
   }
 
-  /** Gives `server` one piece, in place of what it has of it: repair. */
+  /** Stores one piece on `server`, in place of its copy: used by repair. */
   async putPiece(segment: Segment, piece: PreparedPiece, server: number): Promise<void> {
     await this.#sendPieces(segment, [piece], server, new Transfer())
   }
@@ -96,7 +96,7 @@ export class SegmentWriter {
     let absent = this.#away()
     let full: DfsError | undefined
     for (let round = 0; round < roundsMax; round += 1) {
-      // One that was away when the put began, or failed in it, may be back when another one fails.
+      // A server that was away when the put began, or failed in it, may be back when another one fails.
       if (absent.size > 1) absent = this.#away()
       if (absent.size > 1) break
       const lost = await this.#send(prepared, absent, stored)
@@ -125,7 +125,9 @@ export class SegmentWriter {
     return new Set(away.map(({ index }) => index))
   }
 
-  /** Its neighbours take its pieces for a while, as if it were down; it is said when that begins. */
+  /**
+   * Has its neighbours take the pieces of a full server for a while, as if it were down, and logs when that begins.
+   */
   #becameFull(server: number, error: DfsError): DfsError {
     const { clock } = this.#cluster
     const name = this.#cluster.link(server).name
@@ -136,7 +138,7 @@ export class SegmentWriter {
     return error
   }
 
-  /** Sends what is not stored yet, and returns the servers that were lost on the way, with the reason. */
+  /** Sends the pieces that are not stored yet, and returns the servers that failed meanwhile, with the reason. */
   async #send(
     prepared: PreparedSegment,
     absent: ReadonlySet<number>,
@@ -203,7 +205,7 @@ function assertTwoCopies({ pieces }: PreparedSegment, stored: Stored): void {
   }
 }
 
-/** One put's way to all servers: what made it pointless to go on, if anything. */
+/** One put to all servers, with the failure that made it pointless to go on, if any. */
 class Transfer {
   failure: DfsError | undefined
 }

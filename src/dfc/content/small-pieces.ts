@@ -1,7 +1,7 @@
 /**
- * Small pieces are asked for many at a time: what is wanted of one server at the same moment, by one
- * reader or by several, travels in one message. To send and to answer that costs hardly more than for
- * a single piece, and files of a few KiB consist of four of them.
+ * Requests small pieces in batches: those that one or several readers want of a server at the same moment travel in
+ * one message. Sending and answering it costs hardly more than for a single piece, and files of a few KiB consist of
+ * four.
  */
 import assert from 'node:assert/strict'
 import { asDfsError, DfsError } from '../../errors.js'
@@ -24,14 +24,16 @@ interface Wanted {
 
 export class SmallPieces {
   readonly #cluster: Pick<Cluster, 'request'>
-  /** By server: what will be asked for when everybody has said what they want. */
+  /** Pieces wanted of each server. They are sent when the task that wanted the first of them has run. */
   readonly #wanted = new Map<number, Wanted[]>()
 
   constructor(cluster: Pick<Cluster, 'request'>) {
     this.#cluster = cluster
   }
 
-  /** Throws `noPiece` also for one that has rotted there, or is none of those kept in the index. */
+  /**
+   * Returns a small piece. Throws `noPiece` also when it has rotted there, or is too large to be kept in the index.
+   */
   get(server: number, segment: string, piece: number): Promise<SmallPiece> {
     return new Promise((resolve, reject) => {
       const one = { segment, piece, resolve, reject }

@@ -1,7 +1,7 @@
 /**
- * Digests made by a thread beside the one that serves requests. Bytes in shared memory are not copied
- * for it (`sharedBuffer`), others are. The thread is started by the first digest, keeps no process
- * alive, and when it fails the digests are made without it.
+ * Digests computed by a thread beside the one that serves requests. Bytes in shared memory (`sharedBuffer`) are not
+ * copied for it, others are. The thread is started by the first digest and keeps no process alive; when it fails, the
+ * digests are computed without it.
  */
 import assert from 'node:assert/strict'
 import { Worker } from 'node:worker_threads'
@@ -9,7 +9,7 @@ import { debugDfc } from '../../log.js'
 import type { DigestAnswer, DigestOrder } from './digest-thread.js'
 import type { Digest, Digested, Digests } from './digests.js'
 
-/** Memory that the thread can look at. Its content is undefined. */
+/** Allocates memory that the thread can read. Its content is undefined. */
 export function sharedBuffer(bytes: number): Buffer {
   return Buffer.from(new SharedArrayBuffer(bytes))
 }
@@ -63,7 +63,7 @@ export class ThreadDigests implements Digests {
     })
     thread.unref()
     thread.on('message', (answer: DigestAnswer) => {
-      // It was given up, and the answers of another are waited for by now.
+      // This thread was given up, and the callers wait for another one by now.
       if (this.#thread !== thread) return
       const waiting = this.#waiting.shift()
       assert(waiting !== undefined, 'a digest that was not asked for')

@@ -1,7 +1,4 @@
-/**
- * A stream on its way to the servers, segment by segment: one is filled while the one before is being
- * sent, in the memory of two.
- */
+/** Uploads a stream segment by segment, in the memory of two: one is filled while the one before is being sent. */
 import assert from 'node:assert/strict'
 import type { Random } from '../../clock.js'
 import { limits } from '../../limits.js'
@@ -16,7 +13,7 @@ import type { SegmentWriter } from './segment-writer.js'
 /** Content that may be referred to by a commit, which must bring `inline` along when there is any. */
 export interface StagedContent {
   readonly content: Content
-  /** The only segment, when it is small enough to travel inside the commit: nobody has it yet. */
+  /** The only segment, when it is small enough to travel inside the commit. It is on no server yet. */
   readonly inline: PreparedSegment | undefined
 }
 
@@ -41,7 +38,7 @@ export class ContentUpload {
   async add(bytes: Buffer): Promise<void> {
     let rest = bytes
     while (rest.length > 0) {
-      // Full only when more follows: content that just fits one segment may not need to be sent.
+      // A full buffer is sent only when more follows: content that just fits one segment may not need to be sent.
       if (this.#filling.isFull) await this.#send()
       rest = rest.subarray(this.#filling.add(rest))
     }

@@ -1,4 +1,4 @@
-/** Several changes of this client as one transaction, which leaves the registers as they would. */
+/** Merges several changes of this client into one transaction, which leaves the registers as they would. */
 import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 import {
@@ -13,7 +13,7 @@ import {
 import type { Version } from '../../wire/version.js'
 import { assertWellFormed } from '../quorum/transaction.js'
 
-/** A batch goes out when it has so much: a change that is too big by itself may be one alone. */
+/** Number of writes at which a batch is sent. A change of more writes than that is a batch by itself. */
 const writesMax = limits.transactionWritesMax - 16
 const bytesMax = 128 * 1024
 
@@ -31,7 +31,7 @@ export class Batch {
     this.id = id
   }
 
-  /** Takes a change that was made after those before it; false when it cannot be one with them. */
+  /** Adds a later change; returns false when it cannot be one transaction with those before. */
   add(change: Transaction): boolean {
     if (!this.#hasRoomFor(change)) return false
     if (!change.preconditions.every((one) => this.#agreesWith(one))) return false
@@ -39,7 +39,7 @@ export class Batch {
     assertWellFormed(change)
     this.changes.push(change)
     for (const precondition of change.preconditions) {
-      // Of what it writes itself the servers see only the end.
+      // Of registers that the batch itself writes, the servers see only the final value.
       if (this.#writes.has(precondition.key)) continue
       this.#preconditions.set(precondition.key, precondition)
     }
@@ -71,8 +71,8 @@ export class Batch {
   }
 
   /**
-   * Whether a precondition of a change agrees with the batch: with the value that the batch writes, or relies on as
-   * well.
+   * Whether a precondition of a change agrees with the batch: with the value that the batch writes, or with the
+   * batch's own precondition for the register.
    */
   #agreesWith({ key, absent, version }: Precondition): boolean {
     const written = this.#writes.get(key)
@@ -85,9 +85,10 @@ export class Batch {
   }
 
   /**
-   * A folder's times are those of its newest entry, or its own if they are as new: of two changes with
-   * one version nobody could tell that the entry came after times that were set. Where the folder is made
-   * by the batch, and nothing else done to it, they are those of the entry anyway.
+   * Whether the write changes an entry of a folder whose inode the batch writes already. A folder's times are those
+   * of its newest entry, or its own if they are as new: of two changes with one version, no reader could tell that
+   * the entry came after the times were set. A folder that the batch creates is an exception, if nothing else is done
+   * to it: its times are those of the entry anyway.
    */
   #comesTooLate({ key }: RegisterWrite): boolean {
     const parsed = parseKey(key)
@@ -103,7 +104,7 @@ export function dependOnEachOther(a: Transaction, b: Transaction): boolean {
   return writesReliedOn(a, b) || writesReliedOn(b, a)
 }
 
-/** Every write has a precondition. */
+/** Whether `by` relies on something that the other writes. Its writes need no look: each has a precondition. */
 function writesReliedOn({ writes }: Transaction, by: Transaction): boolean {
   if (writes.length === 0 || by.preconditions.length === 0) return false
   const written = new Set(writes.map(({ key }) => key))

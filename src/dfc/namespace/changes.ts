@@ -1,7 +1,7 @@
 /**
- * The loop of every change: plan from what is known, commit, and when another client was faster plan
- * again from fresh values. The changes of this client to the same registers take turns. What a change
- * concerns and is not stored yet is stored first: no change can overlook it.
+ * The loop of every change: plan from cached values, commit, and when another client was faster plan again from fresh
+ * values. Changes of this client to the same registers take turns. Pending creates that a change concerns are stored
+ * first, so that no change can overlook them.
  */
 import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
@@ -23,18 +23,21 @@ export interface Plan<T> {
   readonly body: Transaction
   readonly inline?: PreparedSegment | undefined
   readonly onDisk?: boolean | undefined
-  /** It may be answered before it is stored, where this client is alone: names and attributes. */
+  /** Whether the change may be answered before it is stored, while this client is alone: names and attributes. */
   readonly behind?: boolean | undefined
-  /** The version that it is known as already, if it is; given once, since nothing else may have it. */
+  /**
+   * Returns the version under which the change is already visible here, if it is; only once, since no other change
+   * may have it.
+   */
   readonly takeId?: () => Version | undefined
   /** Brings the cache up to date and gives the result. */
   readonly done: (written: Written) => T
 }
 
-/** Without a body there is nothing to do. */
+/** A plan, or with no body the result of a change that changes nothing. */
 export type Planned<T> = Plan<T> | { readonly body: undefined; readonly result: T } | undefined
 
-/** With `fresh` nothing is taken from the cache. */
+/** Makes a plan. With `fresh`, no value comes from the cache. */
 export type Planner<T> = (fresh: boolean) => Promise<Planned<T>>
 
 type Outcome<T> =
@@ -49,7 +52,7 @@ export class Changes {
   readonly #pending: PendingCreates
   readonly #behind: WriteBehind
   readonly #locks = new KeyLocks()
-  /** Transactions that have been sent and not answered: the cache does not have them yet. */
+  /** Transactions that have been sent and not answered: the cache does not have their effects yet. */
   readonly #underWay = new Set<Transaction>()
 
   constructor(
@@ -68,7 +71,7 @@ export class Changes {
     this.#behind = behind
   }
 
-  /** A turn on these keys for a change that commits nothing yet. Throws `readOnly`. */
+  /** Runs `work` in its turn on these keys, for a change that commits nothing yet. Throws `readOnly`. */
   inTurn<T>(exclusive: readonly Key[], shared: readonly Key[], work: () => Promise<T>): Promise<T> {
     return this.#locks.hold(exclusive, shared, async () => {
       this.#transactions.assertWritable()
@@ -77,7 +80,8 @@ export class Changes {
   }
 
   /**
-   * Plans, commits, and when somebody else was faster plans again from fresh values. Throws `busy` when that goes on.
+   * Plans and commits; plans again from fresh values when another client was faster. Throws `busy` after several
+   * attempts.
    */
   async make<T>(exclusive: readonly Key[], shared: readonly Key[], plan: Planner<T>): Promise<T> {
     for (;;) {
@@ -85,7 +89,7 @@ export class Changes {
         return await this.#makeOfStored(exclusive, shared, plan)
       } catch (error) {
         if (!(error instanceof NotStored)) throw error
-        // Without the turn, which storing it takes as well.
+        // Outside the turn, because storing the files takes it as well.
         await Promise.all(error.inos.map((ino) => this.#pending.store(ino)))
       }
     }
@@ -103,9 +107,9 @@ export class Changes {
       for (let attempt = 0; ; attempt += 1) {
         this.#transactions.assertWritable()
         const planned = await this.#planned(plan, attempt > 0).catch((error: unknown) => {
-          // What fewer servers say may be old, and must not be the reason for a refusal.
+          // Fewer servers may have an old value, which must not be the reason for a refusal.
           this.#transactions.assertWritable()
-          // The name was there and its file was gone a moment later: somebody removed both.
+          // The name was there and its inode was gone a moment later: another client removed both.
           const isEntry = exclusive[0]?.startsWith('e') === true
           throw isEntry && isError(error, 'stale') ? new DfsError('notFound') : error
         })
@@ -123,7 +127,7 @@ export class Changes {
         if (outcome.committed) return outcome.result
         if (outcome.isSpent) id = undefined
         if (outcome.why === 'notEmpty') {
-          // Of what was only remembered the name may mean another folder by now, or none.
+          // When values came from the cache, the name may mean another folder by now, or none.
           const isSure = attempt > 0 || exclusive.every((key) => this.#isCertain(key))
           if (isSure) throw new DfsError('notEmpty')
         } else this.#doubt(outcome.key)
@@ -147,10 +151,12 @@ export class Changes {
     }
   }
 
-  /** The version of a change that may be answered before it is stored. */
+  /**
+   * Returns the version of a change that may be answered before it is stored, undefined when it must be stored first.
+   */
   #answered<T>({ body, behind }: Plan<T>): Version | undefined {
     if (behind !== true) return undefined
-    // What it was planned from would not be so any more when it is stored.
+    // The values that it was planned from would be outdated when it is stored.
     for (const other of this.#underWay) if (dependOnEachOther(other, body)) return undefined
     return this.#behind.take(body)
   }
@@ -186,9 +192,9 @@ export class Changes {
   }
 
   /**
-   * Drops the cached value of `key`, which was wrong. That cannot be while this client is alone, except that an
-   * in-doubt transaction of a dead client may have been decided. A name that did not exist may have been removed
-   * before, and is no reason to doubt the rest.
+   * Drops the cached value of `key`, which was wrong. While this client is alone that happens only when an in-doubt
+   * transaction of a dead client was decided. A name that did not exist may have been removed before, which is no
+   * reason to drop other values.
    */
   #doubt(key: Key): void {
     const parsed = parseKey(key)

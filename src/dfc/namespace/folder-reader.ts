@@ -1,6 +1,6 @@
 /**
- * Reads folders page by page into the cache: for a listing, and to the end where that is cheaper than
- * asking for one name after the other.
+ * Reads folders page by page into the cache: for a listing, and to the end where that is cheaper than looking up one
+ * name after the other.
  */
 import { KeyedSingleFlight } from '../../async/single-flight.js'
 import { limits } from '../../limits.js'
@@ -14,17 +14,17 @@ import type { CacheMoment, NodeCache } from './cache/node-cache.js'
 import type { WriteBehind } from './write-behind.js'
 
 export interface FolderPage {
-  /** Before the servers were asked. */
+  /** The moment before the servers were asked. */
   readonly asked: CacheMoment
   /** The folder itself; undefined when it is gone. */
   readonly self: Node | undefined
   readonly entries: readonly ListedName[]
-  /** Those whose inode went while the page was read. */
+  /** Names whose inode was removed while the page was read. */
   readonly changing: readonly ListedName[]
   /** The page goes up to this name. */
   readonly end: string
   readonly more: boolean
-  /** Names that nobody can be sure of while two servers are away. */
+  /** Names that cannot be decided while two servers are away. */
   readonly undecided: ReadonlySet<string>
 }
 
@@ -52,16 +52,16 @@ export class FolderReader {
   }
 
   /**
-   * Calls `listener` when a folder was read because of its names, if a page holds all of them. Returns how to
-   * stop that.
+   * Calls `listener` when a folder was read to its end after look-ups in it, if one page holds all names. Returns a
+   * function that stops the calls.
    */
   onRead(listener: FolderReadListener): () => void {
     return this.#reads.add(listener)
   }
 
   /**
-   * The names behind `after` that fit into a page. `whole`: the servers that vote have every piece
-   * between them, so that no file needs to be looked through for what is missing.
+   * Reads the names greater than `after` that fit into a page. `whole` says that the voting servers have every piece
+   * between them, so that no file needs to be checked for missing pieces.
    */
   async page(folder: number, after: string, whole: boolean): Promise<FolderPage> {
     await this.#behind.settleForReading()
@@ -85,10 +85,10 @@ export class FolderReader {
     return summary != null && this.#lookups.paysToRead(folder, summary.live)
   }
 
-  /** Resolves when the folder is in the cache, or will not be; never rejects. */
+  /** Reads a folder into the cache. Resolves also when that fails; never rejects. */
   readToEnd(folder: number): Promise<void> {
     return this.#reading.run(folder, async () => {
-      // Whoever asked for a name asks for it alone then, and gets what is wrong.
+      // The look-up of the single name follows, and throws the failure.
       const isKnown = await this.#readAll(folder).catch(() => false)
       this.#lookups.wasRead(folder, isKnown)
     })

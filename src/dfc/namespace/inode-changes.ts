@@ -1,6 +1,6 @@
 /**
- * Changes of what a file is, not of what it is called: its attributes and its content. Also of a file that
- * this client has made and not stored yet: then it is stored by that, under its name.
+ * Changes of attributes and content of a file, not of its names. A pending create is stored together with the change,
+ * under its name.
  */
 import assert from 'node:assert/strict'
 import { compareTimes, type Time } from '../../clock.js'
@@ -21,7 +21,7 @@ import type { Sources } from './plans/sources.js'
 import type { PlanOptions } from './plans/transaction-builder.js'
 import { assertHeld } from './stored-segments.js'
 
-/** Gives an inode from the latest one; called again when that was not the latest. */
+/** Returns the new inode, made from the latest one. Called again when that was not the latest. */
 export type InodeChange = (inode: Inode, now: Time) => Inode
 
 export interface ContentTimes {
@@ -29,15 +29,15 @@ export interface ContentTimes {
   readonly ctime: Time
 }
 
-/** How a file is to be written. */
+/** Options of a rewrite. */
 interface Rewriting {
   readonly inline?: PreparedSegment | undefined
   readonly onDisk?: boolean
-  /** Throws when it must not be. */
+  /** Checks the node before it is rewritten; throws to refuse. */
   readonly check?: (node: Node) => Promise<void>
-  /** Nothing is done to a file that is stored already. */
-  readonly onlyNewborn?: boolean
-  /** It may be answered before it is stored. */
+  /** Changes nothing when the file is stored already. */
+  readonly onlyPending?: boolean
+  /** Whether the change may be answered before it is stored. */
   readonly behind?: boolean
 }
 
@@ -57,10 +57,10 @@ export class InodeChanges {
   }
 
   /**
-   * Makes a file that only this client knows of until it is stored; undefined where it is not sure that
-   * nobody else has made one of this name. Throws `exists`.
+   * Makes a pending create: a file that only this client has until it is stored. Undefined where another client may
+   * have a file of this name. Throws `exists`.
    */
-  makeNewborn(parent: number, name: string, attributes: NewAttributes): Promise<Node | undefined> {
+  makePending(parent: number, name: string, attributes: NewAttributes): Promise<Node | undefined> {
     const { clock, random, versions } = this.#cluster
     const { names, cache } = this.#sources
     const keys = [[entryKey(parent, name)], [inodeKey(parent)]] as const
@@ -68,7 +68,7 @@ export class InodeChanges {
       const folder = await names.folderForChange(parent, false)
       const place = names.certain(parent, name)
       if (place !== undefined && place !== null) throw new DfsError('exists')
-      // Nobody else can make the name now; what they made before would be known here.
+      // While this client is alone, no other client can create the name, and earlier ones are known.
       if (place === undefined || cache.leasedNode(folder.ino) === undefined) return undefined
       if (isAhead(folder.version, clock.now())) return undefined
       const inode = newInode(attributes, parent, clock.time())
@@ -81,9 +81,9 @@ export class InodeChanges {
     })
   }
 
-  /** Stores a file that `makeNewborn` made, unless somebody else has done it meanwhile. */
+  /** Stores a pending create, unless another call has done so meanwhile. */
   async store(ino: number): Promise<void> {
-    await this.rewrite(ino, (inode) => inode, { onlyNewborn: true })
+    await this.rewrite(ino, (inode) => inode, { onlyPending: true })
   }
 
   /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */
@@ -123,7 +123,7 @@ export class InodeChanges {
   rewrite(
     ino: number,
     change: InodeChange,
-    { inline, onDisk = false, check, onlyNewborn = false, behind = false }: Rewriting = {},
+    { inline, onDisk = false, check, onlyPending = false, behind = false }: Rewriting = {},
   ): Promise<Node> {
     const place = this.#pending.get(ino)
     const exclusive = place === undefined ? [] : [entryKey(place.parent, place.name)]
@@ -132,10 +132,10 @@ export class InodeChanges {
       const pending = this.#pending.get(ino)
       if (pending !== undefined) {
         await check?.(pending.node)
-        return await this.#birth(pending, change, { inline, onDisk }, fresh)
+        return await this.#storePending(pending, change, { inline, onDisk }, fresh)
       }
       const node = await this.#sources.names.nodeForChange(ino, fresh)
-      if (onlyNewborn) return { body: undefined, result: node }
+      if (onlyPending) return { body: undefined, result: node }
       await check?.(node)
       const inode = changed(node, change, this.#cluster.clock.time())
       return planRewrite(this.#sources, node, inode, { inline, onDisk, behind })
@@ -145,8 +145,8 @@ export class InodeChanges {
     })
   }
 
-  /** A file that was made here is stored, with what it has got since. */
-  async #birth(
+  /** Plans to store a pending create with its changes so far. */
+  async #storePending(
     pending: PendingCreate,
     change: InodeChange,
     options: PlanOptions,
@@ -167,14 +167,14 @@ export class InodeChanges {
         },
         done: (written) => {
           this.#pending.delete(node.ino)
-          // The folder had its entry counted when it was made here.
+          // The folder's summary already counts the entry.
           const counted = { ino: node.ino, type: direntType(inode.mode) }
           this.#sources.cache.touch(parent, written.id, counted, undefined)
           return plan.done(written)
         },
       }
     } catch (error) {
-      // Another client was let in before it could be stored: the name is theirs.
+      // Another client was let in before it could be stored, and has taken the name.
       if (fresh && isError(error, 'exists', 'notFound')) this.#pending.delete(node.ino)
       throw error
     }

@@ -1,7 +1,7 @@
 /**
- * Turns for the operations of this client on the same registers, so that they do not collide with one
- * another at the servers: shared or exclusive per key, first come first served. Between clients the
- * quorum decides; these locks only save the retries.
+ * Locks for the operations of this client on the same registers, shared or exclusive per key, first come first
+ * served, so that they do not conflict at the servers. Conflicts between clients are resolved by the quorum; these
+ * locks only save retries.
  */
 import assert from 'node:assert/strict'
 import type { Key } from '../../wire/records.js'
@@ -29,7 +29,7 @@ export class KeyLocks {
     const wanted = new Map<Key, boolean>()
     for (const key of shared) wanted.set(key, false)
     for (const key of exclusive) wanted.set(key, true)
-    // One order for everybody, so that two operations never wait for each other.
+    // All operations lock in the same order, so that two never wait for each other.
     const ordered = [...wanted].sort(([a], [b]) => (a < b ? -1 : 1))
     for (const [key, isExclusive] of ordered) await this.#take(key, isExclusive)
     try {

@@ -21,10 +21,10 @@ import type { WriteBehind } from './write-behind.js'
 /** A page of a folder. */
 export interface Listing {
   readonly entries: readonly ListedName[]
-  /** Before the servers were asked; see `isUnchangedSince`. */
+  /** The moment before the servers were asked; see `isUnchangedSince`. */
   readonly asked: CacheMoment
   readonly more: boolean
-  /** Names that nobody can be sure of while two servers are away. */
+  /** Names that cannot be decided while two servers are away. */
   readonly undecided: ReadonlySet<string>
 }
 
@@ -66,7 +66,7 @@ export class Lookup {
     return this.#folders.onRead(listener)
   }
 
-  /** For how long from now on nobody else can make `name`, which is not there; 0 when they can. */
+  /** Returns for how many ms no other client can create `name`, which does not exist; 0 when one can. */
   absentForMs(parent: number, name: string): number {
     return this.certain(parent, name) === null ? this.#lease.exclusiveForMs : 0
   }
@@ -104,8 +104,8 @@ export class Lookup {
   }
 
   /**
-   * Resolves `names`, one below the other, from the folder `from` on as far as they exist. Asks one question at most,
-   * and none where all of it is certain.
+   * Resolves `names`, each in the one before, from the folder `from` on as far as they exist. Sends one request at
+   * most, and none when the cache is certain of all of them.
    */
   async follow(from: number, names: readonly string[]): Promise<readonly Node[]> {
     for (const name of names) assertName(name)
@@ -166,17 +166,17 @@ export class Lookup {
     return node
   }
 
-  /** The newest that is known of the inode, however long ago it was seen. */
+  /** Returns the newest known node of the inode, however old. */
   latest(ino: number): Node | undefined {
     return this.#pending.get(ino)?.node ?? this.#cache.staleNode(ino)
   }
 
-  /** The node if it is in the cache and within its time to live. */
+  /** Returns the node if it is in the cache and within its time to live. */
   cached(ino: number): Node | undefined {
     return this.#pending.get(ino)?.node ?? this.#cache.freshNode(ino)
   }
 
-  /** The inode number a name had within the time to live of the cache. */
+  /** Returns the inode number of a name, if the cache has it within its time to live. */
   cachedEntry(parent: number, name: string): { readonly ino: number } | undefined {
     const pending = this.#pending.at(parent, name)
     if (pending !== undefined) return pending.node
@@ -200,7 +200,7 @@ export class Lookup {
     await this.#pending.settle(folder).catch(() => undefined)
     const whole = coversEverything(new Set(this.#cluster.voters))
     let page = await this.#folders.page(folder, after, whole)
-    // A page of nothing but removed names says nothing, and is not the end.
+    // A page of tombstones alone is skipped: an empty page would mean the end.
     while (page.entries.length === 0 && page.more) {
       page = await this.#folders.page(folder, page.end, whole)
     }
@@ -227,7 +227,7 @@ export class Lookup {
     )
   }
 
-  /** A name whose inode went while the folder was read: as it is now, undefined when it is gone. */
+  /** Looks up a name again whose inode was removed while the folder was read; undefined when the name is gone. */
   async #listedAgain(folder: number, { name }: ListedName): Promise<ListedName | undefined> {
     try {
       const node = await this.lookup(folder, name)
@@ -239,12 +239,14 @@ export class Lookup {
     }
   }
 
-  /** Whether what a listing `asked` for is still the newest that is known, and may be passed on. */
+  /** Whether the answer to a listing asked for at `asked` is still the newest known, and may be passed on. */
   isUnchangedSince(asked: CacheMoment): boolean {
     return this.#pending.isEmpty && this.#cache.isUnchangedSince(asked)
   }
 
-  /** The certain meaning of a name: its node, null when there is none, undefined when it is not certain. */
+  /**
+   * Returns what a name certainly refers to: its node, null when there is none, undefined when that is not certain.
+   */
   certain(parent: number, name: string): Node | null | undefined {
     const pending = this.#pending.at(parent, name)
     if (pending !== undefined) return pending.node
@@ -262,8 +264,8 @@ export class Lookup {
   // -- what a change starts from -----------------------------------------------------------------
 
   /**
-   * With `fresh` as the servers have it now, and so are the others below. Throws `stale`, and as the others
-   * `NotStored`, upon which `Changes` sees to it.
+   * Returns the node that a change starts from; with `fresh`, as the servers have it now. Throws `stale`; throws
+   * `NotStored` for a pending create, which `Changes` then stores.
    */
   async nodeForChange(ino: number, fresh: boolean): Promise<Node> {
     if (this.#pending.get(ino) !== undefined) throw new NotStored([ino])
@@ -282,7 +284,7 @@ export class Lookup {
     }
   }
 
-  /** `storing` is the file that is being stored there by this very change, if any. */
+  /** Returns the entry that a change starts from. `storing` is the pending create that this change stores, if any. */
   async entryForChange(
     parent: number,
     name: string,

@@ -1,7 +1,7 @@
 /**
- * The names and attributes of a user's files: POSIX over registers. Every change is one transaction
- * with preconditions on what it was derived from, tried again with fresh values when another client
- * was faster. Everything is by inode number; paths are the affair of the caller.
+ * The names and attributes of a user's files: POSIX over registers. Every change is one transaction with
+ * preconditions on the values it was derived from, and is tried again with fresh values when another client was
+ * faster. Files are identified by inode number; paths are resolved by the caller.
  */
 import type { Time } from '../../clock.js'
 import { DfsError, isError } from '../../errors.js'
@@ -39,7 +39,7 @@ import { type FinishOthers, WriteBehind } from './write-behind.js'
 const never: IsOpen = () => false
 
 export class Namespace {
-  /** Reading: what names refer to, and what inodes are. Changes have their doors below. */
+  /** Reads names and inodes. The methods of this class change them. */
   readonly names: Lookup
   readonly #cluster: Cluster
   readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>
@@ -69,34 +69,37 @@ export class Namespace {
     this.#sources = { clock, names: this.names, cache, orphans: this.#orphans }
     const inodes = new InodeChanges(cluster, this.#sources, this.#pending, this.#changes)
     this.#inodes = inodes
-    // Storing a file takes look-ups, and those wait for files to be stored: this closes the circle.
+    // Storing a file needs look-ups, and look-ups wait until files are stored: the two objects refer to each other.
     this.#pending.connect((ino) => inodes.store(ino))
   }
 
-  /** To be awaited before the first change: where this client is alone it may be answered at once then. */
+  /**
+   * Acquires the lease, so that changes can be answered at once while this client is alone. Must be awaited before
+   * the first change.
+   */
   begin(): Promise<void> {
     return this.#behind.begin()
   }
 
   /**
-   * Since when no other client can have changed anything, on the monotonic clock; undefined when one can.
-   * Keeps the lease alive: see `Lease.use`.
+   * Returns since when no other client can have changed anything, on the monotonic clock; undefined when one can
+   * have. Keeps the lease alive: see `Lease.use`.
    */
   useLease(): number | undefined {
     return this.#lease.use()
   }
 
   /**
-   * Calls `listener` when other clients are about to be let in, and a time that was told is over. Returns how
-   * to stop that.
+   * Calls `listener` when the lease is about to be given up, so that other clients may change anything. Returns a
+   * function that stops the calls.
    */
   onLeaseLost(listener: () => void): () => void {
     return this.#lease.onLost(listener)
   }
 
   /**
-   * Calls `listener` when a small folder was read as a whole, because some of its names were asked for.
-   * Returns how to stop that.
+   * Calls `listener` when a small folder was read as a whole, after look-ups in it. Returns a function that stops the
+   * calls.
    */
   onFolderRead(listener: FolderReadListener): () => void {
     return this.names.onFolderRead(listener)
@@ -130,13 +133,13 @@ export class Namespace {
   async createSoon(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
     assertName(name)
     const isAlone = this.#behind.isWanted && this.#lease.use() !== undefined
-    const node = isAlone ? await this.#inodes.makeNewborn(parent, name, attributes) : undefined
+    const node = isAlone ? await this.#inodes.makePending(parent, name, attributes) : undefined
     return node ?? (await this.create(parent, name, attributes))
   }
 
   /**
-   * Makes a file without a name, as one that lost its last name while it is in use here: it stays with
-   * nlink 0 until `forget`, unless `link` gives it a name. Throws `notFound` when the folder is gone.
+   * Creates a file without a name, like one whose last name was removed while it is open here: it stays with nlink 0
+   * until `forget`, unless `link` gives it a name. Throws `notFound` when the folder is gone.
    */
   createNameless(parent: number, attributes: NewAttributes): Promise<Node> {
     return this.#changes.make([], [inodeKey(parent)], (fresh) =>
@@ -144,14 +147,14 @@ export class Namespace {
     )
   }
 
-  /** Resolves when what `createSoon` made under this number, if it did, is stored. */
+  /** Resolves when the file that `createSoon` made under this number is stored; at once when there is none. */
   async store(ino: number): Promise<void> {
     if (this.#pending.get(ino) !== undefined) await this.#inodes.store(ino)
   }
 
-  /** Resolves when everything that was answered is stored. Throws what keeps it from that. */
+  /** Resolves when every answered change is stored. Throws the failure that prevents it. */
   async settle(): Promise<void> {
-    // What cannot be stored of one is no reason not to store the other.
+    // A failure of one does not keep the other from being stored.
     const outcomes = await Promise.allSettled([this.#behind.settle(), this.#pending.settle()])
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
   }
@@ -167,7 +170,7 @@ export class Namespace {
     return this.#behind.settle()
   }
 
-  /** Nothing is tried again any more. */
+  /** Ends all retries. */
   end(): void {
     this.#behind.end()
   }
@@ -179,7 +182,7 @@ export class Namespace {
       try {
         if (file !== undefined) return await this.#rewritten(file.ino, attributes)
       } catch (error) {
-        // The name is another's meanwhile, also that of a file that was not stored yet.
+        // Another file has the name meanwhile; it may be a pending create.
         if (!isError(error, 'notFound', 'stale', 'exists')) throw error
       }
       try {
@@ -191,12 +194,15 @@ export class Namespace {
     throw new DfsError('busy', 'gave up: other clients keep changing this name')
   }
 
-  /** The file that has the name, undefined where nothing has. Throws `isDirectory`, `exists` for what is no file. */
+  /**
+   * Returns the file with this name, undefined when there is none. Throws `isDirectory` for a folder, `exists` for a
+   * link or node.
+   */
   async #fileAt(parent: number, name: string): Promise<Node | undefined> {
     try {
       const node = await this.names.lookup(parent, name)
       if (typeOf(node.inode.mode) === fileType.file) return node
-      // What is remembered, or known to few servers, is no reason for a refusal.
+      // Cached values, or those of few servers, are no reason for a refusal.
       return await this.#changes.make([entryKey(parent, name)], [], async () => {
         const { ino } = await this.names.existingForChange(parent, name, true)
         const result = await this.names.nodeForChange(ino, true)
@@ -234,8 +240,8 @@ export class Namespace {
   }
 
   /**
-   * Writes the files that are kept without a name again, once an hour at most, so that they are not
-   * taken for those of a mount that died.
+   * Rewrites the files without a name that are open here, each once in `everyMs` at most, so that repair does not
+   * take them for those of a mount that died.
    */
   renewKept(everyMs: number = limits.orphanRenewalMs): Promise<void> {
     return this.#orphans.renew(everyMs, (ino) => this.#inodes.rewrite(ino, (inode) => inode))
@@ -260,8 +266,8 @@ export class Namespace {
   }
 
   /**
-   * Gives a file another name, or with `isFirst` the first one. Throws `exists`, `notPermitted` for a
-   * folder, `tooManyLinks`, `notFound` for what has lost its last name.
+   * Gives a file another name, or with `isFirst` its first one. Throws `exists`, `notPermitted` for a folder,
+   * `tooManyLinks`, `notFound` for a file that has lost its last name.
    */
   async link(ino: number, parent: number, name: string, isFirst = false): Promise<Node> {
     assertName(name)

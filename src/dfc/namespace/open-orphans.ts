@@ -1,6 +1,6 @@
 /**
- * Files without a name that somebody here has open: their inodes stay until they are closed. They are
- * written again from time to time, so that no repair takes them for those of a mount that died.
+ * Files without a name that are open here: their inodes stay until they are closed. They are rewritten from time to
+ * time, so that no repair takes them for those of a mount that died.
  */
 import type { Clock } from '../../clock.js'
 import { isError } from '../../errors.js'

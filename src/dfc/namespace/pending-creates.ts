@@ -1,7 +1,7 @@
 /**
- * Files that this client has made and not stored yet, because their first content is likely to come
- * in a moment and can be stored together with them: one round trip for a small file instead of two.
- * Only where this client is alone, so that nobody misses them.
+ * Files that this client has created and not stored yet, because their first content is likely to follow in a moment
+ * and can be stored together with them: one round trip for a small file instead of two. Only while this client is
+ * alone, so that no other client can miss them.
  */
 import assert from 'node:assert/strict'
 import type { Clock, Timer } from '../../clock.js'
@@ -14,14 +14,14 @@ import type { Node } from './cache/node.js'
 export interface PendingCreate {
   readonly parent: number
   readonly name: string
-  /** Its version is none that a register will ever have. */
+  /** The node, with a version that no register will ever have. */
   node: Node
   /**
-   * The version under which its folder has it already, newer than the node's: stored as that it changes no time
-   * that was shown. Undefined once that was tried.
+   * The version that the folder already shows for the create, newer than the node's: stored under it, the create
+   * changes no time that a program has seen. Undefined once that was tried.
    */
   id: Version | undefined
-  /** Being stored: what changes now must wait for that. */
+  /** Whether it is being stored: a change must wait until it is. */
   isOnItsWay: boolean
   readonly sinceMs: number
 }
@@ -49,7 +49,10 @@ export class PendingCreates {
     this.#clock = clock
   }
 
-  /** `store` stores one of them, and deletes it here. To be called once, before the first is added. */
+  /**
+   * Sets the function that stores a pending create and deletes it here. Must be called once, before the first is
+   * added.
+   */
   connect(store: (ino: number) => Promise<void>): void {
     assert(this.#storeOne === undefined, 'files are stored in one way')
     this.#storeOne = store
@@ -67,12 +70,12 @@ export class PendingCreates {
     return this.#byPlace.size === 0 ? undefined : this.#byPlace.get(entryKey(parent, name))
   }
 
-  /** The numbers of those in `folder`; undefined when there are none. */
+  /** Returns the inode numbers of pending creates in `folder`; undefined when there are none. */
   in(folder: number): ReadonlySet<number> | undefined {
     return this.#byFolder.get(folder)
   }
 
-  /** It is stored after `createDelayMs`, if not before. */
+  /** Adds a pending create, to be stored after `createDelayMs` at the latest. */
   add(made: Pick<PendingCreate, 'parent' | 'name' | 'node' | 'id'>): void {
     const { parent, name, node } = made
     assert(this.#storeOne !== undefined, 'nothing says how files are stored')
@@ -96,8 +99,8 @@ export class PendingCreates {
   }
 
   /**
-   * Resolves when it is stored, or has been given up because another client has its name. Throws what
-   * keeps it from being stored.
+   * Resolves when the file is stored, or was given up because another client has its name. Throws the failure that
+   * prevents it.
    */
   async store(ino: number): Promise<void> {
     if (!this.#files.has(ino)) return
@@ -120,7 +123,10 @@ export class PendingCreates {
     return this.#storeOne(ino)
   }
 
-  /** Stores the files that are due. Failures are logged and tried again; who waits for a file gets its failure. */
+  /**
+   * Stores the files that are due. Failures are logged and tried again; callers of `store` get the failure of their
+   * file.
+   */
   async #storeDue(): Promise<void> {
     const dueMs = this.#clock.monotonic() - limits.createDelayMs
     const due = [...this.#files.values()].filter(({ sinceMs }) => sinceMs <= dueMs)

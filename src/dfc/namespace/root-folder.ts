@@ -8,7 +8,7 @@ import type { Registers } from '../quorum/registers.js'
 import type { Transactions } from '../quorum/transaction.js'
 import { newInode } from './plans/new-inode.js'
 
-/** Resolves when there is one, whoever made it. */
+/** Resolves when the account has a root folder, made by this client or another. */
 export async function makeRoot(
   cluster: Cluster,
   registers: Registers,
@@ -16,7 +16,7 @@ export async function makeRoot(
 ): Promise<void> {
   for (let attempt = 0; attempt < limits.conflictAttemptsMax; attempt += 1) {
     if (await makeRootOnce(cluster, registers, transactions)) return
-    // Several clients that begin at once can keep one another from it.
+    // Several clients that begin at once may abort one another's attempts.
     await sleep(cluster.clock, randomBelow(cluster.random, 20 << attempt))
   }
   throw new DfsError('busy', 'the root folder could not be created; try again')

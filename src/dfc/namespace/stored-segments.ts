@@ -1,6 +1,6 @@
 /**
- * A commit must not refer to segments that are gone: when another client replaced the content that
- * ours builds upon, the servers may have collected it.
+ * Checks that the segments a commit refers to still exist: when another client replaced the content that this client
+ * builds upon, the servers may have collected them.
  */
 import { DfsError } from '../../errors.js'
 import { isReadableFrom } from '../../wire/placement.js'
@@ -12,8 +12,8 @@ import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Node } from './cache/node.js'
 
 /**
- * Throws `stale` when some segment of `content` is gone. What the file refers to now and what travels
- * inside the commit need not be asked for.
+ * Throws `stale` when a segment of `content` is gone. Segments of the file's current content, and those inside the
+ * commit, are not asked for.
  */
 export async function assertHeld(
   cluster: Cluster,
@@ -27,7 +27,7 @@ export async function assertHeld(
   const segments = asked.map(({ id }) => id)
   const outcomes = await cluster.askEnough(quorum.pieces, cluster.up, 'held', () => ({ segments }))
   const held = outcomes.flatMap(({ answer }) => answer?.reply ?? [])
-  // Of what is on two servers, three that answer have something; fewer prove nothing.
+  // A segment is on two servers at least: of three that answer, one has a piece of it. Fewer answers prove nothing.
   if (held.length < quorum.pieces) throw new DfsError('readOnly')
   const isThere = (segment: Segment, index: number): boolean =>
     isReadableFrom(

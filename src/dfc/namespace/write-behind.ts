@@ -24,9 +24,9 @@ import type { Transactions } from '../quorum/transaction.js'
 import { Batch, dependOnEachOther } from './batch.js'
 import type { NodeCache } from './cache/node-cache.js'
 
-/** One transaction that is to be stored: a batch, or a change of one that was refused as a whole. */
+/** A transaction to be stored: a batch, or a single change of a batch that was refused. */
 interface Due {
-  /** Tried again with the same one, it is done once at most. */
+  /** The id of the attempt. Attempts with the same id are done once at most. */
   id: Version | undefined
   body: Transaction
   readonly changes: readonly Transaction[]
@@ -34,12 +34,12 @@ interface Due {
   refusals: number
 }
 
-/** Decides what other clients have left undecided; false when that cannot be done now. */
+/** Decides in-doubt transactions of other clients; false when that cannot be done now. */
 export type FinishOthers = () => Promise<boolean>
 
-/** The lease must hold longer than it takes to store what is answered. */
+/** Least remaining time of the lease in ms: longer than it takes to store an answered change. */
 const leaseLeftMsMin = 300
-/** A refusal may be about the id, which repair has passed. */
+/** Attempts of one change. A refusal may be about the id, which a repair has passed. */
 const refusalsMax = 3
 
 export class WriteBehind {
@@ -49,22 +49,22 @@ export class WriteBehind {
   readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll'>
   readonly #cache: NodeCache
   readonly #finishOthers: FinishOthers | undefined
-  /** Since when this client is alone, if nothing of others is undecided since then. */
+  /** Since when this client is alone with no transaction of another client in doubt. */
   #clearSinceMs: number | undefined
   readonly #clearing = new SingleFlight<void>()
   #open: Batch | undefined
   #timer: Timer | undefined
-  /** In the order in which they have to be stored. */
+  /** Transactions to be stored, in this order. */
   readonly #due: Due[] = []
   readonly #storing = new SingleFlight<void>()
-  /** Why the first of them is still not stored. */
+  /** The failure that keeps the first of them from being stored. */
   #obstacle: unknown
-  /** Under which version a change was stored after all, by register and the version it was known as. */
+  /** Versions under which registers were stored, by register and the version that was answered. */
   readonly #storedAs = new Map<string, Version>()
   #givenUp: DfsError | undefined
   #isOver = false
 
-  /** Without `finishOthers` every change is waited for. */
+  /** Without `finishOthers`, every change is stored before it is answered. */
   constructor(
     cluster: Cluster,
     registers: Registers,
@@ -93,17 +93,17 @@ export class WriteBehind {
   }
 
   /**
-   * Takes a change: from now on it counts, with the version that is returned. Undefined: it has to be
-   * committed and waited for.
+   * Accepts a change to be stored later and returns its version, which is visible here from now on. Undefined when
+   * the change must be committed before it is answered.
    */
   take(change: Transaction): Version | undefined {
     if (this.#obstacle !== undefined) return undefined
     if (this.#cluster.voters.length < limits.serverCount || !this.#isClear()) return undefined
     if (this.#lease.exclusiveForMs < leaseLeftMsMin || !this.#isCertain(change)) return undefined
-    // What is from the future would give its time to all that is stored with it.
+    // A version in the future would give its time to all changes in the batch.
     const nowMs = this.#cluster.clock.now()
     if (change.preconditions.some(({ version }) => isAhead(version, nowMs))) return undefined
-    // The folder's times, which follow from the newest version, would not go on.
+    // The folder's times, which follow from its newest version, would not advance.
     if (this.#open !== undefined && !this.#cache.isNewest(this.#open.id, change)) this.#close()
     const batch = this.#open ?? new Batch(this.#cluster.versionFor(change))
     if (!batch.add(change)) return undefined
@@ -113,8 +113,8 @@ export class WriteBehind {
   }
 
   /**
-   * Runs `commit`, which commits `body`, once what was taken before is on its way, and stored if the two have
-   * to do with each other; with `isOnDisk` once all of that is stored. Throws what keeps it from being stored.
+   * Runs `commit`, which commits `body`, after earlier changes were sent, or stored if one depends on the other; with
+   * `isOnDisk`, after all of them are stored. Throws the failure that prevents it.
    */
   async inOrder<T>(body: Transaction, isOnDisk: boolean, commit: () => Promise<T>): Promise<T> {
     await (isOnDisk ? this.settle() : this.#ahead(body))
@@ -132,16 +132,16 @@ export class WriteBehind {
     assert(!this.#due.some((due) => dependOnEachOther(due.body, body)), 'it would be overtaken')
   }
 
-  /** Resolves when all that was taken so far is stored. Throws what keeps it from that. */
+  /** Resolves when all changes so far are stored. Throws the failure that prevents it. */
   async settle(): Promise<void> {
     const open = this.#open
-    // What runs is at what came before. What comes meanwhile is not waited for: that might have no end.
+    // The current run stores earlier changes. Changes that follow are not awaited, which might never end.
     if (this.#storing.running !== undefined) await this.#storing.running
     const isLeft = open !== undefined && open === this.#open
     if (isLeft || this.#due.length > 0) await this.#store()
   }
 
-  /** Before the servers are asked for what may have been changed here: as far as that can be now. */
+  /** Stores, as far as that can be done now, changes that a request to the servers may be about. */
   async settleForReading(): Promise<void> {
     if (this.#obstacle !== undefined) return
     await this.settle().catch((error: unknown) => debugDfc('behind: %o', error))
@@ -155,7 +155,7 @@ export class WriteBehind {
     if (error !== undefined) throw error
   }
 
-  /** Nothing is tried again any more: the client is about to be closed. */
+  /** Ends all retries: the client is about to be closed. */
   end(): void {
     this.#isOver = true
     this.#timer?.cancel()
@@ -178,7 +178,7 @@ export class WriteBehind {
     void this.#store().catch((error: unknown) => debugDfc('behind: %o', error))
   }
 
-  /** One run at a time, so that what was answered is stored in its order. */
+  /** Starts a run, one at a time, so that changes are stored in the order in which they were answered. */
   #store(): Promise<void> {
     return this.#storing.run(async () => {
       this.#timer?.cancel()
@@ -209,7 +209,7 @@ export class WriteBehind {
     this.#timer = this.#cluster.clock.after(delayMs, () => this.#isDue())
   }
 
-  /** Nothing is added to the open batch any more. */
+  /** Closes the open batch. */
   #close(): void {
     if (this.#open === undefined) return
     const { id, changes } = this.#open
@@ -219,7 +219,7 @@ export class WriteBehind {
     this.#open = undefined
   }
 
-  /** The first of it is sent before this returns. */
+  /** Stores all due transactions. The first is sent before this returns. */
   async #storeAll(): Promise<void> {
     for (let due = this.#due[0]; due !== undefined; due = this.#due[0]) {
       const body = this.#asStored(due)
@@ -238,7 +238,10 @@ export class WriteBehind {
     }
   }
 
-  /** The body, if something that it relies on was stored under another version than it was known as. */
+  /**
+   * Returns the body with the versions under which its preconditions were stored, if those differ from the answered
+   * ones.
+   */
   #asStored({ body }: Due): Transaction {
     if (this.#storedAs.size === 0) return body
     const preconditions = body.preconditions.map((one) => {
@@ -249,8 +252,8 @@ export class WriteBehind {
   }
 
   /**
-   * A folder that is known in full tells that a name is not there, and not when it was removed: that may
-   * have been before our time, and is no reason for a refusal.
+   * Reads absences of names anew before a batch is tried again. A folder known in full tells that a name is not
+   * there, but not when it was removed; a tombstone from before is no reason for a refusal.
    */
   async #refreshAbsences(due: Due): Promise<void> {
     const keys = due.body.preconditions.filter(({ absent }) => absent).map(({ key }) => key)
@@ -294,7 +297,7 @@ export class WriteBehind {
 
   // -- what is certain ---------------------------------------------------------------------------
 
-  /** Whether no other client's transaction can be decided any more. If that is not known, it is found out. */
+  /** Whether no transaction of another client is in doubt. Begins to find out if that is not known. */
   #isClear(): boolean {
     const sinceMs = this.#lease.use()
     if (sinceMs === undefined || this.#finishOthers === undefined) return false
@@ -329,7 +332,7 @@ export class WriteBehind {
   }
 }
 
-/** For people. */
+/** Returns the names that a change writes, for a message. */
 function describe({ writes }: Transaction): string {
   const parsed = writes.map(({ key }) => parseKey(key))
   const names = parsed.flatMap((one) => (one.kind === 'entry' ? [JSON.stringify(one.name)] : []))

@@ -1,7 +1,7 @@
 /**
- * Remembers names in two bytes for each: a name of which it says that it was not added was not; of a
- * hundred others about two seem to have been. A Bloom filter (1970) that grows by further ones, each
- * larger than the one before (Almeida and others, Scalable Bloom Filters, 2007).
+ * A set of names that takes two bytes for each: a name that was added is always found; of a hundred others about two
+ * are found as well. A Bloom filter (1970) that grows by further ones, each larger than the one before (Almeida and
+ * others, Scalable Bloom Filters, 2007).
  */
 import assert from 'node:assert/strict'
 

@@ -1,6 +1,6 @@
 /**
- * A folder's times, link count and emptiness follow from its entries: the servers sum them up, and
- * the inode's own times count only while nothing in the folder is newer.
+ * Derives a folder's times, link count and emptiness from its entries: the servers sum them up, and the inode's own
+ * times count only while no entry is newer.
  */
 import { compareTimes, msOfTime, timeOfMs } from '../../../clock.js'
 import type { FolderSummary } from '../../../wire/messages.js'
@@ -9,8 +9,9 @@ import { msOfVersion, type Version } from '../../../wire/version.js'
 import type { Node } from './node.js'
 
 /**
- * A node from its register; a folder's mtime and ctime are those of its newest change. A version tells the
- * millisecond only: within that its own times stand, so that they do not go back, and its ctime never does.
+ * Makes a node from its register. A folder's mtime and ctime are those of its newest change. A version has a
+ * resolution of a millisecond: within the same one the inode's own times count, so that they do not go back; the
+ * ctime never does.
  */
 export function nodeOf(
   ino: number,
@@ -25,7 +26,7 @@ export function nodeOf(
   return { ino, version, inode: { ...inode, mtime, ctime }, folder }
 }
 
-/** The summary once an entry `before` has become `after` by the transaction `id`. */
+/** Returns the summary after the transaction `id` has changed an entry from `before` to `after`. */
 export function summaryAfter(
   summary: FolderSummary,
   id: Version,

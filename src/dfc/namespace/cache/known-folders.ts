@@ -1,7 +1,7 @@
 /**
- * Which folders are known in full: of every live name in them this client has heard. So a name that it
- * has not heard of is not there, as long as nobody else changes anything. Names that leave the cache are
- * remembered in little memory, since a folder may have more than the cache.
+ * Tracks the folders that are known in full, with every live name. A name that is not known in such a folder does not
+ * exist, as long as no other client changes anything. Names that were evicted from the cache are remembered in little
+ * memory, since a folder may have more names than the cache holds.
  */
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
@@ -17,13 +17,13 @@ interface Listing {
 const listingsMax = 256
 
 export class KnownFolders {
-  /** Since when. */
+  /** Folders that are known in full, with the time since when. */
   readonly #complete = new LRUCache<number, number>({
     maxSize: limits.registerCacheEntriesMax,
     sizeCalculation: () => 1,
   })
   readonly #listings = new LRUCache<number, Listing>({ max: listingsMax })
-  /** Names, by folder, that were in the cache and perhaps are there. */
+  /** Names that were evicted from the cache and may exist, by folder. */
   readonly #forgotten = new LRUCache<number, BloomFilter>({
     maxSize: limits.forgottenNamesBytesMax,
     sizeCalculation: ({ bytes }) => bytes,
@@ -32,25 +32,31 @@ export class KnownFolders {
     },
   })
 
-  /** Since when it has been certain that no name is there that the cache does not have. */
+  /**
+   * Returns since when it is certain that `name`, which the cache does not have, does not exist; undefined when it
+   * may.
+   */
   absentSinceMs(folder: number, name: string): number | undefined {
     const sinceMs = this.#complete.get(folder)
     if (sinceMs === undefined) return undefined
     return this.#forgotten.get(folder)?.has(name) ? undefined : sinceMs
   }
 
-  /** It was just made. */
+  /** Notes that a folder was just created and is empty. */
   setEmpty(folder: number, atMs: number): void {
     this.#complete.set(folder, atMs)
   }
 
-  /** A page of it, behind `after` up to `end`, is in the cache, and then all, unless `more`. */
+  /**
+   * Notes that a page of the folder, after the name `after` up to `end`, is in the cache. Without `more`, it is the
+   * last one.
+   */
   setListed(folder: number, after: string, end: string, more: boolean, atMs: number): void {
     assert(!more || end !== '', 'a page that is not the last ends with a name')
     const before = this.#listings.get(folder)
     this.#listings.delete(folder)
     if (after !== '' && before?.end !== after) return
-    // What was remembered of it may be needed as long as it is known from before.
+    // The evicted names may be needed as long as the folder is known since an earlier time.
     if (after === '' && !this.#complete.has(folder)) this.#forgotten.delete(folder)
     // Pages of two listings may join: all are as old as the oldest.
     const sinceMs = after === '' || before === undefined ? atMs : Math.min(atMs, before.atMs)
@@ -65,14 +71,14 @@ export class KnownFolders {
     this.#forgotten.delete(folder)
   }
 
-  /** A name that may be there leaves the cache. */
+  /** Notes that a name which may exist was evicted from the cache. */
   forget(folder: number, name: string): void {
     if (!this.#complete.has(folder) && !this.#listings.has(folder)) return
     const names = this.#forgotten.get(folder) ?? new BloomFilter()
     const { bytes } = names
     names.add(name)
     if (names.bytes === bytes) return
-    // Put in anew, because it takes more room than before.
+    // Set again, because its size has grown.
     assert(names.has(name), 'a name that was forgotten seems not to be there')
     this.#forgotten.delete(folder)
     this.#forgotten.set(folder, names)

@@ -1,9 +1,9 @@
 /**
- * Cache of the namespace: nodes by inode number, entries by folder and name. A cached value answers look-ups within
- * its time to live, and as long as this client is known to be alone; after that it only serves as a guess for a
- * commit's preconditions, which the servers check. Values from servers are added by `note`, those of own commits by
- * `write`. Both take the time at which the servers were asked, or sent it: a value lacks what others have changed
- * since then, however late the answer came.
+ * Caches nodes by inode number, and entries by folder and name. A cached value answers look-ups within its time to
+ * live, and as long as this client is known to be alone; after that it only serves as a guess for the preconditions
+ * of a commit, which the servers check. `note` adds values from servers, `write` those of own commits. Both take the
+ * time at which the request was sent: a value may lack changes that others made since then, however late the answer
+ * came.
  */
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
@@ -33,17 +33,17 @@ export interface EntryView {
   readonly type: number
 }
 
-/** A change of this client that counts, as the cache is told of it. */
+/** A change of this client that was committed or answered. */
 export interface Written {
-  /** The version of all that it wrote. */
+  /** The version of all registers that it wrote. */
   readonly id: Version
-  /** When it was sent, or taken by the write-behind: on the monotonic clock. */
+  /** When it was sent, or accepted by the write-behind, on the monotonic clock. */
   readonly askedMs: number
 }
 
 /** A moment of a cache, for `isUnchangedSince`. */
 export interface CacheMoment {
-  /** How often something known had been replaced or dropped. */
+  /** How often a cached value had been replaced or dropped. */
   readonly changes: number
   /** On the monotonic clock. */
   readonly atMs: number
@@ -51,7 +51,7 @@ export interface CacheMoment {
 
 interface Timed<T> {
   readonly value: T
-  /** When the servers were asked for it, on the monotonic clock. */
+  /** When the request for it was sent, on the monotonic clock. */
   readonly atMs: number
 }
 
@@ -69,45 +69,45 @@ export class NodeCache {
     },
   })
   readonly #folders = new KnownFolders()
-  /** How often something that was known was replaced or dropped. */
+  /** How often a cached value was replaced or dropped. */
   #changes = 0
 
-  /** `useLease` says since when only this client can have changed anything: `Lease.use`. */
+  /** `useLease` returns since when no other client can have changed anything: `Lease.use`. */
   constructor(clock: Clock, useLease: () => number | undefined) {
     this.#clock = clock
     this.#useLease = useLease
   }
 
-  /** The present moment, to be taken before the servers are asked. */
+  /** Returns the present moment. It must be taken before the servers are asked. */
   moment(): CacheMoment {
     return { changes: this.#changes, atMs: this.#clock.monotonic() }
   }
 
   /**
-   * Whether what the servers said since `moment` is still the newest that is known, and young enough to be
-   * passed on: one question for a whole page in the place of two for each name in it.
+   * Whether answers of the servers since `moment` are still the newest known values, and young enough to be passed
+   * on: one check for a whole page in the place of two for each name in it.
    */
   isUnchangedSince({ changes, atMs }: CacheMoment): boolean {
     return changes === this.#changes && this.#clock.monotonic() - atMs <= limits.cacheLifeMs
   }
 
-  /** The answer, and when it was asked for: with that time what comes of it is to be put here. */
+  /** Returns the answer and when it was asked for: the time with which its values must be noted here. */
   async asked<T>(ask: () => Promise<T>): Promise<readonly [askedMs: number, answer: T]> {
     const askedMs = this.#clock.monotonic()
     return [askedMs, await ask()]
   }
 
-  /** The node if it was seen within the time to live, or cannot have changed since. */
+  /** Returns the node if it is within its time to live, or cannot have changed since it was read. */
   freshNode(ino: number): Node | undefined {
     return this.#fresh(this.#nodes.get(ino))
   }
 
-  /** The node if it cannot have changed since it was seen. */
+  /** Returns the node if no other client can have changed it since it was read. */
   leasedNode(ino: number): Node | undefined {
     return this.#certain(this.#nodes.get(ino))?.value
   }
 
-  /** The node however long ago it was seen. */
+  /** Returns the node, however old. */
   staleNode(ino: number): Node | undefined {
     return this.#nodes.get(ino)?.value
   }
@@ -117,8 +117,8 @@ export class NodeCache {
   }
 
   /**
-   * The entry of a name, as certain as a lease makes it. A name that is not in a folder known in full has no live
-   * entry.
+   * Returns the entry of a name if no other client can have changed it. A name that is missing in a folder known in
+   * full has no live entry.
    */
   leasedEntry(parent: number, name: string): EntryView | undefined {
     const timed = this.#entries.get(entryKey(parent, name))
@@ -139,7 +139,7 @@ export class NodeCache {
     return view
   }
 
-  /** Undefined when it is gone. */
+  /** Notes a node that was read; returns undefined for a tombstone. */
   noteNode(ino: number, register: QuorumRegister, askedMs: number): Node | undefined {
     if (register.value === null) {
       this.dropNode(ino)
@@ -150,7 +150,7 @@ export class NodeCache {
     return node
   }
 
-  /** An entry and, unless it was not read, the inode that it refers to. */
+  /** Notes an entry and the inode that it refers to, if that was read. */
   noteStep(
     parent: number,
     name: string,
@@ -188,7 +188,7 @@ export class NodeCache {
     return node
   }
 
-  /** A folder's entry has become `after`: how long ago the folder was seen does not change. */
+  /** Notes that a folder's entry has become `after`. The time at which the folder was read stays. */
   touch(
     parent: number,
     id: Version,
@@ -203,7 +203,7 @@ export class NodeCache {
     this.#changes += 1
   }
 
-  /** Whether nothing newer than `id` has been done in the folders that a change has to do with. */
+  /** Whether this client knows of no change newer than `id` in the folders that a transaction writes to. */
   isNewest(id: Version, { writes }: Pick<Transaction, 'writes'>): boolean {
     return writes.every(({ key }) => {
       const parsed = parseKey(key)
@@ -212,12 +212,15 @@ export class NodeCache {
     })
   }
 
-  /** A folder that was just made is empty. */
+  /** Notes that a folder was just created and is empty. */
   setEmpty(folder: number, { askedMs }: Pick<Written, 'askedMs'>): void {
     this.#folders.setEmpty(folder, askedMs)
   }
 
-  /** A page of a folder, behind `after` up to `end`, is in the cache, and then all, unless `more`. */
+  /**
+   * Notes that a page of a folder, after the name `after` up to `end`, is in the cache. Without `more`, it is the
+   * last one.
+   */
   setListed(folder: number, after: string, end: string, more: boolean, askedMs: number): void {
     assert(askedMs <= this.#clock.monotonic(), 'nothing is known before it is asked for')
     this.#folders.setListed(folder, after, end, more, askedMs)
@@ -242,7 +245,7 @@ export class NodeCache {
     this.#folders.drop(ino)
   }
 
-  /** Keeps what is newer: an answer that was under way must not replace what was written since. */
+  /** Caches the node unless a newer one is there: an answer that was under way must not replace later values. */
   #setNode(node: Node, askedMs: number): void {
     const known = this.#nodes.get(node.ino)
     const isOld = known !== undefined && isOlder(node, known.value)

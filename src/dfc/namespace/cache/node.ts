@@ -5,11 +5,11 @@ import type { Version } from '../../../wire/version.js'
 
 export interface Node {
   readonly ino: number
-  /** The version of the inode's register that this is. */
+  /** The version of the inode's register. */
   readonly version: Version
   /** A folder's times are those of its newest entry when that is newer. */
   readonly inode: Inode
-  /** For a folder. */
+  /** The summary of a folder's entries; null for other files. */
   readonly folder: FolderSummary | null
 }
 
@@ -26,6 +26,6 @@ export interface ListedName {
   readonly type: number
   /** Absent when no server that answered has the inode. */
   readonly node: Node | undefined
-  /** Not every piece of it can be reached, or one is lost for good. */
+  /** Whether some piece of its content cannot be reached, or is lost for good. */
   readonly incomplete: boolean
 }

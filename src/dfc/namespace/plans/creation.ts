@@ -14,7 +14,7 @@ export interface NewFile {
   readonly inode: Inode
 }
 
-/** Throws `exists`, `notFound` when the folder is gone. */
+/** Plans the creation. Throws `exists`, `notFound` when the folder is gone. */
 export async function planCreation(
   { names, cache }: Sources,
   { parent, name, ino, inode }: NewFile,

@@ -11,13 +11,13 @@ export interface Linking {
   readonly ino: number
   readonly parent: number
   readonly name: string
-  /** Whether the file may be without any name until now. */
+  /** Whether the file may have no name so far. */
   readonly isFirst: boolean
 }
 
 /**
- * Throws `exists`, `notPermitted` for a folder, `tooManyLinks`, `notFound` for a file that has lost its
- * last name or when the folder is gone.
+ * Plans the link. Throws `exists`, `notPermitted` for a folder, `tooManyLinks`, `notFound` for a file that has lost
+ * its last name or when the folder is gone.
  */
 export async function planLink(
   { clock, names, cache, orphans }: Sources,

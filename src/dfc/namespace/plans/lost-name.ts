@@ -1,4 +1,4 @@
-/** Plans the end of a file's name: the file itself goes with its last one, unless it is open. */
+/** Plans the removal of a file's name; the inode goes with its last one, unless it is open. */
 import assert from 'node:assert/strict'
 import { fileType, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
@@ -7,7 +7,7 @@ import type { Sources } from './sources.js'
 import type { TransactionBuilder } from './transaction-builder.js'
 
 /**
- * Takes one name from the file: it is deleted with its last one, unless `isOpen` says that it is in use;
+ * Removes one name from the file. The inode is deleted with its last one, unless `isOpen` says that it is in use:
  * then it stays, with nlink 0.
  */
 export function loseName(

@@ -1,11 +1,13 @@
-/** Creates a file without a name, which is kept as one that lost its last name while it is open here. */
+/** Creates a file without a name, which stays, like one that lost its last name, while it is open here. */
 import type { Inode } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
 import type { Plan } from '../changes.js'
 import type { Sources } from './sources.js'
 import { TransactionBuilder } from './transaction-builder.js'
 
-/** Throws `notFound` when the folder `parent` is gone, which could otherwise have been its own. */
+/**
+ * Plans the creation. Throws `notFound` when the folder `parent`, in which the file could have had a name, is gone.
+ */
 export async function planNamelessCreation(
   { names, cache, orphans }: Sources,
   { parent, ino, inode }: { readonly parent: number; readonly ino: number; readonly inode: Inode },

@@ -16,7 +16,7 @@ export interface NewAttributes {
   readonly content?: Content
   /** The content's only segment when it is small: it rides inside the commit. */
   readonly inline?: PreparedSegment
-  /** Now when absent. */
+  /** The current time when absent. */
   readonly mtime?: Time
   readonly attributes?: Inode['attributes']
 }
@@ -45,8 +45,8 @@ export function newInode(attributes: NewAttributes, parent: number, now: Time): 
 }
 
 /**
- * 53 bits: the time in steps of 64 ms, which comes round after six days, and 30 random ones. Files
- * made together are then neighbours in the servers' indexes, which spares them many pages.
+ * Returns 53 bits: the time in steps of 64 ms, which wraps around after six days, and 30 random ones. Files created
+ * together are then neighbours in the servers' indexes and touch few pages.
  */
 export function newIno(clock: Clock, random: Random): number {
   const step = Math.floor(clock.now() / 64) % 2 ** 23

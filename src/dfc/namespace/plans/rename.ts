@@ -35,13 +35,13 @@ interface Sides {
   readonly source: FoundEntry
   readonly moved: Node
   readonly place: EntryView
-  /** The file or folder that has the new name so far, if there is one. */
+  /** The file or folder that has the new name before the rename, if there is one. */
   readonly target: Node | undefined
 }
 
 /**
- * Throws `notFound`, `exists`, `notDirectory`, `isDirectory`, `invalid` for a folder that would move into
- * itself; the servers refuse to replace a folder that is not empty.
+ * Plans the rename. Throws `notFound`, `exists`, `notDirectory`, `isDirectory`, `invalid` for a folder that would
+ * move into itself; the servers refuse to replace a folder that is not empty.
  */
 export async function planRename(
   sources: Sources,
@@ -83,7 +83,7 @@ async function look(
   fresh: boolean,
 ): Promise<Sides | undefined> {
   const source = await names.existingForChange(fromParent, fromName, fresh)
-  // Asked for twice, the name could be there the first time and gone the second.
+  // Looked up twice, the name could exist the first time and be gone the second.
   const isSame = fromParent === toParent && fromName === toName
   const place = isSame ? source : await names.entryForChange(toParent, toName, fresh)
   if (how === 'noReplace' && place.ino !== null) throw new DfsError('exists')
@@ -121,7 +121,7 @@ function relocate(change: TransactionBuilder, node: Node, parent: number, now: T
   change.writeNode(node.ino, inode, node.folder)
 }
 
-/** Gives the name of `node` to another inode: of a folder only when it is empty. */
+/** Gives the name of `node` to another inode; a folder must be empty. */
 function displace(change: TransactionBuilder, sources: Sources, node: Node, isOpen: IsOpen): void {
   change.requireNode(node)
   if (isFolder(node)) {

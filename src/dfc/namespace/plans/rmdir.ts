@@ -5,7 +5,7 @@ import type { Plan } from '../changes.js'
 import type { Sources } from './sources.js'
 import { TransactionBuilder } from './transaction-builder.js'
 
-/** Throws `notFound`, `notDirectory`; the servers refuse it where the folder is not empty. */
+/** Plans the removal. Throws `notFound`, `notDirectory`; the servers refuse it when the folder is not empty. */
 export async function planRmdir(
   { names, cache }: Sources,
   { parent, name }: { readonly parent: number; readonly name: string },

@@ -4,7 +4,7 @@ import type { NodeCache } from '../cache/node-cache.js'
 import type { Lookup } from '../lookup.js'
 import type { OpenOrphans } from '../open-orphans.js'
 
-/** A plan looks up here what it changes, and notes here what it has changed. */
+/** Look-ups that a plan makes, and the cache and lists that its effects change. */
 export interface Sources {
   readonly clock: Clock
   readonly names: Lookup

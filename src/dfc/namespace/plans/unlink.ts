@@ -8,7 +8,7 @@ import { loseName } from './lost-name.js'
 import type { Sources } from './sources.js'
 import { TransactionBuilder } from './transaction-builder.js'
 
-/** Gives the inode as it is afterwards. Throws `notFound`, `isDirectory`. */
+/** Plans the removal of the name and returns the inode as it is afterwards. Throws `notFound`, `isDirectory`. */
 export async function planUnlink(
   sources: Sources,
   {

@@ -1,46 +1,48 @@
 /**
- * The cluster that the account of a config belongs to, as its four servers say. Two that agree outvote one that
- * says otherwise: so a single server, which may be a wrong one or a false one, cannot keep a client from the three
- * others.
+ * Decides which cluster the account of a configuration belongs to, from the answers of its four servers. Two that
+ * agree outvote one that differs, so a single wrong or false server cannot keep a client from the three others.
  */
 import { limits } from '../../limits.js'
 
-/** Servers that have to name one cluster before a client goes by it while others have not answered. */
+/** Number of servers that must name the same cluster before a client accepts it while others have not answered. */
 const agreeing = 2
 
 export class ClusterAgreement {
-  /** Position of a server -> the cluster it names; null: none, since the account is new there. */
+  /** The cluster that each server names, by its position; null where the account is new. */
   readonly #named = new Map<number, string | null>()
   readonly #failed = new Set<number>()
   readonly #waiting: (() => void)[] = []
   #cluster: string | undefined
 
-  /** 16 bytes, hexadecimal; undefined while it is not known, and while the account belongs to none. */
+  /**
+   * The id of the cluster: 16 bytes, hexadecimal; undefined while it is not known, and while the account belongs to
+   * none.
+   */
   get cluster(): string | undefined {
     return this.#cluster
   }
 
-  /** The server at `index` has shown that it knows the password, and names its cluster. */
+  /** Notes the cluster named by the server at `index`, which has proved that it knows the password. */
   name(index: number, cluster: string | null): void {
     this.#named.set(index, cluster)
     this.#failed.delete(index)
     this.#decide()
   }
 
-  /** The server at `index` cannot be asked now. */
+  /** Notes that the server at `index` cannot be asked now. */
   fail(index: number): void {
     this.#named.delete(index)
     this.#failed.add(index)
     this.#decide()
   }
 
-  /** A new cluster was founded, or joined. */
+  /** Notes that a new cluster was founded or joined. */
   settle(cluster: string): void {
     this.#cluster = cluster
     this.#wake()
   }
 
-  /** Resolves when the cluster is known, or every server has said or failed to say. */
+  /** Resolves when the cluster is known, or every server has answered or failed. */
   async decided(): Promise<void> {
     if (this.#isDecided) return
     await new Promise<void>((resolve) => this.#waiting.push(resolve))
@@ -65,7 +67,7 @@ export class ClusterAgreement {
     for (const name of different) {
       if (names.filter((other) => other === name).length >= agreeing) return name
     }
-    // One server alone is believed where all have been asked and none contradicts it.
+    // The answer of a single server counts when all have been asked and none contradicts it.
     const [only] = names
     return different.size === 1 && this.#answered >= limits.serverCount ? only : undefined
   }

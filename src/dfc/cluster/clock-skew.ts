@@ -1,6 +1,6 @@
 /**
- * The words for how far a clock is off. One server's wrong clock does no harm, since the others outvote it, but a
- * line in the log names it.
+ * Describes in words how far a clock is off. A wrong clock of one server does no harm, since the others outvote it,
+ * but the log names it.
  */
 import { limits } from '../../limits.js'
 
@@ -10,7 +10,10 @@ const units = [
   ['minutes', 60_000],
 ] as const
 
-/** "20 minutes behind" for a clock that is so far ahead of others, or undefined when it is right. */
+/**
+ * Returns a text such as "20 minutes behind" for a clock that is `aheadMs` ahead of the others, or undefined when it
+ * is right.
+ */
 export function offsetText(aheadMs: number): string | undefined {
   const offMs = Math.abs(aheadMs)
   if (offMs <= limits.clockOffsetMsMax) return undefined

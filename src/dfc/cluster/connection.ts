@@ -1,7 +1,7 @@
 /**
- * One authenticated connection to one server: requests are multiplexed by id and answered in any
- * order. The channel is closed when the server breaks the protocol, or says nothing for the
- * time-out while it owes an answer; every request still open then fails with `down`.
+ * One authenticated connection to one server: requests are multiplexed by id and answered in any order. It is closed
+ * when the server breaks the protocol, or owes an answer and is silent for the time-out; every open request then
+ * fails with `down`.
  */
 import type { Clock, Random, Timer } from '../../clock.js'
 import { codeOfWireNumber, DfsError, type ErrorCode } from '../../errors.js'
@@ -22,12 +22,12 @@ import {
 import { ScramClient, type ScramCredentials, saltOfServerFirst } from '../../wire/scram.js'
 
 export interface ServerConnectionOptions {
-  /** For people. */
+  /** The name of the server in messages. */
   readonly name: string
   readonly address: Target
   /** Returns the user and password for the next login. */
   readonly credentials: () => ScramCredentials
-  /** A server that owes an answer and is silent for so long counts as down. */
+  /** Time in ms after which a silent server that owes an answer counts as down. */
   readonly timeoutMs: number
   readonly network: Network
   readonly clock: Clock
@@ -36,7 +36,7 @@ export interface ServerConnectionOptions {
   readonly memory?: PageMemory | undefined
   /** Id of the client in the versions that it writes, the same on all its connections. */
   readonly client: string
-  /** The server wants its lease back. */
+  /** Called when the server recalls its lease. */
   readonly onRecall: () => void
   /** Position of the server in the config, 0 .. 3. */
   readonly index: number
@@ -46,7 +46,7 @@ export interface ServerConnectionOptions {
   readonly keyShown: (key: string) => void
   /** Called before anything is proved to a server; rejects when nothing must be. */
   readonly greeted: (greeting: Greeting) => Promise<void>
-  /** Called once, when the channel can no longer be used. */
+  /** Called once, when the connection is closed. */
   readonly onClosed: (reason: DfsError) => void
 }
 
@@ -62,7 +62,7 @@ export interface Answer<V extends Verb> {
   readonly reply: Reply<V>
   /** Raw bytes behind the reply's fields; empty for most verbs. */
   readonly payload: Buffer
-  /** Gives back the memory of the payload, if that is lent: then nobody may look at it any more. */
+  /** Gives back the memory of the payload, if that is lent. The payload must not be read afterwards. */
   readonly release: (() => void) | undefined
 }
 
@@ -80,7 +80,10 @@ function failureOf(server: string, code: ErrorCode, message: string): DfsError {
 
 const noPayload: readonly Uint8Array[] = []
 const checksPerTimeout = 8
-/** A server lets a client in when another one's lease has run out, if that does not give it back. */
+/**
+ * Time in ms in which a server lets a client in: it waits until the lease of another client was returned or has run
+ * out.
+ */
 const entryMs = limits.leaseMs + limits.leaseSlackMs + 500
 
 export class ServerConnection {
@@ -95,7 +98,7 @@ export class ServerConnection {
   #answeredMs = Number.NEGATIVE_INFINITY
   #heardMs = 0
   #watch: Timer | undefined
-  /** Since it was heard of last, the server has been asked to say something. */
+  /** Whether a ping was sent since the last bytes from the server. */
   #isAsked = false
 
   private constructor(options: ServerConnectionOptions) {
@@ -115,7 +118,7 @@ export class ServerConnection {
       buffer: () => connection.#parser.buffer(),
       data: (bytes) => connection.#onData(bytes),
       closed: (cause) => {
-        // Only now nobody receives into the memory of a frame that is not complete.
+        // From now on nothing is received into the memory of an incomplete frame.
         connection.#parser.close()
         connection.#close(new DfsError('down', 'connection closed', { cause }))
       },
@@ -236,10 +239,10 @@ export class ServerConnection {
   }
 
   /**
-   * Looks after a server that owes answers: asks it to say something when half the time is over, and
-   * gives it up when all of it is. When this process itself was stopped or stalled, the check comes
-   * late and says nothing about the server: then its time begins anew. Nothing is asked before the
-   * server has let this client in, for then it takes one message at a time.
+   * Watches a server that owes answers: pings it after half the time-out, and closes the connection after all of it.
+   * When this process was stopped or stalled, the check comes late and proves nothing about the server: then the time
+   * begins anew. No ping is sent before the server has let this client in, because until then it accepts one message
+   * at a time.
    */
   #startWatch(): void {
     if (this.#watch !== undefined) return

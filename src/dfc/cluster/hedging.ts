@@ -1,17 +1,17 @@
 /**
- * Asking several servers without waiting for the slowest: what three of four have said is enough, and
- * where two are asked, a third one can answer for one that does not. A server that makes others wait is
- * told of, so that it is asked last until it is as quick as they are.
+ * Asks several servers without waiting for the slowest: three answers of four are enough, and where two are asked, a
+ * third server is asked when one of them is late. A late server is reported, so that it is asked last until it is as
+ * quick as the others.
  */
 import type { Clock, Timer } from '../../clock.js'
 import { limits } from '../../limits.js'
 
-/** A server that takes so many times as long as usual is not waited for alone. */
+/** An answer is late after this multiple of the usual time. */
 const typicalTimes = 3
-/** How much one answer changes what counts as usual. */
+/** Weight of one answer in the moving average. */
 const typicalWeight = 0.1
 
-/** How long answers take lately: a slow network is no reason to ask for everything twice. */
+/** The moving average of the time that answers take: on a slow network, slow answers are no reason to ask twice. */
 export class HedgeDelay {
   #typicalMs = 0
 
@@ -24,7 +24,7 @@ export class HedgeDelay {
   }
 }
 
-/** True: it was waited for so long that others could have answered several times. */
+/** Whether a server has been awaited for so long that others could have answered several times. */
 export function isLate(waitedMs: number, patienceMs: number, quickestMs: number): boolean {
   return waitedMs >= Math.max(patienceMs, quickestMs * typicalTimes)
 }
@@ -33,9 +33,9 @@ export interface Hedge<Outcome> {
   readonly clock: Clock
   readonly hedgeDelay: Pick<HedgeDelay, 'ms' | 'note'>
   readonly isGood: (outcome: Outcome) => boolean
-  /** Known to be slow: not waited for. */
+  /** Whether a server is known to be slow: its answer is not awaited. */
   readonly isSlow: (at: number) => boolean
-  /** Others had answered long before. */
+  /** Called with a server when others had answered long before. */
   readonly onLate: (at: number) => void
 }
 
@@ -81,9 +81,8 @@ export function untilEnough<Outcome>(
 }
 
 /**
- * Asks `count` of `choices`, the first ones first, and the next one whenever one of them fails or does
- * not answer within the patience. Resolves with the good outcomes: fewer than `count` when there are
- * no more.
+ * Asks the first `count` of `choices`, and the next one whenever one of them fails or does not answer within the
+ * hedge delay. Resolves with the good outcomes: fewer than `count` when there are no more choices.
  */
 export function inTurn<Outcome>(
   choices: number,
@@ -93,7 +92,7 @@ export function inTurn<Outcome>(
 ): Promise<Outcome[]> {
   return new Promise((resolve) => {
     const good: Outcome[] = []
-    /** When those were asked that have not answered. */
+    /** When each choice without an answer was asked. */
     const open = new Map<number, number>()
     let asked = 0
     let quickestMs = Number.POSITIVE_INFINITY

@@ -1,7 +1,6 @@
 /**
- * The lasting relation to one of the four servers: connects, connects again when the connection is
- * lost, and knows whether the server is up. The wait for a dead server happens here, in the
- * background, once: a request to a server that is down fails at once.
+ * The link to one of the four servers: connects, reconnects when the connection is lost, and knows whether the server
+ * is up. A dead server is awaited here, in the background, once: a request to a server that is down fails at once.
  */
 import type { Timer } from '../../clock.js'
 import { type ClientConfig, type ServerAddress, usesTls } from '../../config.js'
@@ -15,15 +14,15 @@ export interface LinkOptions
   extends Omit<ServerConnectionOptions, 'name' | 'address' | 'onClosed' | 'onRecall'> {
   readonly config: ClientConfig
   readonly server: ServerAddress
-  /** 0 .. 3: the server's position in the config. */
+  /** Position of the server in the config, 0 .. 3. */
   readonly index: number
-  /** Says whether a server that has just authenticated may be used; throws if not. */
+  /** Throws unless a server that has just authenticated may be used. */
   readonly admit: (link: Link, connection: ServerConnection) => Promise<void>
-  /** The server cannot be used now: it is down, or refuses, or is refused. */
+  /** Called when the server cannot be used now: it is down, or refuses, or is refused. */
   readonly onFailed: (link: Link) => void
-  /** The server went up or down, or is no longer slow. */
+  /** Called when the server went up or down, or is no longer slow. */
   readonly onChange: (link: Link) => void
-  /** The server wants its lease back. */
+  /** Called when the server recalls its lease. */
   readonly onRecall: (link: Link) => void
 }
 
@@ -42,7 +41,7 @@ export class Link {
   #slow: 'perhaps' | 'surely' | undefined
   #probe: Timer | undefined
   #settled: Promise<void> | undefined
-  /** No attempt has ended yet: what is wrong with the password then is for the caller to say. */
+  /** Whether no attempt has ended yet: the caller then reports a wrong password. */
   #isFirst = true
 
   constructor(options: LinkOptions) {
@@ -62,23 +61,26 @@ export class Link {
     return this.#connection?.isOpen === true
   }
 
-  /** When the latest request was sent that this server has answered; see Channel. */
+  /** When the latest request was sent that this server has answered; see `ServerConnection`. */
   get answeredMs(): number {
     return this.#connection?.answeredMs ?? Number.NEGATIVE_INFINITY
   }
 
-  /** It is up, and others answer much sooner: nobody waits for it where they are enough. */
+  /**
+   * Whether the server is up but answers much later than others: operations go on without it where the others are
+   * enough.
+   */
   get isSlow(): boolean {
     return this.#slow !== undefined && this.isUp
   }
 
-  /** It is slow, and so far behind that what is sent to it would only pile up. */
+  /** Whether the server is slow and has so many unanswered requests that more would only queue up. */
   get isFarBehind(): boolean {
     const { pendingCount = 0, queuedBytes = 0 } = this.#connection ?? {}
     return this.isSlow && (pendingCount >= limits.slowRequestsMax || queuedBytes > 0)
   }
 
-  /** Others have answered long before: until it answers a ping in time it is asked last. */
+  /** Marks the server as slow: it is asked last until it answers a ping in time. */
   becameSlow(): void {
     if (this.#slow !== undefined || !this.isUp) return
     debugDfc('%s is slow', this.name)
@@ -91,7 +93,7 @@ export class Link {
     return this.isUp ? undefined : this.#failure
   }
 
-  /** Throws `down` at once when the server is not up. */
+  /** Sends a request. Throws `down` at once when the server is not up. */
   request<V extends Verb>(
     verb: V,
     fields: Request<V>,
@@ -164,7 +166,7 @@ export class Link {
       const before = this.#failure?.code
       this.#failure = asDfsError(thrown)
       const { code } = this.#failure
-      // A server that comes back and refuses is another matter than one that is away.
+      // A refusal by a server that has come back is news, even if it was down before.
       const isNews = before === undefined || (isRefusal(code) && before !== code)
       if (isNews && !(this.#isFirst && code === 'authentication')) {
         notice(`${this.name} is down: ${this.#failure.message}`)
@@ -187,7 +189,7 @@ export class Link {
     this.#connectLater()
   }
 
-  /** Soon at first, so that a restarted server is missed briefly; then twice a second. */
+  /** Connects again: soon at first, so that a restart is a short interruption, then twice a second. */
   #connectLater(): void {
     if (this.#closed) return
     this.#retry?.cancel()
@@ -197,7 +199,7 @@ export class Link {
   }
 }
 
-/** Whether a failure says that the server is there, and that it or this client will not have the other. */
+/** Whether a failure means that the server is reachable, and it or this client refuses the other. */
 export function isRefusal(code: ErrorCode): boolean {
   return ['authentication', 'wrongServer', 'version', 'untrusted', 'configuration'].includes(code)
 }

@@ -23,25 +23,25 @@ import { offsetText } from './clock-skew.js'
 interface Sample {
   readonly offsetMs: number
   readonly errorMs: number
-  /** On the monotonic clock. */
+  /** When the answer arrived, on the monotonic clock. */
   readonly heardMs: number
 }
 
-/** Servers tell whole milliseconds. */
+/** Resolution in ms of the times that servers send. */
 const unitMs = 1
 
 export class ServersTime implements Clock {
   readonly #clock: Clock
   readonly #notice: (line: string) => void
-  /** The sample that counts of each server, by name. */
+  /** The most precise sample of each server, by name. */
   readonly #samples = new Map<string, Sample>()
   readonly #told = new Set<string>()
-  /** The time of the servers less our monotonic time; by how much that may be wrong. */
+  /** The time of the servers less this machine's monotonic time, in ms. */
   #median: number | undefined
   #errorMs = 0
   #usesOwn = true
 
-  /** `notice` is told once of each clock that is off. */
+  /** `notice` is called once for each clock that is off. */
   constructor(clock: Clock, notice: (line: string) => void) {
     this.#clock = clock
     this.#notice = notice
@@ -65,7 +65,7 @@ export class ServersTime implements Clock {
     return this.#clock.after(delayMs, action)
   }
 
-  /** A server said that it is `timeMs` since 1970, in answer to what was asked at `askedMs`. */
+  /** Notes the time `timeMs`, in ms since 1970, that a server sent in answer to a request of `askedMs`. */
   heard(server: string, timeMs: number, askedMs: number): void {
     const heardMs = this.#clock.monotonic()
     const sample: Sample = {
@@ -78,7 +78,7 @@ export class ServersTime implements Clock {
     const samples = [...this.#samples.values()]
     const errorOf = (one: Sample): number => errorAt(one, heardMs)
     this.#median = medianOf(samples.map(({ offsetMs }) => offsetMs))
-    // The true one is between the median of the least and that of the most that they may be.
+    // The true median is between those of the least and of the greatest possible offsets.
     const least = medianOf(samples.map((one) => one.offsetMs - errorOf(one)))
     const most = medianOf(samples.map((one) => one.offsetMs + errorOf(one)))
     this.#errorMs = Math.max(most - this.#median, this.#median - least)
@@ -100,7 +100,7 @@ export class ServersTime implements Clock {
       : this.#clock.now() - this.#clock.monotonic() - this.#median
   }
 
-  /** Says of each clock that is off that it is, once until it is right again. */
+  /** Logs each clock that is off, once until it is right again. */
   #remarkAll(): void {
     if (this.#samples.size < quorum.clocks) return
     for (const server of this.#samples.keys()) {
@@ -123,8 +123,8 @@ export class ServersTime implements Clock {
   }
 
   /**
-   * Undefined while the machine's own clock is as good. What is not known for sure is no reason to leave it, nor
-   * is one that is about as far off as it may be a reason to change to and fro.
+   * Returns the time of the servers; undefined while the machine's own clock agrees with it. An uncertain difference
+   * is no reason to change from one to the other, nor is one about as large as its error a reason to change back.
    */
   #fromServers(): number | undefined {
     if (this.#median === undefined) return undefined
@@ -135,7 +135,7 @@ export class ServersTime implements Clock {
   }
 }
 
-/** By how much a sample may be wrong when it is so late. */
+/** Returns the error of a sample in ms at a later time: clocks drift. */
 function errorAt({ errorMs, heardMs }: Sample, nowMs: number): number {
   return errorMs + (nowMs - heardMs) * limits.clockDriftMax
 }

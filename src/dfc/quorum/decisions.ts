@@ -1,7 +1,6 @@
 /**
- * Decisions of this client's own transactions on their way to the servers. They ride on the next
- * commit, or go out by themselves a moment later; and always before a read, which would otherwise
- * meet the locks of what this client itself has just finished.
+ * Sends decisions of this client's own transactions to the servers: with the next commit, or by themselves a moment
+ * later, and always before a read, which would otherwise meet the locks of a finished transaction.
  */
 import assert from 'node:assert/strict'
 import type { Timer } from '../../clock.js'
@@ -15,9 +14,9 @@ import type { Cluster } from '../cluster/cluster.js'
 interface Decided {
   readonly id: Version
   readonly body: Transaction
-  /** Servers that said yes, and so have the transaction. */
+  /** Servers that voted yes, and so have the transaction. */
   readonly yes: ReadonlySet<number>
-  /** The spare piece that a server took with its vote and may drop; undefined: they are needed. */
+  /** Returns the spare pieces that a server took with its vote and may drop; undefined when they are needed. */
   readonly spareOf: ((server: number) => Decision['spares']) | undefined
 }
 
@@ -32,12 +31,12 @@ export class Decisions {
     this.#cluster = cluster
   }
 
-  /** For how long this client has committed nothing. */
+  /** Time in ms since this client committed last. */
   get quietMs(): number {
     return this.#cluster.clock.monotonic() - this.#addedMs
   }
 
-  /** Takes note that a transaction was committed by the votes of `yes`. */
+  /** Adds the decision of a transaction that was committed by the votes of `yes`. */
   add(decided: Decided): void {
     assert(decided.body.writes.length > 0, 'nothing was decided')
     assert(decided.yes.size <= limits.serverCount)
@@ -50,7 +49,10 @@ export class Decisions {
     this.#timer ??= this.#cluster.clock.after(limits.decisionDelayMs, () => this.flush())
   }
 
-  /** The decisions for a commit to carry: for each server, with bodies where it may lack them. */
+  /**
+   * Removes and returns the pending decisions, for a commit to carry: for each server, with bodies where it may lack
+   * them.
+   */
   take(): (server: number) => readonly Decision[] {
     const taken = this.#pending
     this.#pending = []
@@ -65,7 +67,7 @@ export class Decisions {
       }))
   }
 
-  /** Sends what is pending to every server that is up. What follows on a connection comes after. */
+  /** Sends the pending decisions to every server that is up. Later requests on a connection arrive after them. */
   flush(): void {
     if (this.#pending.length === 0) return
     const decisionsFor = this.take()

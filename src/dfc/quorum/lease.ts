@@ -1,12 +1,12 @@
 /**
- * Whether this client is the only one of its user, so that what it knows of the namespace stays true
- * until it changes it itself. Each server that grants a lease tells this client before it lets another
- * one in. Another client cannot change anything without three servers, so with the leases of three
- * nothing changes behind our back.
+ * Leases of the servers, which show whether this client is the only one of its user, so that cached names and
+ * attributes stay true until it changes them itself. A server that has granted a lease sends this client a recall
+ * before it lets another one in. Another client cannot change anything without three servers, so with the leases of
+ * three nothing changes unnoticed.
  *
- * A lease holds for `leaseMs` after the sending of any request that was answered without a recall
- * before the answer; the server waits a little longer than that. So it needs no agreement about the
- * time, only clocks that run at the same speed.
+ * A lease holds for `leaseMs` after the sending of any request that was answered without a recall before the answer;
+ * the server waits a little longer than that. So it needs no agreement about the time, only clocks that run at the
+ * same speed.
  */
 import assert from 'node:assert/strict'
 import { SingleFlight } from '../../async/single-flight.js'
@@ -23,11 +23,16 @@ const renewalMs = Math.floor(limits.leaseMs / 3)
 export class Lease {
   readonly #cluster: Cluster
   readonly #losses = new Listeners()
-  /** Stores what others do not know yet; called before the lease is given back. */
+  /** Stores changes that were answered and are on no server yet. Called before the lease is given back. */
   #store: (() => Promise<void>) | undefined
-  /** For each server that has granted it: nobody was let in while this stays the same. */
+  /**
+   * The generation of each server that has granted the lease: it let no other client in while this stays the same.
+   */
   readonly #generations = new Map<number, number>()
-  /** On the monotonic clock; undefined while somebody else may have changed something. */
+  /**
+   * Since when this client is alone, on the monotonic clock; undefined while another client may have changed
+   * something.
+   */
   #sinceMs: number | undefined
   #usedMs = Number.NEGATIVE_INFINITY
   #askedMs = Number.NEGATIVE_INFINITY
@@ -40,13 +45,13 @@ export class Lease {
   constructor(cluster: Cluster) {
     this.#cluster = cluster
     cluster.onRecall((link) => this.#recall(link))
-    // What is answered on a new connection says nothing about the lease of the old one.
+    // An answer on a new connection proves nothing about the lease of the old one.
     cluster.onChange((link) => this.#generations.delete(link.index))
   }
 
   /**
-   * Asks for it before it is needed: what is made first is then known as well as what comes later. Before the
-   * lease is given back `store` stores what others do not know yet.
+   * Asks for the lease before it is needed, so that the first values read are already covered. `store` is called
+   * before the lease is given back, to store answered changes.
    */
   async begin(store: () => Promise<void>): Promise<void> {
     assert(this.#store === undefined, 'a lease begins once')
@@ -57,8 +62,8 @@ export class Lease {
   }
 
   /**
-   * Marks the lease as used and returns `exclusiveSinceMs`. A lease that is used is renewed, and asked for
-   * where it is not held: whatever relies on what is known calls this each time.
+   * Marks the lease as used and returns `exclusiveSinceMs`. A used lease is renewed, or asked for where it is not
+   * held. Must be called whenever a cached value is relied on.
    */
   use(): number | undefined {
     const now = this.#cluster.clock.monotonic()
@@ -76,7 +81,8 @@ export class Lease {
   }
 
   /**
-   * Makes exclusiveness count from now on: cached values may be wrong for another reason, and have to be read again.
+   * Restarts the time since when this client is alone: cached values may be wrong for another reason, and have to be
+   * read again.
    */
   forgetAll(): void {
     if (this.#sinceMs === undefined) return
@@ -87,14 +93,14 @@ export class Lease {
   }
 
   /**
-   * Calls `listener` when others are about to be let in, or what is known may be wrong. Returns how to stop
-   * that.
+   * Calls `listener` when other clients are about to be let in, or cached values may be wrong. Returns a function
+   * that stops the calls.
    */
   onLost(listener: () => void): () => void {
     return this.#losses.add(listener)
   }
 
-  /** Gives it back, after what others do not know yet has been stored. */
+  /** Gives the lease back, after answered changes were stored. */
   async close(): Promise<void> {
     this.#closed = true
     this.#timer?.cancel()
@@ -102,7 +108,7 @@ export class Lease {
     await this.#giveBack()
   }
 
-  /** For how long from now on nobody else can change anything, whatever happens; 0 when they can. */
+  /** Returns for how many ms no other client can change anything, whatever happens; 0 when one can. */
   get exclusiveForMs(): number {
     if (this.exclusiveSinceMs === undefined) return 0
     const answered = [...this.#generations.keys()].map(
@@ -147,7 +153,7 @@ export class Lease {
     const others = granted.filter(
       ({ index, generation }) => this.#generations.get(index) !== generation,
     )
-    // One that comes back may have let somebody in: with the other three here that was of no use.
+    // A server that comes back may have let another client in, which without a third server could change nothing.
     const kept = granted.length - others.length
     if (this.#sinceMs === undefined || kept < quorum.lease) {
       this.#generations.clear()
@@ -173,7 +179,7 @@ export class Lease {
   }
 
   async #storeAndGiveBack(): Promise<void> {
-    // What cannot be stored now is tried again like anything else, without the lease.
+    // Changes that cannot be stored now are tried again as usual, without the lease.
     await this.#store?.().catch((error: unknown) => debugDfc('recall: %o', error))
     const { up } = this.#cluster
     this.#generations.clear()
@@ -182,7 +188,7 @@ export class Lease {
   }
 }
 
-/** The lease of a client that asks for none: others may change everything at any time. */
+/** The lease of a client that asks for none: other clients may change everything at any time. */
 export const noLease = Object.freeze({
   exclusiveForMs: 0,
   use: () => undefined,

@@ -1,9 +1,9 @@
-/** Asks several servers for a repair: all of them have to answer, or the step is not done. */
+/** Requests of a repair to several servers: all of them must answer, or the step has failed. */
 import { DfsError } from '../../errors.js'
 import type { Reply, Request, Verb } from '../../wire/messages.js'
 import type { Cluster } from '../cluster/cluster.js'
 
-/** The replies of all of `servers`, in their order. Throws what the first one that failed said. */
+/** Returns the replies of all of `servers`, in their order. Throws the first failure. */
 export async function askEach<V extends Verb>(
   cluster: Cluster,
   servers: readonly number[],
@@ -17,7 +17,7 @@ export async function askEach<V extends Verb>(
   })
 }
 
-/** The reply of one server. */
+/** Returns the reply of one server. */
 export async function askOne<V extends Verb>(
   cluster: Cluster,
   server: number,

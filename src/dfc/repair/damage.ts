@@ -1,4 +1,4 @@
-/** Names what is lost: which bytes of which files a piece was that nobody has any more. */
+/** Finds the bytes of files that lost pieces held. */
 
 import { pieceRange } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
@@ -18,7 +18,7 @@ export interface Damage {
   readonly to: number
 }
 
-/** Walks all of the user's folders; a file with several names is told by each. */
+/** Walks all folders of the user and yields the lost ranges; a file with several names is reported under each. */
 export async function* damageOf(
   namespace: Namespace,
   lost: readonly LostPiece[],

@@ -1,4 +1,4 @@
-/** Asks servers for the pieces of segments: which they hold, and which they know to be lost. */
+/** Asks servers which pieces of segments they hold, and which they have marked as lost. */
 import { limits } from '../../limits.js'
 import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
@@ -7,13 +7,13 @@ import { askEach } from './ask-voters.js'
 export interface HeldSegment {
   readonly segment: Segment
   readonly masks: ReadonlyMap<number, number>
-  /** The pieces that each of these servers has marked as lost for good. */
+  /** The pieces that each server has marked as lost for good, as bits by server. */
   readonly marks: ReadonlyMap<number, number>
-  /** How many of them have a register that refers to it. */
+  /** Number of servers with a register that refers to the segment. */
   readonly referredBy: number
 }
 
-/** For each segment, which pieces of it every server that votes holds. */
+/** Returns, for each segment, the pieces of it that every voting server holds. */
 export async function heldMasks(
   cluster: Cluster,
   segments: readonly Segment[],

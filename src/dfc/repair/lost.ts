@@ -1,7 +1,7 @@
 /**
- * Marks lost pieces: those of which all four servers, voting, have answered that they have no good copy. Servers
- * remember the marks, so that files are listed as incomplete and no repair looks for the pieces in vain. A mark goes
- * when its piece turns up again. A server that is away or failed proves nothing.
+ * Marks lost pieces: those of which all four servers, voting, have answered that they have no good copy. Servers keep
+ * the marks, so that files are listed as incomplete and no repair searches for the pieces in vain. A mark is removed
+ * when its piece is stored again. A server that is away or failed proves nothing.
  */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
@@ -16,23 +16,23 @@ import type { SegmentReader } from '../content/segment-reader.js'
 import { askEach, askOne } from './ask-voters.js'
 import { type HeldSegment, heldMasks } from './held.js'
 
-/** The bits of the pieces that some server has marked as lost. */
+/** Returns the bits of the pieces that at least one server has marked as lost. */
 export function markedByAny({ marks }: HeldSegment): number {
   return [...marks.values()].reduce((all, mark) => all | mark, 0)
 }
 
 /**
- * The bits of those that every server which votes has marked. Where a piece came back to one of them,
- * that server's mark is gone.
+ * Returns the bits of the pieces that every voting server has marked as lost. A server on which a piece was stored
+ * again has dropped its mark.
  */
 export function knownLost({ marks }: HeldSegment): number {
   return marks.size === 0 ? 0 : [...marks.values()].reduce((all, mark) => all & mark)
 }
 
 /**
- * Whether pieces that could not be had are lost. They are looked for once more: another repair may have
- * moved one from a server that was asked late to one that was asked before, and it moves no second time.
- * Content that was given up meanwhile is not lost.
+ * Whether pieces that could not be read are lost. The servers are asked once more: another repair may have moved a
+ * piece from a server that was asked late to one that was asked before, and it moves a piece once only. Pieces of
+ * content that was replaced or deleted meanwhile are not lost.
  */
 export async function areLostForGood(
   { cluster, reader }: { readonly cluster: Cluster; readonly reader: SegmentReader },
@@ -57,8 +57,8 @@ export async function areLostForGood(
 }
 
 /**
- * Whether the servers had files of the missing pieces which their indexes did not know, as after the loss of
- * an index. Nobody has their checksums: they count only if the segment has its digest with them.
+ * Whether the servers had files of the missing pieces that their indexes did not know, as after the loss of an index.
+ * No server has their checksums: they count only if the whole segment matches its digest with them.
  */
 async function areReclaimed(
   { cluster, reader }: { readonly cluster: Cluster; readonly reader: SegmentReader },
@@ -89,7 +89,7 @@ async function hasItsDigest(reader: SegmentReader, segment: Segment): Promise<bo
   return digest.digest('hex') === segment.md5
 }
 
-/** Marks that servers do not have as they should be, collected to be sent together. */
+/** Collects the marks that servers lack or must drop, to be sent together. */
 export class Marks {
   readonly #cluster: Cluster
   readonly #wanted = new Map<number, { segment: string; pieces: number }[]>()
@@ -98,7 +98,10 @@ export class Marks {
     this.#cluster = cluster
   }
 
-  /** `lost`: the bits of the pieces to be marked, no others. Only all four servers can say that. */
+  /**
+   * Adds a segment of which exactly the pieces `lost` are to be marked. Adds nothing unless all four servers have
+   * answered.
+   */
   add({ segment, marks }: HeldSegment, lost: number): void {
     assert(
       (lost & ~wholeMask(segment.length)) === 0,

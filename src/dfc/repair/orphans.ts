@@ -1,6 +1,6 @@
 /**
- * Collects files that lost their last name while a mount had them open, and whose mount never came
- * back to delete them: docs/decisions/0012.
+ * Collects orphans: files that lost their last name while a mount had them open, and whose mount died before it
+ * deleted them (docs/decisions/0012).
  */
 import { limits } from '../../limits.js'
 import { decodeInode, inodeKey } from '../../wire/records.js'
@@ -16,7 +16,7 @@ export interface OrphanCollector {
   readonly transactions: Transactions
 }
 
-/** Deletes those not written for `ageMs`; returns how many there were. */
+/** Deletes orphans that were not written for `ageMs`; returns their number. */
 export async function collectOrphans(
   cluster: Cluster,
   { registers, transactions }: OrphanCollector,
@@ -30,7 +30,7 @@ export async function collectOrphans(
   const inos = [...new Set(replies.flatMap(({ inos }) => inos))]
   let collected = 0
   for (const { key, version, value } of await registers.read(inos.map(inodeKey))) {
-    // A server that is behind may still take for an orphan what was renewed, linked or deleted.
+    // A server that missed a change may still list a file that was renewed, linked or deleted.
     if (value === null || version >= before || decodeInode(value).nlink > 0) continue
     const { committed } = await transactions.commit({
       writes: [{ key, value: null }],

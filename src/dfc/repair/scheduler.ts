@@ -1,7 +1,6 @@
 /**
- * Keeps the servers in agreement without being asked: repairs soon after a server comes back, looks
- * again from time to time, when its client is not busy, and puts right what readers found rotten. One
- * line when a repair that has something to do begins to matter, and one when it ends.
+ * Schedules repairs in the background: soon after a server comes back, from time to time when the client is not busy,
+ * and when a reader found a corrupt piece. Logs a line when a repair has changed or could not change something.
  */
 import { SingleFlight } from '../../async/single-flight.js'
 import { randomBelow, sleep, type Timer } from '../../clock.js'
@@ -28,21 +27,21 @@ export class RepairScheduler {
   readonly #changed: () => void
   readonly #renew: () => Promise<void>
   readonly #damageOf: (lost: readonly LostPiece[]) => AsyncIterable<Damage>
-  /** Pieces that are lost for good, as the last repair has found: no news for the next. */
+  /** Pieces that the last repair has found to be lost for good. They are not reported again. */
   #lost: ReadonlySet<string> = new Set()
   readonly #badCopies = new Map<string, BadCopy>()
   readonly #healing = new SingleFlight<HealReport>()
   #timer: Timer | undefined
-  /** The report that was logged last. */
+  /** The report of the last repair that was logged. */
   #told: HealReport | undefined
   /** When the next repair begins at the latest, on the monotonic clock. */
   #latestMs = Number.POSITIVE_INFINITY
   #unsubscribe: (() => void) | undefined
 
   /**
-   * `settlement` knows what this client itself has decided; `changed` hears of repairs that changed
-   * what servers hold; `renew` writes again what would be taken for abandoned; `damageOf` names the
-   * files that lost pieces belong to.
+   * `decisions` are those of this client's own transactions; `changed` is called after repairs that changed registers
+   * or filled a server; `renew` rewrites open files without a name, which would be taken for orphans; `damageOf`
+   * finds the files that lost pieces belong to.
    */
   constructor(
     mover: Healer,
@@ -60,7 +59,7 @@ export class RepairScheduler {
     this.#damageOf = damageOf
   }
 
-  /** Begins to watch: for programs that stay, as the mount does. */
+  /** Starts the repairs in the background, for programs that stay, as the mount does. */
   start(): void {
     const { cluster } = this.#mover
     this.#unsubscribe ??= cluster.onChange((link) => {
@@ -69,7 +68,7 @@ export class RepairScheduler {
     this.#schedule(limits.repairDelayMs, limits.repairDeferralMs)
   }
 
-  /** Begins nothing more. A repair that runs ends when the servers cannot be asked any more. */
+  /** Starts no more repairs. A repair that runs ends when the connections are closed. */
   stop(): void {
     this.#unsubscribe?.()
     this.#unsubscribe = undefined
@@ -81,11 +80,14 @@ export class RepairScheduler {
     await this.#healing.running?.catch(() => undefined)
   }
 
-  /** A reader found that a server's copy is rotten or gone. Where all of them are, it is known. */
+  /**
+   * Notes that a reader found a server's copy corrupt or gone. Copies of pieces that are known to be lost are not
+   * noted.
+   */
   noteBadCopy(server: number, segment: Segment, piece: number): void {
     if (this.#badCopies.size >= limits.badCopiesMax || this.#isLost(segment, piece)) return
     this.#badCopies.set(`${server} ${segment.id} ${piece}`, { server, segment, piece })
-    // What a repair comes across itself, and cannot put right, it need not try again at once.
+    // A bad copy that a repair itself has met, and could not replace, is not tried again at once.
     this.#schedule(
       this.#healing.running === undefined ? limits.repairDelayMs : limits.repairRetryMs,
     )
@@ -95,12 +97,12 @@ export class RepairScheduler {
     return this.#lost.has(`${id} ${piece}`)
   }
 
-  /** Something happened that repair may have to put right. */
+  /** Schedules a repair soon, after an event that it may be needed for. */
   soon(): void {
     this.#schedule(limits.repairDelayMs)
   }
 
-  /** Repairs now; one repair at a time, a second call joins the one that runs. */
+  /** Repairs now. One repair runs at a time: a second call joins it. */
   heal(options: Partial<HealOptions> = {}): Promise<HealReport> {
     return this.#healing.run(() => this.#heal(options))
   }
@@ -127,12 +129,14 @@ export class RepairScheduler {
     return report
   }
 
-  /** It may be put off by up to `deferralMs` while the client is busy. Unless one is to begin sooner. */
+  /**
+   * Schedules a repair, unless one is due sooner. It may be deferred by up to `deferralMs` while the client is busy.
+   */
   #schedule(delayMs: number, deferralMs = 0): void {
-    // A round that was under way when it was stopped has no other after it.
+    // After `stop`, a round that was under way schedules no other.
     if (this.#unsubscribe === undefined) return
     const { clock, random } = this.#mover.cluster
-    // Several mounts see a server come back at the same moment: they need not all begin at once.
+    // Several mounts see a server come back at the same moment: the jitter spreads their repairs.
     const jitterMs = randomBelow(random, Math.max(1, Math.floor(delayMs / 2)))
     const latestMs = clock.monotonic() + delayMs + jitterMs + deferralMs
     if (latestMs >= this.#latestMs) return
@@ -163,9 +167,9 @@ export class RepairScheduler {
       const report = await this.heal({ giveWay: (tookMs) => this.#giveWay(tookMs) })
       // Another round may have joined the same repair.
       if (report !== this.#told) await this.#tell(report)
-      // A server that is away says so itself when it comes back.
+      // A server that is away causes a repair when it comes back.
       const isWhole = this.#mover.cluster.voters.length === limits.serverCount
-      // What is lost is looked at again from time to time, as everything is.
+      // Lost pieces alone are no reason to retry: the regular repairs check them.
       if (report.left > report.lost.length && isWhole) this.#schedule(limits.repairRetryMs)
     } catch (error) {
       debugDfc('repair: %o', error)
@@ -174,7 +178,7 @@ export class RepairScheduler {
     this.#schedule(limits.repairIntervalMs, limits.repairDeferralMs)
   }
 
-  /** A repair that nobody asked for takes a third of the servers' time while its client is busy. */
+  /** Pauses a background repair while its client is busy, so that it takes a third of the servers' time. */
   async #giveWay(tookMs: number): Promise<void> {
     if (!this.#isBusy) return
     await sleep(this.#mover.cluster.clock, Math.min(2 * tookMs, limits.repairPauseMsMax))
@@ -196,7 +200,7 @@ export class RepairScheduler {
     await this.#tellLost(report.newlyLost)
   }
 
-  /** Once for each file; what has no name is nobody's loss. */
+  /** Logs each file that lost data once. Files without a name are not reported. */
   async #tellLost(lost: readonly LostPiece[]): Promise<void> {
     if (lost.length === 0) return
     const told = new Set<string>()
@@ -219,7 +223,7 @@ export class RepairScheduler {
     if (others > 0) notice(`${others} more files have lost data for good: dfc verify names them`)
   }
 
-  /** Returns the pieces of which there may be no good copy at all. */
+  /** Replaces the noted bad copies. Returns the pieces that may have no good copy at all. */
   async #replaceBadCopies(): Promise<LostPiece[]> {
     const suspects: LostPiece[] = []
     for (const [key, { server, segment, piece }] of [...this.#badCopies]) {

@@ -1,7 +1,7 @@
 /**
- * Checks that the four servers hold exactly the same registers, exactly the pieces that the placement
- * says and nothing else, every piece against its checksums and every segment against its MD5. It
- * changes nothing; rotten copies are handed to the caller.
+ * Checks that the four servers have the same registers and exactly the pieces that the placement requires, every
+ * piece against its checksums and every segment against its MD5. Changes nothing; corrupt copies are reported to the
+ * caller.
  */
 import { createHash } from 'node:crypto'
 import { TaskPool } from '../../async/task-pool.js'
@@ -19,24 +19,24 @@ import { readCopy } from './pieces.js'
 import { segmentsOn } from './segments-on.js'
 
 export interface VerifyReport {
-  /** Registers of which some server has another value, or none, or one that has rotted. */
+  /** Registers of which a server has another value, none, or a corrupt one. */
   readonly differences: number
-  /** Registers that have rotted on the disk of a server. */
+  /** Registers that are corrupt on the disk of a server. */
   readonly rotten: number
   readonly undecided: number
   readonly segments: number
   readonly pieceBytes: number
   /** Copies that should be on a server and are not known there. */
   readonly missing: number
-  /** Copies of what is referred to where the placement has none. */
+  /** Copies of referred segments on servers where the placement has none. */
   readonly extra: number
-  /** Copies of what nothing refers to: they wait to be collected. */
+  /** Copies of segments that no register refers to, which wait to be collected. */
   readonly garbage: number
-  /** Files of pieces that no server knows of. */
+  /** Files of pieces that the index of the server does not know. */
   readonly strays: number
   /** Copies that do not match their checksums, or whose file is gone. */
   readonly bad: number
-  /** Segments whose pieces are as they were sent, yet not what the digest says. */
+  /** Segments whose pieces match their checksums, but which do not match their digest. */
   readonly mismatched: readonly Segment[]
   /** Pieces that have no good copy anywhere. */
   readonly lost: readonly LostPiece[]
@@ -55,7 +55,7 @@ interface Known {
   readonly masks: Map<number, number>
 }
 
-/** Needs all four servers; throws `down` otherwise, and what a server failed with. */
+/** Verifies all four servers. Throws `down` unless all are up, and the failure of a server. */
 export async function verify(cluster: Cluster, events: VerifyEvents): Promise<VerifyReport> {
   const servers = cluster.voters
   if (servers.length < limits.serverCount) {
@@ -63,7 +63,7 @@ export async function verify(cluster: Cluster, events: VerifyEvents): Promise<Ve
   }
   const statuses = await askEach(cluster, servers, 'status', () => ({}))
   const found = await differences(cluster, servers, noVersion)
-  // The walk has made every server look at all that it has.
+  // The comparison has made every server read all of its registers.
   const rotten = await askEach(cluster, servers, 'rotten', () => ({ limit: limits.readKeysMax }))
   const counts = { segments: 0, pieceBytes: 0, missing: 0, extra: 0, garbage: 0, bad: 0 }
   const mismatched: Segment[] = []
@@ -116,7 +116,7 @@ function countPlaces(
   }
 }
 
-/** Every copy of every piece is read where it is; the first good one of each makes the digest. */
+/** Reads and checks every copy of every piece; the first good one of each goes into the digest. */
 async function checkSegment(
   cluster: Cluster,
   { segment, masks }: Known,
@@ -151,7 +151,7 @@ async function checkSegment(
   return { bytes, bad, lost, isMatch: hash.digest('hex') === segment.md5 }
 }
 
-/** The segments of all servers by their ids, each with who holds what. */
+/** Yields the segments of all servers by their ids, each with the pieces that each server holds. */
 async function* allSegments(cluster: Cluster, servers: readonly number[]): AsyncIterable<Known> {
   const lists = servers.map((server) => segmentsKnownTo(cluster, server))
   const heads = await Promise.all(lists.map((list) => list.next()))

@@ -5,7 +5,7 @@
  */
 import assert from 'node:assert/strict'
 
-/** A reference-counted buffer. The creator holds one reference; every `hold` needs one `letGo`. */
+/** A reference-counted buffer. The creator holds one reference; every `retain` needs one `release`. */
 export class SharedBuffer {
   #holders = 1
   #release: (() => void) | undefined

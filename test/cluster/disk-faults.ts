@@ -105,7 +105,7 @@ async function startEnded(setUp: ServersOnDisks): Promise<number> {
 
 /** The disks are well: all four come back by themselves, and a repair leaves nothing. */
 async function assertWell(t: Test, setUp: ServersOnDisks, client: Client): Promise<void> {
-  const { cluster, scheduler: keeper } = client
+  const { cluster, scheduler } = client
   const isBack = await within(
     () => cluster.up.length === 4 && all.every((server) => !cluster.link(server).isSlow),
     backMs,
@@ -113,7 +113,7 @@ async function assertWell(t: Test, setUp: ServersOnDisks, client: Client): Promi
   t.ok(isBack, 'all servers are back')
   let last: unknown
   const isHealed = await within(async () => {
-    last = await keeper.heal(healNow).catch((error: unknown) => `${error}`)
+    last = await scheduler.heal(healNow).catch((error: unknown) => `${error}`)
     return typeof last === 'object' && (last as { left: number }).left === 0
   }, backMs)
   t.ok(isHealed, `a repair ends complete: ${JSON.stringify(last)}`)

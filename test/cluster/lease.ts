@@ -65,7 +65,7 @@ t.test(
     const proxies = await MessageProxies.open(t, servers)
     const client = await connect(t, servers, true, proxies.config('alice', 10_000))
     await alone(client)
-    const { namespace, scheduler: keeper } = client
+    const { namespace, scheduler } = client
     const { ino: folder } = await namespace.create(rootIno, 'folder', folderAttributes)
     await namespace.settle()
     let isOver = false
@@ -86,7 +86,7 @@ t.test(
     let young = 0
     for (let round = 0; round < 20; round += 1) {
       // A busy machine takes longer for what it stores than the usual patience.
-      const report = await keeper.heal({ patienceMs: 10_000 })
+      const report = await scheduler.heal({ patienceMs: 10_000 })
       t.match(report, { registersCopied: 0, left: 0, swept: true })
       young += report.young
     }

@@ -25,8 +25,8 @@ export class HedgeDelay {
 }
 
 /** Whether a server has been awaited for so long that others could have answered several times. */
-export function isLate(waitedMs: number, patienceMs: number, quickestMs: number): boolean {
-  return waitedMs >= Math.max(patienceMs, quickestMs * typicalTimes)
+export function isLate(waitedMs: number, hedgeDelayMs: number, quickestMs: number): boolean {
+  return waitedMs >= Math.max(hedgeDelayMs, quickestMs * typicalTimes)
 }
 
 export interface Hedge<Outcome> {

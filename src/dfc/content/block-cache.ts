@@ -36,7 +36,7 @@ export class BlockCache {
       sizeCalculation: bytesOf,
       dispose: (chunk, key) => {
         this.#readInLent.delete(key)
-        letGo(chunk)
+        release(chunk)
       },
       // The chunk that takes the place of an older one has all that was in it.
       noDisposeOnSet: true,
@@ -88,6 +88,6 @@ function bytesOf(chunk: Chunk): number {
   return bytes
 }
 
-function letGo(chunk: Chunk): void {
+function release(chunk: Chunk): void {
   for (const block of chunk) block?.memory.release()
 }

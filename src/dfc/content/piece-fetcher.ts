@@ -47,7 +47,7 @@ export class PieceFetcher {
   readonly #slots = new Semaphore(limits.fetchesInFlightMax)
   readonly #smallSlots = new Semaphore(limits.smallFetchesInFlightMax)
   readonly #smallPieces: SmallPieces
-  readonly #patience = new HedgeDelay()
+  readonly #hedgeDelay = new HedgeDelay()
   /** Reads that each server has not answered yet. */
   readonly #unanswered = serverIndexes.map(() => 0)
 
@@ -91,7 +91,7 @@ export class PieceFetcher {
     const [fetched] = await inTurn(servers.length, 1, ask, {
       clock: this.#cluster.clock,
       // How long answers take is noted with each of them, also with one that comes too late.
-      hedgeDelay: { ms: this.#patience.ms, note: () => {} },
+      hedgeDelay: { ms: this.#hedgeDelay.ms, note: () => {} },
       isGood: (outcome) => outcome !== undefined,
       onLate: (at) => this.#cluster.link(servers[at] as number).becameSlow(),
     })
@@ -124,7 +124,7 @@ export class PieceFetcher {
     try {
       const small = isSmall(blocks) ? await this.#askForSmall(server, blocks) : undefined
       const fetched = small ?? (await this.#askForBlocks(server, blocks))
-      this.#patience.note(clock.monotonic() - askedMs)
+      this.#hedgeDelay.note(clock.monotonic() - askedMs)
       return fetched
     } catch (thrown) {
       debugDfc('read %s.%d from server %d: %o', segment.id, piece, server, thrown)

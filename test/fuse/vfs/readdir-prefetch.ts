@@ -19,34 +19,34 @@ const inosOf = (nodes: readonly Node[]): number[] => nodes.map(({ ino }) => ino)
 const ahead = limits.siblingsAheadMax
 
 t.test('files that are opened in order have followers, each named once', async (t) => {
-  const siblings = new ReaddirPrefetch()
-  siblings.note(7, folderOf(Array.from({ length: 100 }, () => 10)))
-  t.same(inosOf(siblings.nextAfter(7, 'f0')), [])
-  const first = inosOf(siblings.nextAfter(7, 'f1'))
+  const prefetch = new ReaddirPrefetch()
+  prefetch.note(7, folderOf(Array.from({ length: 100 }, () => 10)))
+  t.same(inosOf(prefetch.nextAfter(7, 'f0')), [])
+  const first = inosOf(prefetch.nextAfter(7, 'f1'))
   t.same(
     first,
     Array.from({ length: ahead }, (_, index) => index + 2),
   )
-  t.same(inosOf(siblings.nextAfter(7, 'f2')), [], 'those will do for a while')
-  t.same(inosOf(siblings.nextAfter(7, 'f2')), [], 'opened once more')
-  t.same(inosOf(siblings.nextAfter(7, 'f4')), [], 'one was left out')
+  t.same(inosOf(prefetch.nextAfter(7, 'f2')), [], 'those will do for a while')
+  t.same(inosOf(prefetch.nextAfter(7, 'f2')), [], 'opened once more')
+  t.same(inosOf(prefetch.nextAfter(7, 'f4')), [], 'one was left out')
   const half = ahead / 2
   const more = Array.from({ length: half + 1 }, (_, index) => index + 2 + ahead)
-  t.same(inosOf(siblings.nextAfter(7, `f${2 + half}`)), more, 'half of them are left')
+  t.same(inosOf(prefetch.nextAfter(7, `f${2 + half}`)), more, 'half of them are left')
 })
 
 t.test('files that are opened in no order have none', async (t) => {
-  const siblings = new ReaddirPrefetch()
-  siblings.note(7, folderOf(Array.from({ length: 100 }, () => 10)))
-  for (const name of ['f0', 'f50', 'f20', 'f90', 'f10']) t.same(siblings.nextAfter(7, name), [])
-  t.same(siblings.nextAfter(8, 'f0'), [], 'nor in a folder that was not listed')
-  t.same(siblings.nextAfter(7, 'other'), [], 'nor of a name that was not')
+  const prefetch = new ReaddirPrefetch()
+  prefetch.note(7, folderOf(Array.from({ length: 100 }, () => 10)))
+  for (const name of ['f0', 'f50', 'f20', 'f90', 'f10']) t.same(prefetch.nextAfter(7, name), [])
+  t.same(prefetch.nextAfter(8, 'f0'), [], 'nor in a folder that was not listed')
+  t.same(prefetch.nextAfter(7, 'other'), [], 'nor of a name that was not')
 })
 
 t.test('only small files with something in them are named', async (t) => {
-  const siblings = new ReaddirPrefetch()
+  const prefetch = new ReaddirPrefetch()
   const big = limits.inlineContentBytesMax + 1
-  siblings.note(7, folderOf([10, 10, 0, big, 10]))
-  siblings.nextAfter(7, 'f0')
-  t.same(inosOf(siblings.nextAfter(7, 'f1')), [4])
+  prefetch.note(7, folderOf([10, 10, 0, big, 10]))
+  prefetch.nextAfter(7, 'f0')
+  t.same(inosOf(prefetch.nextAfter(7, 'f1')), [4])
 })

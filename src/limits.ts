@@ -487,10 +487,15 @@ export const limits = {
   syncsInFlightMax: 4,
   /** How long a server that stops waits for the answers in progress. */
   stopDrainMs: 5_000,
-  /** Lines about refused connections in the log within `refusalLinesMs`. Further ones are counted in one line. */
-  refusalLinesMax: 20,
-  /** Period to which `refusalLinesMax` applies. */
-  refusalLinesMs: 10_000,
+  /**
+   * Lines in the log of one kind and about one object that others can cause, within `repeatedNoticesMs`. Further ones
+   * are counted in one line.
+   */
+  repeatedNoticesMax: 20,
+  /** Period to which `repeatedNoticesMax` applies. */
+  repeatedNoticesMs: 10_000,
+  /** Kinds and objects of such lines that are told apart. With more, those that began first are forgotten. */
+  repeatedObjectsMax: 1024,
 } as const
 
 assert(limits.segmentBytesMax % (limits.pieceCount * limits.blockBytes) === 0)

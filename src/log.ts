@@ -2,13 +2,23 @@
  * Two kinds of output: `debug` lines, one per operation, seen with DEBUG=dfs:*; and notices, which a user must see (a
  * server went down, repair is done) and which are always printed.
  */
-import debug from 'debug'
+import { format } from 'node:util'
+import debug, { type Debugger } from 'debug'
 import { visibleLine } from './visible-text.js'
 
-export const debugFuse = debug('dfs:fuse')
-export const debugDfc = debug('dfs:dfc')
-export const debugDfs = debug('dfs:dfs')
-export const debugWire = debug('dfs:wire')
+export const debugFuse = debugLines('dfs:fuse')
+export const debugDfc = debugLines('dfs:dfc')
+export const debugDfs = debugLines('dfs:dfs')
+export const debugWire = debugLines('dfs:wire')
+
+/** Makes a function that prints one line for each call. What others have put into it cannot act on a terminal. */
+function debugLines(namespace: string): Debugger {
+  const log = (...words: readonly unknown[]): void => {
+    process.stderr.write(`${visibleLine(format(...words))}\n`)
+  }
+  // Colours act on a terminal as well.
+  return Object.assign(debug(namespace), { log, useColors: false })
+}
 
 let write = (line: string): void => {
   process.stderr.write(`${line}\n`)

@@ -8,12 +8,12 @@ import { limits } from '../limits.js'
 import { debugDfs } from '../log.js'
 import type { Address, Connection, ConnectionEvents, Listener, Network } from '../network.js'
 import { hostOf } from '../remote-host.js'
+import { RepeatedNotices } from '../repeated-notices.js'
 import type { TlsKey } from '../tls.js'
 import { Accounts } from './account/accounts.js'
 import type { Storage } from './account/storage.js'
 import { type DescriptorShares, descriptorShares } from './disk/descriptors.js'
 import type { PlainFrom } from './session/handshake.js'
-import { Refusals } from './session/refusals.js'
 import { Session, type SessionHost } from './session/session.js'
 import { FrameShares, UploadShares } from './session/shares.js'
 import { Turns } from './session/turns.js'
@@ -67,7 +67,7 @@ export class Server {
       accounts: new Accounts(storage, random, clock, this.#shares.userConnections, (user) =>
         users.quotaBytes(user),
       ),
-      refusals: new Refusals(clock),
+      notices: new RepeatedNotices(clock),
       turns: new Turns(clock),
       frames: new FrameShares(),
       uploads: new UploadShares(this.#shares.uploads),

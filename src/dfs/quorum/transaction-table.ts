@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
 import { decode, encode } from '../../wire/codec.js'
 import type { Decision } from '../../wire/messages.js'
@@ -32,6 +33,8 @@ export class TransactionTable {
   readonly #undecided = new InDoubtRecords()
   /** Changes whenever something is decided about a register that has rotted. */
   #rotMark: number
+  /** Decisions that cannot be. Only the first ones are in the log. */
+  #faults = 0
 
   constructor(index: AccountIndex, accountState: Pick<AccountState, 'floor'>) {
     this.#index = index
@@ -123,7 +126,7 @@ export class TransactionTable {
     if (record === undefined) {
       const decided = this.decisionOf(id)
       if (decided !== undefined) {
-        if (decided !== commit) splitDecision(id, decided)
+        if (decided !== commit) this.#splitDecision(id, decided)
         // A server that was slow has voted as well: they were needed until then.
         this.#dropSpares(spares)
         return true
@@ -140,6 +143,15 @@ export class TransactionTable {
       this.#dropSpares(spares)
     }
     return true
+  }
+
+  /** Two decisions of one transaction cannot be: the rules were broken somewhere, or a client lies. */
+  #splitDecision(id: Version, decided: boolean): never {
+    const was = decided ? 'committed' : 'aborted'
+    this.#faults += 1
+    if (this.#faults <= limits.repeatedNoticesMax)
+      notice(`FAULT: transaction ${id} is ${was} here, but a client sent the opposite decision`)
+    throw new DfsError('protocol', `transaction ${id} is ${was} here`)
   }
 
   /** Takes a decision whose values were installed by other means. */
@@ -199,11 +211,4 @@ function assertGoesOn(before: Omit<InDoubt, 'id'>, after: InDoubt): void {
 function ownCopy(body: Transaction): Transaction {
   const writes = body.writes.map(({ key, value }) => ({ key, value: value && Buffer.from(value) }))
   return { ...body, writes }
-}
-
-/** Two decisions of one transaction cannot be: the rules were broken somewhere. */
-function splitDecision(id: Version, decided: boolean): never {
-  const was = decided ? 'committed' : 'aborted'
-  notice(`FAULT: transaction ${id} is ${was} here, but a client sent the opposite decision`)
-  throw new DfsError('protocol', `transaction ${id} is ${was} here`)
 }

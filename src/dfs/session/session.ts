@@ -10,6 +10,7 @@ import { limits } from '../../limits.js'
 import { debugDfs, notice } from '../../log.js'
 import { type PageMemory, pageBufferBytes } from '../../memory/page-memory.js'
 import type { Connection, ConnectionEvents } from '../../network.js'
+import type { RepeatedNotices } from '../../repeated-notices.js'
 import { type Frame, type FrameMemory, FrameParser, recallFrame } from '../../wire/frame.js'
 import { messages } from '../../wire/messages.js'
 import type { Account } from '../account/account.js'
@@ -19,11 +20,12 @@ import type { Identity } from '../disk/identity.js'
 import type { Users } from '../users/users.js'
 import { failure, type Parts } from './call.js'
 import { Handshake, type Login, type PlainFrom } from './handshake.js'
-import type { Refusals } from './refusals.js'
 import { Requests } from './requests.js'
 import type { FrameReceiver, FrameShares, UploadShares } from './shares.js'
 import type { Turns } from './turns.js'
 import { Uploads } from './uploads.js'
+
+const cutOffs = 'connections that were cut off'
 
 /** Means that the server lends to each of its sessions. */
 export interface SessionHost {
@@ -34,7 +36,7 @@ export interface SessionHost {
   readonly accounts: Accounts
   /** Peers that may come without TLS. */
   readonly plainFrom: PlainFrom
-  readonly refusals: Refusals
+  readonly notices: RepeatedNotices
   readonly turns: Turns
   readonly frames: FrameShares
   readonly uploads: UploadShares
@@ -230,7 +232,7 @@ export class Session implements ConnectionEvents {
     const { accounts, clock, turns } = this.#host
     const { user } = account
     const uploads = new Uploads(account, clock, this.#host.uploads)
-    const context = { account, uploads, lessee }
+    const context = { account, uploads, lessee, notices: this.#host.notices }
     const share = (all: number): number =>
       all * Math.min(1, limits.fullShareConnections / accounts.connections)
     const requests = new Requests(this.#connection, context, clock, share, turns, {
@@ -283,10 +285,9 @@ export class Session implements ConnectionEvents {
         this.#stalling = this.#watchArrival()
         return
       }
-      const { user } = this.#opened?.account ?? {}
-      this.#host.refusals.tell(
-        `${user} at ${this.#connection.remote} cut off: a message does not come to its end`,
-      )
+      const why = 'cut off: a message does not come to its end'
+      const { user = '' } = this.#opened?.account ?? {}
+      this.#host.notices.tell(cutOffs, user, `${user} at ${this.#connection.remote} ${why}`)
       this.#connection.destroy()
     })
   }
@@ -301,7 +302,8 @@ export class Session implements ConnectionEvents {
   }
 
   #tellStalled(user: string): void {
-    notice(`${user} at ${this.#connection.remote} does not read its replies; connection closed`)
+    const why = 'does not read its replies; connection closed'
+    this.#host.notices.tell(cutOffs, user, `${user} at ${this.#connection.remote} ${why}`)
   }
 
   /** Says why, and closes; a wrong name or password learns it late, so that guessing takes long. */
@@ -312,7 +314,8 @@ export class Session implements ConnectionEvents {
     const who = JSON.stringify(this.#opened?.account.user ?? this.#handshake.claimedUser)
     // A disk that does not work was told of, and everybody comes again until it does.
     if (error.code !== 'disk') {
-      this.#host.refusals.tell(`${who} at ${this.#connection.remote} refused: ${error.message}`)
+      const line = `${who} at ${this.#connection.remote} refused: ${error.message}`
+      this.#host.notices.tell('connections that were refused', '', line)
     }
     const close = (): void => {
       this.#connection.send(failure(id, error))

@@ -177,10 +177,10 @@ t.test('makes the strangers of one machine crowd out one another and nobody else
 
 t.test('fills no log with what strangers send', async (t) => {
   const { port, notices } = await startServer(t)
-  for (let count = 0; count < limits.refusalLinesMax * 3; count += 1) {
+  for (let count = 0; count < limits.repeatedNoticesMax * 3; count += 1) {
     const client = await RawClient.connect(port)
     client.send(Buffer.from([0, 0, 0, 0]))
     await client.closed
   }
-  t.equal(notices.length, limits.refusalLinesMax)
+  t.equal(notices.length, limits.repeatedNoticesMax)
 })

@@ -107,7 +107,7 @@ export const limits = {
   /** Most registers of one `read`. More are asked for in several requests. */
   readKeysMax: 256,
   /** Most entries in one page of a listing. The rest follows in further pages. */
-  listEntriesMax: 2048,
+  listEntriesMax: 1024,
   /**
    * Most bytes of registers in one page of a listing, in the answer to one look-up, not counting the last of them,
    * and in one request that installs registers. The rest follows in further pages or requests.
@@ -373,7 +373,7 @@ export const limits = {
    * How long a server works for one connection before it is the next user's turn. One request, or one part of it,
    * is not interrupted.
    */
-  turnMs: 5,
+  turnMs: 2,
   /**
    * Reads and writes of pieces that one user's connections have under way on a server. Others wait, and those of
    * other users go past them.

@@ -74,6 +74,25 @@ export function parseKey(key: Key): ParsedKey {
   throw new DfsError('protocol', 'malformed register key')
 }
 
+/** Comes before all keys in their order, as `behindKeys` comes behind them. */
+export const beforeKeys: Key = ''
+export const behindKeys: Key = '\uffff'
+
+/**
+ * Compares two keys in the order of surveys: entries by folder and name, then inodes by number. Negative, zero or
+ * positive as `a` comes before, is or comes behind `b`.
+ */
+export function compareKeys(a: Key, b: Key): number {
+  if (a === b) return 0
+  const isBound = (key: Key): boolean => key === beforeKeys || key === behindKeys
+  if (isBound(a) || isBound(b)) return a === beforeKeys || b === behindKeys ? -1 : 1
+  const [one, other] = [parseKey(a), parseKey(b)]
+  if (one.kind === 'inode') return other.kind === 'inode' ? one.ino - other.ino : 1
+  if (other.kind === 'inode') return -1
+  if (one.parent !== other.parent) return one.parent - other.parent
+  return Buffer.compare(Buffer.from(one.name), Buffer.from(other.name))
+}
+
 const digitZero = 0x30
 
 /**

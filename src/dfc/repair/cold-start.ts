@@ -10,7 +10,7 @@ import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
 import { serverIndexes } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
-import type { Register } from '../../wire/records.js'
+import { beforeKeys, type Register } from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import { Recovery } from '../quorum/recovery.js'
@@ -71,7 +71,7 @@ async function registerOf(
   { key, version }: Pick<Register, 'key' | 'version'>,
 ): Promise<Register> {
   const changes = pages(
-    { version, key: key.slice(0, 1) },
+    { version, key: beforeKeys },
     (after) =>
       askOne(cluster, server, 'changes', {
         afterVersion: after.version,

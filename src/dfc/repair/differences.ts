@@ -5,7 +5,7 @@
  */
 import { limits } from '../../limits.js'
 import type { Reply } from '../../wire/messages.js'
-import type { Key } from '../../wire/records.js'
+import { behindKeys, compareKeys, type Key } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import { askEach, askOne } from './ask-voters.js'
@@ -49,7 +49,7 @@ export async function differences(
 ): Promise<Difference[]> {
   const latest: Latest = new Map()
   // Behind every key of the floor's own version.
-  for (let from: Position | undefined = { version: floor, key: '\uffff' }; from !== undefined; ) {
+  for (let from: Position | undefined = { version: floor, key: behindKeys }; from !== undefined; ) {
     const { version: afterVersion, key: afterKey } = from
     const fields = { afterVersion, afterKey, limit: pageEntries }
     const startMs = cluster.clock.monotonic()
@@ -163,11 +163,11 @@ function walkOf(cluster: Cluster, server: number, from: Position): Walk {
 
 function isBefore(a: Place, b: Place): boolean {
   if (a.version !== b.version) return a.version < b.version
-  return a.key === b.key ? a.checksum < b.checksum : a.key < b.key
+  return a.key === b.key ? a.checksum < b.checksum : compareKeys(a.key, b.key) < 0
 }
 
 function isBehind(a: Position, b: Position): boolean {
-  return a.version === b.version ? a.key > b.key : a.version > b.version
+  return a.version === b.version ? compareKeys(a.key, b.key) > 0 : a.version > b.version
 }
 
 function isSame(a: Place, b: Place): boolean {

@@ -1,5 +1,12 @@
-/** The registers in the order of (version, key), in which repair compares what servers have. */
-import { entryKey, inodeKey, type Key } from '../../wire/records.js'
+/** The registers in the order of (version, `compareKeys`), in which repair compares what servers have. */
+import {
+  beforeKeys,
+  behindKeys,
+  entryKey,
+  inodeKey,
+  type Key,
+  parseKey,
+} from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
 import type { AccountDatabase } from './database.js'
 import { type EntryRow, type InodeRow, isWholeEntry, isWholeInode } from './row-checksums.js'
@@ -31,43 +38,57 @@ export class ChangedRegisters {
     this.#statements = prepare(db)
   }
 
-  /** Walks the registers behind (version, key). Nothing may be written meanwhile. */
+  /** Walks the registers behind (version, key), and reads no more than is taken. Nothing may be written meanwhile. */
   *after(afterVersion: Version, afterKey: Key): Generator<Change, void> {
-    const { inodesFrom, entriesFrom } = this.#statements
-    const inodes = inodesFrom.iterate(afterVersion) as IterableIterator<NumberedInodeRow>
-    const entries = entriesFrom.iterate(afterVersion) as IterableIterator<NamedEntryRow>
+    const inodes = this.#inodesAfter(afterVersion, afterKey)
+    const entries = this.#entriesAfter(afterVersion, afterKey)
     try {
       let inode = inodes.next()
       let entry = entries.next()
-      for (;;) {
-        const version = earlierOf(inode.done ? undefined : inode, entry.done ? undefined : entry)
-        if (version === undefined) break
-        const changes: Change[] = []
-        for (; !inode.done && inode.value.version === version; inode = inodes.next()) {
-          changes.push(inodeChange(inode.value))
-        }
-        for (; !entry.done && entry.value.version === version; entry = entries.next()) {
-          changes.push(entryChange(entry.value))
-        }
-        // All writes of one transaction have one version.
-        for (const change of changes.sort((a, b) => (a.key < b.key ? -1 : 1))) {
-          if (version > afterVersion || change.key > afterKey) yield change
+      while (!inode.done || !entry.done) {
+        // All writes of one transaction have one version: among them entries come first.
+        if (inode.done || (!entry.done && entry.value.version <= inode.value.version)) {
+          if (!entry.done) yield entryChange(entry.value)
+          entry = entries.next()
+        } else {
+          yield inodeChange(inode.value)
+          inode = inodes.next()
         }
       }
     } finally {
-      inodes.return?.()
-      entries.return?.()
+      inodes.return()
+      entries.return()
     }
+  }
+
+  *#inodesAfter(version: Version, key: Key): Generator<NumberedInodeRow, void> {
+    const { inodesOf, inodesFrom } = this.#statements
+    const after = isBound(key) ? undefined : parseKey(key)
+    const ino = after?.kind === 'inode' ? after.ino : -1
+    if (key !== behindKeys) yield* rowsOf<NumberedInodeRow>(inodesOf, version, ino)
+    yield* rowsOf<NumberedInodeRow>(inodesFrom, version)
+  }
+
+  *#entriesAfter(version: Version, key: Key): Generator<NamedEntryRow, void> {
+    const { entriesOf, foldersFrom, entriesFrom } = this.#statements
+    const after = isBound(key) ? undefined : parseKey(key)
+    if (after?.kind === 'entry') {
+      yield* rowsOf<NamedEntryRow>(entriesOf, version, after.parent, after.name)
+      yield* rowsOf<NamedEntryRow>(foldersFrom, version, after.parent)
+    } else if (key === beforeKeys) yield* rowsOf<NamedEntryRow>(foldersFrom, version, -1)
+    yield* rowsOf<NamedEntryRow>(entriesFrom, version)
   }
 }
 
-interface Versioned {
-  readonly value: { readonly version: Version }
+function isBound(key: Key): boolean {
+  return key === beforeKeys || key === behindKeys
 }
 
-function earlierOf(a: Versioned | undefined, b: Versioned | undefined): Version | undefined {
-  if (a === undefined || b === undefined) return (a ?? b)?.value.version
-  return a.value.version < b.value.version ? a.value.version : b.value.version
+function rowsOf<Row>(
+  statement: ReturnType<AccountDatabase['prepare']>,
+  ...values: readonly unknown[]
+): IterableIterator<Row> {
+  return statement.iterate(...values) as IterableIterator<Row>
 }
 
 function inodeChange(row: NumberedInodeRow): Change {
@@ -91,10 +112,18 @@ function entryChange(row: NamedEntryRow): Change {
 
 function prepare(db: AccountDatabase) {
   return {
+    inodesOf: db.prepare(`
+      SELECT ino, version, value, checksum FROM inodes WHERE version = ? AND ino > ? ORDER BY ino`),
     inodesFrom: db.prepare(`
-      SELECT ino, version, value, checksum FROM inodes WHERE version >= ? ORDER BY version`),
+      SELECT ino, version, value, checksum FROM inodes WHERE version > ? ORDER BY version, ino`),
+    entriesOf: db.prepare(`
+      SELECT parent, name, version, ino, type, checksum FROM entries INDEXED BY entries_version
+      WHERE version = ? AND parent = ? AND name > ? ORDER BY name`),
+    foldersFrom: db.prepare(`
+      SELECT parent, name, version, ino, type, checksum FROM entries INDEXED BY entries_version
+      WHERE version = ? AND parent > ? ORDER BY parent, name`),
     entriesFrom: db.prepare(`
       SELECT parent, name, version, ino, type, checksum FROM entries
-      WHERE version >= ? ORDER BY version`),
+      WHERE version > ? ORDER BY version, parent, name`),
   }
 }

@@ -1,12 +1,13 @@
 /**
  * The turns in which a server works for its users. A server has one thread: while it works for one connection all
- * others wait. So no connection gets more than `turnMs` at a time, and then the next user has a turn, however many
- * connections and requests the first one has. The time that all users want together is divided evenly by that: a
- * user who wants less than that share is never held up by those who want more, and what one does not use the
- * others have.
+ * others wait. So no connection gets more than `turnMs` at a time, and the next turn is that of the user who has had
+ * the least time, however many connections and requests the others have. That divides evenly what all users want
+ * together: one who wants less than a share waits for about one turn, and what one does not use the others have.
  *
  *     alice: a1 a2 a3     bob: b1        carol: c1 c2
  *     turns: a1 b1 c1 a2 c2 a3
+ *
+ * It is the fair queueing of Nagle (RFC 970) and of Demers, Keshav and Shenker (1989), with turns for packets.
  */
 import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
@@ -19,11 +20,19 @@ export interface TurnTaker {
   takeTurn(endMs: number): boolean
 }
 
+interface User {
+  /** Connections that wait, the one with the next turn first. */
+  readonly waiting: Set<TurnTaker>
+  /** The time that the user has had, with time that passed without the user wanting any. */
+  usedMs: number
+}
+
 export class Turns {
   readonly #clock: Pick<Clock, 'monotonic'>
   readonly #soon: (work: () => void) => void
-  /** Connections that wait, by user: the user with the next turn first, and of each the connection with the next one. */
-  readonly #waiting = new Map<string, Set<TurnTaker>>()
+  readonly #users = new Map<string, User>()
+  /** The time that whoever had the latest turn had had by then: at least as much as any user who waited. */
+  #leastMs = 0
   /** Of each user: how many requests wait for the disk, and the connections that may have no more. */
   readonly #diskWork = new Map<string, { count: number; readonly waiting: Set<TurnTaker> }>()
   /** Time that was worked since others were last given the chance to say that they wait. */
@@ -50,9 +59,7 @@ export class Turns {
 
   /** Forgets a connection that has ended. */
   forget(taker: TurnTaker): void {
-    const takers = this.#waiting.get(taker.user)
-    takers?.delete(taker)
-    if (takers?.size === 0) this.#waiting.delete(taker.user)
+    this.#users.get(taker.user)?.waiting.delete(taker)
     this.#diskWork.get(taker.user)?.waiting.delete(taker)
   }
 
@@ -85,27 +92,58 @@ export class Turns {
   }
 
   #enqueue(taker: TurnTaker): void {
-    const takers = this.#waiting.get(taker.user)
-    if (takers === undefined) this.#waiting.set(taker.user, new Set([taker]))
-    else takers.add(taker)
+    const user = this.#users.get(taker.user) ?? { waiting: new Set(), usedMs: 0 }
+    this.#users.set(taker.user, user)
+    if (user.waiting.size === 0) {
+      // Time that a user did not want is not made up for, but for one turn: so the next one is this user's.
+      user.usedMs = Math.max(user.usedMs, this.#leastMs - limits.turnMs)
+    }
+    user.waiting.add(taker)
+  }
+
+  /** The user who waits and has had the least time. */
+  #hungriest(): User | undefined {
+    let least: User | undefined
+    for (const user of this.#users.values()) {
+      if (user.waiting.size > 0 && (least === undefined || user.usedMs < least.usedMs)) least = user
+    }
+    return least
   }
 
   /** Gives turns to one user after the other until the time is over, and goes on soon if some wait still. */
   #work(): void {
     assert(!this.#isWorking, 'a turn inside of another one')
     this.#isWorking = true
+    let user = this.#hungriest()
     try {
-      for (let next = this.#next(); next !== undefined; next = this.#next()) {
-        const startMs = this.#clock.monotonic()
-        const isMore = next.takeTurn(startMs + limits.turnMs)
-        this.#spentMs += this.#clock.monotonic() - startMs
-        if (isMore) this.#enqueue(next)
-        if (this.#spentMs >= limits.turnMs) break
+      for (; user !== undefined && this.#spentMs < limits.turnMs; user = this.#hungriest()) {
+        this.#leastMs = Math.max(this.#leastMs, user.usedMs)
+        const ms = this.#giveTurn(user)
+        user.usedMs += ms
+        this.#spentMs += ms
       }
     } finally {
       this.#isWorking = false
     }
-    if (this.#waiting.size > 0) this.#schedule()
+    if (user !== undefined) this.#schedule()
+    else this.#forgetAll()
+  }
+
+  /** With nothing to do all users are even. */
+  #forgetAll(): void {
+    this.#users.clear()
+    this.#leastMs = 0
+  }
+
+  /** Gives the first connection of a user a turn. Returns how long it took. */
+  #giveTurn({ waiting }: User): number {
+    const [taker] = waiting
+    assert(taker !== undefined, 'a turn that no connection waits for')
+    waiting.delete(taker)
+    const startMs = this.#clock.monotonic()
+    const isMore = taker.takeTurn(startMs + limits.turnMs)
+    if (isMore) waiting.add(taker)
+    return this.#clock.monotonic() - startMs
   }
 
   #schedule(): void {
@@ -115,18 +153,5 @@ export class Turns {
       this.#spentMs = 0
       this.#work()
     })
-  }
-
-  /** Takes the connection whose turn it is out of the queue; its user is the last one then. */
-  #next(): TurnTaker | undefined {
-    for (const [user, takers] of this.#waiting) {
-      this.#waiting.delete(user)
-      for (const taker of takers) {
-        takers.delete(taker)
-        if (takers.size > 0) this.#waiting.set(user, takers)
-        return taker
-      }
-    }
-    return undefined
   }
 }

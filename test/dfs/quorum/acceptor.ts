@@ -6,6 +6,9 @@ import { Acceptor } from '../../../src/dfs/quorum/acceptor.js'
 import { limits } from '../../../src/limits.js'
 import type { Decision } from '../../../src/wire/messages.js'
 import {
+  beforeKeys,
+  behindKeys,
+  compareKeys,
   encodeEntry,
   entryKey,
   fileType,
@@ -456,6 +459,42 @@ t.test('promises nothing about more transactions than it can hold', (t) => {
   })
   t.throws(() => acceptor.prepare({ id: at(9_000_000), ballot: 1 }), { code: 'overloaded' })
   t.equal(acceptor.prepare({ id: at(1), ballot: 2 }).outcome, 'promised')
+  t.end()
+})
+
+t.test('surveys registers of one version a page at a time, in their order', (t) => {
+  const { acceptor, index } = voting()
+  const keys = ['e1/a', 'e1/\uffee', 'e1/\u{1f4be}', 'e2/b', 'e10/a', 'i2', 'i3', 'i10', 'i1000']
+  const before = [...keys].sort(compareKeys)
+  t.same(before, keys, 'the order is that of numbers and bytes')
+  const large = sampleInode({
+    attributes: [{ name: 'user.x', value: Buffer.alloc(limits.attributeValueBytesMax) }],
+  })
+  const many = Array.from({ length: 200 }, (_, count) => inodeKey(2000 + count))
+  const all = [...keys, ...many]
+  for (const version of [at(1), at(2)]) {
+    const registers = [...all].reverse().map((key) => {
+      const value = key.startsWith('e') ? encodeEntry({ ino: 2, type: 8 }) : large
+      return { key: version === at(1) ? key : key.replace(/^(.)/, '$17'), version, value }
+    })
+    index.group(() => acceptor.repair.install({ registers }))
+  }
+  const expected = [...all, ...all.map((key) => key.replace(/^(.)/, '$17')).sort(compareKeys)]
+  for (const limit of [1, 7, 512]) {
+    const seen: string[] = []
+    let [afterVersion, afterKey] = [noVersion, beforeKeys]
+    for (let more = true; more; ) {
+      const page = acceptor.repair.changes({ afterVersion, afterKey, withValues: false, limit })
+      t.ok(page.registers.length <= Math.min(limit, 90), `${page.registers.length} of a page`)
+      seen.push(...page.registers.map(({ key }) => key))
+      afterVersion = page.registers.at(-1)?.version ?? ''
+      afterKey = page.registers.at(-1)?.key ?? ''
+      more = page.more
+    }
+    t.same(seen, expected, `pages of ${limit}`)
+  }
+  const behind = { afterVersion: at(1), afterKey: behindKeys, withValues: false, limit: 1 }
+  t.equal(acceptor.repair.changes(behind).registers[0]?.version, at(2))
   t.end()
 })
 

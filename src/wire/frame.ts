@@ -70,6 +70,8 @@ export class FrameParser {
   /** The length and kind of the frame that arrives. The kind decides whether its memory may be lent. */
   readonly #prefix = Buffer.alloc(prefixBytes + 1)
   #prefixFilled = 0
+  /** The beginning of a large frame for which no memory was taken yet: its receiver may not be read from for long. */
+  #beginning: { readonly length: number; readonly bytes: Buffer } | undefined
   #body: Buffer | undefined
   #bodyFilled = 0
   #lent: Buffer | undefined
@@ -87,9 +89,9 @@ export class FrameParser {
     this.#memory = memory
   }
 
-  /** Bytes of memory held for an incomplete frame. */
+  /** Bytes of memory that an incomplete frame takes, from the next byte of it on. */
   get heldBytes(): number {
-    return this.#body?.length ?? 0
+    return this.#beginning?.length ?? this.#body?.length ?? 0
   }
 
   /**
@@ -103,6 +105,7 @@ export class FrameParser {
 
   /** Gives back memory lent for an incomplete frame. Nothing may be fed afterwards. */
   close(): void {
+    this.#beginning = undefined
     this.#body = undefined
     if (this.#lent !== undefined) this.#memory?.give(this.#lent)
     this.#lent = undefined
@@ -111,6 +114,7 @@ export class FrameParser {
   /** Takes the next bytes. Throws `protocol` when the peer announces a frame that is out of bounds. */
   feed(chunk: Buffer): void {
     let at = 0
+    if (this.#beginning !== undefined && chunk.length > 0) this.#goOn(this.#beginning)
     while (at < chunk.length) {
       if (this.#body === undefined) {
         at = this.#feedPrefix(chunk, at)
@@ -147,9 +151,20 @@ export class FrameParser {
       this.#emit(chunk.buffer === this.#scratch?.buffer ? Buffer.from(body) : body, undefined)
       return bodyAt + length
     }
+    if (chunk.length - bodyAt < length && length > limits.blockBytes) {
+      this.#beginning = { length, bytes: Buffer.from(chunk.subarray(bodyAt)) }
+      return chunk.length
+    }
     this.#body = this.#takeMemory(length)
     this.#bodyFilled = 0
     return bodyAt
+  }
+
+  /** Takes memory for a large frame of which more has arrived. */
+  #goOn({ length, bytes }: { readonly length: number; readonly bytes: Buffer }): void {
+    this.#beginning = undefined
+    this.#body = this.#takeMemory(length)
+    this.#bodyFilled = bytes.copy(this.#body)
   }
 
   /**

@@ -329,6 +329,9 @@ export class Session implements ConnectionEvents {
 
   #close(): void {
     this.#phase = 'closing'
+    // A peer that is not read from is not heard to close either.
+    if (this.#heldBackBy.size > 0) this.#connection.pause(false)
+    this.#heldBackBy.clear()
     this.#connection.end()
     this.#limit(limits.connectionCloseMs, 'the last replies were not taken')
   }

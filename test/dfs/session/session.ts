@@ -316,11 +316,9 @@ t.test('a client learns no path of the server', async (t) => {
   )
 })
 
-t.test('a light request of one user goes past what another one has queued', async (t) => {
-  const { port } = await startServer(t)
-  const alice = await RawClient.open(port)
-  const bob = await RawClient.open(port, 'bob')
-  await beginAccount(alice)
+/** Makes a folder with as many names as two pages of a listing have. */
+async function fillFolder(client: RawClient): Promise<void> {
+  await beginAccount(client)
   const value = encodeEntry({ ino: 0, type: 8 })
   for (let from = 0; from < 2048; from += 256) {
     const registers = Array.from({ length: 256 }, (_, index) => ({
@@ -328,9 +326,17 @@ t.test('a light request of one user goes past what another one has queued', asyn
       version: versionOf(1_000_000, 0, '0badcafe'),
       value,
     }))
-    await alice.call('install', { registers })
+    await client.call('install', { registers })
   }
-  const list = { folder: 1, after: '', entriesMax: 2048, withHeldPieces: false }
+}
+
+const list = { folder: 1, after: '', entriesMax: 2048, withHeldPieces: false }
+
+t.test('a light request of one user goes past what another one has queued', async (t) => {
+  const { port } = await startServer(t)
+  const alice = await RawClient.open(port)
+  const bob = await RawClient.open(port, 'bob')
+  await fillFolder(alice)
   const requests = Array.from({ length: 100 }, () => alice.bytes('list', list))
   let answered = 0
   const answers = requests.map(async ([id]) => {
@@ -343,6 +349,22 @@ t.test('a light request of one user goes past what another one has queued', asyn
   await bob.call('ping', {})
   t.ok(answered - before < 10, `${answered - before} listings went before`)
   await Promise.all(answers)
+})
+
+t.test('a connection that waits for its turn when it is closed is closed at once', async (t) => {
+  const { port, server } = await startServer(t)
+  const [alice, bob] = [await RawClient.open(port), await RawClient.open(port, 'bob')]
+  await fillFolder(alice)
+  const requests = Array.from({ length: 100 }, () => alice.bytes('list', list))
+  const answers = requests.map(([id]) => alice.answer('list', id))
+  alice.send(...requests.map(([, bytes]) => bytes))
+  await answers[0]
+  const [, ping] = bob.bytes('ping', {})
+  bob.send(ping, Buffer.concat(frame(0x7e, 1, failureCodec, { code: 1, message: '' })))
+  await bob.closed
+  await until(() => server.connections === 1, 3_000)
+  await Promise.all(answers)
+  t.match(bob.failures, [{ code: 'protocol' }])
 })
 
 /** The first half of a frame that announces as many bytes as one may have. */

@@ -29,6 +29,9 @@ t.test('the model of the replication rules shows no violation', async (t) => {
   t.match(run('0', '80', 'clocks=1', 'rot=2'), { seeds: 80, bad: 0 })
   t.match(run('0', '25', ...hastySweeps), { seeds: 25, bad: 0 })
   t.match(run('775', '25', ...unheardVotes), { seeds: 25, bad: 0 })
+  t.match(run('0', '80', 'lies=1'), { seeds: 80, bad: 0 })
+  t.match(run('0', '80', 'lies=1', 'dir=1', 'empty=1'), { seeds: 80, bad: 0 })
+  t.match(run('0', '80', 'lies=2'), { seeds: 80, bad: 0 })
 })
 
 /** One violation is enough: the schedules after it are not run. */
@@ -39,7 +42,6 @@ function finds(...args: readonly string[]): boolean {
 t.test('the model finds a violation when a rule is switched off', async (t) => {
   for (const [rule, ...args] of [
     ['-ballot'],
-    ['-block'],
     ['-installfirst'],
     ['-empty', 'dir=1', 'empty=1'],
   ] as const) {
@@ -48,7 +50,13 @@ t.test('the model finds a violation when a rule is switched off', async (t) => {
   for (const rule of ['-ahead', '-servertime', '-bounded', '-close', '-outvote', '-alone']) {
     t.ok(finds('0', '30', rule, 'clocks=1'), rule)
   }
+  for (const rule of ['-lieread', '-lieinstall', '-liefill', '-liedecide', '-lieepoch']) {
+    t.ok(finds('0', '30', rule, 'lies=1'), rule)
+  }
+  t.ok(finds('60', '10', '-liebody', 'lies=2'), 'liebody')
   t.ok(finds('0', '150', '-rotquorum', 'rot=2'), 'rotquorum')
-  t.ok(finds('0', '25', '-few', ...hastySweeps), 'few')
-  t.ok(finds('775', '25', '-heard', ...unheardVotes), 'heard')
+  t.ok(finds('300', '10', '-block'), 'block')
+  t.ok(finds('200', '10', '-few', ...hastySweeps), 'few')
+  // What one server alone has forgotten is asked of the others, who mostly know.
+  t.ok(finds('1210', '10', '-heard', '-liedecide', ...unheardVotes), 'heard')
 })

@@ -34,6 +34,8 @@ export const quorum = {
   donor: 3,
   /** Other servers that outvote a corrupt register. */
   confirm: 2,
+  /** Servers that must show what was decided before it is believed, or copied: a single one may lie. */
+  believe: 2,
   /** Servers that must still refer to a segment before pieces of it are marked as lost. */
   refer: 3,
   /**
@@ -79,6 +81,8 @@ function assertReads(q: Quorum, servers: number): void {
   assert(q.accept + q.read > servers, 'a read sees the locks of what a ballot commits')
   assert(q.commit + q.lacking > servers, 'what so many servers lack was not committed')
   assert(q.settle > q.lacking, 'a lock that was seen is lacked by others than its holder')
+  assert(q.believe > 1, 'a single server, which may lie, is not believed')
+  assert(q.commit + q.settle - servers >= q.believe, 'so many replies show every commit twice')
   assert(q.refer + q.read > servers, 'what so many servers refer to is in use for every read')
 }
 
@@ -86,6 +90,10 @@ function assertRepairs(q: Quorum, servers: number): void {
   assert(q.sync + q.promise >= servers + q.holders, 'a ballot commits what was synced')
   assert(q.donor >= q.promise, 'the donors of a fill can recover without the one that is filled')
   assert(q.donor + q.commit - 1 > servers, 'donors know a commit that the filled server voted for')
+  assert(
+    q.commit - 1 >= q.believe,
+    'a commit can be copied when a server that voted for it is lost',
+  )
   assert(
     q.confirm + (q.commit - 1) > servers - 1,
     'of the servers besides a rotten one so many see every commit',

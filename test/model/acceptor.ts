@@ -179,7 +179,8 @@ export class Acceptor {
     const record = this.#state.recordOf(id)
     if (record.decision) return { decision: record.decision, body: record.body }
     if (ballot < record.promisedTo) return { promisedTo: record.promisedTo }
-    const committed = decision === 'commit' ? bodyOfCommit(id, body) : undefined
+    const committed = decision === 'commit' ? (record.body ?? body) : undefined
+    if (decision === 'commit' && !committed) return { refusal: 'refused' }
     const lockedBy = committed && this.#state.blockerOfAccept(id, committed)
     if (lockedBy && this.#context.rules.acceptMeetsLocks) return { refusal: 'locked', lockedBy }
     record.promisedTo = ballot
@@ -187,7 +188,7 @@ export class Acceptor {
     record.body ??= body
     if (committed) {
       record.everAcceptedCommit = true
-      this.#state.lock(id, record.body ?? committed)
+      this.#state.lock(id, committed)
     }
     return { isAccepted: true }
   }
@@ -295,10 +296,4 @@ export class Acceptor {
 
 function conflict(above: Version): Answer {
   return { refusal: 'conflict', above }
-}
-
-/** A ballot that commits has learned the body from one that said yes. */
-function bodyOfCommit(id: TransactionId, body: AcceptMessage['body']) {
-  if (body === undefined) throw new Error(`ballot commits ${id} without knowing what it writes`)
-  return body
 }

@@ -7,6 +7,8 @@ import type { Server } from './server.js'
 import {
   aheadMax,
   ballotAt,
+  ballotMax,
+  believedEpoch,
   clockError,
   countedFence,
   roundOf,
@@ -28,11 +30,12 @@ export class Client {
   readonly index: number
   readonly context: Context
   readonly network: Network
-  epoch = 0
   pausedUntil = 0
   /** Committed transactions whose decision can ride on the next commit. */
   readonly decided: Transaction[] = []
   readonly #skew: number
+  /** The epoch that each server has told of last. */
+  readonly #epochs = serverIndexes.map(() => 0)
   /** The fence that each server has told of last. */
   readonly #fences = serverIndexes.map(() => 0)
   /** The time of the last version that was made or followed. */
@@ -75,7 +78,7 @@ export class Client {
   }
 
   get #areIdsBounded(): boolean {
-    return this.context.options.clocks > 0 && this.context.rules.boundedIds
+    return this.context.isTimeBounded && this.context.rules.boundedIds
   }
 
   #idAbove(replaced: Version): Version {
@@ -95,6 +98,24 @@ export class Client {
     return versionAt(far, this.index)
   }
 
+  /** The epochs of now: a transaction goes to each server with that which the server has told itself. */
+  get epochs(): readonly number[] {
+    if (this.context.rules.ownEpochs) return [...this.#epochs]
+    return this.#epochs.map(() => Math.max(...this.#epochs))
+  }
+
+  /** An epoch above all that are believed. */
+  nextEpoch(): number {
+    const { rules } = this.context
+    const believed = rules.ownEpochs ? believedEpoch(this.#epochs) : Math.max(...this.#epochs)
+    return versionAt(timeOf(believed) + 1, this.index)
+  }
+
+  /** Takes note of the epoch of a fill that goes on already. */
+  seeEpoch(server: number, epoch: number): void {
+    this.#epochs[server] = Math.max(this.#epochs[server] ?? 0, epoch)
+  }
+
   nextBallot(): number {
     this.#ballotRound += 1
     return ballotAt(this.#ballotRound, this.index)
@@ -103,7 +124,8 @@ export class Client {
   /** Makes the next ballot higher than those which servers have promised to. */
   exceedBallots(replies: readonly Reply[]): void {
     for (const { promisedTo } of replies) {
-      if (promisedTo) this.#ballotRound = Math.max(this.#ballotRound, roundOf(promisedTo))
+      if (promisedTo && promisedTo < ballotMax)
+        this.#ballotRound = Math.max(this.#ballotRound, roundOf(promisedTo))
     }
   }
 
@@ -174,7 +196,7 @@ export class Client {
   }
 
   #learn(server: number, { epoch, above, fence, refusal, version }: Reply): void {
-    this.epoch = Math.max(this.epoch, epoch)
+    this.seeEpoch(server, epoch)
     for (const seen of [above, fence, version]) if (seen) this.#follow(seen)
     const told = refusal === 'fence' ? above : fence
     if (told !== undefined) this.#fences[server] = told
@@ -182,7 +204,7 @@ export class Client {
 
   /** Makes the next version higher than one that was seen, unless that is from the future (0023). */
   #follow(version: Version): void {
-    if (this.#areIdsBounded && timeOf(version) > this.time + aheadMax) return
+    if (this.#areIdsBounded && timeOf(version) > this.time + aheadMax / 2) return
     this.#time = Math.max(this.#time, timeOf(version) + 1)
   }
 }

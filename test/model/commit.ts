@@ -6,7 +6,14 @@ import type { Refusal, Replies, Reply } from './messages.js'
 import { asText } from './network.js'
 import { askForCopies, isEnough, read } from './read.js'
 import { decisionIn, type Outcome, recover, tellDecision } from './recovery.js'
-import { type Body, type Key, newest, roundTimeout, type TransactionId } from './vocabulary.js'
+import {
+  type Body,
+  type Key,
+  newest,
+  newestConfirmed,
+  roundTimeout,
+  type TransactionId,
+} from './vocabulary.js'
 
 const roundsMax = 5
 const timeoutsMax = 4
@@ -71,16 +78,16 @@ function* collectVotes(
   const startedAt = events.now
   const decided = client.decided.splice(0, decidedMax)
   const { id, body, yeses } = attempt
-  const { epoch } = client
+  const { epochs } = client
   for (let round = 0; round < roundsMax; round += 1) {
     if (round > 0 && events.now - startedAt > timeoutsMax * roundTimeout) return undefined
     const isFirstRound = round === 0
     const replies = yield* client.ask(
       serverIndexes.filter((server) => !yeses.has(server)),
-      () => ({ kind: 'commit', id, body, epoch, decided, isFirstRound }),
+      (server) => ({ kind: 'commit', id, body, epoch: epochs[server] ?? 0, decided, isFirstRound }),
     )
     noteVotes(client, attempt, replies)
-    const decision = decisionIn(replies)
+    const decision = decisionIn(client, replies)
     if (decision) return decision
     if (yeses.size >= quorum.commit) {
       yield* acknowledge(client, attempt)
@@ -88,6 +95,7 @@ function* collectVotes(
     }
     const noes = noesIn(replies)
     attempt.reasons = noes.map(({ refusal }) => refusal).join()
+    if (replies.some((reply) => reply?.decision)) return undefined
     if (isHopeless(noes, round, attempt.isPatient)) return undefined
     if (!(yield* clearTheWay(client, noes))) return undefined
   }
@@ -103,7 +111,8 @@ function noteVotes({ context }: Client, { yeses, unheard }: Attempt, replies: Re
     const reply = replies[server]
     if (reply?.yes) yeses.add(server)
     if (yeses.has(server)) continue
-    if (!reply) unheard.add(server)
+    // One that alone tells of a decision may have voted.
+    if (!reply || reply.decision) unheard.add(server)
     else if (!reply.isBlank && !(context.rules.laterNoSaysNothing && isByAge(reply.refusal))) {
       unheard.delete(server)
     }
@@ -166,7 +175,10 @@ function* clearTheWay(client: Client, noes: readonly No[]): Step<boolean> {
 function* installNewest(client: Client, server: number, key: Key): Step {
   const copies = yield* askForCopies(client, key)
   if (!isEnough(copies)) return
-  const { version, value } = newest(copies)
+  const isConfirmed = client.context.rules.registersConfirmed
+  const found = isConfirmed ? newestConfirmed(copies) : newest(copies)
+  if (!found) return
+  const { version, value } = found
   yield* client.askOne(server, { kind: 'install', key, version, value })
 }
 

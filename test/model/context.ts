@@ -62,6 +62,8 @@ export class Context {
   readonly events = new EventQueue()
   readonly counts = noCounts()
   readonly history: History
+  /** The server that lies: what it does itself is no violation. */
+  liar: number | undefined
   /** True in the last phase of a schedule, in which nothing fails and nothing is lost. */
   isQuiet = false
   /** Notes a line of the trace; nothing, and its argument is not even built, where none is wanted. */
@@ -76,6 +78,16 @@ export class Context {
     this.chance = new Chance(seed)
     if (options.trace) this.trace = (text) => this.traced.push(`${this.events.now} ${text}`)
     this.history = new History(this.events, this.trace)
+  }
+
+  /** Whether versions from the future are refused and not followed: only where a clock or a server is wrong. */
+  get isTimeBounded(): boolean {
+    return this.options.clocks > 0 || this.options.lies > 0
+  }
+
+  /** A vote that was a lie may be one of three: then what was acknowledged a moment ago can be undone. */
+  get areVotesLies(): boolean {
+    return this.options.lies > 1
   }
 
   /** A number that no other incarnation of a server has. */

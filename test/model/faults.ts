@@ -1,7 +1,7 @@
 /** The faults of a schedule: machines stop, stand still and lose disks, messages are cut off, registers rot. */
 import type { Client } from './client.js'
 import type { Context } from './context.js'
-import type { Network } from './network.js'
+import { asText, type Network } from './network.js'
 import type { Server } from './server.js'
 import { serverCount } from './vocabulary.js'
 
@@ -50,7 +50,9 @@ export class Faults {
   }
 
   #strike(drawn: number, server: Server, client: Client): void {
-    if (drawn < 0.25) this.#stop(server)
+    // Where a server lies, it is the one that fails: of the others no two things fail at once.
+    if (this.#context.options.lies === 1 && drawn < 0.65 && !server.liar) this.#wipe(server)
+    else if (drawn < 0.25) this.#stop(server)
     else if (drawn < 0.35) this.#wipe(server)
     else if (drawn < 0.45) this.#pauseServer(server)
     else if (drawn < 0.65) this.#cut(client, server)
@@ -75,6 +77,7 @@ export class Faults {
     const { counts, options, trace } = this.#context
     const isOneBlank = this.#network.servers.some(({ state }) => state.isBlank)
     if (options.rot === 2 || isOneBlank || !server.isUp) return
+    if ((options.lies || options.rot) && (server.liar || !areAlike(this.#network.servers))) return
     counts.wipes += 1
     server.wipe()
     trace?.(`WIPE s${server.index}`)
@@ -125,4 +128,15 @@ export class Faults {
     }
     events.after(chance.below(rotGap), () => this.#rot())
   }
+}
+
+/** Whether the honest servers are repaired: what only one of them and the lying one have is lost with a disk. */
+function areAlike(servers: readonly Server[]): boolean {
+  const states = servers.filter(({ liar }) => !liar).map(({ state }) => state)
+  if (states.some(({ rotten }) => rotten.size > 0)) return false
+  const texts = states.map(({ registers }) => asText(new Map([...registers].sort())))
+  const isUndecided = states.some(({ records }) => {
+    return [...records.values()].some(({ decision }) => !decision)
+  })
+  return new Set(texts).size === 1 && !isUndecided
 }

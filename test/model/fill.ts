@@ -5,7 +5,7 @@ import type { Client, Step } from './client.js'
 import { counted, type Reply, type SurveyedRecord } from './messages.js'
 import { recover } from './recovery.js'
 import { mergeRecords, newestRegisters } from './repair.js'
-import { countedFence, type TransactionId, timeOf, type Version, versionAt } from './vocabulary.js'
+import { countedFence, countedFloor, type TransactionId, type Version } from './vocabulary.js'
 
 const endsMax = 3
 
@@ -21,15 +21,15 @@ interface Copy {
 export function* fill(client: Client, server: number): Step {
   client.context.counts.fills += 1
   const donors = serverIndexes.filter((index) => index !== server)
-  const epoch = versionAt(timeOf(client.epoch) + 1, client.index)
-  if (!(yield* startFill(client, server, epoch))) return
+  const epoch = client.nextEpoch()
+  if (!Number.isSafeInteger(epoch) || !(yield* startFill(client, server, epoch))) return
   const copy = yield* takeCopy(client, donors, epoch)
   if (copy) yield* giveCopy(client, server, epoch, copy)
 }
 
 function* startFill(client: Client, server: number, epoch: number): Step<boolean> {
   const reply = yield* client.askOne(server, { kind: 'fillStart', epoch })
-  if (reply?.fillEpoch) client.epoch = Math.max(client.epoch, reply.fillEpoch)
+  if (reply?.fillEpoch) client.seeEpoch(server, reply.fillEpoch)
   return reply?.isDone === true
 }
 
@@ -43,11 +43,13 @@ function* takeCopy(
   if (epochBeforeFill && !(yield* raiseEpoch(client, donors, epoch))) return undefined
   const surveyed = yield* surveyDonors(client, donors, false)
   if (!surveyed) return undefined
-  const records = mergeRecords(surveyed)
-  if (epochBeforeFill && !(yield* recoverAll(client, records.values()))) return undefined
+  const records = mergeRecords(client, surveyed)
+  const open = epochBeforeFill ? yield* recoverAll(client, records.values()) : []
+  if (!open) return undefined
   const answers = yield* surveyDonors(client, donors, true)
-  const copy = answers && copyOf(answers)
-  if (!copy || (epochBeforeFill && !isComplete(copy, records.keys()))) return undefined
+  const copy = answers && copyOf(client, answers)
+  if (!copy || (epochBeforeFill && !isComplete(copy, open))) return undefined
+  if (client.context.rules.fillConfirmed && isDecidedSomewhere(answers)) return undefined
   return copy
 }
 
@@ -69,27 +71,43 @@ function* surveyDonors(
   return answers.length < donorsMin(client) ? undefined : answers
 }
 
-function* recoverAll(client: Client, records: Iterable<SurveyedRecord>): Step<boolean> {
-  for (const { id, decision, body } of records) {
-    if (!decision && (yield* recover(client, id, body)) === 'unknown') return false
+/** Those of which a decision must be in the copy; undefined where one cannot be decided now. */
+function* recoverAll(
+  client: Client,
+  records: Iterable<SurveyedRecord>,
+): Step<readonly TransactionId[] | undefined> {
+  const decided: TransactionId[] = []
+  for (const { id, decision, body, isOver } of records) {
+    const isKnown = decision !== undefined || isOver
+    const outcome = isKnown ? decision : yield* recover(client, id, body)
+    if (outcome === 'unknown') return undefined
+    if (outcome && outcome !== 'forgotten') decided.push(id)
   }
-  return true
+  return decided
 }
 
-function copyOf(answers: readonly Reply[]): Copy {
-  const records = answers.flatMap((answer) => answer.records ?? []).filter((one) => one.decision)
+function copyOf(client: Client, answers: readonly Reply[]): Copy {
+  const { fillConfirmed } = client.context.rules
+  const floors = answers.map(({ floor }) => floor ?? 0)
   return {
-    registers: newestRegisters(answers),
-    records: [...new Map(records.map((record) => [record.id, record])).values()],
-    floor: Math.max(...answers.map(({ floor }) => floor ?? 0)),
+    registers: newestRegisters(answers, fillConfirmed),
+    records: [...mergeRecords(client, answers).values()].filter((one) => one.decision),
+    floor: fillConfirmed ? countedFloor(floors) : Math.max(...floors),
     fence: countedFence(answers.map(({ fence }) => fence ?? 0)),
   }
 }
 
 /** Whether each surveyed transaction is decided in the copy, or below its floor. */
-function isComplete({ records, floor }: Copy, surveyed: Iterable<TransactionId>): boolean {
+function isComplete({ records, floor }: Copy, surveyed: readonly TransactionId[]): boolean {
   const decided = new Set(records.map(({ id }) => id))
-  return [...surveyed].every((id) => decided.has(id) || id <= floor)
+  return surveyed.every((id) => decided.has(id) || id <= floor)
+}
+
+/** Whether a donor has not heard yet of a commit that another one has made: what it shows is older. */
+function isDecidedSomewhere(answers: readonly Reply[]): boolean {
+  const records = answers.flatMap(({ records }) => records ?? [])
+  const open = new Set(records.filter(({ decision }) => !decision).map(({ id }) => id))
+  return records.some(({ id, decision }) => decision === 'commit' && open.has(id))
 }
 
 /** Registers first and decisions last: what counts as decided is there. */

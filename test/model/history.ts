@@ -8,6 +8,8 @@ export interface Read {
   readonly value: Value
   readonly startedAt: number
   readonly endedAt: number
+  /** Fewer than four servers were asked: a lie cannot always be told from the truth. */
+  readonly isByFew: boolean
 }
 
 export class History {
@@ -20,7 +22,10 @@ export class History {
   /** Transactions that were reported as failed to the user. */
   readonly failed = new Set<TransactionId>()
   readonly reads: Read[] = []
+  /** The highest version of each key that two servers which do not lie had at once. */
+  readonly settled = new Map<Key, Version>()
   readonly violations: string[] = []
+  readonly #held = new Map<Key, Map<number, Version>>()
   readonly #events: EventQueue
   readonly #trace: ((text: string) => void) | undefined
 
@@ -33,6 +38,21 @@ export class History {
     if (this.committed.has(id)) return
     this.committed.set(id, this.#events.now)
     this.#trace?.(`commit of ${id} is certain: ${cause}`)
+  }
+
+  /** A server has stored a register. */
+  noteHeld(server: number, key: Key, version: Version): void {
+    const held = this.#held.get(key) ?? new Map<number, Version>()
+    this.#held.set(key, held.set(server, version))
+    const holders = [...held.values()].filter((other) => other === version).length
+    const known = this.settled.get(key) ?? 0
+    if (holders > 1 && version > known) this.settled.set(key, version)
+  }
+
+  /** A server has applied a transaction, which somebody must have sent. */
+  noteDecided(id: TransactionId): void {
+    if (this.bodies.has(id)) this.noteCommitted(id, 'decided')
+    else this.noteViolation(`invented ${id}`)
   }
 
   noteAcknowledged(id: TransactionId, cause: string): void {

@@ -110,6 +110,8 @@ export interface SurveyedRecord {
   readonly decision: Decision | undefined
   readonly body: Body | undefined
   readonly createdAt: number
+  /** Merged: one server alone tells of a decision, which others have forgotten. */
+  readonly isOver?: boolean
 }
 
 /** The answer of a server: of these fields, those that its message asks for. */

@@ -49,6 +49,11 @@ export const optionTable = {
     value: 0,
     text: '1: a client, a server and some stored versions are far in the future.',
   },
+  lies: {
+    argument: 'lies',
+    value: 0,
+    text: '1: a server lies about all but its votes; 2: about these as well.',
+  },
   trace: { argument: 'v', value: 0, text: '1: every message and event is printed.' },
   seconds: { argument: 'secs', value: 0, text: 'Ends after this time, unless 0.' },
   badMax: {

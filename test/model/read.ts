@@ -8,6 +8,8 @@ import { recover } from './recovery.js'
 import {
   type Key,
   newest,
+  newestConfirmed,
+  nothing,
   type Register,
   roundTimeout,
   serverCount,
@@ -28,11 +30,14 @@ export function* read(client: Client, key: Key): Step<Read | undefined> {
     const servers = attempt === 0 ? twoServers(client) : serverIndexes
     const copies = yield* askForCopies(client, key, servers)
     if (!isEnough(copies)) continue
-    const best = newest(copies)
-    const locks = locksInTheWay(client, copies, best)
-    if (isClear(client, copies, best, locks)) {
+    const areTold = client.context.rules.readsConfirmed && copies.length >= quorum.settle
+    const best = areTold || isStrict(client, attempt) ? newestConfirmed(copies) : newest(copies)
+    const locks = locksInTheWay(client, copies, best ?? nothing)
+    const lone = copies.flatMap(({ version }) => (best && version > best.version ? version : []))
+    if (best && isClear(client, copies, best, [...locks, ...lone], isStrict(client, attempt))) {
       const { version, value } = best
-      return { startedAt, endedAt: events.now, key, version, value }
+      const isByFew = copies.length < serverCount
+      return { startedAt, endedAt: events.now, key, version, value, isByFew }
     }
     if (attempt === 1) yield* client.sleep(roundTimeout)
     if (attempt > 1) for (const id of locks) yield* recover(client, id)
@@ -68,11 +73,16 @@ function twoServers({ context: { chance } }: Client): readonly number[] {
   return [first, second]
 }
 
+/** Whether this is a try that waits for all four servers, one of which may lie. Later ones do with fewer. */
+function isStrict({ context }: Client, attempt: number): boolean {
+  return context.rules.readsConfirmed && attempt < attemptsMax / 2
+}
+
 /** Undecided transactions that may have written something newer than the best copy. */
 function locksInTheWay(
   { context }: Client,
   copies: readonly Copy[],
-  best: Copy,
+  best: Register,
 ): readonly TransactionId[] {
   const locks = copies.flatMap(({ lockedBy }) => lockedBy ?? [])
   return [...new Set(locks)].filter((id) => id > best.version || !context.rules.readAgainAtLocks)
@@ -80,23 +90,27 @@ function locksInTheWay(
 
 /**
  * Whether the best copy is the decided value. With three replies it is also when each lock is lacking on
- * two servers: then its transaction has not been committed before this read began.
+ * two servers: then its transaction has not been committed before this read began. One of them may lie: while all
+ * four can be asked, three must lack it.
  */
 function isClear(
   { context }: Client,
   copies: readonly Copy[],
-  best: Copy,
-  locks: readonly TransactionId[],
+  best: Register,
+  inTheWay: readonly TransactionId[],
+  isStrict: boolean,
 ): boolean {
   const { readAgainAtLocks } = context.rules
+  const locks = inTheWay.filter((id) => id > best.version || !readAgainAtLocks)
   const isQuorum = copies.length >= quorum.settle
   if (locks.length === 0) {
     return readAgainAtLocks || isQuorum || copies.every(({ version }) => version === best.version)
   }
+  const lackingMin = isStrict ? quorum.lacking + 1 : quorum.lacking
   const isLacking = (id: TransactionId) => (copy: Copy) => copy.lockedBy !== id && copy.version < id
   return (
     readAgainAtLocks &&
     isQuorum &&
-    locks.every((id) => copies.filter(isLacking(id)).length >= quorum.lacking)
+    locks.every((id) => copies.filter(isLacking(id)).length >= lackingMin)
   )
 }

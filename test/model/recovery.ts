@@ -2,13 +2,17 @@
 import { serverIndexes } from '../../src/wire/placement.js'
 import { quorum } from '../../src/wire/quorum.js'
 import type { Client, Step } from './client.js'
-import { counted, type Replies, type Reply } from './messages.js'
+import { counted, isVoting, type Replies, type Reply } from './messages.js'
+import { asText } from './network.js'
+import type { Rules } from './rules.js'
 import { type Body, type Decision, serverCount, type TransactionId } from './vocabulary.js'
 
 /** `forgotten`: decided, but nobody knows how. `unknown`: too few servers have answered. */
 export type Outcome = Decision | 'forgotten' | 'unknown'
 
 const attemptsMax = 6
+/** Attempts in which all servers that do not lie are given the time to promise. */
+const strictAttempts = 3
 const acceptsMax = 4
 const depthMax = 6
 const pauseMax = 40
@@ -52,35 +56,105 @@ export function* tellDecision(
 
 /** One ballot: nothing if it was not decided, and another one is worth while. */
 function* holdBallot(client: Client, recovered: Case, attempt: number): Step<Outcome | undefined> {
-  const { chance } = client.context
   const ballot = client.nextBallot()
   const replies = yield* client.askAll({ kind: 'prepare', id: recovered.id, ballot })
   client.exceedBallots(counted(replies))
-  for (const { body } of counted(replies)) recovered.body = body ?? recovered.body
-  const known = yield* knownOutcome(client, recovered, replies)
+  learnBody(client, recovered, replies)
+  const isLate = attempt > strictAttempts
+  const known = yield* knownOutcome(client, recovered, replies, isLate)
   if (known) return known
-  const promises = counted(replies).filter(({ isPromised }) => isPromised)
-  if (promises.length < quorum.promise) {
-    const doublings = Math.min(attempt, pauseDoublings)
-    yield* client.sleep(1 + chance.below(pauseMax << doublings))
-    return undefined
+  const promises = promisesIn(client, replies, attempt)
+  if (promises.length < quorum.promise) return yield* pauseAfter(client, attempt)
+  const decision = choose(promises, client.context.rules)
+  if (decision === 'commit') {
+    recovered.body ??= yield* bodyHeld(client, recovered.id, replies)
+    if (!recovered.body) return yield* pauseAfter(client, attempt)
+    if (isLate && isDecidedBy(replies, 'commit')) {
+      yield* tellDecision(client, recovered.id, decision, recovered.body)
+      return decision
+    }
   }
-  const decision = choose(promises, client.context.rules.holdersFirst)
   return yield* acceptDecision(client, recovered, ballot, decision)
 }
 
-/** What a server has decided, or forgotten, already. */
+/**
+ * Whether one server tells of this decision and none of the other one. It could be accepted nowhere else: what relies
+ * on it may hold locks that are in its way.
+ */
+function isDecidedBy(replies: Replies, decision: Decision): boolean {
+  const told = counted(replies).flatMap((reply) => reply.decision ?? [])
+  return told.length > 0 && told.every((one) => one === decision)
+}
+
+function* pauseAfter(client: Client, attempt: number): Step<undefined> {
+  const doublings = Math.min(attempt, pauseDoublings)
+  yield* client.sleep(1 + client.context.chance.below(pauseMax << doublings))
+  return undefined
+}
+
+/** Learns what the transaction writes, unless its owner has told: from two servers that tell the same. */
+function learnBody(client: Client, recovered: Case, replies: Replies): void {
+  const bodies = counted(replies).flatMap(({ body }) => body ?? [])
+  if (!client.context.rules.bodiesConfirmed) recovered.body = bodies.at(-1) ?? recovered.body
+  else recovered.body ??= confirmedBody(bodies)
+}
+
+function confirmedBody(bodies: readonly Body[]): Body | undefined {
+  const texts = bodies.map((body) => asText(body))
+  return bodies.find((_, at) => texts.filter((text) => text === texts[at]).length >= quorum.believe)
+}
+
+/**
+ * What one server has voted for and another one, which has committed it and dropped its body, shows in its registers.
+ */
+function* bodyHeld(client: Client, id: TransactionId, replies: Replies): Step<Body | undefined> {
+  const teller = replies.findIndex((reply) => isVoting(reply) && reply.decision === 'commit')
+  const [body, ...others] = counted(replies).flatMap(({ body }) => body ?? [])
+  if (teller === -1 || !body || others.length > 0) return undefined
+  for (const [key, value] of body.writes) {
+    const seen = yield* client.askOne(teller, { kind: 'read', key })
+    const isShown = seen?.version === id && seen.value === value
+    const isReplaced = (seen?.version ?? 0) > id
+    if (!isShown && !isReplaced) return undefined
+  }
+  return body
+}
+
+/**
+ * The promises. A server that alone tells of a decision may lie: only where there are too few promises without it,
+ * and after some attempts, it counts as one that has accepted that decision last of all.
+ */
+function promisesIn(client: Client, replies: Replies, attempt: number): readonly Reply[] {
+  const answers = counted(replies)
+  const promised = answers.filter(({ isPromised, decision }) => isPromised && !decision)
+  const { decisionsConfirmed } = client.context.rules
+  if (promised.length >= quorum.promise || !decisionsConfirmed || attempt < strictAttempts) {
+    return promised
+  }
+  const told = answers.flatMap((reply) => {
+    const { decision } = reply
+    if (!decision) return []
+    const everAcceptedCommit = decision === 'commit'
+    const accepted = { ballot: Number.POSITIVE_INFINITY, decision }
+    return { ...reply, yes: everAcceptedCommit, everAcceptedCommit, accepted }
+  })
+  return [...promised, ...told]
+}
+
+/** What is decided, or forgotten, already. */
 function* knownOutcome(
   client: Client,
   { id, body }: Case,
   replies: Replies,
+  isLate = false,
 ): Step<Outcome | undefined> {
-  const decision = decisionIn(replies)
+  const decision = decisionIn(client, replies)
   if (decision) {
     yield* tellDecision(client, id, decision, body)
     return decision
   }
-  return counted(replies).some(({ isForgotten }) => isForgotten) ? 'forgotten' : undefined
+  const forgotten = counted(replies).filter(({ isForgotten }) => isForgotten).length
+  return forgotten >= (isLate ? 1 : tellersMin(client)) ? 'forgotten' : undefined
 }
 
 /**
@@ -89,15 +163,30 @@ function* knownOutcome(
  *     promises: yes, no, no    silent: 1    at most 2 hold it   -> abort
  *     promises: yes, yes, no   silent: 1    3 may hold it       -> what the highest ballot accepted, or commit
  */
-function choose(promises: readonly Reply[], holdersFirst: boolean): Decision {
+function choose(promises: readonly Reply[], { holdersFirst, decisionsConfirmed }: Rules): Decision {
   const silent = serverCount - promises.length
   const yeses = promises.filter(({ yes }) => yes).length
   const holders = promises.filter(({ yes, everAcceptedCommit }) => yes || everAcceptedCommit).length
   if (holdersFirst && holders + silent < quorum.commit) return 'abort'
-  const accepted = promises
-    .flatMap((promise) => promise.accepted ?? [])
-    .sort((one, other) => other.ballot - one.ballot)[0]
+  const accepted = acceptedBy(promises, decisionsConfirmed ? quorum.believe : 1)
   return accepted?.decision ?? (yeses + silent >= quorum.commit ? 'commit' : 'abort')
+}
+
+/**
+ * The decision that so many of the promises have accepted, and by the highest ballot: what a ballot has decided is
+ * accepted by two of any three, at least, by that ballot or a later one.
+ */
+function acceptedBy(promises: readonly Reply[], count: number): { decision: Decision } | undefined {
+  const highest = (decision: Decision) => {
+    const ballots = promises.flatMap(({ accepted }) =>
+      accepted?.decision === decision ? [accepted.ballot] : [],
+    )
+    return ballots.sort((one, other) => other - one)[count - 1] ?? 0
+  }
+  const commit = highest('commit')
+  const abort = highest('abort')
+  if (commit === 0 && abort === 0) return undefined
+  return { decision: commit > abort ? 'commit' : 'abort' }
 }
 
 /** Has a decision accepted; what holds a conflicting lock is recovered first. */
@@ -113,7 +202,10 @@ function* acceptDecision(
     replies = yield* client.askAll({ kind: 'accept', id, ballot, decision, body })
     const known = yield* knownOutcome(client, recovered, replies)
     if (known) return known
-    if (counted(replies).filter(({ isAccepted }) => isAccepted).length >= quorum.accept) {
+    const accepts = counted(replies).filter(
+      (reply) => reply.isAccepted || reply.decision === decision,
+    )
+    if (accepts.length >= quorum.accept) {
       noteDecided(client, id, decision)
       yield* tellDecision(client, id, decision, body)
       return decision
@@ -129,7 +221,7 @@ function* acceptDecision(
 
 function noteDecided({ context }: Client, id: TransactionId, decision: Decision): void {
   if (decision === 'commit') context.history.noteCommitted(id, 'ballot')
-  else if (context.history.committed.has(id)) {
+  else if (context.history.committed.has(id) && !context.areVotesLies) {
     context.history.noteViolation(`abort chosen for committed ${id}`)
   }
   context.trace?.(`a ballot decides ${decision} of ${id}`)
@@ -149,7 +241,15 @@ function* decideByCount(client: Client, { id, body }: Case): Step<Outcome> {
   return decision
 }
 
-/** The decision that one of the servers has told. */
-export function decisionIn(replies: Replies): Decision | undefined {
-  return counted(replies).find(({ decision }) => decision)?.decision
+/** The decision that enough of the servers have told. */
+export function decisionIn(client: Client, replies: Replies): Decision | undefined {
+  const told = counted(replies).flatMap(({ decision }) => decision ?? [])
+  const isTold = (decision: Decision) => {
+    return told.filter((other) => other === decision).length >= tellersMin(client)
+  }
+  return told.find(isTold)
+}
+
+function tellersMin({ context }: Client): number {
+  return context.rules.decisionsConfirmed ? quorum.believe : 1
 }

@@ -7,6 +7,7 @@ import { recover, tellDecision } from './recovery.js'
 import {
   aheadMax,
   type Key,
+  newestConfirmed,
   nothing,
   type Register,
   roundTimeout,
@@ -27,7 +28,7 @@ export function* repair(client: Client, withYoung = false): Step<boolean> {
   const answers = counted(replies)
   if (answers.length < quorum.donor) return false
   yield* takeFenceBack(client, answers, replies)
-  const records = mergeRecords(answers)
+  const records = mergeRecords(client, answers)
   const isDecided = yield* finishAll(client, replies, records, withYoung)
   const isInstalled = !bodilessRecords || (yield* installAndMark(client, replies, records))
   if (!bodilessRecords && !floor) yield* installByKey(client, replies, answers)
@@ -49,16 +50,33 @@ function fenceOf(reply: Reply | undefined): Version {
   return reply?.fence ?? 0
 }
 
-/** What is known of each transaction: a decision where one server has it, and a body. */
+/** What is known of each transaction: a decision that two servers tell of, or have forgotten, and a body. */
 export function mergeRecords(
+  { context: { rules } }: Client,
   answers: readonly Reply[],
 ): ReadonlyMap<TransactionId, SurveyedRecord> {
+  if (rules.decisionsConfirmed) return confirmedRecords(answers)
   const merged = new Map<TransactionId, SurveyedRecord>()
   for (const record of answers.flatMap(({ records }) => records ?? [])) {
     const known = merged.get(record.id)
     const better = !known || (!known.decision && record.decision) ? record : known
     const body = better.body ?? known?.body ?? record.body
     merged.set(record.id, { ...better, body })
+  }
+  return merged
+}
+
+function confirmedRecords(answers: readonly Reply[]): ReadonlyMap<TransactionId, SurveyedRecord> {
+  const merged = new Map<TransactionId, SurveyedRecord>()
+  for (const { id, createdAt } of answers.flatMap(({ records }) => records ?? [])) {
+    const known = answers.map(({ records }) => records?.find((record) => record.id === id))
+    const forgetful = answers.filter(({ floor = 0 }, at) => !known[at] && floor >= id).length
+    const told = known.flatMap((record) => record?.decision ?? [])
+    const decision = told.find((one, at) => told.indexOf(one) !== at)
+    // On the others it is below the floor already.
+    const isOver = known.every((record) => !record || record.decision) && forgetful > 0
+    // A recovery learns the body from those that have voted.
+    merged.set(id, { id, decision, body: undefined, createdAt, isOver })
   }
   return merged
 }
@@ -74,6 +92,7 @@ function* finishAll(
   let isClean = true
   for (const record of records.values()) {
     const isYoung = events.now - record.createdAt < youngTimeouts * roundTimeout
+    if (record.isOver && !record.decision) continue
     if (record.decision) {
       if (!rules.bodilessRecords) yield* spread(client, replies, record)
     } else if (isYoung && !withYoung) isClean = false
@@ -125,7 +144,7 @@ function* installAndMark(
 /** Installs on each surveyed server what it lacks above its floor; true when all have taken it. */
 export function* installDifferences(client: Client, replies: Replies): Step<boolean> {
   if (!client.context.rules.installBeforeMark) return true
-  const newestOf = newestRegisters(counted(replies))
+  const newestOf = newestRegisters(counted(replies), client.context.rules.registersConfirmed)
   let isComplete = true
   for (const server of serverIndexes) {
     const reply = replies[server]
@@ -140,7 +159,12 @@ export function* installDifferences(client: Client, replies: Replies): Step<bool
   return isComplete
 }
 
-export function newestRegisters(answers: readonly Reply[]): ReadonlyMap<Key, Register> {
+/** The newest register of each key or, of those that two servers show, the newest. */
+export function newestRegisters(
+  answers: readonly Reply[],
+  areConfirmed: boolean,
+): ReadonlyMap<Key, Register> {
+  if (areConfirmed) return confirmedRegisters(answers)
   const found = new Map<Key, Register>()
   for (const [key, register] of answers.flatMap(({ registers }) => [...(registers ?? [])])) {
     if ((found.get(key)?.version ?? -1) < register.version) found.set(key, register)
@@ -148,9 +172,19 @@ export function newestRegisters(answers: readonly Reply[]): ReadonlyMap<Key, Reg
   return found
 }
 
+function confirmedRegisters(answers: readonly Reply[]): ReadonlyMap<Key, Register> {
+  const keys = new Set(answers.flatMap(({ registers }) => [...(registers?.keys() ?? [])]))
+  return new Map(
+    [...keys].flatMap((key) => {
+      const register = newestConfirmed(answers.flatMap((one) => one.registers?.get(key) ?? []))
+      return register ? [[key, register] as const] : []
+    }),
+  )
+}
+
 /** Without the floor: installs newer versions, and tombstones only where there is something older. */
 function* installByKey(client: Client, replies: Replies, answers: readonly Reply[]): Step {
-  const keys = [...newestRegisters(answers)].sort(([one], [other]) => (one < other ? -1 : 1))
+  const keys = [...newestRegisters(answers, false)].sort(([one], [other]) => (one < other ? -1 : 1))
   for (const [key, { version, value }] of keys) {
     for (const server of serverIndexes) {
       const reply = replies[server]

@@ -5,7 +5,7 @@ import type { Client, Step } from './client.js'
 import type { Reply } from './messages.js'
 import { askForCopies } from './read.js'
 import { recover } from './recovery.js'
-import { type Key, newest } from './vocabulary.js'
+import { type Key, newest, newestConfirmed } from './vocabulary.js'
 
 /** Restores what has rotted on each server. */
 export function* restore(client: Client): Step {
@@ -17,12 +17,15 @@ export function* restore(client: Client): Step {
 }
 
 function* restoreRegister(client: Client, server: number, key: Key, rotten: Reply): Step {
-  const { restoreQuorum, restoreMeetsLocks } = client.context.rules
+  const { restoreQuorum, restoreMeetsLocks, registersConfirmed } = client.context.rules
   const others = serverIndexes.filter((index) => index !== server)
   const copies = yield* askForCopies(client, key, others)
   const [first, ...more] = copies
   if (!first || copies.length < (restoreQuorum ? quorum.confirm : 1)) return
-  const { version, value } = newest([first, ...more])
+  const isConfirmed = registersConfirmed && restoreQuorum
+  const found = isConfirmed ? newestConfirmed(copies) : newest([first, ...more])
+  if (!found) return
+  const { version, value } = found
   const locks = copies.flatMap(({ lockedBy }) => (lockedBy && lockedBy > version ? lockedBy : []))
   if (restoreMeetsLocks && locks.length > 0) {
     for (const id of locks) yield* recover(client, id)

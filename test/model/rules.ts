@@ -113,6 +113,30 @@ export const ruleTable = {
     argument: 'alone',
     text: 'A fence that a server alone has from the future is taken back (0023).',
   },
+  readsConfirmed: {
+    argument: 'lieread',
+    text: 'A reader with three replies believes what two servers show (0027).',
+  },
+  registersConfirmed: {
+    argument: 'lieinstall',
+    text: 'A register is installed or restored from two servers that show it (0027).',
+  },
+  fillConfirmed: {
+    argument: 'liefill',
+    text: 'A fill copies what two donors show, and the floor that two have (0027).',
+  },
+  decisionsConfirmed: {
+    argument: 'liedecide',
+    text: 'A decision that one server alone tells of is not adopted (0027).',
+  },
+  bodiesConfirmed: {
+    argument: 'liebody',
+    text: 'A ballot commits the body that two servers show (0027).',
+  },
+  ownEpochs: {
+    argument: 'lieepoch',
+    text: 'Each server is sent the epoch that it has told itself (0027).',
+  },
 } as const satisfies Readonly<Record<string, Rule>>
 
 export type RuleName = keyof typeof ruleTable

@@ -5,6 +5,7 @@ import { Context, type Counts } from './context.js'
 import { Faults } from './faults.js'
 import { fill } from './fill.js'
 import { checkInvariants } from './invariants.js'
+import { Liar } from './lies.js'
 import { Network } from './network.js'
 import type { Options } from './options.js'
 import { repair } from './repair.js'
@@ -52,6 +53,7 @@ class Schedule {
     this.#context = new Context(seed, rules, options)
     this.#servers = serverIndexes.map((index) => new Server(index, this.#context))
     if (options.clocks) this.#putFutureIn()
+    if (options.lies) this.#makeLiar()
     const { clients, repairers } = options
     const network = new Network(this.#context, this.#servers, clients + repairers + 1)
     const make = (index: number) => new Client(index, network, this.#context)
@@ -60,6 +62,26 @@ class Schedule {
     this.#workers = all.slice(0, clients)
     this.#repairers = all.slice(clients)
     this.#faults = new Faults(network, all, (client) => this.#start(client))
+  }
+
+  /** One server lies, until all faults end. */
+  #makeLiar(): void {
+    const liar = this.#servers[this.#context.chance.below(serverCount)]
+    if (!liar) return
+    liar.liar = new Liar(this.#context)
+    this.#context.liar = liar.index
+    this.#context.trace?.(`LIAR s${liar.index}`)
+  }
+
+  /** While a server lies the three others go on; then its machine is replaced. */
+  #replaceLiar(): void {
+    const liar = this.#servers.find(({ liar }) => liar)
+    if (!liar) return
+    const isBlank = this.#blankServer() !== undefined
+    if (this.#context.options.lies === 1 && !isBlank) this.#mustWork('one lies')
+    liar.liar = undefined
+    this.#context.liar = undefined
+    if (!isBlank) liar.wipe()
   }
 
   /** One server's clock is off; a register, and on some seeds a fence, are from the far future. */
@@ -87,6 +109,8 @@ class Schedule {
     this.#runUntil(this.#context.options.endsAt + calmTime)
     this.#becomeQuiet()
     this.#runUntil(this.#context.events.now + calmTime)
+    this.#repairAll()
+    this.#replaceLiar()
     this.#repairAll()
     const { history, counts, traced } = this.#context
     if (this.#blankServer()) history.noteViolation('fill never finished')

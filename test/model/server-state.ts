@@ -78,13 +78,16 @@ export class ServerState {
     const isAboveFloor = !rules.floor || this.registers.has(key) || version > this.floor
     if (version > this.register(key).version && isAboveFloor) {
       this.registers.set(key, { version, value })
+      if (this.#context.liar !== this.serverIndex) {
+        this.#context.history.noteHeld(this.serverIndex, key, version)
+      }
     }
   }
 
   /** Whether a version is too far ahead of the clock here, and not just above `held` or the fence. */
   isAhead(version: Version, held: Version = 0): boolean {
-    const { rules, options } = this.#context
-    if (!options.clocks || !rules.aheadRefused) return false
+    const { rules, isTimeBounded } = this.#context
+    if (!isTimeBounded || !rules.aheadRefused) return false
     const here = rules.justAboveTaken
       ? timeOf(Math.max(this.fence, held))
       : Number.NEGATIVE_INFINITY
@@ -198,7 +201,9 @@ export class ServerState {
   }
 
   #decideAgain(record: TransactionRecord, known: Decision, told: Decision): Answer {
-    if (known !== told && this.#context.rules.ballots) {
+    const { rules, liar, areVotesLies } = this.#context
+    const isOurs = liar !== this.serverIndex && !areVotesLies
+    if (known !== told && rules.ballots && isOurs) {
       const text = `split: server ${this.serverIndex} has ${record.id}=${known}, told ${told}`
       this.#context.history.noteViolation(text)
     }
@@ -206,7 +211,7 @@ export class ServerState {
   }
 
   #applyCommit({ id, body }: TransactionRecord): void {
-    this.#context.history.noteCommitted(id, 'decided')
+    this.#context.history.noteDecided(id)
     for (const [key, value] of body?.writes ?? []) this.write(key, id, value)
   }
 
@@ -234,7 +239,8 @@ export class ServerState {
   }
 
   #forget({ id, decision, yes }: TransactionRecord): void {
-    if (!decision && yes) {
+    const { liar, areVotesLies } = this.#context
+    if (!decision && yes && liar !== this.serverIndex && !areVotesLies) {
       this.#context.history.noteViolation(`floor drops undecided ${id} on ${this.serverIndex}`)
     }
     this.unlock(id)

@@ -1,6 +1,7 @@
 /** A machine with a server on it: it can be down, stand still, have a wrong clock, and lose its disk. */
 import { Acceptor } from './acceptor.js'
 import type { Context } from './context.js'
+import type { Liar } from './lies.js'
 import type { Message, Reply } from './messages.js'
 import { ServerState } from './server-state.js'
 
@@ -9,6 +10,8 @@ export class Server {
   isUp = true
   pausedUntil = 0
   clockOffset = 0
+  /** Answers in the place of the server. */
+  liar: Liar | undefined
   readonly #context: Context
   #state: ServerState
   #acceptor: Acceptor
@@ -34,7 +37,8 @@ export class Server {
   handle(message: Message): Reply {
     const answer = this.#acceptor.answer(message)
     const { epoch, incarnation, isBlank } = this.#state
-    return { ...answer, epoch, incarnation, isBlank }
+    const honest = { ...answer, epoch, incarnation, isBlank }
+    return this.liar?.distort(message, honest) ?? honest
   }
 
   #blankState(): ServerState {

@@ -62,7 +62,7 @@ function* sweepRound(client: Client, swept: Sweep): Step<boolean> {
   const replies = yield* client.askAll({ kind: 'survey', withRegisters: bodilessRecords })
   if (!isSame(swept, replies)) return true
   if (bodilessRecords && !(yield* installDifferences(client, replies))) return true
-  const records = [...mergeRecords(counted(replies)).values()]
+  const records = [...mergeRecords(client, counted(replies)).values()]
   const open = records.filter((record) => record.id <= swept.floor && isOpen(record, replies))
   if (open.length === 0) {
     yield* raiseFloor(client, swept)
@@ -73,7 +73,8 @@ function* sweepRound(client: Client, swept: Sweep): Step<boolean> {
 }
 
 /** Whether a transaction is undecided, or a server does not know how it is decided. */
-function isOpen({ id, decision }: SurveyedRecord, replies: Replies): boolean {
+function isOpen({ id, decision, isOver }: SurveyedRecord, replies: Replies): boolean {
+  if (isOver && !decision) return false
   return !decision || !replies.every((reply) => (reply?.floor ?? 0) >= id || isKnown(id, reply))
 }
 

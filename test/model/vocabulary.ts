@@ -71,10 +71,41 @@ export function newest<Kind extends { readonly version: Version }>(
   return registers.reduce((best, register) => (register.version > best.version ? register : best))
 }
 
+/** The newest register that enough of these copies show, value and all; undefined where no two agree. */
+export function newestConfirmed(copies: readonly Register[]): Register | undefined {
+  return copies
+    .filter((copy) => copies.filter((other) => isSame(copy, other)).length >= quorum.believe)
+    .reduce<Register | undefined>(
+      (best, copy) => (best && best.version >= copy.version ? best : copy),
+      undefined,
+    )
+}
+
+function isSame(one: Register, other: Register): boolean {
+  return one.version === other.version && one.value === other.value
+}
+
+/** The second highest of what servers tell: a single one may lie. */
+export function countedFloor(floors: readonly Version[]): Version {
+  return [...floors].sort((a, b) => b - a)[quorum.believe - 1] ?? 0
+}
+
 /** The highest fence that enough servers have: a single one may be of a server whose clock is ahead (0023). */
 export function countedFence(fences: readonly Version[]): Version {
   return [...fences].sort((a, b) => b - a)[quorum.fence - 1] ?? 0
 }
+
+/** How far an epoch may be above the second highest and still be believed of a single server (0027). */
+const epochLeadMax = 1000
+
+/** The highest epoch that an honest server can have. */
+export function believedEpoch(epochs: readonly number[]): number {
+  const [highest = 0, second = 0] = [...epochs].sort((a, b) => b - a)
+  return timeOf(highest) > timeOf(second) + epochLeadMax ? second : highest
+}
+
+/** Ballots above it are no honest server's. */
+export const ballotMax = 2 ** 40
 
 /** With `clocks=1`: by how much a clock is wrong, and how far ahead of its own a server accepts. */
 export const clockError = 100_000

@@ -130,6 +130,11 @@ export const limits = {
   segmentsPerRequestMax: 1024,
   /** Most misplaced, and most lost, segments that `status` counts, because it is asked often. */
   segmentsCountedMax: 65_536,
+  /**
+   * Most registers, or records, that one server alone may show to a repair. One that shows more is not listened to
+   * any further.
+   */
+  loneEntriesMax: 65_536,
 
   // Time, in milliseconds.
   /**
@@ -180,6 +185,11 @@ export const limits = {
   clockDriftMax: 1e-4,
   /** How far a version may be ahead of a server's clock. The server refuses one that is further ahead. */
   clockAheadMsMax: 5 * 60_000,
+  /**
+   * Versions further ahead of the servers' time are not followed by a client. It is less than `clockAheadMsMax`, so that
+   * a server whose clock is a little behind takes what follows them.
+   */
+  clockFollowedMsMax: 150_000,
   /** How long a connection may be idle before TCP probes whether its peer is still there. */
   keepAliveMs: 60_000,
 

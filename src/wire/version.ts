@@ -51,8 +51,8 @@ const farMax = 4096
 const counterStep = 0x0400
 
 /**
- * Makes versions that never repeat and exceed every version it was shown, except those too far ahead of its own time,
- * whose writer had a wrong clock.
+ * Makes versions that never repeat and exceed every version it was shown, except those ahead of its own time by more
+ * than half of what servers take: their writer had a wrong clock, or a server has made them up.
  */
 export class HybridClock {
   readonly client: string
@@ -108,8 +108,8 @@ export class HybridClock {
 
   /** Takes note of a version that another client made. */
   see(version: Version): void {
-    if (isAhead(version, this.#clock.now())) return
     const ms = msOfVersion(version)
+    if (ms > this.#clock.now() + limits.clockFollowedMsMax) return
     const counter = Number.parseInt(version.slice(12, 16), 16)
     if (ms > this.#ms || (ms === this.#ms && counter > this.#counter)) {
       this.#ms = ms

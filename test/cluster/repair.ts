@@ -298,7 +298,7 @@ t.test('what a client left undecided when it died is finished by the repair', as
   for (const server of [0, 1]) {
     const { reply } = await cluster.request(server, 'commit', {
       id,
-      epoch: cluster.epoch,
+      epoch: cluster.epochs()[server] ?? 0,
       settles: [],
       body: whole,
       pieces: [],
@@ -342,7 +342,13 @@ t.test('what a ballot commits from two votes is whole, for every rotation', asyn
     // The commit reaches two neighbours, and its client is never heard of again.
     for (const server of [0, 1]) {
       const { headers, payload } = inlinePieces(prepared, server, new Set())
-      const fields = { id, epoch: cluster.epoch, settles: [], body, pieces: headers }
+      const fields = {
+        id,
+        epoch: cluster.epochs()[server] ?? 0,
+        settles: [],
+        body,
+        pieces: headers,
+      }
       const { reply } = await cluster.request(server, 'commit', fields, payload)
       t.equal(reply.outcome, 'yes')
     }

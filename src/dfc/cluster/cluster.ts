@@ -69,8 +69,6 @@ export class Cluster {
   /** The clock that stamps this client's transactions. */
   readonly versions: HybridClock
   readonly links: readonly Link[]
-  /** The highest epoch any server has shown. */
-  epoch = 0
   readonly #changes = new Listeners<[Link]>()
   readonly #recalls = new Listeners<[Link]>()
   readonly #agreement = new ClusterAgreement()
@@ -83,6 +81,8 @@ export class Cluster {
   readonly #incarnations: number[] = []
   readonly #states: Reply<'status'>['state'][] = []
   readonly #fences: Version[] = []
+  /** The highest epoch that each server has shown. */
+  readonly #epochs: number[] = serverIndexes.map(() => 0)
   readonly #hedgeDelay = new HedgeDelay()
   readonly #founding = new SingleFlight<void>()
 
@@ -313,11 +313,20 @@ export class Cluster {
    * server alone may have a fence that its clock, or whoever made it up, put into the future.
    */
   versionFor({ preconditions }: Pick<Transaction, 'preconditions'>, wanted = noVersion): Version {
-    const fences = [...this.#fences].sort((a, b) => (a < b ? 1 : -1))
-    const fence = fences[quorum.fence - 1] ?? noVersion
-    let above = fence
+    let above = this.#fence
     for (const { version } of preconditions) if (version > above) above = version
     return wanted > above ? wanted : this.versions.next(above)
+  }
+
+  /** The second highest fence of the servers. */
+  get #fence(): Version {
+    const fences = [...this.#fences].sort((a, b) => (a < b ? 1 : -1))
+    return fences[quorum.fence - 1] ?? noVersion
+  }
+
+  /** The epoch of each server, as it has shown it itself: what another one shows may be made up. */
+  epochs(): readonly number[] {
+    return [...this.#epochs]
   }
 
   #heard(index: number, timeMs: number, askedMs: number): void {
@@ -327,9 +336,9 @@ export class Cluster {
   #see(index: number, reply: Reply<Verb>): void {
     const stamp = 'stamp' in reply ? reply.stamp : undefined
     if (stamp === undefined) return
-    if (stamp.epoch > this.epoch) this.epoch = stamp.epoch
-    this.versions.see(stamp.fence)
+    this.#epochs[index] = Math.max(this.#epochs[index] ?? 0, stamp.epoch)
     this.#fences[index] = stamp.fence
+    this.versions.see(this.#fence)
   }
 
   #changed(link: Link): void {

@@ -7,18 +7,24 @@ import { LRUCache } from 'lru-cache'
 import { KeyedSingleFlight } from '../../async/single-flight.js'
 import { randomBelow, sleep } from '../../clock.js'
 import { limits } from '../../limits.js'
-import { debugDfc } from '../../log.js'
+import { debugDfc, notice } from '../../log.js'
+import { encode } from '../../wire/codec.js'
 import type { Reply } from '../../wire/messages.js'
 import { quorum } from '../../wire/quorum.js'
-import type { Transaction } from '../../wire/records.js'
+import { type Transaction, transactionCodec } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
-import type { Cluster } from '../cluster/cluster.js'
+import type { Cluster, Outcome } from '../cluster/cluster.js'
+import { secondHighest } from './confirmed.js'
 
 /** `forgotten`: decided long ago, on all four. `unknown`: too few servers answered to decide. */
 export type Fate = 'committed' | 'aborted' | 'forgotten' | 'unknown'
 
 const ballotUnit = 2 ** 32
+/** Half of the counters that there are: a ballot above is not learned, so that a lie does not use them up. */
+const counterMax = 2 ** 20
 const attemptsMax = 6
+/** Attempts in which every server that does not lie is given the time to promise. */
+const strictAttempts = 3
 const acceptsMax = 4
 const depthMax = 6
 /** So that a decision that turns round is noticed, where that happens soon. */
@@ -74,18 +80,30 @@ export class Recovery {
         () => fields,
       )
       const prepared = outcomes.flatMap(({ answer }) => answer?.reply ?? [])
-      for (const reply of prepared) {
-        this.#learn(reply.ballot)
-        known.body ??= reply.body
-      }
-      const fate = await this.#fateIn(id, prepared, known)
+      for (const { ballot } of prepared) this.#learn(ballot)
+      known.body ??= confirmedBody(prepared)
+      // One that is away may be why: then there is no other way.
+      const tries = attempt + (voters.length < limits.serverCount ? strictAttempts : 0)
+      const isLate = tries >= strictAttempts
+      const fate = await this.#fateIn(id, prepared, known, isLate)
       if (fate !== undefined) return fate
-      const promised = prepared.filter(({ outcome }) => outcome === 'promised')
-      if (promised.length < quorum.promise) {
+      const promises = promisesIn(prepared, isLate)
+      if (promises.length < quorum.promise) {
         await this.#pause(attempt)
         continue
       }
-      const commit = choose(promised)
+      const commit = choose(promises)
+      if (commit) {
+        known.body ??= await this.#bodyHeld(id, outcomes)
+        if (known.body === null) {
+          await this.#pause(attempt)
+          continue
+        }
+        if (tries > strictAttempts && isToldAlone(prepared)) {
+          await this.#spread(id, commit, known)
+          return 'committed'
+        }
+      }
       const decided = await this.#accept(id, ballot, commit, known, depth)
       if (decided !== undefined) return decided
       await this.#pause(attempt)
@@ -109,7 +127,9 @@ export class Recovery {
       for (const reply of accepted) this.#learn(reply.ballot)
       const fate = await this.#fateIn(id, accepted, known)
       if (fate !== undefined) return fate
-      if (accepted.filter(({ outcome }) => outcome === 'accepted').length >= quorum.accept) {
+      const same = commit ? 'committed' : 'aborted'
+      const accepts = accepted.filter(({ outcome }) => outcome === 'accepted' || outcome === same)
+      if (accepts.length >= quorum.accept) {
         debugDfc('recovered %s: %s', id, commit ? 'commit' : 'abort')
         await this.#spread(id, commit, known)
         if (commit) this.#onCommitted()
@@ -122,24 +142,58 @@ export class Recovery {
     return undefined
   }
 
-  /** A decision that one of the replies already knows, spread to all; or `forgotten`. */
+  /**
+   * A decision that two of the replies know, spread to all; or `forgotten`. Where no other way is left, one that has
+   * forgotten is enough.
+   */
   async #fateIn(
     id: Version,
     replies: readonly (Reply<'prepare'> | Reply<'accept'>)[],
     known: Known,
+    isLate = false,
   ): Promise<Fate | undefined> {
-    const decided = replies.find(
-      ({ outcome }) => outcome === 'committed' || outcome === 'aborted',
-    )?.outcome
-    if (decided === 'committed' || decided === 'aborted') {
-      await this.#spread(id, decided === 'committed', known)
-      return decided
+    const tellers = (wanted: string): number =>
+      replies.filter(({ outcome }) => outcome === wanted).length
+    for (const fate of ['committed', 'aborted'] as const) {
+      if (tellers(fate) < quorum.believe) continue
+      await this.#spread(id, fate === 'committed', known)
+      return fate
     }
-    return replies.some(({ outcome }) => outcome === 'forgotten') ? 'forgotten' : undefined
+    return tellers('forgotten') >= (isLate ? 1 : quorum.believe) ? 'forgotten' : undefined
+  }
+
+  /**
+   * The body that one server has voted with, where another one has committed it and dropped the body: its registers
+   * show what the transaction wrote, or what came after it. null if they show something else.
+   */
+  async #bodyHeld(
+    id: Version,
+    outcomes: readonly Outcome<'prepare'>[],
+  ): Promise<Transaction | null> {
+    const teller = outcomes.find(({ answer }) => answer?.reply.outcome === 'committed')
+    const [body, ...others] = outcomes.flatMap(({ answer }) => answer?.reply.body ?? [])
+    if (teller === undefined || body === undefined || others.length > 0) return null
+    for (let at = 0; at < body.writes.length; ) {
+      const some = body.writes.slice(at, at + limits.readKeysMax)
+      const keys = some.map(({ key }) => key)
+      const [outcome] = await this.#cluster.ask([teller.index], 'read', () => ({ keys }))
+      const registers = outcome?.answer?.reply.registers ?? []
+      if (registers.length === 0) return null
+      const isShown = registers.every(({ register: { version, value } }, index) => {
+        const wrote = some[index]?.value ?? null
+        const isSame = value === null || wrote === null ? value === wrote : value.equals(wrote)
+        return version > id || (version === id && isSame)
+      })
+      if (!isShown) return null
+      at += registers.length
+    }
+    return body
   }
 
   async #spread(id: Version, commit: boolean, { body }: Known): Promise<void> {
-    assert((this.#decided.get(id) ?? commit) === commit, `${id} was decided the other way`)
+    if ((this.#decided.get(id) ?? commit) !== commit) {
+      notice(`FAULT: transaction ${id} was decided the other way before`)
+    }
     this.#decided.set(id, commit)
     const decisions = [{ id, commit, body, spares: [] }]
     await this.#cluster.askEnough(quorum.accept, this.#voters(), 'decide', () => ({ decisions }))
@@ -152,8 +206,10 @@ export class Recovery {
     return ballot
   }
 
+  /** Takes note of a ballot of others. None that does not lie is near the end of what there is. */
   #learn(ballot: number): void {
-    this.#counter = Math.max(this.#counter, Math.floor(ballot / ballotUnit))
+    const counter = Math.floor(ballot / ballotUnit)
+    if (counter < counterMax) this.#counter = Math.max(this.#counter, counter)
   }
 
   #pause(attempt: number): Promise<void> {
@@ -162,17 +218,67 @@ export class Recovery {
   }
 }
 
+/** What the transaction writes, as two servers tell it alike: one alone may make it up. */
+function confirmedBody(replies: readonly Reply<'prepare'>[]): Transaction | null {
+  const bodies = replies.flatMap(({ body }) => body ?? [])
+  if (bodies.length < quorum.believe) return null
+  const bytes = bodies.map((body) => encode(transactionCodec, body))
+  const index = bytes.findIndex(
+    (one) => bytes.filter((other) => other.equals(one)).length >= quorum.believe,
+  )
+  return bodies[index] ?? null
+}
+
+type Promised = Pick<
+  Reply<'prepare'>,
+  'yes' | 'everAcceptedCommit' | 'acceptedBallot' | 'acceptedCommit'
+>
+
+/**
+ * The promises. A server that alone tells of a decision may lie: only where there are too few promises without it, and
+ * after some attempts, it counts as one that has accepted that decision last of all.
+ */
+function promisesIn(replies: readonly Reply<'prepare'>[], isLate: boolean): readonly Promised[] {
+  const promised = replies.filter(({ outcome }) => outcome === 'promised')
+  if (promised.length >= quorum.promise || !isLate) return promised
+  const told = replies.flatMap(({ outcome }): Promised[] => {
+    if (outcome !== 'committed' && outcome !== 'aborted') return []
+    const commit = outcome === 'committed'
+    const acceptedBallot = Number.MAX_SAFE_INTEGER
+    return [{ yes: commit, everAcceptedCommit: commit, acceptedBallot, acceptedCommit: commit }]
+  })
+  return [...promised, ...told]
+}
+
+/**
+ * Whether one server tells of a commit and none of the opposite. It could be accepted nowhere else: what relies on it
+ * may hold locks that are in its way.
+ */
+function isToldAlone(replies: readonly Reply<'prepare'>[]): boolean {
+  const outcomes = replies.map(({ outcome }) => outcome)
+  return outcomes.includes('committed') && !outcomes.includes('aborted')
+}
+
 /**
  * The value that a ballot with these promises (three or four) must propose. A commit by votes needs
  * three yeses, so where even the servers not heard of cannot bring the holders to three, it cannot
- * have been committed and never will be. This rule stands before "the highest accepted value":
+ * have been committed and never will be. This rule stands before "the accepted value":
  * two transactions that split the servers two and two would otherwise block each other for ever.
  */
-function choose(promised: readonly Reply<'prepare'>[]): boolean {
-  assert(promised.length >= quorum.promise && promised.length <= limits.serverCount)
-  const holders = promised.filter((reply) => reply.yes || reply.everAcceptedCommit).length
-  if (holders + (limits.serverCount - promised.length) < quorum.commit) return false
-  const accepted = promised.filter((reply) => reply.acceptedBallot > 0)
-  const highest = accepted.sort((a, b) => b.acceptedBallot - a.acceptedBallot)[0]
-  return highest?.acceptedCommit ?? true
+function choose(promises: readonly Promised[]): boolean {
+  assert(promises.length >= quorum.promise && promises.length <= limits.serverCount)
+  const holders = promises.filter((reply) => reply.yes || reply.everAcceptedCommit).length
+  if (holders + (limits.serverCount - promises.length) < quorum.commit) return false
+  return acceptedBallot(promises, true) >= acceptedBallot(promises, false)
+}
+
+/**
+ * The highest ballot by which, or by a later one, two of the promises have accepted a value; 0 if there is none. What
+ * a ballot has decided was accepted by three, so two of any three promises show it, and one alone may lie.
+ */
+function acceptedBallot(promises: readonly Promised[], commit: boolean): number {
+  const ballots = promises
+    .filter((reply) => reply.acceptedBallot > 0 && reply.acceptedCommit === commit)
+    .map((reply) => reply.acceptedBallot)
+  return secondHighest(ballots) ?? 0
 }

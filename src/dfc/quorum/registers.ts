@@ -1,7 +1,8 @@
 /**
- * Reading registers by the read rule: two replies of servers that vote, and no lock above the highest
+ * Reading registers by the read rule: two replies of servers that vote, which agree, and no lock above the
  * version they show. Any two replies meet the three votes of every acknowledged write. What a lock
- * leaves open is asked of all, waited for a moment, and then recovered.
+ * leaves open, or one of them shows alone, is asked of all, waited for a moment, and then recovered. With three
+ * replies a register counts that two of them show: a single server may lie (docs/decisions/0027).
  *
  * With a single server left nothing can be written any more; then its word is taken as it is, so that
  * names can still be listed.
@@ -15,6 +16,7 @@ import { quorum } from '../../wire/quorum.js'
 import { decodeEntry, entryKey, inodeKey, type Key, type Register } from '../../wire/records.js'
 import { noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
+import { isSame, newestConfirmed } from './confirmed.js'
 import type { Decisions } from './decisions.js'
 import type { Recovery } from './recovery.js'
 
@@ -40,6 +42,8 @@ export interface QuorumEntry {
 
 const attemptsMax = 8
 const recoverFrom = 4
+/** So many registers that are not settled are asked for together. */
+const manyOpen = 4
 
 type Replies = readonly SeenInode[]
 
@@ -141,6 +145,12 @@ export class Registers {
       if (attempt >= attemptsMax) throw new DfsError('undecided')
       replies = await ask()
     }
+    // A server that alone has more names may make them up, and go on for ever.
+    if (new Set(replies.map(({ more }) => more)).size > 1) {
+      const { voters } = this.#cluster
+      if (voters.length >= quorum.settle)
+        replies = await this.#askAll('list', fields, quorum.settle)
+    }
     const self = await this.#resolve(
       inodeKey(folder),
       replies.map((reply) => reply.folder),
@@ -193,8 +203,9 @@ export class Registers {
   /** Brings one server up to date on one register, from what two or more others have decided. */
   async installLatest(key: Key, server: number): Promise<void> {
     const seen = await this.#readAll(key)
-    if (seen.length < quorum.read) return
-    const { version, value } = highest(seen)
+    const confirmed = confirmedIn(seen)
+    if (confirmed === undefined) return
+    const { version, value } = confirmed
     const registers: Register[] = [{ key, version, value }]
     await this.#cluster.ask([server], 'install', () => ({ registers }))
   }
@@ -248,11 +259,34 @@ export class Registers {
       if (register === undefined) break
       found.push(this.#shown(register))
     }
-    const others = wanted.slice(found.length).map((one, index) => {
-      return this.#resolveOf(one, settled[found.length + index])
-    })
+    const rest = wanted.slice(found.length)
+    const asked = await this.#askAgain(rest, settled.slice(found.length))
+    const others = rest.map((one, index) => this.#resolveOf(one, asked[index]))
     assert(found.length + others.length === wanted.length, 'each is resolved once')
     return others.length === 0 ? found : [...found, ...(await Promise.all(others))]
+  }
+
+  /** Asks all servers for what is not settled, many registers at once: what one alone shows is mostly settled so. */
+  async #askAgain(
+    wanted: readonly Wanted[],
+    settled: readonly (QuorumRegister | undefined)[],
+  ): Promise<(QuorumRegister | undefined)[]> {
+    const found = [...settled]
+    const open = wanted.flatMap((_, index) => (found[index] === undefined ? [index] : []))
+    if (open.length < manyOpen) return found
+    const { voters } = this.#cluster
+    for (let at = 0; at < open.length; at += limits.readKeysMax) {
+      const some = open.slice(at, at + limits.readKeysMax)
+      const keys = some.map((index) => wanted[index]?.key ?? '')
+      const outcomes = await this.#cluster.askEnough(quorum.settle, voters, 'read', () => ({
+        keys,
+      }))
+      for (const [place, index] of some.entries()) {
+        const seen = outcomes.flatMap(({ answer }) => answer?.reply.registers[place] ?? [])
+        found[index] = settleAll(keys[place] ?? '', seen, voters, false)
+      }
+    }
+    return found
   }
 
   async #resolveOf(
@@ -264,7 +298,8 @@ export class Registers {
     } catch (error) {
       if (ifUndecided === undefined || !isError(error, 'undecided')) throw error
       ifUndecided()
-      return merged(key, replies.length === 0 ? [absent] : replies)
+      const shown = replies.length === 0 ? [absent] : replies
+      return merged(key, shown, highest(shown))
     }
   }
 
@@ -274,16 +309,12 @@ export class Registers {
       if (attempt > 0) await sleep(this.#cluster.clock, 5 << Math.min(attempt, 4))
       this.#decisions.flush()
       const seen = await this.#readAll(key)
-      const settled = settle(key, seen, seen.length, this.#cluster.voters)
+      const isLast = attempt >= recoverFrom
+      const settled = settleAll(key, seen, this.#cluster.voters, isLast)
       if (settled !== undefined) return settled
-      if (seen.length === 0) continue
-      const best = highest(seen)
-      const locks = locksAbove(seen, best.version)
-      const lacking = (lock: Version): number =>
-        seen.filter(({ register }) => register.lock !== lock && register.version < lock).length
-      const isLacking = locks.every((lock) => lacking(lock) >= quorum.lacking)
-      if (seen.length >= quorum.settle && isLacking) return merged(key, seen)
-      if (attempt >= recoverFrom - 1) for (const lock of locks) await this.#recovery.recover(lock)
+      if (seen.length === 0 || attempt < recoverFrom - 1) continue
+      const best = confirmedIn(seen) ?? absent.register
+      for (const lock of locksAbove(seen, best.version)) await this.#recovery.recover(lock)
     }
     if (this.#cluster.voters.length === 0) throw new DfsError('down', 'no server answers')
     throw new DfsError('undecided')
@@ -314,9 +345,15 @@ export class Registers {
     return answers.map(({ reply }) => reply)
   }
 
-  async #askAll<V extends 'list'>(verb: V, fields: object): Promise<Reply<V>[]> {
+  /** Replies of all servers that vote; one that takes much longer than `enough` others is not waited for. */
+  async #askAll<V extends 'list'>(
+    verb: V,
+    fields: object,
+    enough: number = limits.serverCount,
+  ): Promise<Reply<V>[]> {
     this.#decisions.flush()
-    const outcomes = await this.#cluster.ask(this.#cluster.voters, verb, () => fields as never)
+    const { voters } = this.#cluster
+    const outcomes = await this.#cluster.askEnough(enough, voters, verb, () => fields as never)
     const replies = outcomes.flatMap(({ answer }) => (answer === undefined ? [] : [answer.reply]))
     if (replies.length === 0) this.#noReply()
     return replies
@@ -343,9 +380,55 @@ function settle(
 ): QuorumRegister | undefined {
   if (replies.length === 0 || replies.length < expected) return undefined
   if (isTooFew(replies, voters)) return undefined
-  const isLocked = locksAbove(replies, highest(replies).version).length > 0
+  // A third server could be asked where one alone shows something.
+  const isConfirmable = voters.length >= quorum.settle && replies.length >= quorum.read
+  const best = isConfirmable ? confirmedIn(replies) : highest(replies)
+  if (best === undefined || best.version < highest(replies).version) return undefined
+  const isLocked = locksAbove(replies, best.version).length > 0
   if (isLocked && replies.length >= quorum.read) return undefined
-  return merged(key, replies)
+  return merged(key, replies, best)
+}
+
+/**
+ * The register as the replies of all show it, or of as many as can be had. With three or more of them what two show
+ * counts. What a lock or a single server says is newer was not committed if enough of the others lack it; one of
+ * these may lie, so that three must where four have answered.
+ */
+function settleAll(
+  key: Key,
+  seen: Replies,
+  voters: readonly number[],
+  isLast: boolean,
+): QuorumRegister | undefined {
+  const settled = settle(key, seen, seen.length, voters)
+  if (settled !== undefined) return settled
+  if (seen.length < quorum.settle) {
+    // The others do not answer about it: what one of two shows alone is most likely true.
+    const isShown = isLast && seen.length >= quorum.read
+    if (!isShown || locksAbove(seen, highest(seen).version).length > 0) return undefined
+    return merged(key, seen, highest(seen))
+  }
+  const best = confirmedIn(seen)
+  if (best === undefined) return undefined
+  const lone = seen.flatMap(({ register: { version } }) =>
+    version > best.version ? [version] : [],
+  )
+  const lackingMin = seen.length > quorum.settle ? quorum.lacking + 1 : quorum.lacking
+  const isLacking = (id: Version): boolean => {
+    const lacking = seen.filter(({ register }) => register.lock !== id && register.version < id)
+    return lacking.length >= lackingMin
+  }
+  const isClear = [...lone, ...locksAbove(seen, best.version)].every(isLacking)
+  return isClear ? merged(key, seen, best) : undefined
+}
+
+function confirmedIn(replies: Replies): SeenInode['register'] | undefined {
+  const [first, second, ...others] = replies
+  // The usual case, and the only one of long listings.
+  if (first !== undefined && second !== undefined && others.length === 0) {
+    return isSame(first.register, second.register) ? first.register : undefined
+  }
+  return newestConfirmed(replies.map(({ register }) => register))
 }
 
 /** Fewer replies than a read needs; of a single server that votes its word is taken as it is. */
@@ -367,8 +450,11 @@ function locksAbove(replies: Replies, version: Version): Version[] {
   return [...new Set(locks)]
 }
 
-function merged(key: Key, replies: Replies): QuorumRegister {
-  const { version, value } = highest(replies)
+function merged(
+  key: Key,
+  replies: Replies,
+  { version, value }: Pick<SeenInode['register'], 'version' | 'value'>,
+): QuorumRegister {
   const summaries = replies.flatMap(({ folder }) => (folder === null ? [] : [folder]))
   const folder =
     value === null || summaries.length === 0
@@ -386,7 +472,7 @@ function isFuller(one: FolderSummary, than: FolderSummary): boolean {
 
 /**
  * A server's page is complete only up to its last name if it has more: what another one lists behind
- * the first such end is left for the next page.
+ * the first such end is left for the next page. Of three replies and more one may be wrong about its end.
  */
 function cutAtHorizon(replies: readonly Reply<'list'>[]): {
   readonly pages: readonly (readonly Listed[])[]
@@ -398,9 +484,10 @@ function cutAtHorizon(replies: readonly Reply<'list'>[]): {
     const last = entries.at(-1)
     return more && last !== undefined ? [last.name] : []
   })
-  if (ends.length === 0)
+  const wrongMax = replies.length >= quorum.settle ? quorum.believe - 1 : 0
+  const horizon = ends.sort(compareBytes)[wrongMax]
+  if (horizon === undefined)
     return { pages: replies.map(({ entries }) => entries), more: false, end: '' }
-  const horizon = ends.reduce((least, name) => (compareBytes(name, least) < 0 ? name : least))
   const pages = replies.map(({ entries }) =>
     entries.at(-1)?.name === horizon
       ? entries

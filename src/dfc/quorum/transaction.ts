@@ -60,7 +60,9 @@ interface Attempt {
   late: Promise<Outcome<Attempt['verb']>>[]
   /** Servers that were away from the start: their pieces went to the others with the votes. */
   readonly absent: ReadonlySet<number>
-  /** A server knows that it was decided so: by others, who met its locks. */
+  /** What servers tell that it was decided: by others, who met its locks. */
+  readonly told: Map<number, 'committed' | 'aborted'>
+  /** Two of them tell so. */
   isAborted: boolean
   key: Key
   why: 'conflict' | 'notEmpty'
@@ -128,6 +130,7 @@ export class Transactions {
       behind: new Set(),
       late: [],
       absent: new Set(serverIndexes.filter((index) => !this.#cluster.voters.includes(index))),
+      told: new Map(),
       isAborted: false,
       key: body.preconditions[0]?.key ?? '',
       why: 'conflict',
@@ -212,10 +215,11 @@ export class Transactions {
   async #vote(attempt: Attempt, inline: PreparedSegment | undefined): Promise<boolean> {
     const { id, body, verb, yes, absent, behind } = attempt
     let timeouts = 0
+    // Those of before the first vote: a fill since then counts on none of the votes before it.
+    const epochs = this.#cluster.epochs()
     for (let round = 0; round < roundsMax && timeouts < timeoutsMax; round += 1) {
       const settles = this.#decisions.take()
       const targets = this.#cluster.voters.filter((index) => !yes.has(index) && !behind.has(index))
-      const epoch = this.#cluster.epoch
       const inlineFor = new Map(
         inline && targets.map((i) => [i, inlinePieces(inline, i, absent)] as const),
       )
@@ -225,7 +229,7 @@ export class Transactions {
         verb,
         (index) => ({
           id,
-          epoch,
+          epoch: epochs[index] ?? 0,
           settles: settles(index),
           body,
           pieces: inlineFor.get(index)?.headers ?? [],
@@ -278,18 +282,25 @@ export class Transactions {
       if (!mayHaveForgotten.has(reply.outcome)) attempt.unheard.delete(index)
       this.#cluster.versions.see(reply.hint)
       if (reply.outcome === 'yes') attempt.yes.add(index)
-      else if (reply.outcome === 'committed') return 'committed'
       // It was raised while its clock was ahead: the others have no such fence.
       else if (reply.outcome === 'fence' && isAhead(reply.hint, this.#cluster.clock.now())) {
         attempt.behind.add(index)
       } else if (['locked', 'stale', 'notEmpty'].includes(reply.outcome)) {
         refusals.push({ index, reply })
+      } else if (reply.outcome === 'committed' || reply.outcome === 'aborted') {
+        // One that alone tells of a decision may lie, and may have voted.
+        final = true
+        attempt.told.set(index, reply.outcome)
+        attempt.unheard.add(index)
       } else {
         final = true
-        if (reply.outcome === 'aborted') attempt.isAborted = true
         if (reply.key !== '') attempt.key = reply.key
       }
     }
+    const told = [...attempt.told.values()]
+    const tellers = (wanted: string): number => told.filter((one) => one === wanted).length
+    if (tellers('committed') >= quorum.believe) return 'committed'
+    attempt.isAborted = tellers('aborted') >= quorum.believe
     return final ? 'final' : refusals
   }
 

@@ -1,24 +1,24 @@
 /**
  * After the power failed everywhere, too few servers vote to fill the others. With all four there and
  * none of them blank they survey one another: what was fsynced is on three of them, so the highest
- * version of every key is found, and so are the votes of what was under way.
+ * version of every key is found on two, and so are the votes of what was under way.
  */
-import assert from 'node:assert/strict'
-import { pages } from '../../async/pages.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
 import { serverIndexes } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
-import { beforeKeys, type Register } from '../../wire/records.js'
-import { noVersion } from '../../wire/version.js'
+import { beforeKeys, type Key, type Register } from '../../wire/records.js'
+import { isAhead, noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
+import { secondHighest } from '../quorum/confirmed.js'
 import { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
-import { differences } from './differences.js'
+import { type Difference, differences } from './differences.js'
 import { nextEpoch } from './fill-epoch.js'
 import { finishInDoubt } from './in-doubt.js'
 import { batches } from './install.js'
+import { shownRegisters } from './shown-registers.js'
 
 /** Returns true when it brought the unsure servers back; false when there was no reason to. */
 export async function coldStart(cluster: Cluster): Promise<boolean> {
@@ -38,9 +38,9 @@ export async function coldStart(cluster: Cluster): Promise<boolean> {
   await askEach(cluster, serverIndexes, 'epoch', () => ({ epoch }))
   const recovery = new Recovery(cluster, () => serverIndexes)
   if ((await finishInDoubt(cluster, recovery, serverIndexes)).left.length > 0) return false
-  await installEverywhere(cluster)
-  const floor = statuses.reduce((most, one) => (one.floor > most ? one.floor : most), noVersion)
-  const fence = statuses.reduce((m, one) => (one.stamp.fence > m ? one.stamp.fence : m), noVersion)
+  await agree(cluster)
+  const floor = secondHighest(statuses.map((status) => status.floor)) ?? noVersion
+  const fence = secondHighest(statuses.map(({ stamp }) => stamp.fence)) ?? noVersion
   for (const server of unsure) {
     await askOne(cluster, server, 'fillEnd', { epoch, floor, fence })
     cluster.becameVoter(server)
@@ -51,40 +51,40 @@ export async function coldStart(cluster: Cluster): Promise<boolean> {
   return true
 }
 
-/** The highest version of every key, from whoever has it to whoever lacks it. */
-async function installEverywhere(cluster: Cluster): Promise<void> {
-  for (const difference of await differences(cluster, serverIndexes, noVersion)) {
-    const [holder] = difference.holders
-    assert(holder !== undefined, 'a version that no server has')
-    const wanted = [await registerOf(cluster, holder, difference)]
+/**
+ * Brings the newest that two servers show of every key to those that lack it. What one alone shows was not on three
+ * disks: what the others have takes its place, under a version just above it.
+ */
+async function agree(cluster: Cluster): Promise<void> {
+  const found = await differences(cluster, serverIndexes, noVersion)
+  const agreed = new Map<Key, Buffer | null>()
+  for (const difference of found.filter(({ isLone }) => !isLone)) {
+    const register = await registerOf(cluster, difference)
+    agreed.set(difference.key, register.value)
     const targets = serverIndexes.filter((server) => !difference.holders.includes(server))
-    for (const batch of batches(wanted)) {
-      await askEach(cluster, targets, 'install', () => ({ registers: batch }))
-    }
+    await askEach(cluster, targets, 'install', () => ({ registers: [register] }))
+  }
+  const lone = found.filter(
+    ({ isLone, version }) => isLone && !isAhead(version, cluster.clock.now()),
+  )
+  const registers = lone.map(({ key, version }): Register => {
+    return { key, version: cluster.versions.next(version), value: agreed.get(key) ?? null }
+  })
+  for (const batch of batches(registers)) {
+    await askEach(cluster, serverIndexes, 'install', () => ({ registers: batch }))
   }
 }
 
-/** Reads a register of a server that does not vote: a survey from before all that its transaction wrote leads to it. */
+/** The register of a difference, as two of its holders show it. */
 async function registerOf(
   cluster: Cluster,
-  server: number,
-  { key, version }: Pick<Register, 'key' | 'version'>,
+  { key, version, holders }: Difference,
 ): Promise<Register> {
-  const changes = pages(
-    { version, key: beforeKeys },
-    (after) =>
-      askOne(cluster, server, 'changes', {
-        afterVersion: after.version,
-        afterKey: after.key,
-        withValues: true,
-        limit: limits.surveyEntriesMax,
-      }),
-    (page) => page.registers.at(-1),
-  )
-  for await (const { registers } of changes) {
-    const found = registers.find((one) => one.key === key && one.version === version)
-    if (found !== undefined) return found
-    if (registers.some((one) => one.version > version)) break
+  const from = { version, key: beforeKeys }
+  const how = { withValues: true }
+  for await (const { item, holders: alike } of shownRegisters(cluster, holders, from, how)) {
+    if (item.version > version) break
+    if (item.key === key && alike.length >= quorum.believe) return item
   }
   throw new DfsError('protocol', 'a register vanished from a survey')
 }

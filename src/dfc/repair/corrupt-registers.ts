@@ -6,6 +6,7 @@ import { debugDfc } from '../../log.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Key, Register } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
+import { newestConfirmed } from '../quorum/confirmed.js'
 import type { Recovery } from '../quorum/recovery.js'
 import { askOne } from './ask-voters.js'
 import type { Difference } from './differences.js'
@@ -61,7 +62,10 @@ export async function restoreLost(
   return restored
 }
 
-/** Undefined while fewer than two others have it in order, or something about it is undecided there. */
+/**
+ * What two others have of it in order. Undefined while no two do, while something about it is undecided there, or while
+ * one of only two shows something newer, which the third may have as well.
+ */
 async function fromOthers(
   cluster: Cluster,
   recovery: Recovery,
@@ -72,9 +76,10 @@ async function fromOthers(
   const outcomes = await cluster.ask(others, 'read', () => ({ keys: [key] }))
   const seen = outcomes.flatMap(({ answer }) => answer?.reply.registers ?? [])
   if (seen.length < quorum.confirm) return undefined
-  const { version, value } = seen
-    .map(({ register }) => register)
-    .reduce((best, one) => (one.version > best.version ? one : best))
+  const registers = seen.map(({ register }) => register)
+  const confirmed = newestConfirmed(registers)
+  if (confirmed === undefined) return undefined
+  const { version, value } = confirmed
   const locks = seen.flatMap(({ register: { lock } }) =>
     lock !== null && lock > version ? [lock] : [],
   )

@@ -1,34 +1,36 @@
 /**
  * Compares what several servers have above the floor without keeping it: each gives its registers in
  * the order of (version, key) with a checksum of each, and what is the same at the same place on all of
- * them is agreed on. What is left over names the keys on which some server is behind.
+ * them is agreed on. What is left over names the keys on which some server is behind, and what one server alone
+ * shows: that may be made up, docs/decisions/0027.
  */
+import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Reply } from '../../wire/messages.js'
-import { behindKeys, compareKeys, type Key } from '../../wire/records.js'
+import { quorum } from '../../wire/quorum.js'
+import { behindKeys, type Key } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
-import { askEach, askOne } from './ask-voters.js'
+import { askEach } from './ask-voters.js'
+import { isBehind, type Position, shownRegisters } from './shown-registers.js'
 
-/** A register of which not all servers have the latest value seen. */
+/** A register of which not all servers have the latest value that two of them show, or that one shows alone. */
 export interface Difference {
   readonly key: Key
   readonly version: Version
   /** Servers that have this version. */
   readonly holders: readonly number[]
+  /** One server alone shows it, and nothing as new of this key is shown by two. */
+  readonly isLone: boolean
 }
 
-interface Place {
-  readonly key: Key
+interface HeldVersion {
   readonly version: Version
-  /** Checksum of the register as the server stores it. Corrupt registers are left out. */
-  readonly checksum: number
+  readonly holders: readonly number[]
 }
 
-/** A place in the order, which may be one that nothing is at. */
-type Position = Omit<Place, 'checksum'>
-
-type Latest = Map<Key, { version: Version; holders: number[] }>
+/** What is shown of each key, where servers differ. */
+type Shown = Map<Key, HeldVersion[]>
 
 export interface HowCompared {
   /** Registers that one digest tells of. */
@@ -47,7 +49,7 @@ export async function differences(
   floor: Version,
   { pageEntries = limits.surveyEntriesMax, giveWay }: HowCompared = {},
 ): Promise<Difference[]> {
-  const latest: Latest = new Map()
+  const shown: Shown = new Map()
   // Behind every key of the floor's own version.
   for (let from: Position | undefined = { version: floor, key: behindKeys }; from !== undefined; ) {
     const { version: afterVersion, key: afterKey } = from
@@ -55,13 +57,30 @@ export async function differences(
     const startMs = cluster.clock.monotonic()
     const digests = await askEach(cluster, servers, 'changesDigest', () => fields)
     const to = endOf(digests)
-    if (!areSame(digests)) await compare(cluster, servers, from, to, latest)
+    if (!areSame(digests)) await compare(cluster, servers, from, to, shown)
+    if (to !== undefined && !isBehind(to, from)) {
+      throw new DfsError('protocol', 'a page of a comparison ends where it began')
+    }
     from = to
     if (from !== undefined) await giveWay?.(cluster.clock.monotonic() - startMs)
   }
-  return [...latest]
-    .filter(([, { holders }]) => holders.length < servers.length)
-    .map(([key, { version, holders }]) => ({ key, version, holders }))
+  return [...shown].flatMap(([key, registers]) => differencesOf(key, registers, servers.length))
+}
+
+/** The latest that two servers show, if some lack it, and whatever one of them shows alone that is as new. */
+function differencesOf(key: Key, registers: readonly HeldVersion[], count: number): Difference[] {
+  const confirmed = registers.filter(({ holders }) => holders.length >= quorum.believe)
+  const [latest] = confirmed.toSorted((a, b) => (a.version < b.version ? 1 : -1))
+  const lone = registers.filter(({ version, holders }) => {
+    return holders.length < quorum.believe && version >= (latest?.version ?? version)
+  })
+  const lacking = latest !== undefined && latest.holders.length < count ? [latest] : []
+  return [...lacking, ...lone].map(({ version, holders }) => ({
+    key,
+    version,
+    holders,
+    isLone: holders.length < quorum.believe,
+  }))
 }
 
 function areSame(digests: readonly Reply<'changesDigest'>[]): boolean {
@@ -72,14 +91,16 @@ function areSame(digests: readonly Reply<'changesDigest'>[]): boolean {
   )
 }
 
-/** The last place of which some digest tells; undefined where one tells of all that is left. */
+/**
+ * The place up to which the digests tell, of one server alone perhaps not: it must not make all pages short.
+ * undefined where one tells of all that is left.
+ */
 function endOf(digests: readonly Reply<'changesDigest'>[]): Position | undefined {
-  let end: Position | undefined
-  for (const { lastVersion: version, lastKey: key, more } of digests) {
-    if (!more) return undefined
-    if (end === undefined || isBehind({ version, key }, end)) end = { version, key }
-  }
-  return end
+  if (digests.some(({ more }) => !more)) return undefined
+  const ends = digests
+    .map(({ lastVersion: version, lastKey: key }) => ({ version, key }))
+    .sort((a, b) => (isBehind(a, b) ? 1 : -1))
+  return digests.length >= quorum.settle ? ends[1] : ends[0]
 }
 
 /** Notes what is not on all servers behind `from` and up to `to`, or all that follows. */
@@ -88,88 +109,14 @@ async function compare(
   servers: readonly number[],
   from: Position,
   to: Position | undefined,
-  latest: Latest,
+  shown: Shown,
 ): Promise<void> {
-  const walks = servers.map((server) => ({ server, walk: walkOf(cluster, server, from) }))
-  const heads = await Promise.all(
-    walks.map(async ({ server, walk }) => ({ server, walk, place: await next(walk) })),
-  )
-  for (;;) {
-    const least = heads.reduce<Place | undefined>(
-      (best, { place }) => (place && (!best || isBefore(place, best)) ? place : best),
-      undefined,
-    )
-    if (least === undefined || (to !== undefined && isBehind(least, to))) return
-    const here = heads.filter(({ place }) => place && isSame(place, least))
-    if (here.length < servers.length)
-      note(
-        latest,
-        least,
-        here.map(({ server }) => server),
-      )
-    for (const head of here) {
-      const step = head.walk.step()
-      head.place = step === undefined ? await next(head.walk) : step
-    }
+  const how = { withValues: false }
+  for await (const { item, holders } of shownRegisters(cluster, servers, from, how)) {
+    if (to !== undefined && isBehind(item, to)) return
+    if (holders.length === servers.length) continue
+    const known = shown.get(item.key) ?? []
+    known.push({ version: item.version, holders })
+    shown.set(item.key, known)
   }
-}
-
-function note(latest: Latest, { key, version }: Place, holders: number[]): void {
-  const known = latest.get(key)
-  if (known === undefined || known.version < version) latest.set(key, { version, holders })
-}
-
-/** A server's registers, a page at a time; `step` is undefined where the next page is needed. */
-interface Walk {
-  step(): Place | undefined
-  fetch(): Promise<boolean>
-}
-
-async function next(walk: Walk): Promise<Place | undefined> {
-  for (;;) {
-    const place = walk.step()
-    if (place !== undefined) return place
-    if (!(await walk.fetch())) return undefined
-  }
-}
-
-function walkOf(cluster: Cluster, server: number, from: Position): Walk {
-  let page: readonly Place[] = []
-  let at = 0
-  let more = true
-  let last = from
-  return {
-    step: () => page[at++],
-    async fetch() {
-      if (!more) return false
-      const reply = await askOne(cluster, server, 'changes', {
-        afterVersion: last.version,
-        afterKey: last.key,
-        withValues: false,
-        limit: limits.surveyEntriesMax,
-      })
-      page = reply.registers.map(({ key, version }, index) => ({
-        key,
-        version,
-        checksum: reply.checksums[index] ?? 0,
-      }))
-      at = 0
-      more = reply.more
-      last = page.at(-1) ?? last
-      return page.length > 0
-    },
-  }
-}
-
-function isBefore(a: Place, b: Place): boolean {
-  if (a.version !== b.version) return a.version < b.version
-  return a.key === b.key ? a.checksum < b.checksum : compareKeys(a.key, b.key) < 0
-}
-
-function isBehind(a: Position, b: Position): boolean {
-  return a.version === b.version ? compareKeys(a.key, b.key) > 0 : a.version > b.version
-}
-
-function isSame(a: Place, b: Place): boolean {
-  return a.version === b.version && a.key === b.key && a.checksum === b.checksum
 }

@@ -2,19 +2,22 @@
  * Fills the account of a server that is blank (its disk was replaced) or unsure (its machine stopped
  * without notice), so that it may vote and count again: docs/decisions/0001, "Fill of a blank server".
  */
-import { pages } from '../../async/pages.js'
-import { DfsError } from '../../errors.js'
+import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import type { Reply } from '../../wire/messages.js'
 import { quorum } from '../../wire/quorum.js'
+import type { Key, Register } from '../../wire/records.js'
 import { laterOf, noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
+import { newestConfirmed, secondHighest } from '../quorum/confirmed.js'
 import type { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
 import { differences } from './differences.js'
 import { nextEpoch } from './fill-epoch.js'
 import { finishInDoubt } from './in-doubt.js'
 import { batches } from './install.js'
-import { recordPages } from './record-pages.js'
+import { decisionOf, isConfirmed, shownRecords } from './shown-records.js'
+import { shownRegisters } from './shown-registers.js'
 
 /**
  * Returns how many registers were copied. Throws when fewer than three others vote, when something
@@ -39,17 +42,13 @@ export async function fillServer(
   await askEach(cluster, donors, 'epoch', () => ({ epoch }))
   const { left } = await finishInDoubt(cluster, recovery, donors)
   if (left.length > 0) throw new DfsError('undecided')
-  let floor = noVersion
-  const fences: Version[] = []
-  let copied = 0
-  for (const donor of donors) {
-    const copy = await copyFrom(cluster, donor, server, epoch, (count) => progress(copied + count))
-    copied += copy.registers
-    floor = laterOf(floor, copy.floor)
-    fences.push(copy.fence)
+  // What is decided by now is in the registers that are read after it.
+  const { decisions, floor, fence } = await recordsOf(cluster, donors)
+  const copied = await copyRegisters(cluster, donors, server, epoch, progress)
+  for (let at = 0; at < decisions.length; at += limits.surveyEntriesMax) {
+    const some = decisions.slice(at, at + limits.surveyEntriesMax)
+    await askOne(cluster, server, 'fill', { epoch, registers: [], decisions: some })
   }
-  // One that counts is on all of them: a single one may be of a server whose clock is off.
-  const fence = fences.sort((a, b) => (a < b ? 1 : -1))[quorum.fence - 1] ?? noVersion
   if (state === 'unsure') await removeForgotten(cluster, donors, server, epoch, floor)
   await askOne(cluster, server, 'fillEnd', { epoch, floor, fence })
   cluster.becameVoter(server)
@@ -57,9 +56,9 @@ export async function fillServer(
 }
 
 /**
- * Removes what the server has from before and no donor has. If the server's data is a copy, it may be older than the
- * last sweep: what was deleted since is remembered by no server, and would come back. Everything up to the floor of a
- * donor was on all four servers once; what no donor has any more is gone.
+ * Removes what the server has from before and no two donors have. If the server's data is a copy, it may be older than
+ * the last sweep: what was deleted since is remembered by no server, and would come back. Everything up to the floor of
+ * the donors was on all four servers once; what they have no more is gone.
  */
 async function removeForgotten(
   cluster: Cluster,
@@ -69,7 +68,10 @@ async function removeForgotten(
   floor: Version,
 ): Promise<void> {
   const registers = (await differences(cluster, [...donors, server], noVersion))
-    .filter(({ version, holders }) => version < floor && holders.every((one) => one === server))
+    .filter(({ version, holders }) => {
+      const others = holders.filter((one) => one !== server)
+      return version < floor && holders.includes(server) && others.length < quorum.believe
+    })
     // The next sweep takes the tombstones.
     .map(({ key }) => ({ key, version: floor, value: null }))
   for (const batch of batches(registers)) {
@@ -77,47 +79,88 @@ async function removeForgotten(
   }
 }
 
-/** Copies all registers and decisions of one donor; the highest version of each key stays. */
-async function copyFrom(
+/**
+ * Copies the registers that two donors show, value and all. Throws `undecided` where one of them alone shows what
+ * another one has voted for: it is decided and the decision is on its way.
+ */
+async function copyRegisters(
   cluster: Cluster,
-  donor: number,
+  donors: readonly number[],
   server: number,
   epoch: number,
   progress: (copied: number) => void,
-): Promise<{ registers: number; floor: Version; fence: Version }> {
+): Promise<number> {
+  let copied = 0
+  const lone: Key[] = []
+  let confirmed: Register[] = []
+  const send = async (): Promise<void> => {
+    for (const registers of batches(confirmed)) {
+      await askOne(cluster, server, 'fill', { epoch, registers, decisions: [] })
+      copied += registers.length
+    }
+    confirmed = []
+    progress(copied)
+  }
+  const from = { version: noVersion, key: '' }
+  const how = { withValues: true }
+  for await (const { item, holders } of shownRegisters(cluster, donors, from, how)) {
+    const { key, version, value } = item
+    if (holders.length < quorum.believe) lone.push(key)
+    else if (confirmed.push({ key, version, value }) >= limits.surveyEntriesMax) await send()
+  }
+  // What changed while it was walked by was shown at two places.
+  for (const key of new Set(lone)) {
+    const register = await readAgain(cluster, donors, key)
+    if (register !== undefined) confirmed.push(register)
+  }
+  await send()
+  return copied
+}
+
+/** The register of `key` that two donors show, if they do. */
+async function readAgain(
+  cluster: Cluster,
+  donors: readonly number[],
+  key: Key,
+): Promise<Register | undefined> {
+  const outcomes = await cluster.ask(donors, 'read', () => ({ keys: [key] }))
+  const failure = outcomes.find(({ error }) => error && !isError(error, 'corrupt'))?.error
+  if (failure !== undefined) throw failure
+  const seen = outcomes.flatMap(({ answer }) => answer?.reply.registers[0]?.register ?? [])
+  const confirmed = newestConfirmed(seen)
+  const isUnderWay = seen.some(({ version }) => {
+    return version > (confirmed?.version ?? noVersion) && seen.some(({ lock }) => lock === version)
+  })
+  if (isUnderWay) throw new DfsError('undecided')
+  return confirmed && { key, version: confirmed.version, value: confirmed.value }
+}
+
+/** The decisions that two donors tell alike, and the floor and the fence that two have. */
+async function recordsOf(
+  cluster: Cluster,
+  donors: readonly number[],
+): Promise<{
+  readonly decisions: readonly { readonly id: Version; readonly commit: boolean }[]
+  readonly floor: Version
+  readonly fence: Version
+}> {
+  const floors = new Map<number, Version>()
+  const fences = new Map<number, Version>()
+  const onPage = (donor: number, { floor, stamp }: Reply<'records'>): void => {
+    floors.set(donor, laterOf(floors.get(donor) ?? noVersion, floor))
+    fences.set(donor, laterOf(fences.get(donor) ?? noVersion, stamp.fence))
+  }
   const decisions: { id: Version; commit: boolean }[] = []
-  let floor = noVersion
-  let fence = noVersion
-  for await (const page of recordPages(cluster, donor, false)) {
-    floor = laterOf(floor, page.floor)
-    fence = laterOf(fence, page.stamp.fence)
-    for (const { id, state } of page.records) {
-      // What was begun after the epoch was raised has its votes from the donors alone.
-      if (state !== 'undecided') decisions.push({ id, commit: state === 'committed' })
-    }
+  for await (const shown of shownRecords(cluster, donors, { onPage })) {
+    // What was begun after the epoch was raised has its votes from the donors alone.
+    const told = decisionOf(shown)
+    if (told !== undefined && isConfirmed(told))
+      decisions.push({ id: told.id, commit: told.commit })
   }
-  let registers = 0
-  const changes = pages(
-    { version: noVersion, key: '' },
-    ({ version, key }) =>
-      askOne(cluster, donor, 'changes', {
-        afterVersion: version,
-        afterKey: key,
-        withValues: true,
-        limit: limits.surveyEntriesMax,
-      }),
-    (page) => page.registers.at(-1),
-  )
-  for await (const page of changes) {
-    for (const batch of batches(page.registers)) {
-      await askOne(cluster, server, 'fill', { epoch, registers: batch, decisions: [] })
-    }
-    registers += page.registers.length
-    progress(registers)
+  return {
+    decisions,
+    floor: secondHighest([...floors.values()]) ?? noVersion,
+    // One that counts is on all of them: a single one may be of a server whose clock is off.
+    fence: secondHighest([...fences.values()]) ?? noVersion,
   }
-  for (let at = 0; at < decisions.length; at += limits.surveyEntriesMax) {
-    const some = decisions.slice(at, at + limits.surveyEntriesMax)
-    await askOne(cluster, server, 'fill', { epoch, registers: [], decisions: some })
-  }
-  return { registers, floor, fence }
 }

@@ -125,9 +125,11 @@ export async function heal(
   const everything = await differences(cluster, servers, thorough ? noVersion : floor, {
     giveWay,
   })
-  const lostHere = everything.filter(({ version }) => version <= floor)
+  // What one server alone shows may be made up: nothing comes of it, and `dfc verify` names it.
+  const confirmed = everything.filter(({ isLone }) => !isLone)
+  const lostHere = confirmed.filter(({ version }) => version <= floor)
   const restored = rotten.restored + (await restoreLost(cluster, recovery, lostHere))
-  const later = everything.filter(({ version }) => version > floor)
+  const later = confirmed.filter(({ version }) => version > floor)
   const isLeftAlone = (version: Version): boolean =>
     version > (sweep?.floor ?? noVersion) && isYoung(cluster.clock, version, patienceMs)
   const found = later.filter(({ version }) => !isLeftAlone(version))

@@ -1,9 +1,10 @@
 /** Finds transactions that somebody left undecided, and finishes them by ballot. */
 import type { Clock } from '../../clock.js'
-import { clientOfVersion, msOfVersion, type Version } from '../../wire/version.js'
+import { quorum } from '../../wire/quorum.js'
+import { clientOfVersion, isAhead, msOfVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Recovery } from '../quorum/recovery.js'
-import { recordPages } from './record-pages.js'
+import { shownRecords } from './shown-records.js'
 
 /** Which transactions to finish: all that were undecided, but for these. */
 export interface Exceptions {
@@ -31,14 +32,13 @@ export async function finishInDoubt(
 ): Promise<Finished> {
   const open = new Set<Version>()
   const young = new Set<Version>()
-  for (const server of servers) {
-    for await (const page of recordPages(cluster, server, true)) {
-      for (const { id } of page.records) {
-        if ((upTo !== undefined && id > upTo) || clientOfVersion(id) === client) continue
-        const ids = isYoung(cluster.clock, id, patienceMs) ? young : open
-        ids.add(id)
-      }
-    }
+  for await (const { item, holders } of shownRecords(cluster, servers, { undecidedOnly: true })) {
+    const { id } = item
+    if ((upTo !== undefined && id > upTo) || clientOfVersion(id) === client) continue
+    // No server votes for what is so far in the future: one that alone tells of it makes it up.
+    if (holders.length < quorum.believe && isAhead(id, cluster.clock.now())) continue
+    const ids = isYoung(cluster.clock, id, patienceMs) ? young : open
+    ids.add(id)
   }
   const left: Version[] = []
   for (const id of open) {

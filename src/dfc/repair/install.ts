@@ -1,10 +1,12 @@
-/** Copies decided registers to the servers that lack them, many to a request. */
+/** Copies decided registers that two servers show to those that lack them, many to a request. */
 import assert from 'node:assert/strict'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import type { Register } from '../../wire/records.js'
+import { quorum } from '../../wire/quorum.js'
+import type { Key, Register } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
-import { askOne } from './ask-voters.js'
+import { newestConfirmed } from '../quorum/confirmed.js'
+import { askEach } from './ask-voters.js'
 import type { Difference } from './differences.js'
 
 /**
@@ -20,17 +22,19 @@ export async function installDifferences(
 ): Promise<{ readonly copied: number; readonly refused: number }> {
   let copied = 0
   let refused = 0
-  for (const [holder, group] of byHolder(found)) {
+  for (const [holders, group] of byHolders(found)) {
     for (let at = 0; at < group.length; ) {
       const wanted = group.slice(at, at + limits.readKeysMax)
-      const keys = wanted.map(({ key }) => key)
-      const { registers: seen } = await askOne(cluster, holder, 'read', { keys })
-      if (seen.length === 0) throw new DfsError('protocol', 'no register was answered')
+      const seen = await readFrom(
+        cluster,
+        holders,
+        wanted.map(({ key }) => key),
+      )
       // As many as fit into one reply.
       const some = wanted.slice(0, seen.length)
       at += some.length
       const registers = some.flatMap(({ key, version }, index): Register[] => {
-        const register = seen[index]?.register
+        const register = seen[index]
         if (register === undefined || register.version < version) return []
         return [{ key, version: register.version, value: register.value }]
       })
@@ -52,13 +56,34 @@ export async function installDifferences(
   return { copied, refused }
 }
 
-function byHolder(found: readonly Difference[]): Map<number, Difference[]> {
-  const groups = new Map<number, Difference[]>()
+/**
+ * The registers of `keys`, at least one, as two of the holders have them; undefined where they do not agree: one of
+ * them has changed since, or shows something else when it is asked for the value.
+ */
+async function readFrom(
+  cluster: Cluster,
+  holders: readonly number[],
+  keys: readonly Key[],
+): Promise<(Omit<Register, 'key'> | undefined)[]> {
+  const replies = await askEach(cluster, holders, 'read', () => ({ keys }))
+  const count = Math.min(...replies.map(({ registers }) => registers.length))
+  if (count === 0) throw new DfsError('protocol', 'no register was answered')
+  return keys.slice(0, count).map((_, index) => {
+    return newestConfirmed(replies.flatMap(({ registers }) => registers[index]?.register ?? []))
+  })
+}
+
+/** Differences with the same holders together. */
+function byHolders(found: readonly Difference[]): Map<readonly number[], Difference[]> {
+  const names = new Map<string, readonly number[]>()
+  const groups = new Map<readonly number[], Difference[]>()
   for (const difference of found) {
-    const [holder] = difference.holders
-    assert(holder !== undefined, 'a version that no server has')
-    const group = groups.get(holder)
-    if (group === undefined) groups.set(holder, [difference])
+    assert(difference.holders.length >= quorum.believe, 'one server alone shows it')
+    const name = difference.holders.join()
+    const holders = names.get(name) ?? difference.holders
+    names.set(name, holders)
+    const group = groups.get(holders)
+    if (group === undefined) groups.set(holders, [difference])
     else group.push(difference)
   }
   return groups

@@ -11,7 +11,7 @@ import { askEach } from './ask-voters.js'
 import { differences } from './differences.js'
 import { heldMasks } from './held.js'
 import { misplacedSegments } from './pieces.js'
-import { recordPages } from './record-pages.js'
+import { shownRecords } from './shown-records.js'
 
 export interface Missing {
   registers: number
@@ -66,7 +66,10 @@ async function look(cluster: Cluster, from?: Version): Promise<Look> {
   const statuses = await askEach(cluster, servers, 'status', () => ({}))
   const floors = statuses.map(({ floor }) => floor)
   const floor = floors.reduce((a, b) => (a < b ? a : b), floors[0] ?? noVersion)
-  for (const { key, version, holders } of await differences(cluster, servers, from ?? floor)) {
+  for (const difference of await differences(cluster, servers, from ?? floor)) {
+    const { key, version, holders, isLone } = difference
+    // It may be made up: `dfc verify` names it.
+    if (isLone) continue
     for (const server of servers) {
       if (!holders.includes(server)) registers.get(server)?.add(`${version} ${key}`)
     }
@@ -91,10 +94,8 @@ async function look(cluster: Cluster, from?: Version): Promise<Look> {
   }
   const undecided = new Set<string>()
   if (statuses.some((status) => status.undecided > 0)) {
-    for (const server of servers) {
-      for await (const { records } of recordPages(cluster, server, true)) {
-        for (const { id } of records) undecided.add(id)
-      }
+    for await (const { item } of shownRecords(cluster, servers, { undecidedOnly: true })) {
+      undecided.add(item.id)
     }
   }
   const counts = statuses.map((status) => status.registers)

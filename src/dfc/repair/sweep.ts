@@ -14,7 +14,7 @@ import type { Cluster } from '../cluster/cluster.js'
 import type { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
 import { finishInDoubt } from './in-doubt.js'
-import { recordPages } from './record-pages.js'
+import { decisionOf, isConfirmed, shownRecords } from './shown-records.js'
 
 /** One that has begun: nothing up to `floor` is undecided, and nothing new will come up to it. */
 export interface Sweep {
@@ -90,7 +90,7 @@ export async function takeFenceBack(
 }
 
 /**
- * Every decision up to `floor` is known on all four afterwards; false when one of them has begun anew, and may have
+ * Every decision up to `floor` that two servers tell of is known on all four afterwards; false when one of them has begun anew, and may have
  * forgotten the fence.
  */
 async function markAll(
@@ -98,26 +98,25 @@ async function markAll(
   floor: Version,
   incarnations: readonly number[],
 ): Promise<boolean> {
-  const decided = new Map<Version, { commit: boolean; on: Set<number> }>()
-  for (const server of serverIndexes) {
-    for await (const page of recordPages(cluster, server, false)) {
-      if (page.stamp.incarnation !== incarnations[server]) return false
-      for (const { id, state } of page.records) {
-        if (id > floor) break
-        if (state === 'undecided') continue
-        const known = decided.get(id) ?? { commit: state === 'committed', on: new Set() }
-        decided.set(id, known)
-        known.on.add(server)
-      }
-      if ((page.records.at(-1)?.id ?? noVersion) > floor) break
+  let isOther = false
+  const onPage = (server: number, { stamp }: Reply<'records'>): void => {
+    isOther ||= stamp.incarnation !== incarnations[server]
+  }
+  const missing = new Map<number, { id: Version; commit: boolean }[]>()
+  for (const server of serverIndexes) missing.set(server, [])
+  for await (const shown of shownRecords(cluster, serverIndexes, { onPage })) {
+    if (isOther) return false
+    if (shown.item.id > floor) break
+    const told = decisionOf(shown)
+    if (told === undefined || !isConfirmed(told)) continue
+    for (const [server, decisions] of missing) {
+      if (!told.servers.includes(server)) decisions.push({ id: told.id, commit: told.commit })
     }
   }
-  for (const server of serverIndexes) {
-    const missing = [...decided].filter(([, { on }]) => !on.has(server))
-    for (let at = 0; at < missing.length; at += limits.surveyEntriesMax) {
-      const decisions = missing
-        .slice(at, at + limits.surveyEntriesMax)
-        .map(([id, { commit }]) => ({ id, commit }))
+  if (isOther) return false
+  for (const [server, all] of missing) {
+    for (let at = 0; at < all.length; at += limits.surveyEntriesMax) {
+      const decisions = all.slice(at, at + limits.surveyEntriesMax)
       await askOne(cluster, server, 'mark', { decisions })
     }
   }

@@ -30,7 +30,7 @@ async function expected({ cluster }: Client, floor: Version): Promise<unknown[]>
       else if (known.version === version) known.holders.push(server)
     }
   }
-  const all = [...latest].map(([key, one]) => ({ key, ...one }))
+  const all = [...latest].map(([key, one]) => ({ key, ...one, isLone: false }))
   return sorted(all.filter(({ holders }) => holders.length < servers.length))
 }
 

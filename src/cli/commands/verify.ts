@@ -1,11 +1,18 @@
 /** VERIFY: checks everything on all four servers, and has corrupt copies replaced. */
+import type { Client } from '../../dfc/client.js'
+import type { LoneRegister } from '../../dfc/repair/claims.js'
 import { damageOf, type LostPiece } from '../../dfc/repair/damage.js'
 import type { VerifyReport } from '../../dfc/repair/verify.js'
 import { escapeName } from '../../visible-text.js'
+import { parseKey } from '../../wire/records.js'
+import { isAhead, msOfVersion } from '../../wire/version.js'
 import type { Session } from '../session.js'
 import { countTexts, sizeText } from '../terminal/format.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command } from './command.js'
+
+/** Lone registers of a server that are named. */
+const loneShownMax = 10
 
 export const verify: Command = {
   name: 'verify',
@@ -30,6 +37,7 @@ export const verify: Command = {
       })
       line.stop()
       for (const sentence of sentencesOf(report)) output.print(sentence)
+      for (const sentence of claimsIn(report, client.cluster)) output.print(sentence)
       if (isClean(report)) return 0
       await nameDamage(session, report.lost)
       const healed = await client.scheduler.heal({ thorough: true })
@@ -44,9 +52,10 @@ export const verify: Command = {
 
 /** Whether nothing is wrong. Unreferenced pieces are not: the servers collect them after a while. */
 function isClean(report: VerifyReport): boolean {
-  const { differences, undecided, missing, extra, strays, bad, mismatched, lost } = report
+  const { differences, undecided, missing, extra, strays, bad, mismatched, lost, claims } = report
   return (
     differences + undecided + missing + extra + strays + bad === 0 &&
+    claims.aheadFences.length + claims.madeUpEpochs.length === 0 &&
     mismatched.length === 0 &&
     lost.length === 0
   )
@@ -71,6 +80,37 @@ function sentencesOf(report: VerifyReport): string[] {
     ...(garbage > 0 ? [`${garbage} unreferenced pieces await collection`] : []),
     ...(wrong.length === 0 ? ['Everything is as it should be'] : wrong),
   ]
+}
+
+/** Says of each server what it alone shows, and what it shows of the future. */
+function claimsIn({ claims }: VerifyReport, cluster: Client['cluster']): string[] {
+  const { lone, aheadFences, madeUpEpochs } = claims
+  const nameOf = (server: number): string => cluster.link(server).name
+  const sentences: string[] = []
+  for (const server of new Set(lone.map((one) => one.server))) {
+    const own = lone.filter((one) => one.server === server)
+    const ahead = own.filter(({ version }) => isAhead(version, cluster.clock.now())).length
+    const future = ahead > 0 ? `, ${ahead} of them from the future` : ''
+    sentences.push(
+      `${nameOf(server)} alone shows ${own.length} registers${future}: nothing is copied from it`,
+      ...own.slice(0, loneShownMax).map((one) => `  ${nameOf(server)}: ${loneText(one)}`),
+    )
+  }
+  for (const server of aheadFences) {
+    sentences.push(`${nameOf(server)} refuses all changes up to a time in the future`)
+  }
+  for (const server of madeUpEpochs) {
+    sentences.push(`${nameOf(server)} shows an epoch that no repairs can have come to`)
+  }
+  return sentences
+}
+
+function loneText({ key, version }: LoneRegister): string {
+  const parsed = parseKey(key)
+  const time = new Date(msOfVersion(version))
+  const when = Number.isNaN(time.getTime()) ? 'of no possible time' : `of ${time.toISOString()}`
+  if (parsed.kind === 'inode') return `inode ${parsed.ino}, ${when}`
+  return `${escapeName(parsed.name)} in folder ${parsed.parent}, ${when}`
 }
 
 /** Prints the files that lost pieces belong to. */

@@ -12,14 +12,18 @@ const leadMax = 1024
 
 /** Greater than every epoch seen that is not made up, and no other client's. */
 export function nextEpoch(cluster: Cluster): number {
-  const [highest = 0, second = 0] = cluster
-    .epochs()
-    .toSorted((a, b) => b - a)
-    .map(counterOf)
-  const counter = (highest > second + leadMax ? second : highest) + 1
+  const epochs = cluster.epochs()
+  const counters = epochs.filter((epoch) => !isMadeUp(epoch, epochs)).map(counterOf)
+  const counter = Math.max(...counters) + 1
   const epoch = counter * epochUnit + Number.parseInt(cluster.versions.client, 16)
   assert(Number.isSafeInteger(epoch), 'there is no higher epoch')
   return epoch
+}
+
+/** Whether an epoch is further above all the others than interrupted fills can bring it. */
+export function isMadeUp(epoch: number, epochs: readonly number[]): boolean {
+  const below = epochs.filter((other) => counterOf(epoch) > counterOf(other) + leadMax)
+  return below.length >= epochs.length - 1
 }
 
 function counterOf(epoch: number): number {

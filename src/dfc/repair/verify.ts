@@ -12,6 +12,7 @@ import type { Segment } from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import { askEach } from './ask-voters.js'
+import { type Claims, claimsOf } from './claims.js'
 import type { LostPiece } from './damage.js'
 import { differences } from './differences.js'
 import { bitsOf } from './missing.js'
@@ -40,6 +41,8 @@ export interface VerifyReport {
   readonly mismatched: readonly Segment[]
   /** Pieces that have no good copy anywhere. */
   readonly lost: readonly LostPiece[]
+  /** What one server alone claims. */
+  readonly claims: Claims
 }
 
 export interface VerifyEvents {
@@ -93,12 +96,13 @@ export async function verify(cluster: Cluster, events: VerifyEvents): Promise<Ve
   const strays = await askEach(cluster, servers, 'strays', () => ({ remove: false }))
   return {
     ...counts,
-    differences: found.length,
+    differences: new Set(found.map(({ key }) => key)).size,
     rotten: rotten.reduce((sum, { keys }) => sum + keys.length, 0),
     strays: strays.reduce((sum, reply) => sum + reply.found, 0),
     undecided: statuses.reduce((most, status) => Math.max(most, status.undecided), 0),
     mismatched,
     lost,
+    claims: await claimsOf(cluster, servers, found),
   }
 }
 

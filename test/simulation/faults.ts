@@ -4,7 +4,7 @@ import { between, chance, pick, weighted } from './chance.js'
 import { diskTroubles } from './disks.js'
 import type { World } from './world.js'
 
-export type Profile = 'calm' | 'clients' | 'single' | 'wild' | 'disks' | 'troubles'
+export type Profile = 'calm' | 'clients' | 'single' | 'wild' | 'disks' | 'troubles' | 'lies'
 
 type Fault =
   | 'crash'
@@ -84,6 +84,19 @@ const weights: Readonly<Record<Profile, Readonly<Record<Fault, number>>>> = {
     clientCrash: 1,
     clientStop: 3,
     nothing: 2,
+  },
+  lies: {
+    crash: 0,
+    stop: 0,
+    block: 0,
+    reset: 0,
+    detour: 0,
+    wipe: 1,
+    rot: 0,
+    disk: 0,
+    clientCrash: 3,
+    clientStop: 2,
+    nothing: 3,
   },
   troubles: {
     crash: 3,

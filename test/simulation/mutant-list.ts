@@ -72,8 +72,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'holders rule: after the highest accepted value',
     recovery,
-    'if (holders + (limits.serverCount - promised.length) < quorum.commit)',
-    'if (promised.every((reply) => reply.acceptedBallot === 0) && holders + (limits.serverCount - promised.length) < quorum.commit)',
+    'if (holders + (limits.serverCount - promises.length) < quorum.commit)',
+    'if (promises.every((reply) => reply.acceptedBallot === 0) && holders + (limits.serverCount - promises.length) < quorum.commit)',
     'ballots',
   ),
   mutant(
@@ -233,8 +233,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'recovery aborts where nothing was accepted',
     recovery,
-    'return highest?.acceptedCommit ?? true;',
-    'return highest?.acceptedCommit ?? false;',
+    'return acceptedBallot(promises, true) >= acceptedBallot(promises, false);',
+    'return acceptedBallot(promises, true) > acceptedBallot(promises, false);',
   ),
   mutant(
     'an unknown outcome is taken for a failure',
@@ -245,8 +245,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a server that was asked and did not answer is forgotten',
     transaction,
-    'attempt.unheard.add(index);',
-    ';',
+    "'damaged'))\n                attempt.unheard.add(index);",
+    "'damaged'))\n                ;",
     'ballots',
   ),
   {
@@ -263,13 +263,22 @@ export const mutants: readonly Mutant[] = [
       { file: 'dfc/cluster/cluster.js', from: 'link.isUp && !link.blank', to: 'link.isUp' },
     ],
   },
-  mutant(
-    'a fill copies from one server',
-    'dfc/repair/fill.js',
-    'for (const donor of donors) {',
-    'for (const donor of donors.slice(0, 1)) {',
-    'repairs',
-  ),
+  {
+    name: 'a fill copies from one server',
+    focus: 'repairs',
+    edits: [
+      {
+        file: 'dfc/repair/fill.js',
+        from: 'shownRegisters(cluster, donors, from, how)',
+        to: 'shownRegisters(cluster, donors.slice(0, 1), from, how)',
+      },
+      {
+        file: 'dfc/repair/fill.js',
+        from: 'if (holders.length < quorum.believe)',
+        to: 'if (holders.length < 1)',
+      },
+    ],
+  },
   mutant(
     'what servers have is not compared where their digests differ',
     'dfc/repair/differences.js',
@@ -402,5 +411,73 @@ export const mutants: readonly Mutant[] = [
     'dfs/disk/membership.js',
     'if (position !== this.#place.position)',
     'if (false)',
+  ),
+  // -- a server that lies: docs/decisions/0027 ---------------------------------------------------
+  mutant(
+    'lies: a reader takes the newest that one server shows',
+    registers,
+    'const best = isConfirmable ? confirmedIn(replies) : highest(replies);',
+    'const best = highest(replies);',
+    'lies',
+  ),
+  {
+    ...lowered('lies: what one server shows is confirmed', 'dfc/quorum/confirmed.js', 'believe: 1'),
+    focus: 'lies',
+  },
+  {
+    name: 'lies: a repair installs what one server shows',
+    focus: 'lies',
+    edits: [
+      {
+        file: 'dfc/repair/differences.js',
+        from: "import { quorum } from '../../wire/quorum.js';",
+        to: "import { quorum as table } from '../../wire/quorum.js'; const quorum = { ...table, believe: 1 };",
+      },
+      {
+        file: 'dfc/repair/install.js',
+        from: "assert(difference.holders.length >= quorum.believe, 'one server alone shows it');",
+        to: '',
+      },
+      {
+        file: 'dfc/repair/install.js',
+        from: 'return newestConfirmed(replies.flatMap(({ registers }) => registers[index]?.register ?? []));',
+        to: 'return replies.flatMap(({ registers }) => registers[index]?.register ?? [])[0];',
+      },
+    ],
+  },
+  mutant(
+    'lies: a fill copies what one donor shows',
+    'dfc/repair/fill.js',
+    'if (holders.length < quorum.believe)',
+    'if (holders.length < 1)',
+    'lies',
+  ),
+  mutant(
+    'lies: a decision that one server tells of is adopted',
+    recovery,
+    'if (tellers(fate) < quorum.believe)',
+    'if (tellers(fate) < 1)',
+    'lies',
+  ),
+  mutant(
+    'lies: a ballot takes the body that one server tells',
+    recovery,
+    'if (bodies.length < quorum.believe)\n            return null;',
+    'return bodies[0] ?? null;',
+    'lies',
+  ),
+  mutant(
+    'lies: a fill goes above an epoch that is made up',
+    'dfc/repair/fill-epoch.js',
+    'epochs.filter((epoch) => !isMadeUp(epoch, epochs)).map(counterOf)',
+    'epochs.map(counterOf)',
+    'lies',
+  ),
+  mutant(
+    'lies: one server keeps a list without end',
+    registers,
+    'const wrongMax = replies.length >= quorum.settle ? quorum.believe - 1 : 0;',
+    'const wrongMax = 0;',
+    'lies',
   ),
 ]

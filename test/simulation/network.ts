@@ -22,6 +22,10 @@ export interface NetworkOptions {
   readonly delayMsMax: number
   /** `isDetour`: the client took this server for another one. */
   readonly listen: (client: string, server: string, isDetour: boolean) => Listening
+  /** Changes what a server answers; undefined for one that does not lie. */
+  readonly lies: (
+    server: string,
+  ) => { request(bytes: Buffer): void; reply(bytes: Buffer): Buffer } | undefined
   /** Everything that arrives, for the log that must be the same in every run. */
   readonly arrived: (end: string, bytes: Buffer | undefined) => void
 }
@@ -229,11 +233,22 @@ export class SimulatedNetwork {
 
   #join(client: Participant, { participant }: Accepting, isDetour: boolean): [End, End] {
     const listening = this.#options.listen(client.name, participant.name, isDetour)
+    const liar = this.#options.lies(participant.name)
     const near = new End(this, client, participant.name, {
-      sent: (bytes) => listening.request(bytes),
+      sent: (bytes) => {
+        listening.request(bytes)
+        liar?.request(bytes)
+      },
       received: (bytes) => listening.reply(bytes),
     })
-    const far = new End(this, participant, client.name, { sent() {}, received() {} })
+    const ears = { sent() {}, received() {} }
+    const far = new End(
+      this,
+      participant,
+      client.name,
+      ears,
+      (bytes) => liar?.reply(bytes) ?? bytes,
+    )
     near.peer = far
     far.peer = near
     this.#ends.add(near)
@@ -262,6 +277,7 @@ class End implements Connection {
   peer: End = this
   readonly #network: SimulatedNetwork
   readonly #ears: Ears
+  readonly #change: (bytes: Buffer) => Buffer
   #events: ConnectionEvents | undefined
   #inbox: Arriving[] = []
   #state: 'open' | 'ending' | 'closed' = 'open'
@@ -270,7 +286,14 @@ class End implements Connection {
   #lastArrivalMs = 0
   #brokenBy: string | undefined
 
-  constructor(network: SimulatedNetwork, owner: Participant, remote: string, ears: Ears) {
+  constructor(
+    network: SimulatedNetwork,
+    owner: Participant,
+    remote: string,
+    ears: Ears,
+    change = (bytes: Buffer): Buffer => bytes,
+  ) {
+    this.#change = change
     this.#network = network
     this.owner = owner
     this.remote = remote
@@ -288,7 +311,7 @@ class End implements Connection {
   }
 
   send(parts: readonly Uint8Array[], sent?: () => void): void {
-    const bytes = Buffer.concat(parts)
+    const bytes = this.#change(Buffer.concat(parts))
     sent?.()
     if (this.#state !== 'open' || !this.owner.isAlive) return
     if (bytes.length === 0) return

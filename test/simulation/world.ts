@@ -26,6 +26,7 @@ import { type DiskTrouble, SimulatedDisk } from './disks.js'
 import { Faults, type Profile } from './faults.js'
 import { History } from './history.js'
 import { Impairments } from './impairments.js'
+import { Liar } from './liar.js'
 import { SimulatedNetwork } from './network.js'
 import { beginMs, Participant } from './participant.js'
 import { Scheduler } from './scheduler.js'
@@ -34,9 +35,10 @@ import { currentOperation, Tap } from './tap.js'
 /**
  * What a run is most about. `ballots`: many clients, few names, and commits that reach two servers.
  * `repairs`: disks are lost and everything is swept as soon as it can be. `leases`: one client, and others
- * that come for a moment. `disks`: disks that cannot be read or written for a while.
+ * that come for a moment. `disks`: disks that cannot be read or written for a while. `lies`: one server lies until all
+ * faults end, and nothing else fails but clients.
  */
-export const focuses = ['everything', 'ballots', 'repairs', 'leases', 'disks'] as const
+export const focuses = ['everything', 'ballots', 'repairs', 'leases', 'disks', 'lies'] as const
 export type Focus = (typeof focuses)[number]
 
 /** Prefix of the names of clients that come for a moment only. */
@@ -102,6 +104,8 @@ const operationMsMax = 150_000
 const { least: rounds } = scramIterations
 const healsMax = 4
 const ambushPairMs = 20
+/** One seed of so many is about lies, if no focus was asked for. */
+const liesEach = 8
 
 const verifiers = await Promise.all(
   serverNames.map((_, index) => makeVerifier(password, Buffer.alloc(16, index), rounds)),
@@ -175,6 +179,8 @@ export class World {
   #wipes = 0
   readonly #wrongServer: number
   #wrongUntil: ((untilMs: number) => void) | undefined
+  readonly #liar: Liar
+  readonly #liarName: string | undefined
   #isOver = false
   #isClosed = false
   #isHealed = false
@@ -182,7 +188,7 @@ export class World {
   constructor(seed: number, isTraced: boolean, focus?: Focus) {
     this.#seed = seed
     this.#random = new Seeded(seed)
-    this.plan = planOf(fork(this.#random), focus)
+    this.plan = planOf(fork(this.#random), focus, seed % liesEach === 1)
     const nowMs = (): number => this.scheduler.nowMs
     this.history = new History(nowMs, isTraced)
     this.#tap = new Tap({
@@ -196,11 +202,17 @@ export class World {
       delayMsMax: this.plan.delayMsMax,
       listen: (client, server, isDetour) => this.#tap.listen(client, server, isDetour),
       arrived: (end, bytes) => this.#arrived(end, bytes),
+      lies: (server) => (server === this.#liarName ? this.#liesOf() : undefined),
     })
     this.#impairments = new Impairments(this.plan.graceMs)
     this.#disks = serverNames.map((name) => this.#participant(`${name} disk`))
     this.#storages = this.#disks.map((disk) => memoryStorage(disk.random, disk.clock))
     this.#operationsLeft = this.plan.operationCount
+    // With chance of its own, so that runs without it are as they were.
+    const chanceOfLies = new Seeded(~seed)
+    this.#liar = new Liar(chanceOfLies, nowMs)
+    const liar = chanceOfLies.below(serverNames.length)
+    this.#liarName = this.plan.focus === 'lies' ? serverNames[liar] : undefined
     this.#wrongServer = this.plan.hasWrongClocks ? this.#random.below(serverNames.length) : -1
   }
 
@@ -239,6 +251,15 @@ export class World {
     return storage?.openAccount(user).index.state.get('state') !== 'voting'
   }
 
+  /** The answers of the lying server are changed until all faults end. */
+  #liesOf(): ReturnType<Liar['listen']> {
+    const lies = this.#liar.listen()
+    return {
+      request: (bytes) => lies.request(bytes),
+      reply: (bytes) => (this.#isOver || this.#network.isCalm ? bytes : lies.reply(bytes)),
+    }
+  }
+
   noticed(line: string): void {
     this.history.line(`notice: ${line}`)
     if (/^FAULT|^\w+: \w+ failed: /.test(line)) this.history.violation(line)
@@ -275,6 +296,7 @@ export class World {
       lines: this.history.lines,
       counts: {
         ...this.#counts,
+        lies: this.#liar.count,
         events: this.scheduler.eventCount,
         messages: this.#tap.messageCount,
         operations: this.history.operations.length,
@@ -366,6 +388,8 @@ export class World {
     const disk = this.#disks[index]
     const old = this.#storages[index]
     if (!this.#mayWipe || this.#servers[index] === undefined) return
+    // It fails in another way.
+    if (serverNames[index] === this.#liarName) return
     if (disk === undefined || old === undefined) return
     this.#count('wipe', `${serverNames[index]}`)
     // An account that is new binds nothing: only a server that is known for its key is safe then.
@@ -885,8 +909,8 @@ export class World {
   }
 }
 
-function planOf(random: Seeded, wanted?: Focus): Plan {
-  const profile = weighted<Exclude<Profile, 'disks' | 'troubles'>>(random, {
+function planOf(random: Seeded, wanted: Focus | undefined, isOfLies: boolean): Plan {
+  const profile = weighted<Exclude<Profile, 'disks' | 'troubles' | 'lies'>>(random, {
     calm: 1,
     clients: 2,
     single: 4,
@@ -916,8 +940,9 @@ function planOf(random: Seeded, wanted?: Focus): Plan {
     repairs: 2,
     leases: 2,
     disks: 2,
+    lies: 0,
   })
-  const focus = wanted ?? drawn
+  const focus = wanted ?? (isOfLies ? 'lies' : drawn)
   return { ...plan, focus, ...focusOn[focus](random) }
 }
 
@@ -944,6 +969,17 @@ const focusOn: Readonly<Record<Focus, (random: Seeded) => Partial<Plan>>> = {
     faultGapMs: pick(random, [1500, 4000]),
     thinkMsMax: pick(random, [5, 30]),
     nameCount: pick(random, [3, 5]),
+  }),
+  lies: (random) => ({
+    profile: 'lies',
+    hasKeepers: true,
+    hasWrongClocks: false,
+    rottingServer: -1,
+    sweepAgeMs: pick(random, [20, 200, 2000]),
+    faultGapMs: pick(random, [400, 1500]),
+    ambushProbability: 0,
+    ...timesOf(2000),
+    delayMsMax: 20,
   }),
   disks: (random) => ({
     profile: 'troubles',

@@ -245,8 +245,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'a server that was asked and did not answer is forgotten',
     transaction,
-    "'damaged'))\n                attempt.unheard.add(index);",
-    "'damaged'))\n                ;",
+    "if (isError(error, 'down', 'disk', 'io', 'damaged'))",
+    'if (false)',
     'ballots',
   ),
   {
@@ -462,8 +462,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'lies: a ballot takes the body that one server tells',
     recovery,
-    'if (bodies.length < quorum.believe)\n            return null;',
-    'return bodies[0] ?? null;',
+    'if (bodies.length < quorum.believe)',
+    'if (bodies.length > 0) return bodies[0];\n    if (bodies.length < quorum.believe)',
     'lies',
   ),
   mutant(

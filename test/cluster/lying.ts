@@ -2,6 +2,7 @@
  * A server that shows what no client wrote, in the midst of three that do not: its registers, its epoch and its fence
  * are set by asking it alone, so that it answers as one that made them up.
  */
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Client } from '../../src/dfc/client.js'
 import type { Register } from '../../src/wire/records.js'
@@ -16,6 +17,7 @@ import {
   rootIno,
 } from '../../src/wire/records.js'
 import { noVersion, versionOf } from '../../src/wire/version.js'
+import { UserOfDfc } from '../fixtures/client.js'
 import { checkAll, healNow, openClient, putFile, readFile } from '../fixtures/library.js'
 import { startServers, type TestServers, until } from '../fixtures/servers.js'
 
@@ -110,6 +112,16 @@ t.test('what one server makes up is neither copied by a repair nor shown to read
   const { lone } = (await checkAll(client)).claims
   t.equal(lone.length, 5, 'verify names what one server alone shows')
   t.ok(lone.every(({ server }) => server === liar))
+})
+
+t.test('verify says which server shows what', async (t) => {
+  const { servers, client } = await begin(t)
+  await tellLies(client)
+  const user = new UserOfDfc(join(t.testdirName, 'home'), servers.config())
+  const { status, out } = await user.dfc('verify')
+  t.equal(status, 1)
+  t.match(out, /^DFS3 alone shows 5 registers: nothing is copied from it$/m)
+  t.match(out, /^ {2}DFS3: invented in folder 1, of 20/m)
 })
 
 t.test('what one server makes up is overwritten, and keeps nobody from writing', async (t) => {

@@ -23,6 +23,8 @@ import { chance, pick } from './chance.js'
 
 const modes = ['content', 'rewrite', 'delete', 'far', 'fence', 'epoch', 'endless'] as const
 type Mode = (typeof modes)[number]
+/** The modes that are about one register. */
+const forgeries: readonly Mode[] = ['content', 'rewrite', 'delete', 'far']
 
 interface Register {
   readonly version: Version
@@ -30,7 +32,7 @@ interface Register {
 }
 
 const inventor = 'deadbeef'
-const lieShare = 0.3
+const lieShare = 0.6
 const nearMs = 60_000
 const farMs = 3_600_000
 const headBytes = 9
@@ -39,6 +41,7 @@ export class Liar {
   readonly #random: Seeded
   readonly #nowMs: () => number
   readonly #modes: readonly Mode[]
+  readonly #forgeries: readonly Mode[]
   #made = 0
   /** The lies that were told. */
   count = 0
@@ -47,6 +50,7 @@ export class Liar {
     this.#random = random
     this.#nowMs = nowMs
     this.#modes = modes.filter(() => chance(random, 0.6))
+    this.#forgeries = this.#modes.filter((mode) => forgeries.includes(mode))
   }
 
   /** Changes the answers of one connection, of which it sees the requests. */
@@ -172,7 +176,7 @@ export class Liar {
   }
 
   #forged(key: Key | undefined, { version, value }: Register): Register {
-    const mode = pick(this.#random, [...this.#modes, 'none'])
+    const mode = pick(this.#random, [...this.#forgeries, 'none'])
     if (mode === 'delete') return { version: this.#near(), value: null }
     if (mode === 'far') return { version: this.#far(), value }
     if (mode !== 'content' && mode !== 'rewrite') return { version, value }

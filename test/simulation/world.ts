@@ -210,7 +210,7 @@ export class World {
     this.#operationsLeft = this.plan.operationCount
     // With chance of its own, so that runs without it are as they were.
     const chanceOfLies = new Seeded(~seed)
-    this.#liar = new Liar(chanceOfLies, nowMs)
+    this.#liar = new Liar(chanceOfLies, () => beginMs + nowMs())
     const liar = chanceOfLies.below(serverNames.length)
     this.#liarName = this.plan.focus === 'lies' ? serverNames[liar] : undefined
     this.#wrongServer = this.plan.hasWrongClocks ? this.#random.below(serverNames.length) : -1

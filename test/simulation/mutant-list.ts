@@ -467,13 +467,6 @@ export const mutants: readonly Mutant[] = [
     'lies',
   ),
   mutant(
-    'lies: a fill goes above an epoch that is made up',
-    'dfc/repair/fill-epoch.js',
-    'epochs.filter((epoch) => !isMadeUp(epoch, epochs)).map(counterOf)',
-    'epochs.map(counterOf)',
-    'lies',
-  ),
-  mutant(
     'lies: one server keeps a list without end',
     registers,
     'const wrongMax = replies.length >= quorum.settle ? quorum.believe - 1 : 0;',

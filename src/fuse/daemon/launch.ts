@@ -8,8 +8,8 @@ import { makeStateFolder, type StateFolder } from './state-folder.js'
 export type Report = { readonly ready: true } | { readonly failed: string }
 
 /**
- * Starts a daemon. `args` are those of one in the foreground. It reads `input`, which may be secret, from its standard input:
- * its arguments and its environment can be read in /proc.
+ * Starts a daemon. `args` are those of one in the foreground. The daemon reads `input`, which may be secret, from its
+ * standard input, because its arguments and its environment can be read in /proc.
  */
 export async function launch(
   state: StateFolder,
@@ -24,7 +24,7 @@ export async function launch(
     detached: true,
     stdio: [input === undefined ? 'ignore' : 'pipe', log.fd, log.fd, 'ipc'],
   })
-  // One that has ended before it read says why by other means.
+  // A daemon that ends before it has read its input reports why by other means.
   child.stdin?.on('error', () => undefined).end(input)
   try {
     await new Promise<void>((resolve, reject) => {

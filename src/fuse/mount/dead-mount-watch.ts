@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 
-/** Reading fails when the mount's process is gone. A folder that answers belongs to another mount by then. */
+/** Reading fails when the mount's process is gone. If the folder still answers, another mount is there. */
 const script = 'read -r word || { sleep 1; [ -d "$1" ] || fusermount3 -u -z -- "$1"; }'
 
 export class DeadMountWatch {

@@ -170,7 +170,7 @@ function splitWords(list: string): readonly string[] {
 
 /**
  * The words of a list as mount.fuse(8) hands it on, without the `dev` and `suid` that it adds to every mount which does
- * not say otherwise. Whoever typed `mount -t fuse` did not ask for them: mount(8) keeps those two to itself. Its lists
+ * not say otherwise. A user who typed `mount -t fuse` did not ask for them: mount(8) keeps those two to itself. Its lists
  * begin with rw or ro; others are returned as they are.
  *
  *     rw,noatime,dev,suid   rw,noatime

@@ -45,7 +45,7 @@ const wants: readonly Feature[] = [
 const aclNeeds: readonly Feature[] = ['dontMask', 'posixAcl', 'setxattrExtended']
 const readAheadKiB = 2048
 const detachTimeoutMs = 30_000
-/** How long to wait for the kernel's report of the end. A mount that has not ended by then is in use elsewhere. */
+/** Wait in ms for the kernel's report of the end. A mount that has not ended after it is in use elsewhere. */
 const endMs = 1_000
 
 export class Mount {
@@ -172,7 +172,7 @@ function throwConfiguration(cause: unknown): never {
 }
 
 /**
- * Device nodes and set-user-ID bits work only where they are asked for: whoever has the password of the account
+ * Device nodes and set-user-ID bits work only where they are asked for: anyone with the password of the account
  * could otherwise make, from any machine, programs that run as root on this one.
  */
 function flagsOf(words: MountWords): readonly MountFlag[] {

@@ -114,7 +114,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     try {
       const found = await ifThere(parent, () => filesystem.lookup(parent, name))
       return () => {
-        // The name may have been given another meaning here before the answer was sent.
+        // Another request may have changed what the name means before the answer was sent.
         const known = filesystem.known(parent, name)
         if (known === null) return noEntryOf(parent, name)
         const node = known ?? found
@@ -217,7 +217,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     try {
       await check.assertNamed([ino], pid)
     } catch (error) {
-      // Too few servers are an error of the listing, which needs fewer servers than a lookup.
+      // Too few servers are an error of the listing, which needs fewer than a lookup.
       if (isError(error, 'stale')) throw error
     }
     return openFolder(ino)
@@ -231,7 +231,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
       const name = fields.name()
       if (name === '.' || name === '..') return lookUpNumber(parent, name)
       if (check.again.isExpected(caller.pid)) return lookUp(parent, name, caller)
-      // Promises would cost several times as much as the answer.
+      // An answer by promises would cost several times as much.
       const known = filesystem.known(parent, name)
       if (known === null) return noEntryOf(parent, name)
       return known === undefined ? lookUp(parent, name, caller) : entryOf(known, parent, name)
@@ -316,7 +316,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     getxattr: ({ ino }, fields) => {
       const bytesMax = getxattrOf(fields)
       const name = fields.name()
-      // The kernel asks for one of every new file, which has none.
+      // The kernel asks for an attribute of every new file, which has none.
       const known = metadata.knownAttribute(ino, name)
       return known === undefined
         ? askForAttribute(ino, name, bytesMax)
@@ -432,7 +432,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
       return answers.done()
     },
 
-    // -- the whole -------------------------------------------------------------------------------
+    // -- the file system as a whole --------------------------------------------------------------
     statfs: async () => {
       const { totalBytes, freeBytes } = await filesystem.space()
       return answers.statfs({

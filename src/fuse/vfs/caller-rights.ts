@@ -20,7 +20,7 @@ export async function isInGroup({ pid, gid }: Caller, group: number): Promise<bo
 
 /**
  * Whether the kernel lets `caller` read trusted.* attributes: it needs CAP_SYS_ADMIN, in the first user namespace.
- * The user id does not tell, since root of a container usually lacks it, but decides for a process that is not
+ * The user id alone does not show it, since root of a container usually lacks it, but decides for a process that is not
  * visible from here.
  */
 export async function mayReadTrusted({ pid, uid }: Caller): Promise<boolean> {

@@ -47,7 +47,7 @@ export function withAttribute(
   if (!exists && (flags & replaceFlag) !== 0) throw new DfsError('noAttribute')
   const others = inode.attributes.filter((attribute) => attribute.name !== name)
   const attributes = [...others, { name, value }]
-  // More could not be stored, and a new file with them never could.
+  // Attributes beyond this bound cannot be stored, and a new file with them never could be.
   if (attributes.length > limits.attributesMax) throw new DfsError('noSpace')
   const bytes = attributes.reduce((sum, a) => sum + Buffer.byteLength(a.name) + a.value.length, 0)
   if (bytes > limits.attributesBytesMax) throw new DfsError('noSpace')

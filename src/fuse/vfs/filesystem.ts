@@ -374,7 +374,7 @@ export class Filesystem {
     return this.#files.write(handle, at, bytes, appends)
   }
 
-  /** copy_file_range(2) without moving a byte. Returns how many bytes there were to copy. */
+  /** Performs copy_file_range(2) without moving a byte. Returns the number of bytes copied. */
   async copyRange(
     source: Handle,
     from: number,
@@ -392,12 +392,12 @@ export class Filesystem {
     await this.#files.flush(handle)
   }
 
-  /** fsync(2): what was written is on the disks of three servers when it resolves. */
+  /** Performs fsync(2): resolves when everything written is on the disks of three servers. */
   async syncFile({ file }: Handle): Promise<void> {
     await file.sync()
   }
 
-  /** The last close of a handle: what is not stored yet is stored, or kept in the recovery folder. */
+  /** Closes a handle for the last time. Data not stored yet is stored, or saved in the recovery folder. */
   async close(handle: Handle): Promise<void> {
     await this.#files.close(handle)
   }
@@ -424,7 +424,7 @@ export class Filesystem {
     if (!isPunch) await this.#assertRoomFor(file, length)
     await this.metadata.losePrivileges(file.node, caller)
     if ((mode & (punchHole | zeroRange)) !== 0) await file.punch(at, length)
-    // Without an effect on the content it is a modification all the same, and changes the times.
+    // A call without an effect on the content is a modification all the same, and changes the times.
     await file.extend(grows ? at + length : 0)
     await this.#files.syncIfWanted(handle)
   }
@@ -432,7 +432,7 @@ export class Filesystem {
   /** Checks that the servers have room, although nothing is reserved. Throws `noSpace` or `quota`. */
   async #assertRoomFor({ dataBytes, node }: OpenFile, length: number): Promise<void> {
     const stored = dataBytes ?? storedBytes(node.inode)
-    // All existing data may lie in the range: then it takes no more room.
+    // All existing data may lie in the range: then the range takes no more room.
     const wanted = length - stored
     if (wanted <= 0) return
     const { freeBytes, beyond } = await this.space()
@@ -453,7 +453,7 @@ export class Filesystem {
     throw new DfsError('noSuchOffset')
   }
 
-  // -- the whole ---------------------------------------------------------------------------------
+  // -- the file system as a whole ----------------------------------------------------------------
 
   /** Space and files of the cluster, up to a moment old, because some programs ask at every step. */
   async space(): Promise<Space> {

@@ -71,7 +71,7 @@ export class Metadata {
     this.#assertWritable = assertWritable
   }
 
-  // -- what the kernel is told -------------------------------------------------------------------
+  // -- attributes sent to the kernel -------------------------------------------------------------
 
   /** Finds an inode by number, with a name or without. Throws `stale` when it is gone. */
   async find(ino: number): Promise<Node> {
@@ -165,7 +165,7 @@ export class Metadata {
     this.#gone.delete(ino)
   }
 
-  // -- what has no name any more -----------------------------------------------------------------
+  // -- inodes without a name ---------------------------------------------------------------------
 
   /** Notes that the node has lost a name, perhaps its last one. */
   async lostName(node: Node): Promise<void> {
@@ -300,7 +300,7 @@ export class Metadata {
     this.#assertWritable()
     const gone = this.#gone.get(ino)
     if (gone !== undefined) {
-      // A program that has it open sees the change; the servers have forgotten the file.
+      // A program that has the file open sees the change; the servers have forgotten the file.
       const changed = { ...gone, inode: change(gone.inode, this.#clock.time()) }
       this.#gone.set(ino, changed)
       return changed

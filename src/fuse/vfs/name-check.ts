@@ -106,7 +106,7 @@ export class NameCheck {
       nodes.length >= count && steps.every(({ ino }, at) => at >= count || nodes[at]?.ino === ino)
     let nodes = await this.#namespace.names.follow(from, names)
     const plain = this.#plainName(names.at(-1) ?? '')
-    // It was listed under a name that it does not have.
+    // The node was listed under a name that it does not have.
     if (plain !== undefined && nodes.length < names.length && isAt(nodes, names.length - 1)) {
       nodes = await this.#namespace.names.follow(from, [...names.slice(0, -1), plain])
     }

@@ -148,7 +148,7 @@ export class OpenFile implements Holder {
     return this.#draft
   }
 
-  // -- what others do ----------------------------------------------------------------------------
+  // -- changes by other mounts -------------------------------------------------------------------
 
   /** Resolves when no handle is in the middle of reading, after `patienceMs` at the latest. */
   async quiet(): Promise<void> {
@@ -164,7 +164,7 @@ export class OpenFile implements Holder {
 
   /** Takes over `node`, as the servers have it at an open. Readers of an older version keep that. */
   revalidate(node: Node): void {
-    // It was read before the last commit here.
+    // The node was read before the last commit here.
     if (node.version < this.node.version) return
     this.noteNode(node)
     if (!this.differsFrom(node)) return
@@ -299,7 +299,7 @@ export class OpenFile implements Holder {
       let onDisk = false
       try {
         const { content, inline } = await draft.store()
-        // The times that programs have seen: storing a file does not change them.
+        // Storing a file does not change the times that programs have seen.
         const times = { mtime: draft.mtime, ctime: draft.ctime }
         const [ino, base] = [this.ino, this.node]
         const isThere = ({ id }: Segment): boolean =>
@@ -307,7 +307,7 @@ export class OpenFile implements Holder {
         onDisk = toDisk && content.segments.every(isThere)
         const how = { inline, onDisk }
         const node = await this.#tools.namespace.writeContent(ino, base, content, times, how)
-        // Its attributes may have been changed since.
+        // The attributes may have been changed since the draft began.
         this.noteNode(node)
         this.#content = contentOf(node)
         if (onDisk) this.#onDisk = new Set(this.#content.segments.map(({ id }) => id))
@@ -326,8 +326,8 @@ export class OpenFile implements Holder {
   }
 
   /**
-   * Gives up the draft after `keep` has saved it, with what was stored for it, unless the file was opened again. Later writes wait meanwhile, so
-   * that they are not given up as well.
+   * Gives up the draft, and removes what was stored for it, after `keep` has saved it. Does nothing when the file was
+   * opened again. Later writes wait meanwhile, so that they are not given up as well.
    */
   abandon(keep: (draft: Draft) => Promise<void>): Promise<void> {
     return this.#lock.run(async () => {

@@ -194,7 +194,7 @@ export class OpenFiles {
   ): Promise<number> {
     if (!handle.canWrite) throw new DfsError('badHandle')
     await handle.file.write(handle, at, bytes, appends)
-    // When the kernel has the file's pages, it asks for that itself.
+    // When the kernel has the file's pages, it asks for the sync itself.
     if (handle.direct) await this.syncIfWanted(handle)
     return bytes.length
   }

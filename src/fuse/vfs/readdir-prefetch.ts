@@ -46,7 +46,7 @@ export class ReaddirPrefetch {
       listed.namedTo = 0
       return []
     }
-    // Many at once, and then none for a while: together they cost hardly more than one.
+    // Names many files at once, and then none for a while: fetching many costs hardly more than fetching one.
     if (listed.namedTo - position > limits.siblingsAheadMax / 2) return []
     const from = Math.max(listed.namedTo, position + 1)
     listed.namedTo = position + 1 + limits.siblingsAheadMax

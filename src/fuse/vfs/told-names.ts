@@ -59,7 +59,7 @@ export class ToldNames {
     const atMs = this.#clock.monotonic()
     const names = this.#names.get(ino)
     if (names === undefined) {
-      // It may be one of those that were dropped.
+      // The inode may be one of those that were dropped.
       this.#names.set(ino, { told: [{ parent, name, atMs }], moreUntilMs: this.#moreUntilMs })
       return
     }

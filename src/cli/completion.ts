@@ -34,7 +34,7 @@ export async function complete(
     position === 0
       ? operationsFor(word.text)
       : await operandsFor(namespace, first.toLowerCase(), position - 1, word.text)
-  // If one of them needs escapes, all have them: readline takes their common beginning.
+  // If one offer needs escapes, all get them: readline takes their common beginning.
   const style = offers.some(({ text }) => escapeName(text) !== text) ? "$'" : styleOf(end)
   return [offers.map((offer) => written(offer, style, offers.length === 1)), end]
 }

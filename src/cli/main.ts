@@ -25,7 +25,7 @@ const status = { done: 0, failed: 1, misunderstood: 2, brokenPipe: 141 } as cons
 const statusOfSignal = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 const installedConfig = fileURLToPath(new URL('../../../config/dfc.conf', import.meta.url))
 
-/** It leaves the environment before anything else is done. */
+/** The password, taken out of the environment before anything else is done. */
 const secrets = { [passwordVariable]: takeFromEnvironment(passwordVariable) }
 const temporaries = new Temporaries(systemRandom)
 
@@ -60,7 +60,7 @@ function givenArguments(): string[] {
 }
 
 async function perform({ config: file, operation }: Request, output: Output): Promise<number> {
-  // A server that is down is reported at the prompt and by STATUS; an operation succeeds or says why not.
+  // A server that is down is reported at the prompt and by STATUS; an operation succeeds or reports why not.
   redirectNotices((line) => debugDfc('%s', line))
   const config = loadClientConfig(file, secrets)
   const remark = tlsRemark(config)

@@ -110,7 +110,7 @@ export class Shell {
     }
   }
 
-  /** Parses a line. Undefined when it asked for help, which is printed by then. */
+  /** Parses a line. Prints help when the line asks for it, and returns undefined. */
   #parse(words: string[]): Operation | undefined {
     let found: Operation | undefined
     const grammar = promptGrammar((operation) => {

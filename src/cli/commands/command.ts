@@ -21,7 +21,7 @@ export interface Command {
   readonly completes: readonly ('local' | 'remote')[]
   /** Runs the operation. Throws when it failed as a whole. */
   readonly run: (session: Session, operands: readonly string[], options: Options) => Promise<Status>
-  /** Runs the operation in the place of `run` where no login is needed, which may be what it is there for. */
+  /** Runs the operation without a login, in the place of `run`: TRUST helps when a login is refused. */
   readonly runWithoutLogin?: (
     config: ClientConfig,
     output: Output,

@@ -1,4 +1,4 @@
-/** GET: copies files from the servers into the working folder, or to where the last operand says. */
+/** GET: copies files from the servers into the working folder, or to the target that the last operand names. */
 import { stat } from 'node:fs/promises'
 import { localPath } from '../../byte-text.js'
 import { FileDownload } from '../transfer/download.js'

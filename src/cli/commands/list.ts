@@ -41,7 +41,7 @@ export const list: Command = {
   },
 }
 
-/** Lists a folder's names, or a file as itself, as ls does. A folder's listing says which files are incomplete. */
+/** Lists a folder's names, or a file as itself, as ls does. A folder's listing marks incomplete files. */
 async function* listingOf(
   session: Session,
   path: string,
@@ -61,7 +61,7 @@ function plainPrinter({ output }: Session): Printer {
       for (const entry of entries) output.print(output.name(entry.name) + mark(entry))
     },
     end() {
-      // Every line is printed by then.
+      // Every line has been printed already.
     },
   }
 }
@@ -90,7 +90,7 @@ async function longPrinter({ output, client }: Session): Promise<Printer> {
       for (const line of lines) output.print(line)
     },
     end() {
-      // Every line is printed by then.
+      // Every line has been printed already.
     },
   }
 }

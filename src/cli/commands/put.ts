@@ -1,4 +1,4 @@
-/** PUT: copies local files to the servers, under their own names or to where the last operand says. */
+/** PUT: copies local files to the servers, under their own names or to the target that the last operand names. */
 
 import type { Namespace } from '../../dfc/namespace/namespace.js'
 import { asDfsError, DfsError } from '../../errors.js'

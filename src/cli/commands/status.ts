@@ -1,4 +1,4 @@
-/** STATUS: each server, whether it is up and what it holds, and whether all of it is where it belongs. */
+/** STATUS: shows for each server whether it is up and what it holds, and whether everything is where it belongs. */
 import { type Clock, sleep } from '../../clock.js'
 import { offsetText } from '../../dfc/cluster/clock-skew.js'
 import type { Cluster } from '../../dfc/cluster/cluster.js'
@@ -38,7 +38,7 @@ const serversMissing = 2
 
 const anotherOne = 'Do not take another server down.'
 
-/** The states of servers as they are shown, and a remark on each. */
+/** The states of servers as users see them, and a remark on each. */
 const states: Readonly<Record<Reply<'status'>['state'], { shown: string; remark?: string }>> = {
   voting: { shown: 'up' },
   blank: { shown: 'blank', remark: 'has no data yet; repair will fill it' },
@@ -86,7 +86,7 @@ export const status: Command = {
   },
 }
 
-// -- looking -------------------------------------------------------------------------------------
+// -- collecting the states of the servers --------------------------------------------------------
 
 async function reportOf(session: Session, { wait }: Options): Promise<Report> {
   const { cluster } = session.client
@@ -148,7 +148,7 @@ function msOf(time: string): number {
 async function look(cluster: Cluster): Promise<Report> {
   await cluster.refreshBlank()
   const lack = await lackOf(cluster).catch(() => undefined)
-  // Asked last, so that a server that went away meanwhile is not shown as up.
+  // The health is asked for last, so that a server that went away meanwhile is not shown as up.
   const healths = await Promise.all(cluster.links.map((link) => examine(cluster, link)))
   return {
     healths,
@@ -177,7 +177,7 @@ function whyDown(link: Link): string {
   return link.failure === undefined ? 'not connected' : sentenceOf(link.failure)
 }
 
-// -- judging -------------------------------------------------------------------------------------
+// -- judging the report --------------------------------------------------------------------------
 
 function statusOf({ healths, lack }: Report): Status {
   if (!healths.every(isVoting)) return serversMissing
@@ -222,7 +222,7 @@ function verdict(report: Report): string {
   return 'No server: nothing can be done.'
 }
 
-// -- telling -------------------------------------------------------------------------------------
+// -- printing the report -------------------------------------------------------------------------
 
 function printReport(output: Output, report: Report): void {
   const { healths, lack } = report

@@ -1,4 +1,4 @@
-/** TRUST: takes the key that a server shows now for its own, in the place of the one that was known. */
+/** TRUST: accepts the key that a server presents now, in the place of the known one. */
 import { type ClientConfig, usesTls } from '../../config.js'
 import { keyShownBy, ServerKeys, serverKeysFile } from '../../dfc/cluster/server-keys.js'
 import { DfsError } from '../../errors.js'

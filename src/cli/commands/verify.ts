@@ -50,7 +50,7 @@ export const verify: Command = {
   },
 }
 
-/** Whether nothing is wrong. Unreferenced pieces are not: the servers collect them after a while. */
+/** Whether nothing is wrong. Unreferenced pieces are no fault: the servers collect them after a while. */
 function isClean(report: VerifyReport): boolean {
   const { differences, undecided, missing, extra, strays, bad, mismatched, lost, claims } = report
   return (

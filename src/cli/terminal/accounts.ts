@@ -1,5 +1,5 @@
 /**
- * Names of users and groups on this machine by their numbers, as ls shows them. They come from getent(1), which knows
+ * Names of users and groups on this machine by their numbers, as ls shows them. They come from getent(1), which finds
  * those of LDAP and SSSD as well.
  */
 import { execFile } from 'node:child_process'

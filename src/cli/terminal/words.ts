@@ -73,7 +73,7 @@ function readWord(line: string, start: number): { word: Word; end: number } {
       text += character
     }
   }
-  // Escapes of several bytes may be one character together.
+  // Several escapes may together be the bytes of one character.
   const whole = hasBytes(text) ? textOf(bytesOf(text)) : text
   return { word: { text: whole, start, open: quote }, end: at }
 }

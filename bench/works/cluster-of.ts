@@ -1,7 +1,7 @@
 import type { Cluster } from '../cluster.js'
 import type { Site } from '../work.js'
 
-/** Of works that are done in our own mount only. */
+/** Returns the cluster of a site. Throws for a place that is not our own mount. */
 export function clusterOf({ place }: Site): Cluster {
   if (place.cluster === undefined) throw new Error('this work is for our own mount')
   return place.cluster

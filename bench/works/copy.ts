@@ -1,4 +1,4 @@
-/** A big file goes in, and comes out again. */
+/** Copies a big file in and out again. */
 import { join } from 'node:path'
 import { time } from '../programs.js'
 import type { Scale } from '../scale.js'
@@ -33,8 +33,8 @@ export function copy({ copyMiB, rounds }: Scale): Work {
         title: 'read it again',
         unit: 'MiB/s',
         run: async (site) => {
-          // To make one place cold has taken from the kernel's cache what it had of another, which is read
-          // from there twice before it counts: the first time after that the kernel has more to do.
+          // Emptying the caches for one place may have emptied the kernel's cache of another one. The measured read
+          // comes after some others, because the first ones after that cost the kernel more.
           for (let count = 0; count < 3; count += 1) await time('cat', fileIn(site))
           return copyMiB / (await time('cat', fileIn(site)))
         },

@@ -1,4 +1,4 @@
-/** Makes very many empty files: several workers at once, since it is not measured. */
+/** Makes very many empty files, by several workers at once, since the time is not measured. */
 import { work } from '../order.js'
 
 const workers = 4

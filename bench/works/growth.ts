@@ -1,4 +1,4 @@
-/** Whether it stays as fast with very many files, and with several writers. */
+/** Measures whether operations stay as fast with very many files, and with several writers. */
 import { join } from 'node:path'
 import { msEach, work } from '../order.js'
 import { time } from '../programs.js'

@@ -1,4 +1,4 @@
-/** Whether a copy stays as fast when it goes on and on. */
+/** Measures whether a very long copy stays as fast as it began. */
 import { join } from 'node:path'
 import { run } from '../programs.js'
 import type { Scale } from '../scale.js'

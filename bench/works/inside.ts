@@ -1,4 +1,4 @@
-/** Reads and writes of a few bytes in a file. */
+/** Measures reads and writes of a few bytes in a file. */
 import { join } from 'node:path'
 import { msEach } from '../order.js'
 import { time } from '../programs.js'
@@ -6,7 +6,7 @@ import type { Scale } from '../scale.js'
 import type { Site, Work } from '../work.js'
 
 const MiB = 1024 * 1024
-/** Enough for a file that consists of too many parts to be put together again. */
+/** Number of repetitions after which the extents of the file have been merged at least once. */
 const again = 10
 
 const fileIn = ({ shared }: Site): string => join(shared, 'file')

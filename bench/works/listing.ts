@@ -1,4 +1,4 @@
-/** A folder with very many entries. */
+/** Lists a folder with very many entries. */
 
 import { time } from '../programs.js'
 import type { Scale } from '../scale.js'

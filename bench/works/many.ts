@@ -1,4 +1,4 @@
-/** A namespace of very many files: whether what is done with a few of them is as fast as before. */
+/** Measures whether operations on a few files stay as fast in a namespace of very many files. */
 import { join } from 'node:path'
 import { msEach, work } from '../order.js'
 import { time } from '../programs.js'
@@ -32,7 +32,7 @@ export function many({ manyFiles, files }: Scale): Work {
       of: Math.ceil(of / writers),
       prefix: '0-',
     })
-  /** By a mount that knows nothing, from servers that were asked just now. */
+  /** Looks names up in a new mount with empty caches, on servers that have just answered for them. */
   const again = async (site: Site, name: string, of: number): Promise<number> => {
     const cluster = clusterOf(site)
     await cluster.unmount()

@@ -1,4 +1,4 @@
-/** What our processes need of the machine's memory. */
+/** Measures the memory that our processes take. */
 import { join } from 'node:path'
 import { timeShell } from '../programs.js'
 import type { Scale } from '../scale.js'

@@ -1,4 +1,4 @@
-/** What a user notices of a server that dies. */
+/** Measures what users notice of a server that is killed or frozen. */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { heal } from '../dfc.js'
@@ -9,7 +9,7 @@ import type { Scale } from '../scale.js'
 import type { Site, Work } from '../work.js'
 import { clusterOf } from './cluster-of.js'
 
-/** DFS2: any of them would do. */
+/** Index of the server that is killed: DFS2, though any other would do. */
 const victim = 1
 const lostAfterMs = 600
 const filesDuring = 5_000
@@ -64,7 +64,7 @@ async function readCold({ place, shared }: Site): Promise<number> {
   return time('cat', join(shared, 'file'))
 }
 
-/** How long each create took of a loop in the middle of which the signal is sent. */
+/** Creates files in a loop, sends the signal in the middle of it, and returns the time of each create in ms. */
 async function createDuring(site: Site, signal: 'SIGKILL' | 'SIGSTOP'): Promise<readonly number[]> {
   const creating = creates(site, signal, secondsDuring)
   await sleep(lostAfterMs)

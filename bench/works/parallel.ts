@@ -1,4 +1,4 @@
-/** Several big writers and readers at once, against one. */
+/** Compares several big writers and readers at once with a single one. */
 import { join } from 'node:path'
 import { time } from '../programs.js'
 import type { Scale } from '../scale.js'
@@ -14,7 +14,7 @@ export function parallel({ copyMiB, rounds }: Scale): Work {
   const reads = (site: Site, count: number) =>
     rateOf(count, (index) => time('cat', fileIn(site, index)))
 
-  /** MiB/s of all of them together. */
+  /** Returns the total rate of all workers in MiB/s. */
   const rateOf = async (
     count: number,
     act: (index: number) => Promise<number>,

@@ -1,4 +1,4 @@
-/** What people do all day with a tree of files. */
+/** Runs the programs that users commonly run on a tree of files. */
 import { join } from 'node:path'
 import { time } from '../programs.js'
 import type { Scale } from '../scale.js'

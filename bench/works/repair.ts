@@ -1,4 +1,4 @@
-/** How long it takes to bring a server up to date that was away: by `dfc heal`, and by the mount. */
+/** Measures the repair of a server that was down: by `dfc heal`, and by the mount. */
 import { join } from 'node:path'
 import { untilAgreed } from '../agreement.js'
 import type { Cluster } from '../cluster.js'
@@ -49,7 +49,7 @@ export function repair({ missedFiles, bigMiB }: Scale): Work {
   }
 }
 
-/** Seconds from the return of a server that was away during `missed` until all four agree. */
+/** Returns the seconds from the return of a server that was down during `missed` until all four agree. */
 async function repaired(
   site: Site,
   missed: () => Promise<unknown>,

@@ -1,4 +1,4 @@
-/** Many small files. */
+/** Makes, reads and removes many small files. */
 import { msEach } from '../order.js'
 import { time } from '../programs.js'
 import type { Scale } from '../scale.js'
@@ -34,7 +34,7 @@ export function small({ files, rounds }: Scale): Work {
         title: 'stat them, warm',
         unit: 'ms each',
         run: async ({ folder }) => {
-          // To make one place cold may have taken from the kernel's cache what it had of another.
+          // Emptying the caches for one place may have emptied the kernel's cache of another one.
           await msEach({ ...each, task: 'stat', path: folder })
           return await msEach({ ...each, task: 'stat', path: folder })
         },
@@ -44,7 +44,7 @@ export function small({ files, rounds }: Scale): Work {
         unit: 'ms each',
         run: ({ folder }) => msEach({ ...each, task: 'rename', path: folder }),
       },
-      // The same in a mount that has done it before: ours is fresh above, their daemons never are.
+      // Repeats the step in a mount that has done it before: our mount is new above, their daemons never are.
       {
         title: `create ${files} more`,
         unit: 'ms each',

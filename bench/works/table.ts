@@ -1,4 +1,4 @@
-/** All works, in the order in which they are done. */
+/** The table of all works, in the order in which they are done. */
 import type { WorkEntry } from '../work.js'
 import { copy } from './copy.js'
 import { growth } from './growth.js'

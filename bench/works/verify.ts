@@ -1,4 +1,4 @@
-/** How fast everything that is stored can be checked. */
+/** Measures the speed of a check of everything that is stored. */
 import { join } from 'node:path'
 import { dfc, hasOperation } from '../dfc.js'
 import { time } from '../programs.js'

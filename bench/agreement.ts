@@ -1,6 +1,6 @@
 /**
- * Waits until the four servers agree: run as a program it looks again and again, and then ends. It
- * only looks: the mount is to repair them by itself.
+ * Waits until the four servers agree. Run as a program it asks them again and again until they do. It changes
+ * nothing: the mount is to repair them by itself.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -16,7 +16,7 @@ const graceMs = 20_000
 const pauseMs = 100
 const program = fileURLToPath(import.meta.url)
 
-/** Resolves when all four servers are up, know the same and have all of their pieces. */
+/** Resolves when all four servers are up, have equal registers and have all of their pieces. */
 export async function untilAgreed(clientConfig: string): Promise<void> {
   await run(process.execPath, [program, clientConfig], { deadlineMs: deadlineMs + graceMs })
 }
@@ -41,7 +41,7 @@ if (process.argv[1] === program) {
 
 type State = Reply<'status'> | undefined
 
-/** Undefined for a server that is not up. */
+/** Returns the state of each server, undefined for one that is down. */
 async function statesOf(cluster: Cluster): Promise<readonly State[]> {
   const outcomes = await cluster.ask([0, 1, 2, 3], 'status', () => ({}))
   return outcomes.map(({ answer }) => answer?.reply)

@@ -1,6 +1,6 @@
 /**
- * Whatever a run has begun (processes, mounts, folders) is undone when it ends, however it ends: at
- * the end of main, after a failure, on Ctrl-C and on SIGTERM. The last thing begun is undone first.
+ * Undoes everything that a run has begun (processes, mounts, folders) when the run ends: at the end of main, after a
+ * failure, on Ctrl-C and on SIGTERM. The last thing begun is undone first.
  */
 type Undo = () => Promise<void>
 
@@ -21,7 +21,7 @@ export function undoLater(undo: Undo): Undo {
   return once
 }
 
-/** Undoes everything; what fails is told and does not keep the rest from being undone. */
+/** Undoes everything. A failure is printed, and the rest is undone all the same. */
 export function cleanUp(): Promise<void> {
   ending ??= undoAll()
   return ending

@@ -1,6 +1,6 @@
 /**
- * Four servers and a mount of our own, made for one run: each a process that can be killed, frozen
- * and started again, on free ports and in a temporary folder.
+ * Four servers and a mount that are started for one run, on free ports and in a temporary folder. Each is a process
+ * that can be killed, frozen and started again.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
@@ -21,9 +21,9 @@ export const thisCheckout = join(import.meta.dirname, '..', '..')
 export interface ClusterOptions {
   /** An empty folder for everything. */
   readonly home: string
-  /** Where to put CPU profiles of the servers and the mount. */
+  /** Folder for CPU profiles of the servers and the mount. */
   readonly profiles: string | undefined
-  /** A checkout of this project that is built: whose programs are run. */
+  /** A built checkout of this project, whose programs are run. */
   readonly checkout: string
   /** Everything goes over TLS, although it stays on this machine. */
   readonly tls?: boolean
@@ -51,7 +51,7 @@ export class Cluster {
     return cluster
   }
 
-  /** Without a mount, for who is a client himself. */
+  /** Starts servers without a mount, for a caller that is a client itself. */
   static async startServers(options: ClusterOptions): Promise<Cluster> {
     const cluster = new Cluster(options)
     undoLater(() => cluster.#remove())
@@ -67,7 +67,7 @@ export class Cluster {
 
   // -- servers -----------------------------------------------------------------------------------
 
-  /** Starts it, again on the port and in the folder that it had before. */
+  /** Starts a server, on the port and in the folder that it had before, if any. */
   async startServer(index: number): Promise<void> {
     const folder = join(this.#options.home, serverNames[index] ?? '')
     mkdirSync(folder, { recursive: true })
@@ -78,7 +78,7 @@ export class Cluster {
     this.#ports[index] = said.listening
   }
 
-  /** SIGKILL, SIGSTOP and SIGCONT. */
+  /** Sends SIGKILL, SIGSTOP or SIGCONT to a server. */
   async signalServer(index: number, signal: NodeJS.Signals): Promise<void> {
     const server = this.#servers[index]
     if (server === undefined) return
@@ -88,7 +88,7 @@ export class Cluster {
     } else server.kill(signal)
   }
 
-  /** A new disk for a server that does not run. */
+  /** Gives a server that does not run an empty folder, like a new disk. */
   async wipeServer(index: number): Promise<void> {
     const folder = join(this.#options.home, serverNames[index] ?? '')
     await rm(folder, { recursive: true, force: true })
@@ -102,7 +102,7 @@ export class Cluster {
     await saidFirst(this.#mount)
   }
 
-  /** In order: what was written is stored. Takes it off by force when that does not end. */
+  /** Unmounts in order, so that everything is stored; kills the mount if that takes too long. */
   async unmount(): Promise<void> {
     const mount = this.#mount
     this.#mount = undefined
@@ -114,7 +114,7 @@ export class Cluster {
     clearTimeout(late)
   }
 
-  /** All processes anew, with nothing in their memory. */
+  /** Restarts all processes, so that nothing is in their memory. */
   async restart(): Promise<void> {
     await this.unmount()
     await Promise.all(
@@ -131,12 +131,12 @@ export class Cluster {
     return join(this.#options.checkout, 'bin', 'dfc')
   }
 
-  /** Of the servers that run. */
+  /** Process ids of the servers that run. */
   get serverProcesses(): readonly number[] {
     return this.#servers.flatMap((server) => (server?.pid === undefined ? [] : [server.pid]))
   }
 
-  /** The most memory that each process had so far, in MiB: VmHWM of proc(5). */
+  /** Peak memory of each process in MiB: VmHWM of proc(5). */
   async memoryPeaks(): Promise<{ readonly mount: number; readonly servers: readonly number[] }> {
     const servers = await Promise.all(this.#servers.map((server) => memoryPeak(server)))
     return { mount: await memoryPeak(this.#mount), servers }
@@ -158,8 +158,8 @@ export class Cluster {
   }
 
   /**
-   * In a group of its own: Ctrl-C is for us, and we end it in order. Node runs with the options that
-   * the program has when a user starts it.
+   * Starts a program in a process group of its own: Ctrl-C reaches the benchmark alone, which ends the program in
+   * order. Node runs with the options that the program has when a user starts it.
    */
   #fork(program: string, shim: string, args: readonly string[]): ChildProcess {
     const { profiles, home, checkout } = this.#options
@@ -175,7 +175,7 @@ export class Cluster {
       execArgv: [...optionsIn(join(checkout, 'bin', shim)), ...profiling],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })
-    // The last lines, for when it does not start.
+    // The last lines of output, for the error when the program does not start.
     const lines: string[] = []
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       lines.push(text)
@@ -196,7 +196,7 @@ export class Cluster {
   }
 }
 
-/** The options of Node in the line with which the file `shim` in bin/ becomes the program. */
+/** Options of Node in the line by which the file `shim` in bin/ starts the program. */
 function optionsIn(shim: string): string[] {
   const line = /^exec .*\/node" (.*)"\$root\/dist\//m.exec(readFileSync(shim, 'utf8'))
   return line?.[1]?.split(' ').filter((word) => word !== '') ?? []
@@ -204,7 +204,7 @@ function optionsIn(shim: string): string[] {
 
 const lastLines = new WeakMap<ChildProcess, readonly string[]>()
 
-/** The message by which a program tells that it is ready. */
+/** Resolves with the message by which a program reports that it is ready. */
 async function saidFirst(child: ChildProcess): Promise<unknown> {
   const late = AbortSignal.timeout(startDeadlineMs)
   const settled = new AbortController()
@@ -229,7 +229,7 @@ async function killed(child: ChildProcess): Promise<void> {
   await exit
 }
 
-/** In order, by SIGTERM. */
+/** Ends a process in order, by SIGTERM. */
 async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const exit = once(child, 'exit')

@@ -2,11 +2,11 @@
  * `scripts/node dist/bench/content.js [--mib N] [--rounds N] [--read-kib N] [--random N]
  * [--profile DIR]`
  *
- * The way of a file's bytes without the kernel: a client in this process writes a draft, as the mount
- * does, to four servers of its own, and reads it from front to back and here and there. For each it
- * prints the speed and, because everything shares few processors, how many milliseconds of them a MiB
- * took in the client and in all servers together, as user and as system. That figure tells what a
- * change is worth also where the time by the clock does not: on a machine that does other things.
+ * Measures the path of a file's bytes without the kernel. A client in this process writes a draft, as the mount does,
+ * to four servers started for it, and reads it sequentially and at random. For each step it prints the speed and, because
+ * all processes share few processors, the processor time in ms that a MiB took in the client and in all servers
+ * together, as user and as system time. Processor time shows the effect of a change also on a machine that does other
+ * work, where the time by the clock does not.
  */
 import { readFileSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
@@ -101,7 +101,7 @@ function open(config: Parameters<typeof Client.open>[0]['config']): Promise<Clie
   return Client.open({ config, digests, memory: new PageMemory(), ...system })
 }
 
-/** In requests of 1 MiB, of which the kernel waits for each. */
+/** Writes in requests of 1 MiB one after the other, as the kernel does. */
 async function write(client: Client, home: string, bytes: number): Promise<Content> {
   const tools = {
     content: client.content,
@@ -139,7 +139,7 @@ async function jump(client: Client, content: Content): Promise<void> {
   }
 }
 
-/** Runs `action` on so many bytes and prints what it took. */
+/** Runs `action`, which transfers `bytes` bytes, and prints its cost. */
 async function report<T>(
   cluster: Cluster,
   name: string,

@@ -1,4 +1,4 @@
-/** The command-line client, for what only it does. */
+/** Runs `dfc` for operations that a mount does not offer. */
 import type { Cluster } from './cluster.js'
 import { type Ended, run } from './programs.js'
 

@@ -1,4 +1,4 @@
-/** On which disk our servers are to be, so that the comparison is fair. */
+/** Chooses the disk for the data of our servers, so that the comparison is fair. */
 import { readFile, realpath } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname } from 'node:path'
@@ -7,8 +7,8 @@ import { dirname } from 'node:path'
 const remote = /^(fuse\.|fuse$|nfs|cifs|smb|ceph|9p|lustre|glusterfs|afs)/
 
 /**
- * The folder beside which our data goes: `against` itself when it is on a local disk, and else the
- * folder that holds its mountpoint. Without anything to compare with, the folder for temporary files.
+ * Returns the folder beside which our data goes: `against` itself when it is on a local disk, otherwise the folder that
+ * holds its mountpoint. Without `against` it is the folder for temporary files.
  */
 export async function folderBeside(against: string | undefined): Promise<string> {
   if (against === undefined) return tmpdir()
@@ -20,7 +20,7 @@ export async function folderBeside(against: string | undefined): Promise<string>
   return mount !== undefined && remote.test(mount.type) ? dirname(mount.mountpoint) : path
 }
 
-/** Each line of proc(5) `mounts`, spaces written in octal. */
+/** Parses `mounts` of proc(5), in which spaces are written in octal. */
 function mountsIn(text: string): { readonly mountpoint: string; readonly type: string }[] {
   return text.split('\n').flatMap((line) => {
     const [, mountpoint, type] = line.split(' ')

@@ -1,25 +1,24 @@
 /**
  * `npm run bench [-- --against DIR | --build DIR] [--only NAME,...] [--quick] [--growth] [--huge] [--json FILE]`
  *
- * Does ordinary work in a mounted directory and tells how long it took. It starts four servers and a
- * mount of its own, on free ports and in a temporary folder, and removes all of it at the end, after a
- * failure and on Ctrl-C. With `--against DIR` the same work is done in that folder too, a local one or
- * the mount of another file system, in turn with ours at every step: machines are noisy, so what
- * counts is the ratio within one run, not the figures. Values are medians; ±n% is half of the way
- * from the least to the greatest. A ratio below 1 means that ours is better, whatever the unit. With
- * `--build DIR` the other side is a mount and four servers of another checkout of this project, which
- * says what a change did.
+ * Does ordinary work in a mounted folder and prints how long it took. It starts four servers and a mount of its own, on
+ * free ports and in a temporary folder, and removes all of it at the end, after a failure and on Ctrl-C. With
+ * `--against DIR` the same work is done in that folder too, a local one or the mount of another file system, in turn
+ * with ours at every step: machines are noisy, so compare ratios within one run, not absolute numbers. Values are
+ * medians; ±n% is half of the range from the least to the greatest value. A ratio below 1 means that ours is better,
+ * whatever the unit. With `--build DIR` the other side is a mount and four servers of another checkout of this
+ * project, which shows the effect of a change.
  *
  * The work is done by child processes: ordinary programs (cp, cat, ls, find, git, rsync, tar), or
  * worker.ts where a thing is done many times and the start of a program would be most of it. "Cold"
- * means that nothing is in the caches; how that was made is printed above the table. Run as root for
+ * means that nothing is in the caches; the way to empty them is printed above the table. Run as root for
  * a comparison that is cold on both sides.
  *
- * `--only secure` has our mount over TLS, and beside it one without.
+ * `--only secure` compares our mount over TLS with one without TLS.
  *
  * The usual run takes less than four minutes, `--quick` less than one: on a slow machine works have
- * fewer rounds, and the last ones are left out, which is said. `--only` names works as
- * works/table.ts does. `--growth` and `--huge` add works that show how it grows. `--folder DIR` puts
+ * fewer rounds, and the last ones are left out, which is printed. `--only` names works as
+ * works/table.ts does. `--growth` and `--huge` add works that show how costs grow. `--folder DIR` puts
  * our servers' data elsewhere than beside DIR. `--profile DIR` writes CPU profiles of the mount and
  * the servers, one for each time that they were started, to be opened in a browser's developer tools.
  */

@@ -1,6 +1,6 @@
 /**
- * Measures one work: ours and theirs in turn at every step of every round, so that both meet the same
- * noise of the machine.
+ * Measures one work in all places, in turn at every step of every round, so that all of them meet the same noise of
+ * the machine.
  */
 import { join } from 'node:path'
 import type { Place } from './place.js'
@@ -9,10 +9,10 @@ import type { Scale } from './scale.js'
 import type { Sources } from './sources.js'
 import type { Site, Step, Unit, Work } from './work.js'
 
-/** What was measured in one place: values in the unit of the row, one for each round. */
+/** The measurements in one place: values in the unit of the row, one for each round. */
 export interface Column {
   readonly values: readonly number[]
-  /** Why there is no value, or no further one. */
+  /** Error because of which there is no value, or no further one. */
   readonly failure: string | undefined
 }
 
@@ -20,7 +20,7 @@ export interface Row {
   readonly work: string
   readonly title: string
   readonly unit: Unit
-  /** In the order of the places. */
+  /** One column for each place, in the order of the places. */
   readonly columns: readonly Column[]
 }
 
@@ -30,7 +30,7 @@ export interface MeasureOptions {
   readonly scale: Scale
 }
 
-/** What a work leaves in one place while it goes on. */
+/** The measurements of a work that is running, in one place. */
 interface Progress {
   readonly place: Place
   readonly values: Map<Step, number[]>
@@ -72,7 +72,7 @@ async function prepare(work: Work, progress: Progress, options: MeasureOptions):
   }
 }
 
-/** A step that fails takes the later ones of this round with it: they need what it was to leave. */
+/** Measures one round. After a step that fails, the later ones are left out: they need its results. */
 async function measureRound(
   work: Work,
   all: readonly Progress[],
@@ -105,7 +105,7 @@ function siteOf(work: Work, place: Place, folder: string, options: MeasureOption
   return { place, folder: join(own, folder), shared: join(own, 'shared'), sources, scale }
 }
 
-/** What cannot be removed is in nobody's way: everything goes at the end of the run. */
+/** Removes a folder if possible. Everything is removed at the end of the run anyway. */
 async function remove(folder: string): Promise<void> {
   await run('rm', ['-rf', folder], { deadlineMs: removalDeadlineMs }).catch(() => undefined)
 }

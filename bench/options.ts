@@ -1,4 +1,4 @@
-/** What the command line asks for. */
+/** Parses the command line. */
 import { resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
 import type { Extra } from './work.js'
@@ -8,7 +8,7 @@ export interface Options {
   readonly against?: string
   readonly build?: string
   readonly only?: readonly string[]
-  /** Our mount over TLS, beside one without. */
+  /** Compares our mount over TLS with one without TLS. */
   readonly secure?: boolean
   readonly quick?: true
   readonly growth?: true
@@ -40,11 +40,11 @@ export function parseOptions(args: readonly string[]): Options {
   return { ...others, only: secureWorks, secure: true }
 }
 
-/** The name by which works are asked for that say what TLS costs. */
+/** Name that selects the works that measure the cost of TLS. */
 const secure = 'secure'
 const secureWorks = ['copy', 'small', 'listing']
 
-/** The works that are asked for, by name. */
+/** Names of the requested works. */
 export function chosenWorks(options: Options): readonly string[] {
   const wanted = (extra: Extra | undefined): boolean =>
     extra === undefined || options[extra] === true

@@ -1,4 +1,4 @@
-/** The mounted directory of our own servers. */
+/** The place that is a mount of our own servers. */
 import { join } from 'node:path'
 import { Cluster, type ClusterOptions } from './cluster.js'
 import { dropKernelCaches, isRoot, type Place, warmPrograms } from './place.js'

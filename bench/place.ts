@@ -4,17 +4,17 @@ import type { Cluster } from './cluster.js'
 import { run, time } from './programs.js'
 
 export interface Place {
-  /** Where the works are done: absolute, empty at the beginning. */
+  /** Absolute path of the folder for the works, which is empty at the beginning. */
   readonly folder: string
-  /** How `makeCold` does it, for people. */
+  /** Sentence for users about what `makeCold` does. */
   readonly coldness: string
-  /** The servers and the mount behind it, where they are ours to stop and to kill. */
+  /** The servers and the mount behind the folder, if this run started them and may kill them. */
   readonly cluster: Cluster | undefined
-  /** Resolves when the next read of anything comes from the disks, as far as we can see to that. */
+  /** Empties caches, as far as possible, so that the next reads come from the disks. */
   makeCold(): Promise<void>
 }
 
-/** Makes what is cached of the local disks cold, as root for the whole machine. */
+/** Empties the kernel's caches of the local disks: as root those of the machine, otherwise of `folder`. */
 export async function dropKernelCaches(folder: string): Promise<void> {
   await time('sync', '--file-system', folder)
   if (isRoot) await writeFile('/proc/sys/vm/drop_caches', '3')
@@ -26,7 +26,7 @@ export async function dropKernelCaches(folder: string): Promise<void> {
 
 export const isRoot = process.getuid?.() === 0
 
-/** What a program needs to start is read from the disk now rather than within a measurement. */
+/** Runs the usual programs once, so that they are not read from the disk during a measurement. */
 export async function warmPrograms(): Promise<void> {
   await time('sh', '-c', 'cat /dev/null; ls -l /proc/self; find /proc/self/task -maxdepth 0')
 }

@@ -1,7 +1,7 @@
 /**
- * Runs the programs that do the work, each in a process group of its own, so that a deadline or the
- * end of the run takes all of it away. This process itself never touches a folder under test: a
- * mount that hangs must not take the benchmark with it.
+ * Runs the programs that do the work, each in a process group of its own, so that a deadline or the end of the run
+ * kills all of its processes. This process itself never touches a folder under test: a mount that hangs must not hang the
+ * benchmark.
  */
 import { spawn } from 'node:child_process'
 import { undoLater } from './clean-up.js'
@@ -13,7 +13,7 @@ export interface Ended {
 
 export interface ProgramOptions {
   readonly deadlineMs?: number
-  /** Return what it writes to standard output, which else goes to /dev/null. */
+  /** Returns the standard output, which otherwise goes to /dev/null. */
   readonly keepOutput?: boolean
 }
 

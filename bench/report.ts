@@ -1,4 +1,4 @@
-/** The table of the results for people, and the same as numbers for programs. */
+/** Formats the results: as a table for users, and as numbers for programs. */
 import type { Column, Row } from './measure.js'
 import { median, spread } from './samples.js'
 import { units } from './work.js'
@@ -13,7 +13,7 @@ export function header(compared: boolean): string {
   return 'work'.padEnd(titleWidth) + ours + (compared ? theirs : '')
 }
 
-/** One line, and one more for each failure. */
+/** Formats a row: one line, and one more for each failure. */
 export function linesOf(row: Row): string[] {
   const [ours, theirs] = row.columns
   const ratio = ratioOf(row)
@@ -28,7 +28,7 @@ export function linesOf(row: Row): string[] {
   return [text, ...failures]
 }
 
-/** How many times as long ours takes, or how many times as much it needs: below 1 ours is better. */
+/** Returns the ratio of ours to theirs, inverted for units of which more is better: below 1 ours is better. */
 function ratioOf({ unit, columns }: Row): number {
   const [ours, theirs] = columns.map(({ values }) => median(values))
   if (ours === undefined || theirs === undefined) return Number.NaN

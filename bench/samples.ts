@@ -1,4 +1,4 @@
-/** What many measurements of one thing say together: machines are noisy. */
+/** Statistics of repeated measurements: machines are noisy. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
@@ -6,7 +6,7 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2
 }
 
-/** Half of the way from the least to the greatest, as a part of the median. */
+/** Half of the range from the least to the greatest value, as a fraction of the median. */
 export function spread(values: readonly number[]): number {
   if (values.length < 2) return Number.NaN
   return (Math.max(...values) - Math.min(...values)) / 2 / median(values)

@@ -1,4 +1,4 @@
-/** How much work is done: the usual run, and the quick one. */
+/** Amounts of work: those of the usual run, and those of the quick one. */
 export interface Scale {
   readonly copyMiB: number
   readonly bigMiB: number
@@ -9,7 +9,7 @@ export interface Scale {
   readonly operations: number
   readonly syncs: number
   readonly rounds: number
-  /** No further work begins after so long, unless it was asked for by name. */
+  /** Time in seconds after which no further work begins, unless it was requested by name. */
   readonly secondsMax: number
 }
 

@@ -1,4 +1,4 @@
-/** What the works copy from: made once, on the local disk, read once so that it is in memory. */
+/** Files that the works copy: made once on the local disk, and read once so that they are in memory. */
 import { randomFillSync } from 'node:crypto'
 import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'

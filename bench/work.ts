@@ -6,17 +6,17 @@ import type { Place } from './place.js'
 import type { Scale } from './scale.js'
 import type { Sources } from './sources.js'
 
-/** A place, and the folder in it that belongs to this round of this work. */
+/** A place, and the folders in it that belong to a work and to one round of it. */
 export interface Site {
   readonly place: Place
   readonly folder: string
-  /** Belongs to the work and stays from round to round. */
+  /** Folder of the work that stays from round to round. */
   readonly shared: string
   readonly sources: Sources
   readonly scale: Scale
 }
 
-/** Whether more or less of it is better, and how many decimals tell something. */
+/** For each unit whether more of it is better, and the number of significant decimals. */
 export const units = {
   ms: { more: false, decimals: 1 },
   'ms each': { more: false, decimals: 3 },
@@ -31,7 +31,7 @@ export type Unit = keyof typeof units
 export interface Step {
   readonly title: string
   readonly unit: Unit
-  /** Everything is made cold before. */
+  /** Caches are emptied before the step. */
   readonly cold?: true
   /** Returns one value in `unit`. */
   readonly run: (site: Site) => Promise<number>
@@ -40,18 +40,18 @@ export interface Step {
 export interface Work {
   readonly name: string
   readonly rounds: number
-  /** No further round begins when the next would not end within so long, in seconds. */
+  /** Time in seconds: no further round begins that would probably end later. */
   readonly secondsMax: number
-  /** It stops servers, or looks into our processes: there is nothing to compare with. */
+  /** The work stops servers, or inspects our processes: there is nothing to compare with. */
   readonly oursOnly?: true
-  /** Whether it can be done at all with what there is; else it is left out. */
+  /** Whether the work can be done in `place`; otherwise it is left out. */
   readonly isPossible?: (place: Place) => Promise<boolean>
-  /** Once in each place; not measured. */
+  /** Runs once in each place, and is not measured. */
   readonly prepare?: (site: Site) => Promise<unknown>
   readonly steps: readonly Step[]
 }
 
-/** Works that are not done unless asked for by this name. */
+/** Names of the options that add works to a run. */
 export type Extra = 'growth' | 'huge'
 
 export interface WorkEntry {

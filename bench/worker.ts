@@ -1,7 +1,7 @@
 /**
- * `worker.js TASK ARGUMENTS` does one thing many times with the plain calls of node:fs, so that the
- * start of a process is not what is measured, and prints what it took as JSON. It is a process of its
- * own: one that serves a mount, or that must not hang, cannot do this.
+ * `worker.js TASK ARGUMENTS` does one thing many times with the plain calls of node:fs, so that the start of a process
+ * is not part of the measurement, and prints the times as JSON. It is a separate process because one that serves a mount,
+ * or that must not hang, cannot use the mount.
  */
 import {
   appendFileSync,
@@ -22,27 +22,27 @@ import { join } from 'node:path'
 
 export interface Order {
   readonly task: keyof typeof tasks
-  /** A folder or a file. */
+  /** Path of the folder or file to work on. */
   readonly path: string
   readonly count: number
-  /** Of each file or transfer. */
+  /** Bytes of each file or transfer. */
   readonly bytes?: number
-  /** Stops early after so long. */
+  /** Time in seconds after which the worker stops early. */
   readonly secondsMax: number
-  /** Sets the work of parallel workers apart. */
+  /** Prefix of names, different for each of several parallel workers. */
   readonly prefix?: string
-  /** How many there are, of which `count` are used. */
+  /** Number of existing files, of which `count` are used. */
   readonly of?: number
 }
 
 export interface Outcome {
   readonly done: number
-  /** All of it, also what comes before the first and after the last. */
+  /** Total time, with the work before the first and after the last repetition. */
   readonly seconds: number
   readonly eachMs: readonly number[]
 }
 
-/** What is done for each index, and what after the last. */
+/** An action for each index, and one after the last. */
 interface Task {
   readonly step: (index: number) => void
   readonly end?: () => void
@@ -115,7 +115,7 @@ function nameInTree(path: string, prefix: string, index: number): string {
   return nameOf(folderInTree(path, prefix, index), 'f', index)
 }
 
-/** The same places in every run: multiples of a block, spread over the file. */
+/** Returns an offset for `index`, the same in every run: a multiple of a block, spread over the file. */
 function somewhere(index: number, bytes: number): number {
   return ((index * 2_654_435_761) % Math.floor(bytes / blockBytes)) * blockBytes
 }

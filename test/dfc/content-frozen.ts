@@ -14,7 +14,7 @@ t.test('reads around a frozen server long before it counts as down', async (t) =
   const bytes = random.bytes(8 * MiB)
   const prepared = prepare(bytes, random)
   const content = build(bytes.length, [wholeSlice(prepared.segment)])
-  // A server that may be silent for so long: only asking another one in time helps.
+  // With a timeout this long, only hedging to another server makes reads fast.
   const timeoutMs = 30_000
   const cluster = await servers.connect(t, servers.config('alice', timeoutMs))
   await new ContentStore(cluster).writer.put(prepared)

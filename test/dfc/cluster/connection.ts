@@ -9,10 +9,10 @@ import { startServer } from '../../fixtures/one-server.js'
 import { until } from '../../fixtures/servers.js'
 
 const timeoutMs = 800
-/** What a timer of the system takes here, so that an answer comes before the next one on any machine. */
+/** Real duration of every timer in ms: on any machine an answer arrives before the next one fires. */
 const realMs = 200
 
-/** A clock that moves when a timer fires, each of them almost twice as late as it was asked for. */
+/** A clock that advances when a timer fires, each almost twice as late as requested. */
 class LateClock implements Clock {
   readonly #lateness = 1.9
   #nowMs = 0
@@ -31,7 +31,7 @@ class LateClock implements Clock {
   }
 }
 
-/** The network, but requests of these verbs never arrive; `sent` has the kinds of all. */
+/** A network in which requests of these verbs never arrive; `sent` collects the kinds of all requests. */
 function without(verbs: readonly Verb[], sent: number[]): Network {
   const lost = verbs.map((verb) => messages[verb].number)
   return {
@@ -73,18 +73,21 @@ async function open(t: Test, clock: Clock, network: Network) {
   return { channel, closed }
 }
 
-t.test('keeps a server that works on an answer for long, however late its checks', async (t) => {
-  const clock = new LateClock()
-  const sent: number[] = []
-  const { channel, closed } = await open(t, clock, without(['status'], sent))
-  channel.request('status', {}).catch(() => undefined)
-  const { fired } = clock
-  await until(() => closed.length > 0 || clock.fired > fired + 12)
-  t.same(closed, [], 'it has answered when it was asked whether it is there')
-  t.ok(sent.includes(messages.ping.number))
-})
+t.test(
+  'keeps a connection while the server works on a long answer, however late the checks are',
+  async (t) => {
+    const clock = new LateClock()
+    const sent: number[] = []
+    const { channel, closed } = await open(t, clock, without(['status'], sent))
+    channel.request('status', {}).catch(() => undefined)
+    const { fired } = clock
+    await until(() => closed.length > 0 || clock.fired > fired + 12)
+    t.same(closed, [], 'it has answered when it was asked whether it is there')
+    t.ok(sent.includes(messages.ping.number))
+  },
+)
 
-t.test('gives a server up that does not even say that it is there', async (t) => {
+t.test('gives up a server that does not answer a ping either', async (t) => {
   const clock = new LateClock()
   const { channel, closed } = await open(t, clock, without(['status', 'ping'], []))
   const { fired } = clock

@@ -11,7 +11,7 @@ const after = async (ms: number, word: Word = 'yes'): Promise<Word> => {
   return word
 }
 
-/** What is needed to ask, and who was found to be late. */
+/** Arguments for a hedged request, which collect the servers found to be late. */
 function hedge(slow: readonly number[] = []) {
   const late: number[] = []
   const isSlow = (at: number): boolean => slow.includes(at)
@@ -26,14 +26,14 @@ async function timed<T>(action: () => Promise<T>): Promise<{ result: T; ms: numb
   return { result, ms: performance.now() - begin }
 }
 
-t.test('all are waited for while none takes long', async (t) => {
+t.test('a request waits for all servers while none is late', async (t) => {
   const asked = [after(1), after(20), after(5, 'no'), after(60)]
   const how = hedge()
   t.same(await untilEnough(asked, 3, how), ['yes', 'yes', 'no', 'yes'])
   t.same(how.late, [])
 })
 
-t.test('one that takes long is given up once enough have answered, and told of', async (t) => {
+t.test('a late server is given up once enough have answered, and is reported', async (t) => {
   const how = hedge()
   const asked = [after(1), never, after(2), after(3)]
   const { result, ms } = await timed(() => untilEnough(asked, 3, how))
@@ -42,7 +42,7 @@ t.test('one that takes long is given up once enough have answered, and told of',
   t.ok(ms >= limits.hedgeMs - 5, `${ms} ms`)
 })
 
-t.test('one that is known to be slow is not waited for at all', async (t) => {
+t.test('a server that is known to be slow is not waited for', async (t) => {
   const how = hedge([1])
   const asked = [after(1), never, after(2), after(3)]
   const { result, ms } = await timed(() => untilEnough(asked, 3, how))
@@ -50,14 +50,14 @@ t.test('one that is known to be slow is not waited for at all', async (t) => {
   t.ok(ms < limits.hedgeMs / 2, `${ms} ms`)
 })
 
-t.test('a slow one is waited for where the others are not enough', async (t) => {
+t.test('a slow server is waited for where the others are not enough', async (t) => {
   const how = hedge([1])
   const asked = [after(1), after(500), after(2, 'no'), after(3)]
   t.same(await untilEnough(asked, 3, how), ['yes', 'yes', 'no', 'yes'])
   t.same(await untilEnough([], 3, how), [])
 })
 
-t.test('another one is asked in the place of one that fails, or takes long', async (t) => {
+t.test('another server is asked in the place of one that fails or is late', async (t) => {
   const answers = [() => after(1, 'no'), () => never, () => after(1), () => after(1)]
   const asked: number[] = []
   const how = hedge()
@@ -71,7 +71,7 @@ t.test('another one is asked in the place of one that fails, or takes long', asy
 })
 
 t.test(
-  'another one is asked in the place of one that fails while an earlier one takes long',
+  'another server is asked in the place of one that fails while an earlier one is late',
   async (t) => {
     const how = hedge()
     const answers = [() => never, () => after(1, 'no'), () => after(1)]
@@ -82,7 +82,7 @@ t.test(
   },
 )
 
-t.test('two are asked and no more while they answer', async (t) => {
+t.test('only two servers are asked while they answer', async (t) => {
   const asked: number[] = []
   const how = hedge()
   const ask = (at: number): Promise<Word> => {
@@ -94,14 +94,14 @@ t.test('two are asked and no more while they answer', async (t) => {
   t.same(how.late, [])
 })
 
-t.test('where there are no more, fewer answers are all there is', async (t) => {
+t.test('with too few servers the result has fewer answers', async (t) => {
   const how = hedge()
   t.same(await inTurn(2, 2, (at) => after(1, at === 0 ? 'no' : 'yes'), how), ['yes'])
   t.same(await inTurn(1, 2, () => after(1, 'no'), how), [])
   t.same(await inTurn(0, 2, () => never, how), [])
 })
 
-t.test('in a slow network everything takes its time, and nobody is late', async (t) => {
+t.test('in a slow network no server counts as late', async (t) => {
   const hedgeDelay = new HedgeDelay()
   t.equal(hedgeDelay.ms, limits.hedgeMs)
   for (let i = 0; i < 100; i += 1) hedgeDelay.note(400)

@@ -7,7 +7,7 @@ import { SetClock } from '../../fixtures/set-clock.js'
 
 const minuteMs = 60_000
 
-t.test('the time is the median of what the servers say, and goes on by itself', async (t) => {
+t.test('the time is the median of the servers, and advances by itself', async (t) => {
   const clock = new SetClock()
   const told: string[] = []
   const time = new ServersTime(clock, (line) => void told.push(line))
@@ -38,7 +38,7 @@ t.test('the time is the median of what the servers say, and goes on by itself', 
   t.equal(told.length, 3, 'and again when it was right in between')
 })
 
-t.test('a clock that agrees with the servers is taken as it is', async (t) => {
+t.test('a clock that agrees with the servers is used unchanged', async (t) => {
   const clock = new SetClock()
   const time = new ServersTime(clock, (line) => t.fail(line))
   for (const server of ['s1', 's2', 's3']) {
@@ -48,7 +48,7 @@ t.test('a clock that agrees with the servers is taken as it is', async (t) => {
   t.equal(time.offsetOf('s1'), 0)
 })
 
-t.test('half of the time that an answer took is taken for its way back', async (t) => {
+t.test('half of the time that an answer took counts as its way back', async (t) => {
   const clock = new SetClock()
   const time = new ServersTime(clock, () => {})
   const askedMs = clock.monotonicMs
@@ -57,7 +57,7 @@ t.test('half of the time that an answer took is taken for its way back', async (
   t.equal(time.now(), clock.wallMs + 10 * minuteMs + 400)
 })
 
-/** Hears a server whose answer took so long to get there and back. */
+/** Notes the time of a server, with these delays in ms of the request and of the answer. */
 function hear(
   time: ServersTime,
   clock: SetClock,
@@ -73,7 +73,7 @@ function hear(
   time.heard(server, saidMs, askedMs)
 }
 
-t.test('answers that come late do not move the time, whichever way took long', async (t) => {
+t.test('late answers do not move the time, whichever way took long', async (t) => {
   const clock = new SetClock()
   const time = new ServersTime(clock, (line) => t.fail(line))
   const servers = ['s1', 's2', 's3', 's4']
@@ -89,7 +89,7 @@ t.test('answers that come late do not move the time, whichever way took long', a
   }
 })
 
-t.test('a first answer that is late is no reason to leave a clock that is right', async (t) => {
+t.test('late first answers do not replace a clock that is right', async (t) => {
   const clock = new SetClock()
   const time = new ServersTime(clock, (line) => t.fail(line))
   for (const server of ['s1', 's2', 's3']) hear(time, clock, server, 0, 0, 3_900)
@@ -114,7 +114,7 @@ t.test(
           best = Math.min(best, thereMs + backMs)
         }
         clock.pass(random.below(minuteMs))
-        // After so many of each one has come quickly.
+        // After 200 rounds, every server has answered quickly once.
         if (round >= 200) worst = Math.max(worst, Math.abs(time.now() - (clock.wallMs - ownMs)))
       }
       t.ok(best < 100, `${best} ms`)
@@ -134,20 +134,17 @@ t.test('a clock that is set is followed at once', async (t) => {
   t.equal(time.now(), clock.wallMs + minuteMs)
 })
 
-t.test(
-  'the source does not change to and fro where a clock is about as far off as it may be',
-  async (t) => {
-    const clock = new SetClock()
-    const time = new ServersTime(clock, () => {})
-    const isOwn = (): boolean => time.now() === clock.wallMs
-    const heard = (aheadMs: number): void => {
-      for (const server of ['s1', 's2', 's3']) hear(time, clock, server, aheadMs, 1, 1)
-    }
-    const seen: boolean[] = []
-    for (const aheadMs of [950, 1_010, 990, 1_010, 700, 1_010, 400, 950]) {
-      heard(aheadMs)
-      seen.push(isOwn())
-    }
-    t.same(seen, [true, false, false, false, false, false, true, true])
-  },
-)
+t.test('the source does not alternate when a clock is about as far off as allowed', async (t) => {
+  const clock = new SetClock()
+  const time = new ServersTime(clock, () => {})
+  const isOwn = (): boolean => time.now() === clock.wallMs
+  const heard = (aheadMs: number): void => {
+    for (const server of ['s1', 's2', 's3']) hear(time, clock, server, aheadMs, 1, 1)
+  }
+  const seen: boolean[] = []
+  for (const aheadMs of [950, 1_010, 990, 1_010, 700, 1_010, 400, 950]) {
+    heard(aheadMs)
+    seen.push(isOwn())
+  }
+  t.same(seen, [true, false, false, false, false, false, true, true])
+})

@@ -18,7 +18,7 @@ t.test('returns the blocks that were added, and no others', async (t) => {
   )
 })
 
-t.test('adds to a chunk what it did not know', async (t) => {
+t.test('adds the missing blocks to a chunk', async (t) => {
   const cache = new BlockCache()
   cache.add('a', 0, Buffer.alloc(blockBytes, 1))
   cache.add('a', 1, Buffer.alloc(blockBytes, 2))
@@ -37,7 +37,7 @@ t.test('never holds more memory than its bound', async (t) => {
   const buffers = new Set<ArrayBufferLike>()
   for (let count = 0; count < 40; count += 1) {
     cache.add(`${count}`, 0, Buffer.allocUnsafeSlow(chunkBytes))
-    // A random reader in between: one block each.
+    // A random reader in between adds single blocks.
     cache.add(`${count}.random`, 5, Buffer.allocUnsafeSlow(blockBytes))
   }
   for (let count = 0; count < 40; count += 1) {
@@ -51,7 +51,7 @@ t.test('never holds more memory than its bound', async (t) => {
   t.ok(held > bytesMax / 2, 'and most of the bound is used')
 })
 
-t.test('gives back lent memory, first of what was read the longest ago', async (t) => {
+t.test('gives back lent memory, that of the least recently read blocks first', async (t) => {
   const cache = new BlockCache()
   const released: string[] = []
   for (const key of ['a', 'b', 'c', 'unread']) {

@@ -32,7 +32,7 @@ async function collect(stream: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(parts)
 }
 
-/** Stores all of `source` on the servers, also what is small enough for a commit. */
+/** Stores `source` on the servers, even if it is small enough for a commit. */
 async function upload(store: ContentStore, source: AsyncIterable<Buffer>): Promise<Content> {
   const { content, inline } = await store.stage(source)
   if (inline !== undefined) await store.writer.put(inline)
@@ -43,7 +43,7 @@ function contentOf({ segment }: PreparedSegment): Content {
   return build(segment.length, [wholeSlice(segment)])
 }
 
-/** Which servers have which pieces of a segment on their disks. */
+/** Returns the pieces of a segment that each server has on its disk. */
 function onDisk(servers: TestServers, segment: string): number[][] {
   return serverIndexes.map((server) =>
     pieceNumbers.filter((piece) => existsSync(servers.pieceFile(server, segment, piece))),
@@ -211,7 +211,7 @@ t.test(
     const { writer } = new ContentStore(cluster)
     const prepared = prepare(new Seeded(7).bytes(100_000), new Seeded(8))
     const missing = 2
-    // As the commit would: each server that answered took its pair.
+    // Like a commit: each server that answered stores its pair.
     for (const server of serverIndexes.filter((index) => index !== missing)) {
       const own: readonly number[] = pairOf(server, prepared.rotation)
       for (const piece of prepared.pieces.filter(({ piece }) => own.includes(piece))) {
@@ -263,7 +263,7 @@ t.test(
   },
 )
 
-t.test('serves the good copy when the other one has rotted, and names the bad one', async (t) => {
+t.test('reads the good copy when the other one has rotted, and reports the bad one', async (t) => {
   const random = new Seeded(10)
   const bytes = random.bytes(4 * MiB)
   const prepared = prepare(bytes, random)
@@ -300,7 +300,7 @@ t.test('puts a piece together from two copies that rotted in different blocks', 
   t.ok((await new ContentStore(cluster).read(content, 0, bytes.length)).equals(bytes))
 })
 
-t.test('is corrupt when both copies of a block have rotted, and only there', async (t) => {
+t.test('throws corrupt where both copies of a block have rotted, and only there', async (t) => {
   const random = new Seeded(12)
   const bytes = random.bytes(4 * MiB)
   const prepared = prepare(bytes, random)
@@ -341,7 +341,7 @@ t.test('throws corrupt when a stream does not match the MD5 of its segment', asy
   await t.rejects(collect(store.stream(contentOf(wrong))), { code: 'corrupt' })
 })
 
-t.test('fails an upload whose source fails, and says why', async (t) => {
+t.test('fails an upload whose source fails, with the error of the source', async (t) => {
   async function* broken(): AsyncGenerator<Buffer> {
     yield Buffer.alloc(40 * MiB)
     throw new Error('the disk of the source')
@@ -376,7 +376,7 @@ t.test('replaces a copy that has rotted or is gone', async (t) => {
   await t.resolves(collect(new ContentStore(cluster).stream(contentOf(prepared))))
 })
 
-t.test('has no more than the bounded number of frames and segments on their way', async (t) => {
+t.test('bounds the frames and segments in transit', async (t) => {
   const servers = await startServers(t)
   let most = 0
   const watched: Network = {

@@ -22,7 +22,7 @@ const lengths = [
   1_000_003,
 ]
 
-/** `bytes` in parts of uneven lengths. */
+/** Splits `bytes` into parts of uneven lengths. */
 function torn(bytes: Buffer, random: Seeded): Buffer[] {
   const parts: Buffer[] = []
   for (let at = 0; at < bytes.length; ) {
@@ -62,14 +62,14 @@ for (const length of lengths) {
   })
 }
 
-t.test('copies nothing', async (t) => {
+t.test('a prepared segment copies no bytes', async (t) => {
   const bytes = new Seeded(1).bytes(100_000)
   for (const { parts } of prepare(bytes, new Seeded(2)).pieces) {
     for (const part of parts) t.equal(part.buffer, bytes.buffer)
   }
 })
 
-t.test('believes a digest that was made before', async (t) => {
+t.test('uses a digest that was computed before', async (t) => {
   const md5 = `${'0'.repeat(31)}3`
   const { segment, rotation } = prepare(Buffer.from('hello'), new Seeded(1), { md5 })
   t.equal(segment.md5, md5)
@@ -83,7 +83,7 @@ t.test('refuses an empty segment and one that is too long', async (t) => {
 })
 
 t.test(
-  'puts into each commit the pieces of that server, and all into that of one that was absent',
+  'a commit carries the pieces of its server, and all for a server that was absent',
   async (t) => {
     const bytes = new Seeded(7).bytes(200_001)
     const prepared = prepare(bytes, new Seeded(8))
@@ -92,7 +92,7 @@ t.test(
       for (const server of serverIndexes) {
         const { headers, payload } = inlinePieces(prepared, server, absent)
         const pair = piecesFor(server, prepared.rotation, absent)
-        // With all four there each takes a spare one, so that any two have everything.
+        // With all four servers up, each takes a spare piece, so that any two have everything.
         const spare = gone === undefined ? [spareOf(server, prepared.rotation)] : []
         const taken = server === gone ? [1, 2, 3, 4] : [...pair, ...spare]
         t.same(headers.map(({ piece }) => piece).sort(), [...taken].sort())
@@ -108,18 +108,21 @@ t.test(
   },
 )
 
-t.test('any two servers that vote have all pieces, also one that comes back late', async (t) => {
-  const prepared = prepare(new Seeded(7).bytes(1000), new Seeded(8))
-  for (const gone of [undefined, ...serverIndexes]) {
-    const absent = new Set(gone === undefined ? [] : [gone])
-    const taken = serverIndexes.map((server) =>
-      inlinePieces(prepared, server, absent).headers.map(({ piece }) => piece),
-    )
-    for (const [one, some] of taken.entries()) {
-      for (const more of taken.slice(one + 1)) t.equal(new Set([...some, ...more]).size, 4)
+t.test(
+  'any two servers that vote have all pieces, also with one that comes back late',
+  async (t) => {
+    const prepared = prepare(new Seeded(7).bytes(1000), new Seeded(8))
+    for (const gone of [undefined, ...serverIndexes]) {
+      const absent = new Set(gone === undefined ? [] : [gone])
+      const taken = serverIndexes.map((server) =>
+        inlinePieces(prepared, server, absent).headers.map(({ piece }) => piece),
+      )
+      for (const [one, some] of taken.entries()) {
+        for (const more of taken.slice(one + 1)) t.equal(new Set([...some, ...more]).size, 4)
+      }
     }
-  }
-})
+  },
+)
 
 t.test('leaves an empty piece out of the commit of its holders', async (t) => {
   const prepared = prepare(Buffer.from('x'), new Seeded(1))

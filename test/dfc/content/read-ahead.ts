@@ -32,7 +32,7 @@ function reader(budget = new ReadAheadBudget()): {
   return { readAhead, asked, forgotten }
 }
 
-t.test('asks for every byte once, ahead of a sequential reader, up to the window', async (t) => {
+t.test('requests every byte once, ahead of a sequential reader, up to the window', async (t) => {
   const { readAhead, asked } = reader()
   const step = 128 * KiB
   let most = 0
@@ -55,7 +55,7 @@ t.test('asks for every byte once, ahead of a sequential reader, up to the window
   t.ok(asked.length < 200, `in ${asked.length} steps`)
 })
 
-t.test('asks for nothing while reads jump about', async (t) => {
+t.test('requests nothing while reads are random', async (t) => {
   const { readAhead, asked } = reader()
   const random = new Seeded(1)
   for (let count = 0; count < 1000; count += 1) {
@@ -64,13 +64,13 @@ t.test('asks for nothing while reads jump about', async (t) => {
   t.ok(asked.length <= 10, `${asked.length} times by chance`)
 })
 
-t.test('asks for nothing after the first read of a file alone', async (t) => {
+t.test('requests nothing after the first read of a file alone', async (t) => {
   const { readAhead, asked } = reader()
   readAhead.note(content, 0, 4096)
   t.same(asked, [])
 })
 
-t.test('takes reads that overtake one another for one sequential reader', async (t) => {
+t.test('recognizes a sequential reader although its reads overtake one another', async (t) => {
   const { readAhead, asked } = reader()
   const step = 128 * KiB
   for (let at = 0; at < 64 * MiB; at += 2 * step) {
@@ -106,7 +106,7 @@ t.test('shares its memory with other handles and gives it back', async (t) => {
 })
 
 t.test(
-  'forgets what is far behind one who goes through a big file, and the rest at its end',
+  'forgets blocks far behind a sequential reader of a big file, and the rest at its end',
   async (t) => {
     const { readAhead, asked, forgotten } = reader()
     const step = 128 * KiB
@@ -130,7 +130,7 @@ t.test(
   },
 )
 
-t.test('forgets nothing of a file that is not big, nor when reads jump about', async (t) => {
+t.test('forgets nothing of a file that is not big, nor while reads are random', async (t) => {
   const { readAhead, forgotten } = reader()
   const small = build(15 * MiB, [wholeSlice({ ...segment, length: 15 * MiB })])
   for (let at = 0; at < small.size; at += 128 * KiB) readAhead.note(small, at, 128 * KiB)

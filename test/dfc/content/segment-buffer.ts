@@ -3,7 +3,7 @@ import { localDigests } from '../../../src/dfc/content/digests.js'
 import { SegmentBuffer } from '../../../src/dfc/content/segment-buffer.js'
 import { Seeded } from '../../fixtures/seeded.js'
 
-t.test('a segment that was prepared changes only after it was cleared', async (t) => {
+t.test('a prepared segment does not change before it is cleared', async (t) => {
   const random = new Seeded(1)
   const buffer = new SegmentBuffer(localDigests)
   buffer.add(Buffer.from('first'))

@@ -5,7 +5,7 @@ import { segmentIdCodec } from '../../../src/wire/records.js'
 import { Seeded } from '../../fixtures/seeded.js'
 
 t.test(
-  'segments made one after the other are neighbours, in the order in which they were made',
+  'ids made one after the other are neighbours, in the order in which they were made',
   async (t) => {
     const random = new Seeded(1)
     const ids = Array.from({ length: 1024 }, () => newSegmentId(random))
@@ -15,7 +15,7 @@ t.test(
   },
 )
 
-t.test('no two are the same, whoever makes them', async (t) => {
+t.test('no two ids are equal, also from different clients', async (t) => {
   const [one, other] = [new Seeded(1), new Seeded(2)]
   const ids = Array.from({ length: 3000 }, () => [newSegmentId(one), newSegmentId(other)]).flat()
   t.equal(new Set(ids).size, 6000)

@@ -25,9 +25,9 @@ interface Stored {
   readonly cluster: Cluster
   readonly content: Content
   readonly bytes: Buffer
-  /** Bytes that servers have sent to this client, without the little around them. */
+  /** Bytes of pieces that servers have sent to this client. */
   received(): number
-  /** Ends each connection at the next bytes that come. */
+  /** Ends each connection at the next bytes that arrive. */
   cutOff(): void
 }
 
@@ -36,7 +36,7 @@ const patientClock = hurriedClock(0.01)
 
 const servers = await startServers(t)
 
-/** One segment on the servers, and a client that counts what it receives. */
+/** Stores a segment, and returns a client that counts the bytes it receives. */
 async function stored(
   t: Test,
   length: number,
@@ -98,7 +98,7 @@ t.test('fetches a range once for many readers at the same time', async (t) => {
   t.ok(received() <= length + blockBytes, `${received()} bytes`)
 })
 
-t.test('lets a read join what was fetched ahead of it', async (t) => {
+t.test('a read joins a fetch that was begun ahead of it', async (t) => {
   const { cluster, content, bytes, received } = await stored(t, 16 * MiB)
   const store = new ContentStore(cluster)
   const readAhead = store.readAhead()
@@ -111,7 +111,7 @@ t.test('lets a read join what was fetched ahead of it', async (t) => {
   }
   readAhead.close()
   t.ok(same)
-  // On a busy machine a slow answer is hedged now and then; nothing joined would be twice as much.
+  // On a busy machine a slow answer is hedged now and then; without joining, twice as much would be received.
   t.ok(received() < bytes.length * 1.5, `${received()} bytes`)
 })
 
@@ -119,7 +119,7 @@ t.test('asks both holders of a piece for their share', async (t) => {
   const proxies = await MessageProxies.open(t, servers)
   const { cluster, content } = await stored(t, 16 * MiB, undefined, patientClock, proxies)
   const store = new ContentStore(cluster)
-  // Only the first piece, which two servers have.
+  // Reads only the first piece, which two servers have.
   for (let at = 0; at < 4 * MiB; at += MiB) await store.read(content, at, MiB)
   const asked = serverIndexes.map((server) => proxies.count('getPiece', server))
   t.same(asked.toSorted(), [0, 0, 2, 2])
@@ -134,7 +134,7 @@ t.test('returns views that stay as they are while the cache moves on', async (t)
   t.ok(early.length < 12, `${early.length} views: neighbours in memory are one`)
 })
 
-/** How many buffers of it nobody uses. */
+/** Returns the number of free buffers of `memory`. */
 function freeOf(memory: PageMemory): number {
   const taken: Buffer[] = []
   for (let next = memory.take(); next !== undefined; next = memory.take()) taken.push(next)
@@ -142,7 +142,7 @@ function freeOf(memory: PageMemory): number {
   return taken.length
 }
 
-t.test('lends what it has until it is given back, and uses the memory again', async (t) => {
+t.test('lends memory until it is given back, and uses it again', async (t) => {
   const memory = new PageMemory(4)
   const { cluster, content, bytes } = await stored(t, 16 * MiB, memory)
   const [segment] = content.segments
@@ -162,7 +162,7 @@ t.test('lends what it has until it is given back, and uses the memory again', as
   t.equal(freeOf(memory), 4)
 })
 
-t.test('what is forgotten while it is on its way is not kept', async (t) => {
+t.test('a fetched block that was forgotten meanwhile is not cached', async (t) => {
   const memory = new PageMemory(4)
   const { cluster, content, bytes } = await stored(t, 16 * MiB, memory)
   const [segment] = content.segments
@@ -178,7 +178,7 @@ t.test('what is forgotten while it is on its way is not kept', async (t) => {
 })
 
 t.test(
-  'memory that is wanted is taken from what was read, and not from what will be',
+  'a shortage takes memory of blocks that were read, not of those fetched ahead',
   async (t) => {
     const memory = new PageMemory(4)
     const { cluster, content, bytes, received } = await stored(t, 16 * MiB, memory)
@@ -202,7 +202,7 @@ t.test(
   },
 )
 
-t.test('what is read to be kept stays as it is when the memory is used again', async (t) => {
+t.test('bytes that are read to be kept stay unchanged when the memory is used again', async (t) => {
   const memory = new PageMemory(4)
   const { cluster, content, bytes } = await stored(t, 16 * MiB, memory)
   const [segment] = content.segments
@@ -218,7 +218,7 @@ t.test('what is read to be kept stays as it is when the memory is used again', a
   t.equal(freeOf(memory), 4)
 })
 
-t.test('readers that wait for the same fetch hold it together', async (t) => {
+t.test('readers that wait for the same fetch share its memory', async (t) => {
   const memory = new PageMemory(2)
   const { cluster, content, bytes } = await stored(t, 8 * MiB, memory)
   const store = new ContentStore(cluster)
@@ -235,12 +235,12 @@ t.test('readers that wait for the same fetch hold it together', async (t) => {
   t.equal(freeOf(memory), 2)
 })
 
-t.test('gives back the memory of an answer that is not what was asked for', async (t) => {
+t.test('gives back the memory of a wrong answer', async (t) => {
   const memory = new PageMemory(4)
   const proxies = await MessageProxies.open(t, servers)
   const { cluster, content, bytes } = await stored(t, 8 * MiB, memory, systemClock, proxies)
   proxies.watch(({ verb, isAnswer, bytes }) => {
-    // The last byte is one of the piece.
+    // The last byte of the message is one of the piece.
     if (verb === 'getPiece' && isAnswer)
       bytes.writeUInt8(bytes.readUInt8(bytes.length - 1) ^ 1, bytes.length - 1)
   })

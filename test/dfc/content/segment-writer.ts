@@ -16,7 +16,7 @@ import { TestServers } from '../../fixtures/servers.js'
 
 const MiB = 1024 * 1024
 
-/** Four servers, of which `full` have disks of 3 MiB. */
+/** Starts four servers, of which `full` have disks of 3 MiB. */
 function startWithFull(t: Test, full: readonly string[]): Promise<TestServers> {
   return TestServers.open(t, async (folder, users, port) => {
     const isFull = full.some((name) => folder.endsWith(name))

@@ -16,7 +16,7 @@ interface Small {
 const whole = (store: ContentStore, content: Content = emptyContent): Promise<Buffer> =>
   store.read(content, 0, content.size)
 
-/** Four servers with small files, and a client of which the requests are counted. */
+/** Starts four servers with small files, and a client whose requests are counted. */
 async function stored(t: Test, count: number, bytesEach: number) {
   const servers = await startServers(t)
   const proxies = await MessageProxies.open(t, servers)
@@ -38,7 +38,7 @@ async function stored(t: Test, count: number, bytesEach: number) {
   return { servers, cluster, files, sent, store, bad }
 }
 
-t.test('a small file is asked for with two messages', async (t) => {
+t.test('a small file is read with two messages', async (t) => {
   const { files, sent, store } = await stored(t, 4, 4096)
   for (const { content, bytes } of files) {
     sent.length = 0
@@ -64,7 +64,7 @@ t.test('many small files at once take no more messages than one for each server'
   t.ok(sent.length <= 4, `${sent.length} messages`)
 })
 
-t.test('what a server does not have comes from its neighbour', async (t) => {
+t.test('a piece that a server does not have comes from its neighbour', async (t) => {
   const { cluster, files, store, bad } = await stored(t, 8, 4096)
   for (const { content } of files) {
     const [segment] = content.segments
@@ -75,13 +75,13 @@ t.test('what a server does not have comes from its neighbour', async (t) => {
   t.ok(bad.length > 0 && bad.every((one) => one.startsWith('1 ')), bad.join())
 })
 
-t.test('small files are read also when two opposite servers are gone', async (t) => {
+t.test('small files are read also when two opposite servers are down', async (t) => {
   const { servers, files, store } = await stored(t, 8, 4096)
   await servers.kill(0, 2)
   for (const { content, bytes } of files) t.same(await whole(store, content), bytes)
 })
 
-t.test('nothing above the size that is kept in the index is asked for in this way', async (t) => {
+t.test('pieces larger than those in the index are not requested in this way', async (t) => {
   const { files, sent, store } = await stored(t, 2, limits.smallPieceBytesMax * 4 - 1)
   sent.length = 0
   t.same(await whole(store, files[0]?.content), files[0]?.bytes)

@@ -42,7 +42,7 @@ for (const [name, make] of [
   })
 }
 
-t.test('what the thread cannot make any more is undefined, at once', async (t) => {
+t.test('a digest is undefined at once when the thread has ended', async (t) => {
   const digests = new ThreadDigests()
   const digest = digests.begin()
   digest.update(Buffer.alloc(1000))

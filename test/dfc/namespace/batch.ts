@@ -29,7 +29,7 @@ function change(
 const was = (key: Key, version: string): Precondition => ({ key, absent: false, version })
 const wasNot = (key: Key, version = noVersion): Precondition => ({ key, absent: true, version })
 
-t.test('the end of several changes, on condition of what the first of them found', async (t) => {
+t.test('a batch has the result of all changes, with the preconditions of the first', async (t) => {
   const batch = new Batch(id)
   const c = entryKey(5, 'c')
   const move = change({ [a]: null, [b]: file }, [was(a, at(1)), wasNot(b), was('i5', at(2))])
@@ -48,7 +48,7 @@ t.test('the end of several changes, on condition of what the first of them found
   })
 })
 
-t.test('a folder is emptied and removed', async (t) => {
+t.test('a batch can empty a folder and remove it', async (t) => {
   const batch = new Batch(id)
   t.equal(batch.add(change({ [a]: null }, [was(a, at(1))])), true)
   const gone = change({ [inodeKey(5)]: null, e1: null }, [was(inodeKey(5), at(2))], [5])
@@ -56,7 +56,7 @@ t.test('a folder is emptied and removed', async (t) => {
   t.same(batch.body().emptyFolders, [5])
 })
 
-t.test('what does not fit is refused, and leaves no trace', async (t) => {
+t.test('a change that does not fit is refused, and leaves no trace', async (t) => {
   const batch = new Batch(id)
   batch.add(change({ [a]: null }, [was(a, at(1)), was('i5', at(2))]))
   const before = batch.body()
@@ -70,7 +70,7 @@ t.test('what does not fit is refused, and leaves no trace', async (t) => {
   t.same(batch.body(), before)
 })
 
-t.test('an entry that comes after the times of its folder were set', async (t) => {
+t.test('an entry made after the times of its folder were set changes them', async (t) => {
   const batch = new Batch(id)
   batch.add(change({ [inodeKey(5)]: Buffer.from('times') }, [was(inodeKey(5), at(1))]))
   const entry = change({ [a]: file }, [wasNot(a), was(inodeKey(5), id)])
@@ -84,7 +84,7 @@ t.test('an entry that comes after the times of its folder were set', async (t) =
   t.equal(set.add(entry), false, 'the times of a new folder were set since')
 })
 
-t.test('bounds', async (t) => {
+t.test('a batch has bounds', async (t) => {
   const batch = new Batch(id)
   const big = Buffer.alloc(200 * 1024)
   t.equal(batch.add(change({ i1: big }, [was('i1', at(1))])), true)
@@ -97,18 +97,24 @@ t.test('bounds', async (t) => {
   t.equal(alone.add(change({ i1: Buffer.alloc(700 * 1024) }, [was('i1', at(1))])), true)
 })
 
-t.test('which transactions have to do with each other', async (t) => {
-  const rename = change({ [a]: null, [b]: file }, [was(a, at(1)), wasNot(b), was('i5', at(2))])
-  const other = entryKey(5, 'x')
-  t.notOk(dependOnEachOther(rename, change({ [other]: file }, [wasNot(other), was('i5', at(2))])))
-  t.ok(dependOnEachOther(rename, change({ [b]: null }, [was(b, id)])))
-  t.ok(dependOnEachOther(rename, change({ i5: null }, [was('i5', at(2))])), 'what one relies on')
-  t.ok(dependOnEachOther(change({ i5: null }, [was('i5', at(2))]), rename))
-  const gone = change({ i5: null, e1: null }, [was('i5', at(2)), was('e1', at(2))], [5])
-  t.ok(dependOnEachOther(change({ [a]: null }, [was(a, at(1))]), gone), 'a folder has to be empty')
-})
+t.test(
+  'transactions depend on each other when they share a register, or empty a folder',
+  async (t) => {
+    const rename = change({ [a]: null, [b]: file }, [was(a, at(1)), wasNot(b), was('i5', at(2))])
+    const other = entryKey(5, 'x')
+    t.notOk(dependOnEachOther(rename, change({ [other]: file }, [wasNot(other), was('i5', at(2))])))
+    t.ok(dependOnEachOther(rename, change({ [b]: null }, [was(b, id)])))
+    t.ok(dependOnEachOther(rename, change({ i5: null }, [was('i5', at(2))])), 'what one relies on')
+    t.ok(dependOnEachOther(change({ i5: null }, [was('i5', at(2))]), rename))
+    const gone = change({ i5: null, e1: null }, [was('i5', at(2)), was('e1', at(2))], [5])
+    t.ok(
+      dependOnEachOther(change({ [a]: null }, [was(a, at(1))]), gone),
+      'a folder has to be empty',
+    )
+  },
+)
 
-t.test('a register is written once, by who says what it was before', async (t) => {
+t.test('a register is written once in a batch, and has one precondition', async (t) => {
   const broken = { code: 'ERR_ASSERTION' }
   const twice = [
     { key: a, value: file },

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { KeyLocks } from '../../../src/dfc/namespace/key-locks.js'
 
-t.test('who holds a key alone is alone, and those that share it are together', async (t) => {
+t.test('an exclusive lock excludes all others, and shared locks are held together', async (t) => {
   const locks = new KeyLocks()
   let alone = 0
   let together = 0

@@ -8,7 +8,7 @@ import { MessageProxies } from '../../fixtures/message-proxies.js'
 import { startServers, until } from '../../fixtures/servers.js'
 import { StandingClock } from '../../fixtures/standing-clock.js'
 
-/** A client of four servers, what shows its messages, and a clock for it that the test moves. */
+/** Opens a client of four servers with proxies that count its messages, on a clock that the test moves. */
 async function open(t: Test) {
   const proxies = await MessageProxies.open(t, await startServers(t))
   const clock = new StandingClock()
@@ -18,7 +18,7 @@ async function open(t: Test) {
   return { clock, cluster, proxies }
 }
 
-t.test('to look at a lease asks for nothing, to use it does', async (t) => {
+t.test('looking at a lease sends no request, using it does', async (t) => {
   const { clock, cluster, proxies } = await open(t)
   const sent = async (): Promise<number> => {
     await proxies.arrived(cluster)
@@ -39,7 +39,7 @@ t.test('to look at a lease asks for nothing, to use it does', async (t) => {
   t.equal(lease.exclusiveForMs, 0)
 })
 
-t.test('all who listen hear that it is lost, until they have enough', async (t) => {
+t.test('every listener is called when the lease is lost, until it is stopped', async (t) => {
   const { cluster } = await open(t)
   const lease = new Lease(cluster)
   await lease.begin(async () => {})

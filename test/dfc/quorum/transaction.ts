@@ -19,7 +19,7 @@ t.test('content that was just committed is not fetched to be read again', async 
   const content = build(bytes.length, [wholeSlice(inline.segment)])
   const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0, content, inline }
   await client.namespace.create(rootIno, 'file', attributes)
-  // The writer has its memory back, and uses it for something else.
+  // The writer uses its memory for something else after the commit.
   written.fill(0)
   t.same(await client.content.read(content, 0, bytes.length), bytes)
   t.same(await client.content.read(content, 1100, 2600), bytes.subarray(1100, 3700))
@@ -30,27 +30,27 @@ t.test('content that was just committed is not fetched to be read again', async 
 interface Company {
   readonly owner: Client
   readonly other: Client
-  /** Shows the messages of the owner. */
+  /** Proxies that show the messages of the owner. */
   readonly proxies: MessageProxies
 }
 
-/** A client with a change of its own, and another one, which finishes what it meets, and sweeps. */
+/** Opens a client with a change of its own, and another one, which recovers transactions and sweeps. */
 async function company(t: Test): Promise<Company> {
   const servers = await startServers(t)
   const proxies = await MessageProxies.open(t, servers)
   const owner = await openClient(t, proxies)
   const other = await openClient(t, servers)
-  // Only what the owner does from now on is counted.
+  // Only messages of the owner from now on are counted.
   proxies.sent.length = 0
   return { owner, other, proxies }
 }
 
-/** Finishes everything undecided, and has its record dropped on all four servers. */
+/** Options of a repair that decides everything in doubt, and has its records dropped on all four servers. */
 const sweepAll = { patienceMs: 0, sweepAgeMs: -1000 }
 
 /**
- * Just before the owner's first commit, a change of the root folder whose client is slow: three servers
- * wait for it, so the owner has the vote of the fourth only.
+ * Makes a change of the root folder just before the owner's first commit and leaves it undecided on three servers, so
+ * that the owner gets the vote of the fourth only.
  */
 function standInTheWay(t: Test, { cluster }: Client): () => Promise<void> {
   let isThere: Promise<void> | undefined
@@ -92,13 +92,13 @@ t.test('a change that others aborted and forgot meanwhile is tried again', async
 })
 
 t.test(
-  'a change whose votes were not heard of is not called failed when they are forgotten',
+  'a change is not reported as failed when its votes did not arrive and are forgotten',
   async (t) => {
     const { owner, other, proxies } = await company(t)
     let swept: ReturnType<typeof other.scheduler.heal> | undefined
     proxies.watch(async ({ verb, times, isAnswer, fail }) => {
       if (verb !== 'commit') return
-      // A disk that failed may have the vote or not.
+      // After an error of the disk, the vote may be on it or not.
       if (times === 1 && isAnswer) fail('disk')
       if (times === 1 || isAnswer) return
       swept ??= other.scheduler.heal(sweepAll)
@@ -110,14 +110,14 @@ t.test(
   },
 )
 
-t.test('what is in the way on three servers is finished once', async (t) => {
+t.test('a transaction in the way on three servers is recovered once', async (t) => {
   const { owner, other, proxies } = await company(t)
   const stand = standInTheWay(t, other)
   proxies.watch(async ({ verb, isAnswer }) => {
     if (verb === 'commit' && !isAnswer) await stand()
   })
   await owner.namespace.update(rootIno, (inode) => ({ ...inode, uid: 77 }))
-  // Once for it, and once for the owner's own first attempt, which it made outdated.
+  // One recovery is for it, and one for the owner's own first attempt, which it made outdated.
   t.same(
     serverIndexes.map((server) => proxies.count('prepare', server)),
     [2, 2, 2, 2],

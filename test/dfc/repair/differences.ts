@@ -12,7 +12,7 @@ import { startServers, until } from '../../fixtures/servers.js'
 
 const servers = [0, 1, 2, 3]
 
-/** The differences as a comparison of all that each server has finds them, without digests and pages. */
+/** Finds the differences by comparing all registers of the servers, without digests and pages. */
 async function expected({ cluster }: Client, floor: Version): Promise<unknown[]> {
   const latest = new Map<Key, { version: Version; holders: number[] }>()
   for (const server of servers) {
@@ -38,7 +38,7 @@ function sorted<T extends { readonly key: Key }>(all: readonly T[]): T[] {
   return all.toSorted((a, b) => (a.key < b.key ? -1 : 1))
 }
 
-t.test('finds the same differences whatever the pages are', async (t) => {
+t.test('the differences do not depend on the pages', async (t) => {
   const all = await startServers(t)
   const proxies = await MessageProxies.open(t, all)
   const client = await openClient(t, proxies)
@@ -51,7 +51,7 @@ t.test('finds the same differences whatever the pages are', async (t) => {
     }
     return wanted.length
   }
-  // Decisions go out by themselves a moment after the votes.
+  // Decisions are sent a moment after the votes.
   const decided = (): Promise<void> => sleep(systemClock, 10 * limits.decisionDelayMs)
   const without = async (server: number, work: () => Promise<unknown>): Promise<void> => {
     await all.kill(server)
@@ -70,7 +70,7 @@ t.test('finds the same differences whatever the pages are', async (t) => {
     await putFile(client, 'f7', Buffer.alloc(20))
   })
   t.ok((await check('one has missed something')) > 0)
-  // What follows is on all of them, and then comes what another one has missed.
+  // The next files are on all servers, and those after them are missing on another one.
   for (let count = 0; count < 7; count += 1) await putFile(client, `h${count}`, Buffer.alloc(10))
   await decided()
   await without(0, () => putFile(client, 'last', Buffer.alloc(30)))

@@ -10,7 +10,7 @@ import { startServers, until } from '../../fixtures/servers.js'
 t.test('a scheduler that is stopped in the middle of a round begins no other', async (t) => {
   const servers = await startServers(t)
   let rounds = 0
-  // Repairs at once, and counts how often it is asked for one.
+  // A clock on which repairs are due at once, and which counts its timers.
   const clock: Clock = {
     now: () => systemClock.now(),
     time: () => systemClock.time(),
@@ -28,7 +28,7 @@ t.test('a scheduler that is stopped in the middle of a round begins no other', a
   t.teardown(() => client.close())
   client.scheduler.start()
   await until(() => rounds > 0)
-  // The timer has fired when this one does: the round waits for its servers.
+  // The timer of the scheduler fires before this one: then the round waits for its servers.
   await new Promise<void>((done) => systemClock.after(1, done))
   const before = rounds
   client.scheduler.stop()
@@ -37,43 +37,40 @@ t.test('a scheduler that is stopped in the middle of a round begins no other', a
   t.equal(rounds, before)
 })
 
-t.test(
-  'what nothing asks for waits for a busy client, and what something asks for does not',
-  async (t) => {
-    const proxies = await MessageProxies.open(t, await startServers(t))
-    const client = await Client.open({
-      config: proxies.config(),
-      network: tcpNetwork,
-      clock: systemClock,
-      random: systemRandom,
-    })
-    t.teardown(() => client.close())
-    const { namespace, scheduler } = client
-    let repairs = proxies.counter('changesDigest', 0)
-    let isBusy = true
-    const work = async (): Promise<void> => {
-      const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
-      for (let count = 0; isBusy; count += 1) {
-        await namespace.create(rootIno, `${count}`, attributes)
-        await sleep(systemClock, 20)
-      }
+t.test('a periodic repair waits for a busy client, and a requested one does not', async (t) => {
+  const proxies = await MessageProxies.open(t, await startServers(t))
+  const client = await Client.open({
+    config: proxies.config(),
+    network: tcpNetwork,
+    clock: systemClock,
+    random: systemRandom,
+  })
+  t.teardown(() => client.close())
+  const { namespace, scheduler } = client
+  let repairs = proxies.counter('changesDigest', 0)
+  let isBusy = true
+  const work = async (): Promise<void> => {
+    const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
+    for (let count = 0; isBusy; count += 1) {
+      await namespace.create(rootIno, `${count}`, attributes)
+      await sleep(systemClock, 20)
     }
-    const working = work()
-    scheduler.start()
-    await sleep(systemClock, 1.5 * limits.repairDelayMs + 1_000)
-    t.equal(repairs(), 0)
-    scheduler.soon()
-    await until(() => repairs() > 0, 1.5 * limits.repairDelayMs + 1_000)
-    await scheduler.ended()
-    scheduler.stop()
-    repairs = proxies.counter('changesDigest', 0)
-    scheduler.start()
-    await sleep(systemClock, 1.5 * limits.repairDelayMs)
-    isBusy = false
-    await working
-    t.equal(repairs(), 0)
-    await until(() => repairs() > 0, 2 * limits.repairQuietMs + 1_000)
-    scheduler.stop()
-    await scheduler.ended()
-  },
-)
+  }
+  const working = work()
+  scheduler.start()
+  await sleep(systemClock, 1.5 * limits.repairDelayMs + 1_000)
+  t.equal(repairs(), 0)
+  scheduler.soon()
+  await until(() => repairs() > 0, 1.5 * limits.repairDelayMs + 1_000)
+  await scheduler.ended()
+  scheduler.stop()
+  repairs = proxies.counter('changesDigest', 0)
+  scheduler.start()
+  await sleep(systemClock, 1.5 * limits.repairDelayMs)
+  isBusy = false
+  await working
+  t.equal(repairs(), 0)
+  await until(() => repairs() > 0, 2 * limits.repairQuietMs + 1_000)
+  scheduler.stop()
+  await scheduler.ended()
+})

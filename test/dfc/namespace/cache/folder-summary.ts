@@ -7,7 +7,7 @@ import { inodeOf } from '../../../fixtures/inodes.js'
 const ms = 1_700_000_000_000
 const at = (ms: number): string => versionOf(ms, 0, '00000001')
 const sum = (touched: string) => ({ touched, live: 1, subfolders: 0 })
-/** Made half a millisecond after `ms`. */
+/** A time half a millisecond after `ms`. */
 const made = { seconds: ms / 1000, nanoseconds: 500_000 }
 const inode = { ...inodeOf({ size: 0 }), mtime: made, ctime: made }
 const shown = (touched: string, own = inode) => {
@@ -24,12 +24,15 @@ t.test('the times of a folder are those of its newest change', async (t) => {
   )
 })
 
-t.test('they do not go back within the millisecond that a version tells', async (t) => {
+t.test('times do not go back within the millisecond of a version', async (t) => {
   t.same(shown(at(ms)), [made, made])
 })
 
-t.test('an mtime that was set goes with the next change, the ctime never goes back', async (t) => {
-  const future = { seconds: made.seconds + 1000, nanoseconds: 0 }
-  const own = { ...inode, mtime: future, ctime: timeOfMs(ms + 5) }
-  t.same(shown(at(ms + 4), own), [timeOfMs(ms + 4), timeOfMs(ms + 5)])
-})
+t.test(
+  'an mtime that was set lasts until the next change, the ctime never goes back',
+  async (t) => {
+    const future = { seconds: made.seconds + 1000, nanoseconds: 0 }
+    const own = { ...inode, mtime: future, ctime: timeOfMs(ms + 5) }
+    t.same(shown(at(ms + 4), own), [timeOfMs(ms + 4), timeOfMs(ms + 5)])
+  },
+)

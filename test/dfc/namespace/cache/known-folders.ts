@@ -12,7 +12,7 @@ t.test('remembers names of a folder only while it is known, or being listed', as
   t.equal(folders.absentSinceMs(5, 'b'), 0)
 })
 
-t.test('what is remembered stays while a folder that is known is listed again', async (t) => {
+t.test('remembered names stay while a known folder is listed again', async (t) => {
   const folders = new KnownFolders()
   folders.setEmpty(5, 0)
   folders.forget(5, 'a')
@@ -32,7 +32,7 @@ t.test('names that are forgotten between the pages of a listing are remembered',
   t.equal(folders.absentSinceMs(5, 'b'), 1)
 })
 
-t.test('a listing with a gap says nothing', async (t) => {
+t.test('a listing with a gap makes no folder known', async (t) => {
   const folders = new KnownFolders()
   folders.setListed(5, '', 'k', true, 1)
   folders.setListed(5, 'm', 'z', false, 2)
@@ -55,7 +55,7 @@ t.test('a folder with more names than can be remembered is not known', async (t)
   t.equal(folders.absentSinceMs(5, '1'), 1, 'and begins anew')
 })
 
-t.test('of two listings that join all is as old as the oldest page', async (t) => {
+t.test('two listings that join are as old as their oldest page', async (t) => {
   const folders = new KnownFolders()
   folders.setListed(5, '', 'k', true, 5)
   folders.setListed(5, 'k', 'z', false, 3)

@@ -12,7 +12,7 @@ const nameOf = (index: number): string => `entry-${index}`
 const versionAt = (index: number) => versionOf(1000 + index, 0, '00000001')
 const writtenAt = (index: number) => ({ id: versionAt(index), askedMs: 0 })
 
-/** Of a client that is alone since the moment that `alone` says. */
+/** Makes the cache of a client that is alone since `alone.sinceMs`. */
 function open() {
   const clock = new StandingClock()
   const alone: { sinceMs: number | undefined } = { sinceMs: 0 }
@@ -35,34 +35,40 @@ function noteListed(cache: NodeCache, index: number, askedMs: number): void {
   cache.noteEntry(folder, nameOf(index), register, askedMs)
 }
 
-t.test('of a folder with more names than it keeps it knows what is not there', async (t) => {
-  const { cache } = open()
-  cache.setEmpty(folder, { askedMs: 0 })
-  make(cache, 0, many)
-  t.equal(cache.leasedEntry(folder, 'new')?.ino, null)
-  t.equal(cache.leasedEntry(folder, nameOf(many - 1))?.ino, 1000 + many - 1)
-  const forgotten = Array.from({ length: 10_000 }, (_, index) => nameOf(index))
-  t.ok(forgotten.every((name) => cache.leasedEntry(folder, name) === undefined))
-})
+t.test(
+  'the cache knows which names are missing in a folder with more names than it keeps',
+  async (t) => {
+    const { cache } = open()
+    cache.setEmpty(folder, { askedMs: 0 })
+    make(cache, 0, many)
+    t.equal(cache.leasedEntry(folder, 'new')?.ino, null)
+    t.equal(cache.leasedEntry(folder, nameOf(many - 1))?.ino, 1000 + many - 1)
+    const forgotten = Array.from({ length: 10_000 }, (_, index) => nameOf(index))
+    t.ok(forgotten.every((name) => cache.leasedEntry(folder, name) === undefined))
+  },
+)
 
-t.test('so it does of one that was listed page by page', async (t) => {
-  const { clock, alone, cache } = open()
-  const page = 1000
-  for (let first = 0; first < many; first += page) {
-    const askedMs = clock.monotonic()
-    for (let index = first; index < first + page; index += 1) noteListed(cache, index, askedMs)
-    const after = first === 0 ? '' : nameOf(first - 1)
-    t.equal(cache.leasedEntry(folder, 'new'), undefined, 'not before all of it was listed')
-    cache.setListed(folder, after, nameOf(first + page - 1), first + page < many, askedMs)
-    clock.pass(1)
-  }
-  t.equal(cache.leasedEntry(folder, 'new')?.ino, null)
-  t.equal(cache.leasedEntry(folder, nameOf(0)), undefined)
-  alone.sinceMs = 1
-  t.equal(cache.leasedEntry(folder, 'new'), undefined, 'others may have changed the first page')
-})
+t.test(
+  'the cache knows which names are missing in a large folder listed page by page',
+  async (t) => {
+    const { clock, alone, cache } = open()
+    const page = 1000
+    for (let first = 0; first < many; first += page) {
+      const askedMs = clock.monotonic()
+      for (let index = first; index < first + page; index += 1) noteListed(cache, index, askedMs)
+      const after = first === 0 ? '' : nameOf(first - 1)
+      t.equal(cache.leasedEntry(folder, 'new'), undefined, 'not before all of it was listed')
+      cache.setListed(folder, after, nameOf(first + page - 1), first + page < many, askedMs)
+      clock.pass(1)
+    }
+    t.equal(cache.leasedEntry(folder, 'new')?.ino, null)
+    t.equal(cache.leasedEntry(folder, nameOf(0)), undefined)
+    alone.sinceMs = 1
+    t.equal(cache.leasedEntry(folder, 'new'), undefined, 'others may have changed the first page')
+  },
+)
 
-t.test('a removed name that it forgets is not there', async (t) => {
+t.test('a removed name that the cache forgets is known to be missing', async (t) => {
   const { cache } = open()
   cache.setEmpty(folder, { askedMs: 0 })
   make(cache, 0, 1)
@@ -71,7 +77,7 @@ t.test('a removed name that it forgets is not there', async (t) => {
   t.equal(cache.leasedEntry(folder, nameOf(0))?.ino, null)
 })
 
-t.test('a folder that is gone is not known', async (t) => {
+t.test('a removed folder is not known', async (t) => {
   const { cache } = open()
   cache.setEmpty(folder, { askedMs: 0 })
   make(cache, 0, many)
@@ -79,7 +85,7 @@ t.test('a folder that is gone is not known', async (t) => {
   t.equal(cache.leasedEntry(folder, 'new'), undefined)
 })
 
-t.test('an answer to what was asked before others were let in is not certain', async (t) => {
+t.test('an answer to a request from before other clients came in is not certain', async (t) => {
   const { clock, alone, cache } = open()
   const askedMs = clock.monotonic()
   clock.pass(10)

@@ -32,7 +32,7 @@ t.test('a register has one write and one precondition, the last ones', async (t)
   })
 })
 
-t.test('the cache has what was written when it is committed, and not before', async (t) => {
+t.test('the cache has the written values after the commit, and not before', async (t) => {
   const cache = new NodeCache(systemClock, () => undefined)
   const askedMs = systemClock.monotonic()
   cache.writeNode(8, { id: seen, askedMs }, inode)

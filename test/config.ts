@@ -43,7 +43,7 @@ const parse = (text: string, environment = {}) => parseClientConfig(text, 'dfc.c
 
 const verifierText = formatVerifier(await makeVerifier('x', Buffer.alloc(16), 4096))
 
-/** A mistake made by replacing one text of the good file, and what must be said about it. */
+/** A mistake made by replacing a text of the good file, and the expected message. */
 interface Mistake {
   readonly from: string
   readonly to: string
@@ -239,7 +239,7 @@ const broken: readonly (readonly [from: string, to: string, line: number])[] = [
   ['"DFS2"', '{ a = 1,, }', 11],
 ]
 
-t.test('says where the syntax is broken and what it should be, and quotes nothing', async (t) => {
+t.test('reports where the syntax is broken and what is expected, and quotes nothing', async (t) => {
   for (const [from, to, line] of broken) {
     const text = good.replace(from, to)
     const message = new RegExp(`^dfc\\.conf:${line}: ((?!ret).)+: expected ((?!ret).)+$`)
@@ -252,7 +252,7 @@ t.test('says where the syntax is broken and what it should be, and quotes nothin
 
 const allServers = /\[\[server[\s\S]*/
 
-t.test('reads the same file in every way that TOML knows to write it', async (t) => {
+t.test('reads the same file in all forms that TOML allows', async (t) => {
   const expected = parse(good)
   t.same(parse(good.replaceAll('\n', '\r\n')), expected, 'CRLF')
   t.same(parse(`\uFEFF${good}`), expected, 'a byte order mark')
@@ -269,7 +269,7 @@ t.test('reads the same file in every way that TOML knows to write it', async (t)
   t.match(parse(good.replace('"DFS1"', '"Küche 日本"')).servers[0], { name: 'Küche 日本' })
 })
 
-t.test('names the line of what is wrong however it is written', async (t) => {
+t.test('names the line of a mistake in every form of the file', async (t) => {
   const address = (line: number) => ({ message: new RegExp(`^dfc\\.conf:${line}: address: `) })
   const wrong = good.replace('127.0.0.1:10004', 'nowhere')
   t.throws(() => parse(wrong), address(20))
@@ -316,7 +316,7 @@ t.test('takes the password from the environment first', async (t) => {
   t.equal(parse(good, { DFC_PASSWORD: '' }).password, 'secret')
 })
 
-t.test('waits two seconds when nothing else is said, and takes s and ms', async (t) => {
+t.test('waits two seconds by default, and takes s and ms', async (t) => {
   t.equal(parse(good.replace('timeout = "500ms"', '')).timeoutMs, limits.requestTimeoutMs)
   t.equal(parse(good.replace('500ms', '1.5s')).timeoutMs, 1500)
   for (const wrong of ['0s', '9ms', '61s', '-1s', '2m', '2 s', '']) {
@@ -331,7 +331,7 @@ t.test('looks for the recovery folder beside the file', async (t) => {
   t.equal(parseClientConfig(absolute, '/etc/dfs/dfc.conf', {}).recovery, '/var/kept')
 })
 
-t.test('knows addresses by host and port', async (t) => {
+t.test('reads addresses as host and port', async (t) => {
   t.same(parseAddress('a-b.c:1'), { host: 'a-b.c', port: 1 })
   t.same(parseAddress('[fe80::1%eth0]:65535'), { host: 'fe80::1%eth0', port: 65_535 })
   for (const wrong of ['', ':1', 'a', 'a:', 'a:0', 'a:65536', 'a:1x', '::1:80', 'a b:1', '[::1]']) {
@@ -339,7 +339,7 @@ t.test('knows addresses by host and port', async (t) => {
   }
 })
 
-t.test('takes names for users that are safe as names of folders', async (t) => {
+t.test('accepts names of users that are safe as names of folders', async (t) => {
   for (const name of ['a', 'alice', 'A.b_c-9', '_', '-x', 'x'.repeat(64)]) t.ok(isUserName(name))
   for (const name of ['', '.', '..', '.a', 'a/b', 'a b', 'ä', 'a\n', 'x'.repeat(65)]) {
     t.notOk(isUserName(name), name)
@@ -349,7 +349,7 @@ t.test('takes names for users that are safe as names of folders', async (t) => {
   t.notOk(isUserName('LOCK.DB'), 'the same on a disk that ignores case')
 })
 
-t.test('reads the users with what they have', async (t) => {
+t.test('reads the users with their passwords, verifiers and quotas', async (t) => {
   const text = formatVerifier(await makeVerifier('x', Buffer.alloc(16), 4096))
   const { users } = parseServerConfig(
     `[users.alice]\npassword = "secret"\n[users."b.c"]\nverifier = "${text}"\n`,
@@ -361,7 +361,7 @@ t.test('reads the users with what they have', async (t) => {
   t.same(users.get('b.c'), { kind: 'verifiers', verifiers: [parseVerifier(text)] })
 })
 
-t.test('says what is wrong with a user', async (t) => {
+t.test('reports what is wrong with a user', async (t) => {
   const wrong: readonly (readonly [string, string])[] = [
     [
       '[users.alice]\n',
@@ -421,7 +421,7 @@ t.test('says what is wrong with a user', async (t) => {
   }
 })
 
-t.test('takes every name for a name, whatever it means to JavaScript', async (t) => {
+t.test('accepts words of JavaScript as names of users', async (t) => {
   const names = ['__proto__', 'constructor', 'prototype', 'toString']
   const text = names.map((name) => `[users.${name}]\npassword = "of ${name}"\n`).join('')
   const users = parseServerConfig(text, 'dfs.conf', parseVerifier).users
@@ -430,7 +430,7 @@ t.test('takes every name for a name, whatever it means to JavaScript', async (t)
   t.equal(({} as Record<string, unknown>).password, undefined)
 })
 
-t.test('names a file that is not there or cannot be read', async (t) => {
+t.test('names a file that is missing or cannot be read', async (t) => {
   const missing = `${t.testdir({})}/dfc.conf`
   const message = `${missing}: cannot read the configuration: there is no such file`
   t.throws(() => loadClientConfig(missing, {}), { code: 'configuration', message })
@@ -444,7 +444,7 @@ t.test('names a file that is not there or cannot be read', async (t) => {
   })
 })
 
-t.test('refuses a password that others can read, and says what to do', async (t) => {
+t.test('refuses a password that other users can read, and advises what to do', async (t) => {
   const folder = openFolder(t)
   const file = `${folder}/dfc.conf`
   writeFileSync(file, good)
@@ -461,19 +461,22 @@ t.test('refuses a password that others can read, and says what to do', async (t)
   t.equal(loadClientConfig(without, { DFC_PASSWORD: 'x' }).password, 'x', 'there is none in it')
 })
 
-t.test('takes one of any mode in a folder that nobody else can enter, and says so', async (t) => {
-  const folder = openFolder(t)
-  const file = `${folder}/dfc.conf`
-  writeFileSync(file, good)
-  chmodSync(file, 0o644)
-  chmodSync(folder, 0o700)
-  const said: string[] = []
-  redirectNotices((line) => said.push(line))
-  t.equal(loadClientConfig(file, {}).password, 'secret')
-  t.match(said, [/only its folder keeps others away: chmod 600/])
-})
+t.test(
+  'accepts a file of any mode in a folder that no other user can enter, and mentions it',
+  async (t) => {
+    const folder = openFolder(t)
+    const file = `${folder}/dfc.conf`
+    writeFileSync(file, good)
+    chmodSync(file, 0o644)
+    chmodSync(folder, 0o700)
+    const said: string[] = []
+    redirectNotices((line) => said.push(line))
+    t.equal(loadClientConfig(file, {}).password, 'secret')
+    t.match(said, [/only its folder keeps others away: chmod 600/])
+  },
+)
 
-/** A folder that everybody can enter, wherever this checkout is. */
+/** Makes a folder that every user can enter, wherever this checkout is. */
 function openFolder(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'dfs-config-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
@@ -482,7 +485,7 @@ function openFolder(t: Test): string {
 }
 
 t.test(
-  'a file of somebody else may be for a group',
+  'a file of another owner may be readable for a group',
   { skip: !isRoot && 'needs root' },
   async (t) => {
     const file = `${openFolder(t)}/dfc.conf`
@@ -495,7 +498,7 @@ t.test(
   },
 )
 
-t.test('nothing that is shipped has a user or a password', async (t) => {
+t.test('no shipped configuration has a user or a password', async (t) => {
   const shipped = resolve(project, 'config/dfc.conf.sample')
   t.throws(() => loadClientConfig(shipped, {}), {
     code: 'configuration',

@@ -19,7 +19,7 @@ t.test('calls during a run share it, and the next call runs again', async (t) =>
   t.equal(await flight.run(action), 2)
 })
 
-t.test('whoever awaited a run finds it over, and can run again at once', async (t) => {
+t.test('a caller that awaited a run can start another one at once', async (t) => {
   const flight = new SingleFlight<number>()
   const again = async (): Promise<number> => {
     await flight.run(async () => 1)

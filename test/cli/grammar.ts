@@ -9,7 +9,7 @@ import {
   usageFault,
 } from '../../src/cli/grammar.js'
 
-/** What is understood; commander ends each of its own refusals with an error. */
+/** Parses words and returns the operation, if any. Commander throws an error for each refusal. */
 function parse(words: readonly string[], grammarOf = promptGrammar) {
   let found: Operation | undefined
   const grammar = grammarOf((operation) => {
@@ -55,11 +55,11 @@ t.test('takes the configuration before or behind the operation', async (t) => {
   t.match(parse(['list', '--config', 'x'], argumentGrammar), { name: 'list', config: 'x' })
 })
 
-t.test('without an operation there is none', async (t) => {
+t.test('a line without an operation gives none', async (t) => {
   t.match(parse([], argumentGrammar), { name: undefined })
 })
 
-t.test('refuses what it does not understand in one line', async (t) => {
+t.test('reports a mistake in one line', async (t) => {
   const faults: readonly (readonly [words: readonly string[], fault: string])[] = [
     [['frobnicate'], "unknown operation 'frobnicate': try HELP"],
     [['put'], 'too few operands: put takes FILE... [REMOTE]'],

@@ -39,7 +39,7 @@ t.test('writes a file with its mode and leaves nothing else', async (t) => {
   t.same(await readdir(folder), ['new'])
 })
 
-t.test('leaves what was there when the source fails', async (t) => {
+t.test('leaves the existing file when the source fails', async (t) => {
   const folder = t.testdir({ old: 'before' })
   await t.rejects(write(`${folder}/old`, failing()), { message: 'the source failed' })
   await t.rejects(write(`${folder}/new`, failing()))
@@ -85,7 +85,7 @@ t.test('a process that ends at once can remove its temporary files', async (t) =
   t.same(await readdir(folder), [])
 })
 
-/** Reads a file of three chunks and does `meanwhile` after the first one. */
+/** Reads a file of three chunks and runs `meanwhile` after the first one. */
 async function readWhile(t: Test, meanwhile: (path: string) => Promise<void>): Promise<Buffer> {
   const path = `${t.testdir({})}/file`
   await writeFile(path, Buffer.alloc(2 * MiB + 5, 'x'))

@@ -47,7 +47,7 @@ t.test('leaves the access time as it is', async (t) => {
   t.equal(lstatSync(file, { bigint: true }).atimeNs, atimeNs)
 })
 
-t.test('fails for a path that is not there', async (t) => {
+t.test('fails for a missing path', async (t) => {
   await t.rejects(setModificationTime(`${t.testdir({})}/none`, { seconds: 5, nanoseconds: 7 }), {
     code: 'ENOENT',
   })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { AccountNames } from '../../../src/cli/terminal/accounts.js'
 
-/** The names as they are while PATH finds only a getent of this text, or none. */
+/** Reads the names while PATH has only a getent with this script, or none. */
 async function namesBy(t: Test, script?: string): Promise<AccountNames> {
   const folder = t.testdir({})
   if (script !== undefined) {

@@ -9,7 +9,7 @@ import {
 } from '../../../src/cli/terminal/format.js'
 import { escapeName } from '../../../src/visible-text.js'
 
-t.test('shows what could act on a terminal as an escape', async (t) => {
+t.test('shows characters that could act on a terminal as escapes', async (t) => {
   t.equal(escapeName('plain name.txt'), 'plain name.txt')
   t.equal(escapeName('naïve 日本 👩‍🔬'), 'naïve 日本 👩‍🔬')
   t.equal(escapeName('a\nb\rc\td'), 'a\\nb\\rc\\td')
@@ -38,7 +38,7 @@ for (const [mode, text] of modes) {
   })
 }
 
-t.test('shows the time of day for the last half year, the year for all else', async (t) => {
+t.test('shows the time of day for the last half year, the year for other times', async (t) => {
   const now = new Date(2026, 6, 1, 12, 0, 0).getTime()
   const at = (...parts: [number, number, number, number, number]) => ({
     seconds: new Date(...parts).getTime() / 1000,
@@ -78,7 +78,7 @@ t.test('aligns columns and leaves no blanks at the ends of lines', async (t) => 
   t.same(alignColumns([], ['left']), [])
 })
 
-/** Names as people and other systems make them, with the columns that a terminal gives them. */
+/** Names in several scripts, with the number of columns that a terminal shows them in. */
 const wide: readonly (readonly [name: string, columns: number])[] = [
   ['alice', 5],
   ['日本語.txt', 10],
@@ -94,7 +94,7 @@ const wide: readonly (readonly [name: string, columns: number])[] = [
   ['שלום', 4],
 ]
 
-t.test('aligns what is wide, narrow and combined by the columns of a terminal', async (t) => {
+t.test('aligns wide, narrow and combining characters by the columns of a terminal', async (t) => {
   for (const [name, columns] of wide) {
     const [first, second] = alignColumns(
       [

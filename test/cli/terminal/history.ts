@@ -3,7 +3,7 @@ import { homedir } from 'node:os'
 import t from 'tap'
 import { History, historyFile, historyLinesMax } from '../../../src/cli/terminal/history.js'
 
-t.test('stands in the state folder of the user', async (t) => {
+t.test('the history is in the state folder of the user', async (t) => {
   t.equal(historyFile({ XDG_STATE_HOME: '/state' }), '/state/dfs/history')
   t.equal(historyFile({}), `${homedir()}/.local/state/dfs/history`)
   t.equal(historyFile({ XDG_STATE_HOME: 'relative' }), historyFile({}))

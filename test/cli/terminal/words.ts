@@ -31,14 +31,14 @@ for (const line of ['"', "put 'a", 'put "a\\"', 'put a\\']) {
   })
 }
 
-t.test('says where each word of a line begins, quotes included', async (t) => {
+t.test('reports where each word of a line begins, quotes included', async (t) => {
   t.same(
     splitWords('put "a b" c').map(({ start }) => start),
     [0, 4, 10],
   )
 })
 
-t.test('what is quoted reads back as the same word', async (t) => {
+t.test('a quoted word reads back as the same word', async (t) => {
   for (const text of [
     'a\n\u0085',
     "caf\u{10ffe9}1'\\",

@@ -1,7 +1,6 @@
 /**
- * Whatever tells the kernel attributes must not take back what a change has made known to it, in
- * whatever order the two come to an end: each pair of them, held at each point, with a model of the
- * kernel in the place of a mount.
+ * Tests that an answer with attributes never replaces newer ones that a change has sent to the kernel, in whatever order
+ * the two end. Each pair of them is held at each point, with a model of the kernel in the place of a mount.
  */
 import { constants } from 'node:fs'
 import t, { type Test } from 'tap'
@@ -27,10 +26,10 @@ interface Scene {
   readonly kernel: KernelModel
   readonly ino: number
   readonly handle: number
-  /** It has the name x here, */
+  /** Folder in which the file has the name x. */
   readonly listed: number
   readonly listing: number
-  /** and y here, beside another file z. */
+  /** Folder in which the file has the name y, beside another file z. */
   readonly beside: number
   readonly size: number
 }
@@ -44,7 +43,7 @@ interface Expected {
 type Teller = (scene: Scene) => Promise<unknown>
 
 interface Changer {
-  /** The kernel holds the lock of the inode meanwhile. */
+  /** The kernel holds the lock of the inode during the request. */
   readonly isAlone?: boolean
   readonly run: (scene: Scene) => Promise<unknown>
   readonly becomes?: (scene: Scene) => Expected
@@ -80,7 +79,7 @@ const tellers: Readonly<Record<string, Teller>> = {
   },
 }
 
-/** They change something themselves: the kernel has the inode locked. */
+/** Requests that change something themselves: the kernel has the inode locked. */
 const lockingTellers: Readonly<Record<string, Teller>> = {
   chmod: ({ kernel, ino }) => kernel.chmod(ino, 0o640),
   utimes: ({ kernel, ino }) => kernel.setTime(ino, 1_000_000),
@@ -150,7 +149,7 @@ const changers: Readonly<Record<string, Changer>> = {
   },
 }
 
-/** Long enough for what does not wait for what is held. */
+/** Time in ms in which a request ends that does not wait for the held one. */
 const patienceMs = 150
 
 /** Runs `held` up to the point where it is held, then `other` to its end, if it comes to one, then the rest. */
@@ -300,7 +299,7 @@ for (const isAlone of [true, false]) {
       t.not(names.get('x'), ino)
       t.equal(await kernel.lookup(listed, 'x'), after)
     })
-    t.test('a listing that takes its time tells attributes all the same', async (t) => {
+    t.test('a slow listing has attributes all the same', async (t) => {
       const { kernel, listed, listing, ino } = await stage.scene(false)
       const told = (await kernel.readdirplus(listed, listing, positionBehind('b'), 4096)).map(
         (one) => one.told,

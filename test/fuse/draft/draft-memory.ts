@@ -2,7 +2,7 @@ import t from 'tap'
 import { Semaphore } from '../../../src/async/semaphore.js'
 import { DraftMemory } from '../../../src/fuse/draft/draft-memory.js'
 
-/** Something of `bytes` whose spilling takes its lock. */
+/** Makes a holder of `bytes` whose spilling takes its lock. */
 function holderIn(memory: DraftMemory, lock: Semaphore, bytes: number) {
   const holder = {
     spillableBytes: bytes,
@@ -17,7 +17,7 @@ function holderIn(memory: DraftMemory, lock: Semaphore, bytes: number) {
   return holder
 }
 
-t.test('who writes waits for room without the lock that making room takes', async (t) => {
+t.test('a write waits for room without the lock that making room takes', async (t) => {
   const memory = new DraftMemory(100)
   const lock = new Semaphore(1)
   const holder = holderIn(memory, lock, 101)

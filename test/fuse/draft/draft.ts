@@ -180,7 +180,7 @@ t.test('a long write uploads whole segments while it goes on', async (t) => {
   }
 })
 
-t.test('what was uploaded can be overwritten while it is on its way', async (t) => {
+t.test('data can be overwritten while it is being uploaded', async (t) => {
   const draft = draftOn(emptyContent)
   await draft.write(0, Buffer.alloc(limits.segmentBytesMax, 1))
   await draft.write(5 * MiB, Buffer.alloc(MiB, 2))
@@ -209,7 +209,7 @@ t.test('very many scattered writes go to the spill file', async (t) => {
   }
 })
 
-t.test('what is written is stored where what is around it is lost', async (t) => {
+t.test('written data is stored also where the data around it is lost', async (t) => {
   const lost = { id: 'f'.repeat(32), length: 10_000, md5: '0'.repeat(32) }
   const extents = Array.from({ length: 30 }, (_, index) => ({
     at: index * 200,
@@ -226,7 +226,7 @@ t.test('what is written is stored where what is around it is lost', async (t) =>
   await t.rejects(client.content.read(content, 200, 10), { code: 'dataLost' })
 })
 
-t.test('what no server takes stays, and is stored when they are back', async (t) => {
+t.test('data that no server takes stays, and is stored when servers are back', async (t) => {
   const bytes = new Seeded(7).bytes(limits.segmentBytesMax + 1000)
   const draft = draftOn(emptyContent)
   await servers.kill(0, 2)

@@ -23,7 +23,7 @@ import { Seeded } from '../../fixtures/seeded.js'
 const MiB = 1024 * 1024
 let made = 0
 
-/** As a commit does: everything in `ranges` moves into new segments. */
+/** Stores `ranges` in new segments, as a commit does. */
 function store(content: Content, ranges: readonly Range[]): { content: Content; bytes: number } {
   let bytes = 0
   let stored = content
@@ -287,24 +287,27 @@ function inParts(count: number, length: number): Content {
   return build(count * length, slices)
 }
 
-t.test('of twice as many islands as there is room for the nearest become one', async (t) => {
-  const random = new Seeded(7)
-  const room = {
-    segments: limits.segmentsMax,
-    extents: limits.extentsMax / 10,
-    bytes: limits.contentValueBytesMax / 10,
-  }
-  const blocks = new Set(Array.from({ length: 20_000 }, () => random.below(100_000)))
-  const dirty = [...blocks]
-    .sort((a, b) => a - b)
-    .map((block) => ({ at: block * 8192, end: block * 8192 + 4096 }))
-  const few = dirty.slice(0, 9_000)
-  t.same(rangesToStore(emptyContent, few, room), few)
-  const { content, bytes } = store(emptyContent, rangesToStore(emptyContent, dirty, room))
-  assertRoom(content, room)
-  t.ok(content.extents.length > 8_000, `${content.extents.length} extents are left`)
-  t.ok(bytes < dirty.length * 4096 * 3, `${bytes} bytes are stored`)
-})
+t.test(
+  'the nearest islands are joined when there are twice as many as there is room for',
+  async (t) => {
+    const random = new Seeded(7)
+    const room = {
+      segments: limits.segmentsMax,
+      extents: limits.extentsMax / 10,
+      bytes: limits.contentValueBytesMax / 10,
+    }
+    const blocks = new Set(Array.from({ length: 20_000 }, () => random.below(100_000)))
+    const dirty = [...blocks]
+      .sort((a, b) => a - b)
+      .map((block) => ({ at: block * 8192, end: block * 8192 + 4096 }))
+    const few = dirty.slice(0, 9_000)
+    t.same(rangesToStore(emptyContent, few, room), few)
+    const { content, bytes } = store(emptyContent, rangesToStore(emptyContent, dirty, room))
+    assertRoom(content, room)
+    t.ok(content.extents.length > 8_000, `${content.extents.length} extents are left`)
+    t.ok(bytes < dirty.length * 4096 * 3, `${bytes} bytes are stored`)
+  },
+)
 
 t.test('knows where there is data, stored or written', async (t) => {
   const { content } = store(emptyContent, [{ at: 100, end: 200 }])

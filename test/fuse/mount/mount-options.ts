@@ -48,16 +48,19 @@ t.test('words for mount(8) and systemd ask for nothing', async (t) => {
   t.same(parseMountOptions(['rw,user_id=0']), { ...nothing, readOnly: false, isComplete: true })
 })
 
-t.test('who may mount it implies what fstab(5) says, unless a later word undoes it', async (t) => {
-  const secure = { exec: false, dev: false, suid: false }
-  for (const word of ['user', 'user=alice', 'users']) t.match(parseMountOptions([word]), secure)
-  for (const word of ['owner', 'group']) {
-    t.match(parseMountOptions([word]), { ...secure, exec: undefined })
-  }
-  t.match(parseMountOptions(['user,exec']), { ...secure, exec: true })
-})
+t.test(
+  'words for users imply the words of fstab(5), unless a later word undoes them',
+  async (t) => {
+    const secure = { exec: false, dev: false, suid: false }
+    for (const word of ['user', 'user=alice', 'users']) t.match(parseMountOptions([word]), secure)
+    for (const word of ['owner', 'group']) {
+      t.match(parseMountOptions([word]), { ...secure, exec: undefined })
+    }
+    t.match(parseMountOptions(['user,exec']), { ...secure, exec: true })
+  },
+)
 
-t.test('refuses a word that it does not know, and says which there are', async (t) => {
+t.test('refuses an unknown word, and lists the known ones', async (t) => {
   for (const word of ['nosuchword', 'toString', 'ro=1', 'fsname', 'fsname=']) {
     t.throws(() => parseMountOptions([word]), { code: 'configuration' }, word)
   }
@@ -65,7 +68,7 @@ t.test('refuses a word that it does not know, and says which there are', async (
   t.same(parseMountOptions(['x,nosuchword'], true), nothing, 'unless it may be sloppy')
 })
 
-t.test('what mount.fuse(8) adds to every mount was not asked for', async (t) => {
+t.test('words that mount.fuse(8) adds to every mount are removed', async (t) => {
   t.equal(withoutWordsOfHelper('rw,dev,suid'), 'rw')
   t.equal(withoutWordsOfHelper('ro,nosuid,dev'), 'ro,nosuid')
   t.equal(withoutWordsOfHelper('rw,nodev,noatime,suid'), 'rw,nodev,noatime')

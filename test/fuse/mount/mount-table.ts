@@ -20,6 +20,6 @@ t.test('reads the lines of /proc/self/mountinfo', async (t) => {
   ])
 })
 
-t.test('what is not such a line is left out', async (t) => {
+t.test('other lines of mountinfo are left out', async (t) => {
   t.same(parseMountInfo('nonsense\n\n - \n'), [])
 })

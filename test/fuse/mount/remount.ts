@@ -13,7 +13,7 @@ t.test('a remount changes the flags that it names, and no others', async (t) => 
   t.equal(after('remount,user'), ro | nosuid | nodev | noexec | noatime)
 })
 
-t.test('of a list of everything, as mount(8) makes it, what is not in it goes', async (t) => {
-  // What mount(8) makes of "remount,suid" for such a mount.
+t.test('a complete list, as mount(8) makes it, clears the flags that it lacks', async (t) => {
+  // mount(8) turns "remount,suid" into this list for such a mount.
   t.equal(after('ro,nodev,noatime,remount,user_id=0,group_id=0'), ro | nodev | noatime)
 })

@@ -75,7 +75,7 @@ t.test('a list has the format of the kernel', async (t) => {
   t.equal(modeOfAcl(minimal), 0o640)
 })
 
-t.test('what is no list is refused', async (t) => {
+t.test('bytes that are no list are refused', async (t) => {
   const bytes = formatAcl(full)
   for (let length = 0; length < bytes.length; length += 1) {
     // Cut between two entries it is a list without its end; nothing but the header means none.
@@ -130,7 +130,7 @@ t.test('chmod changes what the list grants the owner, the mask and the others', 
   ])
 })
 
-t.test('what changes nothing leaves the inode as it is', async (t) => {
+t.test('setting the same list leaves the inode as it is', async (t) => {
   const listed = set(file, accessAcl, full)
   t.equal(set(listed, accessAcl, full), listed)
   t.equal(set(file, accessAcl, minimal), file)
@@ -152,7 +152,7 @@ t.test('only folders have a default ACL', async (t) => {
   t.throws(() => withAcl(file, defaultAcl, Buffer.from('?'), false, now), { code: 'invalid' })
 })
 
-t.test('what is made in a folder gets no more than its default ACL grants', async (t) => {
+t.test('a new file gets no more rights than the default ACL of its folder grants', async (t) => {
   t.equal(inheritedAcls(folder, fileType.file | 0o666), undefined)
   const listed = set(folder, defaultAcl, full)
   const made = inheritedAcls(listed, fileType.file | 0o4622)

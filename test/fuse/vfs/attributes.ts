@@ -33,7 +33,7 @@ function inodeOf(mode: number, more: Partial<Inode> = {}): Inode {
   }
 }
 
-t.test('what is made belongs to who makes it', async (t) => {
+t.test('a new file belongs to its creator', async (t) => {
   const folder = inodeOf(fileType.folder | 0o755)
   const caller = { uid: 7, gid: 8, pid: 0 }
   t.same(newOwner(folder, fileType.file | 0o644, caller), {
@@ -95,7 +95,7 @@ t.test('blocks count what is not a hole, folders their subfolders', async (t) =>
 })
 
 t.test(
-  'who reads is told a size that stays in a processor’s cache, who fills a file a larger one',
+  'st_blksize fits the cache of a processor for reads, and is larger for an empty file',
   async (t) => {
     const of = (mode: number, size: number) =>
       attributesOf({ ino: 9, version: '', inode: inodeOf(mode, { size }), folder: null }).blksize

@@ -28,14 +28,14 @@ const client = await openClient(t, servers)
 const filesystem = filesystemOf(client, servers)
 const elsewhere = filesystemOf(await openClient(t, servers), servers)
 
-/** Long enough for any clock to show it. */
+/** Waits until any clock shows a later time. */
 const pass = (): Promise<void> => sleep(systemClock, 3)
 
 async function make(name: string, mode = fileType.file | 0o644): Promise<number> {
   return (await filesystem.make(rootIno, name, mode, caller)).ino
 }
 
-/** Opens as the mount does: fresh, and again when the kernel is sent back. */
+/** Opens a file as the mount does: by a new lookup, repeated once on ESTALE. */
 async function open(on: Filesystem, name: string, flags: number): Promise<Handle> {
   const once = async (): Promise<Handle> => {
     const node = await on.lookup(rootIno, name)
@@ -65,7 +65,7 @@ async function read(on: Filesystem, name: string): Promise<string> {
   return text
 }
 
-t.test('what is closed here is seen by an open elsewhere', async (t) => {
+t.test('an open in another mount sees what was closed in this one', async (t) => {
   await make('one')
   await write(filesystem, 'one', 'first')
   t.equal(await read(elsewhere, 'one'), 'first')
@@ -73,7 +73,7 @@ t.test('what is closed here is seen by an open elsewhere', async (t) => {
   t.equal(await read(filesystem, 'one'), 'second')
 })
 
-t.test('what is written here is seen here at once, and elsewhere after the close', async (t) => {
+t.test('writes are visible in their mount at once, and in others after the close', async (t) => {
   await make('two')
   const writer = await open(filesystem, 'two', O_RDWR)
   await filesystem.write(writer, 0, Buffer.from('words'))
@@ -182,22 +182,25 @@ t.test(
   },
 )
 
-t.test('what has lost its last name, or shall have none, cannot be linked', async (t) => {
-  const mode = fileType.file | 0o600
-  const once = await filesystem.openNameless(rootIno, mode, O_RDWR, caller)
-  const never = await filesystem.openNameless(rootIno, mode, O_RDWR | O_EXCL, caller)
-  await filesystem.link(once.handle.file.ino, rootIno, 'once')
-  await filesystem.unlink(rootIno, 'once')
-  for (const { handle } of [once, never]) {
-    const { ino } = handle.file
-    await filesystem.write(handle, 0, Buffer.from('text'))
-    await t.rejects(filesystem.link(ino, rootIno, 'again'), { code: 'notFound' })
-    t.match(await attributesOf(filesystem, ino), { nlink: 0, size: 4 })
-    await close(filesystem, handle)
-    await t.rejects(client.namespace.names.node(ino, true), { code: 'stale' })
-  }
-  await t.rejects(elsewhere.lookup(rootIno, 'again'), { code: 'notFound' })
-})
+t.test(
+  'a file that has lost its last name, or was opened with O_EXCL, cannot be linked',
+  async (t) => {
+    const mode = fileType.file | 0o600
+    const once = await filesystem.openNameless(rootIno, mode, O_RDWR, caller)
+    const never = await filesystem.openNameless(rootIno, mode, O_RDWR | O_EXCL, caller)
+    await filesystem.link(once.handle.file.ino, rootIno, 'once')
+    await filesystem.unlink(rootIno, 'once')
+    for (const { handle } of [once, never]) {
+      const { ino } = handle.file
+      await filesystem.write(handle, 0, Buffer.from('text'))
+      await t.rejects(filesystem.link(ino, rootIno, 'again'), { code: 'notFound' })
+      t.match(await attributesOf(filesystem, ino), { nlink: 0, size: 4 })
+      await close(filesystem, handle)
+      await t.rejects(client.namespace.names.node(ino, true), { code: 'stale' })
+    }
+    await t.rejects(elsewhere.lookup(rootIno, 'again'), { code: 'notFound' })
+  },
+)
 
 t.test('a file without a name has the owner and mode of one that is made there', async (t) => {
   const folder = await make('of the group', fileType.folder | 0o2775)
@@ -282,7 +285,7 @@ t.test('attributes set elsewhere survive a close here', async (t) => {
   })
 })
 
-t.test('a write by somebody else than root takes the special bits', async (t) => {
+t.test('a write by another user than root clears the special bits', async (t) => {
   await make('eight', fileType.file | 0o4755)
   const handle = await open(filesystem, 'eight', O_RDWR)
   await filesystem.write(handle, 0, Buffer.from('x'), false, caller)
@@ -358,27 +361,24 @@ t.test('a close reports what could not be stored, and the last one keeps it', as
   await until(() => client.cluster.voters.length === 4)
 })
 
-t.test(
-  'who opens a file whose last close fails does not see what is about to be given up',
-  async (t) => {
-    await make('given-up')
-    await write(filesystem, 'given-up', 'stored')
-    const handle = await open(filesystem, 'given-up', O_RDWR | O_TRUNC)
-    await filesystem.write(handle, 0, Buffer.from('never stored'))
-    await servers.kill(1, 3)
-    await until(() => client.cluster.voters.length === 2)
-    await t.rejects(filesystem.flush(handle), { code: 'readOnly' })
-    const closed = filesystem.close(handle)
-    const reader = await open(filesystem, 'given-up', O_RDONLY)
-    t.equal(textOf(await filesystem.read(reader, 0, 100)), 'stored')
-    await filesystem.close(reader)
-    await closed
-    await Promise.all([servers.start(1), servers.start(3)])
-    await until(() => client.cluster.voters.length === 4)
-  },
-)
+t.test('an open during a failing last close does not see the data that is given up', async (t) => {
+  await make('given-up')
+  await write(filesystem, 'given-up', 'stored')
+  const handle = await open(filesystem, 'given-up', O_RDWR | O_TRUNC)
+  await filesystem.write(handle, 0, Buffer.from('never stored'))
+  await servers.kill(1, 3)
+  await until(() => client.cluster.voters.length === 2)
+  await t.rejects(filesystem.flush(handle), { code: 'readOnly' })
+  const closed = filesystem.close(handle)
+  const reader = await open(filesystem, 'given-up', O_RDONLY)
+  t.equal(textOf(await filesystem.read(reader, 0, 100)), 'stored')
+  await filesystem.close(reader)
+  await closed
+  await Promise.all([servers.start(1), servers.start(3)])
+  await until(() => client.cluster.voters.length === 4)
+})
 
-t.test('what is written while the rest is given up is not given up with it', async (t) => {
+t.test('data written while a draft is given up is not given up with it', async (t) => {
   await make('again')
   const handle = await open(filesystem, 'again', O_RDWR)
   await filesystem.write(handle, 0, Buffer.from('could not be stored'))
@@ -451,7 +451,7 @@ t.test('a folder that was removed while it is open can be changed', async (t) =>
   await t.rejects(filesystem.metadata.setMode(ino, 0o755), { code: 'stale' })
 })
 
-t.test('what a listing tells of attributes is told at once or not at all', async (t) => {
+t.test('attributes of a listing are used for one answer only', async (t) => {
   await make('told at once')
   const page = await filesystem.openFolder(rootIno).read(0)
   const [listed] = page.entries

@@ -60,7 +60,7 @@ t.test('pages belong to a file and a content', async (t) => {
   t.notOk(kernel.hasPagesOf(6, contentOf('1')))
 })
 
-t.test('of what was given up the kernel keeps neither pages nor size', async (t) => {
+t.test('the kernel keeps neither pages nor size of a draft that was given up', async (t) => {
   const kernel = new KernelView(new StandingClock())
   const taken: number[] = []
   kernel.connect({ invalidateAttributes: (ino) => taken.push(ino) })
@@ -70,7 +70,7 @@ t.test('of what was given up the kernel keeps neither pages nor size', async (t)
   t.same(taken, [5])
 })
 
-t.test('at an open the kernel must not believe a later version that is no more', async (t) => {
+t.test('an open invalidates attributes of a later version that no longer exists', async (t) => {
   const kernel = new KernelView(new StandingClock())
   const taken: number[] = []
   kernel.connect({ invalidateAttributes: (ino) => taken.push(ino) })
@@ -80,7 +80,7 @@ t.test('at an open the kernel must not believe a later version that is no more',
   kernel.tell(5, '1', contentOf('1'), true)
 })
 
-t.test('of an open file the kernel is never told an older version', async (t) => {
+t.test('the kernel is never sent an older version of an open file', async (t) => {
   const kernel = new KernelView(new StandingClock())
   kernel.tell(5, '2', undefined, true)
   kernel.tell(5, '2', contentOf('1'), true)

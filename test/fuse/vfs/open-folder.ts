@@ -33,7 +33,7 @@ const folders = {
 } as const
 const inos = await makeFolders()
 
-/** A client that is alone makes them: many names travel in one transaction. */
+/** Makes the folders with a client that is alone, so that many names travel in one transaction. */
 async function makeFolders(): Promise<Readonly<Record<keyof typeof folders, number>>> {
   const maker = await Client.open({ ...options, clock: systemClock, lease: true })
   const { namespace } = maker
@@ -54,7 +54,7 @@ t.teardown(() => client.close())
 const filesystem: Filesystem = filesystemOf(client, servers)
 const elsewhere = await openClient(t, servers)
 
-/** One that counts the pages that it asks for. */
+/** Opens a folder that counts the pages it requests. */
 function counted(
   ino: number,
   positions = filesystem.positions,
@@ -78,7 +78,7 @@ function counted(
   return { folder: new OpenFolder({ names: counting, ino, positions }), counts }
 }
 
-/** All names and the position behind each. */
+/** Returns all names and the position behind each. */
 async function listAll(
   folder: OpenFolder,
 ): Promise<{ readonly name: string; readonly at: number }[]> {
@@ -112,7 +112,7 @@ t.test('a seek to any position costs a page at most', async (t) => {
   t.equal(other.counts.pages, 1, 'by another open folder, which has read nothing')
 })
 
-t.test('what is too old to be told is read anew from where the listing is', async (t) => {
+t.test('a page too old for its attributes is read anew from the present position', async (t) => {
   const ino = inos.old
   const { folder, counts } = counted(ino)
   const all = await listAll(folder)
@@ -165,7 +165,7 @@ t.test('positions stay where they were while names come and go', async (t) => {
   )
 })
 
-t.test('a position that another mount has told is found', async (t) => {
+t.test('a position from another mount is found', async (t) => {
   const { folder } = counted(inos.large, new Positions(), elsewhere)
   t.equal((await folder.read(positionBehind('n004100'))).entries[0]?.name, 'n004101')
   t.same((await folder.read(positionBehind('n004199'))).entries, [])
@@ -188,7 +188,7 @@ t.test('the two folders that each has come first', async (t) => {
   }
 })
 
-t.test('positions are remembered for as long as so many others are told', (t) => {
+t.test('positions are remembered until a bounded number of others have been sent', (t) => {
   const positions = new Positions(100)
   const first = positions.behind('first')
   for (let index = 0; index < 99; index += 1) positions.behind(numbered(index))

@@ -3,7 +3,7 @@ import { SecondAttempts } from '../../../src/fuse/vfs/second-attempts.js'
 import { limits } from '../../../src/limits.js'
 import { StandingClock } from '../../fixtures/standing-clock.js'
 
-t.test('who is sent back may come once more, with what was found since', async (t) => {
+t.test('a thread that was sent back may come once more, with inodes found since', async (t) => {
   const again = new SecondAttempts(new StandingClock())
   t.notOk(again.take(7, 5))
   again.expect(7, 5)
@@ -27,7 +27,7 @@ t.test('threads that cannot be told apart come as often as they were sent back',
   t.notOk(again.take(0, 5))
 })
 
-t.test('who does not come back soon has given up', async (t) => {
+t.test('a thread that does not come back soon has given up', async (t) => {
   const clock = new StandingClock()
   const again = new SecondAttempts(clock)
   again.expect(7, 5)

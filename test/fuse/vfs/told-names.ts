@@ -4,7 +4,7 @@ import { limits } from '../../../src/limits.js'
 import { rootIno } from '../../../src/wire/records.js'
 import { StandingClock } from '../../fixtures/standing-clock.js'
 
-t.test('a file is known by the name that it was told under last, for people', async (t) => {
+t.test('the name of a file for messages is the one sent to the kernel last', async (t) => {
   const names = new ToldNames(new StandingClock())
   names.tell(5, 1, 'f')
   names.tell(5, 1, 'g')
@@ -48,7 +48,7 @@ t.test('a name is believed for a while', async (t) => {
   t.match(names.lastOf(5), { name: 'f' })
 })
 
-t.test('of names that cannot be remembered it is known that there are more', async (t) => {
+t.test('the ways to a file are unknown while some of its names were dropped', async (t) => {
   const clock = new StandingClock()
   const names = new ToldNames(clock, 3)
   for (let index = 0; index <= limits.namesToldMax; index += 1) names.tell(5, 1, `${index}`)

@@ -1,4 +1,4 @@
-/** atimes as ext4 has them with relatime and lazytime, and none with -o noatime. */
+/** Tests of atimes: those of ext4 with relatime and lazytime, and none with -o noatime. */
 import t from 'tap'
 import { TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses } from '../fixtures/servers.js'
@@ -8,7 +8,7 @@ const mounts = new TestMounts(t, servers.config())
 const mount = await mounts.start('mnt')
 const atime = (path: string): Promise<string> => mount.out(`stat -c %x "${path}"`)
 
-t.test('what is read gets an atime, once until it is changed again', async (t) => {
+t.test('a read file gets an atime, once until it is changed again', async (t) => {
   await mount.out('mkdir d; echo 1 > d/f; ln -s f d/l; sync -f .; sleep 0.05')
   for (const [path, read] of [
     ['d/f', 'cat d/f'],
@@ -38,7 +38,7 @@ t.test('an atime that was set stays, and O_NOATIME changes none', async (t) => {
   t.match(await atime('g'), /^2002-01-01/, 'also after it was read')
 })
 
-t.test('it is stored with the next change, and not for itself', async (t) => {
+t.test('an atime is stored with the next change, and not by itself', async (t) => {
   await mount.out('echo 1 > h; touch -a -d 2001-01-01T00:00:00Z h; cat h > /dev/null; sync -f .')
   const other = await mounts.start('other')
   t.match(await other.out('stat -c %x h'), /^2001-01-01/, 'a read alone stores nothing')

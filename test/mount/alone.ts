@@ -1,4 +1,4 @@
-/** A mount that is the only client of its user: what it then need not ask, it must not get wrong. */
+/** Tests of a mount that is alone: answers from its cache must be right when another client comes. */
 import { resolve } from 'node:path'
 import t from 'tap'
 import { TestMounts } from '../fixtures/mount.js'
@@ -13,7 +13,7 @@ const dfc = resolve(import.meta.dirname, '../../../bin/dfc')
 t.test(
   'a name that was missing a moment ago is there once another client has put it',
   async (t) => {
-    // Somebody looks for the name all the time, so that the kernel has just been told that it is missing.
+    // A loop looks the name up all the time, so that the kernel has just cached that it is missing.
     const script = `echo content > ${mounts.path('file')}
     for i in 1 2 3 4 5; do
       sleep 1.5

@@ -1,4 +1,4 @@
-/** What is told to whom: users, root with fewer rights, containers. */
+/** Tests of attributes that depend on the caller: users, root with fewer rights, containers. */
 import { execFileSync } from 'node:child_process'
 import t from 'tap'
 import { shell, TestMounts } from '../fixtures/mount.js'

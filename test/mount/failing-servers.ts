@@ -1,7 +1,7 @@
 /**
- * Whatever is wrong with one server, everything goes on; whatever is wrong with two, every operation
- * ends, in success or with an errno that is true, and the mount can be taken off. Where root runs it,
- * all of this happens in a network namespace of its own, in which packets can be dropped.
+ * Tests that every operation works whatever is wrong with one server, and that with two bad servers every operation
+ * ends, in success or with the right errno, and the mount can be unmounted. As root, the test runs in a network
+ * namespace of its own, in which packets can be dropped.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
@@ -34,9 +34,9 @@ function whyNoNetwork(): string | undefined {
 
 const noNetwork = isInside ? undefined : whyNoNetwork()
 
-/** Each is to end within so long. */
+/** Time in ms in which every operation has to end. */
 const deadlineMs = 15_000
-/** With one server: it is waited for once, and else nothing is slower than usual. */
+/** Time in ms in which every operation has to end while one server is bad. */
 const deadlineOfOneMs = 4_000
 
 const operations = {
@@ -102,7 +102,7 @@ const all = new Set(Object.keys(operations))
 const withoutContent = new Set(['ls', 'stat', 'statfs', 'df', 'getfattr'])
 const reading = new Set([...withoutContent, 'cat of a small file', 'cat of a large file'])
 
-/** Whom it happens to, and what must be done all the same if they cannot be asked any more. */
+/** The bad servers, and the operations that must succeed all the same when these do not answer. */
 const groups = {
   'one server': { indexes: [1], must: all },
   'two opposite servers': { indexes: [0, 2], must: reading },
@@ -182,7 +182,7 @@ function suite(): void {
 /** What was sent of a file that could not be stored is kept for a while by those that have it. */
 const { garbage: _, ...sound } = clean
 
-/** What was reported as done is there. */
+/** Checks that everything reported as done is there. */
 async function judge(
   t: Test,
   mounts: TestMounts,

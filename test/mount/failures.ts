@@ -1,4 +1,4 @@
-/** Servers that die, freeze and come back under a mount in use. */
+/** Tests of servers that die, freeze and come back under a mount in use. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -25,7 +25,7 @@ async function without(indexes: readonly number[], action: () => Promise<void>):
   }
 }
 
-/** Makes the mount notice who does not answer: df asks all servers, if it was not used just before. */
+/** Makes the mount notice which servers do not answer: df asks all of them, unless it ran just before. */
 async function noticed(): Promise<void> {
   await sleep(limits.cacheLifeMs + 100)
   await mount.out('df . > /dev/null')
@@ -36,7 +36,7 @@ function recovery(): string {
   return join(states, readdirSync(states)[0] ?? '', 'recovery')
 }
 
-/** Names in the recovery folder, of files that are complete. */
+/** Returns the names of complete files in the recovery folder. */
 function kept(): string[] {
   if (!existsSync(recovery())) return []
   return readdirSync(recovery()).filter((name) => !name.endsWith('.part'))
@@ -110,7 +110,7 @@ t.test('a close says that the data was not stored, and it is kept as a file', as
   t.match(mount.said.join(''), `is kept in ${recovery()}`)
 })
 
-t.test('what could not be stored is not read afterwards, not in part either', async (t) => {
+t.test('data that could not be stored is not read afterwards, not in part either', async (t) => {
   const bytes = 96_000
   await mount.out(`head -c ${bytes} /dev/zero | tr '\\0' a > same`)
   const before = kept().length

@@ -18,12 +18,12 @@ const kills = Number(process.env.KILLS ?? 8)
 const seed = Number(process.env.KILLS_SEED ?? Math.floor(Date.now() / 1000))
 const writer = join(import.meta.dirname, '../fixtures/careful-writer.js')
 const skip = existsSync('/dev/fuse') ? false : 'there is no /dev/fuse'
-/** What a program is told that has a file open in a mount that was killed. */
+/** Errors of a program that has a file open in a killed mount. */
 const deadErrors = ['ENOTCONN', 'ECONNABORTED', 'EIO', 'ENOENT']
 
 t.setTimeout(120_000 + kills * 10_000)
 
-/** Which of the contents a name has, as its position; throws when it has none of them. */
+/** Returns the index of the content that a name has. Throws when it has none of them. */
 async function which(
   mount: TestMount,
   name: string,
@@ -93,30 +93,34 @@ t.test('a mount that is killed loses nothing that was closed or fsynced', { skip
   t.match(await checkAll(client), rest)
 })
 
-t.test('what could not be stored outlasts a kill in the recovery folder', { skip }, async (t) => {
-  const servers = await startServerProcesses(t)
-  const mounts = new TestMounts(t, servers.config())
-  const mount = await mounts.start('mnt')
-  const opened = mounts.path('opened')
-  const frozen = mounts.path('frozen')
-  const script = `const fs = require('node:fs')
+t.test(
+  'data that could not be stored outlasts a kill in the recovery folder',
+  { skip },
+  async (t) => {
+    const servers = await startServerProcesses(t)
+    const mounts = new TestMounts(t, servers.config())
+    const mount = await mounts.start('mnt')
+    const opened = mounts.path('opened')
+    const frozen = mounts.path('frozen')
+    const script = `const fs = require('node:fs')
     const [opened, frozen] = process.argv.slice(1)
     const file = fs.openSync('lost', 'w')
     fs.writeSync(file, 'typed before\\n')
     fs.writeFileSync(opened, '')
     while (!fs.existsSync(frozen)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
     try { fs.closeSync(file); console.log('none') } catch ({ code }) { console.log(code) }`
-  const writing = mount.node(script, opened, frozen)
-  await until(() => existsSync(opened))
-  await servers.kill(0, 2)
-  writeFileSync(frozen, '')
-  t.match(await writing, /^(EIO|EROFS)$/)
-  const states = mounts.path('state/dfs')
-  const recovery = join(states, readdirSync(states)[0] ?? '', 'recovery')
-  const kept = (): string[] =>
-    existsSync(recovery) ? readdirSync(recovery).filter((name) => !name.endsWith('.part')) : []
-  await until(() => kept().length === 1)
-  mount.process.kill('SIGKILL')
-  await until(() => !isMounted(mount.mountpoint))
-  t.equal(readFileSync(join(recovery, kept()[0] ?? ''), 'utf8'), 'typed before\n')
-})
+    const writing = mount.node(script, opened, frozen)
+    await until(() => existsSync(opened))
+    await servers.kill(0, 2)
+    writeFileSync(frozen, '')
+    t.match(await writing, /^(EIO|EROFS)$/)
+    const states = mounts.path('state/dfs')
+    const recovery = join(states, readdirSync(states)[0] ?? '', 'recovery')
+    const kept = (): string[] =>
+      existsSync(recovery) ? readdirSync(recovery).filter((name) => !name.endsWith('.part')) : []
+    await until(() => kept().length === 1)
+    mount.process.kill('SIGKILL')
+    await until(() => !isMounted(mount.mountpoint))
+    t.equal(readFileSync(join(recovery, kept()[0] ?? ''), 'utf8'), 'typed before\n')
+  },
+)

@@ -1,4 +1,4 @@
-/** The life of a mount from its command line: beginning, refusing to begin, and every kind of end. */
+/** Tests of the life of a mount from the command line: its start, refusals to start, and every kind of end. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -14,7 +14,7 @@ const mounts = new TestMounts(t, servers.config('alice', 10_000))
 const done = { status: 0, out: '', problems: '' }
 const failed = (problem: string) => ({ status: 1, out: '', problems: `dfs-mount: ${problem}\n` })
 
-/** The first of four free ports in a row, below those that the system gives to who wants any. */
+/** Returns the first of four free ports in a row, below the ephemeral ports of the system. */
 async function freePorts(): Promise<number> {
   for (;;) {
     const first = 10_100 + Math.floor(Math.random() * 20_000)
@@ -45,7 +45,7 @@ t.test('mounts in the background and unmounts when everything is stored', async 
   t.same(await mounts.unmount(mnt), done)
 })
 
-t.test('says in one line why it does not mount', async (t) => {
+t.test('a refusal to mount is one line with the reason', async (t) => {
   const file = mounts.path('file')
   writeFileSync(file, '')
   const full = mounts.folder('full')
@@ -70,7 +70,7 @@ t.test('says in one line why it does not mount', async (t) => {
   )
 })
 
-t.test('is not unmounted while somebody uses it, and says who', async (t) => {
+t.test('a mount in use is not unmounted, and its users are named', async (t) => {
   const mount = await mounts.start('busy')
   const entered = mounts.path('entered')
   const leave = mounts.path('leave')
@@ -84,7 +84,7 @@ t.test('is not unmounted while somebody uses it, and says who', async (t) => {
   await using
 })
 
-t.test('somebody else may take it off', async (t) => {
+t.test('another program may unmount it', async (t) => {
   const mount = await mounts.start('foreign')
   await mount.out('echo x > f')
   execFileSync('fusermount3', ['-u', mount.mountpoint])
@@ -177,7 +177,7 @@ t.test('--local brings servers of its own, and stops them at the end', async (t)
   t.equal(await third.end(), 0)
 })
 
-t.test('several with --local may begin and end at the same moment', async (t) => {
+t.test('several mounts with --local may begin and end at the same moment', async (t) => {
   const folder = mounts.path('at-once')
   const local = ['--local', folder, '--port', String(await freePorts())]
   for (let round = 0; round < 3; round += 1) {
@@ -211,7 +211,7 @@ t.test('a terminal that is closed ends mount and servers in order', async (t) =>
   const folder = mounts.path('hangup')
   const ports = String(await freePorts())
   const mount = await mounts.start('hung-up', '--local', folder, '--port', ports)
-  // Nobody reads any more, as nobody can write to a terminal that is gone.
+  // The output has no reader any more, like a terminal that is closed.
   mount.process.stdout?.destroy()
   mount.process.stderr?.destroy()
   t.equal(await mount.end('SIGHUP'), 0)

@@ -83,7 +83,7 @@ print(len(names), len(set(names)), 'quick' if seeks / 20 < listings / 12 else (s
 )
 
 t.test(
-  'a place is one while names come and go, also for who opens the folder anew',
+  'a position stays the same while names come and go, also in a new open of the folder',
   { skip },
   async (t) => {
     const script = `
@@ -111,7 +111,7 @@ print('done')`
   },
 )
 
-t.test('who removes what is listed meets every name once', { skip }, async (t) => {
+t.test('a program that removes listed names meets every name once', { skip }, async (t) => {
   const script = `
 for index in range(5000): make(f'n{index:05}')
 libc.rewinddir(folder)

@@ -9,7 +9,7 @@ import { checkAll, clean, healNow, openClient } from '../fixtures/library.js'
 import { isMounted, type TestMount, TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses, until } from '../fixtures/servers.js'
 
-/** Also those that were written a moment ago, by a clock that may differ. */
+/** Options of a repair that also removes orphans written a moment ago, by a clock that may differ. */
 const healAll = { ...healNow, orphanAgeMs: -60_000 }
 const { garbage: _, ...tidy } = clean
 
@@ -131,31 +131,35 @@ say(tried(link, fd, 'late'), os.fstat(fd).st_nlink, open('late').read())
   },
 )
 
-t.test('a read-only mount makes none', { skip }, async (t) => {
+t.test('a read-only mount makes no file without a name', { skip }, async (t) => {
   const mount = await mounts.start('one', '-o', 'ro')
   t.equal(await python(mount, 'say(tried(make))'), 'EROFS')
   t.equal(await mount.end(), 0)
 })
 
-t.test('what a killed mount leaves of them is deleted by repair', { skip }, async (t) => {
-  const mount = await mounts.start('one')
-  const opened = mounts.path('open')
-  const script = `
+t.test(
+  'files without a name that a killed mount leaves are deleted by repair',
+  { skip },
+  async (t) => {
+    const mount = await mounts.start('one')
+    const opened = mounts.path('open')
+    const script = `
 fd, other = make(), make(os.O_RDWR | os.O_EXCL)
 os.write(fd, b'x' * 100_000)
 os.fsync(fd)
 open(sys.argv[1], 'w')
 wait(sys.argv[1] + '.never')
 `
-  const working = python(mount, script, opened).catch(() => undefined)
-  await Promise.race([working, until(() => existsSync(opened))])
-  mount.process.kill('SIGKILL')
-  await until(() => !isMounted(mount.mountpoint))
-  writeFileSync(`${opened}.never`, '')
-  await working
-  const client = await openClient(t, servers)
-  await until(() => client.cluster.voters.length === 4)
-  t.match(await client.scheduler.heal(healNow), { orphansDeleted: 0 }, 'they are young')
-  t.match(await client.scheduler.heal(healAll), { orphansDeleted: 2, left: 0, lost: [] })
-  t.match(await checkAll(client), tidy)
-})
+    const working = python(mount, script, opened).catch(() => undefined)
+    await Promise.race([working, until(() => existsSync(opened))])
+    mount.process.kill('SIGKILL')
+    await until(() => !isMounted(mount.mountpoint))
+    writeFileSync(`${opened}.never`, '')
+    await working
+    const client = await openClient(t, servers)
+    await until(() => client.cluster.voters.length === 4)
+    t.match(await client.scheduler.heal(healNow), { orphansDeleted: 0 }, 'they are young')
+    t.match(await client.scheduler.heal(healAll), { orphansDeleted: 2, left: 0, lost: [] })
+    t.match(await checkAll(client), tidy)
+  },
+)

@@ -9,7 +9,7 @@ import { outcomeOf } from '../fixtures/outcome.js'
 import { startServerProcesses } from '../fixtures/servers.js'
 
 t.setTimeout(240_000)
-/** Servers that are late on a busy machine would count as down for that. */
+/** Long, because servers that are late on a busy machine would count as down. */
 const timeoutMs = 10_000
 const servers = await startServerProcesses(t)
 const config = servers.config('alice', timeoutMs)

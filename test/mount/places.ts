@@ -33,7 +33,7 @@ function place(t: Test, name: string): string {
   return path
 }
 
-/** What /proc/mounts has of it. */
+/** Returns the flags of a mount in /proc/mounts. */
 async function flagsOf(path: string): Promise<readonly string[]> {
   const { out } = await run('grep " $1 " /proc/mounts | tail -n 1 | cut -d" " -f4', path)
   return out.trim().split(',')
@@ -59,7 +59,7 @@ t.test('a link to a folder is followed', async (t) => {
   t.notOk(isMounted(folder))
 })
 
-t.test('what is mounted there already is mounted upon, and comes back', needsRoot, async (t) => {
+t.test('a mount on top of another one hides it until the end', needsRoot, async (t) => {
   const [bound, tmpfs] = [place(t, 'bound'), place(t, 'tmpfs')]
   t.match(await run('mount --bind "$1" "$1" && mount -t tmpfs t "$2"', bound, tmpfs), done)
   for (const path of [bound, tmpfs]) {
@@ -159,7 +159,7 @@ t.test('-o sync: what was answered outlives a kill of the mount', async (t) => {
   await writing
 })
 
-t.test('-o dirsync: so does an empty file that was just made', async (t) => {
+t.test('-o dirsync: an empty file that was just made outlives a kill of the mount', async (t) => {
   const mount = await mounts.start('dirsync', '-o', 'dirsync')
   await mount.out('mkdir made && : > made/new')
   mount.process.kill('SIGKILL')

@@ -1,4 +1,4 @@
-/** A user whose files may take so much together and no more: what programs see of that, and get back. */
+/** Tests of a quota in a mount: what programs see of it, and the errors beyond it. */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -18,7 +18,7 @@ function bound(servers: TestServers, size: string | undefined): void {
   servers.configure((users) => withQuota(users, 'dfs.conf', 'alice', size))
 }
 
-/** Resolves when the four servers go by a quota of so many bytes. */
+/** Resolves when the four servers have a quota of `bytes`. */
 async function untilQuota(client: Client, bytes: number): Promise<void> {
   for (;;) {
     const { totalBytes } = await client.space()

@@ -39,7 +39,7 @@ t.test('a server that answers a second late makes nothing slow', { skip }, async
     for i in $(seq 500); do echo $i > many/$i; done`)
   await first.close()
 
-  /** In a mount that knows nothing yet. */
+  /** Measures in a new mount with empty caches. */
   const measure = async (name: string): Promise<number[]> => {
     const mount = await mounts.start(name)
     const took: number[] = []

@@ -19,10 +19,13 @@ t.test('an open sees what was closed before, however soon', async (t) => {
   t.equal(await out(script), '')
 })
 
-t.test('a replaced file is the new one, also for who has just read the old one', async (t) => {
-  const script = `echo old > $A/r; cat $B/r; echo newer > $A/n; mv $A/n $A/r; cat $B/r`
-  t.equal(await out(script), 'old\nnewer')
-})
+t.test(
+  'a replaced file is the new one, also for a program that has just read the old one',
+  async (t) => {
+    const script = `echo old > $A/r; cat $B/r; echo newer > $A/n; mv $A/n $A/r; cat $B/r`
+    t.equal(await out(script), 'old\nnewer')
+  },
+)
 
 t.test('appends of both follow each other', async (t) => {
   const script = `for i in 1 2 3 4 5; do echo a$i >> $A/log; echo b$i >> $B/log; done; tr '\\n' ' ' < $B/log`
@@ -35,7 +38,7 @@ t.test('tail -f follows what the other mount appends', async (t) => {
   t.equal(await out(script), '1 2 3')
 })
 
-t.test('of two exclusive creations one succeeds', async (t) => {
+t.test('one of two exclusive creations succeeds', async (t) => {
   const script = `for i in $(seq 1 20); do
       (mkdir $A/x$i 2>/dev/null && echo won) & (mkdir $B/x$i 2>/dev/null && echo won) & wait
     done | wc -l`

@@ -1,4 +1,4 @@
-/** What the documents say about the source is true: names, numbers, tables and files. */
+/** Tests that the documents are right about the source: names, numbers, tables and files. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import Database from 'better-sqlite3'

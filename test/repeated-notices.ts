@@ -23,7 +23,7 @@ t.test('prints a few of each kind and object, and counts the others', async (t) 
   ])
 })
 
-t.test('remembers so many objects and no more', async (t) => {
+t.test('remembers a bounded number of objects', async (t) => {
   redirectNotices(() => {})
   const notices = new RepeatedNotices({ monotonic: () => 0 })
   for (let count = 0; count < 3 * limits.repeatedObjectsMax; count += 1) {

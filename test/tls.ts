@@ -8,7 +8,7 @@ const {
   handshakeTimeoutMs,
 } = limits
 
-t.test('a host may make some handshakes at once, and then so many a second', async (t) => {
+t.test('a host may make some handshakes at once, and then a bounded number a second', async (t) => {
   const pace = new HandshakePace()
   const now = 1_000_000
   for (let count = 0; count < atOnce; count += 1) t.equal(pace.waitMs('a', now), 0)
@@ -32,7 +32,7 @@ t.test('a flood is turned away instead of being kept waiting', async (t) => {
   t.ok(refused > 9_000)
 })
 
-t.test('hosts that are at rest take no memory', async (t) => {
+t.test('idle hosts take no memory', async (t) => {
   const pace = new HandshakePace()
   for (let host = 0; host < 100_000; host += 1) pace.waitMs(`${host}`, host * 10)
   t.equal(pace.waitMs('new', 1_000_001), 0)

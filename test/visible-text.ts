@@ -14,7 +14,7 @@ t.test('a line of the log is one line, whatever is in it', async (t) => {
   t.ok((lines[1] ?? '').length < 5000, 'its length is bounded')
 })
 
-t.test('so is a line of DEBUG', async (t) => {
+t.test('a line of DEBUG is one line, whatever is in it', async (t) => {
   const file = resolve(import.meta.dirname, '../src/log.js')
   const what = '"/a\\n\\x1b[2J%s", new Error("b\\nc")'
   const program = `import(${JSON.stringify(file)}).then((m) => m.debugDfs("%s: %o", ${what}))`

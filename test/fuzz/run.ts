@@ -18,7 +18,7 @@ import type { Batch, BatchOutcome } from './attacker.js'
 export interface FuzzOptions {
   readonly seed: number
   readonly frames: number
-  /** Ends after so long even if frames are left. */
+  /** Time in ms after which the run ends even if frames are left. */
   readonly msMax: number
   /** Begins with this batch: to repeat a failure. */
   readonly firstBatch: number
@@ -41,14 +41,14 @@ export interface FuzzOutcome {
 }
 
 const framesPerBatch = 25_000
-/** What a server may take under any attack. */
+/** Most memory that a server may take under any attack, in MiB. */
 const rssMaxMiB = 512
 const password = 'fuzz'
 /** Each batch has an account of its own, until they begin anew. */
 const userCount = 256
 const blankEvery = 8
 const nothing = { medianMs: Number.NaN, worst: { what: 'nothing', ms: Number.NaN, workMs: 0 } }
-/** Longer than a server may let anybody wait, however little the machine has left for it. */
+/** Time in ms in which a server must answer, however busy the machine is. */
 const stuckMs = 30_000
 /** A batch takes some seconds, on a busy machine some tens of them. */
 const batchMsMax = 180_000

@@ -6,7 +6,7 @@ import '../fixtures/poisoned.js'
 
 const isPoisoned = (bytes: Buffer): boolean => bytes.every((byte) => byte === poisonByte)
 
-t.test('whoever reads a buffer after it was given back sees the pattern', async (t) => {
+t.test('a read of a buffer after it was given back sees the pattern', async (t) => {
   const memory = new PageMemory(1)
   const buffer = memory.take()
   if (buffer === undefined) return t.fail('there was one')

@@ -20,7 +20,7 @@ t.test('memory goes back once, when the last has let go', async (t) => {
   t.equal(released, 1)
 })
 
-t.test('whoever holds or lets go too late is stopped', async (t) => {
+t.test('a retain or release after the last release stops the program', async (t) => {
   const memory = new SharedBuffer()
   memory.release()
   t.throws(() => memory.release(), { code: 'ERR_ASSERTION' })

@@ -1,4 +1,4 @@
-/** Where a worker of the storm keeps its files: the client library, or a folder, which a mount is. */
+/** The place in which a worker of the storm keeps its files: the client library, or a folder such as a mount. */
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemClock, systemRandom } from '../../src/clock.js'
@@ -7,7 +7,7 @@ import { Client } from '../../src/dfc/client.js'
 import { tcpNetwork } from '../../src/network.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
 
-/** All of them throw what went wrong, with a `code`. */
+/** Operations on files. Each throws an error with a `code` when it fails. */
 export interface Place {
   /** A put that fails leaves no empty file behind, where there was none before. */
   readonly putIsWhole: boolean

@@ -21,7 +21,7 @@ export interface Orders {
 
 export interface Findings {
   readonly name: string
-  /** What must not be. */
+  /** Violations that the worker has seen. */
   readonly violations: readonly string[]
   /** What the own file may be: numbers of writes, 0 for no file, -1 for an empty one. */
   readonly own: readonly number[]
@@ -186,7 +186,7 @@ class Worker {
   }
 }
 
-/** Where it stops to be the one content that somebody wrote; undefined when it does not. */
+/** Returns where `bytes` differ from the content of a single write; undefined when they do not. */
 function mixedAt(bytes: Buffer): number | undefined {
   const line = bytes.subarray(0, lineBytes)
   for (let at = 0; at < bytes.length; at += lineBytes) {
@@ -195,7 +195,7 @@ function mixedAt(bytes: Buffer): number | undefined {
   return undefined
 }
 
-/** Of the write that it is the content of. */
+/** Returns the number of the write that wrote `bytes`. */
 export function numberOf(bytes: Buffer): number {
   if (bytes.length === 0) return emptyFile
   return Number(bytes.subarray(0, lineBytes).toString().split(' ')[1] ?? Number.NaN)

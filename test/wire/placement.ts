@@ -136,7 +136,7 @@ t.test(
   },
 )
 
-t.test('substitutes for nobody while two servers are absent', async (t) => {
+t.test('no server takes extra pieces while two servers are absent', async (t) => {
   t.same(piecesFor(1, 0, new Set([0, 3])), pairOf(1, 0))
   t.same(piecesFor(0, 0, new Set([0, 3])), [])
 })

@@ -19,7 +19,7 @@ const random = new Seeded(1)
 const verifierOf = (password: string): Promise<Verifier> =>
   makeVerifier(password, random.bytes(16), scramIterations.least)
 
-/** A whole exchange; resolves when both sides believe each other, throws who does not. */
+/** Runs a whole exchange. Resolves when both sides accept, throws the error of the side that does not. */
 async function exchange(client: ScramClient, verifier: Verifier): Promise<void> {
   const server = new ScramServer(verifier, client.first(), random.bytes(18))
   const { serverFinal } = server.final(await client.final(server.first()))
@@ -42,7 +42,7 @@ const vector = {
   serverFinal: 'v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=',
 }
 
-t.test('says what the client of RFC 7677 says', async (t) => {
+t.test('sends the messages of the client of RFC 7677', async (t) => {
   const nonce = Buffer.from(vector.clientNonce, 'base64')
   const client = new ScramClient(new ScramCredentials('user', 'pencil'), nonce)
   t.equal(client.first(), vector.clientFirst)
@@ -59,7 +59,7 @@ t.test('makes the verifier that signs as the server of RFC 7677 does', async (t)
   t.equal(`v=${signature}`, vector.serverFinal)
 })
 
-t.test('lets in who knows the password, whatever the name and the password are', async (t) => {
+t.test('accepts a client with the password, whatever the name and the password are', async (t) => {
   for (const user of ['alice', 'a=b,c=2C', 'müller']) {
     for (const password of ['secret', 'ﬁ Å', ',= ', 'x'.repeat(500)]) {
       const client = clientOf(user, password)

@@ -1,5 +1,5 @@
 /**
- * What two servers show, value and all, is believed: a single one may make up what it likes. A committed change is
+ * Registers are believed when two servers show them, value and all: a single one may make up what it likes. A committed change is
  * on three servers, so two of any three that answer show it: docs/decisions/0027.
  */
 import { quorum } from '../../wire/quorum.js'

@@ -218,7 +218,7 @@ export class Recovery {
   }
 }
 
-/** What the transaction writes, as two servers tell it alike: one alone may make it up. */
+/** The body of the transaction, where two servers tell it alike: one alone may make it up. */
 function confirmedBody(replies: readonly Reply<'prepare'>[]): Transaction | null {
   const bodies = replies.flatMap(({ body }) => body ?? [])
   if (bodies.length < quorum.believe) return null

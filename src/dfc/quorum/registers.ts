@@ -42,7 +42,7 @@ export interface QuorumEntry {
 
 const attemptsMax = 8
 const recoverFrom = 4
-/** So many registers that are not settled are asked for together. */
+/** Number of registers that are not settled and are asked for together. */
 const manyOpen = 4
 
 type Replies = readonly SeenInode[]

@@ -60,7 +60,7 @@ interface Attempt {
   late: Promise<Outcome<Attempt['verb']>>[]
   /** Servers that were away from the start: their pieces went to the others with the votes. */
   readonly absent: ReadonlySet<number>
-  /** What servers tell that it was decided: by others, who met its locks. */
+  /** Decisions of others, who met its locks, by the server that tells of them. */
   readonly told: Map<number, 'committed' | 'aborted'>
   /** Two of them tell so. */
   isAborted: boolean

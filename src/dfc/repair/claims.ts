@@ -46,7 +46,7 @@ export async function claimsOf(
   }
 }
 
-/** What is being stored is shown, or held as a vote, by another server a moment later. */
+/** Whether no other server shows the register, or holds it as a vote, a moment later: it is not being stored. */
 async function isStillLone(
   cluster: Cluster,
   servers: readonly number[],

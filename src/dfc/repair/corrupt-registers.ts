@@ -63,7 +63,7 @@ export async function restoreLost(
 }
 
 /**
- * What two others have of it in order. Undefined while no two do, while something about it is undecided there, or while
+ * The register as two other servers have it in order. Undefined while no two do, while something about it is undecided there, or while
  * one of only two shows something newer, which the third may have as well.
  */
 async function fromOthers(

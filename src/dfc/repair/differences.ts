@@ -29,7 +29,7 @@ interface HeldVersion {
   readonly holders: readonly number[]
 }
 
-/** What is shown of each key, where servers differ. */
+/** The versions of each key that servers show, where they differ. */
 type Shown = Map<Key, HeldVersion[]>
 
 export interface HowCompared {

@@ -41,7 +41,7 @@ export interface VerifyReport {
   readonly mismatched: readonly Segment[]
   /** Pieces that have no good copy anywhere. */
   readonly lost: readonly LostPiece[]
-  /** What one server alone claims. */
+  /** Registers, times and epochs that one server alone claims. */
   readonly claims: Claims
 }
 

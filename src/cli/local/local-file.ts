@@ -3,13 +3,14 @@
  * temporary name beside it, which is removed whatever happens.
  */
 import { type BigIntStats, constants as flags, unlinkSync } from 'node:fs'
-import { chmod, type FileHandle, open, realpath, rename, stat, unlink } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { type FileHandle, lstat, open, realpath, rename, stat, unlink } from 'node:fs/promises'
 import { localPath, textOf } from '../../byte-text.js'
-import type { Random } from '../../clock.js'
+import type { Random, Time } from '../../clock.js'
 import { sentenceOf } from '../../error-message.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { debugDfc } from '../../log.js'
+import { LocalFolder, type LocalPlace, splitPath } from './local-folder.js'
+import { setModificationTime } from './local-times.js'
 
 const readBytes = 1024 * 1024
 
@@ -23,15 +24,24 @@ export class Temporaries {
   }
 
   /**
-   * Replaces `path` by what `make` makes under a new name beside it, which others cannot guess. On any failure what
-   * was at `path` stays, and nothing else.
+   * Replaces what is at a place, unless that is a folder, a device or a pipe, by what `make` makes under a new name
+   * beside it, which others cannot guess. On any failure what was there stays, and nothing else.
    */
-  async replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
-    const temporary = join(dirname(path), `.dfc-${this.#random.bytes(12).toString('hex')}`)
+  async replace(
+    { folder, name }: LocalPlace,
+    make: (path: string) => Promise<void>,
+  ): Promise<void> {
+    const path = folder.pathOf(name)
+    const existing = await lstat(localPath(folder.at(name))).catch(() => undefined)
+    if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
+    if (existing !== undefined && !existing.isFile() && !existing.isSymbolicLink()) {
+      throw new DfsError('exists', `${path}: File exists, and is a device or a pipe`)
+    }
+    const temporary = folder.at(`.dfc-${this.#random.bytes(12).toString('hex')}`)
     this.#paths.add(temporary)
     try {
       await make(temporary)
-      await rename(localPath(temporary), localPath(path)).catch(failAbout(path))
+      await rename(localPath(temporary), localPath(folder.at(name))).catch(failAbout(path))
     } catch (error) {
       await unlink(localPath(temporary)).catch(() => undefined)
       throw error
@@ -52,30 +62,54 @@ export class Temporaries {
   }
 }
 
+/** What a file is to have besides its content. */
+export interface FileAttributes {
+  readonly mode: number
+  readonly mtime: Time
+}
+
 /**
  * Writes `chunks` to `path`, following a symbolic link there as cp(1) does. A device or pipe is
- * written directly. On any failure what was at `path` stays as it was. Returns the path of the new
- * file, none for a device.
+ * written directly. On any failure what was at `path` stays as it was.
  */
 export async function writeLocalFile(
   path: string,
   chunks: AsyncIterable<Buffer>,
-  mode: number,
+  attributes: FileAttributes,
   temporaries: Temporaries,
-): Promise<string | undefined> {
+): Promise<void> {
   const existing = await stat(localPath(path)).catch(() => undefined)
   if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
   if (existing !== undefined && (!existing.isFile() || isOpenElsewhere(path))) {
     await writeDirectly(path, chunks)
-    return undefined
+    return
   }
   const final = existing === undefined ? path : textOf(await realpath(localPath(path), 'buffer'))
-  await temporaries.replace(final, async (temporary) => {
+  const [before, name] = splitPath(final)
+  const folder = await LocalFolder.open(before, 'follow').catch(failAbout(path))
+  try {
+    await replaceFile({ folder, name }, chunks, attributes, temporaries)
+  } finally {
+    await folder.close()
+  }
+}
+
+/**
+ * Writes `chunks` to a file that takes the place of the file or symbolic link which is there. On any failure that
+ * stays as it was.
+ */
+export async function replaceFile(
+  place: LocalPlace,
+  chunks: AsyncIterable<Buffer>,
+  { mode, mtime }: FileAttributes,
+  temporaries: Temporaries,
+): Promise<void> {
+  await temporaries.replace(place, async (temporary) => {
+    const path = place.folder.pathOf(place.name)
     const file = await open(localPath(temporary), 'wx', 0o600).catch(failAbout(path))
-    await writeAndClose(file, path, chunks)
-    await chmod(localPath(temporary), mode)
+    await writeAndClose(file, path, chunks, mode)
   })
-  return final
+  await setModificationTime(place.folder.at(place.name), mtime)
 }
 
 /** Whether `path` is a name such as /dev/stdout for a file that the caller has open, which must not be replaced. */
@@ -97,9 +131,11 @@ async function writeAndClose(
   file: FileHandle,
   path: string,
   chunks: AsyncIterable<Buffer>,
+  mode?: number,
 ): Promise<void> {
   try {
     for await (const chunk of chunks) await file.writeFile(chunk).catch(failAbout(path))
+    if (mode !== undefined) await file.chmod(mode).catch(failAbout(path))
   } finally {
     await file.close()
   }

@@ -1,16 +1,20 @@
-/** GET: copies files, symbolic links and folders from the servers to local ones. */
-import { chmod, lstat, mkdir, stat, symlink } from 'node:fs/promises'
+/**
+ * GET: copies files, symbolic links and folders from the servers to local ones. What the servers name stays below the
+ * folder that the user named, whatever they say and whatever is there already: links on the way are replaced.
+ */
+import { chmod, mkdir, stat, symlink } from 'node:fs/promises'
 import { localPath } from '../../byte-text.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
 import { DfsError } from '../../errors.js'
-import { fileType, isEntryName, typeOf } from '../../wire/records.js'
-import { writeLocalFile } from '../local/local-file.js'
+import { fileType, typeOf } from '../../wire/records.js'
+import { type FileAttributes, replaceFile, writeLocalFile } from '../local/local-file.js'
+import { LocalFolder, type LocalPlace, splitPath } from '../local/local-folder.js'
 import { setModificationTime } from '../local/local-times.js'
 import { namesIn } from '../paths/list-folder.js'
 import { findPath, followPath, isFolder } from '../paths/remote-path.js'
 import type { Session, Status } from '../session.js'
 import { assertMayBeFile, type Step } from './targets.js'
-import { Transfer, type TransferOptions } from './transfer.js'
+import { Filling, Transfer, type TransferOptions } from './transfer.js'
 
 /** Permission bits that are copied. Set-user-ID and set-group-ID are not: the owner here is another one. */
 const permissionsKept = 0o1777
@@ -31,71 +35,107 @@ export class FileDownload {
   }
 
   /** Fetches an operand. Links named by the user are followed, except with -r, as by cp(1). */
-  async #getOperand({ source, target }: Step): Promise<void> {
+  async #getOperand(step: Step): Promise<void> {
+    const { source, target } = step
     const find = this.#recursive ? findPath : followPath
     const node = await find(this.#session.client.namespace, source)
     if (!isFolder(node)) {
       assertMayBeFile(target, false)
-      return this.#transfer.inLane(source, () => this.#getItem(source, node, target))
+      return this.#transfer.inLane(source, undefined, () => this.#getNamed(step, node))
     }
     if (!this.#recursive) throw new DfsError('isDirectory', 'Is a directory (get -r takes folders)')
-    const existing = await stat(localPath(target)).catch(() => undefined)
-    await this.#getFolder(source, node, target, existing?.isDirectory() === true)
+    const local = await openTarget(step, modeWhileFilled(node))
+    await this.#fill(source, node, local)
   }
 
-  async #getItem(name: string, node: Node, path: string): Promise<void> {
+  /** Fetches what is not a folder to where the user said. */
+  async #getNamed({ source, target, isSpelledOut }: Step, node: Node): Promise<void> {
+    if (isSpelledOut && typeOf(node.inode.mode) === fileType.file) {
+      const chunks = await this.#contentOf(source, node)
+      return writeLocalFile(target, chunks, attributesOf(node), this.#session.temporaries)
+    }
+    await inFolderOf(target, (place) => this.#getItem(source, node, place))
+  }
+
+  async #getItem(name: string, node: Node, place: LocalPlace): Promise<void> {
     const type = typeOf(node.inode.mode)
-    if (type === fileType.file) await this.#getFile(name, node, path)
-    else if (type === fileType.symlink) await this.#getLink(node, path)
-    else
+    const { temporaries } = this.#session
+    if (type === fileType.file) {
+      const chunks = await this.#contentOf(name, node)
+      await replaceFile(place, chunks, attributesOf(node), temporaries)
+    } else if (type === fileType.symlink) {
+      const target = localPath(node.inode.target)
+      await temporaries.replace(place, (path) => symlink(target, localPath(path)))
+      await setModificationTime(place.folder.at(place.name), node.inode.mtime)
+    } else {
       throw new DfsError('unsupported', 'neither a file, a folder nor a symbolic link; not fetched')
+    }
   }
 
-  async #getFile(name: string, { inode }: Node, path: string): Promise<void> {
+  async #contentOf(name: string, { inode }: Node): Promise<AsyncIterable<Buffer>> {
     const { content } = this.#session.client
     await content.assertReadable(inode)
     this.#transfer.progress.expect(name, inode.size)
-    const chunks = this.#transfer.watch(content.stream(inode))
-    const mode = inode.mode & permissionsKept
-    const written = await writeLocalFile(path, chunks, mode, this.#session.temporaries)
-    if (written !== undefined) await setModificationTime(written, inode.mtime)
+    return this.#transfer.watch(content.stream(inode))
   }
 
-  async #getLink({ inode }: Node, path: string): Promise<void> {
-    const existing = await lstat(localPath(path)).catch(() => undefined)
-    if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
-    await this.#session.temporaries.replace(path, (temporary) =>
-      symlink(localPath(inode.target), localPath(temporary)),
-    )
-    await setModificationTime(path, inode.mtime)
-  }
-
-  /** Fetches a folder. Only one that the user named may be reached by a symbolic link. */
-  async #getFolder(name: string, node: Node, path: string, exists: boolean): Promise<void> {
-    const permissions = node.inode.mode & permissionsKept
-    if (!exists) await mkdir(localPath(path), permissions | 0o700)
-    this.#transfer.whenFilled(name, async () => {
-      await chmod(localPath(path), permissions)
-      await setModificationTime(path, node.inode.mtime)
-    })
-    for await (const child of namesIn(this.#session, node.ino)) {
-      const childName = `${name.replace(/\/+$/, '')}/${child.name}`
-      await this.#transfer.attempt(childName, async () => {
-        if (!isEntryName(child.name)) throw new DfsError('illegalName')
-        const childNode = child.node ?? (await this.#session.client.namespace.names.node(child.ino))
-        await this.#getChild(childName, childNode, `${path.replace(/\/+$/, '')}/${child.name}`)
+  /** Fetches what is in a folder to `local`, which is closed then. */
+  async #fill(name: string, node: Node, local: LocalFolder, above?: Filling): Promise<void> {
+    above?.begin()
+    const filling = new Filling(async () => {
+      await this.#transfer.attempt(name, async () => {
+        await setModificationTime(`${local.self}/.`, node.inode.mtime)
+        await chmod(local.self, node.inode.mode & permissionsKept)
       })
+      await local.close()
+      await above?.end()
+    })
+    try {
+      for await (const child of namesIn(this.#session, node.ino)) {
+        const childName = `${name.replace(/\/+$/, '')}/${child.name}`
+        await this.#transfer.attempt(childName, async () => {
+          const { names } = this.#session.client.namespace
+          const childNode = child.node ?? (await names.node(child.ino))
+          await this.#getChild(childName, childNode, { folder: local, name: child.name }, filling)
+        })
+      }
+    } finally {
+      await filling.end()
     }
   }
 
-  async #getChild(name: string, node: Node, path: string): Promise<void> {
+  async #getChild(name: string, node: Node, place: LocalPlace, filling: Filling): Promise<void> {
     if (!isFolder(node)) {
-      return this.#transfer.inLane(name, () => this.#getItem(name, node, path))
+      return this.#transfer.inLane(name, filling, () => this.#getItem(name, node, place))
     }
-    const existing = await lstat(localPath(path)).catch(() => undefined)
-    if (existing !== undefined && !existing.isDirectory()) {
-      throw new DfsError('notDirectory', `${path}: Not a directory`)
-    }
-    await this.#getFolder(name, node, path, existing !== undefined)
+    const local = await place.folder.enter(place.name, modeWhileFilled(node))
+    await this.#fill(name, node, local, filling)
+  }
+}
+
+function attributesOf({ inode }: Node): FileAttributes {
+  return { mode: inode.mode & permissionsKept, mtime: inode.mtime }
+}
+
+function modeWhileFilled({ inode }: Node): number {
+  return (inode.mode & permissionsKept) | 0o700
+}
+
+/** Opens the folder that becomes the copy of a folder that the user named, and makes it where there is none. */
+async function openTarget({ target, isSpelledOut }: Step, mode: number): Promise<LocalFolder> {
+  if (!isSpelledOut) return inFolderOf(target, ({ folder, name }) => folder.enter(name, mode))
+  const exists = (await stat(localPath(target)).catch(() => undefined))?.isDirectory() === true
+  if (!exists) await mkdir(localPath(target), mode)
+  return LocalFolder.open(target, exists ? 'follow' : 'refuse')
+}
+
+/** Calls `action` with the place that a path names in the folder before its last name. */
+async function inFolderOf<T>(path: string, action: (place: LocalPlace) => Promise<T>): Promise<T> {
+  const [before, name] = splitPath(path)
+  const folder = await LocalFolder.open(before, 'follow')
+  try {
+    return await action({ folder, name })
+  } finally {
+    await folder.close()
   }
 }

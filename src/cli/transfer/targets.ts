@@ -9,6 +9,8 @@ export type TargetKind = 'folder' | 'other' | 'absent'
 export interface Step {
   readonly source: string
   readonly target: string
+  /** Whether the user wrote all of the target, and not only the folder that holds it. */
+  readonly isSpelledOut: boolean
 }
 
 /** Splits operands into sources and, if there are several operands, the target. */
@@ -34,9 +36,12 @@ export function planTargets(
     const [source, ...others] = sources
     const mustBeFolder = others.length > 0 || (kind === 'other' && target.endsWith('/'))
     if (mustBeFolder) throw new DfsError('notDirectory', `${target}: Not a directory`)
-    return source === undefined ? [] : [{ source, target }]
+    return source === undefined ? [] : [{ source, target, isSpelledOut: true }]
   }
-  const steps = sources.map((source) => ({ source, target: within(target, source) }))
+  const steps = sources.map((source) => {
+    const place = within(target, source)
+    return { source, target: place, isSpelledOut: place === target }
+  })
   const sourceOf = new Map<string, string>()
   for (const step of steps) {
     const before = sourceOf.get(step.target)

@@ -2,7 +2,7 @@
  * The common part of put and get: several files are transferred at a time, a failure is reported while others go on,
  * and the user sees the progress.
  */
-
+import assert from 'node:assert/strict'
 import { TaskPool } from '../../async/task-pool.js'
 import { limits } from '../../limits.js'
 import { reportAbout, type Session, type Status } from '../session.js'
@@ -14,17 +14,31 @@ export interface TransferOptions {
   readonly recursive: boolean
 }
 
-/** A folder whose mode and time are set at the end, because adding to it would change them. */
-interface OpenFolder {
-  readonly name: string
-  readonly finish: () => Promise<void>
+/** A folder that several actions fill. What is to follow is done when the last of them has ended. */
+export class Filling {
+  readonly #filled: () => Promise<void>
+  #actions = 1
+
+  /** Counts one action already: the one that makes this. */
+  constructor(filled: () => Promise<void>) {
+    this.#filled = filled
+  }
+
+  begin(): void {
+    assert(this.#actions > 0, 'the folder is filled already')
+    this.#actions += 1
+  }
+
+  async end(): Promise<void> {
+    this.#actions -= 1
+    if (this.#actions === 0) await this.#filled()
+  }
 }
 
 export class Transfer {
   readonly session: Session
   readonly progress: Progress
   readonly #pool = new TaskPool(limits.filesInFlightMax)
-  readonly #openFolders: OpenFolder[] = []
   #alone = false
   #status: Status = 0
 
@@ -33,13 +47,12 @@ export class Transfer {
     this.progress = new Progress(session.output, session.client.cluster.clock)
   }
 
-  /** Takes every step, then closes the folders, the innermost first. */
+  /** Takes every step. */
   async run(steps: readonly Step[], take: (step: Step) => Promise<void>): Promise<Status> {
     this.#alone = steps.length === 1
     try {
       for (const step of steps) await this.attempt(step.source, () => take(step))
       await this.#pool.finish()
-      for (const { name, finish } of this.#openFolders.reverse()) await this.attempt(name, finish)
       this.session.interrupted.throwIfAborted()
       return this.#status
     } finally {
@@ -59,14 +72,16 @@ export class Transfer {
     }
   }
 
-  /** Runs `action` beside others, and reports its failure under `name`. Resolves once it has begun. */
-  inLane(name: string, action: () => Promise<void>): Promise<void> {
-    return this.#pool.start(() => this.attempt(name, action))
-  }
-
-  /** Runs `finish` when everything in the folder is there. */
-  whenFilled(name: string, finish: () => Promise<void>): void {
-    this.#openFolders.push({ name, finish })
+  /**
+   * Runs `action` beside others, as one of those that fill a folder, and reports its failure under `name`. Resolves
+   * once it has begun.
+   */
+  inLane(name: string, folder: Filling | undefined, action: () => Promise<void>): Promise<void> {
+    folder?.begin()
+    return this.#pool.start(async () => {
+      await this.attempt(name, action)
+      await folder?.end()
+    })
   }
 
   /** Yields and counts the chunks of a file. Throws when the user interrupts. */

@@ -14,21 +14,25 @@ t.test('takes the last of several operands for the target', async (t) => {
 
 t.test('puts sources into a folder under their base names', async (t) => {
   t.same(planTargets(['x/a', 'b/'], 'folder', 'folder'), [
-    { source: 'x/a', target: 'folder/a' },
-    { source: 'b/', target: 'folder/b' },
+    { source: 'x/a', target: 'folder/a', isSpelledOut: false },
+    { source: 'b/', target: 'folder/b', isSpelledOut: false },
   ])
-  t.same(planTargets(['a'], '/', 'folder'), [{ source: 'a', target: '/a' }])
-  t.same(planTargets(['a'], 'folder/', 'folder'), [{ source: 'a', target: 'folder/a' }])
+  t.same(planTargets(['a'], '/', 'folder'), [{ source: 'a', target: '/a', isSpelledOut: false }])
+  t.same(planTargets(['a'], 'folder/', 'folder'), [
+    { source: 'a', target: 'folder/a', isSpelledOut: false },
+  ])
 })
 
 t.test('makes a single source the target when that is no folder', async (t) => {
-  t.same(planTargets(['a'], 'b', 'absent'), [{ source: 'a', target: 'b' }])
-  t.same(planTargets(['a'], 'b', 'other'), [{ source: 'a', target: 'b' }])
+  t.same(planTargets(['a'], 'b', 'absent'), [{ source: 'a', target: 'b', isSpelledOut: true }])
+  t.same(planTargets(['a'], 'b', 'other'), [{ source: 'a', target: 'b', isSpelledOut: true }])
 })
 
 t.test('takes a source without a name of its own for its content', async (t) => {
   for (const source of ['.', '..', '/', './', 'a/..']) {
-    t.same(planTargets([source], 'folder', 'folder'), [{ source, target: 'folder' }])
+    t.same(planTargets([source], 'folder', 'folder'), [
+      { source, target: 'folder', isSpelledOut: true },
+    ])
   }
 })
 

@@ -64,6 +64,24 @@ export function byteLengthOf(text: string): number {
   return length - extraBytes * (text.match(allReserved)?.length ?? 0)
 }
 
+/**
+ * Compares texts by their UTF-8 bytes, as servers order names and keys. JavaScript's own order is another one where
+ * characters beyond the basic plane meet the last ones of it.
+ */
+export function compareTexts(one: string, other: string): number {
+  const least = Math.min(one.length, other.length)
+  for (let at = 0; at < least; at += 1) {
+    const difference = rankOf(one.charCodeAt(at)) - rankOf(other.charCodeAt(at))
+    if (difference !== 0) return difference
+  }
+  return one.length - other.length
+}
+
+/** Halves of surrogate pairs stand for code points behind all others. */
+function rankOf(unit: number): number {
+  return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit
+}
+
 /** Whether `text` is the one text of some bytes, and not another way to write them. */
 export function isByteText(text: string): boolean {
   if (!text.isWellFormed()) return false

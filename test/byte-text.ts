@@ -1,5 +1,12 @@
 import t from 'tap'
-import { byteLengthOf, bytesOf, isByteText, textOf, withVisibleBytes } from '../src/byte-text.js'
+import {
+  byteLengthOf,
+  bytesOf,
+  compareTexts,
+  isByteText,
+  textOf,
+  withVisibleBytes,
+} from '../src/byte-text.js'
 import { Seeded } from './fixtures/seeded.js'
 
 function comesBack(bytes: Buffer): boolean {
@@ -60,5 +67,16 @@ t.test('another way to write the same bytes is no text of them', async (t) => {
     '\ud800',
   ]) {
     t.notOk(isByteText(text), JSON.stringify(text))
+  }
+})
+
+t.test('texts are in the order of their UTF-8 bytes', async (t) => {
+  const parts = ['', 'a', 'b', 'é', '\ud7ff', '\ue000', '\uffff', '\u{10000}', '😀', '\u{10ffff}']
+  const texts = parts.flatMap((one) => parts.map((other) => one + other))
+  for (const one of texts) {
+    for (const other of texts) {
+      const wanted = Buffer.compare(Buffer.from(one), Buffer.from(other))
+      if (Math.sign(compareTexts(one, other)) !== wanted) t.fail(JSON.stringify([one, other]))
+    }
   }
 })

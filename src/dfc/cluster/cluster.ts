@@ -259,18 +259,19 @@ export class Cluster {
   }
 
   /**
-   * Asks `count` of `indices`, and others in the place of those that fail or take too long; slow ones
-   * last. Returns fewer answers when there are no more.
+   * Asks `count` of `indices`, and others in the place of those that fail, take too long or answer what `check` throws
+   * for; slow ones last. Returns fewer answers when there are no more.
    */
   async askSome<V extends Verb>(
     count: number,
     indices: readonly number[],
     verb: V,
     fields: Request<V>,
+    check?: (reply: Reply<V>, index: number) => void,
   ): Promise<Answer<V>[]> {
     const quick = indices.filter((index) => !this.link(index).isSlow)
     const order = [...quick, ...indices.filter((index) => !quick.includes(index))]
-    const ask = (at: number) => this.#outcome(order[at] as number, verb, fields)
+    const ask = (at: number) => this.#outcome(order[at] as number, verb, fields, undefined, check)
     const outcomes = await inTurn(order.length, count, ask, this.#hedge(order))
     return outcomes.flatMap(({ answer }) => answer ?? [])
   }
@@ -292,9 +293,12 @@ export class Cluster {
     verb: V,
     fields: Request<V>,
     payload?: readonly Uint8Array[],
+    check?: (reply: Reply<V>, index: number) => void,
   ): Promise<Outcome<V>> {
     try {
-      return { index, answer: await this.request(index, verb, fields, payload) }
+      const answer = await this.request(index, verb, fields, payload)
+      check?.(answer.reply, index)
+      return { index, answer }
     } catch (thrown) {
       const error = asDfsError(thrown)
       if (error.code === 'blank') this.link(index).blank = true

@@ -3,7 +3,7 @@
  * the nodes that a change starts from, which may be guesses, since the servers check them.
  */
 import { pages } from '../../async/pages.js'
-import { byteLengthOf, isByteText } from '../../byte-text.js'
+import { byteLengthOf, compareTexts, isByteText } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { coversEverything } from '../../wire/placement.js'
@@ -223,7 +223,8 @@ export class Lookup {
     return pages(
       '',
       (after) => this.list(folder, after),
-      ({ entries }) => entries.at(-1)?.name,
+      ({ entries }) => entries.map(({ name }) => name),
+      { source: 'the list of a folder', isBefore: (one, other) => compareTexts(one, other) < 0 },
     )
   }
 

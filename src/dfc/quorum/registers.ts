@@ -8,12 +8,23 @@
  * names can still be listed.
  */
 import assert from 'node:assert/strict'
+import { assertGetsOn } from '../../async/pages.js'
+import { compareTexts } from '../../byte-text.js'
 import { sleep } from '../../clock.js'
+import { sentenceOf } from '../../error-message.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { debugDfc, notice } from '../../log.js'
 import type { FolderSummary, Listed, Reply, SeenInode } from '../../wire/messages.js'
 import { quorum } from '../../wire/quorum.js'
-import { decodeEntry, entryKey, inodeKey, type Key, type Register } from '../../wire/records.js'
+import {
+  decodeEntry,
+  entryKey,
+  inodeKey,
+  isEntryName,
+  type Key,
+  type Register,
+} from '../../wire/records.js'
 import { noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import { isSame, newestConfirmed } from './confirmed.js'
@@ -64,6 +75,8 @@ export class Registers {
   readonly #cluster: Cluster
   readonly #recovery: Recovery
   readonly #decisions: Decisions
+  /** Servers of which it was said that their lists are refused. */
+  readonly #refusedLists = new Set<number>()
   #turn = 0
 
   constructor(cluster: Cluster, recovery: Recovery, decisions: Decisions) {
@@ -122,7 +135,8 @@ export class Registers {
 
   /**
    * A page of a folder's live entries behind `after`, merged from two servers. What cannot be decided
-   * while two servers are away is listed as it was decided last: it must not hide all the rest.
+   * while two servers are away is listed as it was decided last: it must not hide all the rest. A server whose page
+   * is none has another one asked in its place. Throws `protocol` where there are too few others.
    */
   async list(
     folder: number,
@@ -137,19 +151,33 @@ export class Registers {
     undecided: ReadonlySet<string>
   }> {
     const fields = { folder, after, entriesMax: limits.listEntriesMax, withHeldPieces }
+    let refusal: unknown
+    const check = (reply: Reply<'list'>, index: number): void => {
+      try {
+        this.#assertList(reply, index, after)
+      } catch (error) {
+        refusal = error
+        throw error
+      }
+    }
     const ask = (): Promise<Reply<'list'>[]> =>
-      withHeldPieces ? this.#askAll('list', fields) : this.#askTwo('list', fields)
+      (withHeldPieces
+        ? this.#askAll('list', fields, check)
+        : this.#askTwo('list', fields, check)
+      ).catch((error: unknown) => {
+        throw refusal ?? error
+      })
     let replies = await ask()
     // A name that one server does not know is missing in its page: with others there one is not enough.
     for (let attempt = 1; isTooFew(replies, this.#cluster.voters); attempt += 1) {
-      if (attempt >= attemptsMax) throw new DfsError('undecided')
+      if (attempt >= attemptsMax) throw refusal ?? new DfsError('undecided')
       replies = await ask()
     }
     // A server that alone has more names may make them up, and go on for ever.
     if (new Set(replies.map(({ more }) => more)).size > 1) {
       const { voters } = this.#cluster
       if (voters.length >= quorum.settle)
-        replies = await this.#askAll('list', fields, quorum.settle)
+        replies = await this.#askAll('list', fields, check, quorum.settle)
     }
     const self = await this.#resolve(
       inodeKey(folder),
@@ -334,29 +362,59 @@ export class Registers {
   async #askTwo<V extends 'read' | 'lookup' | 'list'>(
     verb: V,
     fields: Parameters<Cluster['request']>[2] & object,
+    check?: (reply: Reply<V>, index: number) => void,
   ): Promise<Reply<V>[]> {
     this.#decisions.flush()
     const { voters } = this.#cluster
     this.#turn += 1
     const first = this.#turn % Math.max(1, voters.length)
     const order = [...voters.slice(first), ...voters.slice(0, first)]
-    const answers = await this.#cluster.askSome(quorum.read, order, verb, fields as never)
+    const answers = await this.#cluster.askSome(quorum.read, order, verb, fields as never, check)
     if (answers.length === 0) this.#noReply()
     return answers.map(({ reply }) => reply)
   }
 
-  /** Replies of all servers that vote; one that takes much longer than `enough` others is not waited for. */
+  /**
+   * Replies of all servers that vote and that `check` accepts; one that takes much longer than `enough` others is not
+   * waited for.
+   */
   async #askAll<V extends 'list'>(
     verb: V,
     fields: object,
+    check: (reply: Reply<V>, index: number) => void,
     enough: number = limits.serverCount,
   ): Promise<Reply<V>[]> {
     this.#decisions.flush()
     const { voters } = this.#cluster
     const outcomes = await this.#cluster.askEnough(enough, voters, verb, () => fields as never)
-    const replies = outcomes.flatMap(({ answer }) => (answer === undefined ? [] : [answer.reply]))
+    const replies = outcomes.flatMap(({ index, answer }) => {
+      try {
+        if (answer !== undefined) check(answer.reply, index)
+      } catch (error) {
+        debugDfc('%s: %o', this.#cluster.link(index).name, error)
+        return []
+      }
+      return answer === undefined ? [] : [answer.reply]
+    })
     if (replies.length === 0) this.#noReply()
     return replies
+  }
+
+  /** Throws `protocol` for names that cannot be, and for those that are not in their order behind `after`. */
+  #assertList({ entries, more }: Reply<'list'>, index: number, after: string): void {
+    const { name: source } = this.#cluster.link(index)
+    try {
+      const names = entries.map(({ name }) => name)
+      if (!names.every(isEntryName)) {
+        throw new DfsError('protocol', `${source} lists a name that none can be`)
+      }
+      const isBefore = (one: string, other: string): boolean => compareTexts(one, other) < 0
+      assertGetsOn({ source, isBefore }, after, names, more)
+    } catch (error) {
+      if (!this.#refusedLists.has(index)) notice(`${sentenceOf(error)}: its lists are refused`)
+      this.#refusedLists.add(index)
+      throw error
+    }
   }
 
   #noReply(): never {
@@ -485,13 +543,13 @@ function cutAtHorizon(replies: readonly Reply<'list'>[]): {
     return more && last !== undefined ? [last.name] : []
   })
   const wrongMax = replies.length >= quorum.settle ? quorum.believe - 1 : 0
-  const horizon = ends.sort(compareBytes)[wrongMax]
+  const horizon = ends.sort(compareTexts)[wrongMax]
   if (horizon === undefined)
     return { pages: replies.map(({ entries }) => entries), more: false, end: '' }
   const pages = replies.map(({ entries }) =>
     entries.at(-1)?.name === horizon
       ? entries
-      : entries.filter(({ name }) => compareBytes(name, horizon) <= 0),
+      : entries.filter(({ name }) => compareTexts(name, horizon) <= 0),
   )
   return { pages, more: true, end: horizon }
 }
@@ -516,7 +574,7 @@ function mergedNames(
   const [first] = pages
   // The usual case, every page alike, is in order already.
   if (first?.length === names.length) return names
-  return names.sort((a, b) => compareBytes(a.name, b.name))
+  return names.sort((a, b) => compareTexts(a.name, b.name))
 }
 
 function heldByAny(seen: readonly (Listed | undefined)[], version: Version | undefined): Buffer {
@@ -526,10 +584,4 @@ function heldByAny(seen: readonly (Listed | undefined)[], version: Version | und
   const [first, ...rest] = held
   if (first === undefined) return Buffer.alloc(0)
   return Buffer.from(first.map((mask, at) => rest.reduce((all, one) => all | (one[at] ?? 0), mask)))
-}
-
-/** UTF-8 byte order, as the servers list. */
-function compareBytes(a: string, b: string): number {
-  if (a === b) return 0
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

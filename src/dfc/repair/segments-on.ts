@@ -16,7 +16,8 @@ export async function* segmentsOn(
   const listed = pages(
     '',
     (after) => askOne(cluster, server, 'segments', { after, misplacedOnly, limit }),
-    (page) => page.segments.at(-1)?.segment.id,
+    (page) => page.segments.map(({ segment }) => segment.id),
+    { source: cluster.link(server).name, isBefore: (one, other) => one < other },
   )
   for await (const page of listed) yield* page.segments
 }

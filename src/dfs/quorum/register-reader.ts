@@ -1,5 +1,6 @@
 /** Answers to reads: registers, and the locks on them. */
 import assert from 'node:assert/strict'
+import { compareTexts } from '../../byte-text.js'
 import { limits } from '../../limits.js'
 import type { Listed, Reply, Request, Seen, SeenInode } from '../../wire/messages.js'
 import {
@@ -145,8 +146,8 @@ export class RegisterReader {
     const missing = [...this.#locks.lockedNames(folder)].filter(
       (name) =>
         !present.has(name) &&
-        compareNames(name, after) > 0 &&
-        (!more || (last !== undefined && compareNames(name, last) < 0)),
+        compareTexts(name, after) > 0 &&
+        (!more || (last !== undefined && compareTexts(name, last) < 0)),
     )
     if (missing.length === 0) return entries
     assert(entries.length <= limits.listEntriesMax)
@@ -154,15 +155,10 @@ export class RegisterReader {
       const entry = this.#seen(entryKey(folder, name), this.#index.registers.entry(folder, name))
       entries.push({ name, entry, inode: null, held: noBytes, lost: false })
     }
-    return entries.sort((a, b) => compareNames(a.name, b.name))
+    return entries.sort((a, b) => compareTexts(a.name, b.name))
   }
 }
 
 function segmentsOf(value: Buffer | null): readonly Segment[] {
   return value === null ? [] : segmentsOfInode(value)
-}
-
-/** UTF-8 byte order, which JavaScript's order of strings is not beyond the basic plane. */
-function compareNames(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

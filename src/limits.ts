@@ -64,6 +64,11 @@ export const limits = {
    * Bytes that one byte of a name takes at most in the texts of src/byte-text.ts, as a byte does that is not UTF-8.
    */
   textBytesPerByte: 4,
+  /**
+   * Most folders below one another that a walk through a tree goes into. A path of the kernel's 4096 bytes has no more.
+   * A deeper one ends the walk with ELOOP.
+   */
+  folderDepthMax: 2048,
   /** Most hard links of one file. One more fails with EMLINK. */
   linksMax: 65_000,
   /** Longest name of an extended attribute in bytes. A longer one fails with ERANGE. */

@@ -3,7 +3,7 @@ import { DfsError } from '../errors.js'
 
 /** How a list is ordered, and whose it is. */
 export interface Order<Place> {
-  /** What lists, in the words of a message: `DFS4`. */
+  /** The server that lists, or the list, for messages: `DFS4`. */
   readonly source: string
   isBefore(one: Place, other: Place): boolean
 }

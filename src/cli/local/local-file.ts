@@ -62,7 +62,7 @@ export class Temporaries {
   }
 }
 
-/** What a file is to have besides its content. */
+/** Attributes that a written file is given. */
 export interface FileAttributes {
   readonly mode: number
   readonly mtime: Time

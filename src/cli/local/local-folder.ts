@@ -40,7 +40,7 @@ export class LocalFolder {
     return `/proc/self/fd/${this.#handle.fd}`
   }
 
-  /** What the folder is, as by fstat(2). */
+  /** The folder's attributes, as by fstat(2). */
   stat(): Promise<BigIntStats> {
     return this.#handle.stat({ bigint: true })
   }

@@ -5,6 +5,7 @@
 import { chmod, mkdir, stat, symlink } from 'node:fs/promises'
 import { localPath } from '../../byte-text.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
+import { Descent } from '../../dfc/namespace/descent.js'
 import { DfsError } from '../../errors.js'
 import { fileType, typeOf } from '../../wire/records.js'
 import { type FileAttributes, replaceFile, writeLocalFile } from '../local/local-file.js'
@@ -45,7 +46,7 @@ export class FileDownload {
     }
     if (!this.#recursive) throw new DfsError('isDirectory', 'Is a directory (get -r takes folders)')
     const local = await openTarget(step, modeWhileFilled(node))
-    await this.#fill(source, node, local)
+    await this.#fill(source, node, local, new Descent(node.ino))
   }
 
   /** Fetches what is not a folder to where the user said. */
@@ -80,7 +81,13 @@ export class FileDownload {
   }
 
   /** Fetches what is in a folder to `local`, which is closed then. */
-  async #fill(name: string, node: Node, local: LocalFolder, above?: Filling): Promise<void> {
+  async #fill(
+    name: string,
+    node: Node,
+    local: LocalFolder,
+    way: Descent,
+    above?: Filling,
+  ): Promise<void> {
     above?.begin()
     const filling = new Filling(async () => {
       await this.#transfer.attempt(name, async () => {
@@ -95,8 +102,9 @@ export class FileDownload {
         const childName = `${name.replace(/\/+$/, '')}/${child.name}`
         await this.#transfer.attempt(childName, async () => {
           const { names } = this.#session.client.namespace
-          const childNode = child.node ?? (await names.node(child.ino))
-          await this.#getChild(childName, childNode, { folder: local, name: child.name }, filling)
+          const childNode = child.node ?? (await names.lookup(node.ino, child.name))
+          const place = { folder: local, name: child.name }
+          await this.#getChild(childName, childNode, place, way, filling)
         })
       }
     } finally {
@@ -104,12 +112,19 @@ export class FileDownload {
     }
   }
 
-  async #getChild(name: string, node: Node, place: LocalPlace, filling: Filling): Promise<void> {
+  async #getChild(
+    name: string,
+    node: Node,
+    place: LocalPlace,
+    way: Descent,
+    filling: Filling,
+  ): Promise<void> {
     if (!isFolder(node)) {
       return this.#transfer.inLane(name, filling, () => this.#getItem(name, node, place))
     }
+    const next = way.into(node.ino)
     const local = await place.folder.enter(place.name, modeWhileFilled(node))
-    await this.#fill(name, node, local, filling)
+    await this.#fill(name, node, local, next, filling)
   }
 }
 

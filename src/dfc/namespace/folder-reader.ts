@@ -9,7 +9,7 @@ import { isReadableFrom } from '../../wire/placement.js'
 import type { Lease } from '../quorum/lease.js'
 import type { QuorumEntry, Registers } from '../quorum/registers.js'
 import { LookupCounts } from './cache/lookup-counts.js'
-import type { ListedName, Node } from './cache/node.js'
+import { canBeIn, type ListedName, type Node } from './cache/node.js'
 import type { CacheMoment, NodeCache } from './cache/node-cache.js'
 import type { WriteBehind } from './write-behind.js'
 
@@ -19,7 +19,7 @@ export interface FolderPage {
   /** The folder itself; undefined when it is gone. */
   readonly self: Node | undefined
   readonly entries: readonly ListedName[]
-  /** Names whose inode was removed while the page was read. */
+  /** Names whose inode was removed or moved while the page was read. */
   readonly changing: readonly ListedName[]
   /** The page goes up to this name. */
   readonly end: string
@@ -71,7 +71,10 @@ export class FolderReader {
     const { atMs } = asked
     const self = this.#cache.noteNode(folder, page.folder, atMs)
     const entries = page.entries.map((listed) => this.#note(folder, listed, whole, atMs))
-    const changing = entries.filter((_, index) => page.entries[index]?.inode?.value === null)
+    const changing = entries.filter(
+      ({ node }, index) =>
+        page.entries[index]?.inode?.value === null || (node && !canBeIn(node, folder)),
+    )
     if (undecided.size > 0) this.#lease.forgetAll()
     else this.#cache.setListed(folder, after, end, more, atMs)
     return { asked, self, entries, changing, end, more, undecided }

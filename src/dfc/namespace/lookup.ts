@@ -4,7 +4,7 @@
  */
 import { pages } from '../../async/pages.js'
 import { byteLengthOf, compareTexts, isByteText } from '../../byte-text.js'
-import { DfsError } from '../../errors.js'
+import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { coversEverything } from '../../wire/placement.js'
 import { direntType, fileType, inodeKey, isEntryName, rootIno, typeOf } from '../../wire/records.js'
@@ -12,7 +12,7 @@ import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Lease } from '../quorum/lease.js'
 import type { Registers } from '../quorum/registers.js'
-import type { ListedName, Node } from './cache/node.js'
+import { canBeIn, type ListedName, type Node } from './cache/node.js'
 import { type CacheMoment, type EntryView, type NodeCache, viewOf } from './cache/node-cache.js'
 import { FolderReader, type FolderReadListener } from './folder-reader.js'
 import { NotStored, type PendingCreates } from './pending-creates.js'
@@ -32,6 +32,8 @@ export interface FoundEntry extends EntryView {
   readonly ino: number
 }
 
+const elsewhereText =
+  'the folder has its place elsewhere, or is below itself: "dfc verify" tells what is wrong'
 const absentEntry: EntryView = { version: noVersion, ino: null, type: 0 }
 
 export class Lookup {
@@ -71,7 +73,10 @@ export class Lookup {
     return this.certain(parent, name) === null ? this.#lease.exclusiveForMs : 0
   }
 
-  /** The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`. */
+  /**
+   * The node that `name` in `parent` names now. Throws `notFound`, `nameTooLong`, and `corrupt` for a folder that has
+   * its place elsewhere.
+   */
   async lookup(parent: number, name: string): Promise<Node> {
     assertName(name)
     let certain = this.certain(parent, name)
@@ -81,14 +86,16 @@ export class Lookup {
     }
     if (certain === null) throw new DfsError('notFound')
     if (certain !== undefined) return certain
+    let isElsewhere = false
     for (let attempt = 0; attempt < limits.conflictAttemptsMax; attempt += 1) {
       const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
       const node = step && this.#cache.noteStep(parent, name, step.entry, step.inode, askedMs)
-      if (node !== undefined) return node
-      // An entry without its inode was read while the name was taken from one and given to another.
+      isElsewhere = node !== undefined && !canBeIn(node, parent)
+      if (node !== undefined && !isElsewhere) return node
+      // An entry without its inode, or the place of its folder, was read while the name was given to another.
       if (step === undefined || step.entry.value === null) break
     }
-    throw new DfsError('notFound')
+    throw isElsewhere ? new DfsError('corrupt', elsewhereText) : new DfsError('notFound')
   }
 
   /** The node at the end of `names` from the root, symbolic links not followed. */
@@ -141,6 +148,11 @@ export class Lookup {
         const name = some[depth] ?? ''
         const node = this.#cache.noteStep(folder, name, step.entry, step.inode, askedMs)
         if (node === undefined) return { nodes, isMissing: true }
+        if (!canBeIn(node, folder)) {
+          nodes.push(await this.lookup(folder, name))
+          const rest = await this.#askAlong(nodes.at(-1)?.ino ?? from, names.slice(nodes.length))
+          return { nodes: [...nodes, ...rest.nodes], isMissing: rest.isMissing }
+        }
         nodes.push(node)
       }
       if (nodes.length < Math.min(at + some.length, names.length)) break
@@ -188,7 +200,10 @@ export class Lookup {
   known(parent: number, name: string): Node | null | undefined {
     assertName(name)
     const entry = this.cachedEntry(parent, name)
-    if (entry !== undefined) return this.cached(entry.ino)
+    if (entry !== undefined) {
+      const node = this.cached(entry.ino)
+      return node !== undefined && canBeIn(node, parent) ? node : undefined
+    }
     // A folder that is gone has no names either.
     const isAbsent = this.cached(parent) !== undefined && this.certain(parent, name) === null
     return isAbsent ? null : undefined
@@ -228,13 +243,18 @@ export class Lookup {
     )
   }
 
-  /** Looks up a name again whose inode was removed while the folder was read; undefined when the name is gone. */
-  async #listedAgain(folder: number, { name }: ListedName): Promise<ListedName | undefined> {
+  /**
+   * Looks up a name again whose inode was removed or moved while the folder was read; undefined when the name is gone. A
+   * folder that has its place elsewhere comes without its node.
+   */
+  async #listedAgain(folder: number, listed: ListedName): Promise<ListedName | undefined> {
+    const { name } = listed
     try {
       const node = await this.lookup(folder, name)
       const type = direntType(node.inode.mode)
       return { name, ino: node.ino, type, node, incomplete: false }
     } catch (error) {
+      if (isError(error, 'corrupt')) return { ...listed, node: undefined, incomplete: false }
       if (error instanceof DfsError && error.code === 'notFound') return undefined
       throw error
     }
@@ -253,7 +273,9 @@ export class Lookup {
     if (pending !== undefined) return pending.node
     const entry = this.#cache.leasedEntry(parent, name)
     if (entry === undefined) return undefined
-    return entry.ino === null ? null : this.#cache.leasedNode(entry.ino)
+    if (entry.ino === null) return null
+    const node = this.#cache.leasedNode(entry.ino)
+    return node !== undefined && canBeIn(node, parent) ? node : undefined
   }
 
   /** Asks the servers, after earlier changes of this client have been stored. */

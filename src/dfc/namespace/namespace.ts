@@ -33,6 +33,7 @@ import { type NewAttributes, newIno, newInode } from './plans/new-inode.js'
 import { planRename, type Renamed, type RenameHow } from './plans/rename.js'
 import { planRmdir } from './plans/rmdir.js'
 import type { Sources } from './plans/sources.js'
+import { planStrayName } from './plans/stray-name.js'
 import { planUnlink } from './plans/unlink.js'
 import { type FinishOthers, WriteBehind } from './write-behind.js'
 
@@ -262,6 +263,17 @@ export class Namespace {
     assertName(name)
     await this.#changes.make([entryKey(parent, name)], [], (fresh) =>
       planRmdir(this.#sources, { parent, name }, fresh),
+    )
+  }
+
+  /**
+   * Removes a name that leads nowhere, or to a folder that has its place elsewhere, which stays. Throws `notFound`, and
+   * `exists` for a name that is in order.
+   */
+  async removeStrayName(parent: number, name: string): Promise<void> {
+    assertName(name)
+    await this.#changes.make([entryKey(parent, name)], [], () =>
+      planStrayName(this.#sources, { parent, name }),
     )
   }
 

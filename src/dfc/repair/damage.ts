@@ -3,6 +3,7 @@
 import { pieceRange } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
 import { folderDirentType, rootIno } from '../../wire/records.js'
+import { Descent } from '../namespace/descent.js'
 import type { Namespace } from '../namespace/namespace.js'
 
 export interface LostPiece {
@@ -27,13 +28,16 @@ export async function* damageOf(
   for (const piece of lost) {
     bySegment.set(piece.segment.id, [...(bySegment.get(piece.segment.id) ?? []), piece])
   }
-  const folders = [{ ino: rootIno, path: '' }]
+  const folders = [{ ino: rootIno, path: '', way: new Descent(rootIno) }]
   for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    const { ino: parent } = folder
+    const { ino: parent, way } = folder
     for await (const { entries } of namespace.names.pages(parent)) {
       for (const { name, ino, type, node } of entries) {
         const path = `${folder.path}/${name}`
-        if (type === folderDirentType) folders.push({ ino, path })
+        // A folder without its node has its place elsewhere, or is gone.
+        if (type === folderDirentType && node !== undefined) {
+          folders.push({ ino, path, way: way.into(ino) })
+        }
         for (const { at, segment, offset, length } of node?.inode.extents ?? []) {
           const id = node?.inode.segments[segment]?.id ?? ''
           for (const piece of bySegment.get(id) ?? []) {

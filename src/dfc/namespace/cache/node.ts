@@ -1,6 +1,6 @@
 /** A file, folder or other object as the client last saw it. */
 import type { FolderSummary } from '../../../wire/messages.js'
-import type { Inode } from '../../../wire/records.js'
+import { fileType, type Inode, rootIno, typeOf } from '../../../wire/records.js'
 import type { Version } from '../../../wire/version.js'
 
 export interface Node {
@@ -11,6 +11,15 @@ export interface Node {
   readonly inode: Inode
   /** The summary of a folder's entries; null for other files. */
   readonly folder: FolderSummary | null
+}
+
+/**
+ * Whether a node can have a name in `folder`. A folder is in one folder alone, and the root in none: otherwise folders
+ * could be below themselves, and a walk through them would not end.
+ */
+export function canBeIn({ ino, inode }: Node, folder: number): boolean {
+  if (typeOf(inode.mode) !== fileType.folder) return true
+  return inode.parent === folder && ino !== folder && ino !== rootIno
 }
 
 /** Returns the node that was written later, or the only one; the first if both have the same version. */
@@ -24,7 +33,7 @@ export interface ListedName {
   readonly ino: number
   /** The type bits of the mode, shifted right by 12. */
   readonly type: number
-  /** Absent when no server that answered has the inode. */
+  /** Absent when no server that answered has the inode, and for a folder that has its place elsewhere. */
   readonly node: Node | undefined
   /** Whether some piece of its content cannot be reached, or is lost for good. */
   readonly incomplete: boolean

@@ -19,8 +19,9 @@ export const verify: Command = {
   operands: '',
   operandsMin: 0,
   operandsMax: 0,
-  summary: 'check every register, piece and digest on all four servers',
-  details: 'Corrupt copies are replaced from good ones. Exits with 0 when nothing was wrong.',
+  summary: 'check every register, name, piece and digest on all four servers',
+  details:
+    'Corrupt copies are replaced from good ones. What is wrong with names and files is told, with what to do. Exits with 0 when nothing was wrong.',
   options: [],
   completes: [],
 
@@ -39,9 +40,11 @@ export const verify: Command = {
       for (const sentence of sentencesOf(report)) output.print(sentence)
       for (const sentence of claimsIn(report, client.cluster)) output.print(sentence)
       if (isClean(report)) return 0
+      for (const { where, what } of report.flaws)
+        output.print(`wrong: ${escapeName(where)} ${what}`)
       await nameDamage(session, report.lost)
       const healed = await client.scheduler.heal({ thorough: true })
-      const left = Math.max(healed.left, report.lost.length)
+      const left = Math.max(healed.left, report.lost.length) + report.flaws.length
       output.print(left === 0 ? 'Repaired: 0 left' : `Repaired as far as possible: ${left} left`)
       return 1
     } finally {
@@ -56,8 +59,7 @@ function isClean(report: VerifyReport): boolean {
   return (
     differences + undecided + missing + extra + strays + bad === 0 &&
     claims.aheadFences.length + claims.madeUpEpochs.length === 0 &&
-    mismatched.length === 0 &&
-    lost.length === 0
+    mismatched.length + lost.length + report.flaws.length === 0
   )
 }
 
@@ -73,6 +75,7 @@ function sentencesOf(report: VerifyReport): string[] {
     [bad, 'copies of pieces are corrupt or missing'],
     [mismatched.length, 'segments do not match their MD5'],
     [lost.length, 'pieces are lost: no server has a good copy'],
+    [report.flaws.length, 'names or files are not as they can be'],
   ])
   const { garbage } = report
   return [

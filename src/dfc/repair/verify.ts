@@ -1,14 +1,14 @@
 /**
  * Checks that the four servers have the same registers and exactly the pieces that the placement requires, every
- * piece against its checksums and every segment against its MD5. Changes nothing; corrupt copies are reported to the
- * caller.
+ * piece against its checksums and every segment against its MD5, and that the registers make a tree. Changes nothing;
+ * corrupt copies are reported to the caller.
  */
 import { createHash } from 'node:crypto'
 import { TaskPool } from '../../async/task-pool.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { holdersOf, homeMask, pieceNumbers, rotationOf } from '../../wire/placement.js'
-import type { Segment } from '../../wire/records.js'
+import { beforeKeys, type Segment } from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import { askEach } from './ask-voters.js'
@@ -18,6 +18,8 @@ import { differences } from './differences.js'
 import { bitsOf } from './missing.js'
 import { readCopy } from './pieces.js'
 import { segmentsOn } from './segments-on.js'
+import { shownRegisters } from './shown-registers.js'
+import { type Flaw, Tree } from './tree.js'
 
 export interface VerifyReport {
   /** Registers of which a server has another value, none, or a corrupt one. */
@@ -43,6 +45,8 @@ export interface VerifyReport {
   readonly lost: readonly LostPiece[]
   /** Registers, times and epochs that one server alone claims. */
   readonly claims: Claims
+  /** Names, folders and files that are not as any program of ours leaves them. */
+  readonly flaws: readonly Flaw[]
 }
 
 export interface VerifyEvents {
@@ -68,6 +72,8 @@ export async function verify(cluster: Cluster, events: VerifyEvents): Promise<Ve
   const found = await differences(cluster, servers, noVersion)
   // The comparison has made every server read all of its registers.
   const rotten = await askEach(cluster, servers, 'rotten', () => ({ limit: limits.readKeysMax }))
+  const tree = await treeOn(cluster, servers[0] ?? 0)
+  const nowhere = tree.segments()
   const counts = { segments: 0, pieceBytes: 0, missing: 0, extra: 0, garbage: 0, bad: 0 }
   const mismatched: Segment[] = []
   const lost: LostPiece[] = []
@@ -75,6 +81,7 @@ export async function verify(cluster: Cluster, events: VerifyEvents): Promise<Ve
   let failure: unknown
   for await (const known of allSegments(cluster, servers)) {
     if (failure !== undefined) break
+    if ([...known.masks.values()].some((mask) => mask !== 0)) nowhere.delete(known.segment.id)
     countPlaces(known, servers, counts)
     if (!known.referred) continue
     await lanes.start(async () => {
@@ -103,7 +110,32 @@ export async function verify(cluster: Cluster, events: VerifyEvents): Promise<Ve
     mismatched,
     lost,
     claims: await claimsOf(cluster, servers, found),
+    flaws: await confirmed(tree.flaws(nowhere), nowhere, () => treeOn(cluster, servers[1] ?? 0)),
   }
+}
+
+/** The tree as the registers of one server make it. */
+async function treeOn(cluster: Cluster, server: number): Promise<Tree> {
+  const tree = new Tree()
+  const from = { version: noVersion, key: beforeKeys }
+  for await (const { item } of shownRegisters(cluster, [server], from, { withValues: true })) {
+    tree.take(item)
+  }
+  return tree
+}
+
+/**
+ * Those of the flaws that another server shows as well. What is only half read while it changes, what one server has
+ * missed, and what one server makes up, is no flaw.
+ */
+async function confirmed(
+  flaws: readonly Flaw[],
+  nowhere: ReadonlySet<string>,
+  readAgain: () => Promise<Tree>,
+): Promise<readonly Flaw[]> {
+  if (flaws.length === 0) return flaws
+  const again = new Set((await readAgain()).flaws(nowhere).map(({ id }) => id))
+  return flaws.filter(({ id }) => again.has(id))
 }
 
 function countPlaces(

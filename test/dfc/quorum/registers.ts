@@ -70,8 +70,10 @@ for (const [what, lie] of Object.entries(lies)) {
   t.test(`a server that lists ${what} has another one asked`, async (t) => {
     const { client, notices } = await liedTo(t, lie)
     for (let round = 0; round < 4; round += 1) t.same(await namesIn(client), names)
-    t.equal(notices.length, 1, 'it is told once')
-    t.match(notices[0], /DFS4 (lists|has a list).*: its lists are refused$/)
+    // A page that the others do not have more behind is outvoted before it comes again.
+    const refusals = what === 'the same page for ever' ? 0 : 1
+    t.equal(notices.length, refusals, 'it is said once')
+    for (const line of notices) t.match(line, /DFS4 (lists|has a list).*: its lists are refused$/)
   })
 }
 

@@ -1,6 +1,7 @@
 /**
  * Measures one work in all places, in turn at every step of every round, so that all of them meet the same noise of
- * the machine.
+ * the machine. The order of the places is reversed with each round: the first one meets what the step before has left
+ * to the disk.
  */
 import { join } from 'node:path'
 import type { Place } from './place.js'
@@ -82,10 +83,11 @@ async function measureRound(
   const sites = all.map(({ place }) => siteOf(work, place, `round-${round}`, options))
   for (const { folder } of sites) await time('mkdir', folder)
   const given = new Set(all.filter(({ failures }) => failures.size > 0))
+  const order = round % 2 === 0 ? [...all.keys()] : [...all.keys()].reverse()
   for (const step of work.steps) {
-    for (const [index, progress] of all.entries()) {
-      const site = sites[index]
-      if (site === undefined || given.has(progress)) continue
+    for (const index of order) {
+      const [progress, site] = [all[index], sites[index]]
+      if (progress === undefined || site === undefined || given.has(progress)) continue
       try {
         if (step.cold) await site.place.makeCold()
         const values = progress.values.get(step) ?? []

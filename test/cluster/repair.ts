@@ -94,6 +94,29 @@ t.test('a server with a new disk is filled, and votes only then', async (t) => {
   t.equal(`${await readFile(client, 'meanwhile')}`, 'written without the blank one')
 })
 
+t.test('a fill does not ask again for what one donor has missed', async (t) => {
+  const servers = await startServerProcesses(t)
+  const client = await openClient(t, servers)
+  const count = 60
+  const set = async (byte: number): Promise<void> => {
+    for (let i = 0; i < count; i += 1) await putFile(client, `file ${i}`, Buffer.alloc(100, byte))
+  }
+  await set(1)
+  await servers.kill(2)
+  await until(() => client.cluster.up.length === 3)
+  await set(2)
+  await servers.kill(3)
+  servers.wipe(3)
+  await servers.start(2)
+  await servers.start(3)
+  await allUp(client)
+  const proxies = await MessageProxies.open(t, servers)
+  const healer = await openClient(t, proxies)
+  t.match(await healer.scheduler.heal(healNow), { filledServers: [3], left: 0, lost: [] })
+  t.ok(proxies.count('read') < count, `${proxies.count('read')} reads`)
+  t.match(await checkAll(healer), clean)
+})
+
 t.test('what is younger than its patience is left alone, and counted', async (t) => {
   const servers = await startServerProcesses(t)
   const client = await openClient(t, servers)

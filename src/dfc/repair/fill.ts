@@ -91,7 +91,7 @@ async function copyRegisters(
   progress: (copied: number) => void,
 ): Promise<number> {
   let copied = 0
-  const lone: Key[] = []
+  const lone = new Set<Key>()
   let confirmed: Register[] = []
   const send = async (): Promise<void> => {
     for (const registers of batches(confirmed)) {
@@ -105,11 +105,16 @@ async function copyRegisters(
   const how = { withValues: true }
   for await (const { item, holders } of shownRegisters(cluster, donors, from, how)) {
     const { key, version, value } = item
-    if (holders.length < quorum.believe) lone.push(key)
-    else if (confirmed.push({ key, version, value }) >= limits.surveyEntriesMax) await send()
+    if (holders.length < quorum.believe) {
+      lone.add(key)
+      continue
+    }
+    // Versions come in their order: what one donor alone has of this key so far is older.
+    lone.delete(key)
+    if (confirmed.push({ key, version, value }) >= limits.surveyEntriesMax) await send()
   }
   // What changed while it was walked by was shown at two places.
-  for (const key of new Set(lone)) {
+  for (const key of lone) {
     const register = await readAgain(cluster, donors, key)
     if (register !== undefined) confirmed.push(register)
   }

@@ -45,7 +45,7 @@ export interface VerifyReport {
   readonly lost: readonly LostPiece[]
   /** Registers, times and epochs that one server alone claims. */
   readonly claims: Claims
-  /** Names, folders and files that are not as any program of ours leaves them. */
+  /** Faults of names, folders and files, which no program of this project makes. */
   readonly flaws: readonly Flaw[]
 }
 

@@ -42,7 +42,7 @@ export async function* walkTogether<Item>(
     const here = walks.filter(({ item }) => item !== undefined && lists.compare(item, least) === 0)
     yield { item: least, holders: here.map(({ server }) => server) }
     const [only, ...others] = here
-    for (const walk of here) if (!walk.step()) await walk.advance()
+    await Promise.all(here.filter((walk) => !walk.step()).map((walk) => walk.advance()))
     if (others.length === 0 && servers.length >= quorum.settle) only?.wasAlone()
   }
 }

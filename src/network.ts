@@ -122,7 +122,7 @@ export const tcpNetwork: Network = {
         accepted.once('close', () => sockets.delete(accepted))
         const connection = new TcpConnection(accepted)
         const events = accept(connection)
-        connection.await(events)
+        connection.attach(events)
         const waitMs = () => pace.waitMs(hostOf(connection.remote), performance.now())
         if (key === undefined) connection.readFrom(accepted)
         else void chosenBy(accepted, key, waitMs).then((socket) => connection.readFrom(socket))
@@ -244,12 +244,12 @@ class TcpConnection implements Connection {
 
   /** Begins to hand over what arrives, and everything else that happens. */
   start(events: ConnectionEvents): void {
-    this.await(events)
+    this.attach(events)
     this.#read()
   }
 
-  /** Only says when the connection has ended, until it is known how to read it. */
-  await(events: ConnectionEvents): void {
+  /** Reports the end of the connection to `events`, and nothing else before it is read from. */
+  attach(events: ConnectionEvents): void {
     this.#events = events
     this.#watch()
   }

@@ -233,7 +233,7 @@ export class Cluster {
 
   /**
    * Asks all of `indices`. Once `enough` have answered, the outcome of one that takes much longer is the failure
-   * `down` for now. Its payload is still being sent and must not be changed.
+   * `down`, with the later outcome in `late`. Its payload is still being sent and must not be changed.
    */
   async askEnough<V extends Verb>(
     enough: number,

@@ -4,7 +4,7 @@ import { limits } from '../../limits.js'
 
 export interface DescriptorShares {
   readonly connections: number
-  /** Of these, connections that have not logged in. */
+  /** Connections that have not logged in, which are some of `connections`. */
   readonly handshakes: number
   readonly userConnections: number
   /** Pieces that are being written, which take two descriptors each. */

@@ -31,9 +31,9 @@ export class Turns {
   readonly #clock: Pick<Clock, 'monotonic'>
   readonly #soon: (work: () => void) => void
   readonly #users = new Map<string, User>()
-  /** The time that whoever had the latest turn had had by then: at least as much as any user who waited. */
+  /** The time of the user of the latest turn before that turn. Users who waited had no less. */
   #leastMs = 0
-  /** Of each user: how many requests wait for the disk, and the connections that may have no more. */
+  /** Number of each user's requests that wait for the disk, and the connections that may have no more. */
   readonly #diskWork = new Map<string, { count: number; readonly waiting: Set<TurnTaker> }>()
   /** Time that was worked since others were last given the chance to say that they wait. */
   #spentMs = 0

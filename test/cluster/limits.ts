@@ -179,13 +179,13 @@ t.test('clients that never read their replies', async (t) => {
 
 t.test('1,000 half-open connections', async (t) => {
   const silent = await silentSockets(1_000)
+  t.teardown(() => silent.close())
   await during(t, async (watch) => {
     watch()
     await sleep(2_500)
     const descriptors = readdirSync(`/proc/${server.pid}/fd`).length
     t.ok(descriptors < limits.handshakesMax + deaf.length + 100, `${descriptors} descriptors`)
   })
-  silent.close()
 })
 
 t.test('clients that send one byte a second', async (t) => {

@@ -33,13 +33,13 @@ export class Impairments {
     }
   }
 
-  /** How many servers were in trouble for `client` at some time between the two, or shortly before. */
-  count(client: string, fromMs: number, toMs: number): number {
+  /** Returns the servers that were in trouble for `client` at some time between the two, or shortly before. */
+  servers(client: string, fromMs: number, toMs: number): Set<number> {
     const servers = new Set<number>()
     for (const one of this.#all) {
       if (one.client !== undefined && one.client !== client) continue
       if (one.fromMs <= toMs && one.untilMs + this.#graceMs >= fromMs) servers.add(one.server)
     }
-    return servers.size
+    return servers
   }
 }

@@ -383,6 +383,15 @@ export class World {
     this.#impairments.begin(index, this.scheduler.nowMs, name)(untilMs)
   }
 
+  /** A server that lies is one too many as soon as another one is in trouble, and alone makes nothing fail. */
+  #impairedServers(client: string, fromMs: number, toMs: number): number {
+    const servers = this.#impairments.servers(client, fromMs, toMs)
+    if (this.#liarName !== undefined && servers.size > 0) {
+      servers.add(serverNames.indexOf(this.#liarName))
+    }
+    return servers.size
+  }
+
   /** A server comes back with a new disk, at most one at a time. */
   wipeServer(index: number, durationMs: number): void {
     const disk = this.#disks[index]
@@ -866,7 +875,7 @@ export class World {
       history: this.history,
       transactions: this.#tap.transactions,
       indexes: this.#storages.map((storage) => storage.openAccount(user).index),
-      impairedServers: (client, fromMs, toMs) => this.#impairments.count(client, fromMs, toMs),
+      impairedServers: (...when) => this.#impairedServers(...when),
       // Clocks that differ make it older than it is.
       forgottenAfterMs: this.plan.sweepAgeMs - 2 * this.plan.skewMsMax,
       isHealed: this.#isHealed,

@@ -40,6 +40,16 @@ export const limits = {
   fileBytesMax: 256 * 1024 * MiB,
   /** Longest content that travels inside the commit itself. Longer content is uploaded before the commit. */
   inlineContentBytesMax: 64 * KiB,
+  /** Most new segments whose pieces travel with one commit. A batch that has as many is closed and another one begun. */
+  inlineSegmentsMax: 128,
+  /** Most changes that a client has answered and not stored. Beyond it a change is stored before it is answered. */
+  logChangesMax: 2_048,
+  /** Most bytes of contents in those changes. Beyond it a change is stored before it is answered. */
+  logBytesMax: 4 * MiB,
+  /** Size at which the journal of a mount is written anew with what is still needed of it. */
+  journalBytesMax: 64 * MiB,
+  /** Least free space on the servers while changes are answered before they are stored. */
+  logRoomBytesMin: 64 * MiB,
   /** Extents for each 32 MiB of a file. With more, a close merges those that cost little to merge. */
   extentsMergeAt: 64,
   /** Extents above `extentsOfMiB * sqrt(size in MiB)` are merged at a close whatever it costs. */
@@ -164,9 +174,7 @@ export const limits = {
   leaseSlackMs: 100,
   /** How long a lease is renewed after its last use. Then it runs out. */
   leaseIdleMs: 10_000,
-  /** How long a created file may wait for its first content, to be stored together with it. */
-  createDelayMs: 200,
-  /** How long a change of names may wait for others, to be stored together with them. */
+  /** How long a change that was answered may wait for others, to be stored together with them. */
   behindMs: 10,
   /** Pause before changes that could not be stored are tried again. */
   behindRetryMs: 1_000,

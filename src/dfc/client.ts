@@ -3,10 +3,12 @@
  * it: the command line (src/cli) and the mount (src/fuse). Each part is made after the parts that it uses; events
  * travel from a part to those made after it through lists of listeners.
  */
+import assert from 'node:assert/strict'
 import { sleep } from '../clock.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { Listeners } from '../listeners.js'
+import { debugDfc } from '../log.js'
 import type { Reply } from '../wire/messages.js'
 import { quorum } from '../wire/quorum.js'
 import { Cluster, type ClusterOptions } from './cluster/cluster.js'
@@ -15,6 +17,8 @@ import type { Content } from './content/content.js'
 import { ContentStore } from './content/content-store.js'
 import type { Digests } from './content/digests.js'
 import type { BadCopyListener } from './content/piece-fetcher.js'
+import type { Journal } from './namespace/journal.js'
+import type { GivenUpContent } from './namespace/local-log.js'
 import { Namespace } from './namespace/namespace.js'
 import { makeRoot } from './namespace/root-folder.js'
 import { Decisions } from './quorum/decisions.js'
@@ -30,11 +34,21 @@ import { type VerifyEvents, type VerifyReport, verify } from './repair/verify.js
 const foundingMs = 1_000
 const foundingStepMs = 50
 
+/** Keeps on this machine what a client has answered and not stored. */
+export interface ClientLog {
+  /** Opens the journal of an account on this machine. */
+  openJournal(cluster: string, user: string): Journal
+  /** Keeps the content of a file elsewhere that was answered as stored and cannot be. Throws when that fails. */
+  keepContent(lost: GivenUpContent, content: AsyncIterable<Buffer>): Promise<void>
+}
+
 export interface ClientOptions extends ClusterOptions {
   /** Holds the lease, for programs that stay: while this client is alone, it need not ask again for what it knows. */
   readonly lease?: boolean
   /** Stores every change of a name or attribute before it is answered, also while this client is alone. */
   readonly dirSync?: boolean
+  /** Keeps changes that are answered before they are stored. Without it, none are. */
+  readonly log?: ClientLog
   /** Computes the digests of written content. Defaults to the calling thread. Closed with the client. */
   readonly digests?: Digests
 }
@@ -59,10 +73,13 @@ export class Client {
   readonly #statuses: (Reply<'status'> | undefined)[] = []
   readonly #lease: Lease | typeof noLease
   readonly #stopListening: (() => void) | undefined
+  /** Free space as last seen, and when the servers were asked for it. */
+  #freeBytes = 0
+  #roomAskedMs = 0
 
   private constructor(
     cluster: Cluster,
-    { lease: wantsLease, dirSync = false, digests, memory }: ClientOptions,
+    { lease: wantsLease, dirSync = false, digests, memory, log }: ClientOptions,
   ) {
     const badCopies = new Listeners<Parameters<BadCopyListener>>()
     const commits = new Listeners()
@@ -84,13 +101,19 @@ export class Client {
       (inline) => reader.remember(inline),
     )
     const lease = wantsLease ? new Lease(cluster) : noLease
-    const namespace = new Namespace(
+    const namespace = new Namespace({
       cluster,
       registers,
       transactions,
       lease,
-      dirSync ? undefined : () => finishOthers(cluster, recovery),
-    )
+      contents: reader,
+      hasRoom: () => this.#hasRoom(),
+      keepContent: async (lost) => {
+        assert(log !== undefined, 'without a log nothing is answered that is not stored')
+        await log.keepContent(lost, content.stream(lost.inode))
+      },
+      finishOthers: dirSync ? undefined : () => finishOthers(cluster, recovery),
+    })
     const mover = { cluster, writer, reader, registers, transactions }
     const scheduler = new RepairScheduler(
       mover,
@@ -127,7 +150,12 @@ export class Client {
         await makeRoot(cluster, client.#registers, client.#transactions)
       }
       await client.#lease.begin(() => client.namespace.settle())
-      await client.namespace.begin()
+      const { id } = cluster
+      const { log, config } = options
+      if (log !== undefined) await client.#lookForRoom()
+      await client.namespace.begin(
+        log === undefined || id === undefined ? undefined : log.openJournal(id, config.user),
+      )
       return client
     } catch (error) {
       client.#stopListening?.()
@@ -153,7 +181,7 @@ export class Client {
    */
   async sync(content?: Content): Promise<void> {
     if (content === undefined) await this.namespace.sync()
-    else await this.namespace.settleChanges()
+    else await this.namespace.settle()
     await syncServers(
       this.cluster,
       (content?.segments ?? []).map(({ id }) => id),
@@ -164,6 +192,23 @@ export class Client {
   async verify(events: VerifyEvents): Promise<VerifyReport> {
     await this.#decisions.settled()
     return await verify(this.cluster, events)
+  }
+
+  /** Whether the servers had room to spare a moment ago for what may be answered before it is stored. */
+  #hasRoom(): boolean {
+    const { clock } = this.cluster
+    if (clock.monotonic() - this.#roomAskedMs > limits.cacheLifeMs) void this.#lookForRoom()
+    return this.#freeBytes >= limits.logRoomBytesMin
+  }
+
+  async #lookForRoom(): Promise<void> {
+    this.#roomAskedMs = this.cluster.clock.monotonic()
+    try {
+      this.#freeBytes = (await this.space()).freeBytes
+    } catch (error) {
+      debugDfc('room: %o', error)
+      this.#freeBytes = 0
+    }
   }
 
   /** Looks up how much there is room for, on the disks and by the user's quota. */

@@ -32,7 +32,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 10
+export const protocolVersion = 11
 
 interface Message<Q, A> {
   readonly number: number
@@ -95,7 +95,7 @@ const decision = struct({
   /** Present for a server that may not have the transaction. */
   body: optional(transactionCodec),
   /** Spare pieces that came with the votes and can be dropped, if every home has its pieces. */
-  spares: list(struct({ segment: segmentIdCodec, piece: u8 }), limits.pieceCount),
+  spares: list(struct({ segment: segmentIdCodec, piece: u8 }), limits.inlineSegmentsMax),
 })
 export type Decision = Value<typeof decision>
 
@@ -152,7 +152,7 @@ const commitRequest = struct({
   epoch: u64,
   settles: list(decision, limits.settlesMax),
   body: transactionCodec,
-  pieces: list(inlinePiece, limits.pieceCount),
+  pieces: list(inlinePiece, limits.inlineSegmentsMax * limits.pieceCount),
 })
 
 const commitReply = struct({

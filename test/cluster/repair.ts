@@ -5,7 +5,7 @@ import t from 'tap'
 import { systemClock, systemRandom } from '../../src/clock.js'
 import type { Client } from '../../src/dfc/client.js'
 import { build, wholeSlice } from '../../src/dfc/content/extents.js'
-import { inlinePieces, prepare } from '../../src/dfc/content/prepared-segment.js'
+import { inlineContent, prepare } from '../../src/dfc/content/prepared-segment.js'
 import type { Node } from '../../src/dfc/namespace/cache/node.js'
 import { AccountIndex } from '../../src/dfs/index/account-index.js'
 import { holdersOf, pairOf, rotationOf } from '../../src/wire/placement.js'
@@ -364,7 +364,7 @@ t.test('what a ballot commits from two votes is whole, for every rotation', asyn
     const id = cluster.versions.next()
     // The commit reaches two neighbours, and its client is never heard of again.
     for (const server of [0, 1]) {
-      const { headers, payload } = inlinePieces(prepared, server, new Set())
+      const { headers, payload } = inlineContent([prepared], server, new Set())
       const fields = {
         id,
         epoch: cluster.epochs()[server] ?? 0,

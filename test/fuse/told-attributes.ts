@@ -10,6 +10,7 @@ import { isError } from '../../src/errors.js'
 import { operationsOf } from '../../src/fuse/mount/operations.js'
 import { Filesystem } from '../../src/fuse/vfs/filesystem.js'
 import { positionBehind } from '../../src/fuse/vfs/positions.js'
+import { RecoveryFolder } from '../../src/fuse/vfs/recovery-folder.js'
 import { tcpNetwork } from '../../src/network.js'
 import { rootIno } from '../../src/wire/records.js'
 import { DelayedNamespace, type Hold } from '../fixtures/delayed-namespace.js'
@@ -193,7 +194,7 @@ class Stage {
       sync: false,
       acl: false,
       spillFolder: folder,
-      recoveryFolder: folder,
+      recovery: new RecoveryFolder(folder, systemClock),
     })
     this.#operations = operationsOf(filesystem)
   }

@@ -33,7 +33,7 @@ async function noticed(): Promise<void> {
 
 function recovery(): string {
   const states = mounts.path('state/dfs')
-  return join(states, readdirSync(states)[0] ?? '', 'recovery')
+  return join(states, readdirSync(states).find((name) => name.startsWith('mnt-')) ?? '', 'recovery')
 }
 
 /** Returns the names of complete files in the recovery folder. */

@@ -115,7 +115,11 @@ t.test(
     writeFileSync(frozen, '')
     t.match(await writing, /^(EIO|EROFS)$/)
     const states = mounts.path('state/dfs')
-    const recovery = join(states, readdirSync(states)[0] ?? '', 'recovery')
+    const recovery = join(
+      states,
+      readdirSync(states).find((name) => name.startsWith('mnt-')) ?? '',
+      'recovery',
+    )
     const kept = (): string[] =>
       existsSync(recovery) ? readdirSync(recovery).filter((name) => !name.endsWith('.part')) : []
     await until(() => kept().length === 1)

@@ -37,6 +37,8 @@ export interface ActorOptions {
   readonly client: Client
   /** What it changes may be answered before it is stored. */
   readonly isBehind: boolean
+  /** What a client before it on the same machine had answered when it died: it is in the journal. */
+  readonly inherited: readonly Operation[]
   readonly random: Seeded
   readonly history: History
   readonly contents: Contents
@@ -45,8 +47,11 @@ export interface ActorOptions {
 
 const names = ['a', 'b', 'c', 'd', 'e'] as const
 const knownMax = 4
-/** Changes of names and attributes, which a client that is alone may answer before they are stored. */
+/** Changes, which a client that is alone may answer before they are stored. */
 const answeredEarly: ReadonlySet<string> = new Set([
+  'create',
+  'write',
+  'replace',
   'mkdir',
   'symlink',
   'unlink',
@@ -72,12 +77,18 @@ export class Actor {
   readonly #folders: number[] = []
   readonly #removed: number[] = []
   /** What was answered, and is perhaps not stored yet. */
-  #answered: Operation[] = []
+  #answered: Operation[]
 
   constructor(options: ActorOptions) {
     this.#options = options
     this.#client = options.client
     this.#random = options.random
+    this.#answered = [...options.inherited]
+  }
+
+  /** What was answered and is not known to be stored. */
+  get answered(): readonly Operation[] {
+    return this.#answered
   }
 
   /** One operation by chance. Resolves when it has ended, however. */
@@ -215,20 +226,7 @@ export class Actor {
     await this.#do('create', subject, async (operation) => {
       const attributes = { mode: fileType.file | 0o644, uid: operation.number, gid: 0 }
       if (chance(this.#random, 0.3)) {
-        const { namespace } = this.#client
-        const node = await namespace.createSoon(folder, name, attributes)
-        try {
-          await namespace.store(node.ino)
-        } catch (error) {
-          // It is tried again, and until then there for the users of this client only.
-          this.#options.history.unstored.add(node.ino)
-          this.#options.history.unstoredBy.add(this.#clientName)
-          throw error
-        } finally {
-          const { version } = namespace.names.cached(node.ino) ?? {}
-          if (version !== node.version) this.#options.history.provisional.add(node.version)
-        }
-        return this.#remember(namespace.names.cached(node.ino) ?? node)
+        return this.#remember(await this.#client.namespace.create(folder, name, attributes))
       }
       const staged = await this.#stage(this.#options.contents.make(this.#random))
       return this.#remember(
@@ -362,7 +360,8 @@ export class Actor {
     const base = await this.#getattr(ino)
     if (base === undefined || typeOf(base.inode.mode) !== fileType.file) return
     const segments = base.inode.segments.map(({ id }) => id)
-    const subject = { about: `${ino}`, inodes: [ino], segments, isChange: true }
+    const makes = [{ key: inodeKey(ino), isLive: true }]
+    const subject = { about: `${ino}`, inodes: [ino], segments, makes, isChange: true }
     const time = { seconds: 1_700_000_000, nanoseconds: 0 }
     await this.#do('write', subject, async () => {
       const { content, inline } = await this.#changed(base)
@@ -463,7 +462,6 @@ export class Actor {
   ): Promise<T | undefined> {
     const { history, name } = this.#options
     const operation = history.begin(name, verb, subject)
-    if (history.unstoredBy.has(this.#clientName)) operation.isBehind = true
     if (this.#answered.length > 0) {
       // What it sends may be what was answered before, and what it sees nobody else has seen yet.
       operation.isBehind = true
@@ -496,11 +494,6 @@ export class Actor {
       history.violation(`${name} ${verb} ${subject.about}: ${what}`)
       return undefined
     }
-  }
-
-  /** Without the number of the user. */
-  get #clientName(): string {
-    return this.#options.name.split('.')[0] ?? ''
   }
 
   #note(operation: Operation, node: Node): Node {

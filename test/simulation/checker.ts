@@ -253,7 +253,7 @@ function checkStored(operation: Operation, evidence: Evidence, report: Report): 
       (other) =>
         other !== operation &&
         other.client === client &&
-        other.entries.includes(key) &&
+        [...other.entries, ...other.inodes.map(inodeKey)].includes(key) &&
         other.endMs >= startMs &&
         other.startMs <= endMs,
     )
@@ -369,17 +369,11 @@ interface Place {
 }
 
 /** What was seen had been written, was not overwritten, and never went back. */
-function checkSightings(
-  { operations, provisional, unstored }: History,
-  chains: Chains,
-  report: Report,
-): void {
+function checkSightings({ operations }: History, chains: Chains, report: Report): void {
   const placesOf = new Map<Key, Place[]>()
   for (const operation of operations) {
     if (operation.outcome !== 'ok' || operation.wasAlone) continue
     for (const sighting of operation.saw) {
-      if ('version' in sighting && provisional.has(sighting.version)) continue
-      if (unstored.has(inoOf(sighting))) continue
       const place = placeOf(operation, sighting, chains)
       if (place === undefined) {
         report(`${nameOf(operation)} saw ${describeSighting(sighting)}, which could not be`)
@@ -424,12 +418,6 @@ function checkForward(key: Key, places: readonly Place[], report: Report): void 
       report(`${nameOf(place.operation)} saw ${key} older than ${nameOf(latest.operation)} did`)
     }
   }
-}
-
-function inoOf(sighting: Sighting): number {
-  if ('ino' in sighting) return sighting.ino ?? 0
-  const parsed = parseKey(sighting.key)
-  return parsed.kind === 'inode' ? parsed.ino : 0
 }
 
 function describeSighting(sighting: Sighting): string {

@@ -49,12 +49,6 @@ export class History {
   readonly operations: Operation[] = []
   readonly violations: string[] = []
   readonly lines: string[] = []
-  /** What files had that their client showed to its own users before they were stored. */
-  readonly provisional = new Set<Version>()
-  /** Files that were made, and of which it is not known that they were stored. */
-  readonly unstored = new Set<number>()
-  /** The clients that made them, and store them with whatever comes next. */
-  readonly unstoredBy = new Set<string>()
   readonly #nowMs: () => number
   readonly #isTraced: boolean
   #hash = 0

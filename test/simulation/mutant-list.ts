@@ -387,8 +387,8 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'names are answered first also where others may change them',
-    'dfc/namespace/write-behind.js',
-    'if (this.#lease.exclusiveForMs < leaseLeftMsMin || !this.#isCertain(change))',
+    'dfc/namespace/local-log.js',
+    'if (lease.exclusiveForMs < leaseLeftMsMin || !this.#isCertain(change.body))',
     'if (false)',
     'leases',
   ),

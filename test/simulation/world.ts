@@ -17,6 +17,7 @@ import { homeMask } from '../../src/wire/placement.js'
 import { type Key, parseKey } from '../../src/wire/records.js'
 import { makeVerifier, scramIterations } from '../../src/wire/scram.js'
 import { msOfVersion } from '../../src/wire/version.js'
+import { MemoryJournals } from '../fixtures/memory-journals.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { Actor, type Company } from './actor.js'
 import { between, chance, fork, pick, weighted } from './chance.js'
@@ -24,7 +25,7 @@ import { check } from './checker.js'
 import { Contents } from './contents.js'
 import { type DiskTrouble, SimulatedDisk } from './disks.js'
 import { Faults, type Profile } from './faults.js'
-import { History } from './history.js'
+import { History, type Operation } from './history.js'
 import { Impairments } from './impairments.js'
 import { Liar } from './liar.js'
 import { SimulatedNetwork } from './network.js'
@@ -93,6 +94,7 @@ export interface RunningClient {
   client: Client | undefined
   /** Its users that have not ended. */
   lanes: number
+  actor?: Actor
 }
 
 const user = 'alice'
@@ -166,6 +168,10 @@ export class World {
   readonly #troubled = serverNames.map(() => new SimulatedDisk())
   readonly #servers: (RunningServer | undefined)[] = []
   readonly #clients: (RunningClient | undefined)[] = []
+  /** The machine on which each of the clients runs, and runs again after it has crashed. */
+  readonly #machines: MemoryJournals[] = []
+  /** What the client that crashed on each machine had answered. */
+  readonly #inherited: (readonly Operation[])[] = []
   readonly #counts: Record<string, number> = {}
   readonly #lost = new Set<string>()
   /** The servers that missed the last commit that was ambushed. */
@@ -454,6 +460,8 @@ export class World {
     this.#count('clientCrash', `${name}${isSilent ? ' silent' : ''}`)
     this.#clients[index] = undefined
     running.participant.kill()
+    this.#machine(index).crash(chance(this.#random, 0.3))
+    this.#inherited[index] = running.actor?.answered ?? this.#inherited[index] ?? []
     this.#network.vanish(running.participant, isSilent)
     for (const operation of this.history.operations) {
       if (operation.client.split('.')[0] === name && operation.outcome === 'open') {
@@ -668,15 +676,29 @@ export class World {
     const participant = this.#participant(`c${this.#clientNumber}`)
     const running: RunningClient = { index, participant, client: undefined, lanes: 0 }
     this.#clients[index] = running
-    const client = await this.#open(participant)
+    const client = await this.#open(participant, index)
     running.client = client
     if (this.plan.hasKeepers) client.scheduler.start()
     // Only of one who does one thing after the other can be told what became of an answer.
     const laneCount = this.#isDirSync(participant) ? this.plan.laneCount : 1
     for (let lane = 0; lane < laneCount; lane += 1) {
-      const actor = this.#actor(`${participant.name}.${lane}`, participant, client)
+      const inherited = lane === 0 ? this.#heritage(index) : []
+      const actor = this.#actor(`${participant.name}.${lane}`, participant, client, inherited)
+      if (lane === 0) running.actor = actor
       void this.#occupy(running, () => this.#live(participant, actor))
     }
+  }
+
+  #machine(index: number): MemoryJournals {
+    const machine = this.#machines[index] ?? new MemoryJournals()
+    this.#machines[index] = machine
+    return machine
+  }
+
+  #heritage(index: number): readonly Operation[] {
+    const inherited = this.#inherited[index] ?? []
+    this.#inherited[index] = []
+    return inherited
   }
 
   #visitLater(): void {
@@ -691,9 +713,11 @@ export class World {
     const participant = this.#participant(`${visitor}${this.#clientNumber}`)
     const running: RunningClient = { index: 1, participant, client: undefined, lanes: 0 }
     this.#clients[1] = running
-    const client = await this.#open(participant)
+    const client = await this.#open(participant, running.index)
     running.client = client
-    const actor = this.#actor(`${participant.name}.0`, participant, client)
+    const inherited = this.#heritage(running.index)
+    const actor = this.#actor(`${participant.name}.0`, participant, client, inherited)
+    running.actor = actor
     const operationsMax = between(participant.random, 1, 4)
     await this.#occupy(running, () => this.#live(participant, actor, operationsMax))
     await client.close()
@@ -707,7 +731,8 @@ export class World {
     return Number(name.slice(1)) % 2 !== 1
   }
 
-  async #open(participant: Participant): Promise<Client> {
+  /** Without a machine, nothing is answered before it is stored. */
+  async #open(participant: Participant, index?: number): Promise<Client> {
     for (;;) {
       const operation = this.history.begin(participant.name, 'open', { about: '' })
       try {
@@ -719,6 +744,7 @@ export class World {
           keyDerivation: derivedKey,
           lease: participant.random.below(2) === 1 || !this.#isDirSync(participant),
           dirSync: this.#isDirSync(participant),
+          ...(index === undefined ? {} : { log: this.#machine(index) }),
         }
         const client = await currentOperation.run(operation, () => Client.open(options))
         this.history.end(operation, 'ok')
@@ -730,8 +756,14 @@ export class World {
     }
   }
 
-  #actor(name: string, participant: Participant, client: Client): Actor {
+  #actor(
+    name: string,
+    participant: Participant,
+    client: Client,
+    inherited: readonly Operation[] = [],
+  ): Actor {
     return new Actor({
+      inherited,
       name,
       client,
       isBehind: !this.#isDirSync(participant),
@@ -833,8 +865,18 @@ export class World {
     await this.scheduler.run(() => isDone() || this.scheduler.nowMs > untilMs)
   }
 
+  /** What a client had answered that was not started again. */
+  async #storeHeritage(index: number): Promise<void> {
+    if (this.#clients[index] !== undefined) return
+    const participant = this.#participant(`heir${index}`)
+    const client = await this.#open(participant, index)
+    await this.#actor(`heir${index}.0`, participant, client, this.#heritage(index)).settle()
+    await client.close()
+  }
+
   /** A new client looks at everything, repairs what is left to repair, and looks once more. */
   async #audit(): Promise<void> {
+    for (const index of this.#machines.keys()) await this.#storeHeritage(index)
     const participant = this.#participant('auditor')
     const client = await this.#open(participant)
     const actor = this.#actor('auditor', participant, client)

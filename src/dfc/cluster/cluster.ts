@@ -136,6 +136,11 @@ export class Cluster {
     }
   }
 
+  /** The id of the cluster, 16 bytes in hexadecimal; undefined while it is not known. */
+  get id(): string | undefined {
+    return this.#agreement.cluster
+  }
+
   /** Servers that are up, blank ones included, as positions in the config. */
   get up(): readonly number[] {
     return this.links.filter((link) => link.isUp).map((link) => link.index)
@@ -316,10 +321,10 @@ export class Cluster {
    * A version for `body`, greater than all that it relies on, and than the fence of the servers. One
    * server alone may have a fence that its clock, or whoever made it up, put into the future.
    */
-  versionFor({ preconditions }: Pick<Transaction, 'preconditions'>, wanted = noVersion): Version {
+  versionFor({ preconditions }: Pick<Transaction, 'preconditions'>): Version {
     let above = this.#fence
     for (const { version } of preconditions) if (version > above) above = version
-    return wanted > above ? wanted : this.versions.next(above)
+    return this.versions.next(above)
   }
 
   /** The second highest fence of the servers. */

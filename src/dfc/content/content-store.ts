@@ -143,11 +143,12 @@ export class ContentStore {
   /** Asks the servers that are up whether they have every piece, and whether they know of a lost one. */
   async isWhole(content: Content): Promise<boolean> {
     const { up } = this.#cluster
-    if (content.segments.length === 0) return true
-    const ids = content.segments.map((segment) => segment.id)
+    const segments = content.segments.filter(({ id }) => !this.reader.holds(id))
+    if (segments.length === 0) return true
+    const ids = segments.map(({ id }) => id)
     const outcomes = await this.#cluster.ask(up, 'held', () => ({ segments: ids }))
     const answers = outcomes.flatMap(({ answer }) => (answer === undefined ? [] : [answer.reply]))
-    return content.segments.every((segment, index) => {
+    return segments.every((segment, index) => {
       const held = answers.flatMap((answer) => answer.held[index] ?? [])
       const isLost = held.some(({ lost }) => lost !== 0)
       const masks = held.map(({ pieces }) => pieces)

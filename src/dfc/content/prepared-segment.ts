@@ -56,6 +56,16 @@ export function prepare(
     length,
     md5: digested?.md5 ?? md5Of(parts),
   }
+  return preparedAs(segment, parts, digested)
+}
+
+/** A segment that has its name and digest, from its bytes. */
+export function preparedAs(
+  segment: Segment,
+  parts: readonly Buffer[],
+  digested?: Digested,
+): PreparedSegment {
+  const { length } = segment
   const pieces = pieceNumbers
     .map((piece) => {
       const { start, length: pieceLength } = pieceRange(length, piece)
@@ -91,31 +101,38 @@ function checksumsWithin(
 }
 
 /**
- * The pieces that `server` receives with the commit, while the servers in `absent` receive none. With all four
+ * The pieces of new segments that `server` receives with their commit, while the servers in `absent` receive none. With all four
  * present each gets a spare piece besides its pair: a transaction whose client dies may be committed by two votes and
  * the unknown vote of a third server, and any two servers must then have every piece. With one absent, the pieces
  * that its neighbours receive in its place do the same. If the absent one comes back before the decision and votes as
  * well, it receives all four pieces, since it is not known which other server voted.
  */
-export function inlinePieces(
-  { segment, rotation, pieces }: PreparedSegment,
+export function inlineContent(
+  contents: readonly PreparedSegment[],
   server: number,
   absent: ReadonlySet<number>,
 ): InlineContent {
+  const headers: InlinePiece[] = []
+  const payload: Buffer[] = []
+  for (const content of contents) {
+    for (const { piece, length, checksums, parts } of piecesWithVote(content, server, absent)) {
+      headers.push({ segment: content.segment.id, piece, length, checksums })
+      payload.push(...parts)
+    }
+  }
+  return { headers, payload }
+}
+
+function piecesWithVote(
+  { rotation, pieces }: PreparedSegment,
+  server: number,
+  absent: ReadonlySet<number>,
+): readonly PreparedPiece[] {
   const taken = new Set<number>(
     absent.has(server) ? pieceNumbers : piecesFor(server, rotation, absent),
   )
   if (absent.size === 0) taken.add(spareOf(server, rotation))
-  const own = pieces.filter(({ piece }) => taken.has(piece))
-  return {
-    headers: own.map(({ piece, length, checksums }) => ({
-      segment: segment.id,
-      piece,
-      length,
-      checksums,
-    })),
-    payload: own.flatMap(({ parts }) => parts),
-  }
+  return pieces.filter(({ piece }) => taken.has(piece))
 }
 
 /** Returns a prepared segment with bytes of its own. For small content. */

@@ -54,6 +54,8 @@ export class SegmentReader {
   readonly #fetches = new Map<string, Fetch[]>()
   /** By the segment's id, the oldest first. */
   readonly #stored = new Map<string, PreparedSegment>()
+  /** Segments that no server has yet, by their id. */
+  readonly #unstored = new Map<string, PreparedSegment>()
 
   constructor(
     cluster: Cluster,
@@ -121,6 +123,21 @@ export class SegmentReader {
     this.#cache.forgetLent()
   }
 
+  /** Reads this segment from here, and not from the servers, until `release`. Its bytes must not change any more. */
+  hold(unstored: PreparedSegment): void {
+    this.#unstored.set(unstored.segment.id, unstored)
+  }
+
+  /** Whether the segment is held. */
+  holds(id: string): boolean {
+    return this.#unstored.has(id)
+  }
+
+  /** Ends what `hold` began. */
+  release(id: string): void {
+    this.#unstored.delete(id)
+  }
+
   /**
    * Keeps a small segment that was just stored for a while; its bytes must not change any more. Repeated appends to a
    * small file join its last segment with new bytes, and so need not fetch it.
@@ -135,19 +152,21 @@ export class SegmentReader {
   }
 
   /**
-   * Moves a remembered segment to the cache when it is read. Most are never read, and the cache costs several times
+   * Brings a remembered segment to the cache when it is read. Most are never read, and the cache costs several times
    * as much.
    */
   #recall({ id }: Segment): void {
-    const stored = this.#stored.get(id)
+    const stored = this.#unstored.get(id) ?? this.#stored.get(id)
     if (stored === undefined) return
     this.#stored.delete(id)
     for (const { piece, length, parts } of stored.pieces) {
+      const key = chunkKey(stored.segment, piece, 0)
+      if (this.#cache.get(key)[0] !== undefined) continue
       // The parts may be views of larger buffers than the cache would charge for.
       const bytes = Buffer.allocUnsafeSlow(length)
       let at = 0
       for (const part of parts) at += part.copy(bytes, at)
-      this.#cache.add(chunkKey(stored.segment, piece, 0), 0, bytes)
+      this.#cache.add(key, 0, bytes)
     }
   }
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 import {
+  decodeInode,
   entryKey,
   inodeKey,
   type Key,
@@ -11,7 +12,9 @@ import {
   type Transaction,
 } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
+import type { PreparedSegment } from '../content/prepared-segment.js'
 import { assertWellFormed } from '../quorum/transaction.js'
+import type { LoggedChange } from './journal.js'
 
 /** Number of writes at which a batch is sent. A change of more writes than that is a batch by itself. */
 const writesMax = limits.transactionWritesMax - 16
@@ -20,36 +23,57 @@ const bytesMax = 128 * 1024
 export class Batch {
   /** The version of everything that it writes. */
   readonly id: Version
-  readonly changes: Transaction[] = []
+  readonly changes: LoggedChange[] = []
   readonly #writes = new Map<Key, Buffer | null>()
   readonly #writtenAgain = new Set<Key>()
   readonly #preconditions = new Map<Key, Precondition>()
   readonly #emptyFolders = new Set<number>()
   #bytes = 0
+  #contents = 0
+  #contentBytes = 0
 
   constructor(id: Version) {
     this.id = id
   }
 
-  /** Adds a later change; returns false when it cannot be one transaction with those before. */
-  add(change: Transaction): boolean {
+  /** Whether the change can be one transaction with those before. */
+  canAdd(change: LoggedChange): boolean {
+    const { preconditions, writes } = change.body
     if (!this.#hasRoomFor(change)) return false
-    if (!change.preconditions.every((one) => this.#agreesWith(one))) return false
-    if (change.writes.some((write) => this.#comesTooLate(write))) return false
-    assertWellFormed(change)
+    if (!preconditions.every((one) => this.#agreesWith(one))) return false
+    return !writes.some((write) => this.#comesTooLate(write))
+  }
+
+  /** Adds a later change. */
+  add(change: LoggedChange): void {
+    const { body, contents } = change
+    assertWellFormed(body)
     this.changes.push(change)
-    for (const precondition of change.preconditions) {
+    for (const precondition of body.preconditions) {
       // Of registers that the batch itself writes, the servers see only the final value.
       if (this.#writes.has(precondition.key)) continue
       this.#preconditions.set(precondition.key, precondition)
     }
-    for (const { key, value } of change.writes) {
+    for (const { key, value } of body.writes) {
       if (this.#writes.has(key)) this.#writtenAgain.add(key)
       this.#writes.set(key, value)
       this.#bytes += key.length + (value?.length ?? 0)
     }
-    for (const folder of change.emptyFolders) this.#emptyFolders.add(folder)
-    return true
+    for (const folder of body.emptyFolders) this.#emptyFolders.add(folder)
+    this.#contents += contents.length
+    this.#contentBytes += bytesOf(contents)
+  }
+
+  /** The new segments to which the batch as a whole refers. Content that was replaced within it is not stored. */
+  contents(): readonly PreparedSegment[] {
+    const all = this.changes.flatMap(({ contents }) => contents)
+    if (all.length === 0) return all
+    const used = new Set<string>()
+    for (const [key, value] of this.#writes) {
+      if (value === null || parseKey(key).kind !== 'inode') continue
+      for (const { id } of decodeInode(value).segments) used.add(id)
+    }
+    return all.filter(({ segment }) => used.has(segment.id))
   }
 
   body(): Transaction {
@@ -61,9 +85,11 @@ export class Batch {
     }
   }
 
-  #hasRoomFor({ writes, preconditions }: Transaction): boolean {
+  #hasRoomFor({ body: { writes, preconditions }, contents }: LoggedChange): boolean {
     if (this.changes.length === 0) return true
     return (
+      this.#contents + contents.length <= limits.inlineSegmentsMax &&
+      this.#contentBytes + bytesOf(contents) <= limits.framePayloadBytesMax &&
       this.#writes.size + writes.length <= writesMax &&
       this.#preconditions.size + preconditions.length <= limits.transactionPreconditionsMax &&
       writes.reduce((sum, { value }) => sum + (value?.length ?? 0), this.#bytes) <= bytesMax
@@ -97,6 +123,11 @@ export class Batch {
     const isNew = this.#preconditions.get(folder)?.absent === true
     return this.#writes.get(folder) != null && !(isNew && !this.#writtenAgain.has(folder))
   }
+}
+
+/** Number of bytes of these segments. */
+export function bytesOf(contents: readonly PreparedSegment[]): number {
+  return contents.reduce((sum, { segment }) => sum + segment.length, 0)
 }
 
 /** Whether one of the two writes what the other relies on. */

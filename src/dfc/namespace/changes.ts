@@ -1,7 +1,6 @@
 /**
- * The loop of every change: plan from cached values, commit, and when another client was faster plan again from fresh
- * values. Changes of this client to the same registers take turns. Pending creates that a change concerns are stored
- * first, so that no change can overlook them.
+ * The loop of every change: plan from cached values, answer it by the log or commit it, and when another client was
+ * faster plan again from fresh values. Changes of this client to the same registers take turns.
  */
 import assert from 'node:assert/strict'
 import type { Clock } from '../../clock.js'
@@ -9,27 +8,22 @@ import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { type Key, parseKey, type Transaction } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
-import type { PreparedSegment } from '../content/prepared-segment.js'
+import { ownCopy, type PreparedSegment } from '../content/prepared-segment.js'
 import type { Lease } from '../quorum/lease.js'
 import type { Committed, Transactions } from '../quorum/transaction.js'
 import { dependOnEachOther } from './batch.js'
 import type { NodeCache, Written } from './cache/node-cache.js'
+import type { LoggedChange } from './journal.js'
 import { KeyLocks } from './key-locks.js'
-import { NotStored, type PendingCreates } from './pending-creates.js'
-import type { WriteBehind } from './write-behind.js'
+import type { LocalLog } from './local-log.js'
 
 /** One attempt of a change: what to commit, and what is true once it is committed. */
 export interface Plan<T> {
   readonly body: Transaction
   readonly inline?: PreparedSegment | undefined
   readonly onDisk?: boolean | undefined
-  /** Whether the change may be answered before it is stored, while this client is alone: names and attributes. */
-  readonly behind?: boolean | undefined
-  /**
-   * Returns the version under which the change is already visible here, if it is; only once, since no other change
-   * may have it.
-   */
-  readonly takeId?: () => Version | undefined
+  /** The file whose content the change stores, with a name of it for messages. */
+  readonly file?: LoggedChange['file']
   /** Brings the cache up to date and gives the result. */
   readonly done: (written: Written) => T
 }
@@ -49,8 +43,7 @@ export class Changes {
   readonly #transactions: Transactions
   readonly #lease: Pick<Lease, 'forgetAll'>
   readonly #cache: NodeCache
-  readonly #pending: PendingCreates
-  readonly #behind: WriteBehind
+  readonly #log: LocalLog
   readonly #locks = new KeyLocks()
   /** Transactions that have been sent and not answered: the cache does not have their effects yet. */
   readonly #underWay = new Set<Transaction>()
@@ -60,50 +53,22 @@ export class Changes {
     transactions: Transactions,
     lease: Pick<Lease, 'forgetAll'>,
     cache: NodeCache,
-    pending: PendingCreates,
-    behind: WriteBehind,
+    log: LocalLog,
   ) {
     this.#clock = clock
     this.#transactions = transactions
     this.#lease = lease
     this.#cache = cache
-    this.#pending = pending
-    this.#behind = behind
-  }
-
-  /** Runs `work` in its turn on these keys, for a change that commits nothing yet. Throws `readOnly`. */
-  inTurn<T>(exclusive: readonly Key[], shared: readonly Key[], work: () => Promise<T>): Promise<T> {
-    return this.#locks.hold(exclusive, shared, async () => {
-      this.#transactions.assertWritable()
-      return work()
-    })
+    this.#log = log
   }
 
   /**
    * Plans and commits; plans again from fresh values when another client was faster. Throws `busy` after several
    * attempts.
    */
-  async make<T>(exclusive: readonly Key[], shared: readonly Key[], plan: Planner<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await this.#makeOfStored(exclusive, shared, plan)
-      } catch (error) {
-        if (!(error instanceof NotStored)) throw error
-        // Outside the turn, because storing the files takes it as well.
-        await Promise.all(error.inos.map((ino) => this.#pending.store(ino)))
-      }
-    }
-  }
-
-  /** Throws `NotStored`. */
-  #makeOfStored<T>(
-    exclusive: readonly Key[],
-    shared: readonly Key[],
-    plan: Planner<T>,
-  ): Promise<T> {
+  make<T>(exclusive: readonly Key[], shared: readonly Key[], plan: Planner<T>): Promise<T> {
     return this.#locks.hold(exclusive, shared, async () => {
       const startedMs = this.#clock.monotonic()
-      let id: Version | undefined
       for (let attempt = 0; ; attempt += 1) {
         this.#transactions.assertWritable()
         const planned = await this.#planned(plan, attempt > 0).catch((error: unknown) => {
@@ -115,17 +80,14 @@ export class Changes {
         })
         if (planned === undefined) return undefined as T
         if (planned.body === undefined) return planned.result
-        this.#assertStored(planned.body)
-        const taken = this.#answered(planned)
+        // The caller may write over the bytes as soon as it has the answer, and a slow server gets them later.
+        const contents = planned.inline === undefined ? [] : [ownCopy(planned.inline)]
+        const taken = this.#answered(planned, contents)
         if (taken !== undefined) {
           return planned.done({ id: taken, askedMs: this.#clock.monotonic() })
         }
-        const outcome = await this.#committed(planned, () => {
-          id = planned.takeId && (id ?? planned.takeId())
-          return id
-        })
+        const outcome = await this.#committed(planned, contents)
         if (outcome.committed) return outcome.result
-        if (outcome.isSpent) id = undefined
         if (outcome.why === 'notEmpty') {
           // When values came from the cache, the name may mean another folder by now, or none.
           const isSure = attempt > 0 || exclusive.every((key) => this.#isCertain(key))
@@ -140,36 +102,25 @@ export class Changes {
   }
 
   /**
-   * Asserts that changes in a folder are stored before the folder itself changes: before it is removed, which would
-   * fail then, or its times are set, which a later store would change. Throws `NotStored`.
-   */
-  #assertStored({ writes }: Transaction): void {
-    for (const { key } of writes) {
-      const parsed = parseKey(key)
-      const pending = parsed.kind === 'inode' ? this.#pending.in(parsed.ino) : undefined
-      if (pending !== undefined) throw new NotStored([...pending])
-    }
-  }
-
-  /**
    * Returns the version of a change that may be answered before it is stored, undefined when it must be stored first.
    */
-  #answered<T>({ body, behind }: Plan<T>): Version | undefined {
-    if (behind !== true) return undefined
+  #answered<T>(
+    { body, onDisk, file }: Plan<T>,
+    contents: readonly PreparedSegment[],
+  ): Version | undefined {
+    if (onDisk === true) return undefined
     // The values that it was planned from would be outdated when it is stored.
     for (const other of this.#underWay) if (dependOnEachOther(other, body)) return undefined
-    return this.#behind.take(body)
+    return this.#log.take({ body, contents, file })
   }
 
-  async #committed<T>(plan: Plan<T>, knownAs: () => Version | undefined): Promise<Outcome<T>> {
-    const { body, inline: content, onDisk } = plan
+  async #committed<T>(plan: Plan<T>, contents: readonly PreparedSegment[]): Promise<Outcome<T>> {
+    const { body, onDisk } = plan
     assert(!this.#underWay.has(body), 'a plan is committed once')
     this.#underWay.add(body)
     try {
-      const [askedMs, outcome] = await this.#behind.inOrder(body, onDisk === true, () =>
-        this.#cache.asked(() =>
-          this.#transactions.commit(body, { content, onDisk, wanted: knownAs() }),
-        ),
+      const [askedMs, outcome] = await this.#log.inOrder(body, onDisk === true, () =>
+        this.#cache.asked(() => this.#transactions.commit(body, { contents, onDisk })),
       )
       if (!outcome.committed) return outcome
       const { id } = outcome

@@ -3,6 +3,7 @@
  * name after the other.
  */
 import { KeyedSingleFlight } from '../../async/single-flight.js'
+import { compareTexts } from '../../byte-text.js'
 import { limits } from '../../limits.js'
 import { Listeners } from '../../listeners.js'
 import { isReadableFrom } from '../../wire/placement.js'
@@ -11,7 +12,7 @@ import type { QuorumEntry, Registers } from '../quorum/registers.js'
 import { LookupCounts } from './cache/lookup-counts.js'
 import { canBeIn, type ListedName, type Node } from './cache/node.js'
 import type { CacheMoment, NodeCache } from './cache/node-cache.js'
-import type { WriteBehind } from './write-behind.js'
+import type { LocalLog } from './local-log.js'
 
 export interface FolderPage {
   /** The moment before the servers were asked. */
@@ -35,7 +36,7 @@ export class FolderReader {
   readonly #registers: Registers
   readonly #lease: Pick<Lease, 'use' | 'forgetAll'>
   readonly #cache: NodeCache
-  readonly #behind: WriteBehind
+  readonly #log: LocalLog
   readonly #lookups = new LookupCounts()
   readonly #reading = new KeyedSingleFlight<number, void>()
 
@@ -43,12 +44,12 @@ export class FolderReader {
     registers: Registers,
     lease: Pick<Lease, 'use' | 'forgetAll'>,
     cache: NodeCache,
-    behind: WriteBehind,
+    log: LocalLog,
   ) {
     this.#registers = registers
     this.#lease = lease
     this.#cache = cache
-    this.#behind = behind
+    this.#log = log
   }
 
   /**
@@ -64,20 +65,40 @@ export class FolderReader {
    * between them, so that no file needs to be checked for missing pieces.
    */
   async page(folder: number, after: string, whole: boolean): Promise<FolderPage> {
-    await this.#behind.settleForReading()
+    if (this.#cache.unstoredIn(folder).length > 0) await this.#log.settleForAll()
     const asked = this.#cache.moment()
     const page = await this.#registers.list(folder, after, !whole)
     const { end, more, undecided } = page
     const { atMs } = asked
     const self = this.#cache.noteNode(folder, page.folder, atMs)
-    const entries = page.entries.map((listed) => this.#note(folder, listed, whole, atMs))
-    const changing = entries.filter(
+    const listed = page.entries.map((entry) => this.#note(folder, entry, whole, atMs))
+    const entries = this.#withUnstored(folder, listed, (name) => {
+      return compareTexts(name, after) > 0 && (!more || compareTexts(name, end) <= 0)
+    })
+    const changing = listed.filter(
       ({ node }, index) =>
         page.entries[index]?.inode?.value === null || (node && !canBeIn(node, folder)),
     )
     if (undecided.size > 0) this.#lease.forgetAll()
     else this.#cache.setListed(folder, after, end, more, atMs)
     return { asked, self, entries, changing, end, more, undecided }
+  }
+
+  /** Applies to a part of a listing what this client has changed and could not store. */
+  #withUnstored(
+    folder: number,
+    listed: readonly ListedName[],
+    isInside: (name: string) => boolean,
+  ): readonly ListedName[] {
+    const unstored = this.#cache.unstoredIn(folder).filter(({ name }) => isInside(name))
+    if (unstored.length === 0) return listed
+    const changed = new Set(unstored.map(({ name }) => name))
+    const added = unstored.flatMap(({ name, entry: { ino, type } }) => {
+      if (ino === null) return []
+      return [{ name, ino, type, node: this.#cache.staleNode(ino), incomplete: false }]
+    })
+    const all = [...listed.filter(({ name }) => !changed.has(name)), ...added]
+    return all.sort((one, other) => compareTexts(one.name, other.name))
   }
 
   /** Whether to read the folder to its end now that one of its names has to be asked for. */

@@ -1,5 +1,5 @@
 /**
- * Resolves names to nodes from, in order: pending creates, the cache where it may answer, and the servers. Also finds
+ * Resolves names to nodes from the cache where it may answer, else from the servers. Also finds
  * the nodes that a change starts from, which may be guesses, since the servers check them.
  */
 import { pages } from '../../async/pages.js'
@@ -7,16 +7,23 @@ import { byteLengthOf, compareTexts, isByteText } from '../../byte-text.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { coversEverything } from '../../wire/placement.js'
-import { direntType, fileType, inodeKey, isEntryName, rootIno, typeOf } from '../../wire/records.js'
+import {
+  direntType,
+  entryKey,
+  fileType,
+  inodeKey,
+  isEntryName,
+  rootIno,
+  typeOf,
+} from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Lease } from '../quorum/lease.js'
 import type { Registers } from '../quorum/registers.js'
 import { canBeIn, type ListedName, type Node } from './cache/node.js'
-import { type CacheMoment, type EntryView, type NodeCache, viewOf } from './cache/node-cache.js'
+import type { CacheMoment, EntryView, NodeCache } from './cache/node-cache.js'
 import { FolderReader, type FolderReadListener } from './folder-reader.js'
-import { NotStored, type PendingCreates } from './pending-creates.js'
-import type { WriteBehind } from './write-behind.js'
+import type { LocalLog } from './local-log.js'
 
 /** A page of a folder. */
 export interface Listing {
@@ -39,10 +46,9 @@ const absentEntry: EntryView = { version: noVersion, ino: null, type: 0 }
 export class Lookup {
   readonly #cluster: Cluster
   readonly #registers: Registers
-  readonly #lease: Pick<Lease, 'exclusiveForMs'>
+  readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use'>
   readonly #cache: NodeCache
-  readonly #pending: PendingCreates
-  readonly #behind: WriteBehind
+  readonly #log: LocalLog
   readonly #folders: FolderReader
 
   constructor(
@@ -50,16 +56,14 @@ export class Lookup {
     registers: Registers,
     lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll'>,
     cache: NodeCache,
-    pending: PendingCreates,
-    behind: WriteBehind,
+    log: LocalLog,
   ) {
     this.#cluster = cluster
     this.#registers = registers
     this.#lease = lease
     this.#cache = cache
-    this.#pending = pending
-    this.#behind = behind
-    this.#folders = new FolderReader(registers, lease, cache, behind)
+    this.#log = log
+    this.#folders = new FolderReader(registers, lease, cache, log)
   }
 
   // -- for who asks ------------------------------------------------------------------------------
@@ -88,7 +92,7 @@ export class Lookup {
     if (certain !== undefined) return certain
     let isElsewhere = false
     for (let attempt = 0; attempt < limits.conflictAttemptsMax; attempt += 1) {
-      const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
+      const [askedMs, [step]] = await this.#askForNames(parent, [name])
       const node = step && this.#cache.noteStep(parent, name, step.entry, step.inode, askedMs)
       isElsewhere = node !== undefined && !canBeIn(node, parent)
       if (node !== undefined && !isElsewhere) return node
@@ -102,7 +106,6 @@ export class Lookup {
   async walk(names: readonly string[]): Promise<Node> {
     for (const name of names) assertName(name)
     if (names.length === 0) return this.node(rootIno, true)
-    await this.#pending.settle()
     const { nodes, isMissing } = await this.#askAlong(rootIno, names)
     const last = nodes.at(-1)
     if (last === undefined || isMissing) throw new DfsError('notFound')
@@ -118,8 +121,6 @@ export class Lookup {
     for (const name of names) assertName(name)
     const certain = this.#certainAlong(from, names)
     if (certain !== undefined) return certain
-    // What cannot be stored now is tried again by whoever waits for it.
-    await this.#pending.settle().catch(() => undefined)
     return (await this.#askAlong(from, names)).nodes
   }
 
@@ -142,7 +143,7 @@ export class Lookup {
     for (let at = 0; at < names.length; at += limits.lookupNamesMax) {
       const parent = nodes.at(-1)?.ino ?? from
       const some = names.slice(at, at + limits.lookupNamesMax)
-      const [askedMs, steps] = await this.#ask((registers) => registers.lookup(parent, some))
+      const [askedMs, steps] = await this.#askForNames(parent, some)
       for (const [depth, step] of steps.entries()) {
         const folder = nodes.at(-1)?.ino ?? from
         const name = some[depth] ?? ''
@@ -165,14 +166,14 @@ export class Lookup {
    * Throws `stale` when gone.
    */
   async node(ino: number, fresh = false): Promise<Node> {
-    const pending = this.#pending.get(ino)
-    if (pending !== undefined) return pending.node
     const cached = fresh ? this.#cache.leasedNode(ino) : this.#cache.freshNode(ino)
     return cached ?? (await this.#askForNode(ino))
   }
 
   async #askForNode(ino: number): Promise<Node> {
-    const [askedMs, [register]] = await this.#ask((registers) => registers.read([inodeKey(ino)]))
+    const keys = [inodeKey(ino)]
+    await this.#log.settleBeforeRead(keys)
+    const [askedMs, [register]] = await this.#cache.asked(() => this.#registers.read(keys))
     const node = register && this.#cache.noteNode(ino, register, askedMs)
     if (node === undefined) throw new DfsError('stale')
     return node
@@ -180,18 +181,16 @@ export class Lookup {
 
   /** Returns the newest known node of the inode, however old. */
   latest(ino: number): Node | undefined {
-    return this.#pending.get(ino)?.node ?? this.#cache.staleNode(ino)
+    return this.#cache.staleNode(ino)
   }
 
   /** Returns the node if it is in the cache and within its time to live. */
   cached(ino: number): Node | undefined {
-    return this.#pending.get(ino)?.node ?? this.#cache.freshNode(ino)
+    return this.#cache.freshNode(ino)
   }
 
   /** Returns the inode number of a name, if the cache has it within its time to live. */
   cachedEntry(parent: number, name: string): { readonly ino: number } | undefined {
-    const pending = this.#pending.at(parent, name)
-    if (pending !== undefined) return pending.node
     const entry = this.#cache.freshEntry(parent, name)
     return entry === undefined || entry.ino === null ? undefined : { ino: entry.ino }
   }
@@ -211,8 +210,6 @@ export class Lookup {
 
   /** A page of a folder behind the name `after`, in the byte order of the names. */
   async list(folder: number, after: string): Promise<Listing> {
-    // What cannot be stored now is tried again by whoever waits for it.
-    await this.#pending.settle(folder).catch(() => undefined)
     const whole = coversEverything(new Set(this.#cluster.voters))
     let page = await this.#folders.page(folder, after, whole)
     // A page of tombstones alone is skipped: an empty page would mean the end.
@@ -262,15 +259,13 @@ export class Lookup {
 
   /** Whether the answer to a listing asked for at `asked` is still the newest known, and may be passed on. */
   isUnchangedSince(asked: CacheMoment): boolean {
-    return this.#pending.isEmpty && this.#cache.isUnchangedSince(asked)
+    return this.#cache.isUnchangedSince(asked)
   }
 
   /**
    * Returns what a name certainly refers to: its node, null when there is none, undefined when that is not certain.
    */
   certain(parent: number, name: string): Node | null | undefined {
-    const pending = this.#pending.at(parent, name)
-    if (pending !== undefined) return pending.node
     const entry = this.#cache.leasedEntry(parent, name)
     if (entry === undefined) return undefined
     if (entry.ino === null) return null
@@ -278,21 +273,32 @@ export class Lookup {
     return node !== undefined && canBeIn(node, parent) ? node : undefined
   }
 
-  /** Asks the servers, after earlier changes of this client have been stored. */
-  async #ask<T>(ask: (registers: Registers) => Promise<T>): Promise<readonly [number, T]> {
-    await this.#behind.settleForReading()
-    return this.#cache.asked(() => ask(this.#registers))
+  /** Looks up `names`, each in the one before, at the servers. */
+  async #askForNames(
+    parent: number,
+    names: readonly string[],
+  ): Promise<readonly [askedMs: number, steps: Awaited<ReturnType<Registers['lookup']>>]> {
+    // Of more than one name it is not known which registers will be read.
+    if (names.length > 1) await this.#log.settleForAll()
+    else await this.#log.settleBeforeRead(names.map((name) => entryKey(parent, name)))
+    return this.#cache.asked(() => this.#registers.lookup(parent, names))
   }
 
   // -- what a change starts from -----------------------------------------------------------------
 
-  /**
-   * Returns the node that a change starts from; with `fresh`, as the servers have it now. Throws `stale`; throws
-   * `NotStored` for a pending create, which `Changes` then stores.
-   */
+  /** Returns the node that a change starts from; with `fresh`, as the servers have it now. Throws `stale`. */
   async nodeForChange(ino: number, fresh: boolean): Promise<Node> {
-    if (this.#pending.get(ino) !== undefined) throw new NotStored([ino])
-    return (fresh ? undefined : this.#cache.staleNode(ino)) ?? this.#askForNode(ino)
+    const cached = fresh ? undefined : this.#cache.staleNode(ino)
+    if (cached !== undefined && this.#mayGuess(this.#cache.leasedNode(ino))) return cached
+    return this.#askForNode(ino)
+  }
+
+  /**
+   * Whether to start from a cached value of which `certain` is undefined if it is not certain. While this client is
+   * alone it is not: the change is answered without waiting once everything that it relies on is certain.
+   */
+  #mayGuess(certain: unknown): boolean {
+    return certain !== undefined || this.#lease.use() === undefined
   }
 
   /** Throws `notFound`, `notDirectory`. */
@@ -307,22 +313,15 @@ export class Lookup {
     }
   }
 
-  /** Returns the entry that a change starts from. `storing` is the pending create that this change stores, if any. */
-  async entryForChange(
-    parent: number,
-    name: string,
-    fresh: boolean,
-    storing?: number,
-  ): Promise<EntryView> {
-    const pending = this.#pending.at(parent, name)?.node.ino
-    if (pending !== undefined && pending !== storing) throw new NotStored([pending])
+  /** Returns the entry that a change starts from. */
+  async entryForChange(parent: number, name: string, fresh: boolean): Promise<EntryView> {
     const cached = fresh ? undefined : this.#cache.staleEntry(parent, name)
-    if (cached !== undefined) return cached
+    if (cached !== undefined && this.#mayGuess(this.#cache.leasedEntry(parent, name))) return cached
     if (!fresh && this.#cache.leasedEntry(parent, name) !== undefined) return absentEntry
-    const [askedMs, [step]] = await this.#ask((registers) => registers.lookup(parent, [name]))
+    const [askedMs, [step]] = await this.#askForNames(parent, [name])
     if (step === undefined) return absentEntry
     this.#cache.noteStep(parent, name, step.entry, step.inode, askedMs)
-    return viewOf(step.entry)
+    return this.#cache.noteEntry(parent, name, step.entry, askedMs)
   }
 
   /** Throws `notFound`. */

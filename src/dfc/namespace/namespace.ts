@@ -10,8 +10,6 @@ import { entryKey, fileType, type Inode, inodeKey, typeOf } from '../../wire/rec
 import type { Cluster } from '../cluster/cluster.js'
 import { type Content, emptyContent } from '../content/content.js'
 import type { Lease } from '../quorum/lease.js'
-import type { Registers } from '../quorum/registers.js'
-import type { Transactions } from '../quorum/transaction.js'
 import type { Node } from './cache/node.js'
 import { NodeCache } from './cache/node-cache.js'
 import { Changes } from './changes.js'
@@ -22,9 +20,10 @@ import {
   type InodeChange,
   InodeChanges,
 } from './inode-changes.js'
+import type { Journal } from './journal.js'
+import { LocalLog, type LocalLogOptions } from './local-log.js'
 import { assertName, Lookup } from './lookup.js'
 import { type IsOpen, OpenOrphans } from './open-orphans.js'
-import { PendingCreates } from './pending-creates.js'
 import { planCreation } from './plans/creation.js'
 import { planDeletion } from './plans/deletion.js'
 import { planLink } from './plans/link.js'
@@ -35,7 +34,6 @@ import { planRmdir } from './plans/rmdir.js'
 import type { Sources } from './plans/sources.js'
 import { planStrayName } from './plans/stray-name.js'
 import { planUnlink } from './plans/unlink.js'
-import { type FinishOthers, WriteBehind } from './write-behind.js'
 
 const never: IsOpen = () => false
 
@@ -44,42 +42,40 @@ export class Namespace {
   readonly names: Lookup
   readonly #cluster: Cluster
   readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>
-  readonly #pending: PendingCreates
-  readonly #behind: WriteBehind
+  readonly #log: LocalLog
   readonly #changes: Changes
   readonly #inodes: InodeChanges
   readonly #orphans: OpenOrphans
   readonly #sources: Sources
 
-  constructor(
-    cluster: Cluster,
-    registers: Registers,
-    transactions: Transactions,
-    lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>,
-    finishOthers: FinishOthers | undefined,
-  ) {
+  constructor({
+    cluster,
+    registers,
+    transactions,
+    lease,
+    ...logging
+  }: Omit<LocalLogOptions, 'cache' | 'lease'> & {
+    readonly lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>
+  }) {
     const { clock } = cluster
     this.#cluster = cluster
     this.#lease = lease
     const cache = new NodeCache(clock, () => lease.use())
-    this.#pending = new PendingCreates(clock)
-    this.#behind = new WriteBehind(cluster, registers, transactions, lease, cache, finishOthers)
-    this.names = new Lookup(cluster, registers, lease, cache, this.#pending, this.#behind)
-    this.#changes = new Changes(clock, transactions, lease, cache, this.#pending, this.#behind)
+    const log = new LocalLog({ cluster, registers, transactions, lease, cache, ...logging })
+    this.#log = log
+    this.names = new Lookup(cluster, registers, lease, cache, log)
+    this.#changes = new Changes(clock, transactions, lease, cache, log)
     this.#orphans = new OpenOrphans(clock)
     this.#sources = { clock, names: this.names, cache, orphans: this.#orphans }
-    const inodes = new InodeChanges(cluster, this.#sources, this.#pending, this.#changes)
-    this.#inodes = inodes
-    // Storing a file needs look-ups, and look-ups wait until files are stored: the two objects refer to each other.
-    this.#pending.connect((ino) => inodes.store(ino))
+    this.#inodes = new InodeChanges(cluster, this.#sources, log, this.#changes)
   }
 
   /**
-   * Acquires the lease, so that changes can be answered at once while this client is alone. Must be awaited before
-   * the first change.
+   * Begins to answer changes before they are stored while this client is alone, which needs a journal; what is left in
+   * that is stored first. Must be awaited before the first change.
    */
-  begin(): Promise<void> {
-    return this.#behind.begin()
+  begin(journal: Journal | undefined): Promise<void> {
+    return this.#log.begin(journal)
   }
 
   /**
@@ -112,30 +108,15 @@ export class Namespace {
   create(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
     assertName(name)
     return this.#changes.make([entryKey(parent, name)], [inodeKey(parent)], (fresh) => {
-      const options = {
-        inline: attributes.inline,
-        behind: typeOf(attributes.mode) !== fileType.file,
-      }
-      const file = { parent, name, ...this.#new(attributes, parent) }
-      return planCreation(this.#sources, file, options, fresh)
+      const made = { parent, name, ...this.#new(attributes, parent) }
+      const file = attributes.content === undefined ? undefined : { ino: made.ino, name }
+      return planCreation(this.#sources, made, { inline: attributes.inline, file }, fresh)
     })
   }
 
   #new(attributes: NewAttributes, parent: number): { readonly ino: number; readonly inode: Inode } {
     const { clock, random } = this.#cluster
     return { ino: newIno(clock, random), inode: newInode(attributes, parent, clock.time()) }
-  }
-
-  /**
-   * Creates a file that is about to be written. When this client is alone, the file is stored together with its first
-   * content, or a moment later; `store` waits for that. Until then only this client knows of it, and it is lost with
-   * this client.
-   */
-  async createSoon(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
-    assertName(name)
-    const isAlone = this.#behind.isWanted && this.#lease.use() !== undefined
-    const node = isAlone ? await this.#inodes.makePending(parent, name, attributes) : undefined
-    return node ?? (await this.create(parent, name, attributes))
   }
 
   /**
@@ -148,32 +129,24 @@ export class Namespace {
     )
   }
 
-  /** Resolves when the file that `createSoon` made under this number is stored; at once when there is none. */
-  async store(ino: number): Promise<void> {
-    if (this.#pending.get(ino) !== undefined) await this.#inodes.store(ino)
+  /** Throws, once, if a change of the file that was answered could not be stored. */
+  assertKept(ino: number): void {
+    this.#log.assertKept(ino)
   }
 
   /** Resolves when every answered change is stored. Throws the failure that prevents it. */
-  async settle(): Promise<void> {
-    // A failure of one does not keep the other from being stored.
-    const outcomes = await Promise.allSettled([this.#behind.settle(), this.#pending.settle()])
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason
+  settle(): Promise<void> {
+    return this.#log.settle()
   }
 
-  /** Flushes like `settle`. Throws `stale` once if an acknowledged change was lost. */
-  async sync(): Promise<void> {
-    await this.settle()
-    await this.#behind.sync()
-  }
-
-  /** Resolves when the changes of names and attributes so far are stored. */
-  settleChanges(): Promise<void> {
-    return this.#behind.settle()
+  /** Does so, and throws, once, if an answered change could not be stored. */
+  sync(): Promise<void> {
+    return this.#log.sync()
   }
 
   /** Ends all retries. */
   end(): void {
-    this.#behind.end()
+    this.#log.end()
   }
 
   /** PUT of a whole file: makes it, or replaces the content of the file that has the name. */
@@ -183,7 +156,7 @@ export class Namespace {
       try {
         if (file !== undefined) return await this.#rewritten(file.ino, attributes)
       } catch (error) {
-        // Another file has the name meanwhile; it may be a pending create.
+        // Another file has the name meanwhile.
         if (!isError(error, 'notFound', 'stale', 'exists')) throw error
       }
       try {
@@ -310,7 +283,7 @@ export class Namespace {
 
   /** Changes attributes; `change` is called with the latest inode, perhaps more than once. */
   update(ino: number, change: InodeChange): Promise<Node> {
-    return this.#inodes.update(ino, change)
+    return this.#inodes.rewrite(ino, change)
   }
 
   /**

@@ -12,18 +12,20 @@ import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Node } from './cache/node.js'
 
 /**
- * Throws `stale` when a segment of `content` is gone. Segments of the file's current content, and those inside the
- * commit, are not asked for.
+ * The segments of `content` that may be gone: not those of the file's current content, and not the one inside of the
+ * commit.
  */
-export async function assertHeld(
-  cluster: Cluster,
+export function segmentsToAskFor(
   node: Node,
   content: Content,
   inline: PreparedSegment | undefined,
-): Promise<void> {
+): readonly Segment[] {
   const current = new Set(node.inode.segments.map(({ id }) => id))
-  const asked = content.segments.filter(({ id }) => !current.has(id) && id !== inline?.segment.id)
-  if (asked.length === 0) return
+  return content.segments.filter(({ id }) => !current.has(id) && id !== inline?.segment.id)
+}
+
+/** Throws `stale` when one of the segments is gone. */
+export async function assertHeld(cluster: Cluster, asked: readonly Segment[]): Promise<void> {
   const segments = asked.map(({ id }) => id)
   const outcomes = await cluster.askEnough(quorum.pieces, cluster.up, 'held', () => ({ segments }))
   const held = outcomes.flatMap(({ answer }) => answer?.reply ?? [])

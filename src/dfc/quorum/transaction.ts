@@ -15,7 +15,7 @@ import type { Key, Transaction } from '../../wire/records.js'
 import { isAhead, type Version } from '../../wire/version.js'
 import type { Cluster, Outcome } from '../cluster/cluster.js'
 import { syncServers } from '../cluster/sync-servers.js'
-import { inlinePieces, ownCopy, type PreparedSegment } from '../content/prepared-segment.js'
+import { inlineContent, type PreparedSegment } from '../content/prepared-segment.js'
 import type { SegmentWriter } from '../content/segment-writer.js'
 import type { Decisions } from './decisions.js'
 import type { Fate, Recovery } from './recovery.js'
@@ -25,19 +25,13 @@ import type { Registers } from './registers.js'
 export type Committed =
   | { readonly committed: true; readonly id: Version }
   /** `conflict`: read again and try again. `notEmpty`: a folder has the entry `key`. */
-  | {
-      readonly committed: false
-      readonly why: 'conflict' | 'notEmpty'
-      readonly key: Key
-      /** A server may have noted its version: nothing else can have that. */
-      readonly isSpent: boolean
-    }
+  | { readonly committed: false; readonly why: 'conflict' | 'notEmpty'; readonly key: Key }
 
 interface CommitHow {
-  readonly content?: PreparedSegment | undefined
+  /** New small segments that travel with the votes. Their bytes must not change any more. */
+  readonly contents?: readonly PreparedSegment[] | undefined
   readonly onDisk?: boolean | undefined
   readonly id?: Version
-  readonly wanted?: Version | undefined
 }
 
 const roundsMax = 5
@@ -106,20 +100,17 @@ export class Transactions {
   }
 
   /**
-   * Commits `body`, with the content of a small new segment riding along; `onDisk`: three servers have
+   * Commits `body`, with the bytes of small new segments riding along; `onDisk`: three servers have
    * it on their disks, with all that came before, when it resolves; `id`: as this version, which is newer
-   * than all that it relies on. With the same one it may be tried again; `wanted`: as this version, which nothing
-   * else has, unless that is not newer by now. Throws `readOnly` when fewer than three servers are up (nothing
+   * than all that it relies on. With the same one it may be tried again. Throws `readOnly` when fewer than three servers are up (nothing
    * was sent), `unknownOutcome` when too few answered to know, and what a server said (`noSpace`) when that is
    * why it failed.
    */
   async commit(body: Transaction, how: CommitHow = {}): Promise<Committed> {
-    const { content, onDisk = false } = how
+    const { contents = [], onDisk = false } = how
     assertWellFormed(body)
     this.assertWritable()
-    // A server that is not waited for may get its pieces when the caller's bytes have changed.
-    const inline = content === undefined ? undefined : ownCopy(content)
-    const id = how.id ?? this.#cluster.versionFor(body, how.wanted)
+    const id = how.id ?? this.#cluster.versionFor(body)
     const attempt: Attempt = {
       id,
       body,
@@ -136,21 +127,19 @@ export class Transactions {
       why: 'conflict',
       failure: undefined,
     }
-    if (await this.#vote(attempt, inline)) {
-      if (inline !== undefined) this.#onStored(inline)
-      this.#settle(attempt, inline)
+    if (await this.#vote(attempt, contents)) {
+      for (const content of contents) this.#onStored(content)
+      this.#settle(attempt, contents)
       return { committed: true, id }
     }
     if (attempt.isAborted) return this.#failed(attempt)
     // Everyone asked has said no, and a no is not recorded: there is nothing to recover.
-    if (attempt.yes.size === 0 && attempt.unheard.size === 0) {
-      return this.#failed(attempt, attempt.late.length > 0)
-    }
+    if (attempt.yes.size === 0 && attempt.unheard.size === 0) return this.#failed(attempt)
     const fate = await this.#fateOf(id, body)
     if (fate === 'committed') {
-      if (inline !== undefined) await this.#ensureCopies(attempt, inline)
+      await this.#ensureCopies(attempt, contents)
       if (onDisk) {
-        const segments = inline === undefined ? [] : [inline.segment.id]
+        const segments = contents.map(({ segment }) => segment.id)
         await syncServers(this.#cluster, segments).catch((cause: unknown) => {
           // It is made all the same: `readOnly` would say that nothing was.
           throw new DfsError('unknownOutcome', 'stored, but not confirmed to be on the disks', {
@@ -186,19 +175,19 @@ export class Transactions {
   }
 
   /** Tells the servers; and again, when one that was not waited for has voted as well. */
-  #settle(attempt: Attempt, inline: PreparedSegment | undefined): void {
+  #settle(attempt: Attempt, contents: readonly PreparedSegment[]): void {
     const { id, body, yes, late } = attempt
-    const spareOf = sparesAfter(attempt, inline)
+    const spareOf = sparesAfter(attempt, contents)
     this.#decisions.add({ id, body, yes: new Set(yes), spareOf })
-    if (inline === undefined || spareOf !== undefined) return
+    if (contents.length === 0 || spareOf !== undefined) return
     void Promise.all(late).then((outcomes) => {
       for (const { index, answer } of outcomes) if (answer?.reply.outcome === 'yes') yes.add(index)
-      const spareOf = sparesAfter(attempt, inline)
+      const spareOf = sparesAfter(attempt, contents)
       if (spareOf !== undefined) this.#decisions.add({ id, body, yes, spareOf })
     })
   }
 
-  #failed({ why, key, failure, behind, failing, absent }: Attempt, isSpent = true): Committed {
+  #failed({ why, key, failure, behind, failing, absent }: Attempt): Committed {
     if (behind.size > serverIndexes.length - quorum.commit) {
       const names = [...behind].map((index) => this.#cluster.link(index).name).join(' and ')
       const why = `Read-only until the clocks of the servers agree: those of ${names} are behind`
@@ -208,11 +197,11 @@ export class Transactions {
     const unable = new Set([...absent, ...failing]).size > serverIndexes.length - quorum.commit
     if (unable && failure !== undefined && !isError(failure, 'down')) throw failure
     debugDfc('transaction failed: %s %s', why, key)
-    return { committed: false, why, key, isSpent }
+    return { committed: false, why, key }
   }
 
   /** True: three different yeses. False: recovery has to say. */
-  async #vote(attempt: Attempt, inline: PreparedSegment | undefined): Promise<boolean> {
+  async #vote(attempt: Attempt, contents: readonly PreparedSegment[]): Promise<boolean> {
     const { id, body, verb, yes, absent, behind } = attempt
     let timeouts = 0
     // Those of before the first vote: a fill since then counts on none of the votes before it.
@@ -221,7 +210,7 @@ export class Transactions {
       const settles = this.#decisions.take()
       const targets = this.#cluster.voters.filter((index) => !yes.has(index) && !behind.has(index))
       const inlineFor = new Map(
-        inline && targets.map((i) => [i, inlinePieces(inline, i, absent)] as const),
+        targets.map((index) => [index, inlineContent(contents, index, absent)] as const),
       )
       const outcomes = await this.#cluster.askEnough(
         quorum.commit - yes.size,
@@ -331,12 +320,17 @@ export class Transactions {
    * another that did not answer go to its neighbours. Where even that fails the content is committed and
    * readable, and its second copies are left to repair.
    */
-  async #ensureCopies({ unheard, absent }: Attempt, inline: PreparedSegment): Promise<void> {
+  async #ensureCopies(
+    { unheard, absent }: Attempt,
+    contents: readonly PreparedSegment[],
+  ): Promise<void> {
     if (unheard.size === 0 || absent.size === 0) return
-    try {
-      await this.#writer.ensureCopies(inline, [...unheard])
-    } catch (error) {
-      debugDfc('copies of %s: %o', inline.segment.id, error)
+    for (const content of contents) {
+      try {
+        await this.#writer.ensureCopies(content, [...unheard])
+      } catch (error) {
+        debugDfc('copies of %s: %o', content.segment.id, error)
+      }
     }
   }
 }
@@ -344,11 +338,14 @@ export class Transactions {
 /** Once all four have their pairs nobody needs the spare pieces; otherwise repair moves them. */
 function sparesAfter(
   { yes, absent }: Attempt,
-  inline: PreparedSegment | undefined,
+  contents: readonly PreparedSegment[],
 ): ((server: number) => Decision['spares']) | undefined {
-  if (inline === undefined || absent.size > 0 || yes.size < serverIndexes.length) return undefined
-  const { segment, rotation } = inline
-  return (server) => [{ segment: segment.id, piece: spareOf(server, rotation) }]
+  if (contents.length === 0 || absent.size > 0 || yes.size < serverIndexes.length) return undefined
+  return (server) =>
+    contents.map(({ segment, rotation }) => ({
+      segment: segment.id,
+      piece: spareOf(server, rotation),
+    }))
 }
 
 /** How many servers can have voted yes at most: a no is recorded nowhere. */

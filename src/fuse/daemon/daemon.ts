@@ -15,8 +15,10 @@ import { rootIno } from '../../wire/records.js'
 import { Mount } from '../mount/mount.js'
 import type { MountWords } from '../mount/mount-options.js'
 import { Filesystem } from '../vfs/filesystem.js'
+import { RecoveryFolder } from '../vfs/recovery-folder.js'
 import { Control } from './control.js'
-import { makeStateFolder, type StateFolder } from './state-folder.js'
+import { FileJournal } from './journal-file.js'
+import { journalFolder, makeStateFolder, type StateFolder } from './state-folder.js'
 
 export interface DaemonOptions {
   /** Absolute path. */
@@ -41,10 +43,10 @@ export class Daemon {
   #control: Control | undefined
   #finishing: Promise<void> | undefined
 
-  private constructor(options: DaemonOptions, client: Client) {
+  private constructor(options: DaemonOptions, client: Client, recovery: RecoveryFolder) {
     this.#options = options
     this.#client = client
-    const { state, words, config } = options
+    const { state, words } = options
     this.#filesystem = new Filesystem({
       client,
       clock: client.cluster.clock,
@@ -53,7 +55,7 @@ export class Daemon {
       noAtime: words.noAtime === true || words.readOnly === true,
       sync: words.sync === true,
       spillFolder: state.spill,
-      recoveryFolder: config.recovery ?? state.recovery,
+      recovery,
     })
   }
 
@@ -62,6 +64,10 @@ export class Daemon {
     await makeStateFolder(options.state)
     const remark = tlsRemark(options.config)
     if (remark !== undefined) notice(remark)
+    const recovery = new RecoveryFolder(
+      options.config.recovery ?? options.state.recovery,
+      systemClock,
+    )
     const client = await Client.open({
       config: options.config,
       passwordNow: options.passwordNow,
@@ -71,10 +77,14 @@ export class Daemon {
       random: systemRandom,
       lease: true,
       dirSync: options.words.dirSync || options.words.sync === true,
+      log: {
+        openJournal: (cluster, user) => new FileJournal(journalFolder(cluster, user)),
+        keepContent: (lost, content) => recovery.keepContent(lost, content),
+      },
       digests: new ThreadDigests(),
       memory: new PageMemory(),
     })
-    const daemon = new Daemon(options, client)
+    const daemon = new Daemon(options, client, recovery)
     try {
       await daemon.#begin()
       return daemon

@@ -33,6 +33,12 @@ export function stateFolderOf(mountpoint: string, home = stateHome()): StateFold
   }
 }
 
+/** The folder for the journals of an account's mounts on this machine. `cluster` is the id of its four servers. */
+export function journalFolder(cluster: string, user: string, home = stateHome()): string {
+  const digest = createHash('sha256').update(`${cluster} ${user}`).digest('hex').slice(0, 24)
+  return join(home, 'journals', digest)
+}
+
 export async function makeStateFolder(folder: StateFolder): Promise<void> {
   await mkdir(folder.path, { recursive: true, mode: 0o700 })
   // It may be there from before, and the files in it as well.

@@ -30,7 +30,7 @@ import { type Opened, OpenFiles } from './open-files.js'
 import { OpenFolder } from './open-folder.js'
 import { Positions } from './positions.js'
 import { ReaddirPrefetch } from './readdir-prefetch.js'
-import { RecoveryFolder } from './recovery-folder.js'
+import type { RecoveryFolder } from './recovery-folder.js'
 import { ToldNames } from './told-names.js'
 
 export interface FilesystemOptions {
@@ -45,8 +45,8 @@ export interface FilesystemOptions {
   readonly sync: boolean
   /** Local folder for drafts that do not fit into memory. */
   readonly spillFolder: string
-  /** Local folder for data that could not be stored. */
-  readonly recoveryFolder: string
+  /** Keeps data that could not be stored. */
+  readonly recovery: RecoveryFolder
 }
 
 const accessMode = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR
@@ -99,12 +99,7 @@ export class Filesystem {
       uploads: new Semaphore(limits.uploadsInFlightMax),
       memory: new DraftMemory(),
     }
-    this.#files = new OpenFiles(
-      client,
-      tools,
-      new RecoveryFolder(options.recoveryFolder, clock),
-      options.sync,
-    )
+    this.#files = new OpenFiles(client, tools, options.recovery, options.sync)
     this.metadata = new Metadata({
       namespace: client.namespace,
       files: this.#files,
@@ -216,12 +211,12 @@ export class Filesystem {
     return this.#namespace.create(parent, name, { ...attributes, ...special })
   }
 
-  /** Creates a file for open(2). It is stored when it is closed, or a moment later. */
+  /** Creates a file for open(2). */
   async makeFile(parent: number, name: string, mode: number, caller: Caller): Promise<Node> {
     this.assertWritable()
     const folder = await this.#namespace.names.node(parent)
     const attributes = this.metadata.ofNew(folder.inode, mode, caller)
-    return this.#namespace.createSoon(parent, name, attributes)
+    return this.#namespace.create(parent, name, attributes)
   }
 
   /**

@@ -25,7 +25,7 @@ import type { KernelView } from './kernel-view.js'
 
 export interface OpenFileTools extends DraftTools {
   readonly clock: Clock
-  readonly namespace: Pick<Namespace, 'names' | 'store' | 'writeContent'>
+  readonly namespace: Pick<Namespace, 'names' | 'assertKept' | 'writeContent'>
   readonly sync: Client['sync']
   readonly memory: DraftMemory
   readonly kernel: KernelView
@@ -292,10 +292,8 @@ export class OpenFile implements Holder {
     return this.#lock.run(async () => {
       const draft = this.#draft
       if (this.orphaned && !this.linkable) return false
-      if (draft === undefined) {
-        await this.#tools.namespace.store(this.ino)
-        return false
-      }
+      this.#tools.namespace.assertKept(this.ino)
+      if (draft === undefined) return false
       let onDisk = false
       try {
         const { content, inline } = await draft.store()
@@ -305,7 +303,7 @@ export class OpenFile implements Holder {
         const isThere = ({ id }: Segment): boolean =>
           id === inline?.segment.id || this.#onDisk.has(id)
         onDisk = toDisk && content.segments.every(isThere)
-        const how = { inline, onDisk }
+        const how = { inline, onDisk, name: this.name }
         const node = await this.#tools.namespace.writeContent(ino, base, content, times, how)
         // The attributes may have been changed since the draft began.
         this.noteNode(node)

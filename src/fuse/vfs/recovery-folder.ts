@@ -5,6 +5,7 @@
 import { mkdir, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.js'
+import type { GivenUpContent } from '../../dfc/namespace/local-log.js'
 import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugFuse, notice } from '../../log.js'
@@ -24,10 +25,7 @@ export class RecoveryFolder {
 
   /** Saves the draft. Throws when the local disk fails as well. `why` is the error of the servers. */
   async keep(file: OpenFile, draft: Draft, why: unknown): Promise<void> {
-    await mkdir(this.path, { recursive: true, mode: 0o700 })
-    const stamp = new Date(this.#clock.now()).toISOString().replaceAll(/[:.]/g, '-')
-    const safeName = file.name.replaceAll(/[^\p{L}\p{N}._-]/gu, '_').slice(0, 60)
-    const path = join(this.path, `${safeName}.${file.ino.toString(36)}.${stamp}`)
+    const path = await this.#pathFor(file)
     const unreadable = await writeDraft(`${path}.part`, draft)
     await rename(`${path}.part`, path)
     const missing =
@@ -36,6 +34,33 @@ export class RecoveryFolder {
       `"${file.name}" could not be stored: ${asDfsError(why).message}. ` +
         `What was written is kept in ${path}${missing}`,
     )
+  }
+
+  /** Saves the whole content of a file that was answered as stored. Throws what reading or the local disk throws. */
+  async keepContent(
+    file: Pick<GivenUpContent, 'ino' | 'name' | 'why'>,
+    content: AsyncIterable<Buffer>,
+  ): Promise<void> {
+    const path = await this.#pathFor(file)
+    const local = await open(`${path}.part`, 'w', 0o600)
+    try {
+      for await (const bytes of content) await local.writeFile(bytes)
+      await local.sync()
+    } finally {
+      await local.close()
+    }
+    await rename(`${path}.part`, path)
+    notice(
+      `"${file.name}" was answered as stored and could not be: ${file.why.message}. ` +
+        `Its content is kept in ${path}`,
+    )
+  }
+
+  async #pathFor({ name, ino }: { readonly name: string; readonly ino: number }): Promise<string> {
+    await mkdir(this.path, { recursive: true, mode: 0o700 })
+    const stamp = new Date(this.#clock.now()).toISOString().replaceAll(/[:.]/g, '-')
+    const safeName = name.replaceAll(/[^\p{L}\p{N}._-]/gu, '_').slice(0, 60)
+    return join(this.path, `${safeName}.${ino.toString(36)}.${stamp}`)
   }
 }
 

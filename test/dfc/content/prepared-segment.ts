@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { inlinePieces, prepare } from '../../../src/dfc/content/prepared-segment.js'
+import { inlineContent, prepare } from '../../../src/dfc/content/prepared-segment.js'
 import { limits } from '../../../src/limits.js'
 import { checksumsOf, matchesChecksums } from '../../../src/wire/checksum.js'
 import { holdersOf, piecesFor, serverIndexes, spareOf } from '../../../src/wire/placement.js'
@@ -90,7 +90,7 @@ t.test(
     for (const gone of [undefined, ...serverIndexes]) {
       const absent = new Set(gone === undefined ? [] : [gone])
       for (const server of serverIndexes) {
-        const { headers, payload } = inlinePieces(prepared, server, absent)
+        const { headers, payload } = inlineContent([prepared], server, absent)
         const pair = piecesFor(server, prepared.rotation, absent)
         // With all four servers up, each takes a spare piece, so that any two have everything.
         const spare = gone === undefined ? [spareOf(server, prepared.rotation)] : []
@@ -115,7 +115,7 @@ t.test(
     for (const gone of [undefined, ...serverIndexes]) {
       const absent = new Set(gone === undefined ? [] : [gone])
       const taken = serverIndexes.map((server) =>
-        inlinePieces(prepared, server, absent).headers.map(({ piece }) => piece),
+        inlineContent([prepared], server, absent).headers.map(({ piece }) => piece),
       )
       for (const [one, some] of taken.entries()) {
         for (const more of taken.slice(one + 1)) t.equal(new Set([...some, ...more]).size, 4)
@@ -129,7 +129,7 @@ t.test('leaves an empty piece out of the commit of its holders', async (t) => {
   const spares = serverIndexes.filter((server) => spareOf(server, prepared.rotation) === 1)
   const holders = [...holdersOf(1, prepared.rotation), ...spares]
   for (const server of serverIndexes) {
-    const { headers } = inlinePieces(prepared, server, new Set())
+    const { headers } = inlineContent([prepared], server, new Set())
     t.equal(headers.length, holders.includes(server) ? 1 : 0)
   }
 })

@@ -15,6 +15,7 @@ import {
   entryKey,
   fileType,
   type Inode,
+  inodeKey,
   type Key,
   parseKey,
   type Transaction,
@@ -37,7 +38,7 @@ export interface EntryView {
 export interface Written {
   /** The version of all registers that it wrote. */
   readonly id: Version
-  /** When it was sent, or accepted by the write-behind, on the monotonic clock. */
+  /** When it was sent, or accepted by the log, on the monotonic clock. */
   readonly askedMs: number
 }
 
@@ -61,13 +62,28 @@ const bound = { maxSize: limits.registerCacheEntriesMax, sizeCalculation: () => 
 export class NodeCache {
   readonly #clock: Clock
   readonly #useLease: () => number | undefined
-  readonly #nodes = new LRUCache<number, Timed<Node>>(bound)
-  readonly #entries = new LRUCache<Key, Timed<EntryView>>({
+  readonly #nodes = new LRUCache<number, Timed<Node>>({
     ...bound,
-    dispose: ({ value }, key, reason) => {
-      if (reason === 'evict' && value.ino !== null) this.#forget(key)
+    dispose: (timed, ino, reason) => {
+      if (reason === 'evict' && this.#unstored.has(inodeKey(ino))) this.#keptNodes.set(ino, timed)
     },
   })
+  readonly #entries = new LRUCache<Key, Timed<EntryView>>({
+    ...bound,
+    dispose: (timed, key, reason) => {
+      if (reason !== 'evict') return
+      if (this.#unstored.has(key)) this.#keptEntries.set(key, timed)
+      else if (timed.value.ino !== null) this.#forget(key)
+    },
+  })
+  /**
+   * Registers of which the newest value is not stored yet, with the number of changes that wrote them. They are what
+   * this client says they are, whatever the servers answer.
+   */
+  readonly #unstored = new Map<Key, number>()
+  /** Values of such registers that had to leave the cache. */
+  readonly #keptNodes = new Map<number, Timed<Node>>()
+  readonly #keptEntries = new Map<Key, Timed<EntryView>>()
   readonly #folders = new KnownFolders()
   /** How often a cached value was replaced or dropped. */
   #changes = 0
@@ -99,21 +115,26 @@ export class NodeCache {
 
   /** Returns the node if it is within its time to live, or cannot have changed since it was read. */
   freshNode(ino: number): Node | undefined {
-    return this.#fresh(this.#nodes.get(ino))
+    return this.#unstored.has(inodeKey(ino))
+      ? this.staleNode(ino)
+      : this.#fresh(this.#nodes.get(ino))
   }
 
   /** Returns the node if no other client can have changed it since it was read. */
   leasedNode(ino: number): Node | undefined {
-    return this.#certain(this.#nodes.get(ino))?.value
+    return this.#unstored.has(inodeKey(ino))
+      ? this.staleNode(ino)
+      : this.#certain(this.#nodes.get(ino))?.value
   }
 
   /** Returns the node, however old. */
   staleNode(ino: number): Node | undefined {
-    return this.#nodes.get(ino)?.value
+    return (this.#nodes.get(ino) ?? this.#keptNodes.get(ino))?.value
   }
 
   freshEntry(parent: number, name: string): EntryView | undefined {
-    return this.#fresh(this.#entries.get(entryKey(parent, name)))
+    const key = entryKey(parent, name)
+    return this.#unstored.has(key) ? this.#entryAt(key)?.value : this.#fresh(this.#entries.get(key))
   }
 
   /**
@@ -121,7 +142,9 @@ export class NodeCache {
    * full has no live entry.
    */
   leasedEntry(parent: number, name: string): EntryView | undefined {
-    const timed = this.#entries.get(entryKey(parent, name))
+    const key = entryKey(parent, name)
+    const timed = this.#entryAt(key)
+    if (this.#unstored.has(key)) return timed?.value
     if (timed !== undefined) return this.#certain(timed)?.value
     const absentMs = this.#folders.absentSinceMs(parent, name)
     const sinceMs = absentMs === undefined ? undefined : this.#useLease()
@@ -130,10 +153,60 @@ export class NodeCache {
   }
 
   staleEntry(parent: number, name: string): EntryView | undefined {
-    return this.#entries.get(entryKey(parent, name))?.value
+    return this.#entryAt(entryKey(parent, name))?.value
+  }
+
+  #entryAt(key: Key): Timed<EntryView> | undefined {
+    return this.#entries.get(key) ?? this.#keptEntries.get(key)
+  }
+
+  /** Notes that a change of these registers is in the cache and on no server yet. */
+  hold({ writes }: Pick<Transaction, 'writes'>): void {
+    for (const { key } of writes) this.#unstored.set(key, (this.#unstored.get(key) ?? 0) + 1)
+  }
+
+  /** Ends what `hold` began: the change is stored, or given up. */
+  release({ writes }: Pick<Transaction, 'writes'>): void {
+    for (const { key } of writes) {
+      const count = this.#unstored.get(key) ?? 0
+      assert(count > 0, 'a change is stored once')
+      if (count > 1) {
+        this.#unstored.set(key, count - 1)
+        continue
+      }
+      this.#unstored.delete(key)
+      this.#unkeep(key)
+    }
+  }
+
+  /** A kept value goes, as from the cache: another one takes its place, or it is stored. */
+  #unkeep(key: Key): void {
+    if (this.#keptNodes.size === 0 && this.#keptEntries.size === 0) return
+    const parsed = parseKey(key)
+    if (parsed.kind === 'inode') this.#keptNodes.delete(parsed.ino)
+    else if (this.#keptEntries.delete(key)) this.#forget(key)
+  }
+
+  /** Whether the newest value of the register is not stored yet. */
+  isUnstored(key: Key): boolean {
+    return this.#unstored.has(key)
+  }
+
+  /** Returns the names in `folder` of which the newest change is not stored yet. */
+  unstoredIn(folder: number): readonly { readonly name: string; readonly entry: EntryView }[] {
+    if (this.#unstored.size === 0) return []
+    const prefix = entryKey(folder, '')
+    return [...this.#unstored.keys()].flatMap((key) => {
+      const entry = key.startsWith(prefix) ? this.#entryAt(key)?.value : undefined
+      const parsed = parseKey(key)
+      return entry === undefined || parsed.kind === 'inode' ? [] : [{ name: parsed.name, entry }]
+    })
   }
 
   noteEntry(parent: number, name: string, register: QuorumRegister, askedMs: number): EntryView {
+    const key = entryKey(parent, name)
+    const own = this.#unstored.has(key) ? this.#entryAt(key)?.value : undefined
+    if (own !== undefined) return own
     const view = viewOf(register)
     this.#setEntry(parent, name, view, askedMs)
     return view
@@ -141,6 +214,7 @@ export class NodeCache {
 
   /** Notes a node that was read; returns undefined for a tombstone. */
   noteNode(ino: number, register: QuorumRegister, askedMs: number): Node | undefined {
+    if (this.#unstored.has(inodeKey(ino))) return this.staleNode(ino)
     if (register.value === null) {
       this.dropNode(ino)
       return undefined
@@ -235,6 +309,7 @@ export class NodeCache {
     }
     this.#changes += 1
     this.#entries.delete(key)
+    this.#keptEntries.delete(key)
     this.#forget(key)
     this.#nodes.delete(parsed.parent)
   }
@@ -242,6 +317,7 @@ export class NodeCache {
   dropNode(ino: number): void {
     this.#changes += 1
     this.#nodes.delete(ino)
+    this.#keptNodes.delete(ino)
     this.#folders.drop(ino)
   }
 
@@ -252,6 +328,7 @@ export class NodeCache {
     const isSame = known !== undefined && known.value.version === node.version
     if (known !== undefined && (isOld || isOlder(known.value, node))) this.#changes += 1
     if (isOld) return
+    this.#keptNodes.delete(node.ino)
     this.#nodes.set(node.ino, { value: node, atMs: latestMs(askedMs, isSame ? known : undefined) })
   }
 
@@ -261,6 +338,7 @@ export class NodeCache {
     const isSame = known?.value.version === entry.version
     if (known !== undefined && !isSame) this.#changes += 1
     if (known !== undefined && known.value.version > entry.version) return
+    this.#keptEntries.delete(key)
     this.#entries.set(key, { value: entry, atMs: latestMs(askedMs, isSame ? known : undefined) })
   }
 
@@ -281,7 +359,7 @@ export class NodeCache {
   }
 }
 
-export function viewOf(entry: QuorumRegister): EntryView {
+function viewOf(entry: QuorumRegister): EntryView {
   if (entry.value === null) return { version: entry.version, ino: null, type: 0 }
   return { version: entry.version, ...decodeEntry(entry.value) }
 }

@@ -22,7 +22,7 @@ export async function planCreation(
   fresh: boolean,
 ): Promise<Plan<Node>> {
   const folder = await names.folderForChange(parent, fresh)
-  const place = await names.entryForChange(parent, name, fresh, ino)
+  const place = await names.entryForChange(parent, name, fresh)
   if (place.ino !== null) throw new DfsError('exists')
   const change = new TransactionBuilder(cache)
   change.requireEntry(parent, name, place)

@@ -14,5 +14,5 @@ export async function planDeletion(
   const change = new TransactionBuilder(cache)
   change.requireNode(node)
   change.deleteNode(ino, node.inode)
-  return change.plan({ behind: true }, () => undefined)
+  return change.plan({}, () => undefined)
 }

@@ -39,5 +39,5 @@ export async function planLink(
   change.afterwards(() => orphans.delete(ino))
   change.writeEntry(parent, name, { ino, type: direntType(mode) })
   change.writeNode(ino, { ...node.inode, nlink: nlink + 1, ctime: clock.time() })
-  return change.plan({ behind: true }, () => change.outcome(ino))
+  return change.plan({}, () => change.outcome(ino))
 }

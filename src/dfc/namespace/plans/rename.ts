@@ -71,7 +71,7 @@ export async function planRename(
     if (target !== undefined) displace(change, sources, target, isOpen)
   }
   const isReplaced = how !== 'exchange' && target !== undefined && !isFolder(target)
-  return change.plan({ behind: true }, () => ({
+  return change.plan({}, () => ({
     replaced: isReplaced ? change.outcome(target.ino) : undefined,
   }))
 }

@@ -20,5 +20,5 @@ export async function planRmdir(
   change.requireEmpty(node.ino)
   change.writeEntry(parent, name, null)
   change.deleteNode(node.ino, node.inode)
-  return change.plan({ behind: true }, () => undefined)
+  return change.plan({}, () => undefined)
 }

@@ -25,7 +25,7 @@ export interface EntryTarget {
 }
 
 /** How a transaction is committed: everything of a plan that is not the transaction itself. */
-export type PlanOptions = Pick<Plan<unknown>, 'inline' | 'onDisk' | 'behind'>
+export type PlanOptions = Pick<Plan<unknown>, 'inline' | 'onDisk' | 'file'>
 
 export class TransactionBuilder {
   readonly #cache: NodeCache

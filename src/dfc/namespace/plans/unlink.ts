@@ -27,5 +27,5 @@ export async function planUnlink(
   change.requireNode(node)
   change.writeEntry(parent, name, null)
   loseName(change, sources, node, isOpen)
-  return change.plan({ behind: true }, () => change.outcome(node.ino))
+  return change.plan({}, () => change.outcome(node.ino))
 }

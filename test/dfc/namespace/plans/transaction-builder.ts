@@ -19,7 +19,7 @@ t.test('a register has one write and one precondition, the last ones', async (t)
   change.writeEntry(1, 'a', null)
   change.writeNode(7, inode)
   change.requireEmpty(9)
-  t.same(change.plan({ behind: true }, () => undefined).body, {
+  t.same(change.plan({}, () => undefined).body, {
     writes: [
       { key: inodeKey(7), value: encodeInode(inode) },
       { key: entryKey(1, 'a'), value: null },

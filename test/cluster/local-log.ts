@@ -6,6 +6,7 @@ import { Client } from '../../src/dfc/client.js'
 import { redirectNotices } from '../../src/log.js'
 import { tcpNetwork } from '../../src/network.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
+import { MemoryJournals } from '../fixtures/memory-journals.js'
 import { MessageProxies } from '../fixtures/message-proxies.js'
 import { openProxies } from '../fixtures/server-proxy.js'
 import { startServers, type TestServers, until } from '../fixtures/servers.js'
@@ -22,7 +23,8 @@ interface How {
 async function connect(t: Test, servers: TestServers, how: How = {}): Promise<Client> {
   const { lease = true, dirSync = false, config = servers.config() } = how
   const options = { network: tcpNetwork, clock: systemClock, random: systemRandom }
-  const client = await Client.open({ ...options, config, lease, dirSync })
+  const log = new MemoryJournals()
+  const client = await Client.open({ ...options, config, lease, dirSync, log })
   t.teardown(() => client.close())
   return client
 }
@@ -107,7 +109,7 @@ t.test('a tree is removed, every folder with what was in it', async (t) => {
   t.same(await namesIn(await connect(t, servers, { lease: false }), rootIno), [])
 })
 
-t.test('what was closed is not there without the names that were changed before', async (t) => {
+t.test('what was synced is not there without the names that were changed before', async (t) => {
   const servers = await startServers(t)
   const first = await connect(t, servers)
   const folder = await folderOf(first, 2)
@@ -115,7 +117,8 @@ t.test('what was closed is not there without the names that were changed before'
   await first.namespace.rename(folder, 'f0', folder, 'g0', 'replace')
   const time = { seconds: 1, nanoseconds: 0 }
   const content = { size: 5, segments: [], extents: [] }
-  await first.namespace.writeContent(base.ino, base, content, { mtime: time, ctime: time })
+  const times = { mtime: time, ctime: time }
+  await first.namespace.writeContent(base.ino, base, content, times, { onDisk: true })
   // As if it was killed: nothing else is sent.
   first.cluster.close()
   const second = await connect(t, servers, { lease: false })
@@ -296,7 +299,7 @@ t.test('nobody waits for what is changed after they have asked', async (t) => {
   setTimeout(() => {
     isOver = true
   }, 5_000).unref()
-  await namespace.settleChanges()
+  await namespace.settle()
   t.ok(performance.now() - startedMs < 4_000, 'it is done while they go on')
   isOver = true
   await busy

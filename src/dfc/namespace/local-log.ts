@@ -1,0 +1,536 @@
+/**
+ * The log of what this client has answered and not stored yet: creations, contents, names, attributes, in the order in
+ * which they were answered. Many of them are one transaction a moment later: one round trip for all instead of one for
+ * each. What was answered is in the cache from then on, so that everything that reads it sees it, and in a journal,
+ * which outlives this process (journal.ts).
+ *
+ * Changes are answered early only where this client is alone (lease.ts), knows everything that a change relies on, all
+ * four servers are there with room to spare, and nothing is undecided that another client has left, since that may be
+ * decided against what is known.
+ *
+ * What was answered first reaches the servers first, and before whatever is waited for after it. What cannot be stored
+ * is tried again for as long as this client lives, and nothing overtakes it. What has become impossible, because
+ * others were let in meanwhile or the disks are full, is given up: its content is kept elsewhere, the log says so, and
+ * so do the next close or fsync of the file and the next fsync of a folder.
+ */
+import assert from 'node:assert/strict'
+import { SingleFlight } from '../../async/single-flight.js'
+import type { Timer } from '../../clock.js'
+import { DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { debugDfc, notice } from '../../log.js'
+import { quorum } from '../../wire/quorum.js'
+import {
+  decodeInode,
+  type Inode,
+  inodeKey,
+  type Key,
+  parseKey,
+  type Transaction,
+} from '../../wire/records.js'
+import { isAhead, type Version } from '../../wire/version.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { PreparedSegment } from '../content/prepared-segment.js'
+import type { Lease } from '../quorum/lease.js'
+import type { Registers } from '../quorum/registers.js'
+import type { Transactions } from '../quorum/transaction.js'
+import { Batch, bytesOf, dependOnEachOther } from './batch.js'
+import type { NodeCache } from './cache/node-cache.js'
+import type { Journal, LoggedChange } from './journal.js'
+
+/** A transaction to be stored: a batch, or a single change of a batch that was refused. */
+interface Due {
+  /** The id of the attempt. Attempts with the same id are done once at most. */
+  id: Version | undefined
+  body: Transaction
+  readonly contents: readonly PreparedSegment[]
+  readonly changes: readonly LoggedChange[]
+  /** The version under which its changes were answered. */
+  readonly knownAs: Version
+  /** The cache has what it writes. */
+  isKnown: boolean
+  refusals: number
+}
+
+/** The content of a file that was answered as stored and cannot be stored. */
+export interface GivenUpContent {
+  readonly ino: number
+  /** A name of the file, for messages. */
+  readonly name: string
+  readonly inode: Inode
+  readonly why: DfsError
+}
+
+/** Keeps content elsewhere. Throws when that fails: it is tried again. */
+export type KeepContent = (lost: GivenUpContent) => Promise<void>
+
+/** Where the contents of changes are read from until they are stored. */
+export interface HeldContents {
+  hold(content: PreparedSegment): void
+  /** Ends what `hold` began. */
+  release(id: string): void
+}
+
+export interface LocalLogOptions {
+  readonly cluster: Cluster
+  readonly registers: Registers
+  readonly transactions: Transactions
+  readonly lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll'>
+  readonly cache: NodeCache
+  readonly contents: HeldContents
+  /** Whether the servers have room to spare for what the log may hold. */
+  readonly hasRoom: () => boolean
+  readonly keepContent: KeepContent
+  /** Without it every change is stored before it is answered. */
+  readonly finishOthers: FinishOthers | undefined
+}
+
+/** Decides in-doubt transactions of other clients; false when that cannot be done now. */
+export type FinishOthers = () => Promise<boolean>
+
+/** Least remaining time of the lease in ms: longer than it takes to store an answered change. */
+const leaseLeftMsMin = 300
+/** Attempts of one change. A refusal may be about the id, which a repair has passed. */
+const refusalsMax = 3
+
+export class LocalLog {
+  readonly #options: LocalLogOptions
+  #journal: Journal | undefined
+  /** Since when this client is alone with no transaction of another client in doubt. */
+  #clearSinceMs: number | undefined
+  readonly #clearing = new SingleFlight<void>()
+  #open: Batch | undefined
+  #timer: Timer | undefined
+  /** Transactions to be stored, in this order. */
+  readonly #due: Due[] = []
+  /** Number of changes that are not stored, and the bytes of their contents. */
+  #count = 0
+  #bytes = 0
+  /** Number of changes that are stored or were given up, and up to which number they are to be stored now. */
+  #done = 0
+  #wanted = 0
+  /** Calls of `settle`, with the number of changes that each waits for. */
+  readonly #waiting: { upTo: number; resolve(): void; reject(error: unknown): void }[] = []
+  #isStoring = false
+  /** The failure that keeps the first of them from being stored. */
+  #obstacle: unknown
+  /** Versions under which registers were stored, by register and the version that was answered. */
+  readonly #storedAs = new Map<string, Version>()
+  /** Why changes were given up, by the inodes that they changed; and the first, for the file system as a whole. */
+  readonly #failures = new Map<number, DfsError>()
+  #givenUp: DfsError | undefined
+  #isOver = false
+
+  constructor(options: LocalLogOptions) {
+    this.#options = options
+  }
+
+  /**
+   * Begins with a journal. Resolves when what earlier clients have left in it is stored, given up, or cannot be stored
+   * now; and changes may be answered early, or it is known that they may not yet.
+   */
+  async begin(journal: Journal | undefined): Promise<void> {
+    assert(this.#journal === undefined, 'a log begins once')
+    this.#journal = journal
+    if (journal === undefined) return
+    for (const { id, ...change } of journal.left) {
+      const last = this.#due.at(-1)
+      if (last !== undefined && last.knownAs !== id) this.#close()
+      const batch = this.#open?.id === id ? this.#open : this.#opened(id)
+      if (batch.canAdd(change)) this.#add(batch, change)
+      else
+        throw new DfsError('damaged', 'the journal of changes that are not stored makes no sense')
+    }
+    if (this.#count > 0) {
+      notice(`Storing ${this.#count} changes that a mount of before had answered`)
+      await this.settle().catch((error: unknown) => debugDfc('journal: %o', error))
+    }
+    await this.#whenClear()
+  }
+
+  async #whenClear(): Promise<void> {
+    const { finishOthers } = this.#options
+    if (finishOthers !== undefined) await this.#clearing.run(() => this.#clear(finishOthers))
+  }
+
+  /**
+   * Accepts a change to be stored later and returns its version, which is visible here from now on. Undefined when
+   * the change must be committed before it is answered.
+   */
+  take(change: LoggedChange): Version | undefined {
+    const { cluster, lease, cache, hasRoom } = this.#options
+    if (this.#obstacle !== undefined || this.#journal === undefined || this.#isOver)
+      return undefined
+    if (!this.#areServersWell() || !this.#isClear() || !hasRoom()) return undefined
+    if (lease.exclusiveForMs < leaseLeftMsMin || !this.#isCertain(change.body)) return undefined
+    const bytes = bytesOf(change.contents)
+    if (this.#count >= limits.logChangesMax || this.#bytes + bytes > limits.logBytesMax) {
+      return undefined
+    }
+    // A version in the future would give its time to all changes in the batch.
+    const nowMs = cluster.clock.now()
+    if (change.body.preconditions.some(({ version }) => isAhead(version, nowMs))) return undefined
+    // The folder's times, which follow from its newest version, would not advance.
+    const isLate = this.#open !== undefined && !cache.isNewest(this.#open.id, change.body)
+    if (isLate || this.#open?.canAdd(change) === false) this.#close()
+    const batch = this.#open ?? this.#opened(cluster.versionFor(change.body))
+    assert(batch.canAdd(change), 'a batch takes any change that is its first')
+    try {
+      this.#journal.append({ id: batch.id, ...change })
+    } catch (error) {
+      debugDfc('journal: %o', error)
+      if (batch.changes.length === 0) this.#open = undefined
+      return undefined
+    }
+    this.#add(batch, change)
+    this.#storeIn(limits.behindMs)
+    return batch.id
+  }
+
+  #opened(id: Version): Batch {
+    assert(this.#open === undefined, 'one batch is open at a time')
+    this.#open = new Batch(id)
+    return this.#open
+  }
+
+  #add(batch: Batch, change: LoggedChange): void {
+    batch.add(change)
+    this.#count += 1
+    this.#bytes += bytesOf(change.contents)
+    this.#options.cache.hold(change.body)
+    for (const content of change.contents) this.#options.contents.hold(content)
+  }
+
+  /** Throws, once, if a change of the inode was given up that had been answered. */
+  assertKept(ino: number): void {
+    const failure = this.#failures.get(ino)
+    this.#failures.delete(ino)
+    if (failure !== undefined) throw failure
+  }
+
+  /**
+   * Runs `commit`, which commits `body`, after earlier changes were sent, or stored if one depends on the other; with
+   * `isOnDisk`, after all of them are stored. Throws the failure that prevents it.
+   */
+  async inOrder<T>(body: Transaction, isOnDisk: boolean, commit: () => Promise<T>): Promise<T> {
+    await (isOnDisk ? this.settle() : this.#ahead(body))
+    return commit()
+  }
+
+  async #ahead(body: Transaction): Promise<void> {
+    while (this.#count > 0) {
+      this.#close()
+      const [first, second] = this.#due
+      const isFree =
+        second === undefined && first !== undefined && !dependOnEachOther(first.body, body)
+      if (isFree && this.#obstacle === undefined) {
+        // It is sent before this returns.
+        this.#storeSoon()
+        return
+      }
+      await this.settle()
+    }
+  }
+
+  /**
+   * Resolves when all changes so far are stored or given up; changes that follow are not waited for, which might never
+   * end. Throws the failure that prevents it.
+   */
+  async settle(): Promise<void> {
+    if (this.#count === 0) return
+    const upTo = this.#done + this.#count
+    const settled = new Promise<void>((resolve, reject) => {
+      this.#waiting.push({ upTo, resolve, reject })
+    })
+    this.#storeSoon()
+    await settled
+  }
+
+  /**
+   * Stores what there is, as far as that can be done now, before the servers are asked for these registers: they would
+   * be found locked. Of others the answer is right without that, since the cache applies the log to it.
+   */
+  async settleBeforeRead(keys: readonly Key[]): Promise<void> {
+    if (this.#count === 0 || !keys.some((key) => this.#options.cache.isUnstored(key))) return
+    await this.settleForAll()
+  }
+
+  /** Stores what there is, as far as that can be done now. */
+  async settleForAll(): Promise<void> {
+    if (this.#obstacle !== undefined) return
+    await this.settle().catch((error: unknown) => debugDfc('log: %o', error))
+  }
+
+  /** Flushes like `settle`. Throws, once, if a change had to be given up. */
+  async sync(): Promise<void> {
+    await this.settle()
+    const error = this.#givenUp
+    this.#givenUp = undefined
+    if (error !== undefined) throw error
+  }
+
+  /** Ends all retries: the client is about to be closed. The journal keeps what is not stored. */
+  end(): void {
+    this.#isOver = true
+    this.#timer?.cancel()
+    this.#close()
+    if (this.#count > 0) {
+      notice(
+        `${this.#count} changes could not be stored. They are kept on this machine, and the next mount of the ` +
+          'account here stores them',
+      )
+    }
+    this.#journal?.close()
+  }
+
+  // -- storing -----------------------------------------------------------------------------------
+
+  /** Stores all changes so far, in the order in which they were answered. The first are sent before this returns. */
+  #storeSoon(): void {
+    this.#wanted = this.#done + this.#count
+    if (this.#isStoring) return
+    this.#isStoring = true
+    void this.#store()
+  }
+
+  /** Never rejects. */
+  async #store(): Promise<void> {
+    let obstacle: unknown
+    try {
+      do await this.#storeAll()
+      while (this.#due.length > 0 || this.#done < this.#wanted)
+    } catch (error) {
+      obstacle = error
+    }
+    this.#isStoring = false
+    this.#ended(obstacle)
+  }
+
+  #ended(obstacle: unknown): void {
+    if (obstacle !== undefined && this.#obstacle === undefined) {
+      const why = obstacle instanceof Error ? obstacle.message : String(obstacle)
+      notice(`Recent changes are not stored yet, retrying: ${why}`)
+    }
+    if (obstacle === undefined && this.#obstacle !== undefined)
+      notice('Recent changes are stored now.')
+    this.#obstacle = obstacle
+    if (obstacle !== undefined) {
+      for (const { reject } of this.#waiting.splice(0)) reject(obstacle)
+    }
+    if (this.#due.length === 0) this.#storedAs.clear()
+    if (this.#count === 0 || this.#timer !== undefined || this.#isOver) return
+    this.#storeIn(obstacle === undefined ? limits.behindMs : limits.behindRetryMs)
+  }
+
+  #storeIn(ms: number): void {
+    this.#timer ??= this.#options.cluster.clock.after(ms, () => {
+      this.#timer = undefined
+      this.#storeSoon()
+    })
+  }
+
+  /** Closes the open batch. */
+  #close(): void {
+    const batch = this.#open
+    if (batch === undefined) return
+    this.#open = undefined
+    assert(batch.changes.length > 0, 'an empty batch')
+    const { id, changes } = batch
+    const [body, contents] = [batch.body(), batch.contents()]
+    this.#due.push({ id, knownAs: id, isKnown: true, changes, body, contents, refusals: 0 })
+  }
+
+  /** The first transaction is sent before this returns. */
+  async #storeAll(): Promise<void> {
+    const { cluster, transactions } = this.#options
+    for (;;) {
+      // Changes that came meanwhile wait for their own time, unless somebody waits for them.
+      if (this.#due.length === 0 && this.#done < this.#wanted) this.#close()
+      const [due] = this.#due
+      if (due === undefined) return
+      const body = this.#asStored(due)
+      due.id ??= cluster.versionFor(body)
+      const { id, contents } = due
+      try {
+        const { committed } = await transactions.commit(body, { id, contents })
+        if (committed) this.#stored(due, body, id)
+        else if (due.refusals === 0) await this.#refreshAbsences(due)
+        else await this.#refused(due, conflict(due.body))
+        due.refusals += 1
+      } catch (error) {
+        if (!isError(error, 'noSpace', 'quota')) throw error
+        // Nothing overtakes it, so no removal could make room.
+        await this.#refused(due, error)
+        due.refusals = refusalsMax
+      }
+    }
+  }
+
+  #stored(due: Due, { writes }: Transaction, id: Version): void {
+    if (id !== due.knownAs) {
+      for (const { key } of writes) this.#storedAs.set(`${key} ${due.knownAs}`, id)
+    }
+    this.#remove(due)
+  }
+
+  /** Removes the first transaction, which is stored or given up. */
+  #remove(due: Due): void {
+    assert(this.#due[0] === due, 'the first is done first')
+    this.#due.shift()
+    this.#count -= due.changes.length
+    this.#done += due.changes.length
+    const settled = this.#waiting.filter(({ upTo }) => upTo <= this.#done)
+    for (const one of settled) {
+      this.#waiting.splice(this.#waiting.indexOf(one), 1)
+      one.resolve()
+    }
+    if (due.isKnown) this.#unknow(due)
+    for (const { contents } of due.changes) {
+      this.#bytes -= bytesOf(contents)
+      for (const { segment } of contents) this.#options.contents.release(segment.id)
+    }
+    assert(this.#count >= 0 && this.#bytes >= 0, 'a change is done once')
+    // The changes of a batch that was refused are done one after the other.
+    if (this.#due[0]?.knownAs !== due.knownAs) this.#journal?.forget(due.knownAs)
+  }
+
+  /** The cache may have other values from now on than those that the transaction writes. */
+  #unknow(due: Due): void {
+    due.isKnown = false
+    for (const { body } of due.changes) this.#options.cache.release(body)
+  }
+
+  /**
+   * Returns the body with the versions under which its preconditions were stored, if those differ from the answered
+   * ones.
+   */
+  #asStored({ body }: Due): Transaction {
+    if (this.#storedAs.size === 0) return body
+    const preconditions = body.preconditions.map((one) => {
+      const version = this.#storedAs.get(`${one.key} ${one.version}`)
+      return version === undefined ? one : { ...one, version }
+    })
+    return { ...body, preconditions }
+  }
+
+  /**
+   * Reads absences of names anew before a batch is tried again. A folder known in full tells that a name is not
+   * there, but not when it was removed; a tombstone from before is no reason for a refusal.
+   */
+  async #refreshAbsences(due: Due): Promise<void> {
+    const keys = due.body.preconditions.filter(({ absent }) => absent).map(({ key }) => key)
+    const found = new Map((await this.#options.registers.read(keys)).map((one) => [one.key, one]))
+    const preconditions = due.body.preconditions.map((one) => {
+      const { version = one.version, value = null } = found.get(one.key) ?? {}
+      return one.absent && value === null && version > one.version ? { ...one, version } : one
+    })
+    due.body = { ...due.body, preconditions }
+  }
+
+  /**
+   * Handles a refused batch, after another client was let in or when a disk is full: each change is tried by itself,
+   * and those that are impossible are given up.
+   */
+  async #refused(due: Due, why: DfsError): Promise<void> {
+    debugDfc('log: %s was refused: %s', due.id, why.message)
+    const { lease, cache } = this.#options
+    lease.forgetAll()
+    if (due.isKnown) {
+      this.#unknow(due)
+      for (const { key } of due.body.writes) cache.drop(key)
+    }
+    due.id = undefined
+    if (due.changes.length > 1) {
+      const { knownAs } = due
+      const single = (one: LoggedChange): Due => ({
+        id: undefined,
+        knownAs,
+        isKnown: false,
+        body: one.body,
+        contents: one.contents,
+        changes: [one],
+        refusals: 0,
+      })
+      this.#due.splice(0, 1, ...due.changes.map(single))
+    } else if (due.refusals >= refusalsMax) {
+      for (const one of due.changes) await this.#giveUp(one, why)
+      this.#remove(due)
+    }
+  }
+
+  async #giveUp({ body, file }: LoggedChange, why: DfsError): Promise<void> {
+    const inos = body.writes.flatMap(({ key }) => {
+      const parsed = parseKey(key)
+      return parsed.kind === 'inode' ? [parsed.ino] : []
+    })
+    const value = body.writes.find(
+      ({ key }) => file !== undefined && key === inodeKey(file.ino),
+    )?.value
+    if (file !== undefined && value != null) {
+      await this.#options.keepContent({ ...file, inode: decodeInode(value), why })
+    }
+    notice(`A change of ${describe(body)} was answered and then discarded: ${why.message}`)
+    for (const ino of inos) this.#failures.set(ino, why)
+    for (const ino of this.#failures.keys()) {
+      if (this.#failures.size <= limits.logChangesMax) break
+      this.#failures.delete(ino)
+    }
+    this.#givenUp ??= why
+  }
+
+  // -- what is certain ---------------------------------------------------------------------------
+
+  /** Whether all servers vote, and three answer as quickly as usual: a read waits until the log is stored. */
+  #areServersWell(): boolean {
+    const { cluster } = this.#options
+    const { voters } = cluster
+    const quick = voters.filter((index) => !cluster.link(index).isSlow)
+    return voters.length === limits.serverCount && quick.length >= quorum.commit
+  }
+
+  /** Whether no transaction of another client is in doubt. Begins to find out if that is not known. */
+  #isClear(): boolean {
+    const sinceMs = this.#options.lease.use()
+    if (sinceMs === undefined || this.#options.finishOthers === undefined) return false
+    if (sinceMs === this.#clearSinceMs) return true
+    void this.#whenClear()
+    return false
+  }
+
+  async #clear(finishOthers: FinishOthers): Promise<void> {
+    const sinceMs = this.#options.lease.use()
+    if (sinceMs === undefined) return
+    try {
+      if (await finishOthers()) this.#clearSinceMs = sinceMs
+    } catch (error) {
+      debugDfc('what others left undecided: %o', error)
+    }
+  }
+
+  /** Whether no other client can have changed what the change relies on since this client read it. */
+  #isCertain({ preconditions, emptyFolders }: Transaction): boolean {
+    for (const { key, absent, version } of preconditions) {
+      const parsed = parseKey(key)
+      if (parsed.kind === 'entry') {
+        const entry = this.#options.cache.leasedEntry(parsed.parent, parsed.name)
+        if (entry === undefined || (entry.ino === null) !== absent) return false
+        if (!absent && entry.version !== version) return false
+      } else if (!absent && this.#options.cache.leasedNode(parsed.ino)?.version !== version) {
+        return false
+      }
+    }
+    return emptyFolders.every((ino) => this.#options.cache.leasedNode(ino)?.folder?.live === 0)
+  }
+}
+
+function conflict(body: Transaction): DfsError {
+  return new DfsError('stale', `another client changed ${describe(body)} first`)
+}
+
+/** Returns the names that a change writes, for a message. */
+function describe({ writes }: Transaction): string {
+  const parsed = writes.map(({ key }) => parseKey(key))
+  const names = parsed.flatMap((one) => (one.kind === 'entry' ? [JSON.stringify(one.name)] : []))
+  if (names.length > 0) return names.join(' and ')
+  return parsed.map((one) => (one.kind === 'inode' ? `inode ${one.ino}` : '')).join(' and ')
+}

@@ -87,6 +87,8 @@ export class Handshake {
     const { serverFinal, extensions, keys } = scram.final(clientFinal)
     // Nobody can know the password of a pretended verifier; should someone, it is of no use.
     if (verifier === undefined) throw new DfsError('authentication')
+    // The user may have been removed since the verifier was found, and no session knew of it yet.
+    if (!this.#host.users.isCurrent(user, keys)) throw new DfsError('authentication')
     const scope = decodeLoginScope(extensions)
     if (scope.server !== this.#host.identity.server || scope.position !== position) {
       throw new DfsError('authentication', 'This login was meant for another server')

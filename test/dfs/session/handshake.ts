@@ -1,6 +1,8 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t from 'tap'
 import { systemRandom } from '../../../src/clock.js'
+import { UsersFile } from '../../../src/dfs/users/users.js'
 import { limits } from '../../../src/limits.js'
 import { protocolVersion } from '../../../src/wire/messages.js'
 import { ScramClient, ScramCredentials } from '../../../src/wire/scram.js'
@@ -48,6 +50,27 @@ t.test('answers a wrong name and a wrong password alike, and late', async (t) =>
   t.match(notices[0], /^\S+ "alice" at 127\.0\.0\.1:\d+ refused: Invalid Username/)
   t.match(notices[2], /"\.\.\/x\\"\\n"/, 'a name cannot forge a line of the log')
 })
+
+t.test(
+  'lets no user in who was removed, or has another password, since the login began',
+  async (t) => {
+    const text = ['alice', 'bob', 'carol'].map((user) => `[users.${user}]\npassword = "secret"\n`)
+    const file = join(t.testdir({}), 'dfs.conf')
+    writeFileSync(file, text.join(''), { mode: 0o600 })
+    const users = new UsersFile(file, Buffer.alloc(32))
+    const { port } = await startServer(t, { users })
+    const begin = async (user: string) => {
+      const client = await RawClient.connect(port)
+      return client.hello(user, 'secret')
+    }
+    const [alice, bob, carol] = [await begin('alice'), await begin('bob'), await begin('carol')]
+    writeFileSync(file, `[users.alice]\npassword = "another"\n${text[2]}`, { mode: 0o600 })
+    users.refresh()
+    await t.rejects(alice.finish(), { code: 'authentication' })
+    await t.rejects(bob.finish(), { code: 'authentication' })
+    await t.resolves(carol.finish())
+  },
+)
 
 t.test('makes nobody else wait for a wrong password', async (t) => {
   const { port } = await startServer(t, { clock: hurriedClock(1 / 5) })

@@ -2,7 +2,7 @@
  * `dfs-server user add|remove|passwd|quota|list`: edits the users in dfs.conf for the person who runs the
  * server, and leaves all else in it alone. A running server notices by itself.
  */
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { parseByteSize } from '../../byte-size.js'
@@ -175,8 +175,10 @@ function textOf(file: string): string {
 /**
  * Replaces the text of the file by what `change` makes of it, one command after the other, so that of several at once
  * none is lost. The file is its owner's alone afterwards. One that was killed leaves at most what the next removes.
+ * `path` may be a link, which stays one: other servers may read the same file by another name.
  */
-function edit(file: string, change: (text: string) => string): void {
+function edit(path: string, change: (text: string) => string): void {
+  const file = existsSync(path) ? saying(path, () => realpathSync(path)) : path
   const lock = saying(file, () =>
     lockFile(`${file}.lock`, editWaitMs, `${file} is being edited by another command`),
   )

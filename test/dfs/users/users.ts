@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import {
   appendFileSync,
   chmodSync,
+  lstatSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -338,6 +339,21 @@ t.test('does it all from the command line', async (t) => {
     t.match(stderr, message)
   }
   t.equal(readFileSync(path, 'utf8'), before)
+})
+
+t.test('edits the file that a link names, and leaves the link', async (t) => {
+  const folder = t.testdir({
+    common: { 'dfs.conf': file },
+    'dfs.conf': t.fixture('symlink', 'common/dfs.conf'),
+  })
+  const [link, common] = [join(folder, 'dfs.conf'), join(folder, 'common', 'dfs.conf')]
+  redirectNotices(() => {})
+  const users = new UsersFile(common, secret)
+  const words = [program, 'user', 'remove', 'alice', '--config', link]
+  t.equal(spawnSync(process.execPath, words).status, 0)
+  t.equal(await users.find('alice', 0), undefined, 'a server that reads the file itself knows')
+  t.ok(lstatSync(link).isSymbolicLink())
+  t.same(readdirSync(folder).sort(), ['common', 'dfs.conf'])
 })
 
 t.test('keeps the old password for a while, in the file as well', async (t) => {

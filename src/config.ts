@@ -12,6 +12,7 @@ import type { Address } from './network.js'
 import { prepared, preparedRule } from './password.js'
 import { assertPrivate } from './private-file.js'
 import { isKeyName, isLoopback } from './tls.js'
+import { parseToml } from './toml.js'
 import { expecting, parsed, readToml, secret, table, tableByName } from './toml-schema.js'
 
 export interface ServerAddress {
@@ -67,8 +68,6 @@ const userNameRule = `1 to ${limits.userNameBytesMax} of A-Z a-z 0-9 . _ - (no d
 
 /** The server keeps these beside the users' folders, on disks that may not tell apart "A" and "a". */
 const reservedNames = /^(identity\.json|lock\.db|key\.pem)/i
-/** A line that assigns a password. */
-const passwordLine = /^[ \t]*["']?password["']?[ \t]*=/m
 
 /** Whether a client of `config` uses TLS to `server`. */
 export function usesTls({ tls }: Pick<ClientConfig, 'tls'>, server: ServerAddress): boolean {
@@ -101,7 +100,8 @@ export function loadClientConfig(
 ): ClientConfig {
   const text = readConfig(file)
   const config = parseClientConfig(text, file, environment)
-  if (passwordLine.test(text)) assertPrivate(file)
+  // Also one that the environment's takes the place of.
+  if (parseToml(text, file).root.password !== undefined) assertPrivate(file)
   return config
 }
 

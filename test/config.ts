@@ -456,6 +456,17 @@ t.test('refuses a password that other users can read, and advises what to do', a
   }
   chmodSync(file, 0o600)
   t.equal(loadClientConfig(file, {}).password, 'secret')
+  const spellings = [
+    '\uFEFFpassword = "secret"',
+    '"pass\\u0077ord" = "secret"',
+    '"password"="secret"',
+  ]
+  for (const spelling of spellings) {
+    const other = `${folder}/other.conf`
+    const rest = good.replace('password = "secret"\n', '').replace('# who\n', '')
+    writeFileSync(other, `${spelling}\n${rest}`, { mode: 0o644 })
+    t.throws(() => loadClientConfig(other, {}), { message: /others can read it/ }, spelling)
+  }
   const without = `${folder}/without.conf`
   writeFileSync(without, good.replace('password = "secret"\n', ''), { mode: 0o644 })
   t.equal(loadClientConfig(without, { DFC_PASSWORD: 'x' }).password, 'x', 'there is none in it')

@@ -131,6 +131,8 @@ export class ServerConnection {
       return connection
     } catch (error) {
       connection.close()
+      // It may have been closed by what arrived before it was known.
+      connection.#connection.destroy()
       throw error
     }
   }
@@ -216,6 +218,8 @@ export class ServerConnection {
 
   #onFrame({ kind, id, reader, release }: Frame): void {
     if (kind === frameKind.recall) {
+      // Whoever answers at the address would make this client drop what it knows.
+      if (!this.#isAuthenticated) throw new DfsError('protocol', 'a recall before the login')
       this.#options.onRecall()
       return
     }

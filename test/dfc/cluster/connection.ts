@@ -3,6 +3,7 @@ import { type Clock, systemClock, systemRandom } from '../../../src/clock.js'
 import { ServerConnection } from '../../../src/dfc/cluster/connection.js'
 import type { DfsError } from '../../../src/errors.js'
 import { type Network, tcpNetwork } from '../../../src/network.js'
+import { recallFrame } from '../../../src/wire/frame.js'
 import { messages, type Verb } from '../../../src/wire/messages.js'
 import { ScramCredentials } from '../../../src/wire/scram.js'
 import { startServer } from '../../fixtures/one-server.js'
@@ -49,23 +50,27 @@ function without(verbs: readonly Verb[], sent: number[]): Network {
   }
 }
 
+const optionsOf = (port: number, network: Network, clock: Clock) => ({
+  name: 'DFS1',
+  address: { host: '127.0.0.1', port },
+  timeoutMs,
+  network,
+  clock,
+  random: systemRandom,
+  client: '00000001',
+  index: 0,
+  cluster: () => undefined,
+  keyShown: () => undefined,
+  greeted: async () => {},
+})
+
 async function open(t: Test, clock: Clock, network: Network) {
   const { port } = await startServer(t)
   const closed: DfsError[] = []
   const credentials = new ScramCredentials('alice', 'secret')
   const channel = await ServerConnection.open({
-    name: 'DFS1',
-    address: { host: '127.0.0.1', port },
+    ...optionsOf(port, network, clock),
     credentials: () => credentials,
-    timeoutMs,
-    network,
-    clock,
-    random: systemRandom,
-    client: '00000001',
-    index: 0,
-    cluster: () => undefined,
-    keyShown: () => undefined,
-    greeted: async () => {},
     onRecall: () => {},
     onClosed: (reason) => closed.push(reason),
   })
@@ -94,4 +99,35 @@ t.test('gives up a server that does not answer a ping either', async (t) => {
   await t.rejects(channel.request('status', {}), { code: 'down' })
   t.match(closed, [{ code: 'down' }])
   t.ok(clock.fired - fired <= 8, `after ${clock.fired - fired} checks`)
+})
+
+t.test('gives nothing back for one who has not shown to know the password', async (t) => {
+  const { port } = await startServer(t)
+  let recalls = 0
+  let destroyed = 0
+  const network: Network = {
+    ...tcpNetwork,
+    async connect(target, connectMs, events) {
+      const connection = await tcpNetwork.connect(target, connectMs, events)
+      const { destroy } = connection
+      connection.destroy = () => {
+        destroyed += 1
+        destroy.call(connection)
+      }
+      events.data(Buffer.concat(recallFrame()))
+      return connection
+    },
+  }
+  const credentials = new ScramCredentials('alice', 'secret')
+  const opened = ServerConnection.open({
+    ...optionsOf(port, network, systemClock),
+    credentials: () => credentials,
+    onRecall: () => {
+      recalls += 1
+    },
+    onClosed: () => {},
+  })
+  await t.rejects(opened, { code: 'down', message: 'the server violated the protocol' })
+  t.equal(recalls, 0)
+  t.ok(destroyed > 0, 'the socket is not left open')
 })

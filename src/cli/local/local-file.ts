@@ -112,9 +112,11 @@ export async function replaceFile(
   await setModificationTime(place.folder.at(place.name), mtime)
 }
 
+const openFileName = /^\/dev\/(stdin|stdout|stderr|fd\/\d+)$|^\/proc\/.*\/fd\/\d+$/
+
 /** Whether `path` is a name such as /dev/stdout for a file that the caller has open, which must not be replaced. */
 function isOpenElsewhere(path: string): boolean {
-  return /^\/(dev|proc)\//.test(path)
+  return openFileName.test(path)
 }
 
 async function writeDirectly(path: string, chunks: AsyncIterable<Buffer>): Promise<void> {
@@ -163,7 +165,12 @@ export async function* readLocalFile(
     at += bytesRead
     yield buffer.subarray(0, bytesRead)
   }
+  // A file of /proc has a size of 0, whatever there is to read.
+  const { bytesRead } = await file.read(Buffer.alloc(1), 0, 1, size)
   const after = await file.stat({ bigint: true })
+  if (bytesRead > 0 && after.size === before.size) {
+    throw new DfsError('unsupported', 'there is more in it than its size says; nothing was stored')
+  }
   if (after.size !== before.size) throw changed(after.size > before.size ? 'grew' : 'got shorter')
   if (after.nlink === 0n) throw changed('was removed or replaced')
   if (after.mtimeNs !== before.mtimeNs) throw changed('was changed')

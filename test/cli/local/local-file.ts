@@ -11,6 +11,7 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises'
+import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { readLocalFile, Temporaries, writeLocalFile } from '../../../src/cli/local/local-file.js'
 import { systemRandom } from '../../../src/clock.js'
@@ -75,6 +76,20 @@ t.test('writes into a device and does not replace it', async (t) => {
   t.ok((await stat('/dev/null')).isCharacterDevice())
 })
 
+t.test('replaces a file below /dev, and appends to one that is open already', async (t) => {
+  const path = `/dev/shm/dfc-test-${process.pid}`
+  t.teardown(() => unlink(path))
+  await writeFile(path, 'before, and longer')
+  await write(path, chunksOf('after'))
+  t.equal(await readFile(path, 'utf8'), 'after')
+  const file = await open(path, 'a')
+  for (const folder of ['/dev/fd', '/proc/self/fd', `/proc/${process.pid}/fd`]) {
+    await write(`${folder}/${file.fd}`, chunksOf('+'))
+  }
+  await file.close()
+  t.equal(await readFile(path, 'utf8'), 'after+++')
+})
+
 t.test('a process that ends at once can remove its temporary files', async (t) => {
   const folder = t.testdir({})
   const temporaries = fresh()
@@ -137,4 +152,14 @@ t.test('notices that a file was replaced while it is read', async (t) => {
     await rename(`${path}.new`, path)
   })
   await t.rejects(replacing, { code: 'stale' })
+})
+
+t.test('takes no file whose size says less than there is', async (t) => {
+  const file = await open('/proc/cpuinfo')
+  t.teardown(() => file.close())
+  const chunks = readLocalFile(file, await file.stat({ bigint: true }))
+  await t.rejects(text(chunks), {
+    code: 'unsupported',
+    message: /more in it than its size/,
+  })
 })

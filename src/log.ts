@@ -1,6 +1,7 @@
 /**
- * Two kinds of output: `debug` lines, one per operation, seen with DEBUG=dfs:*; and notices, which a user must see (a
- * server went down, repair is done) and which are always printed.
+ * Three kinds of output: `debug` lines, one per operation, seen with DEBUG=dfs:*; notices (a server went down, repair is
+ * done), which a program may show elsewhere; and warnings that something which keeps a user safe does not, which are
+ * always shown.
  */
 import { format } from 'node:util'
 import debug, { type Debugger } from 'debug'
@@ -27,6 +28,18 @@ let write = (line: string): void => {
 /** Prints one line for users, with the time in front. What others have put into it cannot act on a terminal. */
 export function notice(line: string): void {
   write(`${new Date().toISOString()} ${visibleLine(line)}`)
+}
+
+let writeWarning = notice
+
+/** Warns users that something which keeps them safe does not. Without another place for it, it is a notice. */
+export function warning(line: string): void {
+  writeWarning(line)
+}
+
+/** Has `to` show the warnings, also where notices go elsewhere. */
+export function redirectWarnings(to: (line: string) => void): void {
+  writeWarning = to
 }
 
 /** Redirects the notices from standard error to `to`. */

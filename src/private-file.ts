@@ -5,17 +5,22 @@
 import { realpathSync, type Stats, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DfsError } from './errors.js'
-import { notice } from './log.js'
+import { warning } from './log.js'
+
+/** Files of which was said that only their folders keep others away. A mount reads its configuration again and again. */
+const warnedOf = new Set<string>()
 
 /**
  * Throws `configuration` when others can read or change `file`, which holds a password in clear. Where it is a folder
- * above that keeps them away, and not the mode of the file, that is only said.
+ * above that keeps them away, and not the mode of the file, that is only said, once.
  */
 export function assertPrivate(file: string): void {
   const status = statSync(file)
   if (!isExposed(status)) return
   if (!isReachable(file)) {
-    notice(`${file}: holds a password, and only its folder keeps others away: chmod 600 ${file}`)
+    if (warnedOf.has(file)) return
+    warnedOf.add(file)
+    warning(`${file}: holds a password, and only its folder keeps others away: chmod 600 ${file}`)
     return
   }
   const why = `holds a password, and others can read it (mode ${modeOf(status)})`

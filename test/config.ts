@@ -483,7 +483,9 @@ t.test(
     const said: string[] = []
     redirectNotices((line) => said.push(line))
     t.equal(loadClientConfig(file, {}).password, 'secret')
+    t.equal(loadClientConfig(file, {}).password, 'secret')
     t.match(said, [/only its folder keeps others away: chmod 600/])
+    t.equal(said.length, 1, 'once, however often it is read')
   },
 )
 

@@ -12,7 +12,7 @@ import { Client } from '../dfc/client.js'
 import { serverKeysFile } from '../dfc/cluster/server-keys.js'
 import { ThreadDigests } from '../dfc/content/thread-digests.js'
 import { sentenceOf, speaksForItself } from '../error-message.js'
-import { debugDfc, redirectNotices } from '../log.js'
+import { debugDfc, redirectNotices, redirectWarnings } from '../log.js'
 import { tcpNetwork } from '../network.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { visibleLine } from '../visible-text.js'
@@ -62,6 +62,7 @@ function givenArguments(): string[] {
 async function perform({ config: file, operation }: Request, output: Output): Promise<number> {
   // A server that is down is reported at the prompt and by STATUS; an operation succeeds or reports why not.
   redirectNotices((line) => debugDfc('%s', line))
+  redirectWarnings((line) => output.problem(line))
   const config = loadClientConfig(file, secrets)
   const remark = tlsRemark(config)
   if (remark !== undefined) output.problem(remark)

@@ -1,6 +1,6 @@
 /** TLS between clients and servers: what is read, changed or passed on along the path is of no use to anybody. */
 import { execFile } from 'node:child_process'
-import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import t, { type Test } from 'tap'
@@ -177,6 +177,23 @@ t.test('all four can be trusted anew, one after the other', async (t) => {
   }
   t.match(await user.dfc('list'), { status: 0, out: /file/ })
 })
+
+t.test(
+  'keys that cannot be kept are used, with a warning, and are not said to be trusted',
+  async (t) => {
+    const { servers, user } = await startKnown(t)
+    const other = new UserOfDfc(`${user.folder}-without`, overTls(servers))
+    symlinkSync('nowhere', other.path('.local'))
+    t.match(await other.dfc('list'), {
+      status: 0,
+      out: /file/,
+      problems:
+        /^dfc: .*server-keys.json: cannot note the keys of the servers: .*as this program runs\n$/,
+    })
+    const { status, out, problems } = await other.dfc('trust', 'DFS1')
+    t.match({ status, out, problems }, { status: 1, out: '', problems: /cannot note the keys/ })
+  },
+)
 
 t.test('a key in the configuration counts, and is not learnt', async (t) => {
   const { servers, user } = await startKnown(t)

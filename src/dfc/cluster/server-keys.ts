@@ -8,7 +8,7 @@ import * as v from 'valibot'
 import type { ClientConfig, ServerAddress } from '../../config.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import { notice } from '../../log.js'
+import { warning } from '../../log.js'
 import type { Network } from '../../network.js'
 import { stateHome } from '../../state-home.js'
 
@@ -93,7 +93,7 @@ export class ServerKeys {
     const isSame =
       own?.cluster === (cluster ?? own?.cluster) && known?.address === this.#address(index)
     if (isSame && known?.key === key) return
-    this.#store(accounts, own, { index, key }, cluster)
+    this.#note(this.#with(accounts, own, { index, key }, cluster))
   }
 
   /** The servers are of `cluster`, which is new. */
@@ -101,23 +101,27 @@ export class ServerKeys {
     const accounts = this.#read()
     const own = this.#own(accounts)
     if (own === undefined) return
-    this.#write([...accounts.filter((other) => other !== own), { ...own, cluster }])
+    this.#note([...accounts.filter((other) => other !== own), { ...own, cluster }])
   }
 
-  /** From now on the server has to show this key, whatever it was before. Returns what it was. */
+  /**
+   * From now on the server has to show this key, whatever it was before. Returns what it was. Throws `configuration` when
+   * the file cannot be written.
+   */
   trust(shown: ShownKey): string | undefined {
     const accounts = this.#read()
     const own = this.#own(accounts)
-    this.#store(accounts, own, shown, undefined)
+    this.#write(this.#with(accounts, own, shown, undefined))
     return own?.servers[shown.index]?.key ?? undefined
   }
 
-  #store(
+  /** The accounts with the key that a server of the own one has shown. */
+  #with(
     accounts: readonly KnownAccount[],
     own: KnownAccount | undefined,
     shown: ShownKey,
     cluster: string | undefined,
-  ): void {
+  ): readonly KnownAccount[] {
     const account = {
       user: this.#config.user,
       cluster: cluster ?? own?.cluster ?? null,
@@ -126,7 +130,7 @@ export class ServerKeys {
         key: index === shown.index ? shown.key : (own?.servers[index]?.key ?? null),
       })),
     }
-    this.#write([...accounts.filter((other) => other !== own), account])
+    return [...accounts.filter((other) => other !== own), account]
   }
 
   /** The account of this configuration: the newest of those with the same user and nearly the same addresses. */
@@ -188,6 +192,16 @@ export class ServerKeys {
   }
 
   /** Stores the known accounts. Where the file cannot be written they are kept for as long as this object lives. */
+  #note(accounts: readonly KnownAccount[]): void {
+    try {
+      this.#write(accounts)
+    } catch (thrown) {
+      warning(`${asDfsError(thrown).message}: they are known only for as long as this program runs`)
+      this.#file = undefined
+    }
+  }
+
+  /** Stores the known accounts. Throws `configuration` when the file cannot be written. */
   #write(accounts: readonly KnownAccount[]): void {
     this.#accounts = accounts
     if (this.#file === undefined) return
@@ -201,8 +215,11 @@ export class ServerKeys {
       renameSync(temporary, this.#file)
     } catch (thrown) {
       rmSync(temporary, { force: true })
-      notice(`${this.#file}: cannot note the keys of the servers: ${asDfsError(thrown).message}`)
-      this.#file = undefined
+      const why = asDfsError(thrown).message
+      throw new DfsError(
+        'configuration',
+        `${this.#file}: cannot note the keys of the servers: ${why}`,
+      )
     }
   }
 }

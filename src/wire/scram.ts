@@ -97,19 +97,23 @@ function areAcceptable(iterations: number): boolean {
   return Number.isInteger(iterations) && iterations >= least && iterations <= most
 }
 
-/** The salt of 16 bytes that a server with `secret` has for a user's password in clear, and for unknown names. */
-export function saltOf(secret: Buffer, user: string): Buffer {
-  return hmac(secret, `salt ${user}`).subarray(0, 16)
+/**
+ * The salt of 16 bytes that a server with `secret` has, as the one at `position`, 0 .. 3, for a user's password in clear,
+ * and for unknown names.
+ */
+export function saltOf(secret: Buffer, user: string, position: number): Buffer {
+  return hmac(secret, `salt ${position} ${user}`).subarray(0, 16)
 }
 
 /**
- * Makes the verifier that a server offers for an unknown name: always the same for one name, so that the exchange
- * looks like any other and fails at its end, as with a wrong password. `counts`: the rounds of the known users, one
- * of which is taken.
+ * Makes the verifier that a server offers for an unknown name: always the same for one name and position, so that the
+ * exchange looks like any other and fails at its end, as with a wrong password. `counts`: the rounds of the known users,
+ * one of which is taken.
  */
 export function pretendVerifier(
   secret: Buffer,
   user: string,
+  position: number,
   counts: readonly number[] = [],
 ): Verifier {
   const storedKey = hmac(secret, `stored ${user}`)
@@ -117,7 +121,7 @@ export function pretendVerifier(
   const iterations = counts[draw % counts.length] ?? scramIterations.plain
   return {
     iterations,
-    salt: saltOf(secret, user),
+    salt: saltOf(secret, user, position),
     storedKey,
     serverKey: hmac(secret, `server ${user}`),
   }

@@ -241,6 +241,15 @@ t.test('names that are not known look like those that are, also after a restart'
         return serverFirst.replace(/^r=[^,]*,/, '')
       }),
     )
+  for (const name of names) {
+    const salts = [0, 1, 2, 3].map(async (position) => {
+      const client = await RawClient.connect(servers.port(0))
+      const { serverFirst } = await client.hello(name, 'x', undefined, { position })
+      client.close()
+      return /s=([^,]*)/.exec(serverFirst)?.[1]
+    })
+    t.equal(new Set(await Promise.all(salts)).size, 4, `${name}: another salt for each position`)
+  }
   const before = new Map<string, string[]>()
   for (const name of names) before.set(name, await offersOf(name))
   for (const [name, offers] of before) {

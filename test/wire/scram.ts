@@ -122,22 +122,22 @@ t.test('refuses what SASLprep prohibits, and does not quote it', async (t) => {
 
 t.test('refuses another password, and a name that is not known', async (t) => {
   await t.rejects(exchange(clientOf('alice', 'Secret'), await verifierOf('secret')), refused)
-  const pretended = pretendVerifier(random.bytes(32), 'alice')
+  const pretended = pretendVerifier(random.bytes(32), 'alice', 0)
   await t.rejects(exchange(clientOf('alice', 'secret'), pretended), refused)
 })
 
 t.test('pretends the same verifier for the same name, and another for another', async (t) => {
   const secret = random.bytes(32)
-  const offered = (name: string): string => formatVerifier(pretendVerifier(secret, name))
+  const offered = (name: string): string => formatVerifier(pretendVerifier(secret, name, 0))
   t.equal(offered('alice'), offered('alice'))
   t.not(offered('alice'), offered('bob'))
-  t.equal(pretendVerifier(secret, 'alice').iterations, scramIterations.plain)
+  t.equal(pretendVerifier(secret, 'alice', 0).iterations, scramIterations.plain)
   const drawn = Array.from(
     { length: 50 },
-    (_, index) => pretendVerifier(secret, `user${index}`, [5000, 100_000]).iterations,
+    (_, index) => pretendVerifier(secret, `user${index}`, 0, [5000, 100_000]).iterations,
   )
   t.same(new Set(drawn), new Set([5000, 100_000]), 'rounds are those of some user')
-  t.equal(pretendVerifier(secret, 'alice').salt.length, 16)
+  t.equal(pretendVerifier(secret, 'alice', 0).salt.length, 16)
 })
 
 t.test('unmasks a server that does not know the verifier', async (t) => {

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict'
 import type { Random } from '../../clock.js'
 import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
 import type { Connection } from '../../network.js'
 import { type Codec, decode, Reader, u16 } from '../../wire/codec.js'
 import type { Frame } from '../../wire/frame.js'
@@ -109,11 +110,14 @@ export class Handshake {
     }
     this.#assertSecure()
     const { client, position, clientFirst } = fieldsOf(frame, messages.hello)
+    // What is offered for it would tell known names from others.
+    if (position >= limits.serverCount)
+      throw new DfsError('protocol', 'no server has this position')
     const user = userOfClientFirst(clientFirst)
     const { users, identity, random } = this.#host
     const known = await users.find(user, position)
     const { server, secret } = identity
-    const offered = known ?? pretendVerifier(secret, user, users.roundCounts)
+    const offered = known ?? pretendVerifier(secret, user, position, users.roundCounts)
     const scram = new ScramServer(offered, clientFirst, random.bytes(18), this.#connection.exporter)
     this.#greeted = { user, client, position, verifier: known, scram }
     const reply = { version: protocolVersion, server, serverFirst: scram.first() }

@@ -14,6 +14,7 @@ import { asDfsError, DfsError } from '../../errors.js'
 import { Listeners } from '../../listeners.js'
 import { notice } from '../../log.js'
 import { assertPrivate, publicModeOf } from '../../private-file.js'
+import { serverIndexes } from '../../wire/placement.js'
 import {
   makeVerifier,
   parseVerifier,
@@ -184,7 +185,7 @@ export class UsersFile implements Users {
     this.#isPublic = mode !== undefined
   }
 
-  /** The salt of a password in clear is always the same, as that of a name which is not known. */
+  /** The salts of a password in clear are always the same, one for each position, as those of a name that is not known. */
   #known(name: string, config: UserConfig<Verifier>, before: Known | undefined): Known {
     if (config.kind === 'verifiers') {
       const { verifiers } = config
@@ -195,11 +196,12 @@ export class UsersFile implements Users {
     const same = before?.config.kind === 'password' && before.config.password === config.password
     if (before !== undefined && same) return { ...before, config }
     const { plain } = scramIterations
-    const verifier = makeVerifier(config.password, saltOf(this.#secret, name), plain)
+    const salts = serverIndexes.map((position) => saltOf(this.#secret, name, position))
     const keys = new Set<string>()
-    const verifiers = verifier.then((one) => {
-      keys.add(one.storedKey.toString('hex'))
-      return [one]
+    const made = salts.map((salt) => makeVerifier(config.password, salt, plain))
+    const verifiers = Promise.all(made).then((all) => {
+      for (const key of keysOf(all)) keys.add(key)
+      return all
     })
     return { config, verifiers, iterations: plain, keys, old: undefined }
   }

@@ -121,6 +121,14 @@ t.test('understands nothing before authentication', async (t) => {
   await client.closed
 })
 
+t.test('tells no names by a position that no server has', async (t) => {
+  const { port } = await startServer(t)
+  for (const name of ['alice', 'nobody']) {
+    const client = await RawClient.connect(port)
+    await t.rejects(client.hello(name, 'secret', undefined, { position: 4 }), { code: 'protocol' })
+  }
+})
+
 t.test('takes no second hello, and nothing sent ahead', async (t) => {
   const { port } = await startServer(t)
   const scram = new ScramClient(new ScramCredentials('alice', 'secret'), systemRandom.bytes(18))

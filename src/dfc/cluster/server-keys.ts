@@ -2,11 +2,19 @@
  * The keys of the four servers of an account, as this machine knows them: those of the configuration, and those that
  * servers had which have shown that they know the password. A server that shows another one is shown no password's proof.
  */
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import type { ClientConfig, ServerAddress } from '../../config.js'
-import { asDfsError, DfsError } from '../../errors.js'
+import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { warning } from '../../log.js'
 import type { Network } from '../../network.js'
@@ -25,6 +33,11 @@ const fileSchema = v.object({ accounts: v.array(accountSchema) })
 
 /** The known keys and addresses of the servers of one account, by their positions. */
 type KnownAccount = v.InferOutput<typeof accountSchema>
+type Accounts = readonly KnownAccount[]
+
+/** For as long as another program changes the file. One that died while it did makes the next one wait for that long. */
+const lockWaitMs = 1000
+const lockPauseMs = 5
 
 /** A server as it shows itself. */
 export interface ShownKey {
@@ -57,7 +70,7 @@ export class ServerKeys {
   readonly #config: ClientConfig
   #file: string | undefined
   /** The known accounts of a program that keeps no file. */
-  #accounts: readonly KnownAccount[] = []
+  #accounts: Accounts = []
 
   /** Without a `file` the keys are known for as long as this object lives. The file need not be there yet. */
   constructor(config: ClientConfig, file: string | undefined) {
@@ -83,7 +96,36 @@ export class ServerKeys {
    * when the server of this cluster and position is known by another key, from before all of its addresses changed.
    */
   learn({ index, key }: ShownKey, cluster: string | undefined): void {
+    const change = (accounts: Accounts): Accounts =>
+      this.#learned(accounts, { index, key }, cluster)
     const accounts = this.#read()
+    if (change(accounts) !== accounts) this.#note(change)
+  }
+
+  /** The servers are of `cluster`, which is new. */
+  founded(cluster: string): void {
+    this.#note((accounts) => {
+      const own = this.#own(accounts)
+      return own === undefined ? accounts : replaced(accounts, own, { ...own, cluster })
+    })
+  }
+
+  /**
+   * From now on the server has to show this key, whatever it was before. Returns what it was. Throws when the file cannot
+   * be written.
+   */
+  trust(shown: ShownKey): string | undefined {
+    let before: string | undefined
+    this.#change((accounts) => {
+      const own = this.#own(accounts)
+      before = own?.servers[shown.index]?.key ?? undefined
+      return replaced(accounts, own, this.#with(own, shown, undefined))
+    })
+    return before
+  }
+
+  /** The accounts with what `learn` adds; themselves where that is known. */
+  #learned(accounts: Accounts, { index, key }: ShownKey, cluster: string | undefined): Accounts {
     const own = this.#own(accounts) ?? this.#ofCluster(accounts, cluster)
     const known = own?.servers[index]
     const fixed = this.#config.servers[index]?.key
@@ -92,37 +134,13 @@ export class ServerKeys {
     }
     const isSame =
       own?.cluster === (cluster ?? own?.cluster) && known?.address === this.#address(index)
-    if (isSame && known?.key === key) return
-    this.#note(this.#with(accounts, own, { index, key }, cluster))
+    if (isSame && known?.key === key) return accounts
+    return replaced(accounts, own, this.#with(own, { index, key }, cluster))
   }
 
-  /** The servers are of `cluster`, which is new. */
-  founded(cluster: string): void {
-    const accounts = this.#read()
-    const own = this.#own(accounts)
-    if (own === undefined) return
-    this.#note([...accounts.filter((other) => other !== own), { ...own, cluster }])
-  }
-
-  /**
-   * From now on the server has to show this key, whatever it was before. Returns what it was. Throws `configuration` when
-   * the file cannot be written.
-   */
-  trust(shown: ShownKey): string | undefined {
-    const accounts = this.#read()
-    const own = this.#own(accounts)
-    this.#write(this.#with(accounts, own, shown, undefined))
-    return own?.servers[shown.index]?.key ?? undefined
-  }
-
-  /** The accounts with the key that a server of the own one has shown. */
-  #with(
-    accounts: readonly KnownAccount[],
-    own: KnownAccount | undefined,
-    shown: ShownKey,
-    cluster: string | undefined,
-  ): readonly KnownAccount[] {
-    const account = {
+  /** The own account with the key that a server has shown. */
+  #with(own: KnownAccount | undefined, shown: ShownKey, cluster: string | undefined): KnownAccount {
+    return {
       user: this.#config.user,
       cluster: cluster ?? own?.cluster ?? null,
       servers: this.#config.servers.map((_, index) => ({
@@ -130,21 +148,17 @@ export class ServerKeys {
         key: index === shown.index ? shown.key : (own?.servers[index]?.key ?? null),
       })),
     }
-    return [...accounts.filter((other) => other !== own), account]
   }
 
   /** The account of this configuration: the newest of those with the same user and nearly the same addresses. */
-  #own(accounts: readonly KnownAccount[]): KnownAccount | undefined {
+  #own(accounts: Accounts): KnownAccount | undefined {
     return accounts.findLast(({ user, servers }) => {
       const same = servers.filter(({ address }, index) => address === this.#address(index))
       return user === this.#config.user && same.length >= sameAddresses
     })
   }
 
-  #ofCluster(
-    accounts: readonly KnownAccount[],
-    wanted: string | undefined,
-  ): KnownAccount | undefined {
+  #ofCluster(accounts: Accounts, wanted: string | undefined): KnownAccount | undefined {
     if (wanted === undefined) return undefined
     const { user: own } = this.#config
     return accounts.findLast(({ user, cluster }) => user === own && cluster === wanted)
@@ -168,7 +182,7 @@ export class ServerKeys {
   }
 
   /** Reads the known accounts. Throws `configuration` about a file that cannot be read: the keys in it count. */
-  #read(): readonly KnownAccount[] {
+  #read(): Accounts {
     if (this.#file === undefined) return this.#accounts
     let text: string
     try {
@@ -191,35 +205,80 @@ export class ServerKeys {
     )
   }
 
-  /** Stores the known accounts. Where the file cannot be written they are kept for as long as this object lives. */
-  #note(accounts: readonly KnownAccount[]): void {
+  /** Changes the known accounts. Where the file cannot be written they are kept for as long as this object lives. */
+  #note(change: (accounts: Accounts) => Accounts): void {
     try {
-      this.#write(accounts)
+      this.#change(change)
     } catch (thrown) {
-      warning(`${asDfsError(thrown).message}: they are known only for as long as this program runs`)
+      if (!isError(thrown, 'io')) throw thrown
+      warning(`${thrown.message}: they are known only for as long as this program runs`)
+      this.#accounts = change(this.#read())
       this.#file = undefined
     }
   }
 
-  /** Stores the known accounts. Throws `configuration` when the file cannot be written. */
-  #write(accounts: readonly KnownAccount[]): void {
-    this.#accounts = accounts
-    if (this.#file === undefined) return
-    const temporary = `${this.#file}.${process.pid}`
-    try {
-      mkdirSync(dirname(this.#file), { recursive: true, mode: 0o700 })
-      writeFileSync(temporary, `${JSON.stringify({ accounts }, undefined, 2)}\n`, {
-        mode: 0o600,
-        flush: true,
-      })
-      renameSync(temporary, this.#file)
-    } catch (thrown) {
-      rmSync(temporary, { force: true })
-      const why = asDfsError(thrown).message
-      throw new DfsError(
-        'configuration',
-        `${this.#file}: cannot note the keys of the servers: ${why}`,
-      )
+  /**
+   * Changes the known accounts, one program after the other, so that of several which start at once none forgets what
+   * the others have learnt. Throws `io` when the file cannot be written.
+   */
+  #change(change: (accounts: Accounts) => Accounts): void {
+    const file = this.#file
+    if (file === undefined) this.#accounts = change(this.#accounts)
+    else {
+      const unlock = noting(file, () => lock(file))
+      try {
+        const accounts = change(this.#read())
+        noting(file, () => write(file, accounts))
+      } finally {
+        unlock()
+      }
     }
+  }
+}
+
+function replaced(
+  accounts: Accounts,
+  old: KnownAccount | undefined,
+  account: KnownAccount,
+): Accounts {
+  return [...accounts.filter((other) => other !== old), account]
+}
+
+/** Runs `action`, which changes the file. Throws `io` with the name of the file and the reason. */
+function noting<T>(file: string, action: () => T): T {
+  try {
+    return action()
+  } catch (cause) {
+    const why = asDfsError(cause).message
+    throw new DfsError('io', `${file}: cannot note the keys of the servers: ${why}`, { cause })
+  }
+}
+
+/** Waits until no other program changes the file. Returns how to let the next one. */
+function lock(file: string): () => void {
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  const path = `${file}.lock`
+  const pause = new Int32Array(new SharedArrayBuffer(4))
+  for (let waitedMs = 0; ; waitedMs += lockPauseMs) {
+    try {
+      closeSync(openSync(path, 'wx', 0o600))
+      return () => rmSync(path, { force: true })
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown
+    }
+    if (waitedMs >= lockWaitMs) rmSync(path, { force: true })
+    else Atomics.wait(pause, 0, 0, lockPauseMs)
+  }
+}
+
+function write(file: string, accounts: Accounts): void {
+  const temporary = `${file}.${process.pid}`
+  try {
+    const text = `${JSON.stringify({ accounts }, undefined, 2)}\n`
+    writeFileSync(temporary, text, { mode: 0o600, flush: true })
+    renameSync(temporary, file)
+  } catch (thrown) {
+    rmSync(temporary, { force: true })
+    throw thrown
   }
 }

@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path'
 import type { Place } from './place.js'
-import { run, time } from './programs.js'
+import { isInstalled, run, time } from './programs.js'
 import type { Scale } from './scale.js'
 import type { Sources } from './sources.js'
 import type { Site, Step, Unit, Work } from './work.js'
@@ -21,6 +21,8 @@ export interface Row {
   readonly work: string
   readonly title: string
   readonly unit: Unit
+  /** Program that the step needs and that is not installed. */
+  readonly missing: string | undefined
   /** One column for each place, in the order of the places. */
   readonly columns: readonly Column[]
 }
@@ -48,14 +50,16 @@ export async function measure(work: Work, options: MeasureOptions): Promise<Row[
   for (const progress of all) await prepare(work, progress, options)
   for (let round = 0; round < work.rounds; round += 1) {
     await measureRound(work, all, round, options)
-    const usedMs = performance.now() - startMs
-    if ((usedMs / (round + 1)) * (round + 2) > work.secondsMax * 1000) break
+    const roundMs = (performance.now() - startMs) / (round + 1)
+    // An even number of rounds is done, so that no place is the first more often than another one.
+    if (round % 2 === 1 && roundMs * (round + 3) > work.secondsMax * 1000) break
   }
   for (const { place } of all) await remove(join(place.folder, work.name))
   return work.steps.map((step) => ({
     work: work.name,
     title: step.title,
     unit: step.unit,
+    missing: missingFor(step),
     columns: all.map(({ values, failures }) => ({
       values: values.get(step) ?? [],
       failure: failures.get(step),
@@ -64,7 +68,7 @@ export async function measure(work: Work, options: MeasureOptions): Promise<Row[
 }
 
 async function prepare(work: Work, progress: Progress, options: MeasureOptions): Promise<void> {
-  const site = siteOf(work, progress.place, 'shared', options)
+  const site = siteOf(work, progress.place, 0, options)
   await time('mkdir', '-p', site.shared)
   try {
     await work.prepare?.(site)
@@ -80,11 +84,12 @@ async function measureRound(
   round: number,
   options: MeasureOptions,
 ): Promise<void> {
-  const sites = all.map(({ place }) => siteOf(work, place, `round-${round}`, options))
+  const sites = all.map(({ place }) => siteOf(work, place, round, options))
   for (const { folder } of sites) await time('mkdir', folder)
   const given = new Set(all.filter(({ failures }) => failures.size > 0))
   const order = round % 2 === 0 ? [...all.keys()] : [...all.keys()].reverse()
   for (const step of work.steps) {
+    if (missingFor(step) !== undefined) continue
     for (const index of order) {
       const [progress, site] = [all[index], sites[index]]
       if (progress === undefined || site === undefined || given.has(progress)) continue
@@ -101,10 +106,16 @@ async function measureRound(
   for (const { folder } of sites) await remove(folder)
 }
 
-function siteOf(work: Work, place: Place, folder: string, options: MeasureOptions): Site {
+function siteOf(work: Work, place: Place, round: number, options: MeasureOptions): Site {
   const own = join(place.folder, work.name)
+  const folder = join(own, `round-${round}`)
   const { sources, scale } = options
-  return { place, folder: join(own, folder), shared: join(own, 'shared'), sources, scale }
+  return { place, folder, shared: join(own, 'shared'), round, sources, scale }
+}
+
+/** Returns the program that a step needs if it is not installed. */
+function missingFor({ needs }: Step): string | undefined {
+  return needs === undefined || isInstalled(needs) ? undefined : needs
 }
 
 /** Removes a folder if possible. Everything is removed at the end of the run anyway. */

@@ -4,6 +4,8 @@
  * benchmark.
  */
 import { spawn } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { join } from 'node:path'
 import { undoLater } from './clean-up.js'
 
 export interface Ended {
@@ -22,18 +24,40 @@ const killPatienceMs = 2_000
 const deadlineDefaultMs = 60_000
 const complaintBytesMax = 500
 
-/** Fixed language and settings, so that every machine does the same work. */
+/** Fixed language, settings and times of commits, so that every machine does the same work. */
 const environment = {
   ...process.env,
   LC_ALL: 'C',
   GIT_CONFIG_NOSYSTEM: '1',
   GIT_CONFIG_GLOBAL: '/dev/null',
   GIT_TERMINAL_PROMPT: '0',
+  GIT_AUTHOR_DATE: '2000-01-01T00:00:00Z',
+  GIT_COMMITTER_DATE: '2000-01-01T00:00:00Z',
+}
+
+/** Whether a program is in one of the folders of PATH. */
+export function isInstalled(program: string): boolean {
+  const folders = (process.env.PATH ?? '').split(':')
+  return folders.some((folder) => isExecutable(join(folder, program)))
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Runs a program to its end and returns the seconds that it took, start-up included. */
 export async function time(program: string, ...args: readonly string[]): Promise<number> {
   return (await run(program, args)).seconds
+}
+
+/** Reads a file, or all files in a folder, so that a program which reads it next does not wait for the local disk. */
+export async function readOnce(path: string): Promise<void> {
+  await time('find', path, '-type', 'f', '-exec', 'cat', '{}', '+')
 }
 
 /** Runs a line of sh(1); `args` are its $1, $2 ... */

@@ -13,7 +13,7 @@ export function header(compared: boolean): string {
   return 'work'.padEnd(titleWidth) + ours + (compared ? theirs : '')
 }
 
-/** Formats a row: one line, and one more for each failure. */
+/** Formats a row: one line, and one more for each failure and for a program that is missing. */
 export function linesOf(row: Row): string[] {
   const [ours, theirs] = row.columns
   const ratio = ratioOf(row)
@@ -25,7 +25,8 @@ export function linesOf(row: Row): string[] {
   const failures = row.columns.flatMap(({ failure }, index) =>
     failure === undefined ? [] : [`    ${index === 0 ? 'ours' : 'theirs'}: ${failure}`],
   )
-  return [text, ...failures]
+  const missing = row.missing === undefined ? [] : [`    ${row.missing} is not installed here`]
+  return [text, ...missing, ...failures]
 }
 
 /** Returns the ratio of ours to theirs, inverted for units of which more is better: below 1 ours is better. */
@@ -44,11 +45,12 @@ export interface Numbers {
   readonly theirs: number | null
   readonly theirsAll: readonly number[]
   readonly ratio: number | null
+  readonly missing: string | null
   readonly failures: readonly string[]
 }
 
 export function numbersOf(row: Row): Numbers {
-  const { work, title, unit, columns } = row
+  const { work, title, unit, missing, columns } = row
   const [ours = [], theirs = []] = columns.map(({ values }) => values)
   return {
     work,
@@ -59,6 +61,7 @@ export function numbersOf(row: Row): Numbers {
     theirs: orNull(median(theirs)),
     theirsAll: theirs,
     ratio: orNull(ratioOf(row)),
+    missing: missing ?? null,
     failures: columns.flatMap(({ failure }) => failure ?? []),
   }
 }

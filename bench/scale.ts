@@ -8,6 +8,22 @@ export interface Scale {
   readonly missedFiles: number
   readonly operations: number
   readonly syncs: number
+  /** Random reads of a round: all rounds together read no 64 KiB of the file twice. */
+  readonly randomReads: number
+  /** Size of the file of each of several writers. */
+  readonly writerMiB: number
+  /** Small files that are touched. */
+  readonly touched: number
+  /** Small files that are overwritten, and saved by a rename. */
+  readonly saved: number
+  /** Folders of a few files each that are made, searched and removed. */
+  readonly folders: number
+  /** Folders of the tree that is unpacked, of three files each. */
+  readonly treeFolders: number
+  readonly repositoryFiles: number
+  /** Files that are unpacked, compared, copied and removed to see how much memory that takes. */
+  readonly memoryFiles: number
+  /** Number of rounds: even, since the order of the places is reversed with each. */
   readonly rounds: number
   /** Time in seconds after which no further work begins, unless it was requested by name. */
   readonly secondsMax: number
@@ -22,8 +38,16 @@ export const usual: Scale = {
   missedFiles: 1_000,
   operations: 200,
   syncs: 50,
-  rounds: 3,
-  secondsMax: 200,
+  randomReads: 1_000,
+  writerMiB: 64,
+  touched: 300,
+  saved: 200,
+  folders: 600,
+  treeFolders: 1_000,
+  repositoryFiles: 5_000,
+  memoryFiles: 5_600,
+  rounds: 4,
+  secondsMax: 1_200,
 }
 
 export const quick: Scale = {
@@ -35,6 +59,14 @@ export const quick: Scale = {
   missedFiles: 200,
   operations: 50,
   syncs: 10,
-  rounds: 1,
-  secondsMax: 45,
+  randomReads: 200,
+  writerMiB: 16,
+  touched: 60,
+  saved: 40,
+  folders: 60,
+  treeFolders: 100,
+  repositoryFiles: 500,
+  memoryFiles: 560,
+  rounds: 2,
+  secondsMax: 120,
 }

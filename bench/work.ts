@@ -12,6 +12,8 @@ export interface Site {
   readonly folder: string
   /** Folder of the work that stays from round to round. */
   readonly shared: string
+  /** Number of the round, from 0. */
+  readonly round: number
   readonly sources: Sources
   readonly scale: Scale
 }
@@ -33,12 +35,15 @@ export interface Step {
   readonly unit: Unit
   /** Caches are emptied before the step. */
   readonly cold?: true
+  /** Program that the step runs and that not every machine has: without it the row says so. */
+  readonly needs?: string
   /** Returns one value in `unit`. */
   readonly run: (site: Site) => Promise<number>
 }
 
 export interface Work {
   readonly name: string
+  /** An even number lets each place be the first as often as the last. */
   readonly rounds: number
   /** Time in seconds: no further round begins that would probably end later. */
   readonly secondsMax: number

@@ -3,6 +3,7 @@
  * is not part of the measurement, and prints the times as JSON. It is a separate process because one that serves a mount,
  * or that must not hang, cannot use the mount.
  */
+import { createHash } from 'node:crypto'
 import {
   appendFileSync,
   closeSync,
@@ -31,8 +32,10 @@ export interface Order {
   readonly secondsMax: number
   /** Prefix of names, different for each of several parallel workers. */
   readonly prefix?: string
-  /** Number of existing files, of which `count` are used. */
+  /** Number of existing files, of which `count` are used; or of new files in each folder. */
   readonly of?: number
+  /** Number of repetitions that other orders have done before, whose places are not to be met again. */
+  readonly from?: number
 }
 
 export interface Outcome {
@@ -50,11 +53,38 @@ interface Task {
 
 const blockBytes = 4096
 const treeFolderFiles = 1000
+/** Bytes of a file of which no random read meets a part that another one has read. */
+const apartBytes = 64 * 1024
 
 const tasks = {
   create: ({ path, bytes = 0, prefix = 'f' }) => {
     const content = Buffer.alloc(bytes, 'x')
     return { step: (index) => writeFileSync(nameOf(path, prefix, index), content, { flag: 'wx' }) }
+  },
+  createFolders: ({ path, bytes = 0, of = 0 }) => {
+    const content = Buffer.alloc(bytes, 'x')
+    return {
+      step: (index) => {
+        const folder = nameOf(path, 'folder-', index)
+        mkdirSync(folder)
+        for (let file = 0; file < of; file += 1) writeFileSync(nameOf(folder, 'f', file), content)
+      },
+    }
+  },
+  overwrite: ({ path, bytes = 0, prefix = 'f' }) => {
+    const content = Buffer.alloc(bytes, 'o')
+    return { step: (index) => writeFileSync(nameOf(path, prefix, index), content) }
+  },
+  /** Saves as an editor does: writes a file beside the old one, then renames it over that. */
+  save: ({ path, bytes = 0, prefix = 'f' }) => {
+    const content = Buffer.alloc(bytes, 's')
+    return {
+      step: (index) => {
+        const name = nameOf(path, prefix, index)
+        writeFileSync(`${name}.new`, content, { flag: 'wx' })
+        renameSync(`${name}.new`, name)
+      },
+    }
   },
   createTree: ({ path, prefix = '' }) => ({
     step: (index) => {
@@ -76,10 +106,17 @@ const tasks = {
     step: (index) => unlinkSync(nameOf(path, prefix, index)),
   }),
   list: ({ path }) => ({ step: () => readdirSync(path) }),
-  randomRead: ({ path, bytes = 0 }) => {
+  randomRead: ({ path, bytes = 0, from = 0 }) => {
+    const places = placesApart(bytes)
     const file = openSync(path, 'r')
     const block = Buffer.alloc(blockBytes)
-    return { step: (index) => readSync(file, block, 0, blockBytes, somewhere(index, bytes)) }
+    return {
+      step: (index) => {
+        const place = places[from + index]
+        if (place === undefined) throw new Error(`the file has only ${places.length} places`)
+        readSync(file, block, 0, blockBytes, place)
+      },
+    }
   },
   randomWrite: ({ path, bytes = 0 }) => {
     const file = openSync(path, 'r+')
@@ -118,6 +155,20 @@ function nameInTree(path: string, prefix: string, index: number): string {
 /** Returns an offset for `index`, the same in every run: a multiple of a block, spread over the file. */
 function somewhere(index: number, bytes: number): number {
   return ((index * 2_654_435_761) % Math.floor(bytes / blockBytes)) * blockBytes
+}
+
+/** Returns an offset in each 64 KiB of a file of `bytes`, in random order, which is the same in every run. */
+function placesApart(bytes: number): readonly number[] {
+  const blocks = apartBytes / blockBytes
+  const places = Array.from({ length: Math.floor(bytes / apartBytes) }, (_, index) => ({
+    offset: index * apartBytes + (hash(`block ${index}`) % blocks) * blockBytes,
+    order: hash(`order ${index}`),
+  }))
+  return places.sort((a, b) => a.order - b.order).map(({ offset }) => offset)
+}
+
+function hash(text: string): number {
+  return createHash('sha256').update(text).digest().readUInt32LE()
 }
 
 function perform(order: Order): Outcome {

@@ -1,4 +1,4 @@
-/** Measures reads and writes of a few bytes in a file. */
+/** Measures writes of a few bytes in a file. */
 import { join } from 'node:path'
 import { msEach } from '../order.js'
 import { time } from '../programs.js'
@@ -19,12 +19,6 @@ export function inside({ copyMiB, operations, syncs, rounds }: Scale): Work {
     secondsMax: 25,
     prepare: (site) => time('cp', '--reflink=never', site.sources.file, fileIn(site)),
     steps: [
-      {
-        title: `${operations} random reads of 4 KiB in ${copyMiB} MiB, cold`,
-        unit: 'ms each',
-        cold: true,
-        run: (site) => msEach({ ...anywhere, task: 'randomRead', path: fileIn(site) }),
-      },
       {
         title: `${operations} random overwrites of 4 KiB, then close`,
         unit: 'ms each',

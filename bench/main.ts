@@ -12,12 +12,12 @@
  * The work is done by child processes: ordinary programs (cp, cat, ls, find, git, rsync, tar), or
  * worker.ts where a thing is done many times and the start of a program would be most of it. "Cold"
  * means that nothing is in the caches; the way to empty them is printed above the table. Run as root for
- * a comparison that is cold on both sides.
+ * a comparison that is cold on both sides. A row whose program is not installed says so.
  *
  * `--only secure` compares our mount over TLS with one without TLS.
  *
- * The usual run takes less than four minutes, `--quick` less than one: on a slow machine works have
- * fewer rounds, and the last ones are left out, which is printed. `--only` names works as
+ * No work begins later than half an hour after the start, with `--quick` four minutes: on a slow machine works have
+ * fewer rounds, but always an even number, and the last ones are left out, which is printed. `--only` names works as
  * works/table.ts does. `--growth` and `--huge` add works that show how costs grow. `--folder DIR` puts
  * our servers' data elsewhere than beside DIR. `--profile DIR` writes CPU profiles of the mount and
  * the servers, one for each time that they were started, to be opened in a browser's developer tools.

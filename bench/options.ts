@@ -28,7 +28,7 @@ export function parseOptions(args: readonly string[]): Options {
       `some works: ${Object.keys(works).join(', ')}; or ${secure}: ${secureWorks.join(', ')} over TLS and without, in turn`,
       asNames,
     )
-    .option('--quick', 'less of everything, in less than a minute')
+    .option('--quick', 'less of everything, in some minutes')
     .option('--growth', 'also how it grows with the number of files: some minutes more')
     .option('--huge', 'also a copy of 10 GiB and 1,000,000 files: half an hour, 30 GiB of disk')
     .option('--folder <dir>', 'where our servers keep their data', asPath)

@@ -47,7 +47,7 @@ export const usual: Scale = {
   repositoryFiles: 5_000,
   memoryFiles: 5_600,
   rounds: 4,
-  secondsMax: 1_200,
+  secondsMax: 1_800,
 }
 
 export const quick: Scale = {
@@ -68,5 +68,5 @@ export const quick: Scale = {
   repositoryFiles: 500,
   memoryFiles: 560,
   rounds: 2,
-  secondsMax: 120,
+  secondsMax: 240,
 }

@@ -121,7 +121,10 @@ export class Client {
       decisions,
       () => lease.forgetAll(),
       () => namespace.renewKept(),
-      (lost) => damageOf(namespace, lost),
+      (lost) => {
+        namespace.names.forgetLists()
+        return damageOf(namespace, lost)
+      },
     )
     badCopies.add((...copy) => scheduler.noteBadCopy(...copy))
     commits.add(() => lease.forgetAll())

@@ -165,6 +165,34 @@ t.test('nothing is asked of the servers as long as it is alone', async (t) => {
   t.equal(reads(), 0)
 })
 
+t.test('a folder that is known is listed as it is, and nothing is asked', async (t) => {
+  const servers = await startServers(t)
+  const proxies = await MessageProxies.open(t, servers)
+  const client = await connect(t, servers, true, proxies.config())
+  await alone(client)
+  const { namespace } = client
+  const { ino } = await namespace.create(rootIno, 'folder', folderAttributes)
+  for (const name of ['c', 'a', 'b', 'd']) await namespace.create(ino, name, attributes)
+  const [lists, lookups] = [proxies.counter('list'), proxies.counter('lookup')]
+  const listed = async (after = ''): Promise<string[]> =>
+    (await namespace.names.list(ino, after)).entries.map(({ name }) => name)
+  t.same(await listed(), ['a', 'b', 'c', 'd'])
+  await namespace.unlink(ino, 'b')
+  await namespace.rename(ino, 'd', ino, 'B', 'replace')
+  t.same(await listed(), ['B', 'a', 'c'])
+  t.same(await listed('B'), ['a', 'c'])
+  const made = await namespace.create(ino, 'e', attributes)
+  await namespace.update(made.ino, (inode) => ({ ...inode, uid: 7 }))
+  const { entries } = await namespace.names.list(ino, 'c')
+  t.equal(entries[0]?.node?.inode.uid, 7)
+  await proxies.arrived(client.cluster)
+  t.equal(lists() + lookups(), 0)
+  const second = await connect(t, servers, false)
+  await second.namespace.unlink(ino, 'a')
+  t.same(await listed(), ['B', 'c', 'e'], 'with two clients the servers are asked')
+  t.ok(lists() > 0)
+})
+
 t.test('it is alone from its first operation on', async (t) => {
   const servers = await startServers(t)
   const proxies = await MessageProxies.open(t, servers)

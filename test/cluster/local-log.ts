@@ -232,6 +232,24 @@ t.test('what others have made impossible is given up, and told', async (t) => {
   t.same(await namesIn(first, folder), ['f2', 'g1', 'mine'])
 })
 
+t.test('another mode of a folder is no reason to give up what was made in it', async (t) => {
+  const servers = await startServers(t)
+  const notices = noticesOf(t)
+  const { proxies, config } = await openProxies(t, servers)
+  const first = await connect(t, servers, { config })
+  const folder = await folderOf(first, 1)
+  await first.namespace.create(folder, 'made', folderAttributes)
+  await first.namespace.rename(folder, 'f0', folder, 'g0', 'replace')
+  for (const proxy of proxies) proxy.isMute = true
+  const second = await connect(t, servers, { lease: false })
+  await second.namespace.update(folder, (inode) => ({ ...inode, mode: fileType.folder | 0o700 }))
+  t.same(await namesIn(second, folder), ['f0'])
+  for (const proxy of proxies) proxy.isMute = false
+  await until(() => notices.some((line) => line.includes('Recent changes are stored now')))
+  await first.sync()
+  t.same(await namesIn(second, folder), ['g0', 'made'])
+})
+
 t.test('a change comes while another one of the same file is under way', async (t) => {
   const servers = await startServers(t)
   const client = await connect(t, servers)

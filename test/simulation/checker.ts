@@ -204,13 +204,13 @@ function checkOutcome(
   }
   if (outcome === 'ok') {
     // A repair deletes as many files without a name as it finds, and another one may be faster; before
-    // a folder is listed it is tried once more to store what was made in it.
-    const last = ['heal', 'list'].includes(operation.verb) ? undefined : seen.at(-1)
+    // a folder is listed it is tried once more to store what was made in it; and who begins stores what is in a journal.
+    const last = ['heal', 'list', 'open'].includes(operation.verb) ? undefined : seen.at(-1)
     if (last !== undefined && !last.isCommitted && !mayHaveNothingToDo(operation, chains)) {
       report(`${name} succeeded, but ${last.id} did not`)
     }
     if (last === undefined && isChange) report(`${name} succeeded without a transaction`)
-    if (committed.length > 1 && operation.verb !== 'heal')
+    if (committed.length > 1 && !['heal', 'open'].includes(operation.verb))
       report(`${name} was done ${committed.length} times`)
     for (const { key, isLive } of makes) {
       const write = last?.body?.writes.find((one) => one.key === key)

@@ -80,7 +80,11 @@ export class FolderReader {
         page.entries[index]?.inode?.value === null || (node && !canBeIn(node, folder)),
     )
     if (undecided.size > 0) this.#lease.forgetAll()
-    else this.#cache.setListed(folder, after, end, more, atMs)
+    else {
+      const isKept = whole && entries.every(({ incomplete }) => !incomplete)
+      const names = isKept ? entries.map(({ name }) => name) : undefined
+      this.#cache.setListed(folder, after, end, more, atMs, names)
+    }
     return { asked, self, entries, changing, end, more, undecided }
   }
 

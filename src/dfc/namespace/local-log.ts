@@ -22,11 +22,14 @@ import { debugDfc, notice } from '../../log.js'
 import { quorum } from '../../wire/quorum.js'
 import {
   decodeInode,
+  fileType,
   type Inode,
   inodeKey,
   type Key,
+  type Precondition,
   parseKey,
   type Transaction,
+  typeOf,
 } from '../../wire/records.js'
 import { isAhead, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
@@ -134,12 +137,10 @@ export class LocalLog {
     this.#journal = journal
     if (journal === undefined) return
     for (const { id, ...change } of journal.left) {
-      const last = this.#due.at(-1)
-      if (last !== undefined && last.knownAs !== id) this.#close()
-      const batch = this.#open?.id === id ? this.#open : this.#opened(id)
-      if (batch.canAdd(change)) this.#add(batch, change)
-      else
-        throw new DfsError('damaged', 'the journal of changes that are not stored makes no sense')
+      if (this.#open !== undefined && (this.#open.id !== id || !this.#open.canAdd(change))) {
+        this.#close()
+      }
+      this.#add(this.#open ?? this.#opened(id), change)
     }
     if (this.#count > 0) {
       notice(`Storing ${this.#count} changes that a mount of before had answered`)
@@ -337,7 +338,17 @@ export class LocalLog {
     assert(batch.changes.length > 0, 'an empty batch')
     const { id, changes } = batch
     const [body, contents] = [batch.body(), batch.contents()]
-    this.#due.push({ id, knownAs: id, isKnown: true, changes, body, contents, refusals: 0 })
+    // Two journals may have one change: it is done once under its id, and another time if it can be.
+    const isFirst = !this.#due.some((due) => due.knownAs === id)
+    this.#due.push({
+      id: isFirst ? id : undefined,
+      knownAs: id,
+      isKnown: true,
+      changes,
+      body,
+      contents,
+      refusals: 0,
+    })
   }
 
   /** The first transaction is sent before this returns. */
@@ -354,7 +365,7 @@ export class LocalLog {
       try {
         const { committed } = await transactions.commit(body, { id, contents })
         if (committed) this.#stored(due, body, id)
-        else if (due.refusals === 0) await this.#refreshAbsences(due)
+        else if (due.refusals === 0) await this.#refresh(due)
         else await this.#refused(due, conflict(due.body))
         due.refusals += 1
       } catch (error) {
@@ -414,15 +425,22 @@ export class LocalLog {
   }
 
   /**
-   * Reads absences of names anew before a batch is tried again. A folder known in full tells that a name is not
-   * there, but not when it was removed; a tombstone from before is no reason for a refusal.
+   * Reads anew what a transaction only relies on, before it is tried again. A folder known in full tells that a name is
+   * not there, but not when it was removed; a tombstone from before is no reason for a refusal. Nor is it one that
+   * another client has changed the mode of the folder in which something was made.
    */
-  async #refreshAbsences(due: Due): Promise<void> {
-    const keys = due.body.preconditions.filter(({ absent }) => absent).map(({ key }) => key)
-    const found = new Map((await this.#options.registers.read(keys)).map((one) => [one.key, one]))
+  async #refresh(due: Due): Promise<void> {
+    const written = new Set(due.body.writes.map(({ key }) => key))
+    const mayFollow = due.changes.length === 1 && !movesFolder(due.body)
+    const isRefreshed = ({ key, absent }: Precondition): boolean =>
+      absent || (mayFollow && !written.has(key) && parseKey(key).kind === 'inode')
+    const asked = due.body.preconditions.filter(isRefreshed)
+    const found = await this.#options.registers.read(asked.map(({ key }) => key))
+    const now = new Map(asked.map((one, index) => [one, found[index]]))
     const preconditions = due.body.preconditions.map((one) => {
-      const { version = one.version, value = null } = found.get(one.key) ?? {}
-      return one.absent && value === null && version > one.version ? { ...one, version } : one
+      const { version = one.version, value = null } = now.get(one) ?? {}
+      const isAsBefore = one.absent === (value === null)
+      return isAsBefore && version > one.version ? { ...one, version } : one
     })
     due.body = { ...due.body, preconditions }
   }
@@ -453,9 +471,20 @@ export class LocalLog {
       })
       this.#due.splice(0, 1, ...due.changes.map(single))
     } else if (due.refusals >= refusalsMax) {
-      for (const one of due.changes) await this.#giveUp(one, why)
+      for (const one of due.changes) {
+        if (!(await this.#isDone(one.body))) await this.#giveUp(one, why)
+      }
       this.#remove(due)
     }
+  }
+
+  /** Whether the registers are as the change leaves them: it was stored, and the servers have forgotten its id. */
+  async #isDone({ writes }: Transaction): Promise<boolean> {
+    const found = await this.#options.registers.read(writes.map(({ key }) => key))
+    return writes.every(({ value }, index) => {
+      const now = found[index]?.value ?? null
+      return value === null ? now === null : now?.equals(value) === true
+    })
   }
 
   async #giveUp({ body, file }: LoggedChange, why: DfsError): Promise<void> {
@@ -521,6 +550,18 @@ export class LocalLog {
     }
     return emptyFolders.every((ino) => this.#options.cache.leasedNode(ino)?.folder?.live === 0)
   }
+}
+
+/**
+ * Whether a folder may get another place: then the folders above it are relied on as they are, so that it does not
+ * come to lie in itself.
+ */
+function movesFolder({ writes, preconditions }: Transaction): boolean {
+  const made = new Set(preconditions.filter(({ absent }) => absent).map(({ key }) => key))
+  return writes.some(({ key, value }) => {
+    const isInode = parseKey(key).kind === 'inode' && value !== null && !made.has(key)
+    return isInode && typeOf(decodeInode(value).mode) === fileType.folder
+  })
 }
 
 function conflict(body: Transaction): DfsError {

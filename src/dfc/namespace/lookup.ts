@@ -211,6 +211,8 @@ export class Lookup {
   /** A page of a folder behind the name `after`, in the byte order of the names. */
   async list(folder: number, after: string): Promise<Listing> {
     const whole = coversEverything(new Set(this.#cluster.voters))
+    const known = whole ? this.#knownPage(folder, after) : undefined
+    if (known !== undefined) return known
     let page = await this.#folders.page(folder, after, whole)
     // A page of tombstones alone is skipped: an empty page would mean the end.
     while (page.entries.length === 0 && page.more) {
@@ -228,6 +230,28 @@ export class Lookup {
     return left.length === 0 && more
       ? this.list(folder, page.end)
       : { entries: left, asked, more, undecided }
+  }
+
+  /** A page from the cache alone; undefined when it is not certain of all names in it. */
+  #knownPage(folder: number, after: string): Listing | undefined {
+    const names = this.#cache.leasedNames(folder)
+    if (names === undefined || this.#cache.leasedNode(folder) === undefined) return undefined
+    const first = firstAfter(names, after)
+    const some = names.slice(first, first + limits.listEntriesMax)
+    const entries: ListedName[] = []
+    for (const name of some) {
+      const node = this.certain(folder, name)
+      if (node === undefined || node === null) return undefined
+      const type = direntType(node.inode.mode)
+      entries.push({ name, ino: node.ino, type, node, incomplete: false })
+    }
+    const more = first + some.length < names.length
+    return { entries, asked: this.#cache.moment(), more, undecided: new Set() }
+  }
+
+  /** Forgets what folders can be listed without asking: some file in them may have lost data. */
+  forgetLists(): void {
+    this.#cache.forgetLists()
   }
 
   /** Yields all pages of a folder, in the byte order of the names. */
@@ -342,6 +366,17 @@ export class Lookup {
       ino = node.inode.parent
     }
   }
+}
+
+/** The index of the first of the sorted names that comes after `after`. */
+function firstAfter(names: readonly string[], after: string): number {
+  let [low, high] = [0, names.length]
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (compareTexts(names[middle] ?? '', after) > 0) high = middle
+    else low = middle + 1
+  }
+  return low
 }
 
 export function assertName(name: string): void {

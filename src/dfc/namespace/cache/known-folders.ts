@@ -42,6 +42,11 @@ export class KnownFolders {
     return this.#forgotten.get(folder)?.has(name) ? undefined : sinceMs
   }
 
+  /** Returns since when the folder is known in full; undefined when it is not. */
+  completeSinceMs(folder: number): number | undefined {
+    return this.#complete.get(folder)
+  }
+
   /** Notes that a folder was just created and is empty. */
   setEmpty(folder: number, atMs: number): void {
     this.#complete.set(folder, atMs)

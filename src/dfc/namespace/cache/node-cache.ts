@@ -23,6 +23,7 @@ import {
 } from '../../../wire/records.js'
 import { noVersion, type Version } from '../../../wire/version.js'
 import type { QuorumRegister } from '../../quorum/registers.js'
+import { FolderLists } from './folder-lists.js'
 import { nodeOf, summaryAfter } from './folder-summary.js'
 import { KnownFolders } from './known-folders.js'
 import type { Node } from './node.js'
@@ -85,6 +86,7 @@ export class NodeCache {
   readonly #keptNodes = new Map<number, Timed<Node>>()
   readonly #keptEntries = new Map<Key, Timed<EntryView>>()
   readonly #folders = new KnownFolders()
+  readonly #lists = new FolderLists()
   /** How often a cached value was replaced or dropped. */
   #changes = 0
 
@@ -289,15 +291,38 @@ export class NodeCache {
   /** Notes that a folder was just created and is empty. */
   setEmpty(folder: number, { askedMs }: Pick<Written, 'askedMs'>): void {
     this.#folders.setEmpty(folder, askedMs)
+    this.#lists.setEmpty(folder)
   }
 
   /**
    * Notes that a page of a folder, after the name `after` up to `end`, is in the cache. Without `more`, it is the
-   * last one.
+   * last one. `names` are all live names of the page, or undefined where the folder must not be listed from here.
    */
-  setListed(folder: number, after: string, end: string, more: boolean, askedMs: number): void {
+  setListed(
+    folder: number,
+    after: string,
+    end: string,
+    more: boolean,
+    askedMs: number,
+    names?: readonly string[],
+  ): void {
     assert(askedMs <= this.#clock.monotonic(), 'nothing is known before it is asked for')
     this.#folders.setListed(folder, after, end, more, askedMs)
+    if (names === undefined) this.#lists.drop(folder)
+    else this.#lists.setListed(folder, after, end, more, names)
+  }
+
+  /** Returns all names of a folder in the order of their bytes, if no other client can have changed them. */
+  leasedNames(folder: number): readonly string[] | undefined {
+    const names = this.#lists.names(folder)
+    const knownMs = names && this.#folders.completeSinceMs(folder)
+    const sinceMs = knownMs === undefined ? undefined : this.#useLease()
+    return knownMs !== undefined && sinceMs !== undefined && knownMs >= sinceMs ? names : undefined
+  }
+
+  /** Forgets what folders can be listed from here. */
+  forgetLists(): void {
+    this.#lists.clear()
   }
 
   /** Drops a register whose cached value is wrong. */
@@ -310,6 +335,7 @@ export class NodeCache {
     this.#changes += 1
     this.#entries.delete(key)
     this.#keptEntries.delete(key)
+    this.#lists.drop(parsed.parent)
     this.#forget(key)
     this.#nodes.delete(parsed.parent)
   }
@@ -319,6 +345,7 @@ export class NodeCache {
     this.#nodes.delete(ino)
     this.#keptNodes.delete(ino)
     this.#folders.drop(ino)
+    this.#lists.drop(ino)
   }
 
   /** Caches the node unless a newer one is there: an answer that was under way must not replace later values. */
@@ -339,6 +366,7 @@ export class NodeCache {
     if (known !== undefined && !isSame) this.#changes += 1
     if (known !== undefined && known.value.version > entry.version) return
     this.#keptEntries.delete(key)
+    this.#lists.note(parent, name, entry.ino !== null)
     this.#entries.set(key, { value: entry, atMs: latestMs(askedMs, isSame ? known : undefined) })
   }
 

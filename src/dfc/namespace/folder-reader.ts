@@ -113,23 +113,31 @@ export class FolderReader {
     return summary != null && this.#lookups.paysToRead(folder, summary.live)
   }
 
-  /** Reads a folder into the cache. Resolves also when that fails; never rejects. */
-  readToEnd(folder: number): Promise<void> {
+  /** Whether the folder is being read to its end. */
+  isBeingRead(folder: number): boolean {
+    return this.#reading.isRunning(folder)
+  }
+
+  /**
+   * Reads a folder into the cache; with `isAhead`, before anything in it is asked for. Resolves also when that fails;
+   * never rejects.
+   */
+  readToEnd(folder: number, isAhead = false): Promise<void> {
     return this.#reading.run(folder, async () => {
       // The look-up of the single name follows, and throws the failure.
-      const isKnown = await this.#readAll(folder).catch(() => false)
+      const isKnown = await this.#readAll(folder, isAhead).catch(() => false)
       this.#lookups.wasRead(folder, isKnown)
     })
   }
 
-  async #readAll(folder: number): Promise<boolean> {
+  async #readAll(folder: number, isAhead: boolean): Promise<boolean> {
     const live = this.#cache.staleNode(folder)?.folder?.live ?? 0
     const pagesMax = 2 + live / limits.knownNamesPerPageMin
     let after = ''
     for (let count = 0; count < pagesMax; count += 1) {
       const { entries, end, more, undecided } = await this.page(folder, after, true)
       if (undecided.size > 0) return false
-      if (!more && count === 0) this.#reads.call(folder, entries)
+      if (!more && count === 0 && !isAhead) this.#reads.call(folder, entries)
       if (!more) return true
       after = end
     }

@@ -213,6 +213,11 @@ export class Lookup {
     const whole = coversEverything(new Set(this.#cluster.voters))
     const known = whole ? this.#knownPage(folder, after) : undefined
     if (known !== undefined) return known
+    if (whole && this.#folders.isBeingRead(folder)) {
+      await this.#folders.readToEnd(folder)
+      const read = this.#knownPage(folder, after)
+      if (read !== undefined) return read
+    }
     let page = await this.#folders.page(folder, after, whole)
     // A page of tombstones alone is skipped: an empty page would mean the end.
     while (page.entries.length === 0 && page.more) {
@@ -247,6 +252,12 @@ export class Lookup {
     }
     const more = first + some.length < names.length
     return { entries, asked: this.#cache.moment(), more, undecided: new Set() }
+  }
+
+  /** Begins to read a folder that will be listed soon, while this client is alone and so will still know it then. */
+  readAhead(folder: number): void {
+    if (this.#lease.use() === undefined || this.#cache.leasedNames(folder) !== undefined) return
+    void this.#folders.readToEnd(folder, true)
   }
 
   /** Forgets what folders can be listed without asking: some file in them may have lost data. */

@@ -29,7 +29,7 @@ import type { Handle, OpenFile } from './open-file.js'
 import { type Opened, OpenFiles } from './open-files.js'
 import { OpenFolder } from './open-folder.js'
 import { Positions } from './positions.js'
-import { ReaddirPrefetch } from './readdir-prefetch.js'
+import { isSmallFile, isSmallFolder, ReaddirPrefetch } from './readdir-prefetch.js'
 import type { RecoveryFolder } from './recovery-folder.js'
 import { ToldNames } from './told-names.js'
 
@@ -70,7 +70,8 @@ export class Filesystem {
   readonly #clock: Clock
   /** The open files. Private, so that every change of their bytes enters by this class and is checked alike. */
   readonly #files: OpenFiles
-  readonly #prefetch = new ReaddirPrefetch()
+  readonly #nextFiles = new ReaddirPrefetch(isSmallFile)
+  readonly #nextFolders = new ReaddirPrefetch(isSmallFolder)
   #space: { readonly atMs: number; readonly answer: Space } | undefined
 
   constructor({ client, clock, random, ...options }: FilesystemOptions) {
@@ -86,7 +87,7 @@ export class Filesystem {
       plainName: (name) => this.#plainName(name),
     })
     this.#namespace.onLeaseLost(() => this.kernel.invalidateEntries())
-    this.#namespace.onFolderRead((folder, names) => this.#prefetch.note(folder, names))
+    this.#namespace.onFolderRead((folder, names) => this.#nextFiles.note(folder, names))
     const tools = {
       content: client.content,
       namespace: client.namespace,
@@ -308,7 +309,7 @@ export class Filesystem {
   ): Promise<Opened> {
     const place = this.names.lastOf(ino)
     if (place !== undefined && (flags & accessMode) === constants.O_RDONLY) {
-      for (const { inode } of this.#prefetch.nextAfter(place.parent, place.name)) {
+      for (const { inode } of this.#nextFiles.nextAfter(place.parent, place.name)) {
         this.#client.content.prefetch(inode)
       }
     }
@@ -342,11 +343,20 @@ export class Filesystem {
 
   /** Opens a folder, opendir(3), after `check` has found that it is the requested one. */
   openFolder(ino: number): OpenFolder {
+    const place = this.names.lastOf(ino)
+    if (place !== undefined) {
+      for (const next of this.#nextFolders.nextAfter(place.parent, place.name)) {
+        this.#namespace.names.readAhead(next.ino)
+      }
+    }
     return new OpenFolder({
       names: this.#namespace.names,
       ino,
       positions: this.positions,
-      onPage: (names) => this.#prefetch.note(ino, names),
+      onPage: (names) => {
+        this.#nextFiles.note(ino, names)
+        this.#nextFolders.note(ino, names)
+      },
     })
   }
 

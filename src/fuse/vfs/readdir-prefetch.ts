@@ -1,6 +1,6 @@
 /**
- * Detects that the small files of a folder are opened one after the other in the order of the listing, as `grep -r`,
- * `cp -r`, `tar` and `*` in a shell do, and names those that will be next, so that their content can be fetched in
+ * Detects that the files or folders in a folder are opened one after the other in the order of the listing, as
+ * `grep -r`, `cp -r`, `find` and `*` in a shell do, and names those that will be next, so that they can be read in
  * advance.
  */
 import { LRUCache } from 'lru-cache'
@@ -25,7 +25,13 @@ const inOrderMin = 2
 const skippedMax = 8
 
 export class ReaddirPrefetch {
+  readonly #isWanted: (node: Node) => boolean
   readonly #folders = new LRUCache<number, Listed>({ max: limits.siblingFoldersMax })
+
+  /** `isWanted` says which of the nodes in a folder are worth reading in advance. */
+  constructor(isWanted: (node: Node) => boolean) {
+    this.#isWanted = isWanted
+  }
 
   /** Notes that a page of `folder` was listed. */
   note(folder: number, names: readonly ListedName[]): void {
@@ -33,7 +39,7 @@ export class ReaddirPrefetch {
     this.#folders.set(folder, { names, positions, at: -1, inOrder: 0, namedTo: 0 })
   }
 
-  /** Notes that `name` is being opened for reading. Returns the small files that are likely to be next, each once. */
+  /** Notes that `name` is being opened for reading. Returns the nodes that are likely to be next, each once. */
   nextAfter(folder: number, name: string): readonly Node[] {
     const listed = this.#folders.get(folder)
     const position = listed?.positions.get(name)
@@ -50,9 +56,18 @@ export class ReaddirPrefetch {
     if (listed.namedTo - position > limits.siblingsAheadMax / 2) return []
     const from = Math.max(listed.namedTo, position + 1)
     listed.namedTo = position + 1 + limits.siblingsAheadMax
-    return listed.names.slice(from, listed.namedTo).flatMap(({ node }) => {
-      const size = node?.inode.segments.length === 0 ? 0 : (node?.inode.size ?? 0)
-      return node !== undefined && size > 0 && size <= limits.inlineContentBytesMax ? [node] : []
-    })
+    return listed.names
+      .slice(from, listed.namedTo)
+      .flatMap(({ node }) => (node !== undefined && this.#isWanted(node) ? [node] : []))
   }
+}
+
+/** Whether the node is a file so small that fetching it costs hardly more than asking for it. */
+export function isSmallFile({ inode: { segments, size } }: Node): boolean {
+  return segments.length > 0 && size > 0 && size <= limits.inlineContentBytesMax
+}
+
+/** Whether the node is a folder with few enough names to be kept in memory. */
+export function isSmallFolder({ folder }: Node): boolean {
+  return folder !== null && folder.live > 0 && folder.live <= limits.knownNamesMax
 }

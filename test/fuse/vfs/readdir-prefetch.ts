@@ -1,6 +1,10 @@
 import t from 'tap'
 import type { ListedName, Node } from '../../../src/dfc/namespace/cache/node.js'
-import { ReaddirPrefetch } from '../../../src/fuse/vfs/readdir-prefetch.js'
+import {
+  isSmallFile,
+  isSmallFolder,
+  ReaddirPrefetch,
+} from '../../../src/fuse/vfs/readdir-prefetch.js'
 import { limits } from '../../../src/limits.js'
 import { inodeOf } from '../../fixtures/inodes.js'
 
@@ -19,7 +23,7 @@ const inosOf = (nodes: readonly Node[]): number[] => nodes.map(({ ino }) => ino)
 const ahead = limits.siblingsAheadMax
 
 t.test('files that are opened in order have followers, each named once', async (t) => {
-  const prefetch = new ReaddirPrefetch()
+  const prefetch = new ReaddirPrefetch(isSmallFile)
   prefetch.note(7, folderOf(Array.from({ length: 100 }, () => 10)))
   t.same(inosOf(prefetch.nextAfter(7, 'f0')), [])
   const first = inosOf(prefetch.nextAfter(7, 'f1'))
@@ -36,7 +40,7 @@ t.test('files that are opened in order have followers, each named once', async (
 })
 
 t.test('files that are opened in no order have none', async (t) => {
-  const prefetch = new ReaddirPrefetch()
+  const prefetch = new ReaddirPrefetch(isSmallFile)
   prefetch.note(7, folderOf(Array.from({ length: 100 }, () => 10)))
   for (const name of ['f0', 'f50', 'f20', 'f90', 'f10']) t.same(prefetch.nextAfter(7, name), [])
   t.same(prefetch.nextAfter(8, 'f0'), [], 'nor in a folder that was not listed')
@@ -44,9 +48,22 @@ t.test('files that are opened in no order have none', async (t) => {
 })
 
 t.test('only small files with something in them are named', async (t) => {
-  const prefetch = new ReaddirPrefetch()
+  const prefetch = new ReaddirPrefetch(isSmallFile)
   const big = limits.inlineContentBytesMax + 1
   prefetch.note(7, folderOf([10, 10, 0, big, 10]))
   prefetch.nextAfter(7, 'f0')
   t.same(inosOf(prefetch.nextAfter(7, 'f1')), [4])
+})
+
+t.test('folders that are opened in order have followers that are folders', async (t) => {
+  const prefetch = new ReaddirPrefetch(isSmallFolder)
+  const live = [3, 3, 3, 0, limits.knownNamesMax + 1, 5]
+  const folders = folderOf(live.map(() => 0)).map((listed, index) => {
+    const folder = { touched: '0'.repeat(24), live: live[index] ?? 0, subfolders: 0 }
+    return { ...listed, node: listed.node && { ...listed.node, folder } }
+  })
+  const file = { name: 'g', ino: 99, type: 8, node: folderOf([10])[0]?.node, incomplete: false }
+  prefetch.note(7, [...folders, file])
+  t.same(inosOf(prefetch.nextAfter(7, 'f0')), [])
+  t.same(inosOf(prefetch.nextAfter(7, 'f1')), [2, 5], 'not what is empty, or has too many names')
 })

@@ -15,6 +15,7 @@ const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
 const folderAttributes = { ...attributes, mode: fileType.folder | 0o755 }
 
 interface How {
+  readonly log?: MemoryJournals
   readonly lease?: boolean
   readonly dirSync?: boolean
   readonly config?: ClientConfig
@@ -22,8 +23,8 @@ interface How {
 
 async function connect(t: Test, servers: TestServers, how: How = {}): Promise<Client> {
   const { lease = true, dirSync = false, config = servers.config() } = how
+  const { log = new MemoryJournals() } = how
   const options = { network: tcpNetwork, clock: systemClock, random: systemRandom }
-  const log = new MemoryJournals()
   const client = await Client.open({ ...options, config, lease, dirSync, log })
   t.teardown(() => client.close())
   return client
@@ -298,6 +299,25 @@ t.test('what comes while something is being stored is stored by itself as well',
   await until(() => commits() === 2, 3_000)
   delayMs = 0
 })
+
+t.test(
+  'what a client leaves that are several transactions is stored by the next one',
+  async (t) => {
+    const servers = await startServers(t)
+    const log = new MemoryJournals()
+    const { namespace } = await connect(t, servers, { log })
+    const { ino } = await namespace.create(rootIno, 'folder', folderAttributes)
+    await namespace.settle()
+    await namespace.update(ino, (inode, ctime) => ({ ...inode, mode: inode.mode & ~0o7, ctime }))
+    await namespace.create(ino, 'a', attributes)
+    t.equal(new Set(log.left.map(({ id }) => id)).size, 2)
+    log.crash(false)
+    const next = await connect(t, servers, { log })
+    t.same(await namesIn(next, ino), ['a'])
+    t.equal((await next.namespace.names.node(ino)).inode.mode & 0o777, 0o750)
+    t.same(log.left, [])
+  },
+)
 
 t.test('nobody waits for what is changed after they have asked', async (t) => {
   const servers = await startServers(t)

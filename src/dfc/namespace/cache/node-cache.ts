@@ -205,16 +205,17 @@ export class NodeCache {
     })
   }
 
+  /** Notes an entry that was read, and returns the newest one: what the servers had may be stored over by now. */
   noteEntry(parent: number, name: string, register: QuorumRegister, askedMs: number): EntryView {
     const key = entryKey(parent, name)
     const own = this.#unstored.has(key) ? this.#entryAt(key)?.value : undefined
     if (own !== undefined) return own
     const view = viewOf(register)
     this.#setEntry(parent, name, view, askedMs)
-    return view
+    return this.#entryAt(key)?.value ?? view
   }
 
-  /** Notes a node that was read; returns undefined for a tombstone. */
+  /** Notes a node that was read, and returns the newest one; undefined for a tombstone. */
   noteNode(ino: number, register: QuorumRegister, askedMs: number): Node | undefined {
     if (this.#unstored.has(inodeKey(ino))) return this.staleNode(ino)
     if (register.value === null) {
@@ -223,7 +224,7 @@ export class NodeCache {
     }
     const node = nodeOf(ino, register.version, decodeInode(register.value), register.folder)
     this.#setNode(node, askedMs)
-    return node
+    return this.staleNode(ino) ?? node
   }
 
   /** Notes an entry and the inode that it refers to, if that was read. */

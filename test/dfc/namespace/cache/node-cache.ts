@@ -1,8 +1,9 @@
 import t from 'tap'
 import { NodeCache } from '../../../../src/dfc/namespace/cache/node-cache.js'
 import { limits } from '../../../../src/limits.js'
-import { encodeEntry, entryKey, fileType } from '../../../../src/wire/records.js'
+import { encodeEntry, entryKey, fileType, inodeKey } from '../../../../src/wire/records.js'
 import { versionOf } from '../../../../src/wire/version.js'
+import { inodeOf, sampleInode } from '../../../fixtures/inodes.js'
 import { StandingClock } from '../../../fixtures/standing-clock.js'
 
 const folder = 5
@@ -95,4 +96,16 @@ t.test('an answer to a request from before other clients came in is not certain'
   t.equal(cache.leasedEntry(folder, nameOf(0)), undefined)
   noteListed(cache, 0, clock.monotonic())
   t.equal(cache.leasedEntry(folder, nameOf(0))?.ino, 1000)
+})
+
+t.test('an answer from before a change was stored does not hide the change', async (t) => {
+  const { cache } = open()
+  cache.writeEntry(folder, 'name', writtenAt(2), 7, type)
+  const entry = { key: entryKey(folder, 'name'), version: versionAt(1), value: null, folder: null }
+  t.equal(cache.noteEntry(folder, 'name', entry, 0).ino, 7)
+  const inode = inodeOf({ mode: fileType.file | 0o600 })
+  cache.writeNode(7, writtenAt(2), inode)
+  const value = sampleInode({ mode: fileType.file | 0o644 })
+  const register = { key: inodeKey(7), version: versionAt(1), value, folder: null }
+  t.equal(cache.noteNode(7, register, 0)?.inode.mode, inode.mode)
 })

@@ -311,7 +311,7 @@ t.test(
     await namespace.update(ino, (inode, ctime) => ({ ...inode, mode: inode.mode & ~0o7, ctime }))
     await namespace.create(ino, 'a', attributes)
     t.equal(new Set(log.left.map(({ id }) => id)).size, 2)
-    log.crash(false)
+    log.crash()
     const next = await connect(t, servers, { log })
     t.same(await namesIn(next, ino), ['a'])
     t.equal((await next.namespace.names.node(ino)).inode.mode & 0o777, 0o750)

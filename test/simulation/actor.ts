@@ -13,7 +13,7 @@ import type { HealOptions } from '../../src/dfc/repair/heal.js'
 import { DfsError } from '../../src/errors.js'
 import { entryKey, fileType, inodeKey, rootIno, typeOf } from '../../src/wire/records.js'
 import type { Seeded } from '../fixtures/seeded.js'
-import { chance, pick, weighted } from './chance.js'
+import { between, chance, pick, weighted } from './chance.js'
 import type { Contents } from './contents.js'
 import { type History, nameOf, type Operation, type Subject } from './history.js'
 import { currentOperation } from './tap.js'
@@ -22,6 +22,12 @@ import { currentOperation } from './tap.js'
 export interface Company {
   isAlone: boolean
   aloneUntilMs: number
+}
+
+/** What operations are mostly about for a while. */
+export interface Favourite {
+  readonly file: number
+  readonly name: string
 }
 
 export interface ActorOptions {
@@ -39,6 +45,8 @@ export interface ActorOptions {
   readonly isBehind: boolean
   /** What a client before it on the same machine had answered when it died: it is in the journal. */
   readonly inherited: readonly Operation[]
+  /** What its operations are mostly about. */
+  readonly favourite?: Favourite | undefined
   readonly random: Seeded
   readonly history: History
   readonly contents: Contents
@@ -47,6 +55,21 @@ export interface ActorOptions {
 
 const names = ['a', 'b', 'c', 'd', 'e'] as const
 const knownMax = 4
+/** Weights of operations that need three servers. */
+const noChanges = {
+  create: 0,
+  mkdir: 0,
+  symlink: 0,
+  unlink: 0,
+  rmdir: 0,
+  link: 0,
+  rename: 0,
+  chmod: 0,
+  write: 0,
+  replace: 0,
+  orphan: 0,
+  heal: 0,
+}
 /** Changes, which a client that is alone may answer before they are stored. */
 const answeredEarly: ReadonlySet<string> = new Set([
   'create',
@@ -78,12 +101,15 @@ export class Actor {
   readonly #removed: number[] = []
   /** What was answered, and is perhaps not stored yet. */
   #answered: Operation[]
+  /** What the operations of a burst are mostly about. */
+  #favourite: Favourite | undefined
 
   constructor(options: ActorOptions) {
     this.#options = options
     this.#client = options.client
     this.#random = options.random
     this.#answered = [...options.inherited]
+    this.#favourite = options.favourite
   }
 
   /** What was answered and is not known to be stored. */
@@ -91,8 +117,29 @@ export class Actor {
     return this.#answered
   }
 
-  /** One operation by chance. Resolves when it has ended, however. */
-  async act(): Promise<void> {
+  /**
+   * One operation by chance, or several without a pause and mostly about the same where they are answered early.
+   * Resolves with their number when they have ended, however.
+   */
+  async act(): Promise<number> {
+    const isBurst = this.#options.isBehind && chance(this.#random, 0.15)
+    const count = isBurst ? between(this.#random, 2, 8) : 1
+    if (isBurst) this.#favourite = { file: this.#file(), name: this.#name() }
+    for (let done = 0; done < count; done += 1) await this.#actOnce()
+    this.#favourite = this.#options.favourite
+    // An operation that fails at once tests little.
+    if (this.#options.isBehind && this.#client.cluster.voters.length < 2) {
+      await sleep(this.#options.clock, 200)
+    }
+    if (this.#answered.length > 0 && chance(this.#random, 0.2)) await this.settle()
+    return count
+  }
+
+  async #actOnce(): Promise<void> {
+    const { isBehind } = this.#options
+    if (isBehind && chance(this.#random, 0.03)) return this.#clearAway()
+    // What was answered is seen while it cannot be stored.
+    const readsOnly = isBehind && this.#client.cluster.voters.length === 2
     const weights = {
       lookup: 6,
       list: 5,
@@ -129,8 +176,7 @@ export class Actor {
       orphan: () => this.#orphan(),
       heal: () => this.heal(this.#options.sweepAgeMs ?? 0),
     }
-    await actions[weighted(this.#random, weights)]()
-    if (this.#answered.length > 0 && chance(this.#random, 0.3)) await this.settle()
+    await actions[weighted(this.#random, readsOnly ? { ...weights, ...noChanges } : weights)]()
   }
 
   /** Resolves when everything that was answered is stored, or known not to be. */
@@ -251,6 +297,19 @@ export class Actor {
       const attributes = { mode, uid: operation.number, gid: 0, ...target }
       return this.#remember(await this.#client.namespace.create(folder, name, attributes))
     })
+  }
+
+  /** Removes a folder after all that is in it, as rm -r does. */
+  async #clearAway(): Promise<void> {
+    const folder = this.#folder()
+    const name = pick(this.#random, ['c', 'd', 'e'])
+    const node = await this.#lookup(folder, name)
+    if (node === undefined || typeOf(node.inode.mode) !== fileType.folder) return
+    for (const one of names) {
+      const inside = await this.#lookup(node.ino, one)
+      if (inside !== undefined) await this.#unlink(false, node.ino, one)
+    }
+    await this.#rmdir(folder, name)
   }
 
   /** Removes a name, whatever it is of, and then all that tells of it. */
@@ -463,9 +522,8 @@ export class Actor {
     const { history, name } = this.#options
     const operation = history.begin(name, verb, subject)
     if (this.#answered.length > 0) {
-      // What it sends may be what was answered before, and what it sees nobody else has seen yet.
+      // What it sends may be what was answered before.
       operation.isBehind = true
-      operation.wasAlone = true
     }
     const noteCompany = (): void => {
       const { isAlone, aloneUntilMs } = this.#options.company
@@ -514,10 +572,12 @@ export class Actor {
   }
 
   #file(): number {
+    if (this.#favourite !== undefined && chance(this.#random, 0.7)) return this.#favourite.file
     return this.#files.length === 0 ? rootIno : pick(this.#random, this.#files)
   }
 
   #name(): string {
+    if (this.#favourite !== undefined && chance(this.#random, 0.5)) return this.#favourite.name
     // From the end: folders have the last names.
     return pick(this.#random, names.slice(-this.#options.nameCount))
   }

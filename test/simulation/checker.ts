@@ -5,6 +5,7 @@
  * that the servers keep what they must.
  */
 
+import type { Content } from '../../src/dfc/content/content.js'
 import type { AccountIndex } from '../../src/dfs/index/account-index.js'
 import { homeMask, wholeMask } from '../../src/wire/placement.js'
 import {
@@ -19,6 +20,8 @@ import {
 } from '../../src/wire/records.js'
 import { noVersion, type Version, versionOf } from '../../src/wire/version.js'
 import { type History, nameOf, type Operation, type Sighting } from './history.js'
+import { describe, type Fate, Fates } from './promise-checker.js'
+import type { Machine } from './promises.js'
 import type { Seen } from './tap.js'
 
 export interface Evidence {
@@ -27,6 +30,8 @@ export interface Evidence {
   readonly indexes: readonly AccountIndex[]
   /** How many servers were in trouble for a client at some time between the two. */
   readonly impairedServers: (client: string, fromMs: number, toMs: number) => number
+  /** How many servers were out of reach for a client at some time between the two. */
+  readonly cutOffServers: (client: string, fromMs: number, toMs: number) => number
   /** Within so long the floor may pass a transaction, and nobody can say what became of it. */
   readonly forgottenAfterMs: number
   /** Repair has run: the servers must be equal. */
@@ -34,6 +39,12 @@ export interface Evidence {
   readonly hadWipes: boolean
   /** Segments of which repair found some piece nowhere. */
   readonly lost: readonly string[]
+  /** Where clients have answered changes before they were stored. */
+  readonly machines: readonly Machine[]
+  /** When clients crashed, by their names. */
+  readonly crashedMs: ReadonlyMap<string, number>
+  /** What the bytes of a content must be; undefined when nobody wrote such a content. */
+  readonly bytesOf: (content: Content) => Buffer | undefined
 }
 
 /** One committed value of a register. */
@@ -47,6 +58,12 @@ interface Link {
 }
 
 type Chains = ReadonlyMap<Key, readonly Link[]>
+
+/** The values of registers, and what clients know of them that have answered changes before they are stored. */
+interface Known {
+  readonly chains: Chains
+  readonly fates: Fates
+}
 type Report = (text: string) => void
 
 const never: Link = { id: noVersion, value: null, sentMs: -1, decidedMs: -1 }
@@ -57,15 +74,19 @@ export function check(evidence: Evidence): void {
     .filter(({ isCommitted }) => isCommitted)
     .sort((a, b) => (a.id < b.id ? -1 : 1))
   const chains = chainsOf(committed, report)
+  const { history, transactions, machines, bytesOf, crashedMs } = evidence
+  const { operations } = history
+  const fates = new Fates({ operations, transactions, machines, bytesOf, crashedMs })
+  const known = { chains, fates }
   checkChains(committed, chains, report)
   checkOrder(committed, chains, report)
-  for (const operation of evidence.history.operations) {
-    checkOutcome(operation, evidence, chains, report)
-  }
+  for (const operation of operations) checkOutcome(operation, evidence, known, report)
+  fates.check(report)
   for (const segment of evidence.lost) {
     if (!isExcusedLoss(segment, evidence, chains)) report(`segment ${segment} is lost`)
   }
-  checkSightings(evidence.history, chains, report)
+  checkSightings(history, known, report)
+  checkSeenByOthers(evidence, known, report)
   checkTree(chains, report)
   checkServers(evidence, chains, report)
   checkCopies(evidence, chains, report)
@@ -190,23 +211,24 @@ const refusals = [
 function checkOutcome(
   operation: Operation,
   evidence: Evidence,
-  chains: Chains,
+  known: Known,
   report: Report,
 ): void {
+  const { chains } = known
   const { outcome, transactions, makes, isChange, startMs, endMs } = operation
   const name = nameOf(operation)
   const seen = transactions.map((id) => evidence.transactions.get(id))
   const committed = seen.filter((one) => one?.isCommitted)
   if (outcome === 'open') report(`${name} never ends`)
   if (outcome === 'ok' && operation.isBehind) {
-    checkStored(operation, evidence, report)
+    checkAnswered(operation, evidence, known, report)
     return
   }
   if (outcome === 'ok') {
     // A repair deletes as many files without a name as it finds, and another one may be faster; before
-    // a folder is listed it is tried once more to store what was made in it; and who begins stores what is in a journal.
+    // a folder is listed, or the file system opened anew, it is tried to store what was answered before.
     const last = ['heal', 'list', 'open'].includes(operation.verb) ? undefined : seen.at(-1)
-    if (last !== undefined && !last.isCommitted && !mayHaveNothingToDo(operation, chains)) {
+    if (last !== undefined && !last.isCommitted && !mayHaveNothingToDo(operation, known)) {
       report(`${name} succeeded, but ${last.id} did not`)
     }
     if (last === undefined && isChange) report(`${name} succeeded without a transaction`)
@@ -220,7 +242,7 @@ function checkOutcome(
     }
     return
   }
-  if (outcome === 'open' || outcome === 'lost') return
+  if (outcome === 'open' || outcome === 'lost' || outcome === 'givenUp') return
   if (refusals.includes(outcome) && committed.length > 0 && !operation.isBehind) {
     report(`${name} failed with ${outcome}, but ${committed[0]?.id} was committed`)
   }
@@ -238,53 +260,59 @@ function checkOutcome(
       (hasImpaired && isUnacknowledged(id, evidence, chains)),
   )
   const isIncomplete = outcome === 'incomplete' || outcome === 'dataLost'
-  if (!(isIncomplete && isLost) && !isCaused(operation, chains, mayFail)) {
+  if (!(isIncomplete && isLost) && !isCaused(operation, known, mayFail)) {
     report(
       `${name} of ${operation.client} failed without a cause: ${outcome} (${startMs}..${endMs})`,
     )
   }
 }
 
-/** What was answered before it was stored, perhaps with others, has been stored by some transaction. */
-function checkStored(operation: Operation, evidence: Evidence, report: Report): void {
-  const { client, makes, startMs, endMs } = operation
+/** What was answered before it was stored is in the journal, and what was stored first has been. */
+function checkAnswered(
+  operation: Operation,
+  evidence: Evidence,
+  known: Known,
+  report: Report,
+): void {
+  const { makes, isChange, transactions, number } = operation
+  const promises = known.fates.all.flatMap(({ promise }) =>
+    promise.operation?.number === number ? promise : [],
+  )
+  const committed = transactions.flatMap((id) => {
+    const seen = evidence.transactions.get(id)
+    return seen?.isCommitted === true && seen.body !== undefined ? seen.body : []
+  })
+  const bodies = promises.length > 0 ? promises.map(({ entry }) => entry.body) : committed
+  if (isChange && bodies.length === 0) {
+    report(`${nameOf(operation)} was answered and is neither stored nor in the journal`)
+    return
+  }
   for (const { key, isLive } of makes) {
-    const isShared = evidence.history.operations.some(
-      (other) =>
-        other !== operation &&
-        other.client === client &&
-        [...other.entries, ...other.inodes.map(inodeKey)].includes(key) &&
-        other.endMs >= startMs &&
-        other.startMs <= endMs,
+    const isMade = bodies.some(({ writes }) =>
+      writes.some((write) => write.key === key && (write.value !== null) === isLive),
     )
-    const isStored = [...evidence.transactions.values()].some(
-      ({ isCommitted, body, firstSentMs }) =>
-        isCommitted === true &&
-        firstSentMs >= startMs &&
-        firstSentMs <= endMs &&
-        body?.writes.some((write) => write.key === key && (write.value !== null) === isLive),
-    )
-    if (!isShared && !isStored) report(`${nameOf(operation)} was answered and ${key} not stored`)
+    if (!isMade) report(`${nameOf(operation)} was answered and left ${key} as it was`)
   }
 }
 
 /** Another client was faster, and then there was nothing left to do. */
-function mayHaveNothingToDo(operation: Operation, chains: Chains): boolean {
+function mayHaveNothingToDo(operation: Operation, known: Known): boolean {
   if (operation.verb === 'forget') return true
   const [from, to] = operation.entries.map((key) =>
-    candidates(chains, key, operation).flatMap(({ value }) =>
+    views(known, key, operation).flatMap(({ value }) =>
       value === null ? [] : [decodeEntry(value).ino],
     ),
   )
   return operation.verb === 'rename' && from?.some((ino) => to?.includes(ino)) === true
 }
 
-function isCaused(operation: Operation, chains: Chains, mayFail: () => boolean): boolean {
+function isCaused(operation: Operation, known: Known, mayFail: () => boolean): boolean {
+  const { chains } = known
   const { entries, inodes, outcome } = operation
-  const values = entries.flatMap((key) => candidates(chains, key, operation))
+  const values = entries.flatMap((key) => views(known, key, operation))
   const named = values.flatMap(({ value }) => (value === null ? [] : [decodeEntry(value).ino]))
   const isGone = (ino: number): boolean =>
-    candidates(chains, inodeKey(ino), operation).some(({ value }) => value === null)
+    views(known, inodeKey(ino), operation).some(({ value }) => value === null)
   switch (outcome) {
     case 'notFound':
     case 'stale':
@@ -295,16 +323,14 @@ function isCaused(operation: Operation, chains: Chains, mayFail: () => boolean):
       if (operation.segments.some((id) => mayBeSwept(chains, id, operation.endMs))) return true
       return operation.verb === 'rename' && mayLoseAncestor(chains, operation)
     case 'exists':
-      // Of what was answered and is not stored yet the servers know nothing.
-      return operation.isBehind || named.length > 0
+      return named.length > 0
     case 'notEmpty':
-      if (operation.isBehind) return true
-      return [...chains.keys()].some((key) => {
+      return [...new Set([...chains.keys(), ...known.fates.keys])].some((key) => {
         const parsed = parseKey(key)
         return (
           parsed.kind === 'entry' &&
           named.includes(parsed.parent) &&
-          candidates(chains, key, operation).some(({ value }) => value !== null)
+          views(known, key, operation).some(({ value }) => value !== null)
         )
       })
     case 'isDirectory':
@@ -359,6 +385,33 @@ function candidates(
   })
 }
 
+/**
+ * The values of a register that the client of the operation can have been shown: of what it has answered and not
+ * stored, its own and newer ones.
+ */
+function views({ chains, fates }: Known, key: Key, operation: Operation): readonly Link[] {
+  const all = candidates(chains, key, operation)
+  const own = fates.of(operation, key)
+  if (own.length === 0) return all
+  const links = own.map((fate) => ownLink(fate, key))
+  const isBefore = ({ promise: { atMs, operation: other } }: Fate): boolean =>
+    atMs < operation.startMs ||
+    (other !== undefined && other.number < operation.number && other.client === operation.client)
+  const at = own.findLastIndex(isBefore)
+  const [last, lastLink] = [own[at], links[at]]
+  // What could not be stored under its version may have been given up at any time.
+  const isCertain = last?.stored?.id === last?.promise.entry.id
+  if (last === undefined || lastLink === undefined || !isCertain) return [...all, ...links]
+  const isStored = (last.stored?.decidedMs ?? Number.POSITIVE_INFINITY) < operation.startMs
+  const newer = all.filter(({ id }) => isStored || id > lastLink.id)
+  return [...newer, ...links.slice(at + (isStored ? 1 : 0))]
+}
+
+function ownLink({ promise: { entry, atMs } }: Fate, key: Key): Link {
+  const value = entry.body.writes.find((write) => write.key === key)?.value ?? null
+  return { id: entry.id, value, sentMs: atMs, decidedMs: atMs }
+}
+
 // -- what was seen --------------------------------------------------------------------------------
 
 interface Place {
@@ -369,16 +422,20 @@ interface Place {
 }
 
 /** What was seen had been written, was not overwritten, and never went back. */
-function checkSightings({ operations }: History, chains: Chains, report: Report): void {
+function checkSightings({ operations }: History, known: Known, report: Report): void {
   const placesOf = new Map<Key, Place[]>()
   for (const operation of operations) {
     if (operation.outcome !== 'ok' || operation.wasAlone) continue
     for (const sighting of operation.saw) {
-      const place = placeOf(operation, sighting, chains)
-      if (place === undefined) {
+      const place = placeOf(operation, sighting, known.chains)
+      const isOwn = views(known, sighting.key, operation).some((link) => shows(link, sighting))
+      if (!isOwn) {
         report(`${nameOf(operation)} saw ${describeSighting(sighting)}, which could not be`)
-        continue
       }
+      // What a client has answered itself others need not see before it is stored.
+      const answered = known.fates.of(operation, sighting.key)
+      const isAhead = answered.some((fate) => shows(ownLink(fate, sighting.key), sighting))
+      if (!isOwn || isAhead || place === undefined) continue
       const places = placesOf.get(sighting.key)
       if (places === undefined) placesOf.set(sighting.key, [place])
       else places.push(place)
@@ -389,15 +446,17 @@ function checkSightings({ operations }: History, chains: Chains, report: Report)
 
 function placeOf(operation: Operation, sighting: Sighting, chains: Chains): Place | undefined {
   const chain = chains.get(sighting.key) ?? [never]
-  const fits = candidates(chains, sighting.key, operation).filter((link) =>
-    'ino' in sighting
-      ? (link.value === null ? null : decodeEntry(link.value).ino) === sighting.ino
-      : link.id === sighting.version,
-  )
+  const fits = candidates(chains, sighting.key, operation).filter((link) => shows(link, sighting))
   const [first] = fits
   const last = fits.at(-1)
   if (first === undefined || last === undefined) return undefined
   return { operation, least: chain.indexOf(first), most: chain.indexOf(last) }
+}
+
+function shows(link: Link, sighting: Sighting): boolean {
+  return 'ino' in sighting
+    ? (link.value === null ? null : decodeEntry(link.value).ino) === sighting.ino
+    : link.id === sighting.version
 }
 
 function checkForward(key: Key, places: readonly Place[], report: Report): void {
@@ -416,6 +475,34 @@ function checkForward(key: Key, places: readonly Place[], report: Report): void 
     }
     if (latest !== undefined && place.most < latest.least) {
       report(`${nameOf(place.operation)} saw ${key} older than ${nameOf(latest.operation)} did`)
+    }
+  }
+}
+
+/**
+ * While a client is connected that has answered a change, others see it: they are let in when it is stored. A client
+ * that has lost one server still has the leases of three.
+ */
+function checkSeenByOthers(evidence: Evidence, { chains, fates }: Known, report: Report): void {
+  const { history, cutOffServers, crashedMs } = evidence
+  for (const { promise, stored } of fates.all) {
+    const { client, machine, entry, atMs } = promise
+    if (stored?.id !== entry.id) continue
+    const endMs = Math.min(stored.decidedMs, crashedMs.get(client) ?? Number.POSITIVE_INFINITY)
+    for (const operation of history.operations) {
+      const { startMs, saw, outcome, wasAlone } = operation
+      if (outcome !== 'ok' || wasAlone || startMs <= atMs || startMs >= endMs) continue
+      if (operation.endMs > (crashedMs.get(client) ?? Number.POSITIVE_INFINITY)) continue
+      if (machine.clients.has(operation.client.split('.')[0] ?? '')) continue
+      if (cutOffServers(client, atMs, operation.endMs) > 1) continue
+      for (const sighting of saw) {
+        const written = entry.body.writes.some(({ key }) => key === sighting.key)
+        const chain = chains.get(sighting.key) ?? []
+        const at = chain.findIndex(({ id }) => id === entry.id)
+        if (!written || at < 0) continue
+        if (chain.slice(at).some((link) => shows(link, sighting))) continue
+        report(`${nameOf(operation)} saw ${describeSighting(sighting)}, not ${describe(promise)}`)
+      }
     }
   }
 }

@@ -33,12 +33,12 @@ export class Impairments {
     }
   }
 
-  /** Returns the servers that were in trouble for `client` at some time between the two, or shortly before. */
-  servers(client: string, fromMs: number, toMs: number): Set<number> {
+  /** Returns the servers that were in trouble for `client` at some time between the two, or `graceMs` before. */
+  servers(client: string, fromMs: number, toMs: number, graceMs = this.#graceMs): Set<number> {
     const servers = new Set<number>()
     for (const one of this.#all) {
       if (one.client !== undefined && one.client !== client) continue
-      if (one.fromMs <= toMs && one.untilMs + this.#graceMs >= fromMs) servers.add(one.server)
+      if (one.fromMs <= toMs && one.untilMs + graceMs >= fromMs) servers.add(one.server)
     }
     return servers
   }

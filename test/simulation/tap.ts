@@ -20,6 +20,8 @@ export interface Seen {
   readonly id: Version
   body: Transaction | undefined
   readonly firstSentMs: number
+  /** The client that sent it first. */
+  client: string
   /** Absent: nobody knows yet. */
   isCommitted?: boolean
   /** When the first client could know the decision. */
@@ -108,6 +110,7 @@ export class Tap {
       id,
       body: undefined,
       firstSentMs: this.#options.nowMs(),
+      client: '',
       decidedMs: Number.POSITIVE_INFINITY,
       yes: new Set(),
       accepted: new Map(),
@@ -131,6 +134,7 @@ export class Tap {
           }
           const seen = this.#seen(id)
           seen.body = body
+          seen.client = client
           currentOperation.getStore()?.transactions.push(id)
           this.#options.onCommit(client, false)
         }

@@ -6,20 +6,20 @@ import { AssertionError } from 'node:assert'
 import { pbkdf2Sync } from 'node:crypto'
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
+import type { JournalEntry } from '../../src/dfc/namespace/journal.js'
 import { memoryStorage, type Storage } from '../../src/dfs/account/storage.js'
 import type { StoredPiece } from '../../src/dfs/pieces/piece-store.js'
 import { Server } from '../../src/dfs/server.js'
 import type { Users } from '../../src/dfs/users/users.js'
-import { asDfsError } from '../../src/errors.js'
+import { asDfsError, DfsError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { redirectNotices } from '../../src/log.js'
 import { homeMask } from '../../src/wire/placement.js'
-import { type Key, parseKey } from '../../src/wire/records.js'
+import { type Key, parseKey, rootIno, type Transaction } from '../../src/wire/records.js'
 import { makeVerifier, scramIterations } from '../../src/wire/scram.js'
 import { msOfVersion } from '../../src/wire/version.js'
-import { MemoryJournals } from '../fixtures/memory-journals.js'
 import { Seeded } from '../fixtures/seeded.js'
-import { Actor, type Company } from './actor.js'
+import { Actor, type Company, type Favourite } from './actor.js'
 import { between, chance, fork, pick, weighted } from './chance.js'
 import { check } from './checker.js'
 import { Contents } from './contents.js'
@@ -30,6 +30,7 @@ import { Impairments } from './impairments.js'
 import { Liar } from './liar.js'
 import { SimulatedNetwork } from './network.js'
 import { beginMs, Participant } from './participant.js'
+import { Machine } from './promises.js'
 import { Scheduler } from './scheduler.js'
 import { currentOperation, Tap } from './tap.js'
 
@@ -143,7 +144,7 @@ export async function runSeed(seed: number, isTraced = false, focus?: Focus): Pr
   try {
     return await world.run()
   } catch (thrown) {
-    if (!(thrown instanceof AssertionError)) throw thrown
+    if (!(thrown instanceof AssertionError || thrown instanceof DfsError)) throw thrown
     world.history.violation(`assertion: ${thrown.stack ?? thrown.message}`)
     return world.outcome()
   } finally {
@@ -169,9 +170,11 @@ export class World {
   readonly #servers: (RunningServer | undefined)[] = []
   readonly #clients: (RunningClient | undefined)[] = []
   /** The machine on which each of the clients runs, and runs again after it has crashed. */
-  readonly #machines: MemoryJournals[] = []
+  readonly #machines: Machine[] = []
   /** What the client that crashed on each machine had answered. */
   readonly #inherited: (readonly Operation[])[] = []
+  /** When clients crashed, by their names. */
+  readonly #crashedMs = new Map<string, number>()
   readonly #counts: Record<string, number> = {}
   readonly #lost = new Set<string>()
   /** The servers that missed the last commit that was ambushed. */
@@ -180,12 +183,14 @@ export class World {
   #awaited: { readonly name: string; readonly deaf: readonly number[] } | undefined
   #ambushed: { readonly name: string; readonly atMs: number } | undefined
   #clientNumber = 0
+  #visitNumber = 0
   #operationsLeft: number
   #lanesRunning = 0
   #wipes = 0
   readonly #wrongServer: number
   #wrongUntil: ((untilMs: number) => void) | undefined
   readonly #liar: Liar
+  readonly #chanceOfLogs: Seeded
   readonly #liarName: string | undefined
   #isOver = false
   #isClosed = false
@@ -215,6 +220,7 @@ export class World {
     this.#storages = this.#disks.map((disk) => memoryStorage(disk.random, disk.clock))
     this.#operationsLeft = this.plan.operationCount
     // With chance of its own, so that runs without it are as they were.
+    this.#chanceOfLogs = new Seeded(seed ^ 0x10c5)
     const chanceOfLies = new Seeded(~seed)
     this.#liar = new Liar(chanceOfLies, () => beginMs + nowMs())
     const liar = chanceOfLies.below(serverNames.length)
@@ -268,6 +274,7 @@ export class World {
 
   noticed(line: string): void {
     this.history.line(`notice: ${line}`)
+    if (/was answered and then discarded/.test(line)) this.#add('givenUp')
     if (/^FAULT|^\w+: \w+ failed: /.test(line)) this.history.violation(line)
   }
 
@@ -307,6 +314,7 @@ export class World {
         messages: this.#tap.messageCount,
         operations: this.history.operations.length,
         transactions: this.#tap.transactions.size,
+        answeredEarly: Object.values(this.#machines).flatMap(({ promises }) => promises).length,
       },
     }
   }
@@ -460,7 +468,9 @@ export class World {
     this.#count('clientCrash', `${name}${isSilent ? ' silent' : ''}`)
     this.#clients[index] = undefined
     running.participant.kill()
-    this.#machine(index).crash(chance(this.#random, 0.3))
+    const tornAt = this.#chanceOfLogs.below(1000) / 1000
+    this.#machine(index).crash(chance(this.#random, 0.3) ? tornAt : undefined)
+    this.#crashedMs.set(name, this.scheduler.nowMs)
     this.#inherited[index] = running.actor?.answered ?? this.#inherited[index] ?? []
     this.#network.vanish(running.participant, isSilent)
     for (const operation of this.history.operations) {
@@ -521,6 +531,39 @@ export class World {
     this.scheduler.after(between(random, 0, 6), () => {
       if (this.#clients[running.index] === running) this.crashClient(running.index, false)
     })
+  }
+
+  /**
+   * A client is about to answer a change that is not stored: soon it is dead, or has lost a server, or cannot reach
+   * two, or none for longer than its leases last, and others are let in.
+   */
+  #ambushAnswer(name: string, { body }: JournalEntry): void {
+    const random = this.#chanceOfLogs
+    const running = this.clients.find(({ participant }) => participant.name === name)
+    if (running === undefined || this.#isOver || this.plan.focus !== 'leases') return
+    if (!chance(random, 0.06)) return
+    const what = weighted(random, { crash: 3, reset: 2, pair: 2, all: 3 })
+    this.#count('answerAmbush', `${name} ${what}`)
+    if (what === 'crash') {
+      this.scheduler.after(random.below(40), () => {
+        if (!this.#isOver && this.#clients[running.index] === running) {
+          this.crashClient(running.index, false)
+        }
+      })
+      return
+    }
+    const first = random.below(4)
+    const delayMs = random.below(15)
+    if (what === 'reset') {
+      this.scheduler.after(delayMs, () => this.reset(running, first))
+      return
+    }
+    const pair = [first, (first + between(random, 1, 3)) % 4]
+    if (what === 'all' && this.#clients[1] === undefined) this.#visitIn(300, favouriteIn(body))
+    for (const index of what === 'all' ? serverNames.keys() : pair) {
+      const durationMs = between(random, limits.leaseMs, 3 * limits.leaseMs)
+      this.scheduler.after(delayMs, () => this.block(running, index, durationMs))
+    }
   }
 
   /**
@@ -689,8 +732,13 @@ export class World {
     }
   }
 
-  #machine(index: number): MemoryJournals {
-    const machine = this.#machines[index] ?? new MemoryJournals()
+  #machine(index: number): Machine {
+    const machine =
+      this.#machines[index] ??
+      new Machine(
+        () => this.scheduler.nowMs,
+        (client, entry) => this.#ambushAnswer(client, entry),
+      )
     this.#machines[index] = machine
     return machine
   }
@@ -702,13 +750,23 @@ export class World {
   }
 
   #visitLater(): void {
-    this.scheduler.after(between(this.#random, 50, 800), () => {
-      if (!this.#isOver && this.#operationsLeft > 0) void this.#visit()
+    // Mostly so seldom that changes are answered early in between.
+    const latestMs = chance(this.#random, 0.3) ? 800 : 6000
+    this.#visitIn(between(this.#random, 50, latestMs))
+  }
+
+  /** The next visit is then, and not when it was to be before. */
+  #visitIn(delayMs: number, favourite?: Favourite): void {
+    this.#visitNumber += 1
+    const number = this.#visitNumber
+    this.scheduler.after(delayMs, () => {
+      if (number !== this.#visitNumber || this.#isOver || this.#operationsLeft <= 0) return
+      void this.#visit(favourite)
     })
   }
 
   /** Somebody comes in for a moment: who was alone has to let them. */
-  async #visit(): Promise<void> {
+  async #visit(favourite?: Favourite): Promise<void> {
     this.#clientNumber += 1
     const participant = this.#participant(`${visitor}${this.#clientNumber}`)
     const running: RunningClient = { index: 1, participant, client: undefined, lanes: 0 }
@@ -716,9 +774,9 @@ export class World {
     const client = await this.#open(participant, running.index)
     running.client = client
     const inherited = this.#heritage(running.index)
-    const actor = this.#actor(`${participant.name}.0`, participant, client, inherited)
+    const actor = this.#actor(`${participant.name}.0`, participant, client, inherited, favourite)
     running.actor = actor
-    const operationsMax = between(participant.random, 1, 4)
+    const operationsMax = between(participant.random, 1, favourite === undefined ? 4 : 10)
     await this.#occupy(running, () => this.#live(participant, actor, operationsMax))
     await client.close()
     this.#clients[1] = undefined
@@ -744,7 +802,7 @@ export class World {
           keyDerivation: derivedKey,
           lease: participant.random.below(2) === 1 || !this.#isDirSync(participant),
           dirSync: this.#isDirSync(participant),
-          ...(index === undefined ? {} : { log: this.#machine(index) }),
+          ...(index === undefined ? {} : { log: this.#machine(index).logOf(participant.name) }),
         }
         const client = await currentOperation.run(operation, () => Client.open(options))
         this.history.end(operation, 'ok')
@@ -761,9 +819,11 @@ export class World {
     participant: Participant,
     client: Client,
     inherited: readonly Operation[] = [],
+    favourite?: Favourite,
   ): Actor {
     return new Actor({
       inherited,
+      favourite,
       name,
       client,
       isBehind: !this.#isDirSync(participant),
@@ -794,10 +854,11 @@ export class World {
     operationsMax = Number.POSITIVE_INFINITY,
   ): Promise<void> {
     const random = fork(participant.random)
-    for (let done = 0; done < operationsMax && this.#operationsLeft > 0; done += 1) {
+    for (let done = 0; done < operationsMax && this.#operationsLeft > 0; ) {
       await sleep(participant, random.below(this.plan.thinkMsMax))
-      this.#operationsLeft -= 1
-      await actor.act()
+      const count = await actor.act()
+      this.#operationsLeft -= count
+      done += count
     }
     await actor.settle()
   }
@@ -918,11 +979,15 @@ export class World {
       transactions: this.#tap.transactions,
       indexes: this.#storages.map((storage) => storage.openAccount(user).index),
       impairedServers: (...when) => this.#impairedServers(...when),
+      cutOffServers: (...when) => this.#impairments.servers(...when, 0).size,
       // Clocks that differ make it older than it is.
       forgottenAfterMs: this.plan.sweepAgeMs - 2 * this.plan.skewMsMax,
       isHealed: this.#isHealed,
       hadWipes: this.#wipes > 0,
       lost: [...this.#lost],
+      machines: Object.values(this.#machines),
+      crashedMs: this.#crashedMs,
+      bytesOf: (content) => this.#contents.of(content),
     })
   }
 
@@ -955,8 +1020,12 @@ export class World {
   }
 
   #count(what: string, detail: string): void {
-    this.#counts[what] = (this.#counts[what] ?? 0) + 1
+    this.#add(what)
     this.history.note(`FAULT ${what} ${detail}`)
+  }
+
+  #add(what: string): void {
+    this.#counts[what] = (this.#counts[what] ?? 0) + 1
   }
 }
 
@@ -1020,6 +1089,9 @@ const focusOn: Readonly<Record<Focus, (random: Seeded) => Partial<Plan>>> = {
     faultGapMs: pick(random, [1500, 4000]),
     thinkMsMax: pick(random, [5, 30]),
     nameCount: pick(random, [3, 5]),
+    ambushProbability: pick(random, [0, 0.02]),
+    ...timesOf(pick(random, [300, 2000])),
+    delayMsMax: pick(random, [3, 15, 60]),
   }),
   lies: (random) => ({
     profile: 'lies',
@@ -1048,6 +1120,19 @@ const focusOn: Readonly<Record<Focus, (random: Seeded) => Partial<Plan>>> = {
     ...timesOf(pick(random, [300, 2000, 2000])),
     delayMsMax: 100,
   }),
+}
+
+/** What a change is about. */
+function favouriteIn({ writes }: Transaction): Favourite {
+  let favourite: Favourite = { file: rootIno, name: 'e' }
+  for (const { key } of writes) {
+    const parsed = parseKey(key)
+    favourite =
+      parsed.kind === 'entry'
+        ? { ...favourite, name: parsed.name }
+        : { ...favourite, file: parsed.ino }
+  }
+  return favourite
 }
 
 /** More than a server takes for right, either way. */

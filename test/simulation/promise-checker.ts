@@ -1,0 +1,252 @@
+/**
+ * Judges what clients answered before it was stored: that each change was stored as it was answered, once and in that
+ * order, or given up for a reason and with its content kept; and that its client, and others whom it should have
+ * waited for, saw it from the answer on.
+ */
+import type { Content } from '../../src/dfc/content/content.js'
+import {
+  decodeInode,
+  entryKey,
+  inodeKey,
+  type Key,
+  parseKey,
+  type RegisterWrite,
+  type Transaction,
+} from '../../src/wire/records.js'
+import type { Version } from '../../src/wire/version.js'
+import { nameOf, type Operation } from './history.js'
+import type { Machine, Promised } from './promises.js'
+import type { Seen } from './tap.js'
+
+export interface PromiseEvidence {
+  readonly operations: readonly Operation[]
+  readonly transactions: ReadonlyMap<Version, Seen>
+  readonly machines: readonly Machine[]
+  /** When clients crashed, by their names. */
+  readonly crashedMs: ReadonlyMap<string, number>
+  readonly bytesOf: (content: Content) => Buffer | undefined
+}
+
+/** What became of a promise. */
+export interface Fate {
+  readonly promise: Promised
+  /** The transaction that stored it; absent: it was given up. */
+  readonly stored: Seen | undefined
+}
+
+type Report = (text: string) => void
+
+/** Changes that were answered, by machine and in the order of their answers, with what became of them. */
+export class Fates {
+  readonly #all = new Map<Machine, readonly Fate[]>()
+  readonly #evidence: PromiseEvidence
+  /** In which order transactions were sent for the first time. */
+  readonly #order = new Map<Version, number>()
+
+  constructor(evidence: PromiseEvidence) {
+    this.#evidence = evidence
+    for (const id of evidence.transactions.keys()) this.#order.set(id, this.#order.size)
+    for (const machine of evidence.machines) this.#all.set(machine, this.#fatesOn(machine))
+  }
+
+  get all(): readonly Fate[] {
+    return [...this.#all.values()].flat()
+  }
+
+  /** The registers that the changes write. */
+  get keys(): readonly Key[] {
+    return this.all.flatMap(({ promise }) => promise.entry.body.writes.map(({ key }) => key))
+  }
+
+  /** Returns what the client of an operation had answered for this register before the operation began, or during it. */
+  of(operation: Operation, key: Key): readonly Fate[] {
+    const fates = this.#all.get(this.#machineOf(operation) as Machine) ?? []
+    return fates.filter(
+      ({ promise: { entry, atMs } }) =>
+        atMs <= operation.endMs && entry.body.writes.some((write) => write.key === key),
+    )
+  }
+
+  check(report: Report): void {
+    for (const [machine, fates] of this.#all) {
+      checkWhole(fates, report)
+      this.#checkOrder(fates, report)
+      this.#checkDirect(machine, fates, report)
+      this.#checkGivenUp(machine, fates, report)
+      const left = machine.left.length
+      if (left > 0)
+        report(`${[...machine.clients].join()}: ${left} changes are left in the journal`)
+    }
+  }
+
+  #crashedMs(client: string): number {
+    return this.#evidence.crashedMs.get(client) ?? Number.NEGATIVE_INFINITY
+  }
+
+  #machineOf({ client }: Pick<Operation, 'client'>): Machine | undefined {
+    const name = client.split('.')[0] ?? ''
+    return this.#evidence.machines.find(({ clients }) => clients.has(name))
+  }
+
+  #fatesOn({ promises, clients }: Machine): readonly Fate[] {
+    const used = new Set(promises.map(({ entry }) => entry.id))
+    return promises.map((promise, at) => {
+      const { id, body } = promise.entry
+      const whole = this.#evidence.transactions.get(id)
+      if (whole?.isCommitted === true) return { promise, stored: whole }
+      // Of a batch that was refused each change is tried by itself.
+      const next = promises.slice(at).find(({ entry }) => entry.id !== id)
+      const before = this.#orderOf(next?.entry.id)
+      const stored = [...this.#evidence.transactions.values()].find(
+        (seen) =>
+          seen.isCommitted === true &&
+          clients.has(seen.client) &&
+          !used.has(seen.id) &&
+          this.#orderOf(seen.id) < before &&
+          seen.firstSentMs >= promise.atMs &&
+          seen.body !== undefined &&
+          areSameWrites(seen.body.writes, body.writes),
+      )
+      if (stored !== undefined) used.add(stored.id)
+      return { promise, stored }
+    })
+  }
+
+  #orderOf(id: Version | undefined): number {
+    return (id === undefined ? undefined : this.#order.get(id)) ?? Number.POSITIVE_INFINITY
+  }
+
+  /** What was answered first is sent first, and stored first. */
+  #checkOrder(fates: readonly Fate[], report: Report): void {
+    let last: Fate | undefined
+    for (const fate of fates) {
+      const { promise, stored } = fate
+      if (
+        last !== undefined &&
+        this.#orderOf(promise.entry.id) < this.#orderOf(last.promise.entry.id)
+      ) {
+        report(`${describe(promise)} was sent before ${describe(last.promise)}`)
+      }
+      if (stored === undefined) continue
+      if (last?.stored !== undefined && this.#orderOf(stored.id) < this.#orderOf(last.stored.id)) {
+        report(`${describe(promise)} was stored before ${describe(last.promise)}`)
+      }
+      last = fate
+    }
+  }
+
+  /** What is stored before it is answered does not overtake what was answered before it began. */
+  #checkDirect(machine: Machine, fates: readonly Fate[], report: Report): void {
+    const ids = new Set(fates.flatMap(({ stored, promise }) => [stored?.id, promise.entry.id]))
+    for (const operation of this.#evidence.operations) {
+      if (!operation.isChange || this.#machineOf(operation) !== machine) continue
+      const { transactions } = this.#evidence
+      const own = operation.transactions.filter(
+        (id) => !ids.has(id) && transactions.get(id)?.isCommitted === true,
+      )
+      const before = fates.findLast(({ promise }) => promise.atMs < operation.startMs)
+      const overtaking = own.find(
+        (id) => before !== undefined && this.#orderOf(id) < this.#orderOf(before.promise.entry.id),
+      )
+      if (before !== undefined && overtaking !== undefined) {
+        report(`${nameOf(operation)} overtook ${describe(before.promise)} with ${overtaking}`)
+      }
+    }
+  }
+
+  #checkGivenUp(machine: Machine, fates: readonly Fate[], report: Report): void {
+    const gone: Promised[] = []
+    for (const { promise, stored } of fates) {
+      const { file, body } = promise.entry
+      const inode = body.writes.find(({ key }) => file !== undefined && key === inodeKey(file.ino))
+      const isKept = machine.kept.some(
+        (kept) =>
+          kept.ino === file?.ino &&
+          inode?.value != null &&
+          contentOf(kept.inode) === contentOf(decodeInode(inode.value)) &&
+          this.#evidence.bytesOf(kept.inode)?.equals(kept.bytes) === true,
+      )
+      if (stored !== undefined) continue
+      if (inode?.value != null && !isKept) report(`${describe(promise)}: its content is not kept`)
+      // A client that dies before it could say so has left it in its log, and in the folder for such contents.
+      const isMute = [...machine.clients].some((client) => this.#crashedMs(client) >= promise.atMs)
+      const isTold = promise.operation?.outcome !== 'ok'
+      if (!isTold && !isMute) report(`${describe(promise)} is not stored, and nobody was told`)
+      const isExcused = gone.some(({ entry }) => haveCommon(entry.body, body))
+      if (!isExcused && !this.#hasCause(promise)) {
+        report(`${describe(promise)} was given up without a cause`)
+      }
+      gone.push(promise)
+    }
+    const told = this.#evidence.operations.find(
+      (operation) => operation.outcome === 'givenUp' && this.#machineOf(operation) === machine,
+    )
+    if (told !== undefined && gone.length === 0) {
+      report(`${nameOf(told)} was told to be given up, and all was stored`)
+    }
+  }
+
+  /** Whether another client began to change what the change relies on after it was answered. */
+  #hasCause({ machine, entry, atMs }: Promised): boolean {
+    const reliedOn = new Set(entry.body.preconditions.map(({ key }) => key))
+    const folders = entry.body.emptyFolders.map((folder) => entryKey(folder, ''))
+    return [...this.#evidence.transactions.values()].some(
+      ({ isCommitted, firstSentMs, client, body }) =>
+        isCommitted === true &&
+        firstSentMs >= atMs &&
+        !machine.clients.has(client) &&
+        body?.writes.some(
+          ({ key }) => reliedOn.has(key) || folders.some((folder) => key.startsWith(folder)),
+        ) === true,
+    )
+  }
+}
+
+/** A transaction of several changes leaves the registers as they would. */
+function checkWhole(fates: readonly Fate[], report: Report): void {
+  const wanted = new Map<Seen, Map<Key, Buffer | null>>()
+  for (const { promise, stored } of fates) {
+    if (stored === undefined) continue
+    const writes = wanted.get(stored) ?? new Map()
+    for (const { key, value } of promise.entry.body.writes) writes.set(key, value)
+    wanted.set(stored, writes)
+  }
+  for (const [{ id, body }, writes] of wanted) {
+    const asked = [...writes].map(([key, value]) => ({ key, value }))
+    if (!areSameWrites(body?.writes ?? [], asked))
+      report(`${id} stored something else than was answered`)
+  }
+}
+
+function areSameWrites(a: readonly RegisterWrite[], b: readonly RegisterWrite[]): boolean {
+  const values = new Map(a.map(({ key, value }) => [key, value]))
+  return (
+    a.length === b.length &&
+    b.every(({ key, value }) => {
+      const other = values.get(key)
+      return other === null || other === undefined ? other === value : value?.equals(other) === true
+    })
+  )
+}
+
+function haveCommon(a: Transaction, b: Transaction): boolean {
+  const keys = new Set([...a.writes, ...a.preconditions].map(({ key }) => key))
+  const folders = new Set(a.emptyFolders)
+  return (
+    [...b.writes, ...b.preconditions].some(({ key }) => {
+      const parsed = parseKey(key)
+      return keys.has(key) || (parsed.kind === 'entry' && folders.has(parsed.parent))
+    }) ||
+    b.emptyFolders.some((folder) => [...keys].some((key) => key.startsWith(entryKey(folder, ''))))
+  )
+}
+
+function contentOf({ size, segments, extents }: Content): string {
+  return JSON.stringify([size, segments.map(({ id }) => id), extents])
+}
+
+export function describe({ client, entry, operation }: Promised): string {
+  const about =
+    operation === undefined ? entry.body.writes.map(({ key }) => key).join() : nameOf(operation)
+  return `${client}: ${about}, answered as ${entry.id},`
+}

@@ -1,0 +1,71 @@
+/** What clients have answered before it was stored, as the journals on their machines tell. */
+import type { ClientLog } from '../../src/dfc/client.js'
+import type { Journal, JournalEntry } from '../../src/dfc/namespace/journal.js'
+import { MemoryJournals } from '../fixtures/memory-journals.js'
+import type { Operation } from './history.js'
+import { currentOperation } from './tap.js'
+
+/** A change in a journal: it is stored, or given up for a reason, whatever becomes of its client. */
+export interface Promised {
+  readonly machine: Machine
+  readonly client: string
+  readonly entry: JournalEntry
+  /** The operation that was answered with it. */
+  readonly operation: Operation | undefined
+  readonly atMs: number
+}
+
+type OnAnswer = (client: string, entry: JournalEntry) => void
+
+/** A machine on which clients run one after the other, with a journal that outlives them. */
+export class Machine {
+  readonly promises: Promised[] = []
+  readonly clients = new Set<string>()
+  readonly #journals = new MemoryJournals()
+  readonly #nowMs: () => number
+  readonly #onAnswer: OnAnswer
+
+  /** `onAnswer` is called when a client is about to answer a change that is in the journal. */
+  constructor(nowMs: () => number, onAnswer: OnAnswer) {
+    this.#nowMs = nowMs
+    this.#onAnswer = onAnswer
+  }
+
+  /** The changes that the next client has to store. */
+  get left(): readonly JournalEntry[] {
+    return this.#journals.left
+  }
+
+  /** Contents that could not be stored. */
+  get kept(): MemoryJournals['kept'] {
+    return this.#journals.kept
+  }
+
+  /** The client on it dies, with `tornAt` in the middle of a change that it had not answered. */
+  crash(tornAt: number | undefined): void {
+    this.#journals.crash(tornAt)
+  }
+
+  /** The log of the next client. */
+  logOf(client: string): ClientLog {
+    this.clients.add(client)
+    return {
+      openJournal: () => this.#witnessed(client, this.#journals.openJournal()),
+      keepContent: (lost, content) => this.#journals.keepContent(lost, content),
+    }
+  }
+
+  #witnessed(client: string, journal: Journal): Journal {
+    return {
+      left: journal.left,
+      append: (entry) => {
+        journal.append(entry)
+        const operation = currentOperation.getStore()
+        this.promises.push({ machine: this, client, entry, operation, atMs: this.#nowMs() })
+        this.#onAnswer(client, entry)
+      },
+      forget: (id) => journal.forget(id),
+      close: () => journal.close(),
+    }
+  }
+}

@@ -24,6 +24,9 @@ const transactionTable = 'dfs/quorum/transaction-table.js'
 const transaction = 'dfc/quorum/transaction.js'
 const recovery = 'dfc/quorum/recovery.js'
 const registers = 'dfc/quorum/registers.js'
+const localLog = 'dfc/namespace/local-log.js'
+const journal = 'dfc/namespace/journal.js'
+const nodeCache = 'dfc/namespace/cache/node-cache.js'
 
 function mutant(name: string, file: string, from: string, to: string, focus?: Focus): Mutant {
   return { name, edits: [{ file, from, to }], ...(focus === undefined ? {} : { focus }) }
@@ -411,6 +414,192 @@ export const mutants: readonly Mutant[] = [
     'dfs/disk/membership.js',
     'if (position !== this.#place.position)',
     'if (false)',
+  ),
+  // -- the log of answered changes: docs/decisions/0029 ------------------------------------------
+  mutant(
+    'log: of the changes of a refused transaction the last is stored first',
+    localLog,
+    'this.#due.splice(0, 1, ...due.changes.map(single));',
+    'this.#due.splice(0, 1, ...due.changes.map(single).reverse());',
+    'leases',
+  ),
+  mutant(
+    'log: a journal is stored from its end',
+    localLog,
+    'of journal.left)',
+    'of journal.left.toReversed())',
+    'leases',
+  ),
+  mutant(
+    'log: what a journal has is stored under a new version',
+    localLog,
+    ': this.#opened(id);',
+    ': this.#opened(this.#options.cluster.versionFor(change.body));',
+    'leases',
+  ),
+  mutant(
+    'log: a change is answered before it is in the journal',
+    localLog,
+    'this.#journal.append({ id: batch.id, ...change });',
+    '',
+    'leases',
+  ),
+  mutant(
+    'log: a change is forgotten in the journal when it is sent',
+    localLog,
+    'this.#open = undefined;\n        assert(batch.changes.length > 0',
+    'this.#open = undefined;\n        this.#journal?.forget(batch.id);\n        assert(batch.changes.length > 0',
+    'leases',
+  ),
+  mutant(
+    'log: a stored change stays in the journal',
+    localLog,
+    'this.#journal?.forget(due.knownAs);',
+    ';',
+    'leases',
+  ),
+  mutant(
+    'log: of a refused batch the journal forgets all with the first change',
+    localLog,
+    'if (this.#due[0]?.knownAs !== due.knownAs)',
+    'if (true)',
+    'leases',
+  ),
+  mutant(
+    'log: a journal is read past a record that was cut short',
+    journal,
+    'if (length === 0 || whole.length < length)\n            return;\n        if (crc32(whole) !== journal.readUInt32BE(at + 4))\n            return;',
+    'if (length === 0)\n            return;',
+    'leases',
+  ),
+  mutant(
+    'log: of a batch only the contents of the first change are sent',
+    'dfc/namespace/batch.js',
+    'const all = this.changes.flatMap(({ contents }) => contents);',
+    'const all = this.changes[0].contents;',
+    'leases',
+  ),
+  mutant(
+    'log: a transaction is sent without its contents',
+    localLog,
+    'transactions.commit(body, { id, contents })',
+    'transactions.commit(body, { id })',
+    'leases',
+  ),
+  mutant(
+    'log: a batch does not see that a folder was written after its emptiness was read',
+    'dfc/namespace/batch.js',
+    'return by.emptyFolders.some((folder) => {',
+    'return [].some((folder) => {',
+    'leases',
+  ),
+  mutant(
+    'log: a folder is removed without a look at what is in it',
+    localLog,
+    'return emptyFolders.every((ino) => this.#options.cache.leasedNode(ino)?.folder?.live === 0);',
+    'return true;',
+    'leases',
+  ),
+  mutant(
+    'log: the lease is given back before answered changes are stored',
+    'dfc/quorum/lease.js',
+    "await this.#store?.().catch((error) => debugDfc('recall: %o', error));",
+    '',
+    'leases',
+  ),
+  {
+    name: 'log: an answer of the servers replaces an entry that is not stored yet',
+    focus: 'leases',
+    edits: [
+      { file: nodeCache, from: 'if (own !== undefined)', to: 'if (false)' },
+      { file: nodeCache, from: 'known.value.version > entry.version', to: 'false' },
+    ],
+  },
+  {
+    name: 'log: an answer of the servers replaces an inode that is not stored yet',
+    focus: 'leases',
+    edits: [
+      {
+        file: nodeCache,
+        from: 'if (this.#unstored.has(inodeKey(ino)))\n            return this.staleNode(ino);\n        if (register',
+        to: 'if (register',
+      },
+      { file: nodeCache, from: 'if (isOld)\n', to: 'if (false)\n' },
+    ],
+  },
+  mutant(
+    'log: a folder is listed without what could not be stored',
+    'dfc/namespace/folder-reader.js',
+    'if (unstored.length === 0)',
+    'if (true)',
+    'leases',
+  ),
+  mutant(
+    'log: what cannot be stored now is overtaken by what follows',
+    localLog,
+    "if (!isError(error, 'noSpace', 'quota'))\n                    throw error;",
+    "if (!isError(error, 'noSpace', 'quota')) {\n if (this.#due.length > 1) this.#due.push(this.#due.shift());\n throw error; }",
+    'leases',
+  ),
+  mutant(
+    'log: what is stored before its answer overtakes what could not be stored',
+    localLog,
+    'if (isFree && this.#obstacle === undefined)',
+    'if (first !== undefined)',
+    'leases',
+  ),
+  mutant(
+    'log: a change that needs the disk overtakes the log',
+    localLog,
+    'isOnDisk ? this.settle() : this.#ahead(body)',
+    'isOnDisk ? undefined : this.#ahead(body)',
+    'leases',
+  ),
+  mutant(
+    'log: the content of a change that is given up is not kept',
+    localLog,
+    'await this.#options.keepContent({ ...file, inode: decodeInode(value), why });',
+    ';',
+    'leases',
+  ),
+  mutant(
+    'log: a change that is given up is not told of',
+    localLog,
+    'this.#givenUp ??= why;',
+    ';',
+    'leases',
+  ),
+  mutant(
+    'log: a refused batch is given up as a whole',
+    localLog,
+    'if (due.changes.length > 1) {',
+    'if (false) {',
+    'leases',
+  ),
+  mutant(
+    'log: a change relies on the version of another that was stored under a new one',
+    localLog,
+    'if (id !== due.knownAs)',
+    'if (false)',
+    'leases',
+  ),
+  {
+    ...lowered('log: two leases are enough', 'dfc/quorum/lease.js', 'lease: 2'),
+    focus: 'leases',
+  },
+  mutant(
+    'log: changes are answered though others have left some undecided',
+    localLog,
+    'if (sinceMs === this.#clearSinceMs)',
+    'if (true)',
+    'leases',
+  ),
+  mutant(
+    'log: an unmount does not wait for the log',
+    localLog,
+    'if (this.#count === 0)\n            return;\n        const upTo',
+    'if (this.#due.length === 0)\n            return;\n        const upTo',
+    'leases',
   ),
   // -- a server that lies: docs/decisions/0027 ---------------------------------------------------
   mutant(

@@ -205,14 +205,13 @@ export class NodeCache {
     })
   }
 
-  /** Notes an entry that was read, and returns the newest one: what the servers had may be stored over by now. */
   noteEntry(parent: number, name: string, register: QuorumRegister, askedMs: number): EntryView {
     const key = entryKey(parent, name)
     const own = this.#unstored.has(key) ? this.#entryAt(key)?.value : undefined
     if (own !== undefined) return own
     const view = viewOf(register)
     this.#setEntry(parent, name, view, askedMs)
-    return this.#entryAt(key)?.value ?? view
+    return view
   }
 
   /** Notes a node that was read, and returns the newest one; undefined for a tombstone. */

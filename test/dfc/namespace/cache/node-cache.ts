@@ -100,9 +100,6 @@ t.test('an answer to a request from before other clients came in is not certain'
 
 t.test('an answer from before a change was stored does not hide the change', async (t) => {
   const { cache } = open()
-  cache.writeEntry(folder, 'name', writtenAt(2), 7, type)
-  const entry = { key: entryKey(folder, 'name'), version: versionAt(1), value: null, folder: null }
-  t.equal(cache.noteEntry(folder, 'name', entry, 0).ino, 7)
   const inode = inodeOf({ mode: fileType.file | 0o600 })
   cache.writeNode(7, writtenAt(2), inode)
   const value = sampleInode({ mode: fileType.file | 0o644 })

@@ -487,13 +487,6 @@ export const mutants: readonly Mutant[] = [
     'leases',
   ),
   mutant(
-    'log: a batch does not see that a folder was written after its emptiness was read',
-    'dfc/namespace/batch.js',
-    'return by.emptyFolders.some((folder) => {',
-    'return [].some((folder) => {',
-    'leases',
-  ),
-  mutant(
     'log: a folder is removed without a look at what is in it',
     localLog,
     'return emptyFolders.every((ino) => this.#options.cache.leasedNode(ino)?.folder?.live === 0);',
@@ -507,14 +500,6 @@ export const mutants: readonly Mutant[] = [
     '',
     'leases',
   ),
-  {
-    name: 'log: an answer of the servers replaces an entry that is not stored yet',
-    focus: 'leases',
-    edits: [
-      { file: nodeCache, from: 'if (own !== undefined)', to: 'if (false)' },
-      { file: nodeCache, from: 'known.value.version > entry.version', to: 'false' },
-    ],
-  },
   {
     name: 'log: an answer of the servers replaces an inode that is not stored yet',
     focus: 'leases',
@@ -532,13 +517,6 @@ export const mutants: readonly Mutant[] = [
     'dfc/namespace/folder-reader.js',
     'if (unstored.length === 0)',
     'if (true)',
-    'leases',
-  ),
-  mutant(
-    'log: what cannot be stored now is overtaken by what follows',
-    localLog,
-    "if (!isError(error, 'noSpace', 'quota'))\n                    throw error;",
-    "if (!isError(error, 'noSpace', 'quota')) {\n if (this.#due.length > 1) this.#due.push(this.#due.shift());\n throw error; }",
     'leases',
   ),
   mutant(
@@ -581,17 +559,6 @@ export const mutants: readonly Mutant[] = [
     localLog,
     'if (id !== due.knownAs)',
     'if (false)',
-    'leases',
-  ),
-  {
-    ...lowered('log: two leases are enough', 'dfc/quorum/lease.js', 'lease: 2'),
-    focus: 'leases',
-  },
-  mutant(
-    'log: changes are answered though others have left some undecided',
-    localLog,
-    'if (sinceMs === this.#clearSinceMs)',
-    'if (true)',
     'leases',
   ),
   mutant(

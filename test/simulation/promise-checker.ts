@@ -178,12 +178,6 @@ export class Fates {
       }
       gone.push(promise)
     }
-    const told = this.#evidence.operations.find(
-      (operation) => operation.outcome === 'givenUp' && this.#machineOf(operation) === machine,
-    )
-    if (told !== undefined && gone.length === 0) {
-      report(`${nameOf(told)} was told to be given up, and all was stored`)
-    }
   }
 
   /** Whether another client began to change what the change relies on after it was answered. */

@@ -506,7 +506,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: nodeCache,
-        from: 'if (this.#unstored.has(inodeKey(ino)))\n            return this.staleNode(ino);\n        if (register',
+        from: 'if (own !== undefined)\n            return own;\n        if (register',
         to: 'if (register',
       },
       { file: nodeCache, from: 'if (isOld)\n', to: 'if (false)\n' },

@@ -378,6 +378,8 @@ export class LocalLog {
   }
 
   #stored(due: Due, { writes }: Transaction, id: Version): void {
+    // What was read after a refusal, or before a journal was stored, is outdated now.
+    for (const { key } of writes) this.#options.cache.dropOlder(key, id)
     if (id !== due.knownAs) {
       for (const { key } of writes) this.#storedAs.set(`${key} ${due.knownAs}`, id)
     }

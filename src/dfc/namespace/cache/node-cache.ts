@@ -216,7 +216,9 @@ export class NodeCache {
 
   /** Notes a node that was read, and returns the newest one; undefined for a tombstone. */
   noteNode(ino: number, register: QuorumRegister, askedMs: number): Node | undefined {
-    if (this.#unstored.has(inodeKey(ino))) return this.staleNode(ino)
+    // A client that begins with a journal has not seen what it is about to store.
+    const own = this.#unstored.has(inodeKey(ino)) ? this.staleNode(ino) : undefined
+    if (own !== undefined) return own
     if (register.value === null) {
       this.dropNode(ino)
       return undefined
@@ -338,6 +340,16 @@ export class NodeCache {
     this.#lists.drop(parsed.parent)
     this.#forget(key)
     this.#nodes.delete(parsed.parent)
+  }
+
+  /** Drops the cached value of a register that this client has stored under `id`, if it is from before. */
+  dropOlder(key: Key, id: Version): void {
+    const parsed = parseKey(key)
+    const version =
+      parsed.kind === 'inode'
+        ? this.staleNode(parsed.ino)?.version
+        : this.#entryAt(key)?.value.version
+    if (version !== undefined && version < id) this.drop(key)
   }
 
   dropNode(ino: number): void {

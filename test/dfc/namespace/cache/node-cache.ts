@@ -106,3 +106,17 @@ t.test('an answer from before a change was stored does not hide the change', asy
   const register = { key: inodeKey(7), version: versionAt(1), value, folder: null }
   t.equal(cache.noteNode(7, register, 0)?.inode.mode, inode.mode)
 })
+
+t.test(
+  'a change in a journal hides nothing before it is stored, and nothing older stays',
+  async (t) => {
+    const { cache } = open()
+    const writes = [{ key: inodeKey(7), value: null }]
+    const register = { key: inodeKey(7), version: versionAt(1), value: sampleInode(), folder: null }
+    cache.hold({ writes })
+    t.equal(cache.noteNode(7, register, 0)?.version, versionAt(1))
+    cache.dropOlder(inodeKey(7), versionAt(2))
+    cache.release({ writes })
+    t.equal(cache.staleNode(7), undefined)
+  },
+)

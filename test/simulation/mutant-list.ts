@@ -433,8 +433,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'log: what a journal has is stored under a new version',
     localLog,
-    ': this.#opened(id);',
-    ': this.#opened(this.#options.cluster.versionFor(change.body));',
+    'this.#add(this.#open ?? this.#opened(id), change);',
+    'this.#add(this.#open ?? this.#opened(this.#options.cluster.versionFor(change.body)), change);',
     'leases',
   ),
   mutant(
@@ -489,7 +489,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'log: a folder is removed without a look at what is in it',
     localLog,
-    'return emptyFolders.every((ino) => this.#options.cache.leasedNode(ino)?.folder?.live === 0);',
+    'return emptyFolders.every((ino) => this.#options.cache.leasedNames(ino)?.length === 0);',
     'return true;',
     'leases',
   ),

@@ -550,7 +550,8 @@ export class LocalLog {
         return false
       }
     }
-    return emptyFolders.every((ino) => this.#options.cache.leasedNode(ino)?.folder?.live === 0)
+    // How many names a server counts may be wrong, if it has missed one of them.
+    return emptyFolders.every((ino) => this.#options.cache.leasedNames(ino)?.length === 0)
   }
 }
 

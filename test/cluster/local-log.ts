@@ -3,6 +3,7 @@ import t, { type Test } from 'tap'
 import { sleep, systemClock, systemRandom } from '../../src/clock.js'
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
+import { limits } from '../../src/limits.js'
 import { redirectNotices } from '../../src/log.js'
 import { tcpNetwork } from '../../src/network.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
@@ -341,4 +342,24 @@ t.test('nobody waits for what is changed after they have asked', async (t) => {
   t.ok(performance.now() - startedMs < 4_000, 'it is done while they go on')
   isOver = true
   await busy
+})
+
+t.test('what a client that has died left in several batches is stored by the next', async (t) => {
+  const servers = await startServers(t)
+  const { proxies, config } = await openProxies(t, servers)
+  const log = new MemoryJournals()
+  const first = await connect(t, servers, { config, log })
+  const folder = await folderOf(first, 4)
+  for (const proxy of proxies) proxy.isMute = true
+  await first.namespace.rename(folder, 'f0', folder, 'g0', 'replace')
+  await sleep(systemClock, 3 * limits.behindMs)
+  await first.namespace.rename(folder, 'f1', folder, 'g1', 'replace')
+  await first.namespace.unlink(folder, 'f2')
+  log.crash()
+  const ids = new Set(log.left.map(({ id }) => id))
+  t.equal(ids.size, 2)
+  first.cluster.close()
+  const second = await connect(t, servers, { log })
+  t.same(log.left, [])
+  t.same(await namesIn(second, folder), ['f3', 'g0', 'g1'])
 })

@@ -12,7 +12,9 @@ import {
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   unlinkSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -20,46 +22,51 @@ import type { Journal, JournalEntry } from '../../dfc/namespace/journal.js'
 import { changeRecord, entriesOf, forgottenRecord } from '../../dfc/namespace/journal.js'
 import { limits } from '../../limits.js'
 import { debugFuse } from '../../log.js'
+import type { Version } from '../../wire/version.js'
 import { isProcess, ownProcess } from './process-id.js'
 
 /** The format of the records stands in the name: a release with another one leaves these files alone. */
 const suffix = '.journal-1'
+/** What a file has behind that while it is written. */
+const newSuffix = '.new'
 
 export class FileJournal implements Journal {
   readonly left: readonly JournalEntry[]
   readonly #path: string
   #file: number
   #bytes = 0
-  /** Number of changes that are still needed, by the version under which they were answered. */
-  readonly #needed = new Map<string, number>()
+  /** Size at which it is written anew. */
+  #boundBytes = limits.journalBytesMax
+  /** The versions under which changes were answered that are still needed. */
+  #needed = new Set<Version>()
 
   /** Opens a new file in `folder`, which is made if it is not there, and takes over those of mounts that have died. */
   constructor(folder: string, self: string = ownProcess()) {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     this.#path = join(folder, `${self}${suffix}`)
     const dead = readdirSync(folder)
-      .filter((name) => name.endsWith(suffix))
-      .filter((name) => name === `${self}${suffix}` || !isProcess(name.slice(0, -suffix.length)))
+      .filter((name) => isOfDead(name, self))
       .sort()
       .map((name) => join(folder, name))
-    const found: JournalEntry[] = []
-    for (const path of dead) found.push(...entriesIn(path))
-    this.left = found
-    this.#file = this.#writeAnew(found)
-    for (const path of dead) if (path !== this.#path) unlinkSync(path)
+    this.left = entriesInAll(dead.filter((path) => path.endsWith(suffix)))
+    this.#file = this.#writeAnew(this.left)
+    for (const path of dead) if (path !== this.#path) rmSync(path, { force: true })
   }
 
   append(entry: JournalEntry): void {
     this.#write(changeRecord(entry))
-    this.#needed.set(entry.id, (this.#needed.get(entry.id) ?? 0) + 1)
+    this.#needed.add(entry.id)
   }
 
-  forget(id: string): void {
+  forget(id: Version): void {
     this.#needed.delete(id)
     try {
-      if (this.#needed.size === 0) this.#clear()
-      else if (this.#bytes > limits.journalBytesMax) this.#shorten()
-      else this.#write(forgottenRecord(id))
+      if (this.#needed.size === 0) {
+        this.#clear()
+        return
+      }
+      this.#write(forgottenRecord(id))
+      if (this.#bytes > this.#boundBytes) this.#shorten()
     } catch (error) {
       // The change is stored: that it is tried again after a crash does no harm.
       debugFuse('journal %s: %o', this.#path, error)
@@ -74,25 +81,37 @@ export class FileJournal implements Journal {
   #clear(): void {
     if (this.#bytes > 0) ftruncateSync(this.#file, 0)
     this.#bytes = 0
+    this.#boundBytes = limits.journalBytesMax
   }
 
-  /** Drops the records that are not needed any more. */
+  /** Drops the records that are not needed any more. When that did not help, it is tried again at twice the size. */
   #shorten(): void {
     const old = this.#file
-    const needed = entriesIn(this.#path).filter(({ id }) => this.#needed.has(id))
-    this.#needed.clear()
-    this.#file = this.#writeAnew(needed)
+    this.#boundBytes = 2 * this.#bytes
+    this.#file = this.#writeAnew(entriesIn(this.#path))
     closeSync(old)
   }
 
-  /** Replaces the file by one with these entries, and returns its descriptor. */
+  /** Replaces the file by one with these entries, and returns its descriptor. The old one stays when that fails. */
   #writeAnew(entries: readonly JournalEntry[]): number {
-    const path = `${this.#path}.new`
-    this.#file = openSync(path, 'w', 0o600)
-    this.#bytes = 0
-    for (const entry of entries) this.append(entry)
-    renameSync(path, this.#path)
-    return this.#file
+    const path = `${this.#path}${newSuffix}`
+    const file = openSync(path, 'w', 0o600)
+    let bytes = 0
+    try {
+      for (const record of entries.map(changeRecord)) {
+        writeFileSync(file, record)
+        bytes += record.length
+      }
+      renameSync(path, this.#path)
+    } catch (error) {
+      closeSync(file)
+      rmSync(path, { force: true })
+      throw error
+    }
+    this.#bytes = bytes
+    this.#boundBytes = Math.max(limits.journalBytesMax, 2 * bytes)
+    this.#needed = new Set(entries.map(({ id }) => id))
+    return file
   }
 
   /** Throws when the local disk does not take all of it; nothing of it is in the file then. */
@@ -107,6 +126,24 @@ export class FileJournal implements Journal {
     }
     this.#bytes += record.length
   }
+}
+
+/** Whether a file of the folder is of a process that has ended, or of one before that had the name `self`. */
+function isOfDead(name: string, self: string): boolean {
+  const [owner = '', rest = ''] = name.split(suffix)
+  return (
+    name.includes(suffix) && ['', newSuffix].includes(rest) && (owner === self || !isProcess(owner))
+  )
+}
+
+/** Returns the entries of all files. Two have the same if a mount was killed while it took over the first. */
+function entriesInAll(paths: readonly string[]): readonly JournalEntry[] {
+  const known = new Set<Version>()
+  return paths.flatMap((path) => {
+    const entries = entriesIn(path).filter(({ id }) => !known.has(id))
+    for (const { id } of entries) known.add(id)
+    return entries
+  })
 }
 
 function entriesIn(path: string): readonly JournalEntry[] {

@@ -1,6 +1,11 @@
 /** The folder for what the programs keep of their own on this machine, by the XDG Base Directory Specification. */
+import { createHash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
+import { isProcess } from './process-id.js'
+
+/** The end of the name of a mount's journal: a release with another format of records leaves these files alone. */
+export const journalSuffix = '.journal-1'
 
 /** `${XDG_STATE_HOME:-~/.local/state}/dfs`. A relative XDG_STATE_HOME counts as unset. */
 export function stateHome(
@@ -9,4 +14,25 @@ export function stateHome(
   const { XDG_STATE_HOME: state } = environment
   const folder = state && isAbsolute(state) ? state : join(homedir(), '.local', 'state')
   return join(folder, 'dfs')
+}
+
+/** The folder for the journals of an account's mounts on this machine. `cluster` is the id of its four servers. */
+export function journalFolder(cluster: string, user: string, home = stateHome()): string {
+  const digest = createHash('sha256').update(`${cluster} ${user}`).digest('hex').slice(0, 24)
+  return join(home, 'journals', digest)
+}
+
+/** Whether a file in the folder for journals is that of a mount whose process has ended. */
+export function isJournalLeft(name: string): boolean {
+  return name.endsWith(journalSuffix) && !isProcess(name.slice(0, -journalSuffix.length))
+}
+
+/** Where a mount with this state folder keeps what it could not store, unless the configuration says otherwise. */
+export function recoveryFolderOf(stateFolder: string): string {
+  return join(stateFolder, 'recovery')
+}
+
+/** Whether a file in such a folder is a whole one, by the time in its name. */
+export function isRecovered(name: string): boolean {
+  return /\.\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z$/.test(name)
 }

@@ -14,6 +14,7 @@ import { type Alignment, alignColumns, countTexts, sizeText } from '../terminal/
 import type { Output } from '../terminal/output.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command, Options } from './command.js'
+import { type LeftByMount, leftByMounts } from './left-by-mounts.js'
 
 interface Health {
   readonly link: Link
@@ -29,6 +30,8 @@ interface Report {
   readonly healths: readonly Health[]
   /** Missing registers and pieces; undefined when not known, because a server went away or failed. */
   readonly lack: Lack | undefined
+  /** Files with what could not be stored by mounts on this machine. */
+  readonly left: readonly LeftByMount[]
 }
 
 /** Exit statuses. 2 takes precedence over 1. */
@@ -68,7 +71,7 @@ export const status: Command = {
   operandsMax: 0,
   summary: 'show which servers are up, what they hold, and what they still miss',
   details:
-    'Exits with 0 when all four servers are up and complete, with 1 when something is missing, misplaced, lost, undecided or not known, with 2 when a server is down or does not vote. Take another server down only after 0.',
+    'Exits with 0 when all four servers are up and complete, with 1 when something is missing, misplaced, lost, undecided or not known, or when a mount on this machine could not store something, with 2 when a server is down or does not vote. Take another server down only after 0.',
   options: [
     ['--json', 'as a JSON object'],
     [
@@ -82,7 +85,7 @@ export const status: Command = {
     const report = await reportOf(session, options)
     if (options.json) session.output.print(JSON.stringify(described(report), undefined, 2))
     else printReport(session.output, report)
-    return statusOf(report)
+    return statusOf(report) === complete && report.left.length > 0 ? incomplete : statusOf(report)
   },
 }
 
@@ -152,6 +155,7 @@ async function look(cluster: Cluster): Promise<Report> {
   const healths = await Promise.all(cluster.links.map((link) => examine(cluster, link)))
   return {
     healths,
+    left: leftByMounts(cluster.id, cluster.config),
     lack: lack?.missing.size === healths.filter(isVoting).length ? lack : undefined,
   }
 }
@@ -238,6 +242,9 @@ function printReport(output: Output, report: Report): void {
       `${lack.lost} segments have lost data for good: LIST shows the files, VERIFY the bytes`,
     )
   }
+  for (const { path, what, todo } of report.left) {
+    output.print(output.name(`${path}: ${what}; ${todo}`))
+  }
   output.print(verdict(report))
 }
 
@@ -292,6 +299,7 @@ function described(report: Report): object {
     misplaced: lack?.misplaced ?? null,
     undecided: lack?.undecided ?? null,
     lost: lack?.lost ?? null,
+    leftByMounts: report.left,
     servers: healths.map((health) => {
       const { link, latencyMs, reply, failure } = health
       return {

@@ -11,6 +11,7 @@ import { asDfsError, DfsError } from '../../errors.js'
 import { debugFuse, notice } from '../../log.js'
 import { PageMemory } from '../../memory/page-memory.js'
 import { tcpNetwork } from '../../network.js'
+import { journalFolder } from '../../state-home.js'
 import { rootIno } from '../../wire/records.js'
 import { Mount } from '../mount/mount.js'
 import type { MountWords } from '../mount/mount-options.js'
@@ -18,7 +19,7 @@ import { Filesystem } from '../vfs/filesystem.js'
 import { RecoveryFolder } from '../vfs/recovery-folder.js'
 import { Control } from './control.js'
 import { FileJournal } from './journal-file.js'
-import { journalFolder, makeStateFolder, type StateFolder } from './state-folder.js'
+import { makeStateFolder, type StateFolder } from './state-folder.js'
 
 export interface DaemonOptions {
   /** Absolute path. */

@@ -22,12 +22,11 @@ import type { Journal, JournalEntry } from '../../dfc/namespace/journal.js'
 import { changeRecord, entriesOf, forgottenRecord } from '../../dfc/namespace/journal.js'
 import { limits } from '../../limits.js'
 import { debugFuse } from '../../log.js'
+import { isProcess, ownProcess } from '../../process-id.js'
+import { journalSuffix as suffix } from '../../state-home.js'
 import type { Version } from '../../wire/version.js'
-import { isProcess, ownProcess } from './process-id.js'
 
-/** The format of the records stands in the name: a release with another one leaves these files alone. */
-const suffix = '.journal-1'
-/** What a file has behind that while it is written. */
+/** The end of the name of a journal that is being written anew. */
 const newSuffix = '.new'
 
 export class FileJournal implements Journal {

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { chmod, mkdir } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
-import { stateHome } from '../../state-home.js'
+import { recoveryFolderOf, stateHome } from '../../state-home.js'
 
 export interface StateFolder {
   readonly path: string
@@ -29,14 +29,8 @@ export function stateFolderOf(mountpoint: string, home = stateHome()): StateFold
     path,
     log: join(path, 'log'),
     spill: join(path, 'spill'),
-    recovery: join(path, 'recovery'),
+    recovery: recoveryFolderOf(path),
   }
-}
-
-/** The folder for the journals of an account's mounts on this machine. `cluster` is the id of its four servers. */
-export function journalFolder(cluster: string, user: string, home = stateHome()): string {
-  const digest = createHash('sha256').update(`${cluster} ${user}`).digest('hex').slice(0, 24)
-  return join(home, 'journals', digest)
 }
 
 export async function makeStateFolder(folder: StateFolder): Promise<void> {

@@ -284,6 +284,8 @@ export class OpenFile implements Holder {
     const { segments } = this.#content
     const added = segments.filter(({ id }) => !this.#onDisk.has(id))
     await this.#tools.sync({ ...this.#content, segments: added })
+    // What was answered before may have been given up while this waited for it.
+    this.#tools.namespace.assertKept(this.ino)
     this.#onDisk = new Set(segments.map(({ id }) => id))
   }
 

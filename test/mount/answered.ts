@@ -1,0 +1,270 @@
+/** Tests of what a mount has answered and cannot store at once: servers that are away, and another client meanwhile. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import t, { type Test } from 'tap'
+import { rootIno } from '../../src/wire/records.js'
+import { openClient } from '../fixtures/library.js'
+import { isMounted, shell, type TestMount, TestMounts } from '../fixtures/mount.js'
+import type { Outcome } from '../fixtures/outcome.js'
+import { startServerProcesses, type TestServers, until } from '../fixtures/servers.js'
+
+const dfc = resolve(import.meta.dirname, '../../../bin/dfc')
+const all = [0, 1, 2, 3]
+
+t.setTimeout(180_000)
+
+interface Place {
+  readonly servers: TestServers
+  readonly mounts: TestMounts
+  readonly mount: TestMount
+}
+
+async function place(t: Test, ...options: readonly string[]): Promise<Place> {
+  const servers = await startServerProcesses(t)
+  const mounts = new TestMounts(t, servers.config())
+  const mount = await mounts.start('mnt', ...options)
+  return { servers, mounts, mount }
+}
+
+/** A Node program in the mount that waits at several points, and the words that it has printed. */
+class Waiting {
+  readonly printed: Promise<string>
+  readonly name: string
+  readonly #mounts: TestMounts
+
+  /** In the script, `wait(word)` waits for `go(word)`, `tell(word)` resolves `told(word)`. */
+  constructor({ mounts, mount }: Place, script: string, name = 'program') {
+    this.name = name
+    this.#mounts = mounts
+    const beginning = `const fs = require('node:fs')
+      const place = process.argv[1]
+      const tell = (word) => fs.writeFileSync(place + word, '')
+      const pause = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
+      const wait = (word) => { while (!fs.existsSync(place + word)) pause() }
+      const outcome = (call) => { try { call(); return 'ok' } catch ({ code, errno }) { return errno === -116 ? 'ESTALE' : code } }
+      tell('begun')\n`
+    this.printed = mount.node(beginning + script, this.#path(''))
+  }
+
+  go(word: string): void {
+    writeFileSync(this.#path(word), '')
+  }
+
+  told(word: string, withinMs?: number): Promise<void> {
+    return until(() => this.hasTold(word), withinMs)
+  }
+
+  hasTold(word: string): boolean {
+    return existsSync(this.#path(word))
+  }
+
+  #path(word: string): string {
+    return this.#mounts.path(`${this.name}-${word}`)
+  }
+}
+
+function signalAll(servers: TestServers, signal: NodeJS.Signals): void {
+  for (const index of all) servers.signal(index, signal)
+}
+
+/** Ends the mount as kill -9 does. */
+async function kill({ mount }: Place): Promise<void> {
+  mount.process.kill('SIGKILL')
+  await until(() => !isMounted(mount.mountpoint))
+}
+
+function status({ mounts }: Place, ...options: readonly string[]): Promise<Outcome> {
+  return shell(`${dfc} status ${options.join(' ')}`, mounts.path('.'), mounts.environment)
+}
+
+/** The paths of what is kept in the mount's recovery folder. */
+function kept({ mounts }: Place): string[] {
+  const states = mounts.path('state/dfs')
+  const state = readdirSync(states).find((name) => name.startsWith('mnt-')) ?? ''
+  const folder = join(states, state, 'recovery')
+  return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : []
+}
+
+t.test('dfc status names what a killed mount has answered and not stored', async (t) => {
+  const here = await place(t)
+  const { servers, mount, mounts } = here
+  await mount.out('echo before > old; mkdir folder; sync')
+  const program = new Waiting(
+    here,
+    `wait('frozen')
+     fs.writeFileSync('new', 'content')
+     fs.renameSync('old', 'folder/moved')
+     tell('answered')`,
+  )
+  await program.told('begun')
+  signalAll(servers, 'SIGSTOP')
+  program.go('frozen')
+  await program.told('answered', 5_000)
+  await kill(here)
+  await program.printed
+  // What had been sent is lost with the servers' connections.
+  await servers.kill(...all)
+  for (const index of all) await servers.start(index)
+  const before = await status(here)
+  t.equal(before.status, 1, before.out)
+  t.match(before.out, /journal-1: \d changes that a mount answered and has not stored; mount on/)
+  const { leftByMounts } = JSON.parse((await status(here, '--json')).out)
+  t.match(leftByMounts, [{ path: /^\/.*\.journal-1$/, what: /^\d changes/, todo: /^mount/ }])
+  const again = await mounts.start('mnt')
+  t.equal(await again.out('cat new folder/moved; ls'), 'contentbefore\nfolder\nnew')
+  const after = await status(here)
+  t.equal(after.status, 0, after.out)
+  t.same(kept(here), [])
+})
+
+t.test('what another client made impossible is kept, and every call says so', async (t) => {
+  const here = await place(t)
+  const { servers, mount } = here
+  await mount.out('echo before > shared; echo before > waiting; echo before > closed; sync')
+  const program = new Waiting(
+    here,
+    `const names = ['shared', 'waiting', 'closed']
+     const files = names.map((name) => fs.openSync(name, 'r+'))
+     const folder = fs.openSync('.', 'r')
+     wait('frozen')
+     for (const name of names) fs.writeFileSync(name, 'mine, ' + name)
+     tell('answered')
+     wait('blocked')
+     tell('asking')
+     let during
+     do during = outcome(() => fs.fsyncSync(files[1]))
+     while (during === 'EIO' || during === 'EROFS')
+     wait('given up')
+     const results = [
+       during,
+       outcome(() => fs.fsyncSync(files[0])),
+       outcome(() => fs.fsyncSync(files[0])),
+       outcome(() => fs.closeSync(files[2])),
+       outcome(() => fs.fsyncSync(folder)),
+       outcome(() => fs.fsyncSync(folder)),
+     ]
+     console.log(results.join(' '))`,
+  )
+  await program.told('begun')
+  signalAll(servers, 'SIGSTOP')
+  program.go('frozen')
+  await program.told('answered', 5_000)
+  mount.process.kill('SIGSTOP')
+  await servers.kill(...all)
+  for (const index of all) await servers.start(index)
+  const other = await openClient(t, servers)
+  await until(() => other.cluster.voters.length === 4)
+  for (const name of ['shared', 'waiting', 'closed']) {
+    const { ino } = await other.namespace.names.lookup(rootIno, name)
+    await other.namespace.update(ino, (inode) => ({ ...inode, uid: 7 }))
+  }
+  await other.close()
+  program.go('blocked')
+  await program.told('asking')
+  await new Promise((done) => setTimeout(done, 50))
+  mount.process.kill('SIGCONT')
+  await until(() => (mount.said.join('').match(/discarded/g)?.length ?? 0) >= 3)
+  program.go('given up')
+  t.equal(await program.printed, 'ESTALE ESTALE ok ESTALE ESTALE ok')
+  const contents = kept(here).map((path) => readFileSync(path, 'utf8'))
+  t.same(contents.sort(), ['mine, closed', 'mine, shared', 'mine, waiting'])
+  t.equal(
+    await mount.out('cat shared waiting closed; stat -c %u shared'),
+    `${'before\n'.repeat(3)}7`,
+  )
+  const { status: code, out } = await status(here)
+  t.equal(code, 1)
+  for (const path of kept(here)) t.match(out, `${path}: content of a file that could not be stored`)
+})
+
+t.test('what was impossible when it was stored by the next mount is kept', async (t) => {
+  const here = await place(t)
+  const { servers, mount, mounts } = here
+  await mount.out('echo before > shared; echo before > moved; sync')
+  const program = new Waiting(
+    here,
+    `wait('frozen')
+     fs.writeFileSync('shared', 'mine')
+     fs.writeFileSync('mine too', 'also mine')
+     fs.renameSync('moved', 'elsewhere')
+     tell('answered')`,
+  )
+  await program.told('begun')
+  signalAll(servers, 'SIGSTOP')
+  program.go('frozen')
+  await program.told('answered', 5_000)
+  await kill(here)
+  await program.printed
+  await servers.kill(...all)
+  for (const index of all) await servers.start(index)
+  const other = await openClient(t, servers)
+  await until(() => other.cluster.voters.length === 4)
+  const { ino } = await other.namespace.names.lookup(rootIno, 'shared')
+  await other.namespace.update(ino, (inode) => ({ ...inode, uid: 7 }))
+  await other.close()
+  const again = await mounts.start('mnt')
+  await until(() => kept(here).length > 0)
+  t.same(
+    kept(here).map((path) => readFileSync(path, 'utf8')),
+    ['mine'],
+  )
+  t.match(
+    again.said.join(''),
+    /A change of inode \d+ was answered and then discarded: another client/,
+  )
+  t.equal(
+    await again.out('cat shared "mine too" elsewhere; ls'),
+    'before\nalso minebefore\nelsewhere\nmine too\nshared',
+  )
+})
+
+/** One call each, none of which needs another one. */
+const calls: Readonly<Record<string, string>> = {
+  create: "fs.closeSync(fs.openSync('made', 'w'))",
+  mkdir: "fs.mkdirSync('folder')",
+  rename: "fs.renameSync('old', 'moved')",
+  unlink: "fs.unlinkSync('gone')",
+  rmdir: "fs.rmdirSync('empty')",
+  write: "fs.writeFileSync('written', 'new')",
+  chmod: "fs.chmodSync('changed', 0o600)",
+}
+
+for (const option of ['sync', 'dirsync']) {
+  t.test(`with -o ${option} nothing is answered that is not stored`, async (t) => {
+    const here = await place(t, '-o', option)
+    const { servers, mount } = here
+    await mount.out('mkdir empty; touch old gone written changed; sync')
+    const programs = Object.entries(calls).map(
+      ([name, call]) =>
+        new Waiting(
+          here,
+          `wait('frozen'); ${call}; tell('answered'); console.log('${name}')`,
+          name,
+        ),
+    )
+    for (const program of programs) await program.told('begun')
+    signalAll(servers, 'SIGSTOP')
+    for (const program of programs) program.go('frozen')
+    await new Promise((done) => setTimeout(done, 400))
+    const early = programs.filter((program) => program.hasTold('answered')).map(({ name }) => name)
+    signalAll(servers, 'SIGCONT')
+    t.same(early, [])
+    t.same(await Promise.all(programs.map(({ printed }) => printed)), Object.keys(calls))
+  })
+}
+
+t.test('without them all of these are answered at once', async (t) => {
+  const here = await place(t)
+  const { servers, mount } = here
+  await mount.out('mkdir empty; touch old gone written changed; sync; ls')
+  const program = new Waiting(
+    here,
+    `wait('frozen'); ${Object.values(calls).join(';')}; tell('answered')`,
+  )
+  await program.told('begun')
+  signalAll(servers, 'SIGSTOP')
+  program.go('frozen')
+  await program.told('answered', 1_000)
+  signalAll(servers, 'SIGCONT')
+  await program.printed
+})

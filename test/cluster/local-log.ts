@@ -3,12 +3,15 @@ import t, { type Test } from 'tap'
 import { sleep, systemClock, systemRandom } from '../../src/clock.js'
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
+import { build, wholeSlice } from '../../src/dfc/content/extents.js'
+import { prepare } from '../../src/dfc/content/prepared-segment.js'
 import { limits } from '../../src/limits.js'
 import { redirectNotices } from '../../src/log.js'
 import { tcpNetwork } from '../../src/network.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
 import { MemoryJournals } from '../fixtures/memory-journals.js'
 import { MessageProxies } from '../fixtures/message-proxies.js'
+import { Seeded } from '../fixtures/seeded.js'
 import { openProxies } from '../fixtures/server-proxy.js'
 import { startServers, type TestServers, until } from '../fixtures/servers.js'
 
@@ -362,4 +365,62 @@ t.test('what a client that has died left in several batches is stored by the nex
   const second = await connect(t, servers, { log })
   t.same(log.left, [])
   t.same(await namesIn(second, folder), ['f3', 'g0', 'g1'])
+})
+
+t.test('a full log is stored within the grace of a lease, with one slow server', async (t) => {
+  const servers = await startServers(t)
+  const notices = noticesOf(t)
+  const proxies = await MessageProxies.open(t, servers)
+  const log = new MemoryJournals()
+  const first = await connect(t, servers, { config: proxies.config(), log })
+  const { namespace } = first
+  const folder = await folderOf(first, 0)
+  const random = new Seeded(1)
+  const bytes = Math.floor((2 * limits.logBytesMax) / limits.logChangesMax)
+  const answered: string[] = []
+  // Each commit takes long, so that the log fills up meanwhile.
+  let isFilling = true
+  proxies.watch(({ server, verb, isAnswer }) => {
+    if (isFilling) return verb === 'commit' && !isAnswer ? sleep(systemClock, 150) : undefined
+    return server === 2 && isAnswer ? sleep(systemClock, 200) : undefined
+  })
+  let isFull = false
+  const fill = async (): Promise<void> => {
+    for (let index = 0; !isFull; index += 1) {
+      const node = await namespace.create(folder, `f${index}`, attributes)
+      const inline = prepare(random.bytes(bytes), systemRandom)
+      const content = build(bytes, [wholeSlice(inline.segment)])
+      const time = systemClock.time()
+      await namespace.writeContent(
+        node.ino,
+        node,
+        content,
+        { mtime: time, ctime: time },
+        { inline },
+      )
+      answered.push(`f${index}`)
+    }
+  }
+  const filling = fill()
+  await until(() => log.left.length >= 0.9 * limits.logChangesMax)
+  isFilling = false
+  isFull = true
+  await filling
+  const count = answered.length
+  const startedMs = performance.now()
+  const second = await connect(t, servers, { lease: false })
+  const found: string[] = []
+  for (let after = ''; ; ) {
+    const { entries, more } = await second.namespace.names.list(folder, after)
+    found.push(...entries.map(({ name }) => name))
+    after = found.at(-1) ?? ''
+    if (!more) break
+  }
+  t.comment(`${log.left.length} left, ${count} files, ${performance.now() - startedMs} ms`)
+  t.same(found.sort(), answered.sort())
+  t.same(log.left, [])
+  t.same(
+    notices.filter((line) => /discarded|could not/.test(line)),
+    [],
+  )
 })

@@ -1,6 +1,7 @@
 /** Tests of what a mount has answered and cannot store at once: servers that are away, and another client meanwhile. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { rootIno } from '../../src/wire/records.js'
 import { openClient } from '../fixtures/library.js'
@@ -161,7 +162,7 @@ t.test('what another client made impossible is kept, and every call says so', as
   await other.close()
   program.go('blocked')
   await program.told('asking')
-  await new Promise((done) => setTimeout(done, 50))
+  await sleep(50)
   mount.process.kill('SIGCONT')
   await until(() => (mount.said.join('').match(/discarded/g)?.length ?? 0) >= 3)
   program.go('given up')
@@ -229,42 +230,96 @@ const calls: Readonly<Record<string, string>> = {
   chmod: "fs.chmodSync('changed', 0o600)",
 }
 
+const setUp = 'mkdir empty; touch old gone written changed; sync'
+
+/** Returns the names of the calls that the mount answers while no server does. */
+async function answeredEarly(t: Test, here: Place): Promise<readonly string[]> {
+  const programs = Object.entries(calls).map(
+    ([name, call]) =>
+      new Waiting(here, `wait('frozen'); ${call}; tell('answered'); console.log('${name}')`, name),
+  )
+  for (const program of programs) await program.told('begun')
+  signalAll(here.servers, 'SIGSTOP')
+  for (const program of programs) program.go('frozen')
+  await sleep(400)
+  const early = programs.filter((program) => program.hasTold('answered')).map(({ name }) => name)
+  signalAll(here.servers, 'SIGCONT')
+  t.same(await Promise.all(programs.map(({ printed }) => printed)), Object.keys(calls))
+  return early
+}
+
+t.test('a mount that is alone answers all of these at once', async (t) => {
+  const here = await place(t)
+  await here.mount.out(`${setUp}; ls`)
+  t.same(await answeredEarly(t, here), Object.keys(calls))
+})
+
 for (const option of ['sync', 'dirsync']) {
   t.test(`with -o ${option} nothing is answered that is not stored`, async (t) => {
     const here = await place(t, '-o', option)
-    const { servers, mount } = here
-    await mount.out('mkdir empty; touch old gone written changed; sync')
-    const programs = Object.entries(calls).map(
-      ([name, call]) =>
-        new Waiting(
-          here,
-          `wait('frozen'); ${call}; tell('answered'); console.log('${name}')`,
-          name,
-        ),
-    )
-    for (const program of programs) await program.told('begun')
-    signalAll(servers, 'SIGSTOP')
-    for (const program of programs) program.go('frozen')
-    await new Promise((done) => setTimeout(done, 400))
-    const early = programs.filter((program) => program.hasTold('answered')).map(({ name }) => name)
-    signalAll(servers, 'SIGCONT')
-    t.same(early, [])
-    t.same(await Promise.all(programs.map(({ printed }) => printed)), Object.keys(calls))
+    await here.mount.out(`${setUp}; ls`)
+    t.same(await answeredEarly(t, here), [])
   })
 }
 
-t.test('without them all of these are answered at once', async (t) => {
+t.test('with two mounts nothing is answered that is not stored', async (t) => {
   const here = await place(t)
-  const { servers, mount } = here
-  await mount.out('mkdir empty; touch old gone written changed; sync; ls')
-  const program = new Waiting(
-    here,
-    `wait('frozen'); ${Object.values(calls).join(';')}; tell('answered')`,
-  )
-  await program.told('begun')
-  signalAll(servers, 'SIGSTOP')
-  program.go('frozen')
-  await program.told('answered', 1_000)
-  signalAll(servers, 'SIGCONT')
-  await program.printed
+  const other = await here.mounts.start('other')
+  await here.mount.out(`${setUp}; ls`)
+  await other.out('ls -l; touch there; ls')
+  await here.mount.out('ls')
+  t.same(await answeredEarly(t, here), [])
+  t.equal(await other.out('ls; cat written'), 'changed\nfolder\nmade\nmoved\nthere\nwritten\nnew')
 })
+
+/** Changes that are answered early, and what `seen` shows after them. */
+const many = `for i in 1 2 3 4 5 6 7 8; do
+    echo $i > f$i; mkdir d$i; mv f$i d$i/g; ln d$i/g h$i; chmod 600 h$i
+  done; rm h1; rmdir d8 2>/dev/null; ln -s x link`
+const seen = 'for i in d*; do cat $i/g; done; stat -c %n:%a:%h h*; readlink link; ls | wc -l'
+const wanted = [
+  1,
+  2,
+  3,
+  4,
+  5,
+  6,
+  7,
+  8,
+  ...[2, 3, 4, 5, 6, 7, 8].map((i) => `h${i}:600:2`),
+  'x',
+  16,
+].join('\n')
+
+t.test('fsync, a sync of a folder, unmount and dfc find everything stored', async (t) => {
+  const here = await place(t)
+  const { servers, mounts, mount } = here
+  const script = 'const fs = require("node:fs"); fs.fsyncSync(fs.openSync(process.argv[1], "r"))'
+  const node = `'${process.execPath}' -e '${script}'`
+  const ends: Readonly<Record<string, string>> = {
+    file: `${node} h2`,
+    folder: `${node} d3`,
+    dfc: `${dfc} list -l /dfc >/dev/null`,
+  }
+  for (const [name, end] of Object.entries(ends)) {
+    await mount.out(`mkdir ${name}; cd ${name}; ${many}; ${end}`)
+    t.same(journalBytes(here), [0], name)
+  }
+  await mount.out(`mkdir unmount; cd unmount; ${many}`)
+  t.equal(await mount.end(), 0)
+  t.same(journalBytes(here), [], 'unmount')
+  await servers.kill(...all)
+  for (const index of all) await servers.start(index)
+  const again = await mounts.start('mnt')
+  for (const name of [...Object.keys(ends), 'unmount']) {
+    t.equal(await again.out(`cd ${name}; ${seen}`), wanted, name)
+  }
+})
+
+/** The sizes of the journals of all mounts: 0 where everything is stored. */
+function journalBytes({ mounts }: Place): number[] {
+  const folder = mounts.path('state/dfs/journals')
+  return readdirSync(folder).flatMap((account) =>
+    readdirSync(join(folder, account)).map((name) => statSync(join(folder, account, name)).size),
+  )
+}

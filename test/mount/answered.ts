@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { withQuota } from '../../src/dfs/users/users-text.js'
 import { rootIno } from '../../src/wire/records.js'
 import { openClient } from '../fixtures/library.js'
 import { isMounted, shell, type TestMount, TestMounts } from '../fixtures/mount.js'
@@ -42,7 +43,9 @@ class Waiting {
       const tell = (word) => fs.writeFileSync(place + word, '')
       const pause = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2)
       const wait = (word) => { while (!fs.existsSync(place + word)) pause() }
-      const outcome = (call) => { try { call(); return 'ok' } catch ({ code, errno }) { return errno === -116 ? 'ESTALE' : code } }
+      // Those for which Node has no name.
+      const unnamed = { [-116]: 'ESTALE', [-122]: 'EDQUOT' }
+      const outcome = (call) => { try { call(); return 'ok' } catch ({ code, errno }) { return unnamed[errno] ?? code } }
       tell('begun')\n`
     this.printed = mount.node(beginning + script, this.#path(''))
   }
@@ -323,3 +326,37 @@ function journalBytes({ mounts }: Place): number[] {
     readdirSync(join(folder, account)).map((name) => statSync(join(folder, account, name)).size),
   )
 }
+
+t.test('what was answered before the quota was lowered is kept', async (t) => {
+  const here = await place(t)
+  const { servers, mount } = here
+  await mount.out('echo before > file; echo before > other; sync')
+  const program = new Waiting(
+    here,
+    `const file = fs.openSync('file', 'r+')
+     wait('frozen')
+     fs.writeFileSync('file', 'mine'.repeat(10000))
+     tell('answered')
+     wait('given up')
+     console.log(outcome(() => fs.fsyncSync(file)), outcome(() => fs.fsyncSync(file)))`,
+  )
+  await program.told('begun')
+  signalAll(servers, 'SIGSTOP')
+  program.go('frozen')
+  await program.told('answered', 5_000)
+  mount.process.kill('SIGSTOP')
+  await servers.kill(...all)
+  servers.configure((users) => withQuota(users, 'dfs.conf', 'alice', '4K'))
+  for (const index of all) await servers.start(index)
+  mount.process.kill('SIGCONT')
+  await until(() => mount.said.join('').includes('discarded'))
+  program.go('given up')
+  t.equal(await program.printed, 'EDQUOT ok')
+  t.same(
+    kept(here).map((path) => readFileSync(path, 'utf8')),
+    ['mine'.repeat(10000)],
+  )
+  t.equal(await mount.out('cat file other'), 'before\nbefore')
+  t.match(mount.said.join(''), /discarded: Quota exceeded/)
+  t.equal((await status(here)).status, 1)
+})

@@ -5,19 +5,20 @@
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { describeTree, notesOf, possibleTrees } from '../fixtures/careful-writer.js'
 import { checkAll, clean, healNow, openClient } from '../fixtures/library.js'
 import { spawnMortal } from '../fixtures/mortal.js'
-import { isMounted, type TestMount, TestMounts } from '../fixtures/mount.js'
+import { isMounted, shell, type TestMount, TestMounts } from '../fixtures/mount.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { startServerProcesses, until } from '../fixtures/servers.js'
 
 const kills = Number(process.env.KILLS ?? 8)
 const seed = Number(process.env.KILLS_SEED ?? Math.floor(Date.now() / 1000))
 const program = join(import.meta.dirname, '../fixtures/careful-writer.js')
+const dfsMount = resolve(import.meta.dirname, '../../../bin/dfs-mount')
 const skip = existsSync('/dev/fuse') ? false : 'there is no /dev/fuse'
 /** Errors of a program that has a file open in a killed mount. */
 const deadErrors = ['ENOTCONN', 'ECONNABORTED', 'EIO', 'ENOENT']
@@ -60,6 +61,17 @@ class Writing {
   }
 }
 
+/** Begins a mount, which stores what another one has left, and kills it `afterMs` later. */
+async function killWhileStarting(
+  mounts: TestMounts,
+  mountpoint: string,
+  afterMs: number,
+): Promise<void> {
+  const words = `timeout -s KILL ${afterMs / 1000} ${dfsMount} --foreground ${mountpoint}`
+  await shell(words, mounts.path('.'), mounts.environment)
+  await until(() => !isMounted(mountpoint))
+}
+
 /** Returns what was kept because the servers did not take it. */
 function keptIn(mounts: TestMounts): string[] {
   const states = mounts.path('state/dfs')
@@ -98,6 +110,7 @@ t.test('a mount that is killed loses nothing that was answered', { skip }, async
       if (!deadErrors.includes(error)) t.fail(`the writer was told ${error}`)
     }
     await until(() => !isMounted(mountpoint))
+    if (random.below(3) === 0) await killWhileStarting(mounts, mountpoint, 100 + random.below(400))
     mount = await mounts.start('mnt')
     for (const writing of writings) answered += writing.answered
     try {

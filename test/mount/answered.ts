@@ -1,5 +1,5 @@
 /** Tests of what a mount has answered and cannot store at once: servers that are away, and another client meanwhile. */
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
@@ -9,6 +9,7 @@ import { openClient } from '../fixtures/library.js'
 import { isMounted, shell, type TestMount, TestMounts } from '../fixtures/mount.js'
 import type { Outcome } from '../fixtures/outcome.js'
 import { startServerProcesses, type TestServers, until } from '../fixtures/servers.js'
+import { fillDisk, mountSmallDisk, noSmallDisk } from '../fixtures/small-disk.js'
 
 const dfc = resolve(import.meta.dirname, '../../../bin/dfc')
 const all = [0, 1, 2, 3]
@@ -360,3 +361,23 @@ t.test('what was answered before the quota was lowered is kept', async (t) => {
   t.match(mount.said.join(''), /discarded: Quota exceeded/)
   t.equal((await status(here)).status, 1)
 })
+t.test(
+  'a mount whose local disk is full works, and answers what is stored',
+  { skip: noSmallDisk },
+  async (t) => {
+    const servers = await startServerProcesses(t)
+    const mounts = new TestMounts(t, servers.config())
+    const state = mounts.folder('small')
+    t.teardown(mountSmallDisk(state, '2m'))
+    const mount = await mounts.startWith({ XDG_STATE_HOME: state }, 'mnt')
+    const here = { servers, mounts, mount }
+    await mount.out(`${setUp}; ls`)
+    fillDisk(join(state, 'filling'))
+    t.same(await answeredEarly(t, here), [])
+    t.equal(await mount.out('ls; cat written'), 'changed\nfolder\nmade\nmoved\nwritten\nnew')
+    t.equal(await mount.end(), 0)
+    const again = await mounts.startWith({ XDG_STATE_HOME: state }, 'mnt')
+    t.equal(await again.out('echo more > other; cat other written'), 'more\nnew')
+    rmSync(join(state, 'filling'))
+  },
+)

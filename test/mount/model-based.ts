@@ -1,7 +1,7 @@
 /**
  * Programs of a few operations in a mount and in a local folder: whatever is not stored yet, every result, error,
  * listing and attribute is the same. A sample of the day is tried. MODEL_SECONDS=3600 goes on for as long, MODEL_SEED
- * draws the same again; MODEL_ALL=1, 2 or 3 tries every program of so many operations (2: ten minutes, 3: a night).
+ * draws the same again; MODEL_ALL=1, 2 or 3 tries every program of so many operations (2: half an hour, 3: days).
  */
 import type { ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
@@ -23,7 +23,7 @@ import { startServerProcesses } from '../fixtures/servers.js'
 
 const seed = Number(process.env.MODEL_SEED ?? Math.floor(Date.now() / 86_400_000))
 const all = Number(process.env.MODEL_ALL ?? 0)
-const seconds = Number(process.env.MODEL_SECONDS ?? (all > 0 ? 24 * 3600 : 16))
+const seconds = Number(process.env.MODEL_SECONDS ?? (all > 0 ? 24 * 3600 : 36))
 const batch = 48
 const looksAtOnce = 200
 /** A prime that divides no number of programs. */

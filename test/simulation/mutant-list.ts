@@ -506,7 +506,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: nodeCache,
-        from: 'if (own !== undefined)\n            return own;\n        if (register',
+        from: 'if (own !== undefined && register.version < own.version)\n            return own;\n        if (register',
         to: 'if (register',
       },
       { file: nodeCache, from: 'if (isOld)\n', to: 'if (false)\n' },

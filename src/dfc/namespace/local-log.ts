@@ -198,7 +198,7 @@ export class LocalLog {
     batch.add(change)
     this.#count += 1
     this.#bytes += bytesOf(change.contents)
-    this.#options.cache.hold(change.body)
+    this.#options.cache.hold(change.body, batch.id)
     for (const content of change.contents) this.#options.contents.hold(content)
   }
 
@@ -444,6 +444,11 @@ export class LocalLog {
       const isAsBefore = one.absent === (value === null)
       return isAsBefore && version > one.version ? { ...one, version } : one
     })
+    // A server may have voted for it as it was: it is another transaction.
+    const isOther = preconditions.some(
+      (one, index) => !one.absent && one !== due.body.preconditions[index],
+    )
+    if (isOther) due.id = undefined
     due.body = { ...due.body, preconditions }
   }
 

@@ -78,10 +78,10 @@ export class NodeCache {
     },
   })
   /**
-   * Registers of which the newest value is not stored yet, with the number of changes that wrote them. They are what
-   * this client says they are, whatever the servers answer.
+   * Registers that this client has changed and not stored yet: the number of its changes, and the version of the last
+   * one. No older value that the servers have takes the place of that.
    */
-  readonly #unstored = new Map<Key, number>()
+  readonly #unstored = new Map<Key, { readonly count: number; readonly id: Version }>()
   /** Values of such registers that had to leave the cache. */
   readonly #keptNodes = new Map<number, Timed<Node>>()
   readonly #keptEntries = new Map<Key, Timed<EntryView>>()
@@ -117,16 +117,12 @@ export class NodeCache {
 
   /** Returns the node if it is within its time to live, or cannot have changed since it was read. */
   freshNode(ino: number): Node | undefined {
-    return this.#unstored.has(inodeKey(ino))
-      ? this.staleNode(ino)
-      : this.#fresh(this.#nodes.get(ino))
+    return this.#ownNode(ino) ?? this.#fresh(this.#nodes.get(ino))
   }
 
   /** Returns the node if no other client can have changed it since it was read. */
   leasedNode(ino: number): Node | undefined {
-    return this.#unstored.has(inodeKey(ino))
-      ? this.staleNode(ino)
-      : this.#certain(this.#nodes.get(ino))?.value
+    return this.#ownNode(ino) ?? this.#certain(this.#nodes.get(ino))?.value
   }
 
   /** Returns the node, however old. */
@@ -136,7 +132,7 @@ export class NodeCache {
 
   freshEntry(parent: number, name: string): EntryView | undefined {
     const key = entryKey(parent, name)
-    return this.#unstored.has(key) ? this.#entryAt(key)?.value : this.#fresh(this.#entries.get(key))
+    return this.#ownEntry(key) ?? this.#fresh(this.#entries.get(key))
   }
 
   /**
@@ -145,8 +141,9 @@ export class NodeCache {
    */
   leasedEntry(parent: number, name: string): EntryView | undefined {
     const key = entryKey(parent, name)
+    const own = this.#ownEntry(key)
+    if (own !== undefined) return own
     const timed = this.#entryAt(key)
-    if (this.#unstored.has(key)) return timed?.value
     if (timed !== undefined) return this.#certain(timed)?.value
     const absentMs = this.#folders.absentSinceMs(parent, name)
     const sinceMs = absentMs === undefined ? undefined : this.#useLease()
@@ -162,18 +159,33 @@ export class NodeCache {
     return this.#entries.get(key) ?? this.#keptEntries.get(key)
   }
 
-  /** Notes that a change of these registers is in the cache and on no server yet. */
-  hold({ writes }: Pick<Transaction, 'writes'>): void {
-    for (const { key } of writes) this.#unstored.set(key, (this.#unstored.get(key) ?? 0) + 1)
+  /** Returns the node if its newest value is one of this client that is not stored yet. */
+  #ownNode(ino: number): Node | undefined {
+    const unstored = this.#unstored.get(inodeKey(ino))
+    const node = unstored && this.staleNode(ino)
+    return node?.version === unstored?.id ? node : undefined
+  }
+
+  #ownEntry(key: Key): EntryView | undefined {
+    const unstored = this.#unstored.get(key)
+    const entry = unstored && this.#entryAt(key)?.value
+    return entry?.version === unstored?.id ? entry : undefined
+  }
+
+  /** Notes that a change of these registers, answered under `id`, is on no server yet. */
+  hold({ writes }: Pick<Transaction, 'writes'>, id: Version): void {
+    for (const { key } of writes) {
+      this.#unstored.set(key, { count: (this.#unstored.get(key)?.count ?? 0) + 1, id })
+    }
   }
 
   /** Ends what `hold` began: the change is stored, or given up. */
   release({ writes }: Pick<Transaction, 'writes'>): void {
     for (const { key } of writes) {
-      const count = this.#unstored.get(key) ?? 0
+      const { count = 0, id = noVersion } = this.#unstored.get(key) ?? {}
       assert(count > 0, 'a change is stored once')
       if (count > 1) {
-        this.#unstored.set(key, count - 1)
+        this.#unstored.set(key, { count: count - 1, id })
         continue
       }
       this.#unstored.delete(key)
@@ -199,7 +211,7 @@ export class NodeCache {
     if (this.#unstored.size === 0) return []
     const prefix = entryKey(folder, '')
     return [...this.#unstored.keys()].flatMap((key) => {
-      const entry = key.startsWith(prefix) ? this.#entryAt(key)?.value : undefined
+      const entry = key.startsWith(prefix) ? this.#ownEntry(key) : undefined
       const parsed = parseKey(key)
       return entry === undefined || parsed.kind === 'inode' ? [] : [{ name: parsed.name, entry }]
     })
@@ -207,8 +219,9 @@ export class NodeCache {
 
   noteEntry(parent: number, name: string, register: QuorumRegister, askedMs: number): EntryView {
     const key = entryKey(parent, name)
-    const own = this.#unstored.has(key) ? this.#entryAt(key)?.value : undefined
-    if (own !== undefined) return own
+    const own = this.#ownEntry(key)
+    // A newer one is of another client, which was let in meanwhile.
+    if (own !== undefined && register.version < own.version) return own
     const view = viewOf(register)
     this.#setEntry(parent, name, view, askedMs)
     return view
@@ -216,9 +229,8 @@ export class NodeCache {
 
   /** Notes a node that was read, and returns the newest one; undefined for a tombstone. */
   noteNode(ino: number, register: QuorumRegister, askedMs: number): Node | undefined {
-    // A client that begins with a journal has not seen what it is about to store.
-    const own = this.#unstored.has(inodeKey(ino)) ? this.staleNode(ino) : undefined
-    if (own !== undefined) return own
+    const own = this.#ownNode(ino)
+    if (own !== undefined && register.version < own.version) return own
     if (register.value === null) {
       this.dropNode(ino)
       return undefined

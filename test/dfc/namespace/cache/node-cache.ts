@@ -113,10 +113,26 @@ t.test(
     const { cache } = open()
     const writes = [{ key: inodeKey(7), value: null }]
     const register = { key: inodeKey(7), version: versionAt(1), value: sampleInode(), folder: null }
-    cache.hold({ writes })
+    cache.hold({ writes }, versionAt(2))
     t.equal(cache.noteNode(7, register, 0)?.version, versionAt(1))
     cache.dropOlder(inodeKey(7), versionAt(2))
     cache.release({ writes })
     t.equal(cache.staleNode(7), undefined)
   },
 )
+
+t.test('what another client wrote after a change that is not stored here is newer', async (t) => {
+  const { cache } = open()
+  const inode = inodeOf({ mode: fileType.file | 0o600 })
+  cache.hold({ writes: [{ key: inodeKey(7), value: null }] }, versionAt(2))
+  cache.writeNode(7, writtenAt(2), inode)
+  const read = (at: number, mode: number) =>
+    cache.noteNode(
+      7,
+      { key: inodeKey(7), version: versionAt(at), value: sampleInode({ mode }), folder: null },
+      0,
+    )?.version
+  t.equal(read(1, fileType.file | 0o644), versionAt(2))
+  t.equal(read(3, fileType.file | 0o644), versionAt(3))
+  t.equal(cache.staleNode(7)?.version, versionAt(3))
+})

@@ -1,6 +1,8 @@
 /** Names of processes that no other process ever has: process ids are used again, also after the machine has restarted. */
 import { readFileSync } from 'node:fs'
 
+/** States of a process that has ended and whose parent has not asked for its exit status yet: proc(5). */
+const hasEnded: ReadonlySet<string> = new Set(['Z', 'X'])
 const bootFile = '/proc/sys/kernel/random/boot_id'
 
 /** Returns a name of this process: the start of the machine, the process id, and when the process began. */
@@ -19,8 +21,9 @@ function nameOf(pid: number): string | undefined {
     const boot = readFileSync(bootFile, 'utf8').replaceAll(/[^0-9a-f]/g, '')
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
     // proc(5): the name of the program, in parentheses, may contain anything; the start time is the 20th field after it.
-    const started = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-    return `${boot}-${pid}-${started}`
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const [state = '', started] = [fields[0], fields[19]]
+    return hasEnded.has(state) ? undefined : `${boot}-${pid}-${started}`
   } catch {
     return undefined
   }

@@ -108,6 +108,10 @@ t.test('a close says that the data was not stored, and it is kept as a file', as
   t.match(name, /^lost\..*Z$/)
   t.equal(readFileSync(join(recovery(), name ?? ''), 'utf8'), 'typed\n')
   t.match(mount.said.join(''), `is kept in ${recovery()}`)
+  // Shells do not look at what a close says.
+  await fails(t, 'sync lost', /Read-only file system/)
+  await mount.out('sync lost; echo again > lost; sync lost')
+  t.equal(await mount.out('cat lost'), 'again')
 })
 
 t.test('data that could not be stored is not read afterwards, not in part either', async (t) => {

@@ -399,7 +399,7 @@ export class Filesystem {
 
   /** Performs fsync(2): resolves when everything written is on the disks of three servers. */
   async syncFile({ file }: Handle): Promise<void> {
-    await file.sync()
+    await this.#files.sync(file)
   }
 
   /** Closes a handle for the last time. Data not stored yet is stored, or saved in the recovery folder. */

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { constants } from 'node:fs'
+import { LRUCache } from 'lru-cache'
 import type { Client } from '../../dfc/client.js'
 import { type Node, newerOf } from '../../dfc/namespace/cache/node.js'
 import { asDfsError, DfsError } from '../../errors.js'
@@ -33,6 +34,8 @@ export class OpenFiles {
   readonly #recovery: RecoveryFolder
   readonly #isSync: boolean
   readonly #files = new Map<number, OpenFile>()
+  /** Why the content of files that were closed went to the recovery folder, by inode, until a fsync has said so. */
+  readonly #lost = new LRUCache<number, DfsError>({ max: limits.kernelCacheEntriesMax })
 
   /** `isSync`: all handles behave as if opened with O_SYNC. */
   constructor(
@@ -194,6 +197,7 @@ export class OpenFiles {
   ): Promise<number> {
     if (!handle.canWrite) throw new DfsError('badHandle')
     await handle.file.write(handle, at, bytes, appends)
+    this.#lost.delete(handle.file.ino)
     // When the kernel has the file's pages, it asks for the sync itself.
     if (handle.direct) await this.syncIfWanted(handle)
     return bytes.length
@@ -202,6 +206,17 @@ export class OpenFiles {
   /** Commits at a close(2), and throws its failure. A reader's close does not commit a half-written file. */
   async flush(handle: Handle): Promise<void> {
     if (handle.canWrite) await handle.file.commit()
+  }
+
+  /**
+   * Performs fsync(2). Throws, once, why the content that was last written to the file is not there: a program may have
+   * closed the file without a look at what that said.
+   */
+  async sync(file: OpenFile): Promise<void> {
+    const lost = this.#lost.get(file.ino)
+    this.#lost.delete(file.ino)
+    await file.sync()
+    if (lost !== undefined) throw lost
   }
 
   /** Makes a change durable if the handle is synchronous, where the kernel does not ask for it. */
@@ -325,7 +340,10 @@ export class OpenFiles {
       await file.commit()
     } catch (why) {
       try {
-        await file.abandon((draft) => this.#recovery.keep(file, draft, why))
+        await file.abandon(async (draft) => {
+          await this.#recovery.keep(file, draft, why)
+          this.#lost.set(file.ino, asDfsError(why))
+        })
       } catch (thrown) {
         notice(
           `"${file.name}" could neither be stored (${asDfsError(why).message}) ` +

@@ -1,0 +1,33 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { isProcess, ownProcess } from '../src/process-id.js'
+import { spawnMortal } from './fixtures/mortal.js'
+import { until } from './fixtures/servers.js'
+
+t.test('a process is known by its name while it runs', async (t) => {
+  const name = ownProcess()
+  t.ok(isProcess(name))
+  t.notOk(isProcess(name.replace(/\d+$/, '1')), 'another one had the number before')
+  t.notOk(isProcess(name.replace(/^[0-9a-f]/, (digit) => (digit === '0' ? '1' : '0'))), 'restarted')
+  t.notOk(isProcess('no name'))
+})
+
+t.test('a process that was killed has ended, also if its parent does not ask for it', async (t) => {
+  // A shell that waits for nothing, with a child that it has started.
+  const parent = spawnMortal('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], { stdio: 'pipe' })
+  t.teardown(() => parent.kill())
+  let said = ''
+  parent.stdout?.on('data', (bytes: Buffer) => {
+    said += bytes
+  })
+  await until(() => said.includes('\n'))
+  const pid = Number(said)
+  const stat = (): string[] =>
+    readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
+  const [boot] = ownProcess().split('-')
+  const name = `${boot}-${pid}-${stat()[19]}`
+  t.ok(isProcess(name))
+  process.kill(pid, 'SIGKILL')
+  await until(() => stat()[0] === 'Z')
+  t.notOk(isProcess(name))
+})

@@ -8,7 +8,7 @@ import { sleep } from '../clock.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { Listeners } from '../listeners.js'
-import { debugDfc } from '../log.js'
+import { debugDfc, notice } from '../log.js'
 import type { Reply } from '../wire/messages.js'
 import { quorum } from '../wire/quorum.js'
 import { Cluster, type ClusterOptions } from './cluster/cluster.js'
@@ -153,12 +153,8 @@ export class Client {
         await makeRoot(cluster, client.#registers, client.#transactions)
       }
       await client.#lease.begin(() => client.namespace.settle())
-      const { id } = cluster
-      const { log, config } = options
-      if (log !== undefined) await client.#lookForRoom()
-      await client.namespace.begin(
-        log === undefined || id === undefined ? undefined : log.openJournal(id, config.user),
-      )
+      if (options.log !== undefined) await client.#lookForRoom()
+      await client.namespace.begin(journalOf(cluster, options))
       return client
     } catch (error) {
       client.#stopListening?.()
@@ -251,6 +247,17 @@ export class Client {
     this.#stopListening?.()
     this.cluster.close()
     await this.scheduler.ended()
+  }
+}
+
+/** Without a journal every change is stored before it is answered, and the client works all the same. */
+function journalOf({ id }: Cluster, { log, config }: ClientOptions): Journal | undefined {
+  try {
+    return id === undefined ? undefined : log?.openJournal(id, config.user)
+  } catch (thrown) {
+    const why = thrown instanceof Error ? thrown.message : String(thrown)
+    notice(`No journal can be kept on this machine, so every change waits for the servers: ${why}`)
+    return undefined
   }
 }
 

@@ -131,6 +131,26 @@ t.test('what was synced is not there without the names that were changed before'
   t.same(await namesIn(second, folder), ['f1', 'g0'])
 })
 
+t.test('without a journal a change is stored when it is answered', async (t) => {
+  const servers = await startServers(t)
+  const notices = noticesOf(t)
+  const proxies = await MessageProxies.open(t, servers)
+  const options = { network: tcpNetwork, clock: systemClock, random: systemRandom, lease: true }
+  const log = {
+    openJournal(): never {
+      throw new Error('ENOSPC: no space left on device')
+    },
+    keepContent: () => Promise.reject(new Error('nothing is kept')),
+  }
+  const client = await Client.open({ ...options, config: proxies.config(), log })
+  t.teardown(() => client.close())
+  t.match(notices, [/every change waits for the servers: ENOSPC/])
+  const { ino } = await client.namespace.create(rootIno, 'folder', folderAttributes)
+  const commits = proxies.counter('commit', 0)
+  await client.namespace.create(ino, 'file', attributes)
+  t.equal(commits(), 1)
+})
+
 t.test('with dirSync a change is stored when it is answered', async (t) => {
   const servers = await startServers(t)
   const { client: first, proxies } = await connectCounted(t, servers, { dirSync: true })

@@ -72,6 +72,20 @@ function signalAll(servers: TestServers, signal: NodeJS.Signals): void {
   for (const index of all) servers.signal(index, signal)
 }
 
+/** Resolves when the program has its answers, which it gets while no server answers. */
+async function answerWithoutServers({ servers }: Place, program: Waiting): Promise<void> {
+  await program.told('begun')
+  signalAll(servers, 'SIGSTOP')
+  program.go('frozen')
+  await program.told('answered', 5_000)
+}
+
+/** Ends all servers, with what had been sent to them and was not read, and starts them again. */
+async function restart(servers: TestServers): Promise<void> {
+  await servers.kill(...all)
+  for (const index of all) await servers.start(index)
+}
+
 /** Ends the mount as kill -9 does. */
 async function kill({ mount }: Place): Promise<void> {
   mount.process.kill('SIGKILL')
@@ -101,15 +115,10 @@ t.test('dfc status names what a killed mount has answered and not stored', async
      fs.renameSync('old', 'folder/moved')
      tell('answered')`,
   )
-  await program.told('begun')
-  signalAll(servers, 'SIGSTOP')
-  program.go('frozen')
-  await program.told('answered', 5_000)
+  await answerWithoutServers(here, program)
   await kill(here)
   await program.printed
-  // What had been sent is lost with the servers' connections.
-  await servers.kill(...all)
-  for (const index of all) await servers.start(index)
+  await restart(servers)
   const before = await status(here)
   t.equal(before.status, 1, before.out)
   t.match(before.out, /journal-1: \d changes that a mount answered and has not stored; mount on/)
@@ -117,7 +126,7 @@ t.test('dfc status names what a killed mount has answered and not stored', async
   t.match(leftByMounts, [{ path: /^\/.*\.journal-1$/, what: /^\d changes/, todo: /^mount/ }])
   const again = await mounts.start('mnt')
   t.equal(await again.out('cat new folder/moved; ls'), 'contentbefore\nfolder\nnew')
-  const after = await status(here)
+  const after = await status(here, '--wait', '30s')
   t.equal(after.status, 0, after.out)
   t.same(kept(here), [])
 })
@@ -150,13 +159,9 @@ t.test('what another client made impossible is kept, and every call says so', as
      ]
      console.log(results.join(' '))`,
   )
-  await program.told('begun')
-  signalAll(servers, 'SIGSTOP')
-  program.go('frozen')
-  await program.told('answered', 5_000)
+  await answerWithoutServers(here, program)
   mount.process.kill('SIGSTOP')
-  await servers.kill(...all)
-  for (const index of all) await servers.start(index)
+  await restart(servers)
   const other = await openClient(t, servers)
   await until(() => other.cluster.voters.length === 4)
   for (const name of ['shared', 'waiting', 'closed']) {
@@ -194,14 +199,10 @@ t.test('what was impossible when it was stored by the next mount is kept', async
      fs.renameSync('moved', 'elsewhere')
      tell('answered')`,
   )
-  await program.told('begun')
-  signalAll(servers, 'SIGSTOP')
-  program.go('frozen')
-  await program.told('answered', 5_000)
+  await answerWithoutServers(here, program)
   await kill(here)
   await program.printed
-  await servers.kill(...all)
-  for (const index of all) await servers.start(index)
+  await restart(servers)
   const other = await openClient(t, servers)
   await until(() => other.cluster.voters.length === 4)
   const { ino } = await other.namespace.names.lookup(rootIno, 'shared')
@@ -312,8 +313,7 @@ t.test('fsync, a sync of a folder, unmount and dfc find everything stored', asyn
   await mount.out(`mkdir unmount; cd unmount; ${many}`)
   t.equal(await mount.end(), 0)
   t.same(journalBytes(here), [], 'unmount')
-  await servers.kill(...all)
-  for (const index of all) await servers.start(index)
+  await restart(servers)
   const again = await mounts.start('mnt')
   for (const name of [...Object.keys(ends), 'unmount']) {
     t.equal(await again.out(`cd ${name}; ${seen}`), wanted, name)
@@ -341,10 +341,7 @@ t.test('what was answered before the quota was lowered is kept', async (t) => {
      wait('given up')
      console.log(outcome(() => fs.fsyncSync(file)), outcome(() => fs.fsyncSync(file)))`,
   )
-  await program.told('begun')
-  signalAll(servers, 'SIGSTOP')
-  program.go('frozen')
-  await program.told('answered', 5_000)
+  await answerWithoutServers(here, program)
   mount.process.kill('SIGSTOP')
   await servers.kill(...all)
   servers.configure((users) => withQuota(users, 'dfs.conf', 'alice', '4K'))

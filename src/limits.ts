@@ -327,6 +327,10 @@ export const limits = {
   /** How long the kernel may answer from names and attributes that a mount has returned. */
   kernelCacheMs: 1_000,
   /**
+   * How long it may do so while the mount is alone. It is told when that ends, by then or earlier.
+   */
+  kernelCacheAloneMs: 30_000,
+  /**
    * Files of which a mount remembers what it has returned to the kernel. Beyond it those go that were used least
    * recently.
    */
@@ -553,6 +557,7 @@ assert(
 assert(limits.nameBytesMax * limits.textBytesPerByte + 32 <= limits.keyBytesMax)
 assert(limits.attributeValueBytesMax * 1.5 < limits.attributesBytesMax)
 assert(limits.kernelCacheMs * 2 < limits.nameBelievedMs, 'a walk takes its time as well')
+assert(limits.kernelCacheMs < limits.kernelCacheAloneMs)
 assert(limits.listBytesMax < limits.frameHeaderBytesMax)
 assert(limits.segmentBytesMax % limits.draftChunkBytes === 0)
 assert(

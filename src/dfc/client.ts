@@ -122,7 +122,8 @@ export class Client {
       () => lease.forgetAll(),
       () => namespace.renewKept(),
       (lost) => {
-        namespace.names.forgetLists()
+        // What is listed as incomplete has changed.
+        lease.forgetAll()
         return damageOf(namespace, lost)
       },
     )

@@ -260,11 +260,6 @@ export class Lookup {
     void this.#folders.readToEnd(folder, true)
   }
 
-  /** Forgets what folders can be listed without asking: some file in them may have lost data. */
-  forgetLists(): void {
-    this.#cache.forgetLists()
-  }
-
   /** Yields all pages of a folder, in the byte order of the names. */
   pages(folder: number): AsyncGenerator<Listing, void, void> {
     return pages(
@@ -306,6 +301,17 @@ export class Lookup {
     if (entry.ino === null) return null
     const node = this.#cache.leasedNode(entry.ino)
     return node !== undefined && canBeIn(node, parent) ? node : undefined
+  }
+
+  /** Whether no other client can have changed the inode since it was read. */
+  isCertain(ino: number): boolean {
+    return this.#cache.leasedNode(ino) !== undefined
+  }
+
+  /** Whether no other client can have changed anything since `asked`. */
+  isAloneSince({ atMs }: CacheMoment): boolean {
+    const sinceMs = this.#lease.use()
+    return sinceMs !== undefined && sinceMs <= atMs
   }
 
   /** Looks up `names`, each in the one before, at the servers. */

@@ -37,6 +37,8 @@ export class Lease {
   #usedMs = Number.NEGATIVE_INFINITY
   #askedMs = Number.NEGATIVE_INFINITY
   #timer: Timer | undefined
+  /** Waits for the moment at which a lease that is held runs out. */
+  #endTimer: Timer | undefined
   readonly #asking = new SingleFlight<void>()
   #recalled = 0
   readonly #givingBack = new SingleFlight<void>()
@@ -93,8 +95,8 @@ export class Lease {
   }
 
   /**
-   * Calls `listener` when other clients are about to be let in, or cached values may be wrong. Returns a function
-   * that stops the calls.
+   * Calls `listener` when other clients are about to be let in, or may have been because the lease has run out, or
+   * cached values may be wrong. Returns a function that stops the calls.
    */
   onLost(listener: () => void): () => void {
     return this.#losses.add(listener)
@@ -104,6 +106,7 @@ export class Lease {
   async close(): Promise<void> {
     this.#closed = true
     this.#timer?.cancel()
+    this.#endTimer?.cancel()
     await this.#asking.running
     await this.#giveBack()
   }
@@ -139,6 +142,17 @@ export class Lease {
     this.#timer = clock.after(renewalMs, () => this.#renew())
   }
 
+  /** Calls the listeners when the lease runs out: because it is not used, or the servers do not answer. */
+  #awaitEnd(): void {
+    this.#endTimer?.cancel()
+    const forMs = this.exclusiveForMs
+    if (this.#closed || forMs === 0) return
+    this.#endTimer = this.#cluster.clock.after(forMs, () => {
+      if (this.exclusiveForMs > 0) this.#awaitEnd()
+      else if (this.#sinceMs !== undefined) this.#losses.call()
+    })
+  }
+
   async #ask(): Promise<void> {
     const { clock } = this.#cluster
     this.#askedMs = clock.monotonic()
@@ -163,6 +177,7 @@ export class Lease {
     for (const { index, answer } of outcomes) {
       if (answer?.reply.granted === false) this.#generations.delete(index)
     }
+    this.#awaitEnd()
   }
 
   #recall(link: Link): void {

@@ -135,12 +135,26 @@ export interface OpenedAs {
   readonly noFlush: boolean
 }
 
-const asFolder: OpenedAs = { direct: false, keep: false, noFlush: false }
-
-/** struct fuse_open_out: the handle by which the kernel names the opened file or folder. */
-export function opened(handle: number, as: OpenedAs = asFolder): Buffer {
+/** struct fuse_open_out: the handle by which the kernel names the opened file. */
+export function opened(handle: number, as: OpenedAs): Buffer {
   const out = room(16)
-  writeOpened(out, handle, as, outHeaderBytes)
+  writeOpened(out, handle, openedFlagsOf(as), outHeaderBytes)
+  return out
+}
+
+/** How the kernel is to treat the listing of an opened folder. */
+export interface OpenedFolderAs {
+  /** The kernel may keep the listing for later opens of the folder. */
+  readonly cache: boolean
+  /** The listing that the kernel has is still right; else it is dropped. */
+  readonly keep: boolean
+}
+
+/** struct fuse_open_out: the handle by which the kernel names the opened folder. */
+export function openedFolder(handle: number, { cache, keep }: OpenedFolderAs): Buffer {
+  const out = room(16)
+  const flags = (cache ? openFlags.cacheFolder : 0) | (keep ? openFlags.keepCache : 0)
+  writeOpened(out, handle, flags, outHeaderBytes)
   return out
 }
 
@@ -154,7 +168,7 @@ export function created(
 ): Buffer {
   const out = room(entryBytes + 16)
   writeEntry(out, given, outHeaderBytes, validMs, attributesValidMs)
-  writeOpened(out, handle, as, outHeaderBytes + entryBytes)
+  writeOpened(out, handle, openedFlagsOf(as), outHeaderBytes + entryBytes)
   return out
 }
 
@@ -227,37 +241,38 @@ export interface ListedEntry {
   readonly type: number
   /** The position behind the entry, at which a program may continue. */
   readonly next: number
-  /** Attributes that the kernel may cache, which counts one lookup; undefined for none. */
-  readonly attributes?: Attributes | undefined
+  /**
+   * Attributes, and for how long the kernel may keep them and the name, which counts one lookup; undefined for none.
+   */
+  readonly plus?: { readonly attributes: Attributes; readonly validMs: number } | undefined
 }
 
 /**
  * Collects entries until `bytesMax` bytes are full: as struct fuse_dirent, or as struct fuse_direntplus if
- * `plusValidMs` says how long the kernel may use names and attributes.
+ * `withAttributes`.
  */
 export class Listing {
   readonly #out: Buffer
-  readonly #plusValidMs: number | undefined
+  readonly #withAttributes: boolean
   #at = outHeaderBytes
 
-  constructor(bytesMax: number, plusValidMs?: number) {
+  constructor(bytesMax: number, withAttributes: boolean) {
     this.#out = Buffer.allocUnsafe(outHeaderBytes + Math.min(bytesMax, listingBytesMax))
-    this.#plusValidMs = plusValidMs
+    this.#withAttributes = withAttributes
   }
 
   /** Adds an entry. Returns false when there is no room for it. */
-  add({ name, ino, type, next, attributes }: ListedEntry): boolean {
+  add({ name, ino, type, next, plus }: ListedEntry): boolean {
     // Bytes that are not UTF-8 have a text that is no name to the kernel.
     const escaped = hasBytes(name) ? bytesOf(name) : undefined
     const nameBytes = escaped?.length ?? Buffer.byteLength(name)
-    const validMs = this.#plusValidMs
-    const header = validMs !== undefined ? entryBytes + nameHeaderBytes : nameHeaderBytes
+    const header = this.#withAttributes ? entryBytes + nameHeaderBytes : nameHeaderBytes
     const bytes = (header + nameBytes + 7) & ~7
     if (this.#at + bytes > this.#out.length) return false
     let at = this.#at
-    if (validMs !== undefined) {
-      if (attributes === undefined) this.#out.fill(0, at, at + entryBytes)
-      else writeEntry(this.#out, attributes, at, validMs, validMs)
+    if (this.#withAttributes) {
+      if (plus === undefined) this.#out.fill(0, at, at + entryBytes)
+      else writeEntry(this.#out, plus.attributes, at, plus.validMs, plus.validMs)
       at += entryBytes
     }
     writeU64(this.#out, ino, at)
@@ -336,12 +351,16 @@ function writeTime(
   out.writeUInt32LE(nanoseconds, nanosecondsAt)
 }
 
-function writeOpened(out: Buffer, handle: number, as: OpenedAs, at: number): void {
+function openedFlagsOf({ direct, keep, noFlush }: OpenedAs): number {
+  return (
+    (direct ? openFlags.directIo : 0) |
+    (keep ? openFlags.keepCache : 0) |
+    (noFlush ? openFlags.noFlush : 0)
+  )
+}
+
+function writeOpened(out: Buffer, handle: number, flags: number, at: number): void {
   writeU64(out, handle, at)
-  const flags =
-    (as.direct ? openFlags.directIo : 0) |
-    (as.keep ? openFlags.keepCache : 0) |
-    (as.noFlush ? openFlags.noFlush : 0)
   out.writeUInt32LE(flags, at + 8)
   out.writeUInt32LE(0, at + 12)
 }

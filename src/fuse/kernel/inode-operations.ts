@@ -71,7 +71,7 @@ export function operationsOf(fileSystem: FileSystem, validity: Validity): Operat
     if (folder === undefined) throw new FuseError('EBADF')
     const from = Math.max(0, at - dots.length)
     return after(entriesOf(fs, folder, ino, from, caller), (entries) => {
-      const listing = new answers.Listing(length, plusValidMs)
+      const listing = new answers.Listing(length, plusValidMs !== undefined)
       for (const [index, name] of dots.slice(at).entries()) {
         // A number other than the inode's own is not known, and no program relies on it.
         const shown = name === '.' ? ino : unknownIno
@@ -79,9 +79,10 @@ export function operationsOf(fileSystem: FileSystem, validity: Validity): Operat
         if (!listing.add({ name, ino: shown, type: answers.folderType, next }))
           return listing.answer
       }
-      for (const { next, mode, ...entry } of entries) {
+      for (const { next, mode, attributes, ...entry } of entries) {
         const type = (mode & fileTypes.mask) >>> 12
-        if (!listing.add({ ...entry, type, next: next + dots.length })) break
+        const plus = attributes && { attributes, validMs: plusValidMs ?? 0 }
+        if (!listing.add({ ...entry, type, next: next + dots.length, plus })) break
       }
       return listing.answer
     })

@@ -148,7 +148,12 @@ export const fsyncDataOnly = 1 << 0
 export const writeFromCache = 1 << 0
 export const writeKillsPrivileges = 1 << 2
 /** struct fuse_open_out, `open_flags`. FOPEN_NOFLUSH is new in Linux 5.17; older kernels ignore it. */
-export const openFlags = { directIo: 1 << 0, keepCache: 1 << 1, noFlush: 1 << 5 } as const
+export const openFlags = {
+  directIo: 1 << 0,
+  keepCache: 1 << 1,
+  cacheFolder: 1 << 3,
+  noFlush: 1 << 5,
+} as const
 /** The file type bits of a mode, inode(7). */
 export const fileTypes = {
   mask: 0o170000,

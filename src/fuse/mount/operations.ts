@@ -47,7 +47,7 @@ const renameModes: Readonly<Record<number, RenameHow>> = {
 
 // fsync(2) and fdatasync(2) have the same effect, as have all flags of flush and release.
 
-const { kernelCacheMs, fileBytesMax } = limits
+const { fileBytesMax } = limits
 const statfsBlockBytes = 4096
 /** Number of files shown by statfs. There is no bound; programs that check it should see plenty. */
 const filesShown = 2 ** 40
@@ -62,13 +62,20 @@ export function operationsOf(filesystem: Filesystem): Operations {
 
   /** Attributes are computed when the answer is written: see `Metadata.told`. */
   const entryOf = (node: Node, parent: number, name: string): Buffer => {
-    names.tell(node.ino, parent, name)
-    return answers.entry(metadata.told(node), kernelCacheMs)
+    const namedMs = filesystem.namedForMs(parent, name)
+    names.tell(node.ino, parent, name, namedMs)
+    const { attributes, validMs } = metadata.told(node)
+    return answers.entry(attributes, namedMs, validMs)
   }
 
-  const attributesOf = async (ino: number): Promise<Result> => {
+  const attributesOf = (node: Node): Buffer => {
+    const { attributes, validMs } = metadata.told(node)
+    return answers.attributes(attributes, validMs)
+  }
+
+  const askForAttributes = async (ino: number): Promise<Result> => {
     const node = await metadata.find(ino)
-    return () => answers.attributes(metadata.told(node), kernelCacheMs)
+    return () => attributesOf(node)
   }
 
   const noEntryOf = (parent: number, name: string): Buffer => {
@@ -81,6 +88,15 @@ export function operationsOf(filesystem: Filesystem): Operations {
     handles.add(handle),
     { direct, keep, noFlush: !handle.canWrite },
   ]
+
+  const createdOf = (
+    node: Node,
+    opened: readonly [number, answers.OpenedAs],
+    namedMs: number,
+  ): Buffer => {
+    const { attributes, validMs } = metadata.told(node)
+    return answers.created(attributes, ...opened, namedMs, validMs)
+  }
 
   /**
    * Runs an action on a name in `parent`. A folder that is gone may have been replaced by another of its name: with
@@ -130,7 +146,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
   /** Looks up "." or ".." of an inode number, for a file handle that the kernel has nothing else of. */
   const lookUpNumber = async (ino: number, name: string): Promise<Result> => {
     const node = await (name === '.' ? filesystem.numbered(ino) : filesystem.above(ino))
-    return () => answers.entry(metadata.told(node), kernelCacheMs)
+    return () => answers.entry(metadata.told(node).attributes, limits.kernelCacheMs)
   }
 
   const make = (
@@ -185,18 +201,21 @@ export function operationsOf(filesystem: Filesystem): Operations {
     if (from === 0) metadata.wasRead(ino)
     return () => {
       const told = withAttributes ? metadata.listingOf(ino, page.asked) : undefined
-      const listing = new answers.Listing(bytesMax, withAttributes ? kernelCacheMs : undefined)
+      const listing = new answers.Listing(bytesMax, withAttributes)
+      let canStay = withAttributes
       for (const [index, name] of dots.entries()) {
         listing.add({ name, ino, type: answers.folderType, next: from + index + 1 })
       }
       for (const listed of page.entries) {
         const { name, type, ino: number } = listed
         const shown = filesystem.shownName(name, listed.incomplete)
-        const attributes = told?.(listed)
+        const plus = told?.(listed)
         const next = positions.behind(name)
-        if (!listing.add({ name: shown, ino: number, type, next, attributes })) break
-        if (attributes !== undefined) names.tell(number, ino, shown)
+        if (!listing.add({ name: shown, ino: number, type, next, plus })) break
+        if (plus !== undefined) names.tell(number, ino, shown, plus.validMs)
+        canStay &&= plus !== undefined && !listed.incomplete
       }
+      filesystem.wasListed(folder, from, page.asked, canStay)
       return listing.answer
     }
   }
@@ -210,8 +229,10 @@ export function operationsOf(filesystem: Filesystem): Operations {
     return filesystem.copyRange(from, source.at, to, target.at, length, caller)
   }
 
-  const openFolder = (ino: number): Buffer =>
-    answers.opened(folders.add(filesystem.openFolder(ino)))
+  const openFolder = (ino: number): Buffer => {
+    const folder = filesystem.openFolder(ino)
+    return answers.openedFolder(folders.add(folder), folder.as)
+  }
 
   const openNamedFolder = async (ino: number, { pid }: Caller): Promise<Result> => {
     try {
@@ -288,12 +309,14 @@ export function operationsOf(filesystem: Filesystem): Operations {
     // -- attributes ------------------------------------------------------------------------------
     getattr: ({ ino }) => {
       const known = metadata.known(ino)
-      if (known === undefined) return attributesOf(ino)
-      return answers.attributes(metadata.told(known), kernelCacheMs)
+      return known === undefined ? askForAttributes(ino) : attributesOf(known)
     },
     statx: async ({ ino }) => {
       const node = await metadata.find(ino)
-      return () => answers.extendedAttributes(metadata.told(node), kernelCacheMs)
+      return () => {
+        const { attributes, validMs } = metadata.told(node)
+        return answers.extendedAttributes(attributes, validMs)
+      }
     },
     setattr: async ({ ino, caller }, fields) => {
       const { mode, uid, gid, size, atime, mtime, ...how } = setattrOf(fields)
@@ -311,7 +334,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
       const isOwnTime = size !== undefined && mtime === 'now'
       const times = [atime, isOwnTime ? undefined : mtime] as const
       if (times.some((time) => time !== undefined)) await metadata.setTimes(ino, ...times)
-      return attributesOf(ino)
+      return askForAttributes(ino)
     },
     getxattr: ({ ino }, fields) => {
       const bytesMax = getxattrOf(fields)
@@ -357,9 +380,10 @@ export function operationsOf(filesystem: Filesystem): Operations {
             if (mayExist && isError(error, 'exists')) return find(parent, name, caller, isSecond)
             throw error
           })
-        names.tell(node.ino, parent, name)
+        const namedMs = filesystem.namedForMs(parent, name)
+        names.tell(node.ino, parent, name, namedMs)
         const opened = openedOf(await filesystem.openNode(node, name, flags, dropPrivilegesOf))
-        return () => answers.created(metadata.told(node), ...opened, kernelCacheMs)
+        return () => createdOf(node, opened, namedMs)
       })
     },
     tmpfile: ({ ino: parent, caller }, fields) => {
@@ -368,7 +392,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
         const opened = await filesystem.openNameless(parent, mode, flags, { ...caller, umask })
         const { node } = opened.handle.file
         const numbered = openedOf(opened)
-        return () => answers.created(metadata.told(node), ...numbered, kernelCacheMs)
+        return () => createdOf(node, numbered, limits.kernelCacheMs)
       })
     },
     read: async (_, fields) => {

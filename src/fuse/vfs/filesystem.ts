@@ -9,6 +9,7 @@ import type { Clock, Random } from '../../clock.js'
 import type { Client, Space } from '../../dfc/client.js'
 import type { Content } from '../../dfc/content/content.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
+import type { CacheMoment } from '../../dfc/namespace/cache/node-cache.js'
 import type { Namespace } from '../../dfc/namespace/namespace.js'
 import type { RenameHow } from '../../dfc/namespace/plans/rename.js'
 import { DfsError, isError } from '../../errors.js'
@@ -86,7 +87,9 @@ export class Filesystem {
       clock,
       plainName: (name) => this.#plainName(name),
     })
-    this.#namespace.onLeaseLost(() => this.kernel.invalidateEntries())
+    this.#namespace.onLeaseLost(() => this.#doubtAll())
+    // Which files are incomplete depends on the servers that can be reached.
+    client.cluster.onChange(() => this.#doubtAll())
     this.#namespace.onFolderRead((folder, names) => this.#nextFiles.note(folder, names))
     const tools = {
       content: client.content,
@@ -165,7 +168,15 @@ export class Filesystem {
   /** How long the kernel may cache that there is no `name`, in ms; 0 for not at all. */
   absentForMs(parent: number, name: string): number {
     if (!this.kernel.canInvalidateEntries) return 0
-    return Math.min(this.#namespace.names.absentForMs(parent, name), limits.kernelCacheMs)
+    const absentMs = this.#namespace.names.absentForMs(parent, name)
+    // A file may become incomplete, and have this name then.
+    if (this.#plainName(name) !== undefined) return Math.min(absentMs, limits.kernelCacheMs)
+    return absentMs > 0 ? this.kernel.validMs(true) : 0
+  }
+
+  /** How long the kernel may cache which inode `name` means, in ms. */
+  namedForMs(parent: number, name: string): number {
+    return this.kernel.validMs(this.#namespace.names.certain(parent, name) != null)
   }
 
   /** Checks that the folder still exists. Throws `stale`. */
@@ -284,8 +295,9 @@ export class Filesystem {
     const moved = this.#namespace.names.cachedEntry(toParent, toName)
     if (moved !== undefined) this.names.forget(moved.ino, fromParent, fromName)
     if (left !== undefined) this.names.forget(left.ino, toParent, toName)
-    if (moved !== undefined) this.names.tell(moved.ino, toParent, toName)
-    if (left !== undefined) this.names.tell(left.ino, fromParent, fromName)
+    const validMs = this.kernel.validMs(true)
+    if (moved !== undefined) this.names.tell(moved.ino, toParent, toName, validMs)
+    if (left !== undefined) this.names.tell(left.ino, fromParent, fromName, validMs)
     if (replaced !== undefined) {
       this.names.forget(replaced.ino, toParent, toName)
       await this.metadata.lostName(replaced)
@@ -343,6 +355,7 @@ export class Filesystem {
 
   /** Opens a folder, opendir(3), after `check` has found that it is the requested one. */
   openFolder(ino: number): OpenFolder {
+    const as = this.kernel.listingOf(ino, this.#namespace.useLease() !== undefined)
     const place = this.names.lastOf(ino)
     if (place !== undefined) {
       for (const next of this.#nextFolders.nextAfter(place.parent, place.name)) {
@@ -352,12 +365,23 @@ export class Filesystem {
     return new OpenFolder({
       names: this.#namespace.names,
       ino,
+      as,
       positions: this.positions,
       onPage: (names) => {
         this.#nextFiles.note(ino, names)
         this.#nextFolders.note(ino, names)
       },
     })
+  }
+
+  /**
+   * Notes that the kernel was sent a part of a listing, from the position `from` on. `canStay`: it has no incomplete
+   * file, and came with attributes that the kernel may keep for long.
+   */
+  wasListed({ ino, as }: OpenFolder, from: number, asked: CacheMoment, canStay: boolean): void {
+    if (!as.cache) return
+    if (!canStay || !this.#namespace.names.isAloneSince(asked)) this.kernel.doubtListings()
+    else if (from === 0) this.kernel.setListing(ino, as)
   }
 
   /** The name under which a listing shows a file that is incomplete. */
@@ -495,6 +519,12 @@ export class Filesystem {
   }
 
   // ------------------------------------------------------------------------------------------------
+
+  /** Ends what the kernel may use without asking, because others may change it from now on. */
+  #doubtAll(): void {
+    this.names.doubtAll()
+    this.kernel.doubtAll()
+  }
 
   #cachedAt(parent: number, name: string): Node | undefined {
     const entry = this.#namespace.names.cachedEntry(parent, name)

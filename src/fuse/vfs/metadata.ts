@@ -50,6 +50,13 @@ export interface MetadataOptions {
   readonly assertWritable: () => void
 }
 
+/** Attributes to send to the kernel. */
+export interface ToldAttributes {
+  readonly attributes: Attributes
+  /** For how long the kernel may keep them. */
+  readonly validMs: number
+}
+
 export class Metadata {
   readonly acl: boolean
   readonly #namespace: Namespace
@@ -101,25 +108,35 @@ export class Metadata {
    * written, not before: it returns the newest attributes that this mount knows, those of uncommitted writes or else
    * of the last commit, however old `seen` is.
    */
-  told(seen: Node): Attributes {
-    return this.#toldOf(newerOf(this.#namespace.names.latest(seen.ino) ?? seen, seen))
+  told(seen: Node): ToldAttributes {
+    const { names } = this.#namespace
+    return this.#toldOf(newerOf(names.latest(seen.ino) ?? seen, seen), names.isCertain(seen.ino))
   }
 
-  /** The attributes to send for an inode whose newest version outside of the open files is `newest`. */
-  #toldOf(newest: Node): Attributes {
+  /**
+   * The attributes to send for an inode whose newest version outside of the open files is `newest`. `isCertain`: no
+   * other client can have changed it.
+   */
+  #toldOf(newest: Node, isCertain: boolean): ToldAttributes {
     const { ino } = newest
     const gone = this.#gone.size === 0 ? undefined : this.#gone.get(ino)
-    if (gone !== undefined) return { ...this.#attributesOf(gone), nlink: 0 }
+    if (gone !== undefined) {
+      const attributes = { ...this.#attributesOf(gone), nlink: 0 }
+      return { attributes, validMs: limits.kernelCacheMs }
+    }
     const file = this.#files.get(ino)
     const node = newerOf(newest, file?.node)
     file?.noteNode(node)
     const content = file?.isDirty === true ? undefined : (file?.told(node.inode) ?? node.inode)
-    if (typeOf(node.inode.mode) === fileType.file) {
-      this.#kernel.tell(ino, node.version, content, file !== undefined)
-    }
+    const validMs = this.#kernel.validMs(isCertain)
+    const isFile = typeOf(node.inode.mode) === fileType.file
+    this.#kernel.tell(ino, node.version, isFile ? content : undefined, file !== undefined, validMs)
     const size = content ?? file
     const attributes = this.#attributesOf(node, size, file?.draftTimes, file?.dataBytes)
-    return file?.isRemoved === true ? { ...attributes, nlink: 0 } : attributes
+    return {
+      attributes: file?.isRemoved === true ? { ...attributes, nlink: 0 } : attributes,
+      validMs,
+    }
   }
 
   #attributesOf(...[node, ...rest]: Parameters<typeof attributesOf>): Attributes {
@@ -144,8 +161,9 @@ export class Metadata {
   listingOf(
     folder: number,
     asked: Listing['asked'],
-  ): (listed: ListedName) => Attributes | undefined {
+  ): (listed: ListedName) => ToldAttributes | undefined {
     const isUnchanged = this.#namespace.names.isUnchangedSince(asked)
+    const isAlone = this.#namespace.names.isAloneSince(asked)
     let isOver = false
     queueMicrotask(() => {
       isOver = true
@@ -153,10 +171,11 @@ export class Metadata {
     return ({ name, ino, node: listed }) => {
       assert(!isOver, 'what is told of a listing may have changed')
       if (listed === undefined) return undefined
-      if (isUnchanged) return this.#toldOf(listed)
-      if (this.#namespace.names.cachedEntry(folder, name)?.ino !== ino) return undefined
-      const node = this.#namespace.names.cached(ino)
-      return node && this.#toldOf(node)
+      const { names } = this.#namespace
+      if (isUnchanged) return this.#toldOf(listed, isAlone)
+      if (names.cachedEntry(folder, name)?.ino !== ino) return undefined
+      const node = names.cached(ino)
+      return node && this.#toldOf(node, names.certain(folder, name) != null)
     }
   }
 

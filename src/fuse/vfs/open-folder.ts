@@ -8,6 +8,7 @@ import type { ListedName } from '../../dfc/namespace/cache/node.js'
 import type { Listing, Lookup } from '../../dfc/namespace/lookup.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import type { ListingAs } from './kernel-view.js'
 import { beginning, type Positions, positionBehind } from './positions.js'
 
 /** Consecutive names of a folder, from one answer of the servers. */
@@ -23,6 +24,8 @@ interface Page extends Pick<Listing, 'entries' | 'asked' | 'more'> {
 export interface OpenFolderOptions {
   readonly names: Pick<Lookup, 'cachedEntry' | 'known' | 'list' | 'pages'>
   readonly ino: number
+  /** How the kernel treats its listing of the folder. */
+  readonly as: ListingAs
   readonly positions: Pick<Positions, 'nameBefore'>
   /** Called with the names of each page that has arrived. */
   readonly onPage?: (names: readonly ListedName[]) => void
@@ -30,13 +33,15 @@ export interface OpenFolderOptions {
 
 export class OpenFolder {
   readonly ino: number
+  readonly as: ListingAs
   readonly #names: OpenFolderOptions['names']
   readonly #positions: OpenFolderOptions['positions']
   readonly #onPage: NonNullable<OpenFolderOptions['onPage']>
   /** The remembered pages. The one used last is the last. */
   #pages: readonly Page[] = []
 
-  constructor({ names, ino, positions, onPage = () => {} }: OpenFolderOptions) {
+  constructor({ names, ino, as, positions, onPage = () => {} }: OpenFolderOptions) {
+    this.as = as
     this.#names = names
     this.#positions = positions
     this.#onPage = onPage

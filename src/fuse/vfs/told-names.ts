@@ -29,6 +29,8 @@ export interface Route {
 
 interface Told extends Place {
   atMs: number
+  /** How long the kernel may use the name without asking, if the mount stays alone for that long. */
+  validMs: number
 }
 
 interface Names {
@@ -43,40 +45,70 @@ export class ToldNames {
   readonly #names: LRUCache<number, Names>
   /** Until this time the kernel may have names of inodes that are not kept here. */
   #moreUntilMs = Number.NEGATIVE_INFINITY
+  /** When the kernel was last made to look up all names again. */
+  #doubtedMs = Number.NEGATIVE_INFINITY
 
   constructor(clock: Pick<Clock, 'monotonic'>, max: number = limits.kernelCacheEntriesMax) {
     this.#clock = clock
     this.#names = new LRUCache<number, Names>({
       max,
       dispose: (names, _, reason) => {
-        if (reason === 'evict') this.#moreUntilMs = Math.max(this.#moreUntilMs, untilMs(names))
+        if (reason === 'evict') this.#moreUntilMs = this.#endOf(names)
       },
     })
   }
 
-  /** Notes that the kernel learns that `name` means `ino`, from an answer or its own change. */
-  tell(ino: number, parent: number, name: string): void {
+  /**
+   * Notes that the kernel learns that `name` means `ino`, from an answer or its own change, and may believe it for
+   * `validMs`, or until `doubtAll`.
+   */
+  tell(ino: number, parent: number, name: string, validMs: number = limits.kernelCacheMs): void {
     const atMs = this.#clock.monotonic()
     const names = this.#names.get(ino)
     if (names === undefined) {
       // The inode may be one of those that were dropped.
-      this.#names.set(ino, { told: [{ parent, name, atMs }], moreUntilMs: this.#moreUntilMs })
+      const told = [{ parent, name, atMs, validMs }]
+      this.#names.set(ino, { told, moreUntilMs: this.#moreUntilMs })
       return
     }
     const { told } = names
     const last = told.at(-1)
     if (last?.parent === parent && last.name === name) {
       last.atMs = atMs
+      last.validMs = validMs
       return
     }
     remove(told, parent, name)
-    while (told[0] !== undefined && told[0].atMs + limits.nameBelievedMs < atMs) told.shift()
-    told.push({ parent, name, atMs })
+    while (told[0] !== undefined && this.#believedUntilMs(told[0]) < atMs) told.shift()
+    told.push({ parent, name, atMs, validMs })
     if (told.length <= limits.namesToldMax) return
     const oldest = told.shift()
     assert(oldest !== undefined && told.length === limits.namesToldMax, 'more names than are kept')
     assert(oldest.atMs <= atMs, 'names are told in their order')
-    names.moreUntilMs = oldest.atMs + limits.nameBelievedMs
+    names.moreUntilMs = Math.max(names.moreUntilMs, this.#believedUntilMs(oldest))
+  }
+
+  /** Notes that the kernel was made to look up all names again. A program may have used one just before. */
+  doubtAll(): void {
+    this.#doubtedMs = this.#clock.monotonic()
+    const untilMs = this.#doubtedMs + limits.nameBelievedMs
+    this.#moreUntilMs = Math.min(this.#moreUntilMs, untilMs)
+    for (const names of this.#names.values())
+      names.moreUntilMs = Math.min(names.moreUntilMs, untilMs)
+  }
+
+  /** Until when a program may arrive that has used the name. */
+  #believedUntilMs({ atMs, validMs }: Told): number {
+    if (validMs <= limits.kernelCacheMs) return atMs + limits.nameBelievedMs
+    const endMs = atMs + validMs
+    const usedMs = this.#doubtedMs >= atMs ? Math.min(this.#doubtedMs, endMs) : endMs
+    return usedMs + limits.nameBelievedMs
+  }
+
+  /** Until when the kernel may have one of these names, or one of those that are not kept. */
+  #endOf({ told, moreUntilMs }: Names): number {
+    const ends = told.map((one) => this.#believedUntilMs(one))
+    return Math.max(this.#moreUntilMs, moreUntilMs, ...ends)
   }
 
   /** Notes that the file has lost a name, and the kernel knows it. */
@@ -108,7 +140,7 @@ export class ToldNames {
     const now = this.#clock.monotonic()
     const names = this.#names.get(from)
     if (now < (names?.moreUntilMs ?? this.#moreUntilMs)) return undefined
-    const believed = names?.told.filter(({ atMs }) => now <= atMs + limits.nameBelievedMs) ?? []
+    const believed = names?.told.filter((one) => now <= this.#believedUntilMs(one)) ?? []
     // A program that came from further above would have caused a request: this way begins here.
     if (believed.length === 0) return ended
     const all: Route[] = []
@@ -120,10 +152,6 @@ export class ToldNames {
     }
     return all
   }
-}
-
-function untilMs({ told, moreUntilMs }: Names): number {
-  return Math.max(moreUntilMs, (told.at(-1)?.atMs ?? moreUntilMs) + limits.nameBelievedMs)
 }
 
 function remove(told: Told[], parent: number, name: string): void {

@@ -51,3 +51,20 @@ t.test('every listener is called when the lease is lost, until it is stopped', a
   lease.forgetAll()
   t.strictSame(heard, ['first', 'second', 'second'])
 })
+
+t.test('a lease that runs out without a word of the servers is lost', async (t) => {
+  const { clock, cluster } = await open(t)
+  const lease = new Lease(cluster)
+  await lease.begin(async () => {})
+  let losses = 0
+  lease.onLost(() => {
+    losses += 1
+  })
+  const leftMs = lease.exclusiveForMs
+  t.ok(leftMs > 0)
+  // Its renewals do not come back while the clock leaps.
+  clock.pass(leftMs - 1)
+  t.equal(losses, 0)
+  clock.pass(1)
+  t.equal(losses, 1)
+})

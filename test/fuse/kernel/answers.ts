@@ -65,10 +65,16 @@ t.test('extended attributes have the time of birth', async (t) => {
 t.test('a listing takes what has room, in whole entries', async (t) => {
   for (const withAttributes of [false, true]) {
     const entryBytes = (withAttributes ? 128 : 0) + 24 + 8
-    const listing = new answers.Listing(entryBytes * 2 + 7, withAttributes ? 1000 : undefined)
-    const entry = { name: 'abcde', ino: 9, type: 8, next: 3, attributes: given }
+    const listing = new answers.Listing(entryBytes * 2 + 7, withAttributes)
+    const entry = {
+      name: 'abcde',
+      ino: 9,
+      type: 8,
+      next: 3,
+      plus: { attributes: given, validMs: 1000 },
+    }
     t.ok(listing.add(entry))
-    t.ok(listing.add({ ...entry, attributes: undefined }))
+    t.ok(listing.add({ ...entry, plus: undefined }))
     t.notOk(listing.add({ ...entry, name: 'x' }))
     const out = listing.answer
     t.equal(out.length, header + entryBytes * 2)

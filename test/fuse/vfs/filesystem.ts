@@ -457,7 +457,7 @@ t.test('attributes of a listing are used for one answer only', async (t) => {
   const [listed] = page.entries
   if (listed === undefined) return t.fail('nothing is listed')
   const tell = filesystem.metadata.listingOf(rootIno, page.asked)
-  t.equal(tell(listed)?.ino, listed.ino)
+  t.equal(tell(listed)?.attributes.ino, listed.ino)
   await pass()
   t.throws(() => tell(listed), { code: 'ERR_ASSERTION' })
 })

@@ -48,6 +48,7 @@ async function makeFolders(): Promise<Readonly<Record<keyof typeof folders, numb
   return made as Record<keyof typeof folders, number>
 }
 
+const uncached = { cache: false, keep: false, doubts: 0 }
 const clock = new LeapingClock(1 / 1000)
 const client = await Client.open({ ...options, clock, lease: false })
 t.teardown(() => client.close())
@@ -75,7 +76,7 @@ function counted(
       }
     },
   }
-  return { folder: new OpenFolder({ names: counting, ino, positions }), counts }
+  return { folder: new OpenFolder({ names: counting, ino, as: uncached, positions }), counts }
 }
 
 /** Returns all names and the position behind each. */

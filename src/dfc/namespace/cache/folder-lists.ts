@@ -63,10 +63,6 @@ export class FolderLists {
     this.#lists.delete(folder)
   }
 
-  clear(): void {
-    this.#lists.clear()
-  }
-
   /** Set again, because its size has changed. */
   #set(folder: number, list: List): void {
     this.#lists.delete(folder)

@@ -334,11 +334,6 @@ export class NodeCache {
     return knownMs !== undefined && sinceMs !== undefined && knownMs >= sinceMs ? names : undefined
   }
 
-  /** Forgets what folders can be listed from here. */
-  forgetLists(): void {
-    this.#lists.clear()
-  }
-
   /** Drops a register whose cached value is wrong. */
   drop(key: Key): void {
     const parsed = parseKey(key)

@@ -121,6 +121,8 @@ export const limits = {
   lookupNamesMax: 64,
   /** Most registers of one `read`. More are asked for in several requests. */
   readKeysMax: 256,
+  /** Most folders that are listed with one request, before they are asked for. */
+  listFoldersMax: 32,
   /** Most entries in one page of a listing. The rest follows in further pages. */
   listEntriesMax: 1024,
   /**
@@ -360,6 +362,10 @@ export const limits = {
   siblingFoldersMax: 4,
   /** Small files that are fetched ahead of a reader that reads those of a folder in their order. */
   siblingsAheadMax: 16,
+  /** Folders that are listed ahead of a reader that opens those of a folder in their order. */
+  siblingFoldersAheadMax: 64,
+  /** Most names of a folder that is listed ahead of a reader. */
+  siblingFolderNamesMax: 256,
   /**
    * Memory of a mount for bytes that are written and not stored, of all files together. Beyond it writers wait, or
    * their drafts spill to disk.

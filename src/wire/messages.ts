@@ -270,6 +270,23 @@ export const messages = {
       more: boolean,
     }),
   ),
+  /** Lists several small folders from their beginning. The answer has the first ones, as many as have room. */
+  listFolders: message(
+    45,
+    struct({ folders: list(u64, limits.listFoldersMax) }),
+    struct({
+      stamp,
+      lists: list(
+        struct({
+          folder: seenInode,
+          entries: list(listed, limits.listEntriesMax),
+          /** Whether there are more names than these. */
+          more: boolean,
+        }),
+        limits.listFoldersMax,
+      ),
+    }),
+  ),
   read: message(
     14,
     struct({ keys: list(keyCodec, limits.readKeysMax) }),

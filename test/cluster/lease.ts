@@ -7,7 +7,7 @@ import { tcpNetwork } from '../../src/network.js'
 import { fileType, rootIno } from '../../src/wire/records.js'
 import { MemoryJournals } from '../fixtures/memory-journals.js'
 import { MessageProxies } from '../fixtures/message-proxies.js'
-import { startServerProcesses, startServers, type TestServers } from '../fixtures/servers.js'
+import { startServerProcesses, startServers, type TestServers, until } from '../fixtures/servers.js'
 
 const attributes = { mode: fileType.file | 0o644, uid: 0, gid: 0 }
 const folderAttributes = { ...attributes, mode: fileType.folder | 0o755 }
@@ -191,6 +191,33 @@ t.test('a folder that is known is listed as it is, and nothing is asked', async 
   await second.namespace.unlink(ino, 'a')
   t.same(await listed(), ['B', 'c', 'e'], 'with two clients the servers are asked')
   t.ok(lists() > 0)
+})
+
+t.test('folders that are read ahead are asked for together, and then known', async (t) => {
+  const servers = await startServers(t)
+  const proxies = await MessageProxies.open(t, servers)
+  const first = await connect(t, servers, true)
+  const inos: number[] = []
+  for (let index = 0; index < 70; index += 1) {
+    const { ino } = await first.namespace.create(rootIno, `d${index}`, folderAttributes)
+    for (let file = 0; file < index % 3; file += 1) {
+      await first.namespace.create(ino, `f${file}`, attributes)
+    }
+    inos.push(ino)
+  }
+  await first.close()
+  const client = await connect(t, servers, true, proxies.config())
+  const { names } = client.namespace
+  await until(() => client.namespace.useLease() !== undefined)
+  const [together, single] = [proxies.counter('listFolders'), proxies.counter('list')]
+  names.readAhead(inos)
+  for (const [index, ino] of inos.entries()) {
+    const { entries } = await names.list(ino, '')
+    t.equal(entries.length, index % 3)
+  }
+  await proxies.arrived(client.cluster)
+  t.equal(single(), 0)
+  t.equal(together(), 2 * Math.ceil(inos.length / limits.listFoldersMax), 'two servers each')
 })
 
 t.test('it is alone from its first operation on', async (t) => {

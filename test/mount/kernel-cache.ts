@@ -28,6 +28,16 @@ t.test('a tree that was walked is walked again without a question but for the op
   t.same(await asked('ls -lR; find . -newer d1', ...all), [0, 0, 0, 0])
 })
 
+t.test(
+  'a tree that was searched without a look at its files is searched again as quietly',
+  async (t) => {
+    await mount.out(
+      'mkdir s; for i in $(seq 10); do mkdir s/d$i; touch s/d$i/a; done; find s; find s',
+    )
+    t.same(await asked('find s', 'lookup', 'readdirplus', 'readdir'), [0, 0, 0])
+  },
+)
+
 t.test('what is changed here is seen at once', async (t) => {
   const script = `ls -l d1; touch d1/new; ls d1; rm d1/a; ls d1; mv d1/b d1/c; ls d1; mkdir d1/sub; ls d1
     rmdir d1/sub; ls d1; mv d1/c d2/c; ls d1 d2; chmod 600 d2/c; stat -c %a d2/c; ln d2/c d1/link; ls d1

@@ -24,6 +24,7 @@ const transactionTable = 'dfs/quorum/transaction-table.js'
 const transaction = 'dfc/quorum/transaction.js'
 const recovery = 'dfc/quorum/recovery.js'
 const registers = 'dfc/quorum/registers.js'
+const listPages = 'dfc/quorum/list-pages.js'
 const localLog = 'dfc/namespace/local-log.js'
 const journal = 'dfc/namespace/journal.js'
 const nodeCache = 'dfc/namespace/cache/node-cache.js'
@@ -624,7 +625,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'lies: one server keeps a list without end',
-    registers,
+    listPages,
     'const wrongMax = replies.length >= quorum.settle ? quorum.believe - 1 : 0;',
     'const wrongMax = 0;',
     'lies',

@@ -6,9 +6,10 @@ import { KeyedSingleFlight } from '../../async/single-flight.js'
 import { compareTexts } from '../../byte-text.js'
 import { limits } from '../../limits.js'
 import { Listeners } from '../../listeners.js'
+import { debugDfc } from '../../log.js'
 import { isReadableFrom } from '../../wire/placement.js'
 import type { Lease } from '../quorum/lease.js'
-import type { QuorumEntry, Registers } from '../quorum/registers.js'
+import type { FolderPageSeen, QuorumEntry, Registers } from '../quorum/registers.js'
 import { LookupCounts } from './cache/lookup-counts.js'
 import { canBeIn, type ListedName, type Node } from './cache/node.js'
 import type { CacheMoment, NodeCache } from './cache/node-cache.js'
@@ -68,6 +69,17 @@ export class FolderReader {
     if (this.#cache.unstoredIn(folder).length > 0) await this.#log.settleForAll()
     const asked = this.#cache.moment()
     const page = await this.#registers.list(folder, after, !whole)
+    return this.#noted(folder, after, whole, asked, page)
+  }
+
+  /** Notes a page that was read in the cache. */
+  #noted(
+    folder: number,
+    after: string,
+    whole: boolean,
+    asked: CacheMoment,
+    page: FolderPageSeen,
+  ): FolderPage {
     const { end, more, undecided } = page
     const { atMs } = asked
     const self = this.#cache.noteNode(folder, page.folder, atMs)
@@ -119,25 +131,50 @@ export class FolderReader {
   }
 
   /**
-   * Reads a folder into the cache; with `isAhead`, before anything in it is asked for. Resolves also when that fails;
-   * never rejects.
+   * Reads a folder into the cache. Resolves also when that fails; never rejects.
    */
-  readToEnd(folder: number, isAhead = false): Promise<void> {
+  readToEnd(folder: number): Promise<void> {
     return this.#reading.run(folder, async () => {
       // The look-up of the single name follows, and throws the failure.
-      const isKnown = await this.#readAll(folder, isAhead).catch(() => false)
+      const isKnown = await this.#readAll(folder).catch(() => false)
       this.#lookups.wasRead(folder, isKnown)
     })
   }
 
-  async #readAll(folder: number, isAhead: boolean): Promise<boolean> {
+  /**
+   * Reads small folders into the cache before anything in them is asked for, many with one request. What it does not
+   * find is read when it is needed.
+   */
+  readAhead(folders: readonly number[]): void {
+    const wanted = folders.filter((folder) => !this.#reading.isRunning(folder))
+    for (let at = 0; at < wanted.length; at += limits.listFoldersMax) {
+      const some = wanted.slice(at, at + limits.listFoldersMax)
+      const reading = this.#readTogether(some).catch((error: unknown) => {
+        debugDfc('read ahead: %o', error)
+      })
+      for (const folder of some) void this.#reading.run(folder, () => reading)
+    }
+  }
+
+  async #readTogether(folders: readonly number[]): Promise<void> {
+    const isUnstored = folders.some((folder) => this.#cache.unstoredIn(folder).length > 0)
+    if (isUnstored) await this.#log.settleForAll()
+    const asked = this.#cache.moment()
+    const pages = await this.#registers.listFolders(folders)
+    for (const [index, page] of pages.entries()) {
+      const folder = folders[index]
+      if (folder !== undefined && page !== undefined) this.#noted(folder, '', true, asked, page)
+    }
+  }
+
+  async #readAll(folder: number): Promise<boolean> {
     const live = this.#cache.staleNode(folder)?.folder?.live ?? 0
     const pagesMax = 2 + live / limits.knownNamesPerPageMin
     let after = ''
     for (let count = 0; count < pagesMax; count += 1) {
       const { entries, end, more, undecided } = await this.page(folder, after, true)
       if (undecided.size > 0) return false
-      if (!more && count === 0 && !isAhead) this.#reads.call(folder, entries)
+      if (!more && count === 0) this.#reads.call(folder, entries)
       if (!more) return true
       after = end
     }

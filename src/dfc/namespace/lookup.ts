@@ -254,10 +254,14 @@ export class Lookup {
     return { entries, asked: this.#cache.moment(), more, undecided: new Set() }
   }
 
-  /** Begins to read a folder that will be listed soon, while this client is alone and so will still know it then. */
-  readAhead(folder: number): void {
-    if (this.#lease.use() === undefined || this.#cache.leasedNames(folder) !== undefined) return
-    void this.#folders.readToEnd(folder, true)
+  /**
+   * Begins to read small folders that will be listed soon, while this client is alone and so will still know them then.
+   */
+  readAhead(folders: readonly number[]): void {
+    if (this.#lease.use() === undefined || !coversEverything(new Set(this.#cluster.voters))) return
+    this.#folders.readAhead(
+      folders.filter((folder) => this.#cache.leasedNames(folder) === undefined),
+    )
   }
 
   /** Yields all pages of a folder, in the byte order of the names. */

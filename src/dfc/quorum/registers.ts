@@ -15,7 +15,7 @@ import { sentenceOf } from '../../error-message.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
-import type { FolderSummary, Listed, Reply, SeenInode } from '../../wire/messages.js'
+import type { FolderSummary, Reply, SeenInode } from '../../wire/messages.js'
 import { quorum } from '../../wire/quorum.js'
 import {
   decodeEntry,
@@ -29,6 +29,7 @@ import { noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import { isSame, newestConfirmed } from './confirmed.js'
 import type { Decisions } from './decisions.js'
+import { cutAtHorizon, heldByAny, mergedNames, type ServerPage } from './list-pages.js'
 import type { Recovery } from './recovery.js'
 
 /** A decided register as a quorum shows it. */
@@ -49,6 +50,17 @@ export interface QuorumEntry {
   readonly held: Buffer
   /** A server that answered has it marked as having lost data for good. */
   readonly lost: boolean
+}
+
+/** A page of a folder as a quorum shows it. */
+export interface FolderPageSeen {
+  readonly folder: QuorumRegister
+  readonly entries: readonly QuorumEntry[]
+  readonly more: boolean
+  /** Up to this name the page is complete, tombstones included: where the next one begins. */
+  readonly end: string
+  /** Names that cannot be decided now. */
+  readonly undecided: ReadonlySet<string>
 }
 
 const attemptsMax = 8
@@ -138,18 +150,7 @@ export class Registers {
    * while two servers are away is listed as it was decided last: it must not hide all the rest. A server whose page
    * is none has another one asked in its place. Throws `protocol` where there are too few others.
    */
-  async list(
-    folder: number,
-    after: string,
-    withHeldPieces: boolean,
-  ): Promise<{
-    folder: QuorumRegister
-    entries: QuorumEntry[]
-    more: boolean
-    end: string
-    /** Names that nobody can be sure of now. */
-    undecided: ReadonlySet<string>
-  }> {
+  async list(folder: number, after: string, withHeldPieces: boolean): Promise<FolderPageSeen> {
     const fields = { folder, after, entriesMax: limits.listEntriesMax, withHeldPieces }
     let refusal: unknown
     const check = (reply: Reply<'list'>, index: number): void => {
@@ -179,6 +180,30 @@ export class Registers {
       if (voters.length >= quorum.settle)
         replies = await this.#askAll('list', fields, check, quorum.settle)
     }
+    return this.#pageOf(folder, replies)
+  }
+
+  /**
+   * The first pages of several folders, with one request: of the first ones, as many as the answers have room for, and
+   * undefined for those that have more than a page. Throws as `list` does.
+   */
+  async listFolders(folders: readonly number[]): Promise<readonly (FolderPageSeen | undefined)[]> {
+    assert(folders.length <= limits.listFoldersMax, 'more folders than one request has')
+    const check = ({ lists }: Reply<'listFolders'>, index: number): void => {
+      for (const list of lists) this.#assertList(list, index, '')
+    }
+    const replies = await this.#askTwo('listFolders', { folders }, check)
+    if (isTooFew(replies, this.#cluster.voters)) throw new DfsError('undecided')
+    const count = Math.min(...replies.map(({ lists }) => lists.length), folders.length)
+    const pages = folders.slice(0, count).map(async (folder, index) => {
+      const lists = replies.flatMap(({ lists: all }) => all[index] ?? [])
+      return lists.some(({ more }) => more) ? undefined : await this.#pageOf(folder, lists)
+    })
+    return Promise.all(pages)
+  }
+
+  /** Settles what the servers have listed of a folder. */
+  async #pageOf(folder: number, replies: readonly ServerPage[]): Promise<FolderPageSeen> {
     const self = await this.#resolve(
       inodeKey(folder),
       replies.map((reply) => reply.folder),
@@ -359,7 +384,7 @@ export class Registers {
   }
 
   /** Replies of two servers that vote; of the only one, where there is only one. */
-  async #askTwo<V extends 'read' | 'lookup' | 'list'>(
+  async #askTwo<V extends 'read' | 'lookup' | 'list' | 'listFolders'>(
     verb: V,
     fields: Parameters<Cluster['request']>[2] & object,
     check?: (reply: Reply<V>, index: number) => void,
@@ -401,7 +426,7 @@ export class Registers {
   }
 
   /** Throws `protocol` for names that cannot be, and for those that are not in their order behind `after`. */
-  #assertList({ entries, more }: Reply<'list'>, index: number, after: string): void {
+  #assertList({ entries, more }: ServerPage, index: number, after: string): void {
     const { name: source } = this.#cluster.link(index)
     try {
       const names = entries.map(({ name }) => name)
@@ -526,62 +551,4 @@ function merged(
  */
 function isFuller(one: FolderSummary, than: FolderSummary): boolean {
   return one.touched === than.touched ? one.live > than.live : one.touched > than.touched
-}
-
-/**
- * A server's page is complete only up to its last name if it has more: what another one lists behind
- * the first such end is left for the next page. Of three replies and more one may be wrong about its end.
- */
-function cutAtHorizon(replies: readonly Reply<'list'>[]): {
-  readonly pages: readonly (readonly Listed[])[]
-  readonly more: boolean
-  /** Up to this name the page is complete, tombstones included: where the next one begins. */
-  readonly end: string
-} {
-  const ends = replies.flatMap(({ more, entries }) => {
-    const last = entries.at(-1)
-    return more && last !== undefined ? [last.name] : []
-  })
-  const wrongMax = replies.length >= quorum.settle ? quorum.believe - 1 : 0
-  const horizon = ends.sort(compareTexts)[wrongMax]
-  if (horizon === undefined)
-    return { pages: replies.map(({ entries }) => entries), more: false, end: '' }
-  const pages = replies.map(({ entries }) =>
-    entries.at(-1)?.name === horizon
-      ? entries
-      : entries.filter(({ name }) => compareTexts(name, horizon) <= 0),
-  )
-  return { pages, more: true, end: horizon }
-}
-
-/** The names of all pages in byte order, each with what every page says of it. */
-function mergedNames(
-  pages: readonly (readonly Listed[])[],
-): { readonly name: string; readonly seen: readonly (Listed | undefined)[] }[] {
-  const byName = new Map<string, (Listed | undefined)[]>()
-  for (const [index, page] of pages.entries()) {
-    for (const listed of page) {
-      const seen = byName.get(listed.name)
-      if (seen !== undefined) seen[index] = listed
-      else {
-        const fresh = new Array<Listed | undefined>(pages.length).fill(undefined)
-        fresh[index] = listed
-        byName.set(listed.name, fresh)
-      }
-    }
-  }
-  const names = [...byName].map(([name, seen]) => ({ name, seen }))
-  const [first] = pages
-  // The usual case, every page alike, is in order already.
-  if (first?.length === names.length) return names
-  return names.sort((a, b) => compareTexts(a.name, b.name))
-}
-
-function heldByAny(seen: readonly (Listed | undefined)[], version: Version | undefined): Buffer {
-  const held = seen.flatMap((one) =>
-    one !== undefined && one.inode?.register.version === version ? [one.held] : [],
-  )
-  const [first, ...rest] = held
-  if (first === undefined) return Buffer.alloc(0)
-  return Buffer.from(first.map((mask, at) => rest.reduce((all, one) => all | (one[at] ?? 0), mask)))
 }

@@ -24,6 +24,8 @@ import type { Locks } from './locks.js'
 
 const noBytes = Buffer.alloc(0)
 
+type Page = Reply<'listFolders'>['lists'][number]
+
 export class RegisterReader {
   readonly #index: AccountIndex
   readonly #accountState: AccountState
@@ -59,6 +61,33 @@ export class RegisterReader {
 
   list({ folder, after, entriesMax, withHeldPieces }: Request<'list'>): Reply<'list'> {
     const wanted = Math.min(entriesMax, limits.listEntriesMax)
+    const { page } = this.#page(folder, after, wanted, withHeldPieces)
+    return { stamp: this.#accountState.stamp(), ...page }
+  }
+
+  /** The first of these folders, at least one, as many as fit into an answer together. */
+  listFolders({ folders }: Request<'listFolders'>): Reply<'listFolders'> {
+    const lists: Page[] = []
+    let bytes = 0
+    let entries = 0
+    for (const folder of folders) {
+      const { page, bytes: more } = this.#page(folder, '', limits.listEntriesMax, false)
+      bytes += more
+      entries += page.entries.length
+      const isFull = entries > limits.listEntriesMax || bytes > limits.listBytesMax
+      if (isFull && lists.length > 0) break
+      lists.push(page)
+    }
+    return { stamp: this.#accountState.stamp(), lists }
+  }
+
+  /** A page of a folder behind `after`, and about how many bytes it has. */
+  #page(
+    folder: number,
+    after: string,
+    wanted: number,
+    withHeldPieces: boolean,
+  ): { readonly page: Page; readonly bytes: number } {
     const isAnyLost = this.#index.segments.isAnyLost
     const entries: Listed[] = []
     let bytes = 0
@@ -86,12 +115,7 @@ export class RegisterReader {
       lookedUp += segments.length
     }
     const listed = this.#withLockedNames(folder, after, entries, more)
-    return {
-      stamp: this.#accountState.stamp(),
-      folder: this.#seenInode(folder),
-      entries: listed,
-      more,
-    }
+    return { page: { folder: this.#seenInode(folder), entries: listed, more }, bytes }
   }
 
   /** The registers of `keys` in their order, as many as fit into a reply and at least one. */

@@ -150,6 +150,12 @@ export const handlers = {
     registers(limits.listEntriesMax, itemBytes + keyBytesMax),
     ({ account: { acceptor } }, request) => acceptor.reader.list(request),
   ),
+  listFolders: now(
+    'voting',
+    'flushed',
+    registers(limits.listEntriesMax + limits.listFoldersMax, itemBytes + keyBytesMax),
+    ({ account: { acceptor } }, request) => acceptor.reader.listFolders(request),
+  ),
   read: now(
     'voting',
     'flushed',

@@ -202,7 +202,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     return () => {
       const told = withAttributes ? metadata.listingOf(ino, page.asked) : undefined
       const listing = new answers.Listing(bytesMax, withAttributes)
-      let canStay = withAttributes
+      let canStay = true
       for (const [index, name] of dots.entries()) {
         listing.add({ name, ino, type: answers.folderType, next: from + index + 1 })
       }

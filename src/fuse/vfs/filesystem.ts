@@ -71,8 +71,8 @@ export class Filesystem {
   readonly #clock: Clock
   /** The open files. Private, so that every change of their bytes enters by this class and is checked alike. */
   readonly #files: OpenFiles
-  readonly #nextFiles = new ReaddirPrefetch(isSmallFile)
-  readonly #nextFolders = new ReaddirPrefetch(isSmallFolder)
+  readonly #nextFiles = new ReaddirPrefetch(isSmallFile, limits.siblingsAheadMax)
+  readonly #nextFolders = new ReaddirPrefetch(isSmallFolder, limits.siblingFoldersAheadMax)
   #space: { readonly atMs: number; readonly answer: Space } | undefined
 
   constructor({ client, clock, random, ...options }: FilesystemOptions) {
@@ -358,9 +358,8 @@ export class Filesystem {
     const as = this.kernel.listingOf(ino, this.#namespace.useLease() !== undefined)
     const place = this.names.lastOf(ino)
     if (place !== undefined) {
-      for (const next of this.#nextFolders.nextAfter(place.parent, place.name)) {
-        this.#namespace.names.readAhead(next.ino)
-      }
+      const next = this.#nextFolders.nextAfter(place.parent, place.name)
+      if (next.length > 0) this.#namespace.names.readAhead(next.map(({ ino: folder }) => folder))
     }
     return new OpenFolder({
       names: this.#namespace.names,

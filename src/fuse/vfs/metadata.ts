@@ -3,7 +3,6 @@
  * access control lists. The kernel checks permissions (default_permissions).
  */
 import assert from 'node:assert/strict'
-import { LRUCache } from 'lru-cache'
 import type { Clock, Time } from '../../clock.js'
 import { type ListedName, type Node, newerOf } from '../../dfc/namespace/cache/node.js'
 import type { Listing } from '../../dfc/namespace/lookup.js'
@@ -66,7 +65,7 @@ export class Metadata {
   readonly #assertWritable: () => void
   readonly #reads: AccessTimes | undefined
   /** Inodes that lost their last name while no file handle has them open, until the kernel forgets them. */
-  readonly #gone = new LRUCache<number, Node>({ max: limits.kernelCacheEntriesMax })
+  readonly #gone = new Map<number, Node>()
 
   constructor({ namespace, files, kernel, clock, acl, noAtime, assertWritable }: MetadataOptions) {
     this.#namespace = namespace
@@ -190,12 +189,16 @@ export class Metadata {
   async lostName(node: Node): Promise<void> {
     if (node.inode.nlink > 0 || typeOf(node.inode.mode) === fileType.folder) return
     if (this.#files.has(node.ino)) await this.#files.orphan(node)
-    else this.#gone.set(node.ino, node)
+    else this.setGone(node)
   }
 
   /** Notes that the node was removed while the kernel may still know it. */
   setGone(node: Node): void {
     this.#gone.set(node.ino, node)
+    for (const oldest of this.#gone.keys()) {
+      if (this.#gone.size <= limits.kernelCacheEntriesMax) break
+      this.#gone.delete(oldest)
+    }
   }
 
   isGone(ino: number): boolean {

@@ -26,11 +26,13 @@ const skippedMax = 8
 
 export class ReaddirPrefetch {
   readonly #isWanted: (node: Node) => boolean
+  readonly #aheadMax: number
   readonly #folders = new LRUCache<number, Listed>({ max: limits.siblingFoldersMax })
 
-  /** `isWanted` says which of the nodes in a folder are worth reading in advance. */
-  constructor(isWanted: (node: Node) => boolean) {
+  /** `isWanted` says which of the nodes in a folder are worth reading in advance, `aheadMax` how many at most. */
+  constructor(isWanted: (node: Node) => boolean, aheadMax: number) {
     this.#isWanted = isWanted
+    this.#aheadMax = aheadMax
   }
 
   /** Notes that a page of `folder` was listed. */
@@ -53,9 +55,9 @@ export class ReaddirPrefetch {
       return []
     }
     // Names many files at once, and then none for a while: fetching many costs hardly more than fetching one.
-    if (listed.namedTo - position > limits.siblingsAheadMax / 2) return []
+    if (listed.namedTo - position > this.#aheadMax / 2) return []
     const from = Math.max(listed.namedTo, position + 1)
-    listed.namedTo = position + 1 + limits.siblingsAheadMax
+    listed.namedTo = position + 1 + this.#aheadMax
     return listed.names
       .slice(from, listed.namedTo)
       .flatMap(({ node }) => (node !== undefined && this.#isWanted(node) ? [node] : []))
@@ -67,7 +69,7 @@ export function isSmallFile({ inode: { segments, size } }: Node): boolean {
   return segments.length > 0 && size > 0 && size <= limits.inlineContentBytesMax
 }
 
-/** Whether the node is a folder with few enough names to be kept in memory. */
+/** Whether the node is a folder with so few names that many such are listed with one request. */
 export function isSmallFolder({ folder }: Node): boolean {
-  return folder !== null && folder.live > 0 && folder.live <= limits.knownNamesMax
+  return folder !== null && folder.live <= limits.siblingFolderNamesMax
 }

@@ -61,8 +61,10 @@ export class KernelView {
     },
   })
   readonly #pages = new LRUCache<number, Content>({ max: limits.kernelCacheEntriesMax })
-  /** Folders whose listing the kernel may have, with the time at which it asks for it again. */
-  readonly #listings = new LRUCache<number, number>({ max: limits.kernelCacheEntriesMax })
+  /** Folders whose listing the kernel may have, until which time it is right, and the number of doubts before. */
+  readonly #listings = new LRUCache<number, { readonly untilMs: number; readonly doubts: number }>({
+    max: limits.kernelCacheEntriesMax,
+  })
   /** How often all listings had to go. */
   #doubts = 0
   #kernel: KernelNotices | undefined
@@ -117,7 +119,6 @@ export class KernelView {
   /** Makes the kernel read each folder again when it is opened the next time. */
   doubtListings(): void {
     this.#doubts += 1
-    this.#listings.clear()
   }
 
   #isLong({ untilMs }: Told): boolean {
@@ -173,9 +174,10 @@ export class KernelView {
   /** Prepares the open of a folder. `isCertain`: this mount would notice before another client could change it. */
   listingOf(ino: number, isCertain: boolean): ListingAs {
     const cache = isCertain && this.canInvalidateEntries
-    const untilMs = this.#listings.get(ino) ?? Number.NEGATIVE_INFINITY
-    const keep = cache && this.#clock.monotonic() < untilMs
-    if (!keep) this.#listings.delete(ino)
+    const known = this.#listings.get(ino)
+    const isRight = known?.doubts === this.#doubts && this.#clock.monotonic() < known.untilMs
+    const keep = cache && isRight
+    if (known !== undefined && !keep) this.#listings.delete(ino)
     return { cache, keep, doubts: this.#doubts }
   }
 
@@ -185,6 +187,7 @@ export class KernelView {
    */
   setListing(ino: number, { cache, doubts }: ListingAs): void {
     if (!cache || doubts !== this.#doubts) return
-    this.#listings.set(ino, this.#clock.monotonic() + limits.kernelCacheAloneMs - listingSlackMs)
+    const untilMs = this.#clock.monotonic() + limits.kernelCacheAloneMs - listingSlackMs
+    this.#listings.set(ino, { untilMs, doubts })
   }
 }

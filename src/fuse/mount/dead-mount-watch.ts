@@ -5,8 +5,12 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 
-/** Reading fails when the mount's process is gone. If the folder still answers, another mount is there. */
-const script = 'read -r word || { sleep 1; [ -d "$1" ] || fusermount3 -u -z -- "$1"; }'
+/**
+ * Reading fails when the mount's process is gone. If the file system still answers, another mount is there. It is asked
+ * for its size, which the kernel does not keep as it keeps the attributes of the folder.
+ */
+const script =
+  'read -r word || { sleep 1; stat -f -- "$1" >/dev/null 2>&1 || fusermount3 -u -z -- "$1"; }'
 
 export class DeadMountWatch {
   readonly #child: ChildProcess

@@ -1,8 +1,8 @@
 /**
- * The two configuration files: config/dfc.conf of the client (the user and the four servers) and config/dfs.conf of a
- * server (the users that may log in). A mistake is reported with its file and line and what was expected there.
+ * The two configuration files: dfc.conf of the client (the user and the four servers) and dfs.conf of a server (the
+ * users that may log in). A mistake is reported with its file and line and what was expected there.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
 import { parseByteSize } from './byte-size.js'
@@ -67,7 +67,7 @@ const timeoutsMs = { least: 10, most: 60_000 } as const
 const userNameRule = `1 to ${limits.userNameBytesMax} of A-Z a-z 0-9 . _ - (no dot in front)`
 
 /** The server keeps these beside the users' folders, on disks that may not tell apart "A" and "a". */
-const reservedNames = /^(identity\.json|lock\.db|key\.pem)/i
+const reservedNames = /^(identity\.json|lock\.db|key\.pem|dfs\.conf|server\.env)/i
 
 /** Whether a client of `config` uses TLS to `server`. */
 export function usesTls({ tls }: Pick<ClientConfig, 'tls'>, server: ServerAddress): boolean {
@@ -98,7 +98,7 @@ export function loadClientConfig(
   file: string,
   environment: Readonly<Record<string, string | undefined>>,
 ): ClientConfig {
-  const text = readConfig(file)
+  const text = readConfig(file, '"dfc init" makes a configuration')
   const config = parseClientConfig(text, file, environment)
   // Also one that the environment's takes the place of.
   if (parseToml(text, file).root.password !== undefined) assertPrivate(file)
@@ -155,21 +155,19 @@ export function parseServerConfig<V>(
   return { tls, users }
 }
 
-/** Reads the text of a configuration file. Throws `configuration` when it cannot be read. */
-export function readConfig(file: string): string {
+/**
+ * Reads the text of a configuration file. Throws `configuration` when it cannot be read; `remedy` is named where there
+ * is no such file.
+ */
+export function readConfig(file: string, remedy?: string): string {
   try {
     return readFileSync(file, 'utf8')
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
-    const why = missing ? `there is no such file${remedyFor(file)}` : asDfsError(cause).message
+    const absent = `there is no such file${remedy === undefined ? '' : `: ${remedy}`}`
+    const why = missing ? absent : asDfsError(cause).message
     throw new DfsError('configuration', `${file}: cannot read the configuration: ${why}`, { cause })
   }
-}
-
-/** Returns the remedy for a missing file of which only a sample is shipped. */
-function remedyFor(file: string): string {
-  const sample = `${file}.sample`
-  return existsSync(sample) ? `: copy ${sample} to it and fill it in` : ''
 }
 
 const userName = parsed(`a name of ${userNameRule}`, (name) =>

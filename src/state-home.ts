@@ -1,4 +1,4 @@
-/** The folder for what the programs keep of their own on this machine, by the XDG Base Directory Specification. */
+/** The folders for what the programs keep of their own on this machine, by the XDG Base Directory Specification. */
 import { createHash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { isAbsolute, join } from 'node:path'
@@ -14,6 +14,13 @@ export function stateHome(
   const { XDG_STATE_HOME: state } = environment
   const folder = state && isAbsolute(state) ? state : join(homedir(), '.local', 'state')
   return join(folder, 'dfs')
+}
+
+/** `${XDG_DATA_HOME:-~/.local/share}/dfs`: the folder for the servers of `dfs-mount --local`. */
+export function dataHome(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  return join(environment.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'dfs')
 }
 
 /** The folder for the journals of an account's mounts on this machine. `cluster` is the id of its four servers. */

@@ -433,10 +433,9 @@ t.test('accepts words of JavaScript as names of users', async (t) => {
 t.test('names a file that is missing or cannot be read', async (t) => {
   const missing = `${t.testdir({})}/dfc.conf`
   const message = `${missing}: cannot read the configuration: there is no such file`
-  t.throws(() => loadClientConfig(missing, {}), { code: 'configuration', message })
-  writeFileSync(`${missing}.sample`, '')
+  t.throws(() => readConfig(missing), { code: 'configuration', message })
   t.throws(() => loadClientConfig(missing, {}), {
-    message: `${message}: copy ${missing}.sample to it and fill it in`,
+    message: `${message}: "dfc init" makes a configuration`,
   })
   t.throws(() => readConfig(project), {
     code: 'configuration',

@@ -3,11 +3,11 @@
  * 1 failed, 2 not understood, 130 interrupted.
  */
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { CommanderError } from 'commander'
 import { textOf } from '../byte-text.js'
 import { systemClock, systemRandom } from '../clock.js'
 import { loadClientConfig, passwordVariable, tlsRemark } from '../config.js'
+import { clientConfigFile, localConfigFile, noClientConfig } from '../config-home.js'
 import { Client } from '../dfc/client.js'
 import { serverKeysFile } from '../dfc/cluster/server-keys.js'
 import { ThreadDigests } from '../dfc/content/thread-digests.js'
@@ -23,7 +23,6 @@ import { Output } from './terminal/output.js'
 
 const status = { done: 0, failed: 1, misunderstood: 2, brokenPipe: 141 } as const
 const statusOfSignal = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
-const installedConfig = fileURLToPath(new URL('../../../config/dfc.conf', import.meta.url))
 
 /** The password, taken out of the environment before anything else is done. */
 const secrets = { [passwordVariable]: takeFromEnvironment(passwordVariable) }
@@ -31,7 +30,8 @@ const temporaries = new Temporaries(systemRandom)
 
 /** A parsed command line. Without an operation the prompt is shown. */
 interface Request {
-  readonly config: string
+  /** The configuration that was named. */
+  readonly config: string | undefined
   readonly operation: Operation | undefined
 }
 
@@ -59,10 +59,12 @@ function givenArguments(): string[] {
   return given.slice(given.length - args.length).map((arg) => textOf(Buffer.from(arg, 'latin1')))
 }
 
-async function perform({ config: file, operation }: Request, output: Output): Promise<number> {
+async function perform({ config: named, operation }: Request, output: Output): Promise<number> {
   // A server that is down is reported at the prompt and by STATUS; an operation succeeds or reports why not.
   redirectNotices((line) => debugDfc('%s', line))
   redirectWarnings((line) => output.problem(line))
+  const file = named ?? clientConfigFile() ?? localConfigFile()
+  if (file === undefined) throw noClientConfig()
   const config = loadClientConfig(file, secrets)
   const remark = tlsRemark(config)
   if (remark !== undefined) output.problem(remark)
@@ -116,7 +118,7 @@ function parse(args: readonly string[]): Request | number {
     return status.misunderstood
   }
   const { config } = program.opts<{ config?: string }>()
-  return { config: config ?? process.env.DFC_CONFIG ?? installedConfig, operation }
+  return { config, operation }
 }
 
 function withLowerCaseOperation(args: readonly string[]): string[] {

@@ -7,6 +7,7 @@ import { basename, join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.js'
 import type { TlsWord } from '../config.js'
+import { serverConfigFile, serverFileName, systemConfigHome } from '../config-home.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { notice } from '../log.js'
@@ -21,9 +22,7 @@ import { Server, type ServerSecurity } from './server.js'
 import { type UserCommand, type UserOptions, userCommands } from './users/user-commands.js'
 import { UsersFile } from './users/users.js'
 
-/** This file runs as <project>/dist/src/dfs/main.js. */
-const project = resolve(import.meta.dirname, '../../..')
-const defaultConfig = join(project, 'config', 'dfs.conf')
+const systemConfig = join(systemConfigHome, serverFileName)
 /** Whatever the server makes is for its owner alone. */
 const privateUmask = 0o077
 
@@ -38,8 +37,9 @@ interface ConfigOption {
   readonly config: string
 }
 
-interface ServeOptions extends ConfigOption {
+interface ServeOptions {
   readonly host: string
+  readonly config?: string
 }
 
 const program = new Command('dfs-server')
@@ -48,7 +48,10 @@ const program = new Command('dfs-server')
   .argument('<folder>', 'where the server stores its data; created if missing')
   .argument('<port>', 'TCP port, 1 to 65535; 0 picks a free one')
   .option('--host <address>', 'address to listen on', '127.0.0.1')
-  .option('--config <file>', 'who may log in', defaultConfig)
+  .option(
+    '--config <file>',
+    `who may log in; ${serverFileName} in the folder, else ${systemConfig}`,
+  )
   .action(serve)
 
 program
@@ -66,7 +69,7 @@ for (const [name, command] of Object.entries<UserCommand>(userCommands)) {
   const grammar = user
     .command(`${name} ${command.takes}`.trimEnd())
     .description(command.description)
-    .option('--config <file>', 'the file to edit', defaultConfig)
+    .option('--config <file>', 'the file to edit', systemConfig)
   for (const [flags, description] of command.options ?? []) grammar.option(flags, description)
   grammar.action(async (...given: readonly unknown[]) => {
     const count = command.takes.split(' ').filter((word) => word !== '').length
@@ -95,9 +98,10 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
     throw new DfsError('invalid', `"${portText}" is not a port: expected a number from 0 to 65535`)
   }
   const address = { host: options.host, port }
-  assertUsers(options.config)
+  const config = options.config ?? serverConfigFile(folder)
+  assertUsers(config)
   const storage = folderStorage(folder, systemRandom)
-  const users = new UsersFile(options.config, storage.identity.secret)
+  const users = new UsersFile(config, storage.identity.secret)
   const plainFrom = plainFromOf(users.tls)
   // Making one takes half a second, which a cluster on one machine need not spend.
   let made: Promise<ServerKey> | undefined
@@ -122,7 +126,7 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
   notice(`${basename(resolve(folder))} listens on ${where}:${server.port}${key}`)
   if (plainFrom === 'anybody') {
     notice(
-      `${options.config}: tls = "off": what clients send without TLS can be read and changed on the way`,
+      `${config}: tls = "off": what clients send without TLS can be read and changed on the way`,
     )
   }
   users.warnOfPlainPasswords()

@@ -8,16 +8,18 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Command, CommanderError, Option } from 'commander'
 import { systemRandom } from '../clock.js'
 import { type ClientConfig, loadClientConfig, passwordVariable } from '../config.js'
+import { clientConfigFile, clientConfigPlaces } from '../config-home.js'
 import { sentenceOf } from '../error-message.js'
 import { DfsError, isError } from '../errors.js'
 import { debugFuse, notice } from '../log.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
+import { dataHome } from '../state-home.js'
 import { visibleLine } from '../visible-text.js'
 import { askDaemon } from './daemon/control.js'
 import { Daemon } from './daemon/daemon.js'
 import { launch, report } from './daemon/launch.js'
-import { dataHome, type StateFolder, stateFolderOf } from './daemon/state-folder.js'
+import { type StateFolder, stateFolderOf } from './daemon/state-folder.js'
 import { localAccount } from './local/local-accounts.js'
 import { isAlive } from './local/local-server.js'
 import { LocalServers, serverFolders } from './local/local-servers.js'
@@ -32,7 +34,6 @@ import { remount } from './mount/remount.js'
 
 /** This file runs as <project>/dist/src/fuse/main.js. */
 const project = resolve(import.meta.dirname, '../../..')
-const defaultConfig = process.env.DFC_CONFIG || join(project, 'config', 'dfc.conf')
 const defaultPort = 10_001
 const portMax = 65_535 - 3
 const endTimeoutMs = 30_000
@@ -45,9 +46,11 @@ const standardInput = 0
 const privateUmask = 0o077
 
 interface Options {
-  readonly config: string
+  readonly config?: string
   readonly local?: true | readonly string[]
-  readonly port: string
+  /** There is no configuration, so the servers are those of --local. */
+  readonly isTrial?: true
+  readonly port?: string
   readonly foreground?: true
   readonly passwordStdin?: true
   readonly unmount?: true
@@ -70,9 +73,9 @@ const program = new Command('dfs-mount')
   .description('Mounts the files on the four servers as a folder.')
   .argument('[words...]', 'MOUNTPOINT, or a configuration as for --config and MOUNTPOINT')
   .usage('[options] [CONFIG] MOUNTPOINT')
-  .option('--config <file>', 'user, password and the four servers (or DFC_CONFIG)', defaultConfig)
+  .option('--config <file>', 'user, password and the four servers (or DFC_CONFIG)')
   .option('--local [folder...]', 'run the four servers on this machine, in one folder or four')
-  .option('--port <first>', 'with --local: the first of four ports', String(defaultPort))
+  .option('--port <first>', `with --local: the first of four ports, ${defaultPort} when left out`)
   .option('--foreground', 'stay in the foreground; Ctrl-C unmounts')
   .option('--unmount', 'store everything and unmount')
   .option('-o, --option <words>', 'ro, allow_other, acl, dirsync, fsname=NAME ...', collect)
@@ -115,25 +118,32 @@ function understand(
   args: readonly string[],
   options: Options,
 ): { readonly mountpoint: string; readonly options: Options } {
-  const misplaced = options.local === undefined ? 'port' : 'config'
-  if (program.getOptionValueSource(misplaced) === 'cli') {
-    const rule = misplaced === 'port' ? 'belongs to --local' : 'cannot be used with --local'
-    program.error(`error: --${misplaced} ${rule}`)
+  if (options.local !== undefined && options.config !== undefined) {
+    program.error('error: --config cannot be used with --local')
   }
   const [word, second, ...others] = args
   if (word !== undefined && second !== undefined) {
-    const isTwice = options.local !== undefined || program.getOptionValueSource('config') === 'cli'
+    const isTwice = options.local !== undefined || options.config !== undefined
     if (isTwice || options.unmount || others.length > 0)
       return program.error('error: too many arguments')
     const source = isFsname(word) ? [`fsname=${word}`] : []
     const option = [...source, ...(options.option ?? []).map(withoutWordsOfHelper)]
-    return { mountpoint: second, options: { ...options, config: word, option } }
+    return { mountpoint: second, options: withAccount({ ...options, config: word, option }) }
   }
-  if (word !== undefined) return { mountpoint: word, options }
+  if (word !== undefined) return { mountpoint: word, options: withAccount(options) }
   const words = typeof options.local === 'object' ? options.local : []
   const mountpoint = words.at(-1)
   if (mountpoint === undefined) return program.error("error: missing argument 'mountpoint'")
   return { mountpoint, options: { ...options, local: words.slice(0, -1) } }
+}
+
+/** Adds the configuration that no option names or, where there is none, servers on this machine. */
+function withAccount(options: Options): Options {
+  if (options.unmount || options.local !== undefined) return options
+  const config = options.config ?? clientConfigFile()
+  if (config === undefined) return { ...options, local: true, isTrial: true }
+  if (options.port !== undefined) program.error('error: --port belongs to --local')
+  return { ...options, config }
 }
 
 async function run(mountpoint: string, options: Options): Promise<void> {
@@ -143,14 +153,23 @@ async function run(mountpoint: string, options: Options): Promise<void> {
   if (options.unmount) await unmountAt(mountpoint, state)
   else if (options.fake) check(options, words)
   else if (words.remount) await remount(mountpoint, words)
-  else if (options.foreground) await serve(mountpoint, options, words, state)
-  else await mountInBackground(mountpoint, options, state)
+  else {
+    if (options.isTrial) process.stdout.write(`${trialSentence()}\n`)
+    if (options.foreground) await serve(mountpoint, options, words, state)
+    else await mountInBackground(mountpoint, options, state)
+  }
   if (options.verbose && !options.unmount) notice(`${mountpoint} is mounted`)
 }
 
+/** Says why servers on this machine keep the files, and what takes their place. */
+function trialSentence(): string {
+  const places = clientConfigPlaces().join(' or ')
+  return `There is no configuration in ${places}, so four servers on this machine keep the files, in ${dataHome()}, as with --local; "dfc init" makes a configuration for four servers of your own`
+}
+
 /** Checks everything that can be checked without mounting. */
-function check({ local, config }: Options, { remount }: MountWords): void {
-  if (local === undefined && !remount) loadClientConfig(config, { [passwordVariable]: password })
+function check({ config }: Options, { remount }: MountWords): void {
+  if (config !== undefined && !remount) loadClientConfig(config, { [passwordVariable]: password })
 }
 
 async function mountInBackground(
@@ -162,9 +181,8 @@ async function mountInBackground(
   const local = typeof options.local === 'object' ? options.local.map((f) => resolve(f)) : []
   const words = [
     '--foreground',
-    ...(options.local === undefined
-      ? ['--config', resolve(options.config)]
-      : ['--port', options.port]),
+    ...(options.config === undefined ? [] : ['--config', resolve(options.config)]),
+    ...(options.port === undefined ? [] : ['--port', options.port]),
     ...(options.option ?? []).flatMap((words) => ['-o', words]),
     ...(options.sloppy ? ['--sloppy'] : []),
     ...(password === undefined ? [] : ['--password-stdin']),
@@ -237,17 +255,18 @@ async function serve(
 }
 
 async function backingOf({ local, config, port, passwordStdin }: Options): Promise<Backing> {
-  if (local === undefined) {
+  if (config !== undefined) {
     const given = passwordStdin ? readFileSync(standardInput, 'utf8') : password
     const load = () => loadClientConfig(config, { [passwordVariable]: given })
     const passwordNow = () => load().password
     return { config: load(), passwordNow, clientFile: config, servers: undefined }
   }
-  const firstPort = /^\d{1,5}$/.test(port) ? Number(port) : Number.NaN
+  const firstPort = port === undefined ? defaultPort : /^\d{1,5}$/.test(port) ? Number(port) : NaN
   if (!(firstPort >= 1 && firstPort <= portMax)) {
     throw new DfsError('configuration', `--port ${port}: expected a number from 1 to ${portMax}`)
   }
-  const given = local === true || local.length === 0 ? [dataHome()] : local.map((f) => resolve(f))
+  const named = typeof local === 'object' ? local.map((folder) => resolve(folder)) : []
+  const given = named.length === 0 ? [dataHome()] : named
   const folders = serverFolders(given)
   const home =
     given.length === 1 ? (given[0] ?? dataHome()) : stateFolderOf(given.join(), dataHome()).path

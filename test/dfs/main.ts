@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -107,16 +108,41 @@ t.test('nobody can log in to a server that nobody has set up', async (t) => {
   t.notOk(existsSync(folder), 'nothing was made')
 })
 
-t.test('uses the config of the project when none is named', async (t) => {
-  const project = resolve(import.meta.dirname, '../../../config/dfs.conf')
-  t.notOk(existsSync(project), 'nothing is shipped, and this is no tree that somebody uses')
-  await fails(
-    t,
-    /config\/dfs\.conf: there are no users: there is no such file; /,
-    prepare(t).folder,
-    '0',
-  )
-})
+t.test(
+  'uses the config in its folder when none is named, and then that of the machine',
+  async (t) => {
+    const { folder, config } = prepare(t)
+    const machine = '/etc/dfs/dfs.conf'
+    if (!existsSync(machine)) {
+      await fails(
+        t,
+        /^dfs-server: \/etc\/dfs\/dfs\.conf: there are no users: there is no /,
+        folder,
+        '0',
+      )
+    }
+    mkdirSync(folder)
+    copyFileSync(config, join(folder, 'dfs.conf'))
+    const server = run(t, folder, '0')
+    await RawClient.open(await portOf(server))
+    t.match(server.said(), 'DFS1/dfs.conf: passwords in clear text: alice')
+  },
+)
+
+t.test(
+  'nothing of the package is changed, and no program looks for a configuration in it',
+  async (t) => {
+    const project = resolve(import.meta.dirname, '../../..')
+    t.same(readdirSync(join(project, 'config')).sort(), ['dfc.conf.sample', 'dfs.conf.sample'])
+    const sources = readdirSync(join(project, 'src'), { recursive: true, encoding: 'utf8' })
+    const named = sources
+      .filter((file) => file.endsWith('.ts'))
+      .filter((file) =>
+        /config\/df[cs]\.conf|'config', 'df/.test(readFileSync(join(project, 'src', file), 'utf8')),
+      )
+    t.same(named, [])
+  },
+)
 
 t.test('refuses a password that others can read', async (t) => {
   const { folder, config: own } = prepare(t)

@@ -1,8 +1,8 @@
 /** Tests of the life of a mount from the command line: its start, refusals to start, and every kind of end. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { detach, isMounted, shell, TestMounts } from '../fixtures/mount.js'
@@ -176,6 +176,43 @@ t.test('--local brings servers of its own, and stops them at the end', async (t)
   t.equal(await third.out('cat f'), 'x\ny')
   t.equal(await third.end(), 0)
 })
+
+/** What a user has who has configured nothing. */
+const unconfigured = { DFC_CONFIG: '', XDG_CONFIG_HOME: '' }
+
+t.test(
+  'without a configuration anywhere a mount brings servers of its own, and says so',
+  async (t) => {
+    if (existsSync('/etc/dfs/dfc.conf')) return t.pass('this machine has a configuration')
+    const mnt = mounts.folder('trial')
+    t.teardown(() => detach(mnt))
+    const ports = String(await freePorts())
+    const { status, out } = await mounts.runWith(unconfigured, '--port', ports, mnt)
+    t.equal(status, 0)
+    const said = `There is no configuration in ${mounts.path('.config/dfs/dfc.conf')} or /etc/dfs/dfc.conf, so four servers on this machine keep the files, in ${mounts.path('data/dfs')}, as with --local; "dfc init" makes a configuration for four servers of your own\n`
+    t.equal(out, said)
+    await shell('echo x > f', mnt)
+    const conf = mounts.path('data/dfs/dfc.conf')
+    t.equal(statSync(conf).mode & 0o777, 0o600)
+    const environment = { ...mounts.environment, ...unconfigured }
+    const dfc = resolve(import.meta.dirname, '../../../bin/dfc')
+    t.match(await shell(`'${dfc}' list`, '/', environment), { status: 0, out: 'f\n' })
+    t.same(await mounts.unmount(mnt, unconfigured), done)
+    t.notOk(existsSync(mounts.path('data/dfs/run/DFS1.pid')), 'the servers have ended with it')
+  },
+)
+
+t.test(
+  'a configuration that is named and not there is no reason for servers of its own',
+  async (t) => {
+    const mnt = mounts.folder('no-trial')
+    const missing = mounts.path('nowhere.conf')
+    t.match(await mounts.runWith({ DFC_CONFIG: missing }, mnt), {
+      status: 1,
+      problems: `dfs-mount: ${missing}: cannot read the configuration: there is no such file: "dfc init" makes a configuration\n`,
+    })
+  },
+)
 
 t.test('several mounts with --local may begin and end at the same moment', async (t) => {
   const folder = mounts.path('at-once')

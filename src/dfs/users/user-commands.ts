@@ -2,12 +2,21 @@
  * `dfs-server user add|remove|passwd|quota|list`: edits the users in dfs.conf for the person who runs the
  * server, and leaves all else in it alone. A running server notices by itself.
  */
-import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs'
+import {
+  chownSync,
+  existsSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { parseByteSize } from '../../byte-size.js'
 import { systemRandom } from '../../clock.js'
 import { isUserName, quotaRule, readConfig } from '../../config.js'
+import { makeConfigFolder } from '../../config-home.js'
 import { DfsError } from '../../errors.js'
 import { serverIndexes } from '../../wire/placement.js'
 import { makeVerifier, scramIterations, type Verifier } from '../../wire/scram.js'
@@ -174,21 +183,32 @@ function textOf(file: string): string {
 
 /**
  * Replaces the text of the file by what `change` makes of it, one command after the other, so that of several at once
- * none is lost. The file is its owner's alone afterwards. One that was killed leaves at most what the next removes.
+ * none is lost. The file is its owner's alone afterwards, and its owner stays the same: root may edit that of a server
+ * which does not run as root. One that was killed leaves at most what the next removes.
  * `path` may be a link, which stays one: other servers may read the same file by another name.
  */
 function edit(path: string, change: (text: string) => string): void {
   const file = existsSync(path) ? saying(path, () => realpathSync(path)) : path
+  saying(file, () => makeConfigFolder(file))
   const lock = saying(file, () =>
     lockFile(`${file}.lock`, editWaitMs, `${file} is being edited by another command`),
   )
   try {
     removeLeftovers(file)
     const text = change(textOf(file))
-    saying(file, () => writeDurably(file, text, 0o600))
+    saying(file, () => {
+      const before = statSync(file, { throwIfNoEntry: false })
+      writeDurably(file, text, 0o600)
+      if (before !== undefined) keepOwner(file, before)
+    })
   } finally {
     lock.release()
   }
+}
+
+/** Gives a file that was replaced to the owner of the one before, which only root can do for another one. */
+function keepOwner(file: string, { uid, gid }: Pick<Stats, 'uid' | 'gid'>): void {
+  if (process.getuid?.() === 0) chownSync(file, uid, gid)
 }
 
 /** Files of `writeDurably` whose process was killed. */

@@ -1,7 +1,6 @@
 /** The local folder of a mount's own files: one for each mountpoint. */
 import { createHash } from 'node:crypto'
 import { chmod, mkdir } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
 import { recoveryFolderOf, stateHome } from '../../state-home.js'
 
@@ -11,11 +10,6 @@ export interface StateFolder {
   readonly log: string
   readonly spill: string
   readonly recovery: string
-}
-
-/** The user's folder for data, by the XDG Base Directory Specification. */
-export function dataHome(environment = process.env): string {
-  return join(environment.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'dfs')
 }
 
 /** The state folder of a mountpoint, which is an absolute path. */

@@ -9,10 +9,10 @@ import { sentenceOf } from './error-message.js'
 import { DfsError } from './errors.js'
 import { dataHome } from './state-home.js'
 
-const clientFileName = 'dfc.conf'
+export const clientFileName = 'dfc.conf'
 export const serverFileName = 'dfs.conf'
 /** The variable of the environment that names the client's configuration. */
-const configVariable = 'DFC_CONFIG'
+export const configVariable = 'DFC_CONFIG'
 
 type Environment = Readonly<Record<string, string | undefined>>
 

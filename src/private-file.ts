@@ -2,8 +2,17 @@
  * Files that hold a password, and who can read them besides their owner. The rule is that of ssh(1) for its keys: a
  * file of one's own is for oneself alone, and one of somebody else, such as root, is not for everybody.
  */
-import { realpathSync, type Stats, statSync } from 'node:fs'
+import {
+  linkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
+import { sentenceOf } from './error-message.js'
 import { DfsError } from './errors.js'
 import { warning } from './log.js'
 
@@ -25,6 +34,31 @@ export function assertPrivate(file: string): void {
   }
   const why = `holds a password, and others can read it (mode ${modeOf(status)})`
   throw new DfsError('configuration', `${file}: ${why}: chmod 600 ${file}`)
+}
+
+/**
+ * Writes a file that only its owner can read, whole or not at all. Throws `exists` when there is one already, unless it
+ * is to be replaced.
+ */
+export function writePrivate(file: string, text: string, replaces: boolean): void {
+  const temporary = `${file}.${process.pid}.tmp`
+  try {
+    rmSync(temporary, { force: true })
+    writeFileSync(temporary, text, { mode: 0o600, flag: 'wx', flush: true })
+    if (replaces) renameSync(temporary, file)
+    else linkSync(temporary, file)
+  } catch (cause) {
+    const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST'
+    throw new DfsError(
+      isThere ? 'exists' : 'configuration',
+      `${file}: cannot write it: ${sentenceOf(cause)}`,
+      {
+        cause,
+      },
+    )
+  } finally {
+    rmSync(temporary, { force: true })
+  }
 }
 
 /** The mode of `file` when everybody can read it, such as "0644". */

@@ -63,6 +63,10 @@ async function perform({ config: named, operation }: Request, output: Output): P
   // A server that is down is reported at the prompt and by STATUS; an operation succeeds or reports why not.
   redirectNotices((line) => debugDfc('%s', line))
   redirectWarnings((line) => output.problem(line))
+  if (operation?.command.runWithoutConfig !== undefined) {
+    const setup = { output, named, password: secrets[passwordVariable] }
+    return await operation.command.runWithoutConfig(setup, operation.options)
+  }
   const file = named ?? clientConfigFile() ?? localConfigFile()
   if (file === undefined) throw noClientConfig()
   const config = loadClientConfig(file, secrets)

@@ -6,12 +6,13 @@ import { existsSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { systemClock, systemRandom } from '../clock.js'
-import type { TlsWord } from '../config.js'
+import { passwordVariable, type TlsWord } from '../config.js'
 import { serverConfigFile, serverFileName, systemConfigHome } from '../config-home.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { notice } from '../log.js'
 import { tcpNetwork } from '../network.js'
+import { takeFromEnvironment } from '../secret-environment.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
 import { isLoopback } from '../tls.js'
 import { visibleLine } from '../visible-text.js'
@@ -19,9 +20,12 @@ import { folderStorage } from './account/storage.js'
 import { descriptorsMax } from './disk/descriptors.js'
 import { ServerKey } from './disk/server-key.js'
 import { Server, type ServerSecurity } from './server.js'
+import { type SetupOptions, setUpServer } from './setup.js'
 import { type UserCommand, type UserOptions, userCommands } from './users/user-commands.js'
 import { UsersFile } from './users/users.js'
 
+/** Leaves the environment at once; only `init` wants it. */
+const password = takeFromEnvironment(passwordVariable)
 const systemConfig = join(systemConfigHome, serverFileName)
 /** Whatever the server makes is for its owner alone. */
 const privateUmask = 0o077
@@ -61,6 +65,17 @@ program
     if (!existsSync(folder))
       throw new DfsError('configuration', `${folder}: there is no such folder`)
     process.stdout.write(`${(await ServerKey.open(folder)).name}\n`)
+  })
+
+program
+  .command('init <folder> <port>')
+  .description('Make the folder of a server with a user, a key and an address to listen on.')
+  .option('--host <address>', 'address to listen on; asked for on a terminal, else 127.0.0.1')
+  .option('--user <name>', 'the user that may log in; asked for on a terminal')
+  .option('--password-file <file>', 'a file whose first line is the password (or DFC_PASSWORD)')
+  .action(async (folder: string, port: string, options: SetupOptions) => {
+    const lines = await setUpServer(folder, port, { ...options, password })
+    process.stdout.write(`${lines.join('\n')}\n`)
   })
 
 const user = program.command('user').description('Change who may log in.')

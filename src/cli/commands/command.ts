@@ -4,7 +4,16 @@ import type { Session, Status } from '../session.js'
 import type { Output } from '../terminal/output.js'
 
 /** The given options, by their long names. */
-export type Options = Readonly<Record<string, boolean | string | undefined>>
+export type Options = Readonly<Record<string, boolean | string | readonly string[] | undefined>>
+
+/** The context of an operation that makes the configuration. */
+export interface Setup {
+  readonly output: Output
+  /** The configuration that --config names. */
+  readonly named: string | undefined
+  /** The password in the environment. */
+  readonly password: string | undefined
+}
 
 export interface Command {
   /** Name in lower case. */
@@ -27,4 +36,6 @@ export interface Command {
     output: Output,
     operands: readonly string[],
   ) => Promise<Status>
+  /** Runs the operation without a configuration, in the place of `run`. */
+  readonly runWithoutConfig?: (setup: Setup, options: Options) => Promise<Status>
 }

@@ -3,6 +3,7 @@ import type { Command } from './command.js'
 import { get } from './get.js'
 import { heal } from './heal.js'
 import { info } from './info.js'
+import { init } from './init.js'
 import { list } from './list.js'
 import { mkdir } from './mkdir.js'
 import { mv } from './mv.js'
@@ -24,4 +25,5 @@ export const commands: readonly Command[] = [
   heal,
   verify,
   trust,
+  init,
 ]

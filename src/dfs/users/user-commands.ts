@@ -66,13 +66,15 @@ export const userCommands = {
   list: { description: 'list the users, one per line', takes: '', run: list },
 } as const satisfies Record<string, UserCommand>
 
-/** Makes the file if it is not there. */
 async function add(file: string, name: string): Promise<string> {
-  if (!isUserName(name)) {
-    throw new DfsError('invalid', `"${name}" cannot be a user's name: use letters, digits, . _ -`)
-  }
-  requireNew(textOf(file), file, name)
-  const verifiers = await newVerifiers(name)
+  requireNewName(file, name)
+  return await addUser(file, name, await askNewPassword(name))
+}
+
+/** Adds a user to the file, which is made if it is not there. Returns what to print. */
+export async function addUser(file: string, name: string, password: string): Promise<string> {
+  requireNewName(file, name)
+  const verifiers = await verifiersOf(password)
   edit(file, (text) => {
     requireNew(text, file, name)
     return withUser(text, file, name, { verifiers })
@@ -84,7 +86,7 @@ async function changePassword(file: string, name: string, options: UserOptions):
   const before = userIn(readConfig(file), file, name)
   const keptMs = options.keepOld === undefined ? undefined : keptMsOf(options.keepOld)
   if (keptMs === undefined) {
-    const verifiers = await newVerifiers(name)
+    const verifiers = await verifiersOf(await askNewPassword(name))
     edit(file, (text) => {
       userIn(text, file, name)
       return withUser(text, file, name, { verifiers })
@@ -97,7 +99,7 @@ async function changePassword(file: string, name: string, options: UserOptions):
   }
   // A single one is that of every position.
   const kept = serverIndexes.flatMap((at) => before.verifiers[at] ?? before.verifiers[0] ?? [])
-  const verifiers = await newVerifiers(name, kept)
+  const verifiers = await verifiersOf(await askNewPassword(name), kept)
   const old = { untilMs: Date.now() + keptMs, verifiers: kept }
   edit(file, (text) => {
     if (!isDeepStrictEqual(userIn(text, file, name), before)) {
@@ -150,6 +152,14 @@ async function list(file: string): Promise<string> {
   return userNames(readConfig(file), file).join('\n')
 }
 
+/** Throws `invalid` for what cannot be a name, and `exists` for one that is taken. */
+function requireNewName(file: string, name: string): void {
+  if (!isUserName(name)) {
+    throw new DfsError('invalid', `"${name}" cannot be a user's name: use letters, digits, . _ -`)
+  }
+  requireNew(textOf(file), file, name)
+}
+
 function requireNew(text: string, file: string, name: string): void {
   const names = userNames(text, file)
   if (names.includes(name)) throw new DfsError('exists', `${file} has a user "${name}" already`)
@@ -160,18 +170,17 @@ function requireNew(text: string, file: string, name: string): void {
 }
 
 /**
- * Asks for a password and makes a verifier for each of the four servers, in the form of dfs.conf. What a login shows
- * to one of them is then of no use at the others, also where all have copies of one file. `like`: verifiers whose salts
- * and rounds they have, so that both can be offered to one client.
+ * Makes a verifier of a password for each of the four servers, in the form of dfs.conf. What a login shows to one of
+ * them is then of no use at the others, also where all have copies of one file. `like`: verifiers whose salts and rounds
+ * they have, so that both can be offered to one client.
  */
-async function newVerifiers(
-  name: string,
+async function verifiersOf(
+  password: string,
   like: readonly Pick<Verifier, 'salt' | 'iterations'>[] = serverIndexes.map(() => ({
     salt: systemRandom.bytes(16),
     iterations: scramIterations.written,
   })),
 ): Promise<readonly Verifier[]> {
-  const password = await askNewPassword(name)
   return await Promise.all(
     like.map(({ salt, iterations }) => makeVerifier(password, salt, iterations)),
   )

@@ -1,0 +1,128 @@
+/** The answers that INIT needs: from options, from the environment and files, and from whoever sits at the terminal. */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { isUserName, parseAddress } from '../../config.js'
+import { sentenceOf } from '../../error-message.js'
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { prepared, preparedRule } from '../../password.js'
+import { firstLineOfInput, Questions } from '../../questions.js'
+import type { Options, Setup } from './command.js'
+
+export interface Answers {
+  /** Four times "host:port". */
+  readonly servers: readonly string[]
+  readonly user: string
+  readonly password: string
+  /** Absolute path of the folder to mount the files on, if that is wanted. */
+  readonly mountpoint: string | undefined
+}
+
+/** Collects the answers. Throws `invalid` for one that is missing where nobody can be asked, or wrong. */
+export async function collect({ password: given }: Setup, options: Options): Promise<Answers> {
+  const questions = process.stdin.isTTY ? new Questions() : undefined
+  try {
+    const servers = await serversOf(options.server, questions)
+    const user = await userOf(options.user, questions)
+    const password = await passwordOf(given, options.passwordFile, user, questions)
+    const mountpoint = await mountpointOf(options.mount, questions)
+    return { servers, user, password, mountpoint }
+  } finally {
+    questions?.close()
+  }
+}
+
+/** The text of dfc.conf. JSON's strings are strings of TOML. */
+export function clientText({ servers, user, password }: Answers): string {
+  const tables = servers.map((address, index) =>
+    ['', '[[server]]', `name = "DFS${index + 1}"`, `address = ${JSON.stringify(address)}`].join(
+      '\n',
+    ),
+  )
+  return [
+    '# Made by dfc init. The order of the servers says where the pieces are: it stays for good.',
+    `user = ${JSON.stringify(user)}`,
+    `password = ${JSON.stringify(password)}`,
+    ...tables,
+    '',
+  ].join('\n')
+}
+
+async function serversOf(
+  given: Options[string],
+  questions: Questions | undefined,
+): Promise<readonly string[]> {
+  const servers = Array.isArray(given) ? given.map(address) : []
+  if (servers.length > limits.serverCount) {
+    throw new DfsError(
+      'invalid',
+      `--server is given ${servers.length} times: expected ${limits.serverCount}`,
+    )
+  }
+  if (servers.length < limits.serverCount && questions === undefined) {
+    throw missing(`--server HOST:PORT ${limits.serverCount} times, got ${servers.length}`)
+  }
+  while (servers.length < limits.serverCount) {
+    servers.push(
+      address((await questions?.ask(`Address of DFS${servers.length + 1}, as HOST:PORT`)) ?? ''),
+    )
+  }
+  return servers
+}
+
+function address(text: string): string {
+  if (parseAddress(text) !== undefined) return text
+  throw new DfsError(
+    'invalid',
+    `"${text}" is no address of a server: expected HOST:PORT or [IPv6]:PORT`,
+  )
+}
+
+async function userOf(given: Options[string], questions: Questions | undefined): Promise<string> {
+  const user = typeof given === 'string' ? given : await questions?.ask('User')
+  if (user === undefined) throw missing('--user NAME')
+  if (isUserName(user)) return user
+  throw new DfsError('invalid', `"${user}" cannot be a user's name: use letters, digits, . _ -`)
+}
+
+async function passwordOf(
+  fromEnvironment: string | undefined,
+  file: Options[string],
+  user: string,
+  questions: Questions | undefined,
+): Promise<string> {
+  const password =
+    typeof file === 'string'
+      ? firstLineOf(file)
+      : fromEnvironment ||
+        (await (questions?.askHidden(`Password of ${user}`) ?? firstLineOfInput()))
+  if (password === '')
+    throw missing('a password in DFC_PASSWORD, --password-file or standard input')
+  if (prepared(password) !== undefined) return password
+  throw new DfsError('invalid', `A password has to be ${preparedRule}`)
+}
+
+function firstLineOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').split(/\r?\n/, 1)[0] ?? ''
+  } catch (cause) {
+    throw new DfsError('configuration', `${file}: cannot read the password: ${sentenceOf(cause)}`, {
+      cause,
+    })
+  }
+}
+
+async function mountpointOf(
+  given: Options[string],
+  questions: Questions | undefined,
+): Promise<string | undefined> {
+  const folder =
+    typeof given === 'string'
+      ? given
+      : await questions?.ask('Folder to mount the files on when the machine starts, or nothing')
+  return folder === undefined || folder === '' ? undefined : resolve(folder)
+}
+
+function missing(what: string): DfsError {
+  return new DfsError('invalid', `without a terminal to ask on, init needs ${what}`)
+}

@@ -1,0 +1,137 @@
+/**
+ * INIT: sets up a client. It asks for the four servers, the user and the password, or takes them from options, checks
+ * each server, founds the account if it is new, and writes the configuration for this user alone.
+ */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { systemClock, systemRandom } from '../../clock.js'
+import { type ClientConfig, parseClientConfig, tlsRemark } from '../../config.js'
+import { clientFileName, configHome, configVariable, makeConfigFolder } from '../../config-home.js'
+import { Client } from '../../dfc/client.js'
+import { type CheckedServer, checkServers } from '../../dfc/cluster/check-servers.js'
+import { serverKeysFile } from '../../dfc/cluster/server-keys.js'
+import { sentenceOf } from '../../error-message.js'
+import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import { tcpNetwork } from '../../network.js'
+import { writePrivate } from '../../private-file.js'
+import { quorum } from '../../wire/quorum.js'
+import type { Status } from '../session.js'
+import type { Output } from '../terminal/output.js'
+import type { Command, Options, Setup } from './command.js'
+import { type Answers, clientText, collect } from './init-answers.js'
+import { mountAdvice } from './mount-advice.js'
+
+export const init: Command = {
+  name: 'init',
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  summary:
+    'set up this client: ask for servers, user and password, check them, write the configuration',
+  details: [
+    'What an option does not say is asked for on a terminal. The password comes from DFC_PASSWORD, --password-file or,',
+    'where there is no terminal, the first line of standard input. Nothing is written unless the servers are found to be',
+    'right: all four for a new account, three for one that is there.',
+  ].join('\n'),
+  options: [
+    ['--server <HOST:PORT...>', 'the four servers, in the order that they keep for good'],
+    ['--user <NAME>', 'the account, as the servers know it'],
+    ['--password-file <FILE>', 'a file whose first line is the password'],
+    ['--output <FILE>', 'what to write instead of ~/.config/dfs/dfc.conf'],
+    ['--force', 'replace a configuration that is there'],
+    ['--mount <FOLDER>', 'print how to mount the files there when the machine starts'],
+  ],
+  completes: [],
+
+  run: () => {
+    throw new DfsError('invalid', 'this client is set up: leave the prompt and run "dfc init"')
+  },
+  runWithoutConfig: setUp,
+}
+
+async function setUp(setup: Setup, options: Options): Promise<Status> {
+  const { output } = setup
+  const file = fileFor(setup, options)
+  if (existsSync(file) && options.force !== true) {
+    throw new DfsError(
+      'exists',
+      `${file} is there already: --force replaces it, --output FILE writes another one`,
+    )
+  }
+  const answers = await collect(setup, options)
+  const text = clientText(answers)
+  const config = parseClientConfig(text, file, {})
+  const remark = tlsRemark(config)
+  if (remark !== undefined) output.problem(remark)
+  await found(config, output)
+  makeConfigFolder(file)
+  writePrivate(file, text, options.force === true)
+  output.print(`Wrote ${output.name(file)}, which only you can read`)
+  for (const line of adviceFor(answers, file)) output.print(line)
+  return 0
+}
+
+/** The file to write: the one that is named in any way, else the user's own. */
+function fileFor({ named }: Setup, { output }: Options): string {
+  if (typeof output === 'string') return output
+  return named ?? (process.env[configVariable] || join(configHome(), clientFileName))
+}
+
+/** Checks the servers, and has an account begin that is new. Throws when the configuration is not to be written. */
+async function found(config: ClientConfig, output: Output): Promise<void> {
+  const options = {
+    config,
+    network: tcpNetwork,
+    clock: systemClock,
+    random: systemRandom,
+    serverKeysFile: serverKeysFile(),
+  }
+  const checked = await checkServers(options)
+  for (const one of checked) output.print(lineOf(one))
+  assertGood(checked)
+  const client = await Client.open(options)
+  try {
+    const isNew = checked.every(({ isKnown }) => !isKnown)
+    output.print(
+      isNew
+        ? `The account ${config.user} is new and begins on these four servers`
+        : `The account ${config.user} is there`,
+    )
+  } finally {
+    await client.close()
+  }
+}
+
+function lineOf({ server, key, isKnown, failure }: CheckedServer): string {
+  const { host, port } = server.address
+  const where = `${server.name}  ${host.includes(':') ? `[${host}]` : host}:${port}`
+  if (failure !== undefined) return `${where}  not usable: ${sentenceOf(failure)}`
+  const shown = key === undefined ? 'without TLS' : `key ${key}`
+  return `${where}  login good, ${isKnown ? 'in its place' : 'new'}, ${shown}`
+}
+
+/** Throws unless the account can be used, or begun, with these servers. */
+function assertGood(checked: readonly CheckedServer[]): void {
+  const bad = checked.filter(({ failure }) => failure !== undefined)
+  if (bad.length === 0) return
+  const areDown = bad.every(({ failure }) => failure?.code === 'down')
+  const isThere = checked.some(({ isKnown }) => isKnown)
+  if (areDown && isThere && checked.length - bad.length >= quorum.commit) return
+  const names = bad.map(({ server }) => server.name).join(', ')
+  const why = !areDown
+    ? 'mend what is said above'
+    : isThere
+      ? `an account needs ${quorum.commit} servers: start them`
+      : `a new account needs all ${limits.serverCount} servers once: start them`
+  throw new DfsError(
+    'configuration',
+    `${names} cannot be used, and nothing was written: ${why}, then run this again`,
+  )
+}
+
+function adviceFor({ mountpoint }: Answers, file: string): readonly string[] {
+  if (mountpoint === undefined)
+    return ['dfs-mount FOLDER mounts the files, "dfc status" shows the servers']
+  return mountAdvice(file, mountpoint)
+}

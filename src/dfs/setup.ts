@@ -1,0 +1,117 @@
+/**
+ * `dfs-server init`: makes the folder of a server with what it needs to start: a user that may log in, a key, and the
+ * address to listen on. What is there already is left alone.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
+import { join, resolve } from 'node:path'
+import { isUserName, parseAddress } from '../config.js'
+import { serverFileName } from '../config-home.js'
+import { sentenceOf } from '../error-message.js'
+import { DfsError } from '../errors.js'
+import { Questions } from '../questions.js'
+import { isLoopback } from '../tls.js'
+import { makeFolder, writeDurably } from './disk/durable.js'
+import { ServerKey } from './disk/server-key.js'
+import { acceptable, askNewPassword } from './users/ask-password.js'
+import { addUser } from './users/user-commands.js'
+
+export interface SetupOptions {
+  readonly host?: string
+  readonly user?: string
+  readonly passwordFile?: string
+  /** The password in the environment. */
+  readonly password?: string | undefined
+}
+
+/** The file beside a server's data with the variables that its unit of systemd starts it with. */
+const environmentFile = 'server.env'
+const loopback = '127.0.0.1'
+
+/** Sets up `folder`. Returns the lines to print. Throws DfsError, and has then made no user. */
+export async function setUpServer(
+  folder: string,
+  port: string,
+  options: SetupOptions,
+): Promise<readonly string[]> {
+  const config = join(folder, serverFileName)
+  if (existsSync(config)) {
+    throw new DfsError(
+      'exists',
+      `${config} is there already: "dfs-server user --config ${config}" changes who may log in`,
+    )
+  }
+  const { host, user } = await answersOf(options)
+  const address = addressOf(host, port)
+  const password = await passwordOf(options, user)
+  makeFolder(resolve(folder))
+  const isForOthers = !isLoopback(host)
+  const key = isForOthers ? (await ServerKey.open(folder)).name : undefined
+  writeDurably(join(folder, environmentFile), `DFS_HOST=${host}\nDFS_PORT=${address.port}\n`, 0o600)
+  const added = await addUser(config, user, password)
+  return [
+    added,
+    ...(key === undefined
+      ? [`It listens on this machine alone; --host ADDRESS is for servers on several machines`]
+      : [`Its key is ${key}: "dfc init" shows the same when it is this server that answers`]),
+    `Start it:  dfs-server --host ${host} ${folder} ${address.port}`,
+    `When all four run:  dfc init`,
+  ]
+}
+
+async function passwordOf(
+  { passwordFile: file, password }: SetupOptions,
+  user: string,
+): Promise<string> {
+  if (!isUserName(user)) {
+    throw new DfsError('invalid', `"${user}" cannot be a user's name: use letters, digits, . _ -`)
+  }
+  if (file === undefined) return password ? acceptable(password) : await askNewPassword(user)
+  try {
+    return acceptable(readFileSync(file, 'utf8').split(/\r?\n/, 1)[0] ?? '')
+  } catch (cause) {
+    if (cause instanceof DfsError) throw cause
+    throw new DfsError('configuration', `${file}: cannot read the password: ${sentenceOf(cause)}`, {
+      cause,
+    })
+  }
+}
+
+interface ServerAnswers {
+  readonly host: string
+  readonly user: string
+}
+
+/** Asks for what no option says. Throws `invalid` where there is no terminal to ask on. */
+async function answersOf({ host, user }: SetupOptions): Promise<ServerAnswers> {
+  if (user !== undefined && (host !== undefined || !process.stdin.isTTY)) {
+    return { host: host ?? loopback, user }
+  }
+  if (!process.stdin.isTTY) {
+    throw new DfsError('invalid', 'without a terminal to ask on, init needs --user NAME')
+  }
+  const questions = new Questions()
+  try {
+    return {
+      host: host ?? (await questions.ask('Address of this machine to listen on', ownAddress())),
+      user: user ?? (await questions.ask('User that may log in')),
+    }
+  } finally {
+    questions.close()
+  }
+}
+
+/** The first address by which others reach this machine. */
+function ownAddress(): string {
+  const all = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+  return all.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? loopback
+}
+
+function addressOf(host: string, port: string): { readonly port: number } {
+  const address = parseAddress(`${host.includes(':') ? `[${host}]` : host}:${port}`)
+  if (address !== undefined) return address
+  throw new DfsError(
+    'invalid',
+    `${host} and ${port} are no address to listen on: expected a host, and a port from 1 to 65535`,
+  )
+}

@@ -1,0 +1,81 @@
+/**
+ * Questions to a person at a terminal, one line each. Lines that are typed ahead, or pasted, answer the questions that
+ * come later.
+ */
+import { createInterface, type Interface } from 'node:readline'
+import { Writable } from 'node:stream'
+import { DfsError } from './errors.js'
+
+export class Questions {
+  readonly #terminal: Interface
+  readonly #lines: string[] = []
+  #isHidden = false
+  #waiting: PromiseWithResolvers<string> | undefined
+  #isClosed = false
+
+  constructor() {
+    const echo = new Writable({
+      write: (bytes: Buffer, _encoding, done) => {
+        if (this.#isHidden) done()
+        else process.stderr.write(bytes, () => done())
+      },
+    })
+    this.#terminal = createInterface({ input: process.stdin, output: echo, terminal: true })
+    this.#terminal.on('line', (line) => {
+      if (this.#waiting === undefined) this.#lines.push(line)
+      else this.#waiting.resolve(line)
+    })
+    this.#terminal.on('close', () => {
+      this.#isClosed = true
+      this.#waiting?.reject(noAnswer())
+    })
+  }
+
+  /** Asks, and returns the answer without spaces around it; `preset`, which the question shows, for an empty one. */
+  async ask(question: string, preset = ''): Promise<string> {
+    const shown = preset === '' ? question : `${question} [${preset}]`
+    const answer = (await this.#line(`${shown}: `)).trim()
+    return answer === '' ? preset : answer
+  }
+
+  /** Asks for a secret, which the terminal does not show. */
+  async askHidden(question: string): Promise<string> {
+    process.stderr.write(`${question}: `)
+    this.#isHidden = true
+    try {
+      return await this.#line('')
+    } finally {
+      this.#isHidden = false
+      process.stderr.write('\n')
+    }
+  }
+
+  close(): void {
+    this.#terminal.close()
+  }
+
+  async #line(prompt: string): Promise<string> {
+    if (this.#isClosed) throw noAnswer()
+    this.#terminal.setPrompt(prompt)
+    this.#terminal.prompt()
+    const ahead = this.#lines.shift()
+    if (ahead !== undefined) return ahead
+    this.#waiting = Promise.withResolvers()
+    try {
+      return await this.#waiting.promise
+    } finally {
+      this.#waiting = undefined
+    }
+  }
+}
+
+/** The first line of standard input, for scripts; empty when there is none. */
+export async function firstLineOfInput(): Promise<string> {
+  const lines = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })
+  for await (const line of lines) return line
+  return ''
+}
+
+function noAnswer(): DfsError {
+  return new DfsError('invalid', 'Nothing was changed')
+}

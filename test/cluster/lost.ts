@@ -10,8 +10,9 @@ import { preparePiece } from '../../src/dfc/content/prepared-segment.js'
 import type { Node } from '../../src/dfc/namespace/cache/node.js'
 import { Recovery } from '../../src/dfc/quorum/recovery.js'
 import { fillServer } from '../../src/dfc/repair/fill.js'
+import { replacePiece } from '../../src/dfc/repair/pieces.js'
 import { redirectNotices } from '../../src/log.js'
-import { holdersOf, pieceRange, rotationOf } from '../../src/wire/placement.js'
+import { holdersOf, homeMask, pieceRange, piecesIn, rotationOf } from '../../src/wire/placement.js'
 import { rootIno, type Segment } from '../../src/wire/records.js'
 import { UserOfDfc } from '../fixtures/client.js'
 import { healNow, openClient, putFile, readFile } from '../fixtures/library.js'
@@ -64,6 +65,16 @@ function linesOf(t: Test): string[] {
     t.comment(line)
   })
   return lines
+}
+
+/** Copies the pieces of a file that belong on `server` there, from the other servers. */
+async function copyPiecesTo(client: Client, name: string, server: number): Promise<void> {
+  const { cluster } = client
+  const { reader, writer } = client.content
+  const segment = segmentOf(await client.namespace.names.lookup(rootIno, name))
+  for (const piece of piecesIn(homeMask(server, segment.length, segment.md5))) {
+    await replacePiece({ cluster, reader, writer }, segment, piece, server)
+  }
 }
 
 for (const how of ['deleted', 'corrupt'] as const) {
@@ -197,9 +208,16 @@ t.test('status says complete only when a replaced disk has everything again', as
   t.equal(code, 1, 'it votes, and has no piece')
   t.match(said.servers[1], { state: 'up', missing: { registers: 0, pieces: 20 } })
   t.match((await dfc.dfc('status')).out, /20 pieces missing.*Do not take another server down\.\n$/)
+  t.match((await dfc.dfc('status')).out, /^Repair made no progress just now/m)
+  const measuring = dfc.dfc('status', '--json', '--wait', '4s')
+  await sleep(2000)
+  for (let i = 0; i < 5; i += 1) await copyPiecesTo(client, `f ${i}`, 1)
+  const { repairSecondsLeft, servers: half } = JSON.parse((await measuring).out)
+  t.match(half[1], { missing: { pieces: 10 } })
+  t.ok(repairSecondsLeft >= 1 && repairSecondsLeft <= 10, `${repairSecondsLeft} s, as it has taken`)
   const waiting = dfc.dfc('status', '--wait', '50s')
   await sleep(1500)
-  t.match(await client.scheduler.heal(healNow), { left: 0, piecesCopied: 20 })
+  t.match(await client.scheduler.heal(healNow), { left: 0, piecesCopied: 10 })
   t.match(await waiting, { status: 0, out: /All four servers are up and complete\.\n$/ })
   t.match(await dfc.dfc('status', '--wait', 'soon'), { status: 1, problems: /--wait soon/ })
 })

@@ -3,14 +3,20 @@ import { type Clock, sleep } from '../../clock.js'
 import { offsetText } from '../../dfc/cluster/clock-skew.js'
 import type { Cluster } from '../../dfc/cluster/cluster.js'
 import type { Link } from '../../dfc/cluster/link.js'
-import { type Lack, lackOf } from '../../dfc/repair/missing.js'
+import { countOf, type Lack, lackOf } from '../../dfc/repair/missing.js'
 import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Reply } from '../../wire/messages.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Session, Status } from '../session.js'
-import { type Alignment, alignColumns, countTexts, sizeText } from '../terminal/format.js'
+import {
+  type Alignment,
+  alignColumns,
+  countTexts,
+  durationText,
+  sizeText,
+} from '../terminal/format.js'
 import type { Output } from '../terminal/output.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command, Options } from './command.js'
@@ -30,6 +36,8 @@ interface Report {
   readonly healths: readonly Health[]
   /** Missing registers and pieces; undefined when not known, because a server went away or failed. */
   readonly lack: Lack | undefined
+  /** How long a repair that goes on at its present pace still takes, if it makes progress. */
+  readonly leftMs: number | undefined
   /** Files with what could not be stored by mounts on this machine. */
   readonly left: readonly LeftByMount[]
 }
@@ -93,17 +101,17 @@ export const status: Command = {
 
 async function reportOf(session: Session, { wait }: Options): Promise<Report> {
   const { cluster } = session.client
-  if (wait === undefined || wait === false) return look(cluster)
+  const pace = new Pace(cluster.clock)
+  if (wait === undefined || wait === false) return look(cluster, pace)
   const untilMs = cluster.clock.monotonic() + (wait === true ? Infinity : msOf(`${wait}`))
   const line = new StatusLine(session.output)
-  const pace = new Pace(cluster.clock)
   try {
     for (;;) {
       session.interrupted.throwIfAborted()
-      const report = await look(cluster)
+      const report = await look(cluster, pace)
       const leftMs = untilMs - cluster.clock.monotonic()
       if (statusOf(report) === complete || leftMs <= 0) return report
-      line.show(`waiting: ${pace.note(report)}`)
+      line.show(`waiting: ${whatIsLeft(report)}`)
       await sleep(cluster.clock, Math.min(limits.statusWaitMs, leftMs))
     }
   } finally {
@@ -111,7 +119,7 @@ async function reportOf(session: Session, { wait }: Options): Promise<Report> {
   }
 }
 
-/** The pace at which a repair copies what is missing, measured since the first look. */
+/** The pace at which repairs copy what is missing, measured since the first look. */
 class Pace {
   readonly #clock: Clock
   #first: { readonly atMs: number; readonly count: number } | undefined
@@ -120,19 +128,29 @@ class Pace {
     this.#clock = clock
   }
 
-  note({ healths, lack }: Report): string {
-    const away = healths.filter((health) => !isVoting(health)).map(({ link }) => link.name)
-    if (away.length > 0) return `${away.join(', ')} not there yet`
-    if (lack === undefined) return 'what is missing is not known now'
-    const { registers, pieces } = total(lack)
-    const count = registers + pieces
+  /** Returns how long the rest takes at this pace; undefined when nothing is missing, or nothing was copied. */
+  leftMs(lack: Lack): number | undefined {
+    const count = countOf(lack.missing)
     const atMs = this.#clock.monotonic()
-    if (this.#first === undefined || count > this.#first.count) this.#first = { atMs, count }
+    if (this.#first === undefined || count > this.#first.count) {
+      this.#first = { atMs: atMs - lack.copied.ms, count: count + lack.copied.count }
+    }
     const done = this.#first.count - count
-    const leftMs = done === 0 ? undefined : ((atMs - this.#first.atMs) * count) / done
-    const left = leftMs === undefined ? '' : `, about ${Math.ceil(leftMs / 1000)} s left`
-    return `${lackText(lack).join(', ')}${left}`
+    return done === 0 || count === 0 ? undefined : ((atMs - this.#first.atMs) * count) / done
   }
+}
+
+function whatIsLeft(report: Report): string {
+  const { healths, lack } = report
+  const away = healths.filter((health) => !isVoting(health)).map(({ link }) => link.name)
+  if (away.length > 0) return `${away.join(', ')} not there yet`
+  if (lack === undefined) return 'what is missing is not known now'
+  return [...lackText(lack), ...leftTexts(report)].join(', ')
+}
+
+/** A phrase about the time that repair still takes, if that is known. */
+function leftTexts({ leftMs }: Report): string[] {
+  return leftMs === undefined ? [] : [`about ${durationText(leftMs)} left`]
 }
 
 /** Parses a time to ms. Throws `invalid`. */
@@ -148,15 +166,17 @@ function msOf(time: string): number {
   return Number(number) * (units[unit] ?? 1) * 1000
 }
 
-async function look(cluster: Cluster): Promise<Report> {
+async function look(cluster: Cluster, pace: Pace): Promise<Report> {
   await cluster.refreshBlank()
-  const lack = await lackOf(cluster).catch(() => undefined)
+  const found = await lackOf(cluster).catch(() => undefined)
   // The health is asked for last, so that a server that went away meanwhile is not shown as up.
   const healths = await Promise.all(cluster.links.map((link) => examine(cluster, link)))
+  const lack = found?.missing.size === healths.filter(isVoting).length ? found : undefined
   return {
     healths,
     left: leftByMounts(cluster.id, cluster.config),
-    lack: lack?.missing.size === healths.filter(isVoting).length ? lack : undefined,
+    lack,
+    leftMs: lack && pace.leftMs(lack),
   }
 }
 
@@ -219,10 +239,11 @@ function verdict(report: Report): string {
     return `All four servers are up but not complete: ${what}. ${anotherOne}`
   }
   if (up.length === quorum.commit) return `Three servers: everything works. ${anotherOne}`
-  if (up.length === 2 && neighbours) return 'Two neighbours only: files are incomplete.'
+  if (up.length === 2 && neighbours)
+    return `Two neighbours only: files are incomplete. ${anotherOne}`
   if (up.length === 2)
-    return 'Two opposite servers: everything can be read, nothing can be changed.'
-  if (up.length === 1) return 'One server: names can be listed.'
+    return `Two opposite servers: everything can be read, nothing can be changed. ${anotherOne}`
+  if (up.length === 1) return `One server: names can be listed. ${anotherOne}`
   return 'No server: nothing can be done.'
 }
 
@@ -245,7 +266,18 @@ function printReport(output: Output, report: Report): void {
   for (const { path, what, todo } of report.left) {
     output.print(output.name(`${path}: ${what}; ${todo}`))
   }
+  const repair = repairText(report)
+  if (repair !== undefined) output.print(repair)
   output.print(verdict(report))
+}
+
+/** A sentence about how the repair of what is missing goes on; undefined when nothing is missing. */
+function repairText(report: Report): string | undefined {
+  const { lack } = report
+  if (lack === undefined || countOf(lack.missing) === 0) return undefined
+  const [left] = leftTexts(report)
+  if (left !== undefined) return `Repair goes on: ${left}`
+  return 'Repair made no progress just now: a mount repairs by itself, HEAL does it at once'
 }
 
 function addressText({ server }: Link): string {
@@ -299,6 +331,7 @@ function described(report: Report): object {
     misplaced: lack?.misplaced ?? null,
     undecided: lack?.undecided ?? null,
     lost: lack?.lost ?? null,
+    repairSecondsLeft: report.leftMs === undefined ? null : Math.ceil(report.leftMs / 1000),
     leftByMounts: report.left,
     servers: healths.map((health) => {
       const { link, latencyMs, reply, failure } = health

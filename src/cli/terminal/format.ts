@@ -85,6 +85,13 @@ export function sizeText(bytes: number): string {
   return `${unit === 'B' || value >= 10 ? Math.round(value) : value.toFixed(1)} ${unit}`
 }
 
+/** Formats how long something takes as `8 s`, `12 min` or `3 h`, rounded up. */
+export function durationText(ms: number): string {
+  const seconds = Math.ceil(ms / 1000)
+  if (seconds < 100) return `${seconds} s`
+  return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${Math.ceil(seconds / 3600)} h`
+}
+
 export type Alignment = 'left' | 'right'
 
 /** The rows with their columns padded to equal widths on the terminal; the last column is left as it is. */

@@ -27,10 +27,14 @@ export interface Lack {
   readonly lost: number
   /** Changes that somebody began and nobody has decided. */
   readonly undecided: number
+  /** Registers and pieces that were missing in an earlier look and are there now, and the time between, in ms. */
+  readonly copied: { readonly count: number; readonly ms: number }
 }
 
 /** One look: names of what is not as it should be, to be compared with those of another look. */
 interface Look {
+  /** When it began, on the monotonic clock. */
+  readonly atMs: number
   /** For each server the registers, with their versions, and the pieces that it lacks. */
   readonly registers: ReadonlyMap<number, Set<string>>
   readonly pieces: ReadonlyMap<number, Set<string>>
@@ -60,6 +64,7 @@ async function lookAgain(cluster: Cluster, from?: Version): Promise<Look> {
 
 /** Compares the registers that are newer than `from`, or else all that the servers have not agreed on for good. */
 async function look(cluster: Cluster, from?: Version): Promise<Look> {
+  const atMs = cluster.clock.monotonic()
   const servers = cluster.voters
   const registers = new Map(servers.map((server) => [server, new Set<string>()]))
   const pieces = new Map(servers.map((server) => [server, new Set<string>()]))
@@ -104,7 +109,7 @@ async function look(cluster: Cluster, from?: Version): Promise<Look> {
   const isNoneMissing = [...registers.values()].every(({ size }) => size === 0)
   const behind =
     isEven || !isNoneMissing ? undefined : counts.map((count) => most - count).join(' ')
-  return { registers, pieces, misplaced, lost, undecided, behind }
+  return { atMs, registers, pieces, misplaced, lost, undecided, behind }
 }
 
 function isNothing({ registers, pieces, misplaced, lost, undecided, behind }: Look): boolean {
@@ -125,12 +130,23 @@ function common(first: Look, second: Look): Lack {
       pieces: both(first.pieces.get(server), second.pieces.get(server)),
     })
   }
+  const before = missingIn(first)
   return {
     missing,
+    copied: { count: before - countOf(missing), ms: second.atMs - first.atMs },
     misplaced: both(first.misplaced, second.misplaced),
     lost: both(first.lost, second.lost),
     undecided: both(first.undecided, second.undecided),
   }
+}
+
+function missingIn({ registers, pieces }: Look): number {
+  return [...registers.values(), ...pieces.values()].reduce((sum, { size }) => sum + size, 0)
+}
+
+/** Registers and pieces that all servers lack together. */
+export function countOf(missing: Lack['missing']): number {
+  return [...missing.values()].reduce((sum, one) => sum + one.registers + one.pieces, 0)
 }
 
 export function bitsOf(mask: number): number {

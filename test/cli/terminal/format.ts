@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   alignColumns,
+  durationText,
   fitColumns,
   isoTime,
   listTime,
@@ -62,6 +63,13 @@ t.test('shows sizes in at most three digits', async (t) => {
   t.equal(sizeText(1536), '1.5 KiB')
   t.equal(sizeText(32 * 1024 * 1024), '32 MiB')
   t.equal(sizeText(2 ** 50), '1.0 PiB')
+})
+
+t.test('a duration is rounded up to what matters', async (t) => {
+  t.equal(durationText(1), '1 s')
+  t.equal(durationText(99_000), '99 s')
+  t.equal(durationText(99_001), '2 min')
+  t.equal(durationText(6_000_001), '2 h')
 })
 
 t.test('aligns columns and leaves no blanks at the ends of lines', async (t) => {

@@ -36,7 +36,7 @@ export function argumentGrammar(found: Found): Grammar {
  */
 export function promptGrammar(found: Found): Grammar {
   const program = grammarOfAll('OPERATION', found, {
-    subcommandTerm: (grammar) => termOf(grammar).replace(/^\w+/, (name) => name.toUpperCase()),
+    subcommandTerm: (grammar) => termOf(grammar).replace(/^[\w-]+/, (name) => name.toUpperCase()),
     commandUsage: (grammar) => `${grammar.name().toUpperCase()} ${grammar.usage()}`,
     visibleOptions: (grammar) => [...grammar.options],
   }).usage('[...]')

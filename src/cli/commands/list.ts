@@ -1,12 +1,18 @@
 /** LIST: lists the names in a folder, with ` [incomplete]` behind those that cannot be read in full now. */
-import { bytesOf, hasBytes, withVisibleBytes } from '../../byte-text.js'
 import type { ListedName, Node } from '../../dfc/namespace/cache/node.js'
 import { direntType } from '../../wire/records.js'
 import { pagesOf } from '../paths/list-folder.js'
 import { followPath, isFolder } from '../paths/remote-path.js'
 import { forEach, type Session } from '../session.js'
 import { AccountNames } from '../terminal/accounts.js'
-import { alignColumns, isoTime, listTime, modeText, typeWord } from '../terminal/format.js'
+import {
+  alignColumns,
+  isoTime,
+  listTime,
+  modeText,
+  nameField,
+  typeWord,
+} from '../terminal/format.js'
 import { baseName } from '../transfer/targets.js'
 import type { Command } from './command.js'
 
@@ -113,7 +119,7 @@ function jsonPrinter({ output }: Session): Printer {
 }
 
 function describe({ name, ino, type, node, incomplete }: ListedName): object {
-  const common = { ...shown('name', name), type: typeWord(type << 12), ino, incomplete }
+  const common = { ...nameField('name', name), type: typeWord(type << 12), ino, incomplete }
   if (node === undefined) return common
   const { inode } = node
   return {
@@ -124,14 +130,8 @@ function describe({ name, ino, type, node, incomplete }: ListedName): object {
     gid: inode.gid,
     size: inode.size,
     mtime: isoTime(inode.mtime),
-    ...(inode.target === '' ? {} : shown('target', inode.target)),
+    ...(inode.target === '' ? {} : nameField('target', inode.target)),
   }
-}
-
-/** A field of a JSON object. JSON holds no bytes: those of a name that is not UTF-8 are added in hexadecimal. */
-function shown(field: string, text: string): object {
-  if (!hasBytes(text)) return { [field]: text }
-  return { [field]: withVisibleBytes(text), [`${field}Bytes`]: bytesOf(text).toString('hex') }
 }
 
 /** st_nlink of a node: a folder is named by its entry, its own `.`, and each subfolder's `..`. */

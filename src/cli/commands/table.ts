@@ -12,6 +12,7 @@ import { rm } from './rm.js'
 import { status } from './status.js'
 import { trust } from './trust.js'
 import { verify } from './verify.js'
+import { whatIf } from './what-if.js'
 
 export const commands: readonly Command[] = [
   list,
@@ -22,6 +23,7 @@ export const commands: readonly Command[] = [
   mv,
   info,
   status,
+  whatIf,
   heal,
   verify,
   trust,

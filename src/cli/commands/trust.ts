@@ -3,6 +3,7 @@ import { type ClientConfig, usesTls } from '../../config.js'
 import { keyShownBy, ServerKeys, serverKeysFile } from '../../dfc/cluster/server-keys.js'
 import { DfsError } from '../../errors.js'
 import { tcpNetwork } from '../../network.js'
+import { serverNamed } from '../named-server.js'
 import type { Status } from '../session.js'
 import type { Output } from '../terminal/output.js'
 import type { Command } from './command.js'
@@ -29,12 +30,7 @@ async function trustServer(
   output: Output,
   [wanted = '']: readonly string[],
 ): Promise<Status> {
-  const index = config.servers.findIndex(({ name }) => name.toLowerCase() === wanted.toLowerCase())
-  const server = config.servers[index]
-  if (server === undefined) {
-    const names = config.servers.map(({ name }) => name).join(', ')
-    throw new DfsError('invalid', `${wanted}: there is no such server: expected one of ${names}`)
-  }
+  const { index, server } = serverNamed(config, wanted)
   if (server.key !== undefined) {
     throw new DfsError(
       'invalid',

@@ -1,5 +1,6 @@
 /** Formats of names, modes, times, sizes and tables for users. Pure. */
 import stringWidth from 'string-width'
+import { bytesOf, hasBytes, withVisibleBytes } from '../../byte-text.js'
 import type { Time } from '../../clock.js'
 import { fileType, typeOf } from '../../wire/records.js'
 
@@ -25,6 +26,12 @@ const typeWords: Readonly<Record<number, string>> = {
 
 export function typeWord(mode: number): string {
   return typeWords[typeOf(mode)] ?? 'unknown'
+}
+
+/** A field of a JSON object. JSON holds no bytes: those of a name that is not UTF-8 are added in hexadecimal. */
+export function nameField(field: string, text: string): object {
+  if (!hasBytes(text)) return { [field]: text }
+  return { [field]: withVisibleBytes(text), [`${field}Bytes`]: bytesOf(text).toString('hex') }
 }
 
 /** Phrases such as "3 pieces missing", for those of `counts` that are not 0. */

@@ -13,12 +13,12 @@ export interface HeldSegment {
   readonly referredBy: number
 }
 
-/** Returns, for each segment, the pieces of it that every voting server holds. */
+/** Returns, for each segment, the pieces of it that every one of `servers` holds. All of them must answer. */
 export async function heldMasks(
   cluster: Cluster,
   segments: readonly Segment[],
+  servers: readonly number[] = cluster.voters,
 ): Promise<HeldSegment[]> {
-  const servers = cluster.voters
   const found: HeldSegment[] = []
   for (let from = 0; from < segments.length; from += limits.segmentsPerRequestMax) {
     const some = segments.slice(from, from + limits.segmentsPerRequestMax)

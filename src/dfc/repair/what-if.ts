@@ -1,0 +1,109 @@
+/**
+ * Finds out, before anything is stopped, what would not work without some of the servers: which files could not be
+ * read in full, by the pieces that the other servers really hold, and whether anything could be changed.
+ */
+import { limits } from '../../limits.js'
+import { isReadableFrom } from '../../wire/placement.js'
+import { quorum } from '../../wire/quorum.js'
+import type { Segment } from '../../wire/records.js'
+import type { Cluster } from '../cluster/cluster.js'
+import type { Namespace } from '../namespace/namespace.js'
+import { type HeldSegment, heldMasks } from './held.js'
+import { markedByAny } from './lost.js'
+import { type FileWithName, filesOf } from './named-files.js'
+
+/** A file that could not be read in full. */
+export interface IncompleteFile {
+  readonly path: string
+  readonly ino: number
+  /** It cannot be read in full already, with all servers that are up. */
+  readonly isIncompleteNow: boolean
+}
+
+/** The servers that would be left, as positions in the configuration. */
+export interface Left {
+  /** Servers that would answer. */
+  readonly up: readonly number[]
+  /** Servers that would vote and answer reads of names. */
+  readonly voters: readonly number[]
+  readonly canChange: boolean
+}
+
+/** The servers that would be left if those at the positions `down` were down as well. */
+export function leftWithout({ up, voters }: Cluster, down: readonly number[]): Left {
+  const stays = (server: number): boolean => !down.includes(server)
+  const left = voters.filter(stays)
+  return { up: up.filter(stays), voters: left, canChange: left.length >= quorum.commit }
+}
+
+/**
+ * Walks all folders of the user and yields the files that could not be read in full without the servers `down`; one
+ * with several names comes under each. `looked` is called with the number of names looked at so far. Throws the failure
+ * of a server that is up: what it holds is not known then.
+ */
+export async function* incompleteWithout(
+  { cluster, namespace }: { readonly cluster: Cluster; readonly namespace: Namespace },
+  down: readonly number[],
+  looked: (names: number) => void = () => {},
+): AsyncGenerator<IncompleteFile, void, void> {
+  let names = 0
+  for await (const files of batchesOf(filesOf(namespace))) {
+    yield* await incompleteAmong(cluster, files, down)
+    names += files.length
+    looked(names)
+  }
+}
+
+async function incompleteAmong(
+  cluster: Cluster,
+  files: readonly FileWithName[],
+  down: readonly number[],
+): Promise<readonly IncompleteFile[]> {
+  const segments = new Map<string, Segment>()
+  for (const { node } of files) {
+    for (const segment of node?.inode.segments ?? []) segments.set(segment.id, segment)
+  }
+  const now = new Set<string>()
+  const then = new Set<string>()
+  for (const held of await heldMasks(cluster, [...segments.values()], cluster.up)) {
+    if (!isWhole(held, [])) now.add(held.segment.id)
+    if (!isWhole(held, down)) then.add(held.segment.id)
+  }
+  return files.flatMap(({ path, ino, node }) => {
+    // The servers that are up cannot tell what is in a file whose inode they do not show.
+    if (node === undefined) return [{ path, ino, isIncompleteNow: true }]
+    const hasAny = (ids: ReadonlySet<string>): boolean =>
+      node.inode.segments.some(({ id }) => ids.has(id))
+    return hasAny(then) ? [{ path, ino, isIncompleteNow: hasAny(now) }] : []
+  })
+}
+
+/** Whether every byte of a segment can be read while the servers `down` do not answer. */
+function isWhole(held: HeldSegment, down: readonly number[]): boolean {
+  const masks = [...held.masks].filter(([server]) => !down.includes(server))
+  return (
+    markedByAny(held) === 0 &&
+    isReadableFrom(
+      held.segment,
+      masks.map(([, mask]) => mask),
+    )
+  )
+}
+
+/** Collects files until they have as many segments as one request names, so that small folders are not asked one by one. */
+async function* batchesOf(
+  files: AsyncIterable<FileWithName>,
+): AsyncGenerator<readonly FileWithName[], void, void> {
+  let batch: FileWithName[] = []
+  let segments = 0
+  for await (const file of files) {
+    batch.push(file)
+    // A file without a segment counts as well: a batch of names is bounded, too.
+    segments += Math.max(1, file.node?.inode.segments.length ?? 0)
+    if (segments < limits.segmentsPerRequestMax) continue
+    yield batch
+    batch = []
+    segments = 0
+  }
+  if (batch.length > 0) yield batch
+}

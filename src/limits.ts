@@ -344,6 +344,14 @@ export const limits = {
   nameBelievedMs: 6_000,
   /** Most names leading to an inode that an open checks again. With more the kernel has to look them up itself. */
   namesToldMax: 8,
+  /** Files of which a mount remembers what failed. Beyond it those go that failed least recently. */
+  failingFilesMax: 1_000,
+  /** The latest failures of a mount that it tells of itself. */
+  failuresShownMax: 20,
+  /** Pieces of a file that are named when they cannot be read. More are counted. */
+  missingPiecesShownMax: 10,
+  /** Bytes of a request to the daemon of a mount, and of its answer: one line each. */
+  controlLineBytesMax: 256 * KiB,
   /** Most open files and folders of a mount. One more open fails with ENFILE. */
   handlesMax: 65_536,
   /**

@@ -73,7 +73,9 @@ async function perform({ config: named, operation }: Request, output: Output): P
   const remark = tlsRemark(config)
   if (remark !== undefined) output.problem(remark)
   if (operation?.command.runWithoutLogin !== undefined) {
-    return await operation.command.runWithoutLogin(config, output, operation.operands)
+    const { command, operands, options } = operation
+    const status = await command.runWithoutLogin?.(config, output, operands, options)
+    if (status !== undefined) return status
   }
   const client = await Client.open({
     config,

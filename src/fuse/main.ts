@@ -12,11 +12,11 @@ import { clientConfigFile, clientConfigPlaces } from '../config-home.js'
 import { sentenceOf } from '../error-message.js'
 import { DfsError, isError } from '../errors.js'
 import { debugFuse, notice } from '../log.js'
+import { askDaemon } from '../mount-control.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
 import { dataHome } from '../state-home.js'
 import { visibleLine } from '../visible-text.js'
-import { askDaemon } from './daemon/control.js'
 import { Daemon } from './daemon/daemon.js'
 import { launch, report } from './daemon/launch.js'
 import { type StateFolder, stateFolderOf } from './daemon/state-folder.js'
@@ -196,7 +196,7 @@ async function mountInBackground(
 /** Asks the daemon to unmount. Without a daemon, its dead mount is removed. */
 async function unmountAt(mountpoint: string, state: StateFolder): Promise<void> {
   try {
-    const { pid, remark } = await askDaemon(state.path, 'unmount')
+    const { pid, remark } = await askDaemon(state.path, { verb: 'unmount' })
     if (remark !== undefined) process.stdout.write(`${remark}\n`)
     // The daemon still has servers to stop.
     else await processEnd(pid)

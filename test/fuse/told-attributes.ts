@@ -9,6 +9,7 @@ import { Client } from '../../src/dfc/client.js'
 import { isError } from '../../src/errors.js'
 import { operationsOf } from '../../src/fuse/mount/operations.js'
 import { Filesystem } from '../../src/fuse/vfs/filesystem.js'
+import { LastFailures } from '../../src/fuse/vfs/last-failures.js'
 import { positionBehind } from '../../src/fuse/vfs/positions.js'
 import { RecoveryFolder } from '../../src/fuse/vfs/recovery-folder.js'
 import { tcpNetwork } from '../../src/network.js'
@@ -181,6 +182,7 @@ class Stage {
     this.#isAlone = isAlone
     this.#delays = new DelayedNamespace(client.namespace)
     const { cluster, content } = client
+    const failures = new LastFailures(clock)
     const filesystem = new Filesystem({
       client: {
         cluster,
@@ -194,7 +196,8 @@ class Stage {
       sync: false,
       acl: false,
       spillFolder: folder,
-      recovery: new RecoveryFolder(folder, systemClock),
+      recovery: new RecoveryFolder(folder, systemClock, failures),
+      failures,
     })
     this.#operations = operationsOf(filesystem)
   }

@@ -30,12 +30,16 @@ export interface Command {
   readonly completes: readonly ('local' | 'remote')[]
   /** Runs the operation. Throws when it failed as a whole. */
   readonly run: (session: Session, operands: readonly string[], options: Options) => Promise<Status>
-  /** Runs the operation without a login, in the place of `run`: TRUST helps when a login is refused. */
+  /**
+   * Runs the operation without a login, in the place of `run`: TRUST helps when a login is refused. Resolves with
+   * undefined, and has done nothing, when it takes a login.
+   */
   readonly runWithoutLogin?: (
     config: ClientConfig,
     output: Output,
     operands: readonly string[],
-  ) => Promise<Status>
+    options: Options,
+  ) => Promise<Status | undefined>
   /** Runs the operation without a configuration, in the place of `run`. */
   readonly runWithoutConfig?: (setup: Setup, options: Options) => Promise<Status>
 }

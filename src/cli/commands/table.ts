@@ -13,6 +13,7 @@ import { status } from './status.js'
 import { trust } from './trust.js'
 import { verify } from './verify.js'
 import { whatIf } from './what-if.js'
+import { why } from './why.js'
 
 export const commands: readonly Command[] = [
   list,
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   info,
   status,
   whatIf,
+  why,
   heal,
   verify,
   trust,

@@ -1,35 +1,30 @@
-/**
- * The socket by which another process asks the daemon of a mount to unmount: in the mount's state folder, with one
- * line of JSON each way. Only the mounting user can reach it.
- */
+/** The daemon's end of the socket by which another process asks a mount for something (src/mount-control.ts). */
 import { once } from 'node:events'
-import { open, stat, unlink } from 'node:fs/promises'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { stat, unlink } from 'node:fs/promises'
+import { createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { asDfsError, DfsError } from '../../errors.js'
+import { asDfsError } from '../../errors.js'
 import { debugFuse } from '../../log.js'
+import {
+  type ControlAnswer,
+  type ControlRequest,
+  controlRequestOf,
+  onControlLine,
+  controlSocketName as socketName,
+  withShortPath,
+} from '../../mount-control.js'
 
-const socketName = 'control'
-const lineBytesMax = 4096
 const answerTimeoutMs = 1000
 
-/** Handlers of a daemon's verbs. A rejection is sent to the other process as the reason. */
-export interface ControlTable {
-  /** Unmounts. Resolves with a sentence when the daemon goes on all the same. */
-  readonly unmount: () => Promise<string | undefined>
-  readonly status: () => Promise<undefined>
-}
-export type ControlVerb = keyof ControlTable
+type RequestOf<V extends ControlRequest['verb']> = Extract<ControlRequest, { readonly verb: V }>
+export type WhyRequest = RequestOf<'why'>
 
-/** Runs `action` with a path to the folder that is short enough for a socket address, however long its own is. */
-async function withShortPath<T>(folder: string, action: (path: string) => Promise<T>): Promise<T> {
-  const handle = await open(folder, 'r')
-  try {
-    return await action(join('/proc/self/fd', String(handle.fd), socketName))
-  } finally {
-    await handle.close()
-  }
+/** Handlers of a daemon's verbs. A rejection is sent to the other process as the reason. */
+export type ControlTable = {
+  readonly [V in ControlRequest['verb']]: (
+    request: RequestOf<V>,
+  ) => Promise<{ readonly remark?: string | undefined; readonly why?: ControlAnswer['why'] }>
 }
 
 export class Control {
@@ -84,70 +79,24 @@ export class Control {
   }
 }
 
-/**
- * Sends `verb` to the daemon whose state is in `folder`, and waits until it is done. Throws `notFound` when there is
- * none, and the daemon's errors.
- */
-export async function askDaemon(folder: string, verb: ControlVerb): Promise<Done> {
-  const answer = await withShortPath(folder, (path) => exchange(path, verb)).catch(
-    (cause: unknown) => {
-      throw new DfsError('notFound', 'no daemon of this mountpoint answers', { cause })
-    },
-  )
-  if (answer.error !== undefined) throw new DfsError('busy', answer.error)
-  return answer
-}
-
-/** The answer of a daemon: its process id, and a remark if there is one. */
-interface Done {
-  readonly pid: number
-  readonly remark?: string
-}
-
-interface Answer extends Done {
-  readonly error?: string
-}
-
-function exchange(path: string, verb: ControlVerb): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path, () => socket.write(`${JSON.stringify({ verb })}\n`))
-    onLine(socket, (line) => {
-      socket.end()
-      resolve(JSON.parse(line) as Answer)
-    })
-    socket.once('error', reject)
-    socket.once('close', () => reject(new DfsError('down', 'the daemon ended before it answered')))
-  })
-}
-
 function serveOne(socket: Socket, table: ControlTable): void {
   socket.on('error', (error) => debugFuse('control: %o', error))
-  const answer = (value: Answer): void => {
+  const answer = (value: ControlAnswer): void => {
     socket.end(`${JSON.stringify(value)}\n`)
   }
-  onLine(socket, (line) => {
+  onControlLine(socket, (line) => {
     perform(line, table).then(
-      (remark) => answer({ pid: process.pid, ...(remark !== undefined && { remark }) }),
+      (done) => answer({ pid: process.pid, ...done }),
       (thrown: unknown) => answer({ pid: process.pid, error: asDfsError(thrown).message }),
     )
   })
 }
 
-async function perform(line: string, table: ControlTable): Promise<string | undefined> {
-  const { verb } = JSON.parse(line) as { verb?: unknown }
-  if (typeof verb !== 'string' || !Object.hasOwn(table, verb)) throw new DfsError('invalid')
-  return table[verb as ControlVerb]()
-}
-
-/** Calls `heard` with the first line that arrives. */
-function onLine(socket: Socket, heard: (line: string) => void): void {
-  let text = ''
-  const listen = (bytes: Buffer): void => {
-    text += bytes.toString()
-    const end = text.indexOf('\n')
-    if (end === -1 && text.length < lineBytesMax) return
-    socket.off('data', listen)
-    heard(text.slice(0, Math.max(0, end)))
-  }
-  socket.on('data', listen)
+async function perform(
+  line: string,
+  table: ControlTable,
+): Promise<Awaited<ReturnType<ControlTable['why']>>> {
+  const request = controlRequestOf(line)
+  const handler = table[request.verb] as (asked: ControlRequest) => ReturnType<ControlTable['why']>
+  return await handler(request)
 }

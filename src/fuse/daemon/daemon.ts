@@ -11,13 +11,15 @@ import { asDfsError, DfsError } from '../../errors.js'
 import { debugFuse, notice } from '../../log.js'
 import { PageMemory } from '../../memory/page-memory.js'
 import { tcpNetwork } from '../../network.js'
+import type { Why } from '../../noted-failure.js'
 import { journalFolder } from '../../state-home.js'
 import { rootIno } from '../../wire/records.js'
 import { Mount } from '../mount/mount.js'
 import type { MountWords } from '../mount/mount-options.js'
 import { Filesystem } from '../vfs/filesystem.js'
+import { LastFailures } from '../vfs/last-failures.js'
 import { RecoveryFolder } from '../vfs/recovery-folder.js'
-import { Control } from './control.js'
+import { Control, type WhyRequest } from './control.js'
 import { FileJournal } from './journal-file.js'
 import { makeStateFolder, type StateFolder } from './state-folder.js'
 
@@ -44,7 +46,12 @@ export class Daemon {
   #control: Control | undefined
   #finishing: Promise<void> | undefined
 
-  private constructor(options: DaemonOptions, client: Client, recovery: RecoveryFolder) {
+  private constructor(
+    options: DaemonOptions,
+    client: Client,
+    recovery: RecoveryFolder,
+    failures: LastFailures,
+  ) {
     this.#options = options
     this.#client = client
     const { state, words } = options
@@ -57,6 +64,7 @@ export class Daemon {
       sync: words.sync === true,
       spillFolder: state.spill,
       recovery,
+      failures,
     })
   }
 
@@ -65,9 +73,11 @@ export class Daemon {
     await makeStateFolder(options.state)
     const remark = tlsRemark(options.config)
     if (remark !== undefined) notice(remark)
+    const failures = new LastFailures(systemClock)
     const recovery = new RecoveryFolder(
       options.config.recovery ?? options.state.recovery,
       systemClock,
+      failures,
     )
     const client = await Client.open({
       config: options.config,
@@ -85,7 +95,7 @@ export class Daemon {
       digests: new ThreadDigests(),
       memory: new PageMemory(),
     })
-    const daemon = new Daemon(options, client, recovery)
+    const daemon = new Daemon(options, client, recovery, failures)
     try {
       await daemon.#begin()
       return daemon
@@ -162,9 +172,20 @@ export class Daemon {
     // A failure is retried, and reported to the program at its next fsync or close.
     this.#commits = setInterval(() => void this.#filesystem.commitDue(), commitEveryMs)
     this.#control = await Control.start(state.path, {
-      unmount: () => this.unmount(),
-      status: () => Promise.resolve(undefined),
+      unmount: async () => ({ remark: await this.unmount() }),
+      status: async () => ({}),
+      why: async (asked) => ({ why: await this.#why(asked) }),
     })
+  }
+
+  /** Says why an inode of this mount is in trouble. Throws `notFound` when another mount or account is meant. */
+  async #why({ ino, device, cluster, user }: WhyRequest): Promise<Why> {
+    const isMeant =
+      (device === undefined || device === this.#mount?.device) &&
+      (cluster === undefined || cluster === this.#client.cluster.id) &&
+      (user === undefined || user === this.#options.config.user)
+    if (!isMeant) throw new DfsError('notFound', 'this is another mount')
+    return (await this.#filesystem.why(ino)) ?? { now: [], failures: [] }
   }
 
   /** Throws when the root cannot be read: such a mount would seem to hang. */

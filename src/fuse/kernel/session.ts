@@ -48,7 +48,8 @@ export type Operations = Partial<Record<OperationName, Operation>>
 /** A request that has not been answered yet. */
 interface Waiting {
   readonly unique: Unique
-  readonly name: string
+  readonly opcode: number
+  readonly ino: number
   readonly sinceMs: number
   answered: boolean
 }
@@ -63,6 +64,8 @@ export interface SessionOptions {
   readonly needs?: readonly Feature[]
   /** Converts anything thrown by an operation to an error number. Defaults to `errnoOf` of error.ts. */
   readonly errnoOf?: (thrown: unknown) => number
+  /** Called with each request that fails, before its answer is sent. */
+  readonly onFailure?: (operation: OperationName, ino: number, thrown: unknown) => void
   /** Requests that are worked on at once; the others wait in the kernel. Defaults to 64. */
   readonly requestsMax?: number
   /** How long a request may take, in ms, before it is answered with ETIMEDOUT. Defaults to 150,000. */
@@ -92,6 +95,7 @@ export class Session {
   readonly #wants: readonly Feature[]
   readonly #needs: readonly Feature[]
   readonly #errnoOf: (thrown: unknown) => number
+  readonly #onFailure: SessionOptions['onFailure']
   readonly #requestsMax: number
   readonly #timeoutMs: number
   readonly #clock: MonotonicClock
@@ -109,6 +113,7 @@ export class Session {
     this.#wants = [...transportFeatures, ...(options.wants ?? [])]
     this.#needs = options.needs ?? []
     this.#errnoOf = options.errnoOf ?? errnoOf
+    this.#onFailure = options.onFailure
     this.#requestsMax = options.requestsMax ?? requestsMax
     this.#timeoutMs = options.timeoutMs ?? timeoutMs
     this.#clock = clock
@@ -175,10 +180,11 @@ export class Session {
   }
 
   #waitFor(request: Request, result: Promise<Result>): void {
-    const { unique, opcode } = request
+    const { unique, opcode, ino } = request
     const waiting: Waiting = {
       unique,
-      name: nameOf(opcode),
+      opcode,
+      ino,
       sinceMs: this.#clock.monotonic(),
       answered: false,
     }
@@ -230,7 +236,13 @@ export class Session {
   #fail({ opcode, ino, unique }: Request, thrown: unknown): void {
     if (this.#trace.enabled) this.#trace('%s %d: %s', nameOf(opcode), ino, thrown)
     const errno = thrown instanceof FuseError ? thrown.errno : this.#errnoOf(thrown)
+    this.#failed(opcode, ino, thrown)
     this.#device.fail(unique, errno)
+  }
+
+  #failed(opcode: number, ino: number, thrown: unknown): void {
+    const name = names.get(opcode)
+    if (name !== undefined) this.#onFailure?.(name, ino, thrown)
   }
 
   /** Answers every overdue request with ETIMEDOUT, so that no program waits for ever. A later result is dropped. */
@@ -239,7 +251,10 @@ export class Session {
     for (const waiting of this.#waiting) {
       if (waiting.sinceMs > before || waiting.answered) continue
       waiting.answered = true
-      this.#warn(`a ${waiting.name} request took too long and was answered with ETIMEDOUT`)
+      this.#warn(
+        `a ${nameOf(waiting.opcode)} request took too long and was answered with ETIMEDOUT`,
+      )
+      this.#failed(waiting.opcode, waiting.ino, new FuseError('ETIMEDOUT'))
       this.#device.fail(waiting.unique, ETIMEDOUT)
     }
   }

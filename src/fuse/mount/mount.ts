@@ -10,7 +10,7 @@ import { limits } from '../../limits.js'
 import { debugFuse, notice } from '../../log.js'
 import * as answers from '../kernel/answers.js'
 import { attach, type MountFlag } from '../kernel/attach.js'
-import { MissingFeatureError, MountError } from '../kernel/error.js'
+import { FuseError, MissingFeatureError, MountError } from '../kernel/error.js'
 import { canStreamDevices } from '../kernel/node-internals.js'
 import { type Feature, newEpochMinor, notices } from '../kernel/protocol.js'
 import { Session } from '../kernel/session.js'
@@ -65,6 +65,8 @@ export class Mount {
       wants,
       needs: filesystem.metadata.acl ? aclNeeds : [],
       errnoOf,
+      onFailure: (operation, ino, thrown) =>
+        filesystem.failures.failed(operation, ino, withSentence(thrown)),
       requestsMax: limits.mountRequestsMax,
       timeoutMs: limits.mountOperationTimeoutMs,
       clock: systemClock,
@@ -106,6 +108,11 @@ export class Mount {
     mount.#device = (await mountedAt(mountpoint))?.device
     if (isRoot) await mount.#readAhead()
     return mount
+  }
+
+  /** Device number "major:minor" of the mount; undefined until it is usable. */
+  get device(): string | undefined {
+    return this.#device
   }
 
   /**
@@ -160,6 +167,12 @@ function noticesOf(session: Session, minor: number): KernelNotices {
 function errnoOf(thrown: unknown): number {
   if (!(thrown instanceof DfsError)) debugFuse('a bug? %o', thrown)
   return asDfsError(thrown).errno
+}
+
+/** The kernel's layer ends what takes too long, and has no sentence for it. */
+function withSentence(thrown: unknown): unknown {
+  const isLate = thrown instanceof FuseError && thrown.code === 'ETIMEDOUT'
+  return isLate ? new DfsError('timedOut', 'it took too long') : thrown
 }
 
 /** Throws a `configuration` error that says what to do about a mount that could not be made. */

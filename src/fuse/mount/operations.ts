@@ -9,6 +9,7 @@ import type { Node } from '../../dfc/namespace/cache/node.js'
 import type { RenameHow } from '../../dfc/namespace/plans/rename.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { whyText } from '../../noted-failure.js'
 import { fileType, typeOf } from '../../wire/records.js'
 import * as answers from '../kernel/answers.js'
 import type { Caller, Fields, Request } from '../kernel/request.js'
@@ -32,6 +33,7 @@ import {
   setxattrOf,
   writeOf,
 } from '../kernel/structures.js'
+import { whyAttribute } from '../vfs/extended-attributes.js'
 import type { Filesystem } from '../vfs/filesystem.js'
 import type { Handle } from '../vfs/open-file.js'
 import type { Opened } from '../vfs/open-files.js'
@@ -223,6 +225,12 @@ export function operationsOf(filesystem: Filesystem): Operations {
   const askForAttribute = async (ino: number, name: string, bytesMax: number): Promise<Result> =>
     attributeValue(await metadata.getAttribute(ino, name), bytesMax)
 
+  const askWhy = async (ino: number, bytesMax: number): Promise<Result> => {
+    const why = await filesystem.why(ino)
+    if (why === undefined) return noAttribute
+    return sized(bytesOf(whyText(why)).subarray(0, limits.attributeValueBytesMax), bytesMax)
+  }
+
   const copyRange = async ({ caller }: Request, fields: Fields): Promise<number> => {
     const { source, target, length } = copyFileRangeOf(fields, fileBytesMax)
     const [from, to] = [handles.get(source.handle), handles.get(target.handle)]
@@ -339,6 +347,7 @@ export function operationsOf(filesystem: Filesystem): Operations {
     getxattr: ({ ino }, fields) => {
       const bytesMax = getxattrOf(fields)
       const name = fields.name()
+      if (name === whyAttribute) return askWhy(ino, bytesMax)
       // The kernel asks for an attribute of every new file, which has none.
       const known = metadata.knownAttribute(ino, name)
       return known === undefined

@@ -16,6 +16,9 @@ const replaceFlag = 2
 const namespaces =
   /^(?:user|trusted|security)\.(?!(?<=^security\.)selinux$)|^system\.posix_acl_(?:access|default)$/
 
+/** Read-only and never listed, so that no program copies it: why a file is incomplete, and what failed of it. */
+export const whyAttribute = 'user.dfs.why'
+
 /** Whether only callers with CAP_SYS_ADMIN may read and list the attribute: xattr(7). */
 export function isTrusted(name: string): boolean {
   return name.startsWith('trusted.')

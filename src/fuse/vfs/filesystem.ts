@@ -7,14 +7,17 @@ import { Semaphore } from '../../async/semaphore.js'
 import { byteLengthOf } from '../../byte-text.js'
 import type { Clock, Random } from '../../clock.js'
 import type { Client, Space } from '../../dfc/client.js'
+import { awayServers } from '../../dfc/cluster/away-servers.js'
 import type { Content } from '../../dfc/content/content.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
 import type { CacheMoment } from '../../dfc/namespace/cache/node-cache.js'
 import type { Namespace } from '../../dfc/namespace/namespace.js'
 import type { RenameHow } from '../../dfc/namespace/plans/rename.js'
-import { DfsError, isError } from '../../errors.js'
+import { whyIncomplete } from '../../dfc/repair/why-incomplete.js'
+import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { LentBuffers } from '../../memory/shared-buffer.js'
+import type { Why } from '../../noted-failure.js'
 import { coversEverything } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
 import { fileType, rootIno, typeOf } from '../../wire/records.js'
@@ -24,6 +27,7 @@ import { SpillSpace } from '../draft/spill-file.js'
 import type { Caller } from '../kernel/request.js'
 import { storedBytes } from './attributes.js'
 import { KernelView } from './kernel-view.js'
+import type { LastFailures } from './last-failures.js'
 import { Metadata } from './metadata.js'
 import { NameCheck } from './name-check.js'
 import type { Handle, OpenFile } from './open-file.js'
@@ -48,6 +52,8 @@ export interface FilesystemOptions {
   readonly spillFolder: string
   /** Keeps data that could not be stored. */
   readonly recovery: RecoveryFolder
+  /** Remembers what failed, for people who ask why. */
+  readonly failures: LastFailures
 }
 
 const accessMode = constants.O_RDONLY | constants.O_WRONLY | constants.O_RDWR
@@ -65,6 +71,7 @@ export class Filesystem {
   readonly names: ToldNames
   readonly check: NameCheck
   readonly metadata: Metadata
+  readonly failures: LastFailures
   readonly positions = new Positions()
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
@@ -79,6 +86,7 @@ export class Filesystem {
     this.#client = client
     this.#clock = clock
     this.#namespace = client.namespace
+    this.failures = options.failures
     this.kernel = new KernelView(clock)
     this.names = new ToldNames(clock)
     this.check = new NameCheck({
@@ -102,8 +110,13 @@ export class Filesystem {
       spill: new SpillSpace(options.spillFolder, random),
       uploads: new Semaphore(limits.uploadsInFlightMax),
       memory: new DraftMemory(),
+      failures: this.failures,
     }
     this.#files = new OpenFiles(client, tools, options.recovery, options.sync)
+    this.failures.connect({
+      nameOf: (ino) => this.#files.get(ino)?.name ?? this.#nameOf(ino),
+      away: () => awayServers(client.cluster),
+    })
     this.metadata = new Metadata({
       namespace: client.namespace,
       files: this.#files,
@@ -510,6 +523,31 @@ export class Filesystem {
   /** Makes every earlier change durable on three servers: fsync(2) of a folder. */
   async syncFolders(): Promise<void> {
     await this.#client.sync()
+  }
+
+  /**
+   * Says why the file or folder is incomplete, and what failed of it; of the root, what failed in the whole mount.
+   * Undefined when there is nothing to say.
+   */
+  async why(ino: number): Promise<Why | undefined> {
+    const now = ino === rootIno ? this.#whyReadOnly() : await this.#whyIncomplete(ino)
+    const failures = ino === rootIno ? this.failures.latest : this.failures.of(ino)
+    return now.length + failures.length === 0 ? undefined : { now, failures: [...failures] }
+  }
+
+  #whyReadOnly(): string[] {
+    if (this.#client.cluster.voters.length >= quorum.commit) return []
+    const down = awayServers(this.#client.cluster).map(({ name, why }) => `${name} (${why})`)
+    return [`nothing can be changed now, as three servers must agree: ${down.join(', ')}`]
+  }
+
+  async #whyIncomplete(ino: number): Promise<string[]> {
+    const node = this.metadata.known(ino) ?? (await this.metadata.find(ino))
+    try {
+      return await whyIncomplete(this.#client.cluster, node.inode)
+    } catch (thrown) {
+      return [`what the servers have of it is not known now: ${asDfsError(thrown).message}`]
+    }
   }
 
   /** Throws `readOnly` at once, rather than when a change is to be stored. */

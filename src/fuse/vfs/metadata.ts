@@ -30,6 +30,7 @@ import {
   attributeOf,
   createFlag,
   isTrusted,
+  whyAttribute,
   withAttribute,
   withoutAttribute,
 } from './extended-attributes.js'
@@ -275,7 +276,8 @@ export class Metadata {
   /** Lists the names of attributes whose values `caller` may read: programs that copy them would fail on others. */
   async listAttributes(ino: number, caller: Caller): Promise<string[]> {
     const { inode } = await this.#nodeAsOpen(ino)
-    const names = inode.attributes.map(({ name }) => name).filter((n) => this.acl || !isAcl(n))
+    const isShown = (name: string): boolean => name !== whyAttribute && (this.acl || !isAcl(name))
+    const names = inode.attributes.map(({ name }) => name).filter(isShown)
     if (!names.some(isTrusted) || (await mayReadTrusted(caller))) return names
     return names.filter((name) => !isTrusted(name))
   }
@@ -288,6 +290,7 @@ export class Metadata {
     flags: number,
     losesGroupId = false,
   ): Promise<void> {
+    if (name === whyAttribute) throw new DfsError('notPermitted')
     this.#assertWritable()
     this.#assertKept(name)
     const { inode } = await this.#nodeAsOpen(ino)
@@ -303,6 +306,7 @@ export class Metadata {
   }
 
   async removeAttribute(ino: number, name: string): Promise<void> {
+    if (name === whyAttribute) throw new DfsError('notPermitted')
     // Removing a list that does not exist is no error.
     if (isAcl(name)) await this.setAttribute(ino, name, formatAcl([]), 0)
     else await this.#update(ino, (inode, now) => withoutAttribute(inode, name, now))

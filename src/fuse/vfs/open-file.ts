@@ -22,6 +22,7 @@ import type { Segment } from '../../wire/records.js'
 import { Draft, type DraftTools } from '../draft/draft.js'
 import type { DraftMemory, Holder } from '../draft/draft-memory.js'
 import type { KernelView } from './kernel-view.js'
+import type { LastFailures } from './last-failures.js'
 
 export interface OpenFileTools extends DraftTools {
   readonly clock: Clock
@@ -29,6 +30,7 @@ export interface OpenFileTools extends DraftTools {
   readonly sync: Client['sync']
   readonly memory: DraftMemory
   readonly kernel: KernelView
+  readonly failures: Pick<LastFailures, 'notStored' | 'stored'>
 }
 
 /** One open(2) of a file. */
@@ -316,7 +318,8 @@ export class OpenFile implements Holder {
       }
       // The last handle of a file without a name gives up what it has while that is being stored.
       if (draft === this.#draft) this.#forget(draft)
-      const { kernel } = this.#tools
+      const { kernel, failures } = this.#tools
+      failures.stored(this.ino)
       kernel.tell(this.ino, this.node.version, this.#content, true)
       for (const { direct, pinned } of this.handles) {
         if (!direct && pinned === undefined) kernel.setPages(this.ino, this.#content)

@@ -306,6 +306,7 @@ export class OpenFiles {
       await file.commit()
     } catch (error) {
       debugFuse('commit of %s: %o', file.name, error)
+      this.#tools.failures.notStored(file, error)
     }
   }
 

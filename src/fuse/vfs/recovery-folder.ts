@@ -10,6 +10,7 @@ import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugFuse, notice } from '../../log.js'
 import type { Draft } from '../draft/draft.js'
+import type { LastFailures } from './last-failures.js'
 import type { OpenFile } from './open-file.js'
 
 const stepBytes = limits.framePayloadBytesMax
@@ -17,10 +18,12 @@ const stepBytes = limits.framePayloadBytesMax
 export class RecoveryFolder {
   readonly path: string
   readonly #clock: Clock
+  readonly #failures: Pick<LastFailures, 'notStored'>
 
-  constructor(path: string, clock: Clock) {
+  constructor(path: string, clock: Clock, failures: Pick<LastFailures, 'notStored'>) {
     this.path = path
     this.#clock = clock
+    this.#failures = failures
   }
 
   /** Saves the draft. Throws when the local disk fails as well. `why` is the error of the servers. */
@@ -34,6 +37,7 @@ export class RecoveryFolder {
       `"${file.name}" could not be stored: ${asDfsError(why).message}. ` +
         `What was written is kept in ${path}${missing}`,
     )
+    this.#failures.notStored(file, why, `; what was written is kept in ${path}`)
   }
 
   /** Saves the whole content of a file that was answered as stored. Throws what reading or the local disk throws. */
@@ -54,6 +58,7 @@ export class RecoveryFolder {
       `"${file.name}" was answered as stored and could not be: ${file.why.message}. ` +
         `Its content is kept in ${path}`,
     )
+    this.#failures.notStored(file, file.why, `; its content is kept in ${path}`)
   }
 
   async #pathFor({ name, ino }: { readonly name: string; readonly ino: number }): Promise<string> {

@@ -1,0 +1,130 @@
+/**
+ * WHY: tells why a file is incomplete and what failed of it, from the servers and from the mounts of this user on this
+ * machine. A path in such a mount needs no login: the mount is asked alone.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { lstat } from 'node:fs/promises'
+import { isAbsolute, join } from 'node:path'
+import { awayServers } from '../../dfc/cluster/away-servers.js'
+import { whyIncomplete } from '../../dfc/repair/why-incomplete.js'
+import { sentenceOf } from '../../error-message.js'
+import { DfsError } from '../../errors.js'
+import { debugDfc } from '../../log.js'
+import { askDaemon, type ControlRequest } from '../../mount-control.js'
+import { type NotedFailure, type Why, whyText } from '../../noted-failure.js'
+import { stateHome } from '../../state-home.js'
+import { rootIno } from '../../wire/records.js'
+import { findPath } from '../paths/remote-path.js'
+import type { Session, Status } from '../session.js'
+import type { Output } from '../terminal/output.js'
+import type { Command, Options } from './command.js'
+
+export const why: Command = {
+  name: 'why',
+  operands: '[FILE]',
+  operandsMin: 0,
+  operandsMax: 1,
+  summary: 'tell why a file is incomplete, or why a mount could not read or store it',
+  details: [
+    'FILE is a name on the servers, or an absolute path in a mount of this user; without it, all that failed is told.',
+    'A mount remembers what failed until it ends. Exits with 1 when there is something to tell, else with 0.',
+  ].join('\n'),
+  options: [['--json', 'as a JSON object']],
+  completes: ['remote'],
+
+  async run(session, [file = '/'], options) {
+    const local = await inMount(file)
+    return tell(session.output, local ?? (await ofName(session, file)), options)
+  },
+
+  async runWithoutLogin(_, output, [file = '/'], options) {
+    const local = await inMount(file)
+    return local && tell(output, local, options)
+  },
+}
+
+function tell(output: Output, answer: Why, { json }: Options): Status {
+  const isNothing = answer.now.length + answer.failures.length === 0
+  if (json) output.print(JSON.stringify(answer, undefined, 2))
+  else if (isNothing) output.print('Nothing is wrong with it, and no mount remembers a failure')
+  else output.print(whyText(answer))
+  return isNothing ? 0 : 1
+}
+
+/** Asks the mount in which a local path lies; undefined for what is no path in a mount. */
+async function inMount(path: string): Promise<Why | undefined> {
+  if (!isAbsolute(path)) return undefined
+  const found = await lstat(path, { bigint: true }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOTCONN')
+      throw new DfsError('down', 'the mount there has died: mount again')
+    return undefined
+  })
+  if (found === undefined) return undefined
+  const device = deviceText(found.dev)
+  const [answer] = await askMounts({ verb: 'why', ino: Number(found.ino), device })
+  if (answer === undefined && isMount(device)) {
+    throw new DfsError(
+      'access',
+      'the mount there does not answer: only the user who mounted it may ask',
+    )
+  }
+  return answer
+}
+
+/** Whether the device is that of a mount of this program, whoever mounted it: proc(5). */
+function isMount(device: string): boolean {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
+  return lines.some((line) => line.split(' ')[2] === device && line.includes(' - fuse.dfs '))
+}
+
+/** st_dev as "major:minor": makedev(3) of glibc. */
+function deviceText(dev: bigint): string {
+  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n)
+  const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n)
+  return `${major}:${minor}`
+}
+
+/** Asks the servers about a name, and the mounts of the account on this machine about its failures. */
+async function ofName({ client }: Session, name: string): Promise<Why> {
+  const { cluster, namespace } = client
+  const { ino, inode } = await findPath(namespace, name)
+  const asked = { verb: 'why', ino, user: cluster.config.user } as const
+  const answers = await askMounts(
+    cluster.id === undefined ? asked : { ...asked, cluster: cluster.id },
+  )
+  const now = ino === rootIno ? awayTexts(client) : await whyIncomplete(cluster, inode)
+  const failures = answers.flatMap((answer) => answer.failures)
+  return { now, failures: failures.sort(byTime) }
+}
+
+const byTime = (one: NotedFailure, other: NotedFailure): number => one.lastMs - other.lastMs
+
+function awayTexts({ cluster }: Session['client']): string[] {
+  return awayServers(cluster).map(({ name, why: reason }) => `${name} is not there: ${reason}`)
+}
+
+/** Asks the daemons of all mounts of this user. Those that are not meant do not answer. */
+async function askMounts(request: ControlRequest): Promise<readonly Why[]> {
+  const home = stateHome()
+  const answers = await Promise.all(
+    foldersIn(home).map(async (name) => {
+      try {
+        return (await askDaemon(join(home, name), request)).why ?? []
+      } catch (error) {
+        debugDfc('%s: %s', name, sentenceOf(error))
+        return []
+      }
+    }),
+  )
+  return answers.flat()
+}
+
+/** The names of the state folders, none if there is no home of them. */
+function foldersIn(home: string): readonly string[] {
+  try {
+    const entries = readdirSync(home, { withFileTypes: true })
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
+  } catch {
+    return []
+  }
+}

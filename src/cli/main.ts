@@ -74,12 +74,16 @@ async function perform({ config: named, operation }: Request, output: Output): P
   if (remark !== undefined) output.problem(remark)
   if (operation?.command.runWithoutLogin !== undefined) {
     const { command, operands, options } = operation
-    const status = await command.runWithoutLogin?.(config, output, operands, options)
+    const status = await command.runWithoutLogin?.(
+      { config, configFile: file, output },
+      operands,
+      options,
+    )
     if (status !== undefined) return status
   }
   const client = await Client.open({
     config,
-    passwordNow: () => loadClientConfig(file, secrets).password,
+    configNow: () => loadClientConfig(file, secrets),
     serverKeysFile: serverKeysFile(),
     network: tcpNetwork,
     clock: systemClock,
@@ -88,11 +92,21 @@ async function perform({ config: named, operation }: Request, output: Output): P
   })
   try {
     if (operation === undefined) {
-      return await new Shell({ client, output, temporaries, environment: process.env }).run()
+      return await new Shell({
+        client,
+        configFile: file,
+        output,
+        temporaries,
+        environment: process.env,
+      }).run()
     }
     const { command, operands, options } = operation
     const interrupted = new AbortController().signal
-    return await command.run({ client, output, temporaries, interrupted }, operands, options)
+    return await command.run(
+      { client, configFile: file, output, temporaries, interrupted },
+      operands,
+      options,
+    )
   } finally {
     await client.close()
   }

@@ -8,6 +8,8 @@ import type { Output } from './terminal/output.js'
 /** The context of an operation. */
 export interface Session {
   readonly client: Client
+  /** Path of the configuration. */
+  readonly configFile: string
   readonly output: Output
   readonly temporaries: Temporaries
   /** Aborted when the user interrupts the operation. */

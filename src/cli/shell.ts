@@ -127,9 +127,9 @@ export class Shell {
 
   #perform({ command, operands, options }: Operation): Promise<Status> {
     this.#interruption = new AbortController()
-    const { client, output, temporaries } = this.#options
+    const { client, configFile, output, temporaries } = this.#options
     const interrupted = this.#interruption.signal
-    const session: Session = { client, output, temporaries, interrupted }
+    const session: Session = { client, configFile, output, temporaries, interrupted }
     return command.run(session, operands, options)
   }
 

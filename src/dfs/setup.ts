@@ -5,15 +5,15 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join, resolve } from 'node:path'
+import { acceptable, askNewPassword } from '../ask-password.js'
 import { isUserName, parseAddress } from '../config.js'
 import { serverFileName } from '../config-home.js'
+import { makeFolder, writeDurably } from '../durable.js'
 import { sentenceOf } from '../error-message.js'
 import { DfsError } from '../errors.js'
 import { Questions } from '../questions.js'
 import { isLoopback } from '../tls.js'
-import { makeFolder, writeDurably } from './disk/durable.js'
 import { ServerKey } from './disk/server-key.js'
-import { acceptable, askNewPassword } from './users/ask-password.js'
 import { addUser } from './users/user-commands.js'
 
 export interface SetupOptions {

@@ -63,8 +63,8 @@ interface Options {
 /** The account of a mount, and its servers if --local runs them. */
 interface Backing {
   readonly config: ClientConfig
-  /** Reads the password in the configuration again. */
-  readonly passwordNow: () => string
+  /** Reads the configuration again. */
+  readonly configNow: () => ClientConfig
   readonly clientFile: string
   readonly servers: LocalServers | undefined
 }
@@ -236,8 +236,8 @@ async function serve(
   servers = backing.servers
   let daemon: Daemon
   try {
-    const { config, passwordNow } = backing
-    daemon = await Daemon.start({ mountpoint, words, state, config, passwordNow })
+    const { config, configNow } = backing
+    daemon = await Daemon.start({ mountpoint, words, state, config, configNow })
   } catch (error) {
     await backing.servers?.stop()
     throw error
@@ -258,8 +258,7 @@ async function backingOf({ local, config, port, passwordStdin }: Options): Promi
   if (config !== undefined) {
     const given = passwordStdin ? readFileSync(standardInput, 'utf8') : password
     const load = () => loadClientConfig(config, { [passwordVariable]: given })
-    const passwordNow = () => load().password
-    return { config: load(), passwordNow, clientFile: config, servers: undefined }
+    return { config: load(), configNow: load, clientFile: config, servers: undefined }
   }
   const firstPort = port === undefined ? defaultPort : /^\d{1,5}$/.test(port) ? Number(port) : NaN
   if (!(firstPort >= 1 && firstPort <= portMax)) {
@@ -278,8 +277,8 @@ async function backingOf({ local, config, port, passwordStdin }: Options): Promi
     serverFile: async () => (await account()).serverFile,
   })
   const { config: own, clientFile } = await account()
-  const passwordNow = () => loadClientConfig(clientFile, {}).password
-  return { config: own, passwordNow, clientFile, servers }
+  const configNow = () => loadClientConfig(clientFile, {})
+  return { config: own, configNow, clientFile, servers }
 }
 
 /** Ends the process without the mount, but stops its servers in order. */

@@ -15,6 +15,11 @@ export interface Setup {
   readonly password: string | undefined
 }
 
+/** The context of an operation that needs no login. */
+export interface Start extends Pick<Session, 'configFile' | 'output'> {
+  readonly config: ClientConfig
+}
+
 export interface Command {
   /** Name in lower case. */
   readonly name: string
@@ -35,8 +40,7 @@ export interface Command {
    * undefined, and has done nothing, when it takes a login.
    */
   readonly runWithoutLogin?: (
-    config: ClientConfig,
-    output: Output,
+    start: Start,
     operands: readonly string[],
     options: Options,
   ) => Promise<Status | undefined>

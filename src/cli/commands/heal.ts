@@ -29,7 +29,7 @@ export const heal: Command = {
     try {
       const report = await client.scheduler.heal({
         thorough: options.thorough === true,
-        progress: (step) => line.show(describe(step)),
+        progress: (step) => line.show(describeProgress(step)),
       })
       line.stop()
       const nameOf = (server: number): string => client.cluster.link(server).name
@@ -42,7 +42,8 @@ export const heal: Command = {
   },
 }
 
-function describe({ phase, done, total }: HealProgress): string {
+/** One line about a step of a repair. */
+export function describeProgress({ phase, done, total }: HealProgress): string {
   if (total === undefined) return done === 0 ? phases[phase] : `${phases[phase]} ${done}`
   return `${barText(total === 0 ? 1 : done / total)} ${phases[phase]} ${done} of ${total}`
 }

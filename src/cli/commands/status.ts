@@ -1,11 +1,11 @@
 /** STATUS: shows for each server whether it is up and what it holds, and whether everything is where it belongs. */
+import { addressText } from '../../client-config-edit.js'
 import { type Clock, sleep } from '../../clock.js'
 import { offsetText } from '../../dfc/cluster/clock-skew.js'
 import type { Cluster } from '../../dfc/cluster/cluster.js'
 import type { Link } from '../../dfc/cluster/link.js'
 import { countOf, type Lack, lackOf } from '../../dfc/repair/missing.js'
 import { sentenceOf } from '../../error-message.js'
-import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Reply } from '../../wire/messages.js'
 import { quorum } from '../../wire/quorum.js'
@@ -21,6 +21,7 @@ import type { Output } from '../terminal/output.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command, Options } from './command.js'
 import { type LeftByMount, leftByMounts } from './left-by-mounts.js'
+import { waitMsOf } from './wait-time.js'
 
 interface Health {
   readonly link: Link
@@ -103,7 +104,7 @@ async function reportOf(session: Session, { wait }: Options): Promise<Report> {
   const { cluster } = session.client
   const pace = new Pace(cluster.clock)
   if (wait === undefined || wait === false) return look(cluster, pace)
-  const untilMs = cluster.clock.monotonic() + (wait === true ? Infinity : msOf(`${wait}`))
+  const untilMs = cluster.clock.monotonic() + (wait === true ? Infinity : waitMsOf(`${wait}`))
   const line = new StatusLine(session.output)
   try {
     for (;;) {
@@ -151,19 +152,6 @@ function whatIsLeft(report: Report): string {
 /** A phrase about the time that repair still takes, if that is known. */
 function leftTexts({ leftMs }: Report): string[] {
   return leftMs === undefined ? [] : [`about ${durationText(leftMs)} left`]
-}
-
-/** Parses a time to ms. Throws `invalid`. */
-function msOf(time: string): number {
-  const units: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, h: 3600 }
-  const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)([smh]?)$/.exec(time) ?? []
-  if (number === '') {
-    throw new DfsError(
-      'invalid',
-      `--wait ${time}: expected a number followed by s, m or h, such as 90s`,
-    )
-  }
-  return Number(number) * (units[unit] ?? 1) * 1000
 }
 
 async function look(cluster: Cluster, pace: Pace): Promise<Report> {
@@ -280,13 +268,8 @@ function repairText(report: Report): string | undefined {
   return 'Repair made no progress just now: a mount repairs by itself, HEAL does it at once'
 }
 
-function addressText({ server }: Link): string {
-  const { host, port } = server.address
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-}
-
 function rowOf({ link, latencyMs, reply }: Health, lack: Lack | undefined): string[] {
-  const place = [link.name, addressText(link)]
+  const place = [link.name, addressText(link.server.address)]
   if (latencyMs === undefined || reply === undefined) {
     return [...place, 'down', '-', '-', '-', '-', '-', '-']
   }
@@ -337,7 +320,7 @@ function described(report: Report): object {
       const { link, latencyMs, reply, failure } = health
       return {
         name: link.name,
-        address: addressText(link),
+        address: addressText(link.server.address),
         state: reply === undefined ? 'down' : states[reply.state].shown,
         ...(failure === undefined ? {} : { failure }),
         latencyMs: latencyMs ?? null,

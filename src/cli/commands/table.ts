@@ -7,8 +7,10 @@ import { init } from './init.js'
 import { list } from './list.js'
 import { mkdir } from './mkdir.js'
 import { mv } from './mv.js'
+import { passwd } from './passwd.js'
 import { put } from './put.js'
 import { rm } from './rm.js'
+import { server } from './server.js'
 import { status } from './status.js'
 import { trust } from './trust.js'
 import { verify } from './verify.js'
@@ -30,4 +32,6 @@ export const commands: readonly Command[] = [
   verify,
   trust,
   init,
+  server,
+  passwd,
 ]

@@ -3,7 +3,7 @@ import { type ClientConfig, usesTls } from '../../config.js'
 import { keyShownBy, ServerKeys, serverKeysFile } from '../../dfc/cluster/server-keys.js'
 import { DfsError } from '../../errors.js'
 import { tcpNetwork } from '../../network.js'
-import { serverNamed } from '../named-server.js'
+import { type NamedServer, serverNamed } from '../named-server.js'
 import type { Status } from '../session.js'
 import type { Output } from '../terminal/output.js'
 import type { Command } from './command.js'
@@ -22,7 +22,8 @@ export const trust: Command = {
   completes: [],
 
   run: ({ client, output }, operands) => trustServer(client.cluster.config, output, operands),
-  runWithoutLogin: trustServer,
+
+  runWithoutLogin: ({ config, output }, operands) => trustServer(config, output, operands),
 }
 
 async function trustServer(
@@ -30,7 +31,16 @@ async function trustServer(
   output: Output,
   [wanted = '']: readonly string[],
 ): Promise<Status> {
-  const { index, server } = serverNamed(config, wanted)
+  await trustShownKey(config, output, serverNamed(config, wanted))
+  return 0
+}
+
+/** Trusts the key that a server shows now. Throws `invalid` where no key is remembered, and `down`. */
+export async function trustShownKey(
+  config: ClientConfig,
+  output: Output,
+  { index, server }: NamedServer,
+): Promise<void> {
   if (server.key !== undefined) {
     throw new DfsError(
       'invalid',
@@ -41,10 +51,9 @@ async function trustServer(
     throw new DfsError('invalid', `${server.name} is connected to without TLS, and shows no key`)
   }
   const key = await keyShownBy(tcpNetwork, server, config.timeoutMs)
-  const before = new ServerKeys(config, serverKeysFile()).trust({ index, key })
+  const before = new ServerKeys(() => config, serverKeysFile()).trust({ index, key })
   output.print(`${server.name} shows the key ${key}`)
   if (before === key) output.print('It is the one that is known')
   else if (before === undefined) output.print('It is trusted from now on')
   else output.print(`It is trusted from now on, in the place of ${before}`)
-  return 0
 }

@@ -14,7 +14,7 @@ import type { Session } from '../session.js'
 import { nameField } from '../terminal/format.js'
 import type { Output } from '../terminal/output.js'
 import { StatusLine } from '../terminal/status-line.js'
-import type { Command } from './command.js'
+import type { Command, Options } from './command.js'
 
 /** Names that are shown without --all. */
 const namesShownMax = 20
@@ -74,7 +74,7 @@ export const whatIf: Command = {
 }
 
 /** Parses the servers of --down to their positions. Throws `invalid`. */
-function serversIn(config: ClientConfig, words: string | boolean | undefined): readonly number[] {
+function serversIn(config: ClientConfig, words: Options[string]): readonly number[] {
   const names = typeof words === 'string' ? words.split(',').map((word) => word.trim()) : []
   if (names.length === 0) {
     throw new DfsError('invalid', 'name the servers that would be down, such as --down DFS2,DFS3')

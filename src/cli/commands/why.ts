@@ -37,7 +37,7 @@ export const why: Command = {
     return tell(session.output, local ?? (await ofName(session, file)), options)
   },
 
-  async runWithoutLogin(_, output, [file = '/'], options) {
+  async runWithoutLogin({ output }, [file = '/'], options) {
     const local = await inMount(file)
     return local && tell(output, local, options)
   },

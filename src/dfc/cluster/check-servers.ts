@@ -36,7 +36,7 @@ export async function checkServers(options: CheckOptions): Promise<readonly Chec
 async function checkServer(options: CheckOptions, index: number): Promise<CheckedServer> {
   const { config, network, clock, random, serverKeysFile } = options
   const server = config.servers[index] as ServerAddress
-  const keys = new ServerKeys(config, serverKeysFile)
+  const keys = new ServerKeys(() => config, serverKeysFile)
   let key: string | undefined
   try {
     const connection = await ServerConnection.open({

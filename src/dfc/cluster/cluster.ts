@@ -21,6 +21,7 @@ import type { KeyDerivation } from '../../wire/scram.js'
 import { HybridClock, noVersion, type Version } from '../../wire/version.js'
 import { ClusterAgreement } from './agreement.js'
 import type { Answer, Greeting, ServerConnection } from './connection.js'
+import { CurrentConfig } from './current-config.js'
 import { type Hedge, HedgeDelay, inTurn, untilEnough } from './hedging.js'
 import { isRefusal, Link } from './link.js'
 import { Passwords } from './passwords.js'
@@ -34,8 +35,8 @@ export interface ClusterOptions {
   readonly random: Random
   /** For a program that reads much: what pieces are received into. */
   readonly memory?: PageMemory | undefined
-  /** The password that the config says now: asked when a server refuses the one that is known. */
-  readonly passwordNow?: (() => string) | undefined
+  /** Reads the config again: when a server refuses the known password, and when one is lost. May throw. */
+  readonly configNow?: (() => ClientConfig) | undefined
   /** Where the keys of servers are kept that were seen over TLS; else they are known for as long as this lives. */
   readonly serverKeysFile?: string | undefined
   /** In place of threads, for a world in which nothing may take real time. */
@@ -62,7 +63,7 @@ export type Outcome<V extends Verb> =
 const refusingMax = 2
 
 export class Cluster {
-  readonly config: ClientConfig
+  readonly #config: CurrentConfig
   /** Its wall time is that of the servers. */
   readonly clock: ServersTime
   readonly random: Random
@@ -87,17 +88,17 @@ export class Cluster {
   readonly #founding = new SingleFlight<void>()
 
   private constructor(options: ClusterOptions) {
-    this.config = options.config
+    this.#config = new CurrentConfig(options.config, options.configNow)
     this.clock = new ServersTime(options.clock, notice)
     this.random = options.random
     this.versions = new HybridClock(this.clock, options.random.bytes(4).toString('hex'))
-    const passwords = new Passwords(options)
-    this.#keys = new ServerKeys(options.config, options.serverKeysFile)
+    const passwords = new Passwords(this.#config, options.keyDerivation)
+    this.#keys = new ServerKeys(() => this.config, options.serverKeysFile)
     this.links = options.config.servers.map(
-      (server, index) =>
+      (_, index) =>
         new Link({
           ...options,
-          server,
+          config: this.#config,
           index,
           credentials: () => passwords.of(index),
           timeoutMs: options.config.timeoutMs,
@@ -134,6 +135,11 @@ export class Cluster {
       cluster.close()
       throw error
     }
+  }
+
+  /** The configuration as it was read last. */
+  get config(): ClientConfig {
+    return this.#config.now
   }
 
   /** The id of the cluster, 16 bytes in hexadecimal; undefined while it is not known. */

@@ -2,18 +2,19 @@
  * The link to one of the four servers: connects, reconnects when the connection is lost, and knows whether the server
  * is up. A dead server is awaited here, in the background, once: a request to a server that is down fails at once.
  */
+import assert from 'node:assert/strict'
 import type { Timer } from '../../clock.js'
-import { type ClientConfig, type ServerAddress, usesTls } from '../../config.js'
+import { type ServerAddress, usesTls } from '../../config.js'
 import { asDfsError, DfsError, type ErrorCode } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
 import type { Request, Verb } from '../../wire/messages.js'
 import { type Answer, ServerConnection, type ServerConnectionOptions } from './connection.js'
+import type { CurrentConfig } from './current-config.js'
 
 export interface LinkOptions
   extends Omit<ServerConnectionOptions, 'name' | 'address' | 'onClosed' | 'onRecall'> {
-  readonly config: ClientConfig
-  readonly server: ServerAddress
+  readonly config: CurrentConfig
   /** Position of the server in the config, 0 .. 3. */
   readonly index: number
   /** Throws unless a server that has just authenticated may be used. */
@@ -28,8 +29,6 @@ export interface LinkOptions
 
 export class Link {
   readonly index: number
-  readonly name: string
-  readonly server: ServerAddress
   /** True while the account on that server is blank: it stores pieces but neither votes nor counts. */
   blank = false
   readonly #options: LinkOptions
@@ -47,8 +46,17 @@ export class Link {
   constructor(options: LinkOptions) {
     this.#options = options
     this.index = options.index
-    this.name = options.server.name
-    this.server = options.server
+  }
+
+  /** The server as the configuration has it now. */
+  get server(): ServerAddress {
+    const server = this.#options.config.now.servers[this.index]
+    assert(server !== undefined, 'a configuration has four servers')
+    return server
+  }
+
+  get name(): string {
+    return this.server.name
   }
 
   /** Makes the first attempt; resolves when the server is up or known to be down. */
@@ -138,8 +146,10 @@ export class Link {
   }
 
   async #connect(): Promise<void> {
-    const { config, server } = this.#options
-    const address = { ...server.address, tls: usesTls(config, server) }
+    const { config } = this.#options
+    // The server may have another address by now.
+    if (!this.#isFirst) config.refresh()
+    const address = { ...this.server.address, tls: usesTls(config.now, this.server) }
     try {
       const connection = await ServerConnection.open({
         ...this.#options,

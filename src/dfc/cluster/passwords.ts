@@ -2,20 +2,13 @@
  * The passwords of one client. While an administrator changes one on four servers, some know the new one already and
  * others only the old one; so a server that refuses one is offered the other next, and the config is read again.
  */
-import type { ClientConfig } from '../../config.js'
-import { asDfsError } from '../../errors.js'
-import { debugDfc, notice } from '../../log.js'
+import { notice } from '../../log.js'
 import { type KeyDerivation, ScramCredentials } from '../../wire/scram.js'
-
-export interface PasswordsOptions {
-  readonly config: ClientConfig
-  /** Reads the config again. May throw. */
-  readonly passwordNow?: (() => string) | undefined
-  readonly keyDerivation?: KeyDerivation | undefined
-}
+import type { CurrentConfig } from './current-config.js'
 
 export class Passwords {
-  readonly #options: PasswordsOptions
+  readonly #config: CurrentConfig
+  readonly #keyDerivation: KeyDerivation | undefined
   /** The newest first; at most two. */
   #known: readonly { readonly password: string; readonly credentials: ScramCredentials }[]
   /** Refusals by each server. */
@@ -23,9 +16,10 @@ export class Passwords {
   /** Servers that a login was begun to. */
   readonly #used = new Set<number>()
 
-  constructor(options: PasswordsOptions) {
-    this.#options = options
-    this.#known = [this.#entryOf(options.config.password)]
+  constructor(config: CurrentConfig, keyDerivation?: KeyDerivation) {
+    this.#config = config
+    this.#keyDerivation = keyDerivation
+    this.#known = [this.#entryOf(config.now.password)]
   }
 
   /**
@@ -36,7 +30,7 @@ export class Passwords {
     if (this.#used.has(index)) this.#renew()
     this.#used.add(index)
     const entry = this.#known[(this.#refusals.get(index) ?? 0) % this.#known.length]
-    return (entry ?? this.#entryOf(this.#options.config.password)).credentials
+    return (entry ?? this.#entryOf(this.#config.now.password)).credentials
   }
 
   /** The server at `index` has refused what it was shown. */
@@ -46,23 +40,18 @@ export class Passwords {
 
   /** Whether the config has another password now. */
   #renew(): boolean {
-    try {
-      const password = this.#options.passwordNow?.()
-      const [newest] = this.#known
-      if (password === undefined || newest === undefined || password === newest.password)
-        return false
-      this.#known = [this.#entryOf(password), newest]
-      this.#refusals.clear()
-      notice(`the configuration has another password for ${this.#options.config.user}: it is used`)
-      return true
-    } catch (thrown) {
-      debugDfc('config: %s', asDfsError(thrown).message)
-      return false
-    }
+    this.#config.refresh()
+    const { user, password } = this.#config.now
+    const [newest] = this.#known
+    if (newest === undefined || password === newest.password) return false
+    this.#known = [this.#entryOf(password), newest]
+    this.#refusals.clear()
+    notice(`the configuration has another password for ${user}: it is used`)
+    return true
   }
 
   #entryOf(password: string): { password: string; credentials: ScramCredentials } {
-    const { config, keyDerivation } = this.#options
-    return { password, credentials: new ScramCredentials(config.user, password, keyDerivation) }
+    const { user } = this.#config.now
+    return { password, credentials: new ScramCredentials(user, password, this.#keyDerivation) }
   }
 }

@@ -67,13 +67,16 @@ export async function keyShownBy(
 }
 
 export class ServerKeys {
-  readonly #config: ClientConfig
+  readonly #config: () => ClientConfig
   #file: string | undefined
   /** The known accounts of a program that keeps no file. */
   #accounts: Accounts = []
 
-  /** Without a `file` the keys are known for as long as this object lives. The file need not be there yet. */
-  constructor(config: ClientConfig, file: string | undefined) {
+  /**
+   * `config` returns the present configuration. Without a `file` the keys are known for as long as this object lives.
+   * The file need not be there yet.
+   */
+  constructor(config: () => ClientConfig, file: string | undefined) {
     this.#config = config
     this.#file = file
   }
@@ -81,7 +84,9 @@ export class ServerKeys {
   /** The key that the server at `index` has to show; undefined when none is known. Throws `configuration`. */
   expected(index: number): string | undefined {
     return (
-      this.#config.servers[index]?.key ?? this.#own(this.#read())?.servers[index]?.key ?? undefined
+      this.#config().servers[index]?.key ??
+      this.#own(this.#read())?.servers[index]?.key ??
+      undefined
     )
   }
 
@@ -128,7 +133,7 @@ export class ServerKeys {
   #learned(accounts: Accounts, { index, key }: ShownKey, cluster: string | undefined): Accounts {
     const own = this.#own(accounts) ?? this.#ofCluster(accounts, cluster)
     const known = own?.servers[index]
-    const fixed = this.#config.servers[index]?.key
+    const fixed = this.#config().servers[index]?.key
     if (known?.key != null && known.key !== key && fixed === undefined) {
       throw this.#anotherKey(index, key, known.key)
     }
@@ -141,9 +146,9 @@ export class ServerKeys {
   /** The own account with the key that a server has shown. */
   #with(own: KnownAccount | undefined, shown: ShownKey, cluster: string | undefined): KnownAccount {
     return {
-      user: this.#config.user,
+      user: this.#config().user,
       cluster: cluster ?? own?.cluster ?? null,
-      servers: this.#config.servers.map((_, index) => ({
+      servers: this.#config().servers.map((_, index) => ({
         address: this.#address(index),
         key: index === shown.index ? shown.key : (own?.servers[index]?.key ?? null),
       })),
@@ -154,23 +159,23 @@ export class ServerKeys {
   #own(accounts: Accounts): KnownAccount | undefined {
     return accounts.findLast(({ user, servers }) => {
       const same = servers.filter(({ address }, index) => address === this.#address(index))
-      return user === this.#config.user && same.length >= sameAddresses
+      return user === this.#config().user && same.length >= sameAddresses
     })
   }
 
   #ofCluster(accounts: Accounts, wanted: string | undefined): KnownAccount | undefined {
     if (wanted === undefined) return undefined
-    const { user: own } = this.#config
+    const { user: own } = this.#config()
     return accounts.findLast(({ user, cluster }) => user === own && cluster === wanted)
   }
 
   #address(index: number): string {
-    const { host = '', port = 0 } = this.#config.servers[index]?.address ?? {}
+    const { host = '', port = 0 } = this.#config().servers[index]?.address ?? {}
     return `${host.toLowerCase()} ${port}`
   }
 
   #anotherKey(index: number, shown: string, expected: string): DfsError {
-    const { name = '', key: fixed } = this.#config.servers[index] ?? {}
+    const { name = '', key: fixed } = this.#config().servers[index] ?? {}
     const remedy =
       fixed === undefined
         ? `If it was set up anew and "dfs-server key" there prints ${shown}: dfc trust ${name}`

@@ -3,8 +3,8 @@
  */
 import { join } from 'node:path'
 import type { Random } from '../../clock.js'
+import { readJson, writeDurably } from '../../durable.js'
 import { DfsError } from '../../errors.js'
-import { readJson, writeDurably } from './durable.js'
 import { isPlace, type Place } from './membership.js'
 
 interface State {

@@ -4,9 +4,9 @@
  * order is refused instead of mixing up the pieces.
  */
 import { join } from 'node:path'
+import { readJson, writeDurably } from '../../durable.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import { readJson, writeDurably } from './durable.js'
 
 export interface Place {
   /** 16 bytes, hexadecimal. */

@@ -2,9 +2,9 @@
 import { createPrivateKey, type webcrypto, X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createDurably } from '../../durable.js'
 import { DfsError } from '../../errors.js'
 import { keyNameOf, type TlsKey } from '../../tls.js'
-import { createDurably } from './durable.js'
 
 /** The name of the file in the server's folder: the private key and the certificate, in PEM. */
 const serverKeyFile = 'key.pem'

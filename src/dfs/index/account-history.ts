@@ -6,8 +6,8 @@
 import { type Dirent, readdirSync, renameSync, rmSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
+import { exists, makeFolder, syncFolder, writeDurably } from '../../durable.js'
 import { DfsError } from '../../errors.js'
-import { exists, makeFolder, syncFolder, writeDurably } from '../disk/durable.js'
 import { storageError } from '../disk/storage-error.js'
 import { AccountIndex } from './account-index.js'
 

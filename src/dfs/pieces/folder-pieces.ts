@@ -18,11 +18,11 @@ import { open, readdir, stat, statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { LRUCache } from 'lru-cache'
 import { Semaphore } from '../../async/semaphore.js'
+import { exists, makeFolder } from '../../durable.js'
 import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { PageMemory } from '../../memory/page-memory.js'
 import { bootId } from '../disk/boot.js'
-import { exists, makeFolder } from '../disk/durable.js'
 import { FileWriter } from './file-writer.js'
 import type {
   DiskSpace,

@@ -27,8 +27,8 @@ export interface DaemonOptions {
   /** Absolute path. */
   readonly mountpoint: string
   readonly config: ClientConfig
-  /** Reads the password in the configuration again, when a server refuses the known one. */
-  readonly passwordNow: () => string
+  /** Reads the configuration again: another password or address of a server takes effect without a remount. */
+  readonly configNow: () => ClientConfig
   readonly words: MountWords
   readonly state: StateFolder
 }
@@ -81,7 +81,7 @@ export class Daemon {
     )
     const client = await Client.open({
       config: options.config,
-      passwordNow: options.passwordNow,
+      configNow: options.configNow,
       serverKeysFile: serverKeysFile(),
       network: tcpNetwork,
       clock: systemClock,

@@ -2,9 +2,9 @@
  * A new password from whoever runs the command: typed twice without echo on a terminal, otherwise
  * the first line of standard input, for scripts.
  */
-import { DfsError } from '../../errors.js'
-import { prepared, preparedRule } from '../../password.js'
-import { firstLineOfInput, Questions } from '../../questions.js'
+import { DfsError } from './errors.js'
+import { prepared, preparedRule } from './password.js'
+import { firstLineOfInput, Questions } from './questions.js'
 
 export async function askNewPassword(user: string): Promise<string> {
   if (!process.stdin.isTTY) return acceptable(await firstLineOfInput())

@@ -5,6 +5,7 @@
 import {
   closeSync,
   fchmodSync,
+  fchownSync,
   fsyncSync,
   linkSync,
   mkdirSync,
@@ -17,9 +18,14 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 
+interface Owner {
+  readonly uid: number
+  readonly gid: number
+}
+
 /** Replaces `file` by `content`. On failure the old content is left as it was. */
-export function writeDurably(file: string, content: string, mode: number): void {
-  put(file, content, mode, renameSync)
+export function writeDurably(file: string, content: string, mode: number, owner?: Owner): void {
+  put(file, content, mode, renameSync, owner)
 }
 
 /** Makes `file` with `content`. False when there is such a file already, which is left as it is. */
@@ -39,6 +45,7 @@ function put(
   content: string,
   mode: number,
   place: (temporary: string, file: string) => void,
+  owner?: Owner,
 ): void {
   const temporary = `${file}.${process.pid}.tmp`
   // A process that was killed may have left it.
@@ -48,6 +55,7 @@ function put(
     try {
       // The mode given to open is cut by the umask.
       fchmodSync(descriptor, mode)
+      if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid)
       writeFileSync(descriptor, content)
       fsyncSync(descriptor)
     } finally {

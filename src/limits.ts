@@ -348,6 +348,8 @@ export const limits = {
   failingFilesMax: 1_000,
   /** The latest failures of a mount that it tells of itself. */
   failuresShownMax: 20,
+  /** The end of a log that an archive of `dfc doctor` takes. */
+  doctorLogBytesMax: 1 * MiB,
   /** Pieces of a file that are named when they cannot be read. More are counted. */
   missingPiecesShownMax: 10,
   /** Bytes of a request to the daemon of a mount, and of its answer: one line each. */

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import { CommanderError } from 'commander'
 import { textOf } from '../byte-text.js'
 import { systemClock, systemRandom } from '../clock.js'
-import { loadClientConfig, passwordVariable, tlsRemark } from '../config.js'
+import { type ClientConfig, loadClientConfig, passwordVariable, tlsRemark } from '../config.js'
 import { clientConfigFile, localConfigFile, noClientConfig } from '../config-home.js'
 import { Client } from '../dfc/client.js'
 import { serverKeysFile } from '../dfc/cluster/server-keys.js'
@@ -69,27 +69,30 @@ async function perform({ config: named, operation }: Request, output: Output): P
   }
   const file = named ?? clientConfigFile() ?? localConfigFile()
   if (file === undefined) throw noClientConfig()
-  const config = loadClientConfig(file, secrets)
-  const remark = tlsRemark(config)
-  if (remark !== undefined) output.problem(remark)
+  const loadConfig = (): ClientConfig => {
+    const config = loadClientConfig(file, secrets)
+    const remark = tlsRemark(config)
+    if (remark !== undefined) output.problem(remark)
+    return config
+  }
+  const openClient = (): Promise<Client> =>
+    Client.open({
+      config: loadConfig(),
+      configNow: () => loadClientConfig(file, secrets),
+      serverKeysFile: serverKeysFile(),
+      network: tcpNetwork,
+      clock: systemClock,
+      random: systemRandom,
+      digests: new ThreadDigests(),
+    })
   if (operation?.command.runWithoutLogin !== undefined) {
     const { command, operands, options } = operation
-    const status = await command.runWithoutLogin?.(
-      { config, configFile: file, output },
-      operands,
-      options,
-    )
+    const passwordOfEnvironment = secrets[passwordVariable]
+    const start = { configFile: file, output, loadConfig, openClient, passwordOfEnvironment }
+    const status = await command.runWithoutLogin?.(start, operands, options)
     if (status !== undefined) return status
   }
-  const client = await Client.open({
-    config,
-    configNow: () => loadClientConfig(file, secrets),
-    serverKeysFile: serverKeysFile(),
-    network: tcpNetwork,
-    clock: systemClock,
-    random: systemRandom,
-    digests: new ThreadDigests(),
-  })
+  const client = await openClient()
   try {
     if (operation === undefined) {
       return await new Shell({

@@ -1,5 +1,6 @@
 /** The description of an operation of the client: a row of the table in table.ts. */
 import type { ClientConfig } from '../../config.js'
+import type { Client } from '../../dfc/client.js'
 import type { Session, Status } from '../session.js'
 import type { Output } from '../terminal/output.js'
 
@@ -17,7 +18,12 @@ export interface Setup {
 
 /** The context of an operation that needs no login. */
 export interface Start extends Pick<Session, 'configFile' | 'output'> {
-  readonly config: ClientConfig
+  /** Reads the configuration. Throws `configuration`. */
+  readonly loadConfig: () => ClientConfig
+  /** The password that was in the environment, if there was one. */
+  readonly passwordOfEnvironment: string | undefined
+  /** Logs in. The caller closes the client. */
+  readonly openClient: () => Promise<Client>
 }
 
 export interface Command {

@@ -13,7 +13,8 @@ import { DfsError } from '../../errors.js'
 import { tcpNetwork } from '../../network.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Status } from '../session.js'
-import type { Command, Start } from './command.js'
+import type { Output } from '../terminal/output.js'
+import type { Command } from './command.js'
 
 export const passwd: Command = {
   name: 'passwd',
@@ -30,11 +31,16 @@ export const passwd: Command = {
   completes: [],
 
   run: ({ client, configFile, output }) =>
-    changePassword({ config: client.cluster.config, configFile, output }),
-  runWithoutLogin: changePassword,
+    changePassword(client.cluster.config, configFile, output),
+  runWithoutLogin: ({ loadConfig, configFile, output }) =>
+    changePassword(loadConfig(), configFile, output),
 }
 
-async function changePassword({ config, configFile, output }: Start): Promise<Status> {
+async function changePassword(
+  config: ClientConfig,
+  configFile: string,
+  output: Output,
+): Promise<Status> {
   const password = await askNewPassword(config.user)
   if (password === config.password) {
     throw new DfsError('invalid', 'that is the password of the configuration already')

@@ -98,6 +98,11 @@ export const status: Command = {
   },
 }
 
+/** The report of STATUS as an object, for JSON. */
+export async function statusObject(cluster: Cluster): Promise<object> {
+  return described(await look(cluster, new Pace(cluster.clock)))
+}
+
 // -- collecting the states of the servers --------------------------------------------------------
 
 async function reportOf(session: Session, { wait }: Options): Promise<Report> {

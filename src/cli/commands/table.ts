@@ -1,5 +1,6 @@
 /** Every operation of the client, for the prompt and for the command line alike. */
 import type { Command } from './command.js'
+import { doctor } from './doctor.js'
 import { get } from './get.js'
 import { heal } from './heal.js'
 import { info } from './info.js'
@@ -34,4 +35,5 @@ export const commands: readonly Command[] = [
   init,
   server,
   passwd,
+  doctor,
 ]

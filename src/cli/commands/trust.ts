@@ -23,7 +23,8 @@ export const trust: Command = {
 
   run: ({ client, output }, operands) => trustServer(client.cluster.config, output, operands),
 
-  runWithoutLogin: ({ config, output }, operands) => trustServer(config, output, operands),
+  runWithoutLogin: ({ loadConfig, output }, operands) =>
+    trustServer(loadConfig(), output, operands),
 }
 
 async function trustServer(

@@ -2,21 +2,18 @@
  * WHY: tells why a file is incomplete and what failed of it, from the servers and from the mounts of this user on this
  * machine. A path in such a mount needs no login: the mount is asked alone.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { lstat } from 'node:fs/promises'
-import { isAbsolute, join } from 'node:path'
+import { isAbsolute } from 'node:path'
 import { awayServers } from '../../dfc/cluster/away-servers.js'
 import { whyIncomplete } from '../../dfc/repair/why-incomplete.js'
-import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
-import { debugDfc } from '../../log.js'
-import { askDaemon, type ControlRequest } from '../../mount-control.js'
 import { type NotedFailure, type Why, whyText } from '../../noted-failure.js'
-import { stateHome } from '../../state-home.js'
 import { rootIno } from '../../wire/records.js'
 import { findPath } from '../paths/remote-path.js'
 import type { Session, Status } from '../session.js'
 import type { Output } from '../terminal/output.js'
+import { askMounts } from './ask-mounts.js'
 import type { Command, Options } from './command.js'
 
 export const why: Command = {
@@ -101,30 +98,4 @@ const byTime = (one: NotedFailure, other: NotedFailure): number => one.lastMs - 
 
 function awayTexts({ cluster }: Session['client']): string[] {
   return awayServers(cluster).map(({ name, why: reason }) => `${name} is not there: ${reason}`)
-}
-
-/** Asks the daemons of all mounts of this user. Those that are not meant do not answer. */
-async function askMounts(request: ControlRequest): Promise<readonly Why[]> {
-  const home = stateHome()
-  const answers = await Promise.all(
-    foldersIn(home).map(async (name) => {
-      try {
-        return (await askDaemon(join(home, name), request)).why ?? []
-      } catch (error) {
-        debugDfc('%s: %s', name, sentenceOf(error))
-        return []
-      }
-    }),
-  )
-  return answers.flat()
-}
-
-/** The names of the state folders, none if there is no home of them. */
-function foldersIn(home: string): readonly string[] {
-  try {
-    const entries = readdirSync(home, { withFileTypes: true })
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name)
-  } catch {
-    return []
-  }
 }

@@ -1,0 +1,186 @@
+/** The parts of the archive of DOCTOR. What cannot be had is there as the reason why not. */
+import { execFile } from 'node:child_process'
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
+import { version as kernelVersion, release } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import { sentenceOf } from '../../error-message.js'
+import { limits } from '../../limits.js'
+import { whyText } from '../../noted-failure.js'
+import { dataHome, stateHome } from '../../state-home.js'
+import { isLoopback } from '../../tls.js'
+import { parseToml } from '../../toml.js'
+import { protocolVersion } from '../../wire/messages.js'
+import { rootIno } from '../../wire/records.js'
+import { askMounts, foldersIn } from './ask-mounts.js'
+import { redactedConfig, withoutSecrets } from './redaction.js'
+
+export interface Part {
+  readonly name: string
+  readonly text: string
+}
+
+interface ConfigPart extends Part {
+  readonly secrets: readonly string[]
+  /** Address of the metrics, if the file names one. */
+  readonly metrics: string | undefined
+}
+
+const askedMs = 3_000
+/** This file runs as <project>/dist/src/cli/commands/doctor-parts.js. */
+const project = resolve(import.meta.dirname, '../../../..')
+
+/**
+ * Collects the parts, and removes from all of them every secret that is in one of the configurations, and the password,
+ * which may be from elsewhere.
+ */
+export async function partsOf(
+  configFile: string,
+  status: () => Promise<object>,
+  password: string | undefined,
+): Promise<readonly Part[]> {
+  const configs = configFiles(configFile).flatMap(configPart)
+  const parts = [
+    await part('versions.txt', versions),
+    ...configs,
+    await part('status.json', async () => `${JSON.stringify(await status(), undefined, 2)}\n`),
+    await part('failures.txt', failures),
+    await part('mounts.txt', mounts),
+    ...logParts(),
+    ...(await metricsParts(configs)),
+  ]
+  const secrets = configs.flatMap((config) => config.secrets)
+  if (password !== undefined) secrets.push(password)
+  return parts.map(({ name, text }) => ({ name, text: withoutSecrets(text, secrets) }))
+}
+
+async function part(name: string, textOf: () => Promise<string>): Promise<Part> {
+  try {
+    return { name, text: await textOf() }
+  } catch (error) {
+    return { name, text: `not there: ${sentenceOf(error)}\n` }
+  }
+}
+
+async function versions(): Promise<string> {
+  const { version } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'))
+  const fusermount = await promisify(execFile)('fusermount3', ['--version'], { timeout: askedMs })
+    .then(({ stdout }) => stdout.trim())
+    .catch((error: unknown) => `fusermount3 cannot be run: ${sentenceOf(error)}`)
+  const lines = [
+    `time ${new Date().toISOString()}`,
+    `dfs-pairs ${version}, protocol ${protocolVersion}`,
+    `node ${process.version} ${process.arch}`,
+    `kernel ${release()} ${kernelVersion()}`,
+    fusermount,
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+// -- configurations ------------------------------------------------------------------------------
+
+/** Places of configurations: that of the client, and those of servers that may be on this machine. */
+function configFiles(configFile: string): readonly string[] {
+  const local = dataHome()
+  const folders = [dirname(configFile), '/etc/dfs', local]
+  const files = [
+    configFile,
+    join(local, 'dfc.conf'),
+    ...folders.map((folder) => join(folder, 'dfs.conf')),
+  ]
+  return [...new Set(files.map((file) => resolve(file)))]
+}
+
+function configPart(file: string): ConfigPart[] {
+  const name = `config${file}`
+  try {
+    const text = readFileSync(file, 'utf8')
+    return [{ name, ...redactedConfig(text, file), metrics: metricsIn(text, file) }]
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    const reason = `cannot be read: ${sentenceOf(error)}\n`
+    return [{ name, text: reason, secrets: [], metrics: undefined }]
+  }
+}
+
+function metricsIn(text: string, file: string): string | undefined {
+  try {
+    const { metrics } = parseToml(text, file).root
+    return typeof metrics === 'string' ? metrics : undefined
+  } catch {
+    return undefined
+  }
+}
+
+// -- what runs -----------------------------------------------------------------------------------
+
+async function failures(): Promise<string> {
+  const answers = await askMounts({ verb: 'why', ino: rootIno })
+  return `${answers.length} mounts answer\n${answers.map((one) => `${whyText(one)}\n`).join('')}`
+}
+
+async function mounts(): Promise<string> {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
+  return lines.flatMap((line) => (line.includes(' - fuse.dfs ') ? [`${line}\n`] : [])).join('')
+}
+
+/** Only of this machine: an archive must not be a way to ask others. */
+async function metricsParts(configs: readonly ConfigPart[]): Promise<readonly Part[]> {
+  const addresses = new Set(configs.flatMap(({ metrics }) => metrics ?? []))
+  return Promise.all(
+    [...addresses].map((address) =>
+      part(`metrics-${address.replaceAll(/[^\w.]/g, '_')}.txt`, async () => {
+        const url = new URL(`http://${address}/metrics`)
+        if (!isLoopback(url.hostname.replaceAll(/[[\]]/g, '')))
+          return `${address} is not on this machine\n`
+        const signal = AbortSignal.timeout(askedMs)
+        const answer = await fetch(url, { signal, redirect: 'error' })
+        return (await answer.text()).slice(0, limits.doctorLogBytesMax)
+      }),
+    ),
+  )
+}
+
+// -- logs ----------------------------------------------------------------------------------------
+
+/** The ends of the logs of mounts, and of the servers of `dfs-mount --local`. */
+function logParts(): readonly Part[] {
+  const home = stateHome()
+  const run = join(dataHome(), 'run')
+  const ofMounts = foldersIn(home).map(
+    (name) => [`logs/${name}.log`, join(home, name, 'log')] as const,
+  )
+  const ofServers = namesIn(run)
+    .filter((name) => /\.log(\.\d+)?$/.test(name))
+    .map((name) => [`logs/local-${name}`, join(run, name)] as const)
+  return [...ofMounts, ...ofServers].flatMap(([name, file]) => {
+    try {
+      return [{ name, text: endOf(file) }]
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+      return [{ name, text: `cannot be read: ${sentenceOf(error)}\n` }]
+    }
+  })
+}
+
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+/** The last whole lines of a file, as many as there is room for. */
+function endOf(file: string): string {
+  const descriptor = openSync(file, 'r')
+  try {
+    const { size } = fstatSync(descriptor)
+    const bytes = Buffer.alloc(Math.min(size, limits.doctorLogBytesMax))
+    const length = readSync(descriptor, bytes, 0, bytes.length, size - bytes.length)
+    const text = bytes.subarray(0, length).toString()
+    return size <= limits.doctorLogBytesMax ? text : text.slice(text.indexOf('\n') + 1)
+  } finally {
+    closeSync(descriptor)
+  }
+}

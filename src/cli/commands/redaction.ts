@@ -1,0 +1,109 @@
+/**
+ * Takes secrets out of what is given away: of a configuration only values that are known to be harmless are shown, and
+ * every other one is searched for in all the rest. Pure.
+ */
+import { parseToml } from '../../toml.js'
+
+/** Keys whose values say nothing that must not be known. All others are secret until they are added here. */
+const harmless: ReadonlySet<string> = new Set([
+  'user',
+  'timeout',
+  'recovery',
+  'tls',
+  'name',
+  'address',
+  'quota',
+  'until',
+  'metrics',
+  'trash',
+])
+
+const removed = '(removed)'
+/** Parts of a verifier: its salt and keys. */
+const partBytesMin = 8
+
+export interface RedactedConfig {
+  readonly text: string
+  readonly secrets: readonly string[]
+}
+
+/** Reads the text of a configuration. One that cannot be parsed is not shown, and all its texts count as secrets. */
+export function redactedConfig(text: string, file: string): RedactedConfig {
+  let root: unknown
+  try {
+    root = parseToml(text, file).root
+  } catch (error) {
+    const quoted = text.matchAll(/"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'/g)
+    const secrets = [...quoted].flatMap(([, one, other]) => partsOf(other ?? unescaped(one ?? '')))
+    return {
+      text: `cannot be parsed: ${error instanceof Error ? error.message : error}\n`,
+      secrets,
+    }
+  }
+  const lines: string[] = []
+  const secrets: string[] = []
+  for (const { path, value } of valuesIn(root, [])) {
+    const isHarmless = isKnownHarmless(path)
+    if (!isHarmless) secrets.push(...partsOf(String(value)))
+    lines.push(`${path.join('.')} = ${isHarmless ? JSON.stringify(value) : removed}\n`)
+  }
+  return { text: lines.join(''), secrets }
+}
+
+function isKnownHarmless(path: readonly string[]): boolean {
+  // A user may have any name, that of such a key as well.
+  if (path[0] === 'users' && path.length < 3) return false
+  return harmless.has(path.findLast((key) => !/^\d+$/.test(key)) ?? '')
+}
+
+function unescaped(text: string): string {
+  try {
+    return JSON.parse(`"${text}"`)
+  } catch {
+    return text
+  }
+}
+
+interface Value {
+  readonly path: readonly string[]
+  readonly value: unknown
+}
+
+function* valuesIn(value: unknown, path: readonly string[]): Generator<Value> {
+  if (typeof value !== 'object' || value === null || value instanceof Date) {
+    yield { path, value }
+    return
+  }
+  for (const [key, inner] of Object.entries(value)) yield* valuesIn(inner, [...path, key])
+}
+
+/** A secret, and the secrets of which it is made. */
+function partsOf(secret: string): string[] {
+  const parts = secret.split(/[$:]/).filter((part) => part.length >= partBytesMin)
+  return [secret, ...parts].filter((part) => part !== '')
+}
+
+/** Returns `text` without any of the secrets, in the forms in which programs write them. */
+export function withoutSecrets(text: string, secrets: readonly string[]): string {
+  const forms = new Set(secrets.flatMap(formsOf))
+  // The longest first: a part of one that is replaced would leave the rest of it.
+  const ordered = [...forms].sort((one, other) => other.length - one.length)
+  return ordered.reduce((all, form) => all.replace(patternOf(form), removed), text)
+}
+
+function formsOf(secret: string): string[] {
+  const bytes = Buffer.from(secret)
+  return [
+    secret,
+    JSON.stringify(secret).slice(1, -1),
+    encodeURIComponent(secret),
+    bytes.toString('base64'),
+    bytes.toString('hex'),
+  ]
+}
+
+/** A very short secret is replaced as a word alone: else hardly anything would be left of the text. */
+function patternOf(form: string): RegExp {
+  const literal = form.replaceAll(/[.*+?^${}()|[\]\\/-]/g, '\\$&')
+  return new RegExp(form.length < 4 ? `(?<![\\w])${literal}(?![\\w])` : literal, 'g')
+}

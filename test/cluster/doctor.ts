@@ -1,0 +1,144 @@
+/** The archive of `dfc doctor` has what helps and no secret, also when nothing works. */
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import t from 'tap'
+import { formatVerifier, makeVerifier } from '../../src/wire/scram.js'
+import { UserOfDfc } from '../fixtures/client.js'
+import { outcomeOf } from '../fixtures/outcome.js'
+import { startServers } from '../fixtures/servers.js'
+
+t.setTimeout(120_000)
+const servers = await startServers(t)
+const password = 'pass "word/+ 7'
+servers.configure((users) => users.replace('"secret"', JSON.stringify(password)))
+const home = join(t.testdirName, 'client')
+mkdirSync(home)
+const user = new UserOfDfc(join(home, 'user'), { ...servers.config(), password: 'replaced below' })
+const conf = `${user.folder}.conf`
+writeFileSync(
+  conf,
+  `# the old one was: hunter22222\n${readFileSync(conf, 'utf8').replace('"replaced below"', JSON.stringify(password))}`,
+)
+const verifier = await makeVerifier('another', Buffer.from('sixteen bytes !!'), 4096)
+const [, salt = '', stored = '', server = ''] = formatVerifier(verifier).split(/[$:]/).slice(1)
+const state = join(user.folder, '.local/state/dfs/mnt-1')
+mkdirSync(state, { recursive: true })
+writeFileSync(
+  join(state, 'log'),
+  `${'x'.repeat(2 * 1024 * 1024)}\na line of the log\nlogin with ${password} and ${formatVerifier(verifier)}\n` +
+    `${JSON.stringify({ password })} ${encodeURIComponent(password)} ${Buffer.from(password).toString('base64')}\n`,
+)
+writeFileSync(
+  join(home, 'dfs.conf'),
+  `tls = "on"\n[users.bob]\nverifier = "${formatVerifier(verifier)}"\nquota = "10G"\n[users.carol]\npassword = "clear text"\n[users]\nuser = "odd place"\n`,
+  { mode: 0o600 },
+)
+
+const secrets = [
+  password,
+  JSON.stringify(password).slice(1, -1),
+  encodeURIComponent(password),
+  Buffer.from(password).toString('base64'),
+  'hunter22222',
+  salt,
+  stored,
+  server,
+  'clear text',
+  'odd place',
+]
+
+/** Unpacks an archive with tar(1) and returns its files by their names. */
+function unpacked(archive: string): Map<string, string> {
+  const folder = `${archive}.d`
+  mkdirSync(folder)
+  execFileSync('tar', ['-xzf', archive, '-C', folder])
+  const files = new Map<string, string>()
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    const path = join(folder, name)
+    if (statSync(path).isFile())
+      files.set(name.split('/').slice(1).join('/'), readFileSync(path, 'utf8'))
+  }
+  return files
+}
+
+t.test('it has configurations, status, logs and versions, and no secret', async (t) => {
+  for (const secret of secrets) t.ok(secret.length > 5, 'it is one that can be looked for')
+  t.match(await user.dfc('mkdir', 'd'), { status: 0 })
+  const { status, out } = await user.dfc('doctor', 'a.tar.gz')
+  t.equal(status, 0)
+  t.match(out, /^Wrote .*a\.tar\.gz, .*:\n( {2}.*\n)+Passwords, verifiers and keys are not in it\./)
+  t.equal(statSync(user.path('a.tar.gz')).mode & 0o777, 0o600)
+  const files = unpacked(user.path('a.tar.gz'))
+  for (const [name, text] of files) {
+    for (const secret of secrets) t.notOk(text.includes(secret), `${secret} in ${name}`)
+  }
+  t.match(files.get(`config${conf}`), /^user = "alice"$/m)
+  t.match(files.get(`config${conf}`), /^password = \(removed\)$/m)
+  t.match(files.get(`config${conf}`), /^server\.3\.address = "127\.0\.0\.1:\d+"$/m)
+  t.match(files.get(`config${home}/dfs.conf`), /^users\.bob\.quota = "10G"$/m)
+  t.match(files.get(`config${home}/dfs.conf`), /^users\.bob\.verifier = \(removed\)$/m)
+  t.match(JSON.parse(files.get('status.json') ?? ''), { complete: true })
+  const log = files.get('logs/mnt-1.log') ?? ''
+  t.match(log, /^a line of the log\nlogin with \(removed\) and \(removed\)\n/)
+  t.match(
+    files.get('versions.txt'),
+    /^dfs-pairs \d.*, protocol \d+\nnode v\d+.*\nkernel .*\nfusermount3/m,
+  )
+  t.equal(files.get('failures.txt'), '0 mounts answer\n')
+})
+
+t.test('nothing is overwritten, and no link is followed', async (t) => {
+  const before = readFileSync(user.path('a.tar.gz'))
+  t.match(await user.dfc('doctor', 'a.tar.gz'), {
+    status: 1,
+    problems: /cannot write it: .*exists/i,
+  })
+  t.ok(readFileSync(user.path('a.tar.gz')).equals(before))
+  symlinkSync(user.path('elsewhere'), user.path('link'))
+  t.match(await user.dfc('doctor', 'link'), { status: 1 })
+  t.notOk(readdirSync(user.folder).includes('elsewhere'))
+})
+
+t.test('the metrics of this machine are in it', async (t) => {
+  const metrics = createServer((request, answer) =>
+    answer.end(`dfs_asked{path="${request.url}"} 1\n`),
+  )
+  await new Promise<void>((done) => metrics.listen(0, '127.0.0.1', done))
+  t.teardown(() => metrics.close())
+  const { port } = metrics.address() as AddressInfo
+  const text = readFileSync(conf, 'utf8')
+  writeFileSync(join(home, 'dfs.conf'), `metrics = "127.0.0.1:${port}"\n`)
+  t.match(await user.dfc('doctor', 'm.tar.gz'), { status: 0 })
+  t.equal(readFileSync(conf, 'utf8'), text)
+  const files = unpacked(user.path('m.tar.gz'))
+  t.equal(files.get(`metrics-127.0.0.1_${port}.txt`), 'dfs_asked{path="/metrics"} 1\n')
+  writeFileSync(join(home, 'dfs.conf'), 'metrics = "192.0.2.1:80"\n')
+  t.match(await user.dfc('doctor', 'n.tar.gz'), { status: 0 })
+  t.match(
+    [...unpacked(user.path('n.tar.gz')).values()].join(''),
+    /192\.0\.2\.1:80 is not on this machine/,
+  )
+})
+
+t.test('it works without a server and with a broken configuration', async (t) => {
+  await servers.kill(0, 1, 2, 3)
+  t.match(await user.dfc('doctor', 'down.tar.gz'), { status: 0 })
+  t.match(unpacked(user.path('down.tar.gz')).get('status.json'), /down|^not there: /)
+  writeFileSync(conf, `user = "alice"\npassword = ${JSON.stringify(password)} oops\n`)
+  t.match(await user.dfc('doctor', 'broken.tar.gz'), { status: 0 })
+  const broken = unpacked(user.path('broken.tar.gz'))
+  t.match(broken.get(`config${conf}`), /^cannot be parsed: .*user\.conf:2/)
+  t.match(broken.get('status.json'), /^not there: .*user\.conf:2/)
+  for (const [name, text] of broken) t.notOk(text.includes(password), name)
+})
+
+t.test('the password of the environment is not in it either', async (t) => {
+  writeFileSync(conf, 'user = "alice"\n')
+  writeFileSync(join(state, 'log'), 'login with from-outside-1\n')
+  const child = user.start(['doctor', 'env.tar.gz'], { DFC_PASSWORD: 'from-outside-1' })
+  t.match(await outcomeOf(child), { status: 0 })
+  t.equal(unpacked(user.path('env.tar.gz')).get('logs/mnt-1.log'), 'login with (removed)\n')
+})

@@ -217,6 +217,7 @@ t.test('after a power cut of all four they find one another again', async (t) =>
   for (const index of [0, 1, 2, 3]) await servers.start(index)
   await allUp(client)
   t.same(client.cluster.voters, [])
+  await t.rejects(readFile(client, 'file 1'), { message: /do not vote until .* "dfc heal"$/ })
   t.match(await client.scheduler.heal(healNow), { left: 0, swept: true, lost: [] })
   t.match(await checkAll(client), clean)
   await putFile(client, 'after', Buffer.from('it goes on'))

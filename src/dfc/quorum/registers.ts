@@ -444,12 +444,14 @@ export class Registers {
 
   #noReply(): never {
     this.#cluster.assertAdmitted()
-    const blank = this.#cluster.links.some((link) => link.isUp && link.blank)
+    const waiting = this.#cluster.links.filter((link) => link.isUp && link.blank)
+    if (waiting.length === 0) throw new DfsError('down', 'no server answers')
+    const isNew = waiting.every(({ index }) => this.#cluster.stateOf(index) === 'blank')
     throw new DfsError(
       'down',
-      blank
+      isNew
         ? 'a new cluster or user needs all four servers up once, to initialize'
-        : 'no server answers',
+        : 'the servers do not vote until they were compared, as after a power cut of all four or as copies: start all four, then "dfc heal"',
     )
   }
 }

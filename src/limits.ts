@@ -187,6 +187,8 @@ export const limits = {
    * commit (then the error is `unknownOutcome`).
    */
   transactionPatienceMs: 10_000,
+  /** How long `dfc` keeps its connections at the prompt after an operation. The next one connects again. */
+  promptIdleMs: 1_000,
   /** Pause between two looks of `dfc status --wait`. */
   statusWaitMs: 1_000,
   /** How far a clock may be off before a line about it is logged. */

@@ -92,17 +92,12 @@ async function perform({ config: named, operation }: Request, output: Output): P
     const status = await command.runWithoutLogin?.(start, operands, options)
     if (status !== undefined) return status
   }
+  if (operation === undefined) {
+    const shell = { open: openClient, configFile: file, output, temporaries, environment: process.env }
+    return await new Shell(shell).run()
+  }
   const client = await openClient()
   try {
-    if (operation === undefined) {
-      return await new Shell({
-        client,
-        configFile: file,
-        output,
-        temporaries,
-        environment: process.env,
-      }).run()
-    }
     const { command, operands, options } = operation
     const interrupted = new AbortController().signal
     return await command.run(

@@ -4,17 +4,22 @@
  */
 import { clearScreenDown, createInterface, cursorTo, type Interface } from 'node:readline'
 import { CommanderError } from 'commander'
+import { systemClock } from '../clock.js'
+import type { Client } from '../dfc/client.js'
 import { sentenceOf } from '../error-message.js'
 import { asDfsError } from '../errors.js'
 import { debugDfc, redirectNotices } from '../log.js'
 import { commands } from './commands/table.js'
 import { complete } from './completion.js'
 import { lowerCaseOperation, type Operation, promptGrammar, usageFault } from './grammar.js'
+import { IdleClient } from './idle-client.js'
 import type { Session, Status } from './session.js'
 import { History, historyFile, historyLinesMax } from './terminal/history.js'
 import { wordsOf } from './terminal/words.js'
 
-export interface ShellOptions extends Omit<Session, 'interrupted'> {
+export interface ShellOptions extends Omit<Session, 'interrupted' | 'client'> {
+  /** Connects and logs in. */
+  readonly open: () => Promise<Client>
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
@@ -23,6 +28,9 @@ const exitStatusInterrupted = 130
 export class Shell {
   readonly #options: ShellOptions
   readonly #history: History
+  readonly #client: IdleClient
+  /** The servers that the user knows to be down. */
+  #down: ReadonlySet<string> = new Set()
   readonly #readline: Interface
   /** Aborts the running operation; undefined when none runs. */
   #interruption: AbortController | undefined
@@ -31,6 +39,14 @@ export class Shell {
   constructor(options: ShellOptions) {
     this.#options = options
     this.#history = new History(historyFile(options.environment))
+    this.#client = new IdleClient({
+      clock: systemClock,
+      open: () => this.#open(),
+      onOpened: (client) => this.#sayChanges(client),
+      onIdle: (client) => {
+        this.#down = namesDown(client)
+      },
+    })
     const interactive = process.stdin.isTTY === true && process.stdout.isTTY === true
     this.#readline = createInterface({
       input: process.stdin,
@@ -49,7 +65,7 @@ export class Shell {
     const lines = this.#readline[Symbol.asyncIterator]()
     this.#readline.on('SIGINT', () => this.#onInterrupt())
     let status: Status = 0
-    this.#greet()
+    await this.#greet()
     for (;;) {
       this.#ask()
       const { value: line, done } = await lines.next()
@@ -60,6 +76,7 @@ export class Shell {
       if (outcome !== 0) status = 1
     }
     this.#readline.close()
+    await this.#client.close()
     if (this.#isInteractive) process.stdout.write('\n')
     return this.#isInteractive ? 0 : status
   }
@@ -68,15 +85,36 @@ export class Shell {
     return this.#readline.terminal
   }
 
-  #greet(): void {
+  /** Throws when no client can log in. */
+  async #greet(): Promise<void> {
+    await this.#client
+      .use(async () => {})
+      .catch((error: unknown) => {
+        this.#readline.close()
+        throw error
+      })
     if (!this.#isInteractive) return
-    const { output, client } = this.#options
-    redirectNotices((line) => output.say(line.replace(/^\S+Z /, '')))
-    for (const { name, failure } of client.cluster.links) {
-      if (failure !== undefined) output.say(`${name} is down: ${sentenceOf(failure)}`)
-    }
     const names = commands.map(({ name }) => name.toUpperCase()).join(', ')
-    output.print(`Operations: ${names}, HELP, EXIT`)
+    this.#options.output.print(`Operations: ${names}, HELP, EXIT`)
+  }
+
+  /** Opens a client, which says nothing of the servers meanwhile: that is said once when it is open. */
+  #open(): Promise<Client> {
+    redirectNotices((line) => debugDfc('%s', line))
+    return this.#options.open()
+  }
+
+  /** Says which servers went down or came up since the client before this one, and from then on at once. */
+  #sayChanges({ cluster }: Client): void {
+    if (!this.#isInteractive) return
+    const { output } = this.#options
+    for (const { name, failure } of cluster.links) {
+      if (failure === undefined && this.#down.has(name)) output.say(`${name} is up`)
+      if (failure !== undefined && !this.#down.has(name)) {
+        output.say(`${name} is down: ${sentenceOf(failure)}`)
+      }
+    }
+    redirectNotices((line) => output.say(line.replace(/^\S+Z /, '')))
   }
 
   #ask(): void {
@@ -127,10 +165,12 @@ export class Shell {
 
   #perform({ command, operands, options }: Operation): Promise<Status> {
     this.#interruption = new AbortController()
-    const { client, configFile, output, temporaries } = this.#options
+    const { configFile, output, temporaries } = this.#options
     const interrupted = this.#interruption.signal
-    const session: Session = { client, configFile, output, temporaries, interrupted }
-    return command.run(session, operands, options)
+    return this.#client.use((client) => {
+      const session: Session = { client, configFile, output, temporaries, interrupted }
+      return command.run(session, operands, options)
+    })
   }
 
   /**
@@ -151,14 +191,20 @@ export class Shell {
   }
 
   #complete(line: string, done: Completed): void {
-    complete(this.#options.client.namespace, line).then(
-      (completion) => done(null, completion),
-      (error: unknown) => {
-        debugDfc('complete: %o', asDfsError(error))
-        done(null, [[], line])
-      },
-    )
+    this.#client
+      .use(({ namespace }) => complete(namespace, line))
+      .then(
+        (completion) => done(null, completion),
+        (error: unknown) => {
+          debugDfc('complete: %o', asDfsError(error))
+          done(null, [[], line])
+        },
+      )
   }
+}
+
+function namesDown({ cluster }: Client): ReadonlySet<string> {
+  return new Set(cluster.links.filter(({ isUp }) => !isUp).map(({ name }) => name))
 }
 
 type Completed = (error: Error | null, completion: [string[], string]) => void

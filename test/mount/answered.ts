@@ -1,11 +1,14 @@
 /** Tests of what a mount has answered and cannot store at once: servers that are away, and another client meanwhile. */
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { withQuota } from '../../src/dfs/users/users-text.js'
+import { limits } from '../../src/limits.js'
 import { rootIno } from '../../src/wire/records.js'
 import { openClient } from '../fixtures/library.js'
+import { spawnMortal } from '../fixtures/mortal.js'
 import { isMounted, shell, type TestMount, TestMounts } from '../fixtures/mount.js'
 import type { Outcome } from '../fixtures/outcome.js'
 import { startServerProcesses, type TestServers, until } from '../fixtures/servers.js'
@@ -257,6 +260,30 @@ t.test('a mount that is alone answers all of these at once', async (t) => {
   const here = await place(t)
   await here.mount.out(`${setUp}; ls`)
   t.same(await answeredEarly(t, here), Object.keys(calls))
+})
+
+t.test('a prompt of dfc at which nothing is typed does not keep a mount from that', async (t) => {
+  const here = await place(t)
+  const { mount, mounts } = here
+  await mount.out(`${setUp}; ls`)
+  const prompt = spawnMortal(dfc, [], { cwd: mounts.path('.'), env: mounts.environment })
+  let printed = ''
+  prompt.stdout?.on('data', (text: Buffer) => {
+    printed += text.toString()
+  })
+  const list = async (name: string): Promise<void> => {
+    prompt.stdin?.write('list\n')
+    await until(() => printed.includes(name))
+  }
+  await list('written')
+  // It gives up its connections, and the mount asks for its lease again.
+  await sleep(limits.promptIdleMs + 500)
+  await mount.out('touch again; sleep 0.5; rm again; ls -l . empty')
+  t.same(await answeredEarly(t, here), Object.keys(calls))
+  await list('moved')
+  prompt.stdin?.end('exit\n')
+  const [status] = await once(prompt, 'exit')
+  t.equal(status, 0)
 })
 
 for (const option of ['sync', 'dirsync']) {

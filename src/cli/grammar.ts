@@ -77,7 +77,18 @@ function grammarOf(command: Command, program: Grammar, found: Found): Grammar {
     .description(details === undefined ? summary : `${summary}\n\n${details}`)
     .argument('[operands...]')
     .usage(command.options.length === 0 ? operands : `[options] ${operands}`)
-  for (const [flags, description] of command.options) grammar.option(flags, description)
+  const repeated: [string, string][] = []
+  for (const [flags, description, mayRepeat] of command.options) {
+    if (mayRepeat === undefined) grammar.option(flags, description)
+    else {
+      const option = grammar.createOption(flags, description)
+      const collect = (value: string): typeof repeated => {
+        repeated.push([option.attributeName(), value])
+        return repeated
+      }
+      grammar.addOption(option.argParser(collect))
+    }
+  }
   return grammar.action((given: string[]) => {
     if (given.length < operandsMin || given.length > operandsMax) {
       const fault = given.length < operandsMin ? 'too few operands' : 'too many operands'

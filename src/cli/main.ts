@@ -2,7 +2,8 @@
  * The program dfc: one operation from its arguments, or the prompt without any. Exit status: 0 done,
  * 1 failed, 2 not understood, 130 interrupted.
  */
-import { readFileSync } from 'node:fs'
+import { createReadStream, fstatSync, readFileSync } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { CommanderError } from 'commander'
 import { textOf } from '../byte-text.js'
 import { systemClock, systemRandom } from '../clock.js'
@@ -48,6 +49,13 @@ async function main(args: readonly string[]): Promise<number> {
     else output.problem(sentenceOf(error))
     return status.failed
   }
+}
+
+/** For a folder or a disk, process.stdin is a stream of nothing: those are read, or refused, as files. */
+function standardInput(): Readable {
+  const info = fstatSync(0)
+  const isOther = info.isDirectory() || info.isBlockDevice()
+  return isOther ? createReadStream('', { fd: 0, autoClose: false }) : process.stdin
 }
 
 /** The arguments as they were given, byte for byte: Node replaces bytes that are not UTF-8 by U+FFFD. */
@@ -100,11 +108,15 @@ async function perform({ config: named, operation }: Request, output: Output): P
   try {
     const { command, operands, options } = operation
     const interrupted = new AbortController().signal
-    return await command.run(
-      { client, configFile: file, output, temporaries, interrupted },
-      operands,
-      options,
-    )
+    const session = {
+      client,
+      configFile: file,
+      output,
+      temporaries,
+      interrupted,
+      input: standardInput,
+    }
+    return await command.run(session, operands, options)
   } finally {
     await client.close()
   }

@@ -1,4 +1,5 @@
 /** The context that the operations of one run of `dfc` share, and how they report failures. */
+import type { Readable } from 'node:stream'
 import type { Client } from '../dfc/client.js'
 import { sentenceOf, speaksForItself } from '../error-message.js'
 import { debugDfc } from '../log.js'
@@ -12,6 +13,8 @@ export interface Session {
   readonly configFile: string
   readonly output: Output
   readonly temporaries: Temporaries
+  /** Opens standard input, unless the prompt reads it. */
+  readonly input: (() => Readable) | undefined
   /** Aborted when the user interrupts the operation. */
   readonly interrupted: AbortSignal
 }

@@ -17,7 +17,7 @@ import type { Session, Status } from './session.js'
 import { History, historyFile, historyLinesMax } from './terminal/history.js'
 import { wordsOf } from './terminal/words.js'
 
-export interface ShellOptions extends Omit<Session, 'interrupted' | 'client'> {
+export interface ShellOptions extends Omit<Session, 'interrupted' | 'client' | 'input'> {
   /** Connects and logs in. */
   readonly open: () => Promise<Client>
   readonly environment: Readonly<Record<string, string | undefined>>
@@ -168,7 +168,8 @@ export class Shell {
     const { configFile, output, temporaries } = this.#options
     const interrupted = this.#interruption.signal
     return this.#client.use((client) => {
-      const session: Session = { client, configFile, output, temporaries, interrupted }
+      const input = undefined
+      const session: Session = { client, configFile, output, temporaries, interrupted, input }
       return command.run(session, operands, options)
     })
   }

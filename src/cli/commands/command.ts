@@ -5,7 +5,20 @@ import type { Session, Status } from '../session.js'
 import type { Output } from '../terminal/output.js'
 
 /** The given options, by their long names. */
-export type Options = Readonly<Record<string, boolean | string | readonly string[] | undefined>>
+export type Options = Readonly<Record<string, OptionValue | undefined>>
+
+/**
+ * An option with several values has a list of them; one that may be given several times has all that were given, as
+ * `[name, value]` in their order.
+ */
+export type OptionValue =
+  | boolean
+  | string
+  | readonly string[]
+  | readonly (readonly [name: string, value: string])[]
+
+/** The flags of an option and what it means. All options of a command that may be repeated are one list. */
+export type OptionRow = readonly [flags: string, description: string, mayRepeat?: 'repeats']
 
 /** The context of an operation that makes the configuration. */
 export interface Setup {
@@ -36,7 +49,7 @@ export interface Command {
   readonly summary: string
   /** Text in help behind the options. */
   readonly details?: string
-  readonly options: readonly (readonly [flags: string, description: string])[]
+  readonly options: readonly OptionRow[]
   /** Sources of completion: the first operand is completed from the first source, later ones from all. */
   readonly completes: readonly ('local' | 'remote')[]
   /** Runs the operation. Throws when it failed as a whole. */

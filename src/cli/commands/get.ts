@@ -1,9 +1,11 @@
 /** GET: copies files from the servers into the working folder, or to the target that the last operand names. */
 import { stat } from 'node:fs/promises'
 import { localPath } from '../../byte-text.js'
+import { DfsError } from '../../errors.js'
 import { FileDownload } from '../transfer/download.js'
-import { planTargets, splitOperands, type TargetKind } from '../transfer/targets.js'
+import { isStream, planTargets, splitOperands, type TargetKind } from '../transfer/targets.js'
 import type { Command } from './command.js'
+import { filterRows, sameRows, statsRow, transferOptions } from './transfer-options.js'
 
 export const get: Command = {
   name: 'get',
@@ -12,14 +14,27 @@ export const get: Command = {
   operandsMax: Number.POSITIVE_INFINITY,
   summary: 'fetch files into the working folder, or to LOCAL',
   details:
-    'With several operands the last one is the target, as with cp: a folder, or the new name.',
-  options: [['-r, --recursive', 'fetch folders with everything in them']],
+    'With several operands the last one is the target, as with cp: a folder, or the new name. ' +
+    '"get NAME -" writes to standard output.',
+  options: [
+    ['-r, --recursive', 'fetch folders with everything in them'],
+    ...sameRows,
+    ...filterRows,
+    ['--resume', 'keep what has arrived when it ends early, and go on with it'],
+    statsRow,
+  ],
   completes: ['remote', 'local'],
 
   async run(session, operands, options) {
     const { sources, target = '.' } = splitOperands(operands)
-    const steps = planTargets(sources, target, await localKind(target))
-    return new FileDownload(session, { recursive: options.recursive === true }).run(steps)
+    const toOutput = isStream(target)
+    if (toOutput && sources.length > 1) {
+      throw new DfsError('invalid', '"-" takes one file: get NAME - (./- is a file of that name)')
+    }
+    const steps = planTargets(sources, target, toOutput ? 'absent' : await localKind(target))
+    // Bars would be drawn into what is written to the same terminal.
+    const hasBars = !toOutput || process.stdout.isTTY !== true
+    return new FileDownload(session, { ...transferOptions(options), hasBars }).run(steps)
   },
 }
 

@@ -13,6 +13,7 @@ import { put } from './put.js'
 import { rm } from './rm.js'
 import { server } from './server.js'
 import { status } from './status.js'
+import { sync } from './sync.js'
 import { trust } from './trust.js'
 import { verify } from './verify.js'
 import { whatIf } from './what-if.js'
@@ -22,6 +23,7 @@ export const commands: readonly Command[] = [
   list,
   get,
   put,
+  sync,
   mkdir,
   rm,
   mv,

@@ -2,17 +2,44 @@
  * Reads and writes whole local files. A file appears under its name only when it is complete. Until then it has a
  * temporary name beside it, which is removed whatever happens.
  */
-import { type BigIntStats, constants as flags, unlinkSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { type BigIntStats, constants as flags, openSync, unlinkSync } from 'node:fs'
 import { type FileHandle, lstat, open, realpath, rename, stat, unlink } from 'node:fs/promises'
-import { localPath, textOf } from '../../byte-text.js'
+import { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { bytesOf, localPath, textOf } from '../../byte-text.js'
 import type { Random, Time } from '../../clock.js'
 import { sentenceOf } from '../../error-message.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { debugDfc } from '../../log.js'
 import { LocalFolder, type LocalPlace, splitPath } from './local-folder.js'
+import { dataIn } from './local-holes.js'
 import { setModificationTime } from './local-times.js'
 
 const readBytes = 1024 * 1024
+const noBytes = Buffer.alloc(64 * 1024)
+/** Pause in ms between two looks whether somebody reads a pipe. */
+const pipePauseMs = 50
+
+/** Bytes of a file, and where they begin. */
+export interface Chunk {
+  readonly at: number
+  readonly bytes: Buffer
+}
+
+/** The content of a file to be written. What no chunk covers is a hole. */
+export interface FileContent {
+  readonly size: number
+  /** Yields the chunks from a position on, in order. */
+  readonly data: (from: number) => AsyncIterable<Chunk>
+  /**
+   * Where a file that was begun may be completed: how many of its bytes are right. With it, what was written stays
+   * when writing fails, and the next attempt goes on with it.
+   */
+  readonly matching?: (begun: FileHandle, size: number) => Promise<number>
+  /** Aborted when the user interrupts. */
+  readonly interrupted?: AbortSignal
+}
 
 /** Existing temporary files, so that a process that ends at once can remove them. */
 export class Temporaries {
@@ -27,16 +54,10 @@ export class Temporaries {
    * Replaces what is at a place, unless that is a folder, a device or a pipe, by what `make` makes under a new name
    * beside it, which others cannot guess. On any failure what was there stays, and nothing else.
    */
-  async replace(
-    { folder, name }: LocalPlace,
-    make: (path: string) => Promise<void>,
-  ): Promise<void> {
+  async replace(place: LocalPlace, make: (path: string) => Promise<void>): Promise<void> {
+    const { folder, name } = place
     const path = folder.pathOf(name)
-    const existing = await lstat(localPath(folder.at(name))).catch(() => undefined)
-    if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
-    if (existing !== undefined && !existing.isFile() && !existing.isSymbolicLink()) {
-      throw new DfsError('exists', `${path}: File exists, and is a device or a pipe`)
-    }
+    await assertReplaceable(place)
     const temporary = folder.at(`.dfc-${this.#random.bytes(12).toString('hex')}`)
     this.#paths.add(temporary)
     try {
@@ -48,6 +69,24 @@ export class Temporaries {
     } finally {
       this.#paths.delete(temporary)
     }
+  }
+
+  /**
+   * Replaces what is at a place by what `make` completes under the name `begun` beside it, as `replace` does. On a
+   * failure, or when the program is killed, what has been made stays for the next attempt.
+   */
+  async resume(
+    place: LocalPlace,
+    begun: string,
+    make: (path: string) => Promise<void>,
+  ): Promise<void> {
+    const { folder, name } = place
+    await assertReplaceable(place)
+    const temporary = folder.at(begun)
+    await make(temporary)
+    await rename(localPath(temporary), localPath(folder.at(name))).catch(
+      failAbout(folder.pathOf(name)),
+    )
   }
 
   removeAll(): void {
@@ -62,54 +101,108 @@ export class Temporaries {
   }
 }
 
+/** Throws when a folder, a device or a pipe has the name. */
+async function assertReplaceable({ folder, name }: LocalPlace): Promise<void> {
+  const path = folder.pathOf(name)
+  const existing = await lstat(localPath(folder.at(name))).catch(() => undefined)
+  if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
+  if (existing !== undefined && !existing.isFile() && !existing.isSymbolicLink()) {
+    throw new DfsError('exists', `${path}: File exists, and is a device or a pipe`)
+  }
+}
+
 /** Attributes that a written file is given. */
 export interface FileAttributes {
   readonly mode: number
   readonly mtime: Time
+  /** Called with a path of the new file, before it has its name, to give it more. */
+  readonly give?: (path: string) => Promise<void>
 }
 
 /**
- * Writes `chunks` to `path`, following a symbolic link there as cp(1) does. A device or pipe is
+ * Writes `content` to `path`, following a symbolic link there as cp(1) does. A device or pipe is
  * written directly. On any failure what was at `path` stays as it was.
  */
 export async function writeLocalFile(
   path: string,
-  chunks: AsyncIterable<Buffer>,
+  content: FileContent,
   attributes: FileAttributes,
   temporaries: Temporaries,
 ): Promise<void> {
   const existing = await stat(localPath(path)).catch(() => undefined)
   if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
   if (existing !== undefined && (!existing.isFile() || isOpenElsewhere(path))) {
-    await writeDirectly(path, chunks)
-    return
+    if (existing.isFIFO() && !isOpenElsewhere(path)) return writeToPipe(path, content)
+    return writeDirectly(path, content)
   }
   const final = existing === undefined ? path : textOf(await realpath(localPath(path), 'buffer'))
   const [before, name] = splitPath(final)
   const folder = await LocalFolder.open(before, 'follow').catch(failAbout(path))
   try {
-    await replaceFile({ folder, name }, chunks, attributes, temporaries)
+    await replaceFile({ folder, name }, content, attributes, temporaries)
   } finally {
     await folder.close()
   }
 }
 
 /**
- * Writes `chunks` to a file that takes the place of the file or symbolic link which is there. On any failure that
+ * Writes `content` to a file that takes the place of the file or symbolic link which is there. On any failure that
  * stays as it was.
  */
 export async function replaceFile(
   place: LocalPlace,
-  chunks: AsyncIterable<Buffer>,
-  { mode, mtime }: FileAttributes,
+  content: FileContent,
+  { mode, mtime, give }: FileAttributes,
   temporaries: Temporaries,
 ): Promise<void> {
-  await temporaries.replace(place, async (temporary) => {
-    const path = place.folder.pathOf(place.name)
-    const file = await open(localPath(temporary), 'wx', 0o600).catch(failAbout(path))
-    await writeAndClose(file, path, chunks, mode)
-  })
+  const path = place.folder.pathOf(place.name)
+  const complete = async (file: FileHandle, temporary: string, from: number): Promise<void> => {
+    try {
+      await writeFrom(file, content, from).catch(failAbout(path))
+      await file.chmod(mode).catch(failAbout(path))
+      await give?.(temporary)
+    } finally {
+      await file.close()
+    }
+  }
+  const { matching } = content
+  if (matching === undefined) {
+    await temporaries.replace(place, async (temporary) => {
+      const file = await open(localPath(temporary), 'wx', 0o600).catch(failAbout(path))
+      await complete(file, temporary, 0)
+    })
+  } else {
+    const begun = createHash('sha256').update(bytesOf(place.name)).digest('hex').slice(0, 24)
+    await temporaries.resume(place, `.dfc-part-${begun}`, async (temporary) => {
+      const file = await openBegun(temporary).catch(failAbout(path))
+      const { size } = await file.stat()
+      const right = size === 0 ? 0 : await matching(file, size)
+      await file.truncate(right)
+      await complete(file, temporary, right)
+    })
+  }
   await setModificationTime(place.folder.at(place.name), mtime)
+}
+
+/** Opens a file that an attempt before has begun, or begins it. One that somebody else has made is refused. */
+async function openBegun(path: string): Promise<FileHandle> {
+  const how = flags.O_RDWR | flags.O_CREAT | flags.O_NOFOLLOW | flags.O_NONBLOCK
+  const file = await open(localPath(path), how, 0o600)
+  const info = await file.stat()
+  if (info.isFile() && info.nlink === 1 && info.uid === process.geteuid?.()) return file
+  await file.close()
+  throw new DfsError('exists', `${path} is in the way, and not a file that was begun here`)
+}
+
+async function writeFrom(file: FileHandle, content: FileContent, from: number): Promise<void> {
+  for await (const { at, bytes } of content.data(from)) {
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done)
+      done += bytesWritten
+    }
+  }
+  // The end may be a hole.
+  await file.truncate(content.size)
 }
 
 const openFileName = /^\/dev\/(stdin|stdout|stderr|fd\/\d+)$|^\/proc\/.*\/fd\/\d+$/
@@ -119,28 +212,78 @@ function isOpenElsewhere(path: string): boolean {
   return openFileName.test(path)
 }
 
-async function writeDirectly(path: string, chunks: AsyncIterable<Buffer>): Promise<void> {
-  if (path === '/dev/stdout') {
-    // The open descriptor shares its offset with the caller; the file opened anew would not.
-    for await (const chunk of chunks) await writeOut(chunk)
-    return
-  }
+async function writeDirectly(path: string, content: FileContent): Promise<void> {
+  if (path === '/dev/stdout') return writeToStdout(content)
   const file = await open(localPath(path), flags.O_WRONLY | flags.O_APPEND).catch(failAbout(path))
-  await writeAndClose(file, path, chunks)
-}
-
-async function writeAndClose(
-  file: FileHandle,
-  path: string,
-  chunks: AsyncIterable<Buffer>,
-  mode?: number,
-): Promise<void> {
   try {
-    for await (const chunk of chunks) await file.writeFile(chunk).catch(failAbout(path))
-    if (mode !== undefined) await file.chmod(mode).catch(failAbout(path))
+    for await (const bytes of withZeros(content)) {
+      await file.writeFile(bytes).catch(failAbout(path))
+    }
   } finally {
     await file.close()
   }
+}
+
+/**
+ * Writes to standard output. The open descriptor shares its offset with the caller; the file opened anew would not.
+ */
+export async function writeToStdout(content: FileContent): Promise<void> {
+  for await (const bytes of withZeros(content)) await writeOut(bytes)
+}
+
+/**
+ * Writes to a pipe that has a name once somebody reads it. Opening and writing it the usual way would block a thread for
+ * as long as the reader likes, and the program could not end.
+ */
+async function writeToPipe(path: string, content: FileContent): Promise<void> {
+  const file = await openPipe(path, content.interrupted)
+  const { fd } = file
+  const socket = new Socket({ fd, readable: false, writable: true })
+  // A failure is that of the write that met it.
+  socket.on('error', (error) => debugDfc('%s: %o', path, error))
+  const write = (bytes: Buffer): Promise<void> =>
+    new Promise((resolve, reject) => {
+      socket.write(bytes, (error) => (error ? reject(error) : resolve()))
+    })
+  try {
+    for await (const bytes of withZeros(content)) await write(bytes).catch(failAbout(path))
+    await new Promise<void>((resolve) => socket.end(resolve))
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** Opens a pipe for writing when it has a reader. The descriptor belongs to the caller. */
+async function openPipe(
+  path: string,
+  interrupted: AbortSignal | undefined,
+): Promise<{ readonly fd: number }> {
+  for (;;) {
+    interrupted?.throwIfAborted()
+    try {
+      return { fd: openSync(localPath(path), flags.O_WRONLY | flags.O_NONBLOCK) }
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENXIO')) {
+        failAbout(path)(error)
+      }
+    }
+    await sleep(pipePauseMs)
+  }
+}
+
+/** The whole content, with the zeros of its holes. */
+async function* withZeros({ size, data }: FileContent): AsyncGenerator<Buffer> {
+  let end = 0
+  for await (const { at, bytes } of data(0)) {
+    yield* zeros(at - end)
+    yield bytes
+    end = at + bytes.length
+  }
+  yield* zeros(size - end)
+}
+
+function* zeros(length: number): Iterable<Buffer> {
+  for (let left = length; left > 0; left -= noBytes.length) yield noBytes.subarray(0, left)
 }
 
 function writeOut(chunk: Buffer): Promise<void> {
@@ -150,20 +293,18 @@ function writeOut(chunk: Buffer): Promise<void> {
 }
 
 /**
- * Reads an open file. Throws `stale` when it turns out, by the end, that the file is no longer what it was `before`:
- * changed, removed, or replaced.
+ * Reads an open file, without its holes. Throws `stale` when it turns out, by the end, that the file is no longer what
+ * it was `before`: changed, removed, or replaced.
  */
-export async function* readLocalFile(
-  file: FileHandle,
-  before: BigIntStats,
-): AsyncGenerator<Buffer> {
+export async function* readLocalFile(file: FileHandle, before: BigIntStats): AsyncGenerator<Chunk> {
   const size = Number(before.size)
-  for (let at = 0; at < size; ) {
-    const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, size - at))
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, at)
-    if (bytesRead === 0) throw changed('got shorter')
-    at += bytesRead
-    yield buffer.subarray(0, bytesRead)
+  for await (const { at, length } of dataIn(file, before)) {
+    let end = at
+    for await (const bytes of readRange(file, at, length)) {
+      yield { at: end, bytes }
+      end += bytes.length
+    }
+    if (end < at + length) throw changed('got shorter')
   }
   // A file of /proc has a size of 0, whatever there is to read.
   const { bytesRead } = await file.read(Buffer.alloc(1), 0, 1, size)
@@ -174,6 +315,22 @@ export async function* readLocalFile(
   if (after.size !== before.size) throw changed(after.size > before.size ? 'grew' : 'got shorter')
   if (after.nlink === 0n) throw changed('was removed or replaced')
   if (after.mtimeNs !== before.mtimeNs) throw changed('was changed')
+}
+
+/** Yields the bytes of a range of an open file, fewer where the file ends. */
+export async function* readRange(
+  file: FileHandle,
+  at: number,
+  length: number,
+): AsyncGenerator<Buffer> {
+  const end = at + length
+  for (let from = at; from < end; ) {
+    const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, end - from))
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, from)
+    if (bytesRead === 0) return
+    from += bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
 }
 
 function changed(how: string): DfsError {

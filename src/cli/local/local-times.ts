@@ -6,15 +6,10 @@ import { lstat } from 'node:fs/promises'
 import { bytesOf, localPath } from '../../byte-text.js'
 import type { Time } from '../../clock.js'
 import { DfsError } from '../../errors.js'
+import { systemCalls } from './system-calls.js'
 
-const currentFolder = -100
-const notThroughLinks = 0x100
 /** UTIME_OMIT: this one of the two times stays as it is. */
 const omitted = 0x3fff_fffen
-
-type SetTimes = (path: Buffer, times: BigInt64Array) => Promise<boolean>
-
-let systemCall: Promise<SetTimes> | undefined
 
 /** Converts nanoseconds since 1970, as in `BigIntStats.mtimeNs`, to a time. */
 export function timeOfNanoseconds(nanoseconds: bigint): Time {
@@ -38,32 +33,8 @@ export function nanosecondsOf(time: Time): bigint {
 export async function setModificationTime(path: string, time: Time): Promise<void> {
   const { mtimeNs } = await lstat(localPath(path), { bigint: true })
   if (mtimeNs === nanosecondsOf(time)) return
-  systemCall ??= loadSystemCall()
-  const setTimes = await systemCall
+  const { setTimes } = await systemCalls()
   const times = BigInt64Array.of(0n, omitted, BigInt(time.seconds), BigInt(time.nanoseconds))
   if (await setTimes(bytesOf(`${path}\0`), times)) return
   throw new DfsError('io', 'its modification time cannot be set')
-}
-
-/**
- * Loads utimensat(2) at its first use: most runs of dfc set no times, and loading takes longer than a short command.
- */
-async function loadSystemCall(): Promise<SetTimes> {
-  const { default: koffi } = await import('koffi')
-  const utimensat = koffi
-    .load(null)
-    .func('int utimensat(int, const uint8_t *path, const int64_t *times, int flags)')
-  return (path, times) =>
-    new Promise((resolve, reject) => {
-      utimensat.async(
-        currentFolder,
-        path,
-        times,
-        notThroughLinks,
-        (error: unknown, result: number) => {
-          if (error) reject(error)
-          else resolve(result === 0)
-        },
-      )
-    })
 }

@@ -99,6 +99,21 @@ export function durationText(ms: number): string {
   return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${Math.ceil(seconds / 3600)} h`
 }
 
+/** Formats a number of things: `1 file`, `12 files`. */
+export function countText(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
+}
+
+/** Formats a duration by its two largest units: `0.4 s`, `12 s`, `3 min 12 s`, `2 h 5 min`. */
+export function elapsedText(ms: number): string {
+  if (ms < 9_950) return `${(ms / 1000).toFixed(1)} s`
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 60) return `${seconds} s`
+  const minutes = Math.floor(seconds / 60)
+  if (minutes < 60) return `${minutes} min ${seconds % 60} s`
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+}
+
 export type Alignment = 'left' | 'right'
 
 /** The rows with their columns padded to equal widths on the terminal; the last column is left as it is. */
@@ -130,6 +145,17 @@ export function fitColumns(text: string, columns: number): string {
     shown = segment + shown
   }
   return shown + ' '.repeat(columns - stringWidth(shown))
+}
+
+/** The beginning of `text`, in at most `columns` of a terminal. */
+export function cutColumns(text: string, columns: number): string {
+  if (stringWidth(text) <= columns) return text
+  let shown = ''
+  for (const { segment } of graphemes.segment(text)) {
+    if (stringWidth(shown + segment) > columns) break
+    shown += segment
+  }
+  return shown
 }
 
 const barColumns = 20

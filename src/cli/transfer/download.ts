@@ -1,147 +1,231 @@
 /**
- * GET: copies files, symbolic links and folders from the servers to local ones. What the servers name stays below the
- * folder that the user named, whatever they say and whatever is there already: links on the way are replaced.
+ * GET and SYNC --down: goes through folders on the servers and copies what is in them to local ones. What the servers
+ * name stays below the folder that the user named, whatever they say and whatever is there already: links on the way
+ * are replaced.
  */
-import { chmod, mkdir, stat, symlink } from 'node:fs/promises'
-import { localPath } from '../../byte-text.js'
-import type { Node } from '../../dfc/namespace/cache/node.js'
+import { lstat, mkdir, readdir, stat } from 'node:fs/promises'
+import { localPath, textOf } from '../../byte-text.js'
+import type { ListedName, Node } from '../../dfc/namespace/cache/node.js'
 import { Descent } from '../../dfc/namespace/descent.js'
 import { DfsError } from '../../errors.js'
-import { fileType, typeOf } from '../../wire/records.js'
-import { type FileAttributes, replaceFile, writeLocalFile } from '../local/local-file.js'
+import { quorum } from '../../wire/quorum.js'
+import { fileType, folderDirentType, typeOf } from '../../wire/records.js'
+import { writeLocalFile, writeToStdout } from '../local/local-file.js'
 import { LocalFolder, type LocalPlace, splitPath } from '../local/local-folder.js'
-import { setModificationTime } from '../local/local-times.js'
 import { namesIn } from '../paths/list-folder.js'
 import { findPath, followPath, isFolder } from '../paths/remote-path.js'
 import type { Session, Status } from '../session.js'
-import { assertMayBeFile, type Step } from './targets.js'
+import { LocalDeletions } from './deletions.js'
+import { ItemDownload, permissionsKept } from './item-download.js'
+import { assertMayBeFile, isStream, type Step } from './targets.js'
 import { Filling, Transfer, type TransferOptions } from './transfer.js'
 
-/** Permission bits that are copied. Set-user-ID and set-group-ID are not: the owner here is another one. */
-const permissionsKept = 0o1777
+/** A folder on this machine that is being filled. */
+interface Target {
+  /** Undefined where it is not there, because nothing is to be done. */
+  readonly folder: LocalFolder | undefined
+  readonly path: string
+  /** Its path in the folder that the user named; empty for that. */
+  readonly inside: string
+}
 
 export class FileDownload {
   readonly #transfer: Transfer
   readonly #session: Session
-  readonly #recursive: boolean
+  readonly #options: TransferOptions
+  readonly #items: ItemDownload
+  readonly #deletions: LocalDeletions
 
   constructor(session: Session, options: TransferOptions) {
     this.#session = session
-    this.#transfer = new Transfer(session)
-    this.#recursive = options.recursive
+    this.#options = options
+    this.#transfer = new Transfer(session, options)
+    this.#items = new ItemDownload(this.#transfer)
+    this.#deletions = new LocalDeletions(this.#transfer)
   }
 
   async run(steps: readonly Step[]): Promise<Status> {
-    return await this.#transfer.run(steps, (step) => this.#getOperand(step))
+    return await this.#transfer.run(steps, {
+      take: (step) => this.#getOperand(step),
+      count: (step) => this.#countOperand(step),
+      finish: () => this.#finishDeletions(),
+    })
   }
 
   /** Fetches an operand. Links named by the user are followed, except with -r, as by cp(1). */
   async #getOperand(step: Step): Promise<void> {
     const { source, target } = step
-    const find = this.#recursive ? findPath : followPath
-    const node = await find(this.#session.client.namespace, source)
+    const node = await this.#find(source)
     if (!isFolder(node)) {
       assertMayBeFile(target, false)
       return this.#transfer.inLane(source, undefined, () => this.#getNamed(step, node))
     }
-    if (!this.#recursive) throw new DfsError('isDirectory', 'Is a directory (get -r takes folders)')
-    const local = await openTarget(step, modeWhileFilled(node))
-    await this.#fill(source, node, local, new Descent(node.ino))
+    if (!this.#options.recursive) {
+      throw new DfsError('isDirectory', 'Is a directory (get -r takes folders)')
+    }
+    if (isStream(target)) throw new DfsError('isDirectory', 'Is a directory, and no stream')
+    const local = await this.#openTarget(step, node)
+    const to = { folder: local, path: target, inside: '' }
+    await this.#fill(source, node, to, new Descent(node.ino))
+  }
+
+  #find(source: string): Promise<Node> {
+    const find = this.#options.recursive ? findPath : followPath
+    return find(this.#session.client.namespace, source)
   }
 
   /** Fetches what is not a folder to where the user said. */
   async #getNamed({ source, target, isSpelledOut }: Step, node: Node): Promise<void> {
-    if (isSpelledOut && typeOf(node.inode.mode) === fileType.file) {
-      const chunks = await this.#contentOf(source, node)
-      return writeLocalFile(target, chunks, attributesOf(node), this.#session.temporaries)
+    const isFile = typeOf(node.inode.mode) === fileType.file
+    if (isStream(target)) {
+      if (!isFile) throw new DfsError('unsupported', 'not a file')
+      return await this.#items.withContent(source, node, writeToStdout)
     }
-    await inFolderOf(target, (place) => this.#getItem(source, node, place))
-  }
-
-  async #getItem(name: string, node: Node, place: LocalPlace): Promise<void> {
-    const type = typeOf(node.inode.mode)
-    const { temporaries } = this.#session
-    if (type === fileType.file) {
-      const chunks = await this.#contentOf(name, node)
-      await replaceFile(place, chunks, attributesOf(node), temporaries)
-    } else if (type === fileType.symlink) {
-      const target = localPath(node.inode.target)
-      await temporaries.replace(place, (path) => symlink(target, localPath(path)))
-      await setModificationTime(place.folder.at(place.name), node.inode.mtime)
-    } else {
-      throw new DfsError('unsupported', 'neither a file, a folder nor a symbolic link; not fetched')
+    if (isSpelledOut && isFile) {
+      return await this.#items.withContent(source, node, (content) =>
+        writeLocalFile(
+          target,
+          content,
+          this.#items.attributesOf(source, node),
+          this.#session.temporaries,
+        ),
+      )
     }
+    await inFolderOf(target, (place) => this.#items.get(source, node, place))
   }
 
-  async #contentOf(name: string, { inode }: Node): Promise<AsyncIterable<Buffer>> {
-    const { content } = this.#session.client
-    await content.assertReadable(inode)
-    this.#transfer.progress.expect(name, inode.size)
-    return this.#transfer.watch(content.stream(inode))
-  }
-
-  /** Fetches what is in a folder to `local`, which is closed then. */
-  async #fill(
-    name: string,
-    node: Node,
-    local: LocalFolder,
-    way: Descent,
-    above?: Filling,
-  ): Promise<void> {
+  /** Fetches what is in a folder to `to`, which is closed then. */
+  async #fill(name: string, node: Node, to: Target, way: Descent, above?: Filling): Promise<void> {
     above?.begin()
+    const { folder } = to
     const filling = new Filling(async () => {
-      await this.#transfer.attempt(name, async () => {
-        await setModificationTime(`${local.self}/.`, node.inode.mtime)
-        await chmod(local.self, node.inode.mode & permissionsKept)
-      })
-      await local.close()
+      if (folder !== undefined) {
+        await this.#transfer.attempt(name, () => this.#items.finishFolder(name, node, folder))
+        await folder.close()
+      }
       await above?.end()
     })
     try {
+      const others = await this.#namesIn(to)
+      let isEmpty = true
       for await (const child of namesIn(this.#session, node.ino)) {
+        isEmpty = false
+        others.delete(child.name)
         const childName = `${name.replace(/\/+$/, '')}/${child.name}`
-        await this.#transfer.attempt(childName, async () => {
-          const { names } = this.#session.client.namespace
-          const childNode = child.node ?? (await names.lookup(node.ino, child.name))
-          const place = { folder: local, name: child.name }
-          await this.#getChild(childName, childNode, place, way, filling)
-        })
+        await this.#transfer.attempt(childName, () =>
+          this.#getChild(childName, node, child, to, way, filling),
+        )
       }
+      if (isEmpty && to.inside === '') this.#deletions.refuse(name)
+      for (const other of others) this.#deletions.add(to.path, other, to)
     } finally {
       await filling.end()
     }
   }
 
+  /** The names in a local folder that may have to go. */
+  async #namesIn({ folder }: Target): Promise<Set<string>> {
+    if (folder === undefined || !this.#options.deletesOthers) return new Set()
+    const names = await readdir(folder.self, { encoding: 'buffer' })
+    return new Set(names.map(textOf))
+  }
+
   async #getChild(
     name: string,
-    node: Node,
-    place: LocalPlace,
+    parent: Node,
+    child: ListedName,
+    to: Target,
     way: Descent,
     filling: Filling,
   ): Promise<void> {
+    const inside = to.inside === '' ? child.name : `${to.inside}/${child.name}`
+    const { filter } = this.#options
+    const isFolderHere = child.type === folderDirentType
+    if (isFolderHere ? !filter.takesFolder(inside) : !filter.takesFile(inside)) return
+    const { names } = this.#session.client.namespace
+    const node = child.node ?? (await names.lookup(parent.ino, child.name))
+    const place = to.folder && { folder: to.folder, name: child.name }
+    if (place !== undefined) await this.#makeRoom(place, isFolder(node), to)
     if (!isFolder(node)) {
-      return this.#transfer.inLane(name, filling, () => this.#getItem(name, node, place))
+      return this.#transfer.inLane(name, filling, () => this.#items.get(name, node, place))
     }
     const next = way.into(node.ino)
-    const local = await place.folder.enter(place.name, modeWhileFilled(node))
-    await this.#fill(name, node, local, next, filling)
+    const folder = await this.#enter(name, node, place)
+    const path = `${to.path.replace(/\/+$/, '')}/${child.name}`
+    await this.#fill(name, node, { folder, path, inside }, next, filling)
   }
-}
 
-function attributesOf({ inode }: Node): FileAttributes {
-  return { mode: inode.mode & permissionsKept, mtime: inode.mtime }
+  /** Removes what has a name here and is something else there, where what the servers have not is removed. */
+  async #makeRoom({ folder, name }: LocalPlace, forFolder: boolean, to: Target): Promise<void> {
+    if (!this.#options.deletesOthers) return
+    const found = await lstat(localPath(folder.at(name))).catch(() => undefined)
+    if (found === undefined || found.isDirectory() === forFolder) return
+    await this.#deletions.removeAtOnce(to.path, name, to)
+  }
+
+  async #enter(
+    name: string,
+    node: Node,
+    place: LocalPlace | undefined,
+  ): Promise<LocalFolder | undefined> {
+    const mode = modeWhileFilled(node)
+    if (place !== undefined && !this.#options.dryRun) return place.folder.enter(place.name, mode)
+    const found = await place?.folder.open(place.name).catch(() => undefined)
+    if (found === undefined) this.#session.output.print(`make ${this.#session.output.name(name)}/`)
+    return found
+  }
+
+  /** Opens the folder that becomes the copy of a folder that the user named, and makes it where there is none. */
+  async #openTarget({ source, target, isSpelledOut }: Step, node: Node) {
+    const mode = modeWhileFilled(node)
+    if (!isSpelledOut) {
+      return inFolderOf(target, (place) => this.#enter(source, node, place))
+    }
+    const found = await stat(localPath(target)).catch(() => undefined)
+    const exists = found?.isDirectory() === true
+    if (found !== undefined && !exists) {
+      throw new DfsError('notDirectory', `${target}: Not a directory`)
+    }
+    if (!exists) {
+      await this.#transfer.act('make', `${target}/`, () => mkdir(localPath(target), mode))
+      if (this.#options.dryRun) return undefined
+    }
+    return LocalFolder.open(target, exists ? 'follow' : 'refuse')
+  }
+
+  /** Deletes what the servers have not. A list of fewer than three servers may lack names. */
+  async #finishDeletions(): Promise<void> {
+    if (this.#options.deletesOthers) {
+      if (this.#session.client.cluster.voters.length < quorum.pieces) {
+        throw new DfsError('readOnly', 'fewer than three servers are up: nothing was deleted')
+      }
+      await this.#deletions.run()
+    }
+  }
+
+  async #countOperand({ source }: Step): Promise<void> {
+    const node = await this.#find(source)
+    if (isFolder(node)) await this.#countFolder(node.ino, '', new Descent(node.ino))
+    else this.#transfer.progress.expect(node.inode.size)
+  }
+
+  async #countFolder(ino: number, above: string, way: Descent): Promise<void> {
+    const { filter } = this.#options
+    for await (const { name, type, node, ino: child } of namesIn(this.#session, ino)) {
+      if (!this.#transfer.isCounting) return
+      const inside = above === '' ? name : `${above}/${name}`
+      if (type !== folderDirentType) {
+        const isFile = node !== undefined && typeOf(node.inode.mode) === fileType.file
+        if (filter.takesFile(inside)) this.#transfer.progress.expect(isFile ? node.inode.size : 0)
+      } else if (filter.takesFolder(inside)) {
+        await this.#countFolder(child, inside, way.into(child))
+      }
+    }
+  }
 }
 
 function modeWhileFilled({ inode }: Node): number {
   return (inode.mode & permissionsKept) | 0o700
-}
-
-/** Opens the folder that becomes the copy of a folder that the user named, and makes it where there is none. */
-async function openTarget({ target, isSpelledOut }: Step, mode: number): Promise<LocalFolder> {
-  if (!isSpelledOut) return inFolderOf(target, ({ folder, name }) => folder.enter(name, mode))
-  const exists = (await stat(localPath(target)).catch(() => undefined))?.isDirectory() === true
-  if (!exists) await mkdir(localPath(target), mode)
-  return LocalFolder.open(target, exists ? 'follow' : 'refuse')
 }
 
 /** Calls `action` with the place that a path names in the folder before its last name. */

@@ -54,6 +54,11 @@ export function planTargets(
   return steps
 }
 
+/** Whether an operand means standard input or output. `./-` is the file of that name. */
+export function isStream(operand: string): boolean {
+  return operand === '-'
+}
+
 /** Throws `notDirectory` for a target that only a folder can have: `new/`. */
 export function assertMayBeFile(target: string, isFolder: boolean): void {
   if (target.endsWith('/') && !isFolder) {

@@ -1,17 +1,34 @@
 /**
- * The common part of put and get: several files are transferred at a time, a failure is reported while others go on,
- * and the user sees the progress.
+ * The common part of put, get and sync: several files are transferred at a time, a failure is reported while others go
+ * on, and the user sees the progress and a sum.
  */
 import assert from 'node:assert/strict'
 import { TaskPool } from '../../async/task-pool.js'
+import { sentenceOf } from '../../error-message.js'
 import { limits } from '../../limits.js'
+import { debugDfc } from '../../log.js'
 import { reportAbout, type Session, type Status } from '../session.js'
-import { Progress } from '../terminal/progress.js'
+import { Progress, sumText } from '../terminal/progress.js'
+import type { Filter } from './filter.js'
 import type { Step } from './targets.js'
 
 export interface TransferOptions {
   /** Transfers folders with everything in them. */
   readonly recursive: boolean
+  /** Which names in folders are transferred. */
+  readonly filter: Filter
+  /** The evidence that a file need not be transferred: none, its size and time, or its content. */
+  readonly sameBy: 'nothing' | 'time' | 'content'
+  /** Keeps what has arrived of a file when fetching it ends early, and goes on with it. */
+  readonly resume: boolean
+  /** Prints a sum also where there is no terminal. */
+  readonly stats: boolean
+  /** Names what would be done, and does nothing. */
+  readonly dryRun: boolean
+  /** Removes what the source has not from the folders that are transferred. */
+  readonly deletesOthers: boolean
+  /** Draws the progress on a terminal. */
+  readonly hasBars: boolean
 }
 
 /** A folder that several actions fill. What is to follow is done when the last of them has ended. */
@@ -35,29 +52,61 @@ export class Filling {
   }
 }
 
+/** How the operands of a transfer are gone through. */
+interface Walk {
+  readonly take: (step: Step) => Promise<void>
+  /** Counts what `take` will do. It runs beside it, and its failures are those that `take` reports. */
+  readonly count: (step: Step) => Promise<void>
+  /** Called when everything was taken without a failure. */
+  readonly finish?: () => Promise<void>
+}
+
+/** A property that copies keep where they can. */
+type Kept = 'extended attributes' | 'hard links'
+
 export class Transfer {
   readonly session: Session
   readonly progress: Progress
+  readonly options: TransferOptions
   readonly #pool = new TaskPool(limits.filesInFlightMax)
-  #alone = false
+  /** The only operand. Some sentences about it stand alone. */
+  #only: string | undefined
+  #isOver = false
   #status: Status = 0
+  readonly #notKept = new Set<Kept>()
 
-  constructor(session: Session) {
+  constructor(session: Session, options: TransferOptions) {
     this.session = session
-    this.progress = new Progress(session.output, session.client.cluster.clock)
+    this.options = options
+    this.progress = new Progress(session.output, session.client.cluster.clock, options.hasBars)
   }
 
   /** Takes every step. */
-  async run(steps: readonly Step[], take: (step: Step) => Promise<void>): Promise<Status> {
-    this.#alone = steps.length === 1
+  async run(steps: readonly Step[], { take, count, finish }: Walk): Promise<Status> {
+    this.#only = steps.length === 1 ? steps[0]?.source : undefined
+    if (this.progress.isWatched) void this.#count(steps, count)
     try {
       for (const step of steps) await this.attempt(step.source, () => take(step))
       await this.#pool.finish()
       this.session.interrupted.throwIfAborted()
+      if (this.#status === 0) await finish?.()
       return this.#status
     } finally {
+      this.#isOver = true
       this.progress.stop()
+      this.#saySum(steps)
     }
+  }
+
+  /** Whether everything so far went well. */
+  get isComplete(): boolean {
+    return this.#status === 0
+  }
+
+  /** Whether counting what there is to do goes on. Throws when the user interrupts. */
+  get isCounting(): boolean {
+    this.session.interrupted.throwIfAborted()
+    return !this.#isOver
   }
 
   /** Runs `action`, and reports its failure under `name`. */
@@ -67,9 +116,15 @@ export class Transfer {
       await action()
     } catch (error) {
       if (this.session.interrupted.aborted) return
-      reportAbout(this.session, name, error, this.#alone)
-      this.#status = 1
+      this.failed(name, error)
     }
+  }
+
+  /** Reports a failure about `name`. */
+  failed(name: string, error: unknown): void {
+    reportAbout(this.session, name, error, name === this.#only && !this.options.recursive)
+    this.progress.failed()
+    this.#status = 1
   }
 
   /**
@@ -84,16 +139,45 @@ export class Transfer {
     })
   }
 
-  /** Yields and counts the chunks of a file. Throws when the user interrupts. */
-  watch(chunks: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
-    return this.progress.count(untilInterrupted(chunks, this.session.interrupted))
+  /** Runs `action`, or names it when nothing is to be done. Returns undefined then. */
+  async act<T>(what: string, name: string, action: () => Promise<T>): Promise<T | undefined> {
+    if (!this.options.dryRun) return await action()
+    this.session.output.print(`${what} ${this.session.output.name(name)}`)
+    return undefined
+  }
+
+  /** Says, once for each kind, what the copies of `name` and perhaps of others do not keep. */
+  notKept(kind: Kept, name: string, error: unknown): void {
+    debugDfc('%s of %s: %o', kind, name, error)
+    if (this.#notKept.has(kind)) return
+    this.#notKept.add(kind)
+    const sentence = `its ${kind} are not kept, and perhaps not those of others`
+    this.session.output.problem(`${name}: ${sentence}: ${sentenceOf(error)}`)
+  }
+
+  async #count(steps: readonly Step[], count: (step: Step) => Promise<void>): Promise<void> {
+    try {
+      for (const step of steps) await count(step)
+      this.progress.counted()
+    } catch (error) {
+      // What there is in all stays unknown, and no percentage is shown.
+      debugDfc('counting: %o', error)
+    }
+  }
+
+  #saySum(steps: readonly Step[]): void {
+    const { output } = this.session
+    const isMany = steps.length > 1 || this.options.recursive || this.progress.wasShown
+    const isWanted = this.options.stats || (output.bars !== undefined && isMany)
+    if (isWanted && !this.options.dryRun) output.say(sumText(this.progress.sum))
   }
 }
 
-async function* untilInterrupted(
-  chunks: AsyncIterable<Buffer>,
+/** Yields the chunks of a file. Throws when the user interrupts. */
+export async function* untilInterrupted<T>(
+  chunks: AsyncIterable<T>,
   interrupted: AbortSignal,
-): AsyncGenerator<Buffer> {
+): AsyncGenerator<T> {
   for await (const chunk of chunks) {
     interrupted.throwIfAborted()
     yield chunk

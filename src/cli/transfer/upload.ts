@@ -1,181 +1,218 @@
 /**
- * PUT: copies local files, symbolic links and folders to the servers. Of a folder that the user named nothing is read
- * that is elsewhere, also when another process puts a link in the place of something while it is read.
+ * PUT and SYNC --up: goes through local folders and stores what is in them. Of a folder that the user named nothing is
+ * read that is elsewhere, also when another process puts a link in the place of something while it is read.
  */
-import { type BigIntStats, constants as flags } from 'node:fs'
-import { lstat, open, readdir, readlink, stat } from 'node:fs/promises'
+import type { BigIntStats } from 'node:fs'
+import { lstat, readdir, stat } from 'node:fs/promises'
 import { localPath, textOf } from '../../byte-text.js'
-import type { Node } from '../../dfc/namespace/cache/node.js'
-import type { NewAttributes } from '../../dfc/namespace/plans/new-inode.js'
+import type { ListedName, Node } from '../../dfc/namespace/cache/node.js'
 import { DfsError, isError } from '../../errors.js'
-import { fileType } from '../../wire/records.js'
-import { readLocalFile } from '../local/local-file.js'
-import { type AtLink, LocalFolder } from '../local/local-folder.js'
-import { timeOfNanoseconds } from '../local/local-times.js'
+import { fileType, folderDirentType } from '../../wire/records.js'
+import { type ExtendedAttribute, readAttributes } from '../local/local-attributes.js'
+import { LocalFolder } from '../local/local-folder.js'
+import { namesIn } from '../paths/list-folder.js'
 import { isFolder, placeOf } from '../paths/remote-path.js'
 import type { Session, Status } from '../session.js'
-import { ownerOfCopy } from './owner.js'
+import { RemoteDeletions } from './deletions.js'
+import { attributesOf, ItemUpload, type Source } from './item-upload.js'
 import { assertMayBeFile, type Step } from './targets.js'
 import { Filling, Transfer, type TransferOptions } from './transfer.js'
 
-/** Something local that is to be stored. */
-interface Source {
+/** A folder on the servers that is being filled. */
+interface Target {
+  /** Undefined where it is not there, because nothing is to be done. */
+  readonly ino: number | undefined
   /** The path by which users know it. */
-  readonly name: string
-  /** A path that leads to it. */
   readonly path: string
-  readonly info: BigIntStats
-  readonly atLink: AtLink
+  /** Its path in the folder that the user named; empty for that. */
+  readonly inside: string
 }
 
 export class FileUpload {
   readonly #transfer: Transfer
   readonly #session: Session
-  readonly #recursive: boolean
+  readonly #options: TransferOptions
+  readonly #items: ItemUpload
+  readonly #deletions: RemoteDeletions
 
   constructor(session: Session, options: TransferOptions) {
     this.#session = session
-    this.#transfer = new Transfer(session)
-    this.#recursive = options.recursive
+    this.#options = options
+    this.#transfer = new Transfer(session, options)
+    this.#items = new ItemUpload(this.#transfer)
+    this.#deletions = new RemoteDeletions(this.#transfer)
   }
 
   run(steps: readonly Step[]): Promise<Status> {
-    return this.#transfer.run(steps, (step) => this.#putOperand(step))
+    return this.#transfer.run(steps, {
+      take: (step) => this.#putOperand(step),
+      count: (step) => this.#countOperand(step),
+      finish: () => this.#deletions.run(),
+    })
   }
 
   /** Stores an operand. Links named by the user are followed, except with -r, as by cp(1). */
   async #putOperand({ source: name, target }: Step): Promise<void> {
-    const info = await (this.#recursive ? lstat : stat)(localPath(name), { bigint: true })
-    const source: Source = { name, path: name, info, atLink: this.#recursive ? 'refuse' : 'follow' }
-    if (info.isDirectory() && !this.#recursive) {
+    const { recursive } = this.#options
+    const info = await (recursive ? lstat : stat)(localPath(name), { bigint: true })
+    const source: Source = { name, path: name, info, atLink: recursive ? 'refuse' : 'follow' }
+    if (info.isDirectory() && !recursive) {
       throw new DfsError('isDirectory', 'Is a directory (put -r takes folders)')
     }
-    const place = await placeOf(this.#session.client.namespace, target, 'followLink')
-    const meetsFolder = place.node !== undefined && isFolder(place.node)
-    if (info.isDirectory() && place.node !== undefined) {
+    const { parent, name: last, node } = await this.#placeOf(target)
+    const meetsFolder = node !== undefined && isFolder(node)
+    if (info.isDirectory() && node !== undefined) {
       if (!meetsFolder) throw new DfsError('notDirectory', `${target}: Not a directory`)
-      return this.#fill(await LocalFolder.open(name, 'refuse'), place.node)
+      const to = { ino: node.ino, path: target, inside: '' }
+      return this.#fill(await LocalFolder.open(name, 'refuse'), to)
     }
     if (meetsFolder) throw new DfsError('isDirectory', `${target}: Is a directory`)
     assertMayBeFile(target, info.isDirectory())
     if (info.isDirectory()) {
-      const folder = await this.#folderFor(info, place.parent, place.name)
-      return this.#fill(await LocalFolder.open(name, 'refuse'), folder)
+      const folder = await this.#folderFor(source, parent, last, undefined)
+      const to = { ino: folder?.ino, path: target, inside: '' }
+      return this.#fill(await LocalFolder.open(name, 'refuse'), to)
     }
-    const action = (): Promise<void> => this.#putItem(source, place.parent, place.name)
-    await this.#transfer.inLane(name, undefined, action)
+    const existing = node && { node, incomplete: false }
+    const place = { parent, name: last, existing }
+    await this.#transfer.inLane(name, undefined, () => this.#items.put(source, place))
   }
 
-  /** Stores what is not a folder. */
-  async #putItem(source: Source, parent: number, name: string): Promise<void> {
-    if (source.info.isFile()) return this.#putFile(source, parent, name)
-    if (source.info.isSymbolicLink()) return this.#putLink(source, parent, name)
-    throw new DfsError('unsupported', 'neither a file, a folder nor a symbolic link; not stored')
-  }
-
-  async #putFile(source: Source, parent: number, name: string): Promise<void> {
-    // What has become a pipe meanwhile must not be waited for.
-    const noFollow = source.atLink === 'refuse' ? flags.O_NOFOLLOW : 0
-    const how = flags.O_RDONLY | flags.O_NONBLOCK | noFollow
-    const file = await open(localPath(source.path), how)
-    try {
-      const { client, interrupted } = this.#session
-      const info = await file.stat({ bigint: true })
-      if (!info.isFile()) throw new DfsError('stale', 'the file was replaced; nothing was stored')
-      this.#transfer.progress.expect(source.name, Number(info.size))
-      const { content, inline } = await client.content.stage(
-        this.#transfer.watch(readLocalFile(file, info)),
-      )
-      interrupted.throwIfAborted()
-      await client.namespace.replace(parent, name, {
-        ...attributesOf(fileType.file, info),
-        content,
-        ...(inline === undefined ? {} : { inline }),
-      })
-    } finally {
-      await file.close()
-    }
-  }
-
-  /** Stores a link, atomically replacing one that has the name already. */
-  async #putLink({ path, info }: Source, parent: number, name: string): Promise<void> {
-    const { namespace, cluster } = this.#session.client
-    const target = await readlink(localPath(path), { encoding: 'buffer' })
-    const attributes = { ...attributesOf(fileType.symlink, info), target: textOf(target) }
-    try {
-      await namespace.create(parent, name, attributes)
-    } catch (error) {
-      if (!isError(error, 'exists')) throw error
-      const temporary = `.dfc-${cluster.random.bytes(12).toString('hex')}`
-      await namespace.create(parent, temporary, attributes)
-      try {
-        await namespace.rename(parent, temporary, parent, name, 'replace')
-      } catch (failure) {
-        await namespace.unlink(parent, temporary)
-        throw failure
-      }
-    }
+  /** Finds the place of a target, behind a link. */
+  #placeOf(target: string): ReturnType<typeof placeOf> {
+    return placeOf(this.#session.client.namespace, target, 'followLink')
   }
 
   /** The folder on the servers that a local one is copied to, made where there is none. */
-  async #folderFor(info: BigIntStats, parent: number, name: string): Promise<Node> {
+  async #folderFor(
+    { name: source, info }: Source,
+    parent: number | undefined,
+    name: string,
+    existing: ListedName | undefined,
+  ): Promise<Node | undefined> {
     const { namespace } = this.#session.client
-    const folder = await namespace
-      .create(parent, name, attributesOf(fileType.folder, info))
-      .catch((error: unknown) => {
-        if (!isError(error, 'exists')) throw error
-        return namespace.names.lookup(parent, name)
-      })
-    if (!isFolder(folder)) throw new DfsError('notDirectory', 'exists and is not a folder')
-    return folder
+    if (existing?.node !== undefined && isFolder(existing.node)) return existing.node
+    if (existing !== undefined && parent !== undefined && this.#options.deletesOthers) {
+      await this.#transfer.act('delete', source, () => namespace.unlink(parent, name))
+    }
+    const made = await this.#transfer.act('make', `${source}/`, async () => {
+      if (parent === undefined) throw new DfsError('notFound')
+      return await namespace
+        .create(parent, name, attributesOf(fileType.folder, info))
+        .catch((error: unknown) => {
+          if (!isError(error, 'exists')) throw error
+          return namespace.names.lookup(parent, name)
+        })
+    })
+    if (made !== undefined && !isFolder(made)) {
+      throw new DfsError('notDirectory', 'exists on the servers and is not a folder')
+    }
+    return made
   }
 
   /** Stores what is in `local`, which is closed then. */
-  async #fill(local: LocalFolder, folder: Node, above?: Filling): Promise<void> {
+  async #fill(local: LocalFolder, to: Target, above?: Filling): Promise<void> {
     const info = await local.stat()
     above?.begin()
     const filling = new Filling(async () => {
-      await this.#transfer.attempt(local.path, () => this.#finish(folder, info))
+      await this.#transfer.attempt(local.path, () => this.#finish(local, to, info))
       await local.close()
       await above?.end()
     })
     try {
-      for (const bytes of await readdir(local.self, { encoding: 'buffer' })) {
-        const name = textOf(bytes)
+      const existing = await this.#existingIn(to)
+      const names = await readdir(local.self, { encoding: 'buffer' })
+      for (const name of names.map(textOf)) {
+        const found = existing?.get(name)
+        existing?.delete(name)
         await this.#transfer.attempt(local.pathOf(name), () =>
-          this.#putChild(local, name, folder, filling),
+          this.#putChild(local, name, to, found, filling),
         )
+      }
+      if (this.#options.deletesOthers && to.ino !== undefined) {
+        if (names.length === 0 && to.inside === '') this.#deletions.refuse(local.path)
+        for (const { name } of existing?.values() ?? []) this.#deletions.add(to.ino, name, to)
       }
     } finally {
       await filling.end()
     }
   }
 
-  async #putChild(local: LocalFolder, name: string, to: Node, filling: Filling): Promise<void> {
+  /** Lists what a folder has on the servers, where that matters. */
+  async #existingIn({ ino }: Target): Promise<Map<string, ListedName> | undefined> {
+    const { sameBy, deletesOthers } = this.#options
+    if (ino === undefined || (sameBy === 'nothing' && !deletesOthers)) return undefined
+    const existing = new Map<string, ListedName>()
+    for await (const listed of namesIn(this.#session, ino)) existing.set(listed.name, listed)
+    return existing
+  }
+
+  async #putChild(
+    local: LocalFolder,
+    name: string,
+    to: Target,
+    existing: ListedName | undefined,
+    filling: Filling,
+  ): Promise<void> {
     const path = local.at(name)
     const info = await lstat(localPath(path), { bigint: true })
-    if (info.isDirectory()) {
-      const folder = await this.#folderFor(info, to.ino, name)
-      return this.#fill(await local.open(name), folder, filling)
-    }
+    const inside = to.inside === '' ? name : `${to.inside}/${name}`
+    const { filter, deletesOthers } = this.#options
     const source: Source = { name: local.pathOf(name), path, info, atLink: 'refuse' }
-    await this.#transfer.inLane(source.name, filling, () => this.#putItem(source, to.ino, name))
+    if (info.isDirectory()) {
+      if (!filter.takesFolder(inside)) return
+      const folder = await this.#folderFor(source, to.ino, name, existing)
+      const next = { ino: folder?.ino, path: `${to.path.replace(/\/+$/, '')}/${name}`, inside }
+      return this.#fill(await local.open(name), next, filling)
+    }
+    if (!filter.takesFile(inside)) return
+    if (deletesOthers && existing?.type === folderDirentType && to.ino !== undefined) {
+      await this.#deletions.removeAtOnce(to.ino, name, to)
+    }
+    const node = existing?.type === folderDirentType ? undefined : existing?.node
+    const place = {
+      parent: to.ino,
+      name,
+      existing: node && { node, incomplete: existing?.incomplete === true },
+    }
+    await this.#transfer.inLane(source.name, filling, () => this.#items.put(source, place))
   }
 
-  /** Gives a folder its mode and time, which adding to it has changed. */
-  async #finish({ ino }: Node, info: BigIntStats): Promise<void> {
-    const { mode } = attributesOf(fileType.folder, info)
-    const mtime = timeOfNanoseconds(info.mtimeNs)
-    await this.#session.client.namespace.update(ino, (inode, now) => {
-      return { ...inode, mode, mtime, ctime: now }
-    })
+  /** Gives a folder its attributes, and its time, which adding to it has changed. */
+  async #finish(local: LocalFolder, { ino }: Target, info: BigIntStats): Promise<void> {
+    if (ino === undefined || this.#options.dryRun) return
+    const attributes = await this.#attributesOf(local)
+    await this.#items.setAttributes(ino, attributesOf(fileType.folder, info), attributes)
   }
-}
 
-function attributesOf(type: number, info: BigIntStats): NewAttributes {
-  return {
-    mode: type | (Number(info.mode) & 0o7777),
-    ...ownerOfCopy({ uid: Number(info.uid), gid: Number(info.gid) }),
-    mtime: timeOfNanoseconds(info.mtimeNs),
+  #attributesOf({ self }: LocalFolder): Promise<readonly ExtendedAttribute[]> {
+    return readAttributes(self)
+  }
+
+  async #countOperand({ source }: Step): Promise<void> {
+    const { recursive } = this.#options
+    const info = await (recursive ? lstat : stat)(localPath(source), { bigint: true })
+    if (!info.isDirectory()) this.#transfer.progress.expect(Number(info.isFile() ? info.size : 0n))
+    else await this.#countFolder(await LocalFolder.open(source, 'refuse'), '')
+  }
+
+  async #countFolder(local: LocalFolder, above: string): Promise<void> {
+    const { filter } = this.#options
+    try {
+      for (const bytes of await readdir(local.self, { encoding: 'buffer' })) {
+        if (!this.#transfer.isCounting) return
+        const name = textOf(bytes)
+        const inside = above === '' ? name : `${above}/${name}`
+        const info = await lstat(localPath(local.at(name)))
+        if (!info.isDirectory()) {
+          if (filter.takesFile(inside))
+            this.#transfer.progress.expect(info.isFile() ? info.size : 0)
+        } else if (filter.takesFolder(inside)) {
+          await this.#countFolder(await local.open(name), inside)
+        }
+      }
+    } finally {
+      await local.close()
+    }
   }
 }

@@ -11,16 +11,17 @@ import { joinBuffers, zeroBuffers } from '../../memory/buffer-list.js'
 import { BufferRefs, type LentBuffers } from '../../memory/shared-buffer.js'
 import { isReadableFrom } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
+import type { Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
-import type { Content } from './content.js'
+import type { Content, DataChunk } from './content.js'
 import { type Digests, localDigests } from './digests.js'
-import { type Slice, slices } from './extents.js'
+import { type DataSlice, dataSlices, type Slice, slices } from './extents.js'
 import type { BadCopyListener } from './piece-fetcher.js'
 import { ReadAhead, ReadAheadBudget } from './read-ahead.js'
 import { SegmentDigests } from './segment-digests.js'
 import { SegmentReader } from './segment-reader.js'
 import { SegmentWriter } from './segment-writer.js'
-import { ContentUpload, type StagedContent } from './upload.js'
+import { ContentUpload, type StagedContent, type UploadOptions } from './upload.js'
 
 export class ContentStore {
   readonly writer: SegmentWriter
@@ -43,11 +44,20 @@ export class ContentStore {
    * memory: one is filled while the one before is on its way. Throws what the source throws, and as
    * `SegmentWriter.put`.
    */
-  async stage(source: AsyncIterable<Buffer>): Promise<StagedContent> {
-    const upload = new ContentUpload(this.writer, this.#cluster.random, this.digests)
+  stage(source: AsyncIterable<Buffer>, options?: UploadOptions): Promise<StagedContent> {
+    return this.stageData(inARow(source), undefined, options)
+  }
+
+  /** Uploads a file of `size` bytes of which the source yields what is not a hole, as `stage` does. */
+  async stageData(
+    source: AsyncIterable<DataChunk>,
+    size: number | undefined,
+    options?: UploadOptions,
+  ): Promise<StagedContent> {
+    const upload = new ContentUpload(this.writer, this.#cluster.random, this.digests, options)
     try {
-      for await (const bytes of source) await upload.add(bytes)
-      return await upload.finish()
+      for await (const chunk of source) await upload.add(chunk)
+      return await upload.finish(size)
     } catch (thrown) {
       await upload.settle()
       if (isError(thrown, 'quota')) await this.writer.remove(upload.segments)
@@ -55,6 +65,30 @@ export class ContentStore {
     } finally {
       await upload.settle()
     }
+  }
+
+  /** Those of `segments` of which two servers that are up have each piece, and none has lost one. */
+  async storedTwice(segments: readonly Segment[]): Promise<readonly Segment[]> {
+    const found: Segment[] = []
+    for (let at = 0; at < segments.length; at += limits.segmentsPerRequestMax) {
+      const some = segments.slice(at, at + limits.segmentsPerRequestMax)
+      const ids = some.map(({ id }) => id)
+      const outcomes = await this.#cluster.ask(this.#cluster.up, 'held', () => ({ segments: ids }))
+      const answers = outcomes.flatMap(({ answer }) => answer?.reply ?? [])
+      for (const [index, segment] of some.entries()) {
+        const held = answers.flatMap((answer) => answer.held[index] ?? [])
+        if (held.some(({ lost }) => lost !== 0)) continue
+        // Without any one of the servers, the others still have everything.
+        const isTwice = held.every((_, one) =>
+          isReadableFrom(
+            segment,
+            held.map(({ pieces }, other) => (other === one ? 0 : pieces)),
+          ),
+        )
+        if (held.length > 0 && isTwice) found.push(segment)
+      }
+    }
+    return found
   }
 
   /** Returns the bytes `at` .. `at + length`, fewer at the end of the content. The caller must not write to them. */
@@ -119,15 +153,30 @@ export class ContentStore {
    * segment are protected by the checksums of their blocks.
    */
   async *stream(content: Content): AsyncGenerator<Buffer> {
+    let end = 0
+    for await (const { at, bytes } of this.streamData(content)) {
+      yield* zeros(at - end)
+      yield bytes
+      end = at + bytes.length
+    }
+    yield* zeros(content.size - end)
+  }
+
+  /** Yields the bytes from `from` on that are not in holes, in order. Throws as `stream` does. */
+  async *streamData(content: Content, from = 0): AsyncGenerator<DataChunk> {
     await this.assertReadable(content)
     const digests = new SegmentDigests()
-    const reads = inOrder(steps(content), limits.fetchesInFlightMax, async (slice) => ({
+    const reads = inOrder(steps(content, from), limits.fetchesInFlightMax, async (slice) => ({
       slice,
-      parts: await this.#readSlice(slice),
+      parts: await this.reader.read(slice.segment, slice.offset, slice.length),
     }))
     for await (const { slice, parts } of reads) {
-      if (slice.kind === 'data') digests.check(slice.segment, slice.offset, parts)
-      yield* parts
+      digests.check(slice.segment, slice.offset, parts)
+      let at = slice.at
+      for (const bytes of parts) {
+        yield { at, bytes }
+        at += bytes.length
+      }
     }
   }
 
@@ -156,21 +205,37 @@ export class ContentStore {
     })
   }
 
-  async #readSlice(slice: Slice): Promise<readonly Buffer[]> {
-    if (slice.kind === 'hole') return zeroBuffers(slice.length)
-    return await this.reader.read(slice.segment, slice.offset, slice.length)
-  }
-
   async #readSliceHeld(slice: Slice, holds: BufferRefs): Promise<readonly Buffer[]> {
     if (slice.kind === 'hole') return zeroBuffers(slice.length)
     return await this.reader.readHeld(slice.segment, slice.offset, slice.length, holds)
   }
 }
 
-/** The slices of a content in steps of what one request can bring. */
-function* steps(content: Content): Iterable<Slice> {
+/** The data of a content from `from` on, in steps of what one request can bring. */
+function* steps(content: Content, from: number): Iterable<DataSlice> {
   const stepBytes = limits.framePayloadBytesMax
-  for (let at = 0; at < content.size; at += stepBytes) {
-    yield* slices(content, at, stepBytes)
+  for (const { at, length, segment, offset } of dataSlices(content, from, content.size - from)) {
+    const end = at + length
+    // A step ends where a multiple of its size does, so that the parts of a segment are those of its pieces.
+    for (let begin = at; begin < end; ) {
+      const next = Math.min(end, (Math.floor(begin / stepBytes) + 1) * stepBytes)
+      yield { kind: 'data', at: begin, length: next - begin, segment, offset: offset + begin - at }
+      begin = next
+    }
+  }
+}
+
+/** Zeros in parts of at most one step. */
+function* zeros(length: number): Iterable<Buffer> {
+  for (let left = length; left > 0; left -= limits.framePayloadBytesMax) {
+    yield* zeroBuffers(Math.min(left, limits.framePayloadBytesMax))
+  }
+}
+
+async function* inARow(source: AsyncIterable<Buffer>): AsyncGenerator<DataChunk> {
+  let at = 0
+  for await (const bytes of source) {
+    yield { at, bytes }
+    at += bytes.length
   }
 }

@@ -10,3 +10,9 @@ export interface Content {
 }
 
 export const emptyContent: Content = { size: 0, segments: [], extents: [] }
+
+/** Bytes of a file, and where they begin. */
+export interface DataChunk {
+  readonly at: number
+  readonly bytes: Buffer
+}

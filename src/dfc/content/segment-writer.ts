@@ -9,7 +9,7 @@ import { Semaphore } from '../../async/semaphore.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
-import { sliceBuffers } from '../../memory/buffer-list.js'
+import { lengthOfBuffers, sliceBuffers } from '../../memory/buffer-list.js'
 import type { Request } from '../../wire/messages.js'
 import { pairOf, piecesFor, serverIndexes } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
@@ -49,11 +49,12 @@ export class SegmentWriter {
   /**
    * Resolves when every piece is on two servers. Throws `readOnly` when fewer than three servers can take pieces,
    * `noSpace` when that is because their disks are full, `quota` when one of them refuses. The pieces of a segment
-   * that failed are garbage, which the servers collect; after `quota` they are removed at once.
+   * that failed are garbage, which the servers collect; after `quota` they are removed at once. `onSent` is called with
+   * numbers of bytes of the segment as they are confirmed, which together are its length.
    */
-  async put(prepared: PreparedSegment): Promise<void> {
+  async put(prepared: PreparedSegment, onSent?: (bytes: number) => void): Promise<void> {
     try {
-      await this.#puts.run(() => this.#put(prepared))
+      await this.#puts.run(() => this.#put(prepared, new Sending(prepared.segment.length, onSent)))
     } catch (thrown) {
       if (isError(thrown, 'quota')) await this.remove([prepared.segment])
       throw thrown
@@ -81,16 +82,16 @@ export class SegmentWriter {
     if (absent.size === 0) return
     if (absent.size > 1) throw new DfsError('readOnly')
     const stored = serverIndexes.map((server) => new Set(pairOf(server, prepared.rotation)))
-    const [lost] = await this.#send(prepared, absent, stored)
+    const [lost] = await this.#send(prepared, absent, stored, new Sending(0))
     if (lost !== undefined) throw lost.error
   }
 
   /** Stores one piece on `server`, in place of its copy: used by repair. */
   async putPiece(segment: Segment, piece: PreparedPiece, server: number): Promise<void> {
-    await this.#sendPieces(segment, [piece], server, new Transfer())
+    await this.#sendPieces(segment, [piece], server, new Transfer(new Sending(0)))
   }
 
-  async #put(prepared: PreparedSegment): Promise<void> {
+  async #put(prepared: PreparedSegment, sending: Sending): Promise<void> {
     if (this.#cluster.voters.length < quorum.pieces) throw new DfsError('readOnly')
     const stored = serverIndexes.map(() => new Set<number>())
     let absent = this.#away()
@@ -99,9 +100,10 @@ export class SegmentWriter {
       // A server that was away when the put began, or failed in it, may be back when another one fails.
       if (absent.size > 1) absent = this.#away()
       if (absent.size > 1) break
-      const lost = await this.#send(prepared, absent, stored)
+      const lost = await this.#send(prepared, absent, stored, sending)
       if (lost.length === 0) {
         assertTwoCopies(prepared, stored)
+        sending.end()
         return
       }
       for (const { server, error } of lost) {
@@ -143,8 +145,9 @@ export class SegmentWriter {
     prepared: PreparedSegment,
     absent: ReadonlySet<number>,
     stored: Stored,
+    sending: Sending,
   ): Promise<Lost[]> {
-    const transfer = new Transfer()
+    const transfer = new Transfer(sending)
     const lost: Lost[] = []
     await Promise.all(
       serverIndexes.map(async (server) => {
@@ -186,6 +189,7 @@ export class SegmentWriter {
       }
       const answer = this.#cluster
         .request(server, 'putPiece', fields, payload)
+        .then(() => transfer.sending.confirmed(lengthOfBuffers(payload)))
         .catch((thrown: unknown) => {
           failure ??= asDfsError(thrown)
         })
@@ -207,7 +211,43 @@ function assertTwoCopies({ pieces }: PreparedSegment, stored: Stored): void {
 
 /** One put to all servers, with the failure that made it pointless to go on, if any. */
 class Transfer {
+  readonly sending: Sending
   failure: DfsError | undefined
+
+  constructor(sending: Sending) {
+    this.sending = sending
+  }
+}
+
+/** How much of a segment is confirmed. Each byte is sent twice, and more often where a server fails meanwhile. */
+class Sending {
+  readonly #onSent: ((bytes: number) => void) | undefined
+  /** Bytes of the segment that are not counted yet. */
+  #leftBytes: number
+  /** A byte that was confirmed once and counts with the next one. */
+  #odd = 0
+
+  constructor(length: number, onSent?: (bytes: number) => void) {
+    this.#leftBytes = length
+    this.#onSent = onSent
+  }
+
+  confirmed(bytes: number): void {
+    const copies = bytes + this.#odd
+    this.#odd = copies % limits.pieceCopies
+    this.#count(Math.floor(copies / limits.pieceCopies))
+  }
+
+  /** Counts what is left: the segment is stored. */
+  end(): void {
+    this.#count(this.#leftBytes)
+  }
+
+  #count(bytes: number): void {
+    const counted = Math.min(bytes, this.#leftBytes)
+    this.#leftBytes -= counted
+    if (counted > 0) this.#onSent?.(counted)
+  }
 }
 
 interface PieceFrame {

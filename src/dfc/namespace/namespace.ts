@@ -198,6 +198,7 @@ export class Namespace {
       mode,
       mtime: mtime ?? now,
       ctime: now,
+      attributes: attributes.attributes ?? old.attributes,
     })
     return this.#inodes.rewrite(ino, change, { inline })
   }

@@ -11,9 +11,13 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises'
-import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
-import { readLocalFile, Temporaries, writeLocalFile } from '../../../src/cli/local/local-file.js'
+import {
+  type Chunk,
+  readLocalFile,
+  Temporaries,
+  writeLocalFile,
+} from '../../../src/cli/local/local-file.js'
 import { systemRandom } from '../../../src/clock.js'
 
 const MiB = 1024 * 1024
@@ -28,8 +32,22 @@ async function* failing(): AsyncGenerator<Buffer> {
 }
 
 const mtime = { seconds: 1_000_000_000, nanoseconds: 123_456_789 }
-const write = (path: string, chunks: AsyncIterable<Buffer>, temporaries = fresh()) =>
-  writeLocalFile(path, chunks, { mode: 0o640, mtime }, temporaries)
+const write = async (path: string, chunks: AsyncIterable<Buffer>, temporaries = fresh()) => {
+  const content = { size: 0, data: () => positioned(chunks, content) }
+  await writeLocalFile(path, content, { mode: 0o640, mtime }, temporaries)
+}
+
+/** Chunks one behind the other, whose end is the size of the content. */
+async function* positioned(
+  chunks: AsyncIterable<Buffer>,
+  content: { size: number },
+): AsyncGenerator<Chunk> {
+  for await (const bytes of chunks) {
+    const at = content.size
+    content.size += bytes.length
+    yield { at, bytes }
+  }
+}
 
 const fresh = (): Temporaries => new Temporaries(systemRandom)
 
@@ -111,8 +129,8 @@ async function readWhile(t: Test, meanwhile: (path: string) => Promise<void>): P
   const file = await open(path, constants.O_RDONLY)
   const chunks: Buffer[] = []
   try {
-    for await (const chunk of readLocalFile(file, await file.stat({ bigint: true }))) {
-      chunks.push(chunk)
+    for await (const { bytes } of readLocalFile(file, await file.stat({ bigint: true }))) {
+      chunks.push(bytes)
       if (chunks.length === 1) await meanwhile(path)
     }
   } finally {
@@ -158,7 +176,7 @@ t.test('takes no file whose size says less than there is', async (t) => {
   const file = await open('/proc/cpuinfo')
   t.teardown(() => file.close())
   const chunks = readLocalFile(file, await file.stat({ bigint: true }))
-  await t.rejects(text(chunks), {
+  await t.rejects(chunks.next(), {
     code: 'unsupported',
     message: /more in it than its size/,
   })

@@ -1,0 +1,66 @@
+/** SYNC: makes a folder on the servers like a local one, or the other way round, and moves only what differs. */
+import { lstat, stat } from 'node:fs/promises'
+import { localPath } from '../../byte-text.js'
+import { DfsError } from '../../errors.js'
+import { findPath, isFolder } from '../paths/remote-path.js'
+import type { Session } from '../session.js'
+import { FileDownload } from '../transfer/download.js'
+import { isStream } from '../transfer/targets.js'
+import type { TransferOptions } from '../transfer/transfer.js'
+import { FileUpload } from '../transfer/upload.js'
+import type { Command } from './command.js'
+import { checksumRow, filterRows, transferOptions } from './transfer-options.js'
+
+export const sync: Command = {
+  name: 'sync',
+  operands: 'FROM TO',
+  operandsMin: 2,
+  operandsMax: 2,
+  summary: 'make a folder like another: --up LOCAL REMOTE, or --down REMOTE LOCAL',
+  details:
+    'Files of the same size and modification time are left alone. What only the second folder has ' +
+    'stays there, unless --delete is given. Nothing is deleted when anything failed, or when the ' +
+    'first folder is missing or empty.',
+  options: [
+    ['--up', 'from a local folder to one on the servers'],
+    ['--down', 'from a folder on the servers to a local one'],
+    ['-n, --dry-run', 'name what would be done, and do nothing'],
+    ['--delete', 'delete what the first folder has not from the second'],
+    checksumRow,
+    ...filterRows,
+    ['--resume', 'with --down: keep what has arrived when it ends early, and go on with it'],
+  ],
+  completes: ['local', 'remote'],
+
+  async run(session, [from = '', to = ''], options) {
+    if ((options.up === true) === (options.down === true)) {
+      throw new DfsError('invalid', 'say which way: --up LOCAL REMOTE, or --down REMOTE LOCAL')
+    }
+    if (isStream(from) || isStream(to)) throw new DfsError('invalid', 'a stream is no folder')
+    const given = transferOptions(options)
+    const sameBy = given.sameBy === 'content' ? 'content' : 'time'
+    const wanted: TransferOptions = { ...given, sameBy, recursive: true, stats: true }
+    if (options.up === true) {
+      const source = await localSource(from)
+      return new FileUpload(session, wanted).run([{ source, target: to, isSpelledOut: true }])
+    }
+    await assertRemoteFolder(session, from)
+    return new FileDownload(session, wanted).run([{ source: from, target: to, isSpelledOut: true }])
+  },
+}
+
+/** The local folder to be read, behind a link. Throws unless it is there. */
+async function localSource(path: string): Promise<string> {
+  const found = await stat(localPath(path)).catch(() => undefined)
+  if (found === undefined) throw new DfsError('notFound', `${path}: No such file or directory`)
+  if (!found.isDirectory()) throw new DfsError('notDirectory', `${path}: Not a directory`)
+  return (await lstat(localPath(path))).isSymbolicLink() ? `${path}/.` : path
+}
+
+async function assertRemoteFolder({ client }: Session, path: string): Promise<void> {
+  const node = await findPath(client.namespace, path).catch((cause: unknown) => {
+    if (!(cause instanceof DfsError)) throw cause
+    throw new DfsError(cause.code, `${path}: ${cause.message}`, { cause })
+  })
+  if (!isFolder(node)) throw new DfsError('notDirectory', `${path}: Not a directory`)
+}

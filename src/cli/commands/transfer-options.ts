@@ -1,0 +1,43 @@
+/** The options that PUT, GET and SYNC share: their words, and what they mean. */
+import { Filter, type Rule } from '../transfer/filter.js'
+import type { TransferOptions } from '../transfer/transfer.js'
+import type { OptionRow, Options } from './command.js'
+
+export const filterRows: readonly OptionRow[] = [
+  ['--exclude <pattern>', 'leave out names in folders that match; may be repeated', 'repeats'],
+  ['--include <pattern>', 'take names in folders that match; may be repeated', 'repeats'],
+]
+
+export const checksumRow: OptionRow = [
+  '--checksum',
+  'compare contents instead of sizes and times to find what is the same',
+]
+
+export const statsRow: OptionRow = ['--stats', 'print a sum also where there is no terminal']
+
+export const sameRows: readonly OptionRow[] = [
+  ['--skip-same', 'skip files of the same size and modification time'],
+  checksumRow,
+]
+
+/** Reads the options of PUT and GET. Throws `invalid` for a pattern that matches nothing. */
+export function transferOptions(options: Options): TransferOptions {
+  return {
+    recursive: options.recursive === true,
+    filter: new Filter(rulesIn(options)),
+    sameBy: options.checksum === true ? 'content' : options.skipSame === true ? 'time' : 'nothing',
+    resume: options.resume === true,
+    stats: options.stats === true,
+    dryRun: options.dryRun === true,
+    deletesOthers: options.delete === true,
+    hasBars: true,
+  }
+}
+
+function rulesIn({ exclude, include }: Options): readonly Rule[] {
+  const given = [exclude, include].find((value) => Array.isArray(value)) ?? []
+  return (given as readonly (readonly [string, string])[]).map(([name, pattern]) => ({
+    kind: name === 'include' ? 'include' : 'exclude',
+    pattern,
+  }))
+}

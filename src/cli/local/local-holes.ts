@@ -1,0 +1,54 @@
+/** Where the data of a local file is, and where its holes are. */
+import type { BigIntStats } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+import { systemCalls } from './system-calls.js'
+
+/** A range of a file, in bytes. */
+export interface LocalRange {
+  readonly at: number
+  readonly length: number
+}
+
+/** The unit of `blocks` of stat(2), in bytes. */
+const blockBytes = 512n
+/** A shorter hole, in bytes, counts as data: it saves less than it costs. */
+const holeBytesMin = 64 * 1024
+/** Most holes of a file. In a large file more of the shorter ones count as data. */
+const holesMax = 16_384
+
+/** Yields the ranges of an open file that are not holes, in order. */
+export async function* dataIn(
+  file: FileHandle,
+  { size: bigSize, blocks }: BigIntStats,
+): AsyncGenerator<LocalRange> {
+  const size = Number(bigSize)
+  if (size === 0) return
+  if (blocks * blockBytes >= bigSize) {
+    yield { at: 0, length: size }
+    return
+  }
+  const { seekData, seekHole } = await systemCalls()
+  const least = Math.max(holeBytesMin, Math.ceil(size / holesMax))
+  let begin = 0
+  let end = 0
+  while (end < size) {
+    const data = seekData(file.fd, end)
+    // Behind the last data there is a hole up to the end, and where holes are not known all is data.
+    const next = data < 0 ? (data === noData ? size : end) : Math.min(data, size)
+    if (next - end >= least) {
+      if (end > begin) yield { at: begin, length: end - begin }
+      begin = next
+    }
+    if (next === size) {
+      // A short hole at the end is written.
+      if (size > begin) yield { at: begin, length: size - begin }
+      return
+    }
+    const hole = data < 0 ? size : seekHole(file.fd, next)
+    end = hole <= next ? size : Math.min(hole, size)
+  }
+  if (end > begin) yield { at: begin, length: end - begin }
+}
+
+/** The negative number of ENXIO. */
+const noData = -6

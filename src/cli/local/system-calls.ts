@@ -1,0 +1,72 @@
+/**
+ * System calls for local files that Node has not: utimensat(2), lseek(2) for holes, and those of xattr(7). They are
+ * loaded at their first use: most runs of dfc need none, and loading takes longer than a short command.
+ */
+
+const currentFolder = -100
+const notThroughLinks = 0x100
+const seekDataFlag = 3
+const seekHoleFlag = 4
+
+interface SystemCalls {
+  /** Sets times as utimensat(2) does, not through a link. `path` ends with a zero byte. Resolves to whether it did. */
+  setTimes(path: Buffer, times: BigInt64Array): Promise<boolean>
+  /** Returns where the data at or behind `at` begins, or the negative number of an error. */
+  seekData(file: number, at: number): number
+  /** Returns where the hole at or behind `at` begins, or the negative number of an error. */
+  seekHole(file: number, at: number): number
+  /** Each returns a length, or the negative number of an error. `path` ends with a zero byte; a link is followed. */
+  listAttributes(path: Buffer, names: Buffer): number
+  getAttribute(path: Buffer, name: Buffer, value: Buffer): number
+  setAttribute(path: Buffer, name: Buffer, value: Buffer): number
+  removeAttribute(path: Buffer, name: Buffer): number
+}
+
+let loaded: Promise<SystemCalls> | undefined
+
+export function systemCalls(): Promise<SystemCalls> {
+  loaded ??= load()
+  return loaded
+}
+
+async function load(): Promise<SystemCalls> {
+  const { default: koffi } = await import('koffi')
+  const libc = koffi.load(null)
+  const utimensat = libc.func(
+    'int utimensat(int, const uint8_t *path, const int64_t *times, int flags)',
+  )
+  const lseek = libc.func('int64_t lseek(int, int64_t, int)')
+  const listxattr = libc.func('int64_t listxattr(const uint8_t *, _Out_ uint8_t *, size_t)')
+  const getxattr = libc.func(
+    'int64_t getxattr(const uint8_t *, const uint8_t *, _Out_ uint8_t *, size_t)',
+  )
+  const setxattr = libc.func(
+    'int setxattr(const uint8_t *, const uint8_t *, const uint8_t *, size_t, int)',
+  )
+  const removexattr = libc.func('int removexattr(const uint8_t *, const uint8_t *)')
+  const outcome = (result: number | bigint): number => {
+    const number = Number(result)
+    return number < 0 ? -koffi.errno() : number
+  }
+  return {
+    setTimes: (path, times) =>
+      new Promise((resolve, reject) => {
+        utimensat.async(
+          currentFolder,
+          path,
+          times,
+          notThroughLinks,
+          (error: unknown, result: number) => {
+            if (error) reject(error)
+            else resolve(result === 0)
+          },
+        )
+      }),
+    seekData: (file, at) => outcome(lseek(file, at, seekDataFlag)),
+    seekHole: (file, at) => outcome(lseek(file, at, seekHoleFlag)),
+    listAttributes: (path, names) => outcome(listxattr(path, names, names.length)),
+    getAttribute: (path, name, value) => outcome(getxattr(path, name, value, value.length)),
+    setAttribute: (path, name, value) => outcome(setxattr(path, name, value, value.length, 0)),
+    removeAttribute: (path, name) => outcome(removexattr(path, name)),
+  }
+}

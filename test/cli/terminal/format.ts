@@ -1,7 +1,9 @@
 import t from 'tap'
 import {
   alignColumns,
+  cutColumns,
   durationText,
+  elapsedText,
   fitColumns,
   isoTime,
   listTime,
@@ -126,4 +128,26 @@ t.test('shows the end of a name in a width that does not change', async (t) => {
   t.equal(fitColumns('x👩‍👩‍👧', 2), '👩‍👩‍👧')
   t.equal(fitColumns('e\u0301', 0), '')
   t.equal(fitColumns('', 3), '   ')
+})
+
+t.test('formats an elapsed time by its two largest units', async (t) => {
+  for (const [ms, text] of [
+    [0, '0.0 s'],
+    [940, '0.9 s'],
+    [9_949, '9.9 s'],
+    [9_950, '10 s'],
+    [59_400, '59 s'],
+    [60_000, '1 min 0 s'],
+    [3_599_000, '59 min 59 s'],
+    [7_500_000, '2 h 5 min'],
+  ] as const) {
+    t.equal(elapsedText(ms), text)
+  }
+})
+
+t.test('cuts text at a column, not within a wide character', async (t) => {
+  t.equal(cutColumns('abc', 3), 'abc')
+  t.equal(cutColumns('abcd', 3), 'abc')
+  t.equal(cutColumns('漢字', 3), '漢')
+  t.equal(cutColumns('漢字', 4), '漢字')
 })

@@ -101,7 +101,13 @@ async function perform({ config: named, operation }: Request, output: Output): P
     if (status !== undefined) return status
   }
   if (operation === undefined) {
-    const shell = { open: openClient, configFile: file, output, temporaries, environment: process.env }
+    const shell = {
+      open: openClient,
+      configFile: file,
+      output,
+      temporaries,
+      environment: process.env,
+    }
     return await new Shell(shell).run()
   }
   const client = await openClient()

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
 import { parseByteSize } from './byte-size.js'
+import { durationText, parseDuration } from './duration.js'
 import { asDfsError, DfsError } from './errors.js'
 import { limits } from './limits.js'
 import type { Address } from './network.js'
@@ -50,6 +51,8 @@ export type UserConfig<V> = (
 ) & {
   /** Bytes that the user's files may have together, if that is bounded. */
   readonly quotaBytes?: number
+  /** For how long what the user removes or replaces is kept; 0 or absent for not at all. */
+  readonly trashMs?: number
 }
 
 /** Verifiers of the password before, good until `untilMs` since 1970. */
@@ -60,6 +63,9 @@ export interface OldVerifiers<V> {
 
 /** The form of a quota, for errors. */
 export const quotaRule = 'a size such as "500M" or "10G"'
+
+/** The form of the time for which the trash keeps what was removed, for errors. */
+export const trashRule = `a time such as "36h" or "7d", at most ${durationText(limits.trashMsMax)}, or "off"`
 
 export const passwordVariable = 'DFC_PASSWORD'
 
@@ -287,12 +293,16 @@ function serverConfigSchema<V>(parseVerifier: (text: string) => V | undefined) {
         }),
       ),
       quota: v.optional(parsed(quotaRule, parseByteSize)),
+      trash: v.optional(parsed(trashRule, parseTrashTime)),
     }),
     v.rawTransform(({ dataset, addIssue, NEVER }): UserConfig<V> => {
-      const { old, quota: quotaBytes, ...passwords } = dataset.value
+      const { old, quota: quotaBytes, trash: trashMs, ...passwords } = dataset.value
       const { password, verifier: single, verifiers = single && [single] } = passwords
       const given = Object.values(passwords).filter((value) => value !== undefined)
-      const bounds = quotaBytes === undefined ? {} : { quotaBytes }
+      const bounds = {
+        ...(quotaBytes === undefined ? {} : { quotaBytes }),
+        ...(trashMs === undefined ? {} : { trashMs }),
+      }
       if (given.length === 1 && verifiers !== undefined) {
         if (old === undefined) return { kind: 'verifiers', verifiers, ...bounds }
         const { until: untilMs, verifiers: before } = old
@@ -310,6 +320,12 @@ function serverConfigSchema<V>(parseVerifier: (text: string) => V | undefined) {
     tls: tlsWord,
     users: v.optional(tableByName('tables [users.NAME]', userName, user)),
   })
+}
+
+/** Parses the time for which the trash keeps what was removed to ms, 0 for "off". Undefined when it is neither. */
+export function parseTrashTime(text: string): number | undefined {
+  const ms = text === 'off' ? 0 : parseDuration(text)
+  return ms === undefined || ms > limits.trashMsMax ? undefined : ms
 }
 
 /** Parses `host:port` or `[IPv6]:port`. Undefined when it is neither. */

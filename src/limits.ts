@@ -242,6 +242,37 @@ export const limits = {
   /** How often a mount renews the files without a name that it has open, so that they do not reach `orphanAgeMs`. */
   orphanRenewalMs: 3600_000,
 
+  /** Longest time for which an account may keep what was removed or replaced. */
+  trashMsMax: 3650 * 24 * 3600_000,
+  /**
+   * Most removed files and versions that an account keeps. Beyond it a repair removes the oldest, however young they
+   * are.
+   */
+  trashEntriesMax: 100_000,
+  /** Files that leave the trash in one transaction. */
+  trashEntriesAtOnce: 64,
+  /** Most files that one repair removes from the trash. The rest follows in the next one. */
+  trashEntriesPerRepair: 32_768,
+  /** Least bytes of content that leave the trash at once when there is no room, so that it is not swept for each write. */
+  trashRoomBytes: 64 * MiB,
+  /** How long a write waits for the room of what has left the trash, after a sweep. */
+  trashRoomWaitMs: 3_000,
+  /** Attempts at a write that finds no room, while the trash gives some back. */
+  trashRoomAttemptsMax: 4,
+  /**
+   * Most bytes of an inode that the trash keeps a copy of, so that the copy and the new inode are one message. A file
+   * of more segments and extents is not kept.
+   */
+  keptValueBytesMax: 192 * KiB,
+  /** Versions of one file that are kept although they follow one another quickly. Each of `versionIntervalMs` gives one back. */
+  versionBurst: 10,
+  /** A file that is replaced all the time keeps the last version of each such interval. */
+  versionIntervalMs: 60_000,
+  /** A file that only grows keeps the last version of each such interval: nothing of it is lost meanwhile. */
+  appendIntervalMs: 600_000,
+  /** Files of which a client remembers how often they were replaced lately. */
+  versionedFilesMax: 10_000,
+
   // Client memory and parallelism.
   /** Files that one `dfc put -r` or `get -r` transfers at once. Others wait. */
   filesInFlightMax: 4,

@@ -17,10 +17,11 @@ import type { Content } from './content/content.js'
 import { ContentStore } from './content/content-store.js'
 import type { Digests } from './content/digests.js'
 import type { BadCopyListener } from './content/piece-fetcher.js'
+import type { MakesRoom } from './content/segment-writer.js'
 import type { Journal } from './namespace/journal.js'
 import type { GivenUpContent } from './namespace/local-log.js'
 import { Namespace } from './namespace/namespace.js'
-import { makeRoot } from './namespace/root-folder.js'
+import { makeRoot, makeTrash } from './namespace/root-folder.js'
 import { Decisions } from './quorum/decisions.js'
 import { Lease, noLease } from './quorum/lease.js'
 import { Recovery } from './quorum/recovery.js'
@@ -28,6 +29,7 @@ import { Registers } from './quorum/registers.js'
 import { Transactions } from './quorum/transaction.js'
 import { damageOf } from './repair/damage.js'
 import { finishInDoubt } from './repair/in-doubt.js'
+import { RoomMaker } from './repair/make-room.js'
 import { RepairScheduler } from './repair/scheduler.js'
 import { type VerifyEvents, type VerifyReport, verify } from './repair/verify.js'
 
@@ -72,6 +74,7 @@ export class Client {
   readonly #transactions: Transactions
   readonly #statuses: (Reply<'status'> | undefined)[] = []
   readonly #lease: Lease | typeof noLease
+  readonly #room: RoomMaker
   readonly #stopListening: (() => void) | undefined
   /** Free space as last seen, and when the servers were asked for it. */
   #freeBytes = 0
@@ -83,7 +86,9 @@ export class Client {
   ) {
     const badCopies = new Listeners<Parameters<BadCopyListener>>()
     const commits = new Listeners()
-    const content = new ContentStore(cluster, (...copy) => badCopies.call(...copy), digests)
+    const makeRoom: MakesRoom = (...lack) => this.makeRoom(...lack)
+    const noteBadCopy: BadCopyListener = (...copy) => badCopies.call(...copy)
+    const content = new ContentStore(cluster, noteBadCopy, digests, makeRoom)
     const { writer, reader } = content
     const decisions = new Decisions(cluster)
     const recovery = new Recovery(
@@ -108,6 +113,7 @@ export class Client {
       lease,
       contents: reader,
       hasRoom: () => this.#hasRoom(),
+      makeRoom,
       keepContent: async (lost) => {
         assert(log !== undefined, 'without a log nothing is answered that is not stored')
         await log.keepContent(lost, content.stream(lost.inode))
@@ -121,12 +127,19 @@ export class Client {
       decisions,
       () => lease.forgetAll(),
       () => namespace.renewKept(),
+      () => namespace.trash.expire(),
       (lost) => {
         // What is listed as incomplete has changed.
         lease.forgetAll()
         return damageOf(namespace, lost)
       },
     )
+    this.#room = new RoomMaker({
+      clock: cluster.clock,
+      namespace,
+      scheduler,
+      freeBytes: async () => (await this.space()).freeBytes,
+    })
     badCopies.add((...copy) => scheduler.noteBadCopy(...copy))
     commits.add(() => lease.forgetAll())
     commits.add(() => scheduler.soon())
@@ -151,7 +164,9 @@ export class Client {
     try {
       await client.#founded()
       if (cluster.voters.length >= quorum.commit) {
-        await makeRoot(cluster, client.#registers, client.#transactions)
+        const maker = { cluster, registers: client.#registers, transactions: client.#transactions }
+        await makeRoot(maker)
+        if (cluster.trashMs > 0) await makeTrash(maker)
       }
       await client.#lease.begin(() => client.namespace.settle())
       if (options.log !== undefined) await client.#lookForRoom()
@@ -209,6 +224,14 @@ export class Client {
       debugDfc('room: %o', error)
       this.#freeBytes = 0
     }
+  }
+
+  /**
+   * Removes the oldest of the trash after a failure for lack of room. Returns true when there is more than before.
+   * Never rejects.
+   */
+  makeRoom(failure: unknown, wantedBytes: number): Promise<boolean> {
+    return this.#room.make(failure, wantedBytes)
   }
 
   /** Looks up how much there is room for, on the disks and by the user's quota. */

@@ -88,9 +88,9 @@ for (const [name, command] of Object.entries<UserCommand>(userCommands)) {
   for (const [flags, description] of command.options ?? []) grammar.option(flags, description)
   grammar.action(async (...given: readonly unknown[]) => {
     const count = command.takes.split(' ').filter((word) => word !== '').length
-    const [target = '', size = ''] = given.slice(0, count) as readonly string[]
+    const [target = '', value = ''] = given.slice(0, count) as readonly string[]
     const { config, ...others } = given[count] as ConfigOption & UserOptions
-    const said = await command.run(config, target, others, size)
+    const said = await command.run(config, target, others, value)
     if (said !== '') process.stdout.write(`${said}\n`)
   })
 }

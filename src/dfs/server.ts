@@ -64,9 +64,10 @@ export class Server {
       identity: storage.identity,
       plainFrom: security?.plainFrom ?? 'anybody',
       memory: storage.memory,
-      accounts: new Accounts(storage, random, clock, this.#shares.userConnections, (user) =>
-        users.quotaBytes(user),
-      ),
+      accounts: new Accounts(storage, random, clock, this.#shares.userConnections, {
+        quotaBytes: (user) => users.quotaBytes(user),
+        trashMs: (user) => users.trashMs(user),
+      }),
       notices: new RepeatedNotices(clock),
       turns: new Turns(clock),
       frames: new FrameShares(),

@@ -32,7 +32,7 @@ import {
 import { versionCodec } from './version.js'
 
 /** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 11
+export const protocolVersion = 12
 
 interface Message<Q, A> {
   readonly number: number
@@ -237,6 +237,8 @@ export const messages = {
       diskFreeBytes: u64,
       /** Identifies that disk: equal on servers whose folders share a disk. */
       disk: text(128),
+      /** For how long what the user removes or replaces is kept, in ms; 0 for not at all. */
+      trashMs: u64,
     }),
   ),
   /** Begins an account on a blank server. `incarnations` are those of all four servers, all blank. */

@@ -43,6 +43,11 @@ export type ParsedKey =
   | { readonly kind: 'entry'; readonly parent: number; readonly name: string }
 
 export const rootIno = 1
+/**
+ * The folder of what was removed or replaced and is kept for a while (docs/decisions/0030). It is in no other folder, so
+ * that no path leads to it.
+ */
+export const trashIno = 2
 
 export function inodeKey(ino: number): Key {
   return `i${ino}`
@@ -206,7 +211,8 @@ const inodeFrontFields = {
   btime: timeCodec,
   /** Target of a symbolic link, else empty. */
   target: text(limits.symlinkBytesMax * limits.textBytesPerByte),
-  attributes: list(attribute, limits.attributesMax),
+  /** Those of a user, and one more of a file in the trash. */
+  attributes: list(attribute, limits.attributesMax + 1),
 }
 
 /** The fields of an inode before its segments and extents, of which there may be thousands. */

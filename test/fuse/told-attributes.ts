@@ -188,6 +188,7 @@ class Stage {
         cluster,
         content,
         namespace: this.#delays.namespace,
+        makeRoom: (...lack) => client.makeRoom(...lack),
         space: () => client.space(),
         sync: (added) => client.sync(added),
       },

@@ -118,6 +118,7 @@ const users: Users = {
   roundCounts: [rounds],
   isCurrent: () => true,
   quotaBytes: () => undefined,
+  trashMs: () => 0,
   onChange: () => {},
 }
 /** Each key is derived once, since nothing in the simulated world may take real time. */

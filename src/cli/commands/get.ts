@@ -2,7 +2,9 @@
 import { stat } from 'node:fs/promises'
 import { localPath } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
+import { parseMoment } from '../terminal/moment.js'
 import { FileDownload } from '../transfer/download.js'
+import { getPast } from '../transfer/past.js'
 import { isStream, planTargets, splitOperands, type TargetKind } from '../transfer/targets.js'
 import type { Command } from './command.js'
 import { filterRows, sameRows, statsRow, transferOptions } from './transfer-options.js'
@@ -22,6 +24,7 @@ export const get: Command = {
     ...filterRows,
     ['--resume', 'keep what has arrived when it ends early, and go on with it'],
     statsRow,
+    ['--at <time>', 'fetch files as they were then, such as 2h or 2026-11-28 (see VERSIONS)'],
   ],
   completes: ['remote', 'local'],
 
@@ -32,6 +35,13 @@ export const get: Command = {
       throw new DfsError('invalid', '"-" takes one file: get NAME - (./- is a file of that name)')
     }
     const steps = planTargets(sources, target, toOutput ? 'absent' : await localKind(target))
+    if (options.at !== undefined) {
+      if (options.recursive === true || toOutput) {
+        throw new DfsError('invalid', '--at fetches files into files, without -r')
+      }
+      const nowMs = session.client.cluster.clock.now()
+      return getPast(session, steps, parseMoment(String(options.at), nowMs, '--at'))
+    }
     // Bars would be drawn into what is written to the same terminal.
     const hasBars = !toOutput || process.stdout.isTTY !== true
     return new FileDownload(session, { ...transferOptions(options), hasBars }).run(steps)

@@ -1,11 +1,9 @@
 /** MKDIR: makes folders. */
 
-import type { Namespace } from '../../dfc/namespace/namespace.js'
-import { DfsError, isError } from '../../errors.js'
-import { fileType } from '../../wire/records.js'
-import { isFolder, namesOf, placeOf } from '../paths/remote-path.js'
+import { DfsError } from '../../errors.js'
+import { placeOf } from '../paths/remote-path.js'
 import { forEach } from '../session.js'
-import { ownIdentity } from '../transfer/owner.js'
+import { makeFolder, makeParents } from '../transfer/folders.js'
 import type { Command } from './command.js'
 
 export const mkdir: Command = {
@@ -26,28 +24,4 @@ export const mkdir: Command = {
       return makeFolder(namespace, parent, name)
     })
   },
-}
-
-/** Makes every missing folder on the way, following links. */
-async function makeParents(namespace: Namespace, path: string): Promise<void> {
-  const names = namesOf(path)
-  for (let count = 1; count <= names.length; count += 1) {
-    const { parent, name, node } = await placeOf(
-      namespace,
-      names.slice(0, count).join('/'),
-      'followLink',
-    )
-    if (node === undefined) {
-      await makeFolder(namespace, parent, name).catch((error: unknown) => {
-        if (!isError(error, 'exists')) throw error
-      })
-    } else if (!isFolder(node)) {
-      throw new DfsError(count === names.length ? 'exists' : 'notDirectory')
-    }
-  }
-}
-
-async function makeFolder(namespace: Namespace, parent: number, name: string): Promise<void> {
-  const mode = fileType.folder | (0o777 & ~process.umask())
-  await namespace.create(parent, name, { mode, ...ownIdentity() })
 }

@@ -21,6 +21,7 @@ import type { Output } from '../terminal/output.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command, Options } from './command.js'
 import { type LeftByMount, leftByMounts } from './left-by-mounts.js'
+import { trashUseOf, trashUseText } from './trash-use.js'
 import { waitMsOf } from './wait-time.js'
 
 interface Health {
@@ -92,8 +93,11 @@ export const status: Command = {
 
   async run(session, _, options) {
     const report = await reportOf(session, options)
-    if (options.json) session.output.print(JSON.stringify(described(report), undefined, 2))
-    else printReport(session.output, report)
+    const trash = await trashUseOf(session)
+    if (options.json) {
+      const all = { ...described(report), trash: trash ?? null }
+      session.output.print(JSON.stringify(all, undefined, 2))
+    } else printReport(session.output, report, trash && trashUseText(trash))
     return statusOf(report) === complete && report.left.length > 0 ? incomplete : statusOf(report)
   },
 }
@@ -245,7 +249,7 @@ function verdict(report: Report): string {
 
 // -- printing the report -------------------------------------------------------------------------
 
-function printReport(output: Output, report: Report): void {
+function printReport(output: Output, report: Report, trash: string | undefined): void {
   const { healths, lack } = report
   const titles = columns.map(([title]) => title)
   const alignments = columns.map(([, alignment]) => alignment)
@@ -264,6 +268,7 @@ function printReport(output: Output, report: Report): void {
   }
   const repair = repairText(report)
   if (repair !== undefined) output.print(repair)
+  if (trash !== undefined) output.print(trash)
   output.print(verdict(report))
 }
 

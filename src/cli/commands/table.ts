@@ -14,8 +14,10 @@ import { rm } from './rm.js'
 import { server } from './server.js'
 import { status } from './status.js'
 import { sync } from './sync.js'
+import { trash } from './trash.js'
 import { trust } from './trust.js'
 import { verify } from './verify.js'
+import { versions } from './versions.js'
 import { whatIf } from './what-if.js'
 import { why } from './why.js'
 
@@ -28,6 +30,8 @@ export const commands: readonly Command[] = [
   rm,
   mv,
   info,
+  trash,
+  versions,
   status,
   whatIf,
   why,

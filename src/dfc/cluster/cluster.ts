@@ -82,6 +82,8 @@ export class Cluster {
   readonly #incarnations: number[] = []
   readonly #states: Reply<'status'>['state'][] = []
   readonly #fences: Version[] = []
+  /** For how long each server says that what is removed is kept. */
+  readonly #trashMs: number[] = serverIndexes.map(() => 0)
   /** The highest epoch that each server has shown. */
   readonly #epochs: number[] = serverIndexes.map(() => 0)
   readonly #hedgeDelay = new HedgeDelay()
@@ -339,6 +341,14 @@ export class Cluster {
     return fences[quorum.fence - 1] ?? noVersion
   }
 
+  /**
+   * For how long what is removed or replaced is kept, in ms, 0 for not at all: as two servers say. One alone may have a
+   * configuration that was not changed yet, or make something up.
+   */
+  get trashMs(): number {
+    return this.#trashMs.toSorted((a, b) => b - a)[quorum.believe - 1] ?? 0
+  }
+
   /** The epoch of each server, as it has shown it itself: what another one shows may be made up. */
   epochs(): readonly number[] {
     return [...this.#epochs]
@@ -353,6 +363,7 @@ export class Cluster {
     if (stamp === undefined) return
     this.#epochs[index] = Math.max(this.#epochs[index] ?? 0, stamp.epoch)
     this.#fences[index] = stamp.fence
+    if ('trashMs' in reply) this.#trashMs[index] = reply.trashMs
     this.versions.see(this.#fence)
   }
 

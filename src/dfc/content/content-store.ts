@@ -20,7 +20,7 @@ import type { BadCopyListener } from './piece-fetcher.js'
 import { ReadAhead, ReadAheadBudget } from './read-ahead.js'
 import { SegmentDigests } from './segment-digests.js'
 import { SegmentReader } from './segment-reader.js'
-import { SegmentWriter } from './segment-writer.js'
+import { type MakesRoom, SegmentWriter } from './segment-writer.js'
 import { ContentUpload, type StagedContent, type UploadOptions } from './upload.js'
 
 export class ContentStore {
@@ -31,11 +31,19 @@ export class ContentStore {
   readonly #cluster: Cluster
   readonly #readAheadBudget = new ReadAheadBudget()
 
-  /** `onBadCopy` is called with copies that are corrupt or not where they belong. */
-  constructor(cluster: Cluster, onBadCopy?: BadCopyListener, digests: Digests = localDigests) {
+  /**
+   * `onBadCopy` is called with copies that are corrupt or not where they belong, `makeRoom` with failures for lack of
+   * room.
+   */
+  constructor(
+    cluster: Cluster,
+    onBadCopy?: BadCopyListener,
+    digests: Digests = localDigests,
+    makeRoom?: MakesRoom,
+  ) {
     this.#cluster = cluster
     this.digests = digests
-    this.writer = new SegmentWriter(cluster)
+    this.writer = new SegmentWriter(cluster, makeRoom)
     this.reader = new SegmentReader(cluster, onBadCopy)
   }
 

@@ -33,8 +33,12 @@ interface Lost {
 /** The result of one put: the pieces that each server has confirmed. */
 type Stored = readonly Set<number>[]
 
+/** Makes room for so many bytes of content. */
+export type MakesRoom = (failure: unknown, bytes: number) => Promise<boolean>
+
 export class SegmentWriter {
   readonly #cluster: Cluster
+  readonly #makeRoom: MakesRoom
   /** Segments on their way. */
   readonly #puts = new Semaphore(limits.segmentPutsInFlightMax)
   /** For each server: frames sent and not answered. */
@@ -42,8 +46,10 @@ export class SegmentWriter {
   /** For each server whose disk was full: when it is tried again, on the monotonic clock. */
   readonly #fullUntilMs: (number | undefined)[] = []
 
-  constructor(cluster: Cluster) {
+  /** `makeRoom` is called with a failure for lack of room: true when the put may be tried again. */
+  constructor(cluster: Cluster, makeRoom: MakesRoom = async () => false) {
     this.#cluster = cluster
+    this.#makeRoom = makeRoom
   }
 
   /**
@@ -53,8 +59,20 @@ export class SegmentWriter {
    * numbers of bytes of the segment as they are confirmed, which together are its length.
    */
   async put(prepared: PreparedSegment, onSent?: (bytes: number) => void): Promise<void> {
+    const sending = new Sending(prepared.segment.length, onSent)
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#putOnce(prepared, sending)
+      } catch (thrown) {
+        const isLast = attempt >= limits.trashRoomAttemptsMax
+        if (isLast || !(await this.#makeRoom(thrown, prepared.segment.length))) throw thrown
+      }
+    }
+  }
+
+  async #putOnce(prepared: PreparedSegment, sending: Sending): Promise<void> {
     try {
-      await this.#puts.run(() => this.#put(prepared, new Sending(prepared.segment.length, onSent)))
+      await this.#puts.run(() => this.#put(prepared, sending))
     } catch (thrown) {
       if (isError(thrown, 'quota')) await this.remove([prepared.segment])
       throw thrown

@@ -9,9 +9,10 @@ import { limits } from '../../limits.js'
 import { type Key, parseKey, type Transaction } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
 import { ownCopy, type PreparedSegment } from '../content/prepared-segment.js'
+import type { MakesRoom } from '../content/segment-writer.js'
 import type { Lease } from '../quorum/lease.js'
 import type { Committed, Transactions } from '../quorum/transaction.js'
-import { dependOnEachOther } from './batch.js'
+import { bytesOf, dependOnEachOther } from './batch.js'
 import type { NodeCache, Written } from './cache/node-cache.js'
 import type { LoggedChange } from './journal.js'
 import { KeyLocks } from './key-locks.js'
@@ -44,6 +45,7 @@ export class Changes {
   readonly #lease: Pick<Lease, 'forgetAll'>
   readonly #cache: NodeCache
   readonly #log: LocalLog
+  readonly #makeRoom: MakesRoom
   readonly #locks = new KeyLocks()
   /** Transactions that have been sent and not answered: the cache does not have their effects yet. */
   readonly #underWay = new Set<Transaction>()
@@ -54,7 +56,9 @@ export class Changes {
     lease: Pick<Lease, 'forgetAll'>,
     cache: NodeCache,
     log: LocalLog,
+    makeRoom: MakesRoom = async () => false,
   ) {
+    this.#makeRoom = makeRoom
     this.#clock = clock
     this.#transactions = transactions
     this.#lease = lease
@@ -86,7 +90,13 @@ export class Changes {
         if (taken !== undefined) {
           return planned.done({ id: taken, askedMs: this.#clock.monotonic() })
         }
-        const outcome = await this.#committed(planned, contents)
+        const outcome = await this.#committed(planned, contents).catch(async (error: unknown) => {
+          // Only contents take room that the trash could give back.
+          const bytes = bytesOf(contents)
+          const mayTry = bytes > 0 && attempt < limits.trashRoomAttemptsMax
+          if (!mayTry || !(await this.#makeRoom(error, bytes))) throw error
+        })
+        if (outcome === undefined) continue
         if (outcome.committed) return outcome.result
         if (outcome.why === 'notEmpty') {
           // When values came from the cache, the name may mean another folder by now, or none.

@@ -29,6 +29,7 @@ import {
   type Precondition,
   parseKey,
   type Transaction,
+  trashIno,
   typeOf,
 } from '../../wire/records.js'
 import { isAhead, type Version } from '../../wire/version.js'
@@ -548,6 +549,8 @@ export class LocalLog {
     for (const { key, absent, version } of preconditions) {
       const parsed = parseKey(key)
       if (parsed.kind === 'entry') {
+        // A name of the trash is made with a number that nothing else has.
+        if (parsed.parent === trashIno && absent) continue
         const entry = this.#options.cache.leasedEntry(parsed.parent, parsed.name)
         if (entry === undefined || (entry.ino === null) !== absent) return false
         if (!absent && entry.version !== version) return false
@@ -579,7 +582,9 @@ function conflict(body: Transaction): DfsError {
 /** Returns the names that a change writes, for a message. */
 function describe({ writes }: Transaction): string {
   const parsed = writes.map(({ key }) => parseKey(key))
-  const names = parsed.flatMap((one) => (one.kind === 'entry' ? [JSON.stringify(one.name)] : []))
+  const names = parsed.flatMap((one) =>
+    one.kind === 'entry' && one.parent !== trashIno ? [JSON.stringify(one.name)] : [],
+  )
   if (names.length > 0) return names.join(' and ')
   return parsed.map((one) => (one.kind === 'inode' ? `inode ${one.ino}` : '')).join(' and ')
 }

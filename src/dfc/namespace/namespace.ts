@@ -9,6 +9,7 @@ import { limits } from '../../limits.js'
 import { entryKey, fileType, type Inode, inodeKey, typeOf } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
 import { type Content, emptyContent } from '../content/content.js'
+import type { MakesRoom } from '../content/segment-writer.js'
 import type { Lease } from '../quorum/lease.js'
 import type { Node } from './cache/node.js'
 import { NodeCache } from './cache/node-cache.js'
@@ -34,12 +35,16 @@ import { planRmdir } from './plans/rmdir.js'
 import type { Sources } from './plans/sources.js'
 import { planStrayName } from './plans/stray-name.js'
 import { planUnlink } from './plans/unlink.js'
+import { Trash } from './trash.js'
+import { TrashFolder } from './trash-folder.js'
 
 const never: IsOpen = () => false
 
 export class Namespace {
   /** Reads names and inodes. The methods of this class change them. */
   readonly names: Lookup
+  /** The trash: it keeps what was removed or replaced for a while. */
+  readonly trash: Trash
   readonly #cluster: Cluster
   readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>
   readonly #log: LocalLog
@@ -53,8 +58,10 @@ export class Namespace {
     registers,
     transactions,
     lease,
+    makeRoom,
     ...logging
   }: Omit<LocalLogOptions, 'cache' | 'lease'> & {
+    readonly makeRoom?: MakesRoom
     readonly lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>
   }) {
     const { clock } = cluster
@@ -64,10 +71,14 @@ export class Namespace {
     const log = new LocalLog({ cluster, registers, transactions, lease, cache, ...logging })
     this.#log = log
     this.names = new Lookup(cluster, registers, lease, cache, log)
-    this.#changes = new Changes(clock, transactions, lease, cache, log)
+    this.#changes = new Changes(clock, transactions, lease, cache, log, makeRoom)
     this.#orphans = new OpenOrphans(clock)
-    this.#sources = { clock, names: this.names, cache, orphans: this.#orphans }
+    const trash = new TrashFolder({ cluster, registers, transactions })
+    const { names } = this
+    const orphans = this.#orphans
+    this.#sources = { clock, random: cluster.random, names, cache, orphans, trash }
     this.#inodes = new InodeChanges(cluster, this.#sources, log, this.#changes)
+    this.trash = new Trash(cluster, this.#sources, this.#changes)
   }
 
   /**
@@ -154,7 +165,7 @@ export class Namespace {
     for (let attempt = 0; attempt < limits.conflictAttemptsMax; attempt += 1) {
       const file = await this.#fileAt(parent, name)
       try {
-        if (file !== undefined) return await this.#rewritten(file.ino, attributes)
+        if (file !== undefined) return await this.#rewritten(file.ino, name, attributes)
       } catch (error) {
         // Another file has the name meanwhile.
         if (!isError(error, 'notFound', 'stale', 'exists')) throw error
@@ -190,7 +201,7 @@ export class Namespace {
     }
   }
 
-  #rewritten(ino: number, attributes: NewAttributes): Promise<Node> {
+  #rewritten(ino: number, name: string, attributes: NewAttributes): Promise<Node> {
     const { content = emptyContent, mode, mtime, inline } = attributes
     const change = (old: Inode, now: Time): Inode => ({
       ...old,
@@ -200,7 +211,7 @@ export class Namespace {
       ctime: now,
       attributes: attributes.attributes ?? old.attributes,
     })
-    return this.#inodes.rewrite(ino, change, { inline })
+    return this.#inodes.rewrite(ino, change, { inline, name })
   }
 
   /**

@@ -2,6 +2,7 @@
 
 import { pieceRange } from '../../wire/placement.js'
 import type { Segment } from '../../wire/records.js'
+import type { Content } from '../content/content.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { filesOf } from './named-files.js'
 
@@ -28,14 +29,25 @@ export async function* damageOf(
     bySegment.set(piece.segment.id, [...(bySegment.get(piece.segment.id) ?? []), piece])
   }
   for await (const { path, node } of filesOf(namespace)) {
-    for (const { at, segment, offset, length } of node?.inode.extents ?? []) {
-      const id = node?.inode.segments[segment]?.id ?? ''
-      for (const piece of bySegment.get(id) ?? []) {
-        const range = pieceRange(piece.segment.length, piece.piece)
-        const first = Math.max(range.start, offset)
-        const end = Math.min(range.start + range.length, offset + length)
-        if (first < end) yield { path, from: at + first - offset, to: at + end - offset }
-      }
+    if (node !== undefined) yield* rangesIn(node.inode, path, bySegment)
+  }
+  for await (const { node, folder, name } of namespace.trash.files()) {
+    yield* rangesIn(node.inode, `${folder ?? '...'}/${name} (in the trash)`, bySegment)
+  }
+}
+
+function* rangesIn(
+  { segments, extents }: Content,
+  path: string,
+  bySegment: ReadonlyMap<string, readonly LostPiece[]>,
+): Generator<Damage> {
+  for (const { at, segment, offset, length } of extents) {
+    const id = segments[segment]?.id ?? ''
+    for (const piece of bySegment.get(id) ?? []) {
+      const range = pieceRange(piece.segment.length, piece.piece)
+      const first = Math.max(range.start, offset)
+      const end = Math.min(range.start + range.length, offset + length)
+      if (first < end) yield { path, from: at + first - offset, to: at + end - offset }
     }
   }
 }

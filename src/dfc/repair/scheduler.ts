@@ -26,6 +26,7 @@ export class RepairScheduler {
   readonly #decisions: Pick<Decisions, 'settled' | 'quietMs'>
   readonly #changed: () => void
   readonly #renew: () => Promise<void>
+  readonly #expire: () => Promise<unknown>
   readonly #damageOf: (lost: readonly LostPiece[]) => AsyncIterable<Damage>
   /** Pieces that the last repair has found to be lost for good. They are not reported again. */
   #lost: ReadonlySet<string> = new Set()
@@ -40,8 +41,8 @@ export class RepairScheduler {
 
   /**
    * `decisions` are those of this client's own transactions; `changed` is called after repairs that changed registers
-   * or filled a server; `renew` rewrites open files without a name, which would be taken for orphans; `damageOf`
-   * finds the files that lost pieces belong to.
+   * or filled a server; `renew` rewrites open files without a name, which would be taken for orphans; `expire` removes
+   * what the trash has kept for its time; `damageOf` finds the files that lost pieces belong to.
    */
   constructor(
     mover: Healer,
@@ -49,6 +50,7 @@ export class RepairScheduler {
     decisions: Pick<Decisions, 'settled' | 'quietMs'>,
     changed: () => void,
     renew: () => Promise<void>,
+    expire: () => Promise<unknown>,
     damageOf: (lost: readonly LostPiece[]) => AsyncIterable<Damage>,
   ) {
     this.#mover = mover
@@ -56,6 +58,7 @@ export class RepairScheduler {
     this.#decisions = decisions
     this.#changed = changed
     this.#renew = renew
+    this.#expire = expire
     this.#damageOf = damageOf
   }
 
@@ -111,6 +114,8 @@ export class RepairScheduler {
     await this.#decisions.settled()
     await this.#mover.cluster.refreshBlank()
     const suspects = await this.#replaceBadCopies()
+    // What cannot be removed now can be by the next repair.
+    await this.#expire().catch((error: unknown) => debugDfc('trash: %o', error))
     const report = await heal(this.#mover, this.#recovery, {
       patienceMs: limits.undecidedPatienceMs,
       sweepAgeMs: limits.sweepAgeMs,

@@ -12,6 +12,7 @@ import {
   parseKey,
   type Register,
   rootIno,
+  trashIno,
 } from '../../wire/records.js'
 import type { Version } from '../../wire/version.js'
 import { flawOf } from './inode-flaws.js'
@@ -95,7 +96,7 @@ export class Tree {
   #isInPlace({ ino, parent }: KnownName): boolean {
     const inode = this.#inodes.get(ino)
     if (inode?.type !== folderDirentType) return inode !== undefined
-    return inode.parent === parent && ino !== parent && ino !== rootIno
+    return inode.parent === parent && ino !== parent && ino !== rootIno && ino !== trashIno
   }
 
   #flawsOfName(name: KnownName, places: ReadonlyMap<number, KnownName>): Flaw[] {
@@ -133,8 +134,9 @@ export class Tree {
     if (inode.segments.some((id) => nowhere.has(id))) {
       found.push(`has content of which no server has anything: ${storeAnew}`)
     }
-    if (ino === rootIno) {
-      if (type !== folderDirentType) found.push('is the root, and no folder')
+    if (ino === rootIno || ino === trashIno) {
+      const what = ino === rootIno ? 'the root' : 'the trash'
+      if (type !== folderDirentType) found.push(`is ${what}, and no folder`)
     } else if (type === folderDirentType) {
       if (place === undefined) found.push('is a folder without a name; no program reaches it')
       else if (isBelowItself(place, places)) found.push('is below itself; no program reaches it')
@@ -148,6 +150,7 @@ export class Tree {
 }
 
 function inodeText(ino: number): string {
+  if (ino === trashIno) return 'the trash'
   return ino === rootIno ? '/' : `inode ${ino}`
 }
 
@@ -163,7 +166,7 @@ function pathOf(name: KnownName, places: ReadonlyMap<number, KnownName>): string
     seen.add(first)
     at = places.get(first)
   }
-  return first === rootIno ? `/${names.join('/')}` : `inode ${first}/${names.join('/')}`
+  return first === rootIno ? `/${names.join('/')}` : `${inodeText(first)}/${names.join('/')}`
 }
 
 function isBelowItself(place: KnownName, places: ReadonlyMap<number, KnownName>): boolean {

@@ -27,6 +27,14 @@ const lostAccount =
   'the index of this account is gone; waiting for repair to fill it from the other servers. ' +
   'To start over without its files, remove its folder on all four servers'
 
+/** Settings of one user. */
+interface AccountSettings {
+  readonly quotaBytes: () => number | undefined
+  readonly trashMs: () => number
+}
+
+const noSettings: AccountSettings = { quotaBytes: () => undefined, trashMs: () => 0 }
+
 export class Account {
   readonly user: string
   readonly index: AccountIndex
@@ -36,6 +44,7 @@ export class Account {
   readonly membership: Membership
   readonly lease: Lease
   readonly quota: Quota
+  readonly #trashMs: () => number
   readonly #clock: Clock
   readonly #lateCountAtOnce: number
   readonly #close: () => void
@@ -48,8 +57,8 @@ export class Account {
   #lateBytes = 0
 
   /**
-   * `onDamage`: the index turned out to be broken; the account must be closed and begun anew. `quotaBytes` of the
-   * user's files, if these are bounded.
+   * `onDamage`: the index turned out to be broken; the account must be closed and begun anew. `settings`: those of
+   * the user, as they are now.
    */
   constructor(
     user: string,
@@ -57,16 +66,17 @@ export class Account {
     random: Random,
     clock: Clock,
     onDamage: (account: Account, error: DfsError) => void = () => {},
-    quotaBytes: () => number | undefined = () => undefined,
+    settings: AccountSettings = noSettings,
   ) {
     this.user = user
     this.#onDamage = onDamage
     this.index = storage.index
     this.pieces = new AccountPieces(user, storage.index, storage.pieces, () => this.applyLate())
     this.quota = new Quota(
-      quotaBytes,
+      settings.quotaBytes,
       () => storage.index.totals.now.pieceBytes + storage.pieces.asideBytes,
     )
+    this.#trashMs = settings.trashMs
     this.membership = storage.membership
     this.#clock = clock
     this.#lateCountAtOnce = storage.lateCountAtOnce ?? limits.lateCountAtOnce
@@ -334,6 +344,7 @@ export class Account {
       diskBytes: space.bytes,
       diskFreeBytes: space.freeBytes,
       disk: space.disk,
+      trashMs: this.#trashMs(),
     }
   }
 

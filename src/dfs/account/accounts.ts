@@ -31,12 +31,22 @@ interface Failed {
   retryMs: number | undefined
 }
 
+/** The settings of users in dfs.conf, as they are now. */
+export interface UserSettings {
+  /** Bytes that the files of a user may have together; undefined where that is not bounded. */
+  readonly quotaBytes: (user: string) => number | undefined
+  /** For how long what a user removes or replaces is kept, in ms; 0 for not at all. */
+  readonly trashMs: (user: string) => number
+}
+
+const noSettings: UserSettings = { quotaBytes: () => undefined, trashMs: () => 0 }
+
 export class Accounts {
   readonly #storage: Storage
   readonly #random: Random
   readonly #clock: Clock
   readonly #userConnectionsMax: number
-  readonly #quotaBytes: (user: string) => number | undefined
+  readonly #settings: UserSettings
   readonly #open = new Map<string, Open>()
   readonly #failed = new Map<string, Failed>()
   #connections = 0
@@ -47,9 +57,9 @@ export class Accounts {
     random: Random,
     clock: Clock,
     userConnectionsMax: number = limits.userConnectionsMax,
-    quotaBytes: (user: string) => number | undefined = () => undefined,
+    settings: UserSettings = noSettings,
   ) {
-    this.#quotaBytes = quotaBytes
+    this.#settings = settings
     this.#userConnectionsMax = userConnectionsMax
     this.#storage = storage
     this.#random = random
@@ -128,7 +138,10 @@ export class Accounts {
         this.#random,
         this.#clock,
         (account, error) => this.#discard(account, error),
-        () => this.#quotaBytes(user),
+        {
+          quotaBytes: () => this.#settings.quotaBytes(user),
+          trashMs: () => this.#settings.trashMs(user),
+        },
       )
     } catch (thrown) {
       if (storage !== undefined) closeQuietly(user, storage)

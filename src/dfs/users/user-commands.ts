@@ -1,5 +1,5 @@
 /**
- * `dfs-server user add|remove|passwd|quota|list`: edits the users in dfs.conf for the person who runs the
+ * `dfs-server user add|remove|passwd|quota|trash|list`: edits the users in dfs.conf for the person who runs the
  * server, and leaves all else in it alone. A running server notices by itself.
  */
 import {
@@ -16,7 +16,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { askNewPassword } from '../../ask-password.js'
 import { parseByteSize } from '../../byte-size.js'
 import { systemRandom } from '../../clock.js'
-import { isUserName, quotaRule, readConfig } from '../../config.js'
+import { isUserName, parseTrashTime, quotaRule, readConfig, trashRule } from '../../config.js'
 import { makeConfigFolder } from '../../config-home.js'
 import { writeDurably } from '../../durable.js'
 import { DfsError } from '../../errors.js'
@@ -24,7 +24,7 @@ import { serverIndexes } from '../../wire/placement.js'
 import { makeVerifier, scramIterations, type Verifier } from '../../wire/scram.js'
 import { lockFile } from '../disk/folder-lock.js'
 import { folderKeyOf } from './users.js'
-import { userIn, userNames, withoutUser, withQuota, withUser } from './users-text.js'
+import { userIn, userNames, withoutUser, withQuota, withTrash, withUser } from './users-text.js'
 
 /** For as long as another edit takes, on a disk that is slow. */
 const editWaitMs = 20_000
@@ -38,9 +38,9 @@ export interface UserOptions {
 export interface UserCommand {
   readonly description: string
   /** Arguments, as a usage line has them. */
-  readonly takes: '' | '<name>' | '<name> <size>'
+  readonly takes: '' | '<name>' | '<name> <size>' | '<name> <time>'
   /** Returns what to print. Throws DfsError, and has then changed nothing. */
-  readonly run: (file: string, name: string, options: UserOptions, size: string) => Promise<string>
+  readonly run: (file: string, name: string, options: UserOptions, value: string) => Promise<string>
   readonly options?: readonly (readonly [flags: string, description: string])[]
 }
 
@@ -61,6 +61,11 @@ export const userCommands = {
     description: 'bound what the files of a user may take, such as 10G, or none',
     takes: '<name> <size>',
     run: changeQuota,
+  },
+  trash: {
+    description: 'keep what a user removes or replaces for a time such as 7d, or off',
+    takes: '<name> <time>',
+    run: changeTrash,
   },
   remove: { description: 'remove a user; the files stay', takes: '<name>', run: remove },
   list: { description: 'list the users, one per line', takes: '', run: list },
@@ -136,6 +141,23 @@ async function changeQuota(
   }
   edit(file, (text) => withQuota(text, file, name, size === 'none' ? undefined : size))
   const is = size === 'none' ? 'has no quota' : `has a quota of ${size}`
+  return `The user ${name} in ${file} ${is}; the other servers have files of their own`
+}
+
+async function changeTrash(
+  file: string,
+  name: string,
+  _: UserOptions,
+  time: string,
+): Promise<string> {
+  if (parseTrashTime(time) === undefined) {
+    throw new DfsError('invalid', `"${time}" is no time for a trash: use ${trashRule}`)
+  }
+  edit(file, (text) => withTrash(text, file, name, time === 'off' ? undefined : time))
+  const is =
+    time === 'off'
+      ? 'keeps nothing that is removed from now on; what is in the trash stays until "dfc trash empty"'
+      : `keeps what is removed or replaced for ${time}`
   return `The user ${name} in ${file} ${is}; the other servers have files of their own`
 }
 

@@ -4,7 +4,12 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import { parseByteSize } from '../../byte-size.js'
-import { type OldVerifiers, parseServerConfig, type UserConfig } from '../../config.js'
+import {
+  type OldVerifiers,
+  parseServerConfig,
+  parseTrashTime,
+  type UserConfig,
+} from '../../config.js'
 import { DfsError } from '../../errors.js'
 import { lineOf, parseToml, type Statement } from '../../toml.js'
 import { formatVerifier, parseVerifier, type Verifier } from '../../wire/scram.js'
@@ -26,9 +31,12 @@ export interface NewVerifiers {
 export function withUser(text: string, file: string, name: string, given: NewVerifiers): string {
   const { verifiers, old } = given
   const wanted = new Map(usersIn(text, file))
-  const { quotaBytes } = wanted.get(name) ?? {}
-  const quota = quotaBytes === undefined ? {} : { quotaBytes }
-  wanted.set(name, { kind: 'verifiers', verifiers, ...(old && { old }), ...quota })
+  const { quotaBytes, trashMs } = wanted.get(name) ?? {}
+  const kept = {
+    ...(quotaBytes === undefined ? {} : { quotaBytes }),
+    ...(trashMs === undefined ? {} : { trashMs }),
+  }
+  wanted.set(name, { kind: 'verifiers', verifiers, ...(old && { old }), ...kept })
   const lines = [`verifiers = ${listOf(verifiers)}`]
   if (old !== undefined) {
     const until = new Date(old.untilMs).toISOString()
@@ -70,25 +78,49 @@ export function withQuota(
   name: string,
   size: string | undefined,
 ): string {
-  const wanted = new Map(usersIn(text, file))
   const { quotaBytes: _, ...user } = userIn(text, file, name)
   const quotaBytes = size === undefined ? undefined : parseByteSize(size)
-  const bounded = { ...user, ...(quotaBytes === undefined ? {} : { quotaBytes }) }
-  wanted.set(name, bounded as UserConfig<Verifier>)
-  const old = statementsAbout(text, file, name).find(({ path }) => path[2] === 'quota')
-  const assignment = `quota = "${size}"`
+  const wanted = { ...user, ...(quotaBytes === undefined ? {} : { quotaBytes }) }
+  return withSetting(text, file, { name, wanted, key: 'quota', value: size })
+}
+
+/** `text` with this time of the user's trash, as `parseTrashTime` reads it; without one if it is undefined. */
+export function withTrash(
+  text: string,
+  file: string,
+  name: string,
+  time: string | undefined,
+): string {
+  const { trashMs: _, ...user } = userIn(text, file, name)
+  const trashMs = time === undefined ? undefined : parseTrashTime(time)
+  const wanted = { ...user, ...(trashMs === undefined ? {} : { trashMs }) }
+  return withSetting(text, file, { name, wanted, key: 'trash', value: time })
+}
+
+/** A key of a user's table with its new value, undefined for none, and what the user is then. */
+interface Setting {
+  readonly name: string
+  readonly key: 'quota' | 'trash'
+  readonly value: string | undefined
+  readonly wanted: UserConfig<Verifier>
+}
+
+function withSetting(text: string, file: string, { name, key, value, wanted }: Setting): string {
+  const users = new Map(usersIn(text, file)).set(name, wanted)
+  const old = statementsAbout(text, file, name).find(({ path }) => path[2] === key)
+  const assignment = `${key} = "${value}"`
   if (old !== undefined) {
     const edited =
-      size === undefined
+      value === undefined
         ? withoutLine(text, old)
         : text.slice(0, old.nameStart) + assignment + text.slice(old.end)
-    return checked(edited, text, file, wanted)
+    return checked(edited, text, file, users)
   }
   const secret = secretOf(text, file, name)
-  if (size === undefined || secret === undefined) return text
+  if (value === undefined || secret === undefined) return text
   // What is in front of the key says of whom it is, where the keys are dotted.
   const line = text.slice(secret.start, secret.nameStart) + assignment
-  return checked(withLineBehind(text, secret, line), text, file, wanted)
+  return checked(withLineBehind(text, secret, line), text, file, users)
 }
 
 const secretKeys = ['password', 'verifier', 'verifiers']

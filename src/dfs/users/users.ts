@@ -36,6 +36,8 @@ export interface Users {
   isCurrent(name: string, keys: VerifierKeys): boolean
   /** Bytes that the files of a user may have together; undefined where that is not bounded. */
   quotaBytes(name: string): number | undefined
+  /** For how long what a user removes or replaces is kept, in ms; 0 for not at all. */
+  trashMs(name: string): number
   /** Calls `listener` when users have changed. */
   onChange(listener: () => void): void
 }
@@ -106,6 +108,10 @@ export class UsersFile implements Users {
 
   quotaBytes(name: string): number | undefined {
     return this.#users.get(name)?.config.quotaBytes
+  }
+
+  trashMs(name: string): number {
+    return this.#users.get(name)?.config.trashMs ?? 0
   }
 
   onChange(listener: () => void): void {

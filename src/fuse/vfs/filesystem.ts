@@ -39,7 +39,7 @@ import type { RecoveryFolder } from './recovery-folder.js'
 import { ToldNames } from './told-names.js'
 
 export interface FilesystemOptions {
-  readonly client: Pick<Client, 'cluster' | 'content' | 'namespace' | 'space' | 'sync'>
+  readonly client: Pick<Client, 'cluster' | 'content' | 'makeRoom' | 'namespace' | 'space' | 'sync'>
   readonly clock: Clock
   readonly random: Random
   /** Stores access control lists, which the kernel then enforces. */
@@ -477,7 +477,10 @@ export class Filesystem {
     const wanted = length - stored
     if (wanted <= 0) return
     const { freeBytes, beyond } = await this.space()
-    if (wanted > freeBytes) throw new DfsError(beyond)
+    if (wanted <= freeBytes) return
+    const lack = new DfsError(beyond)
+    const isMade = await this.#client.makeRoom(lack, wanted)
+    if (!isMade || wanted > (await this.#client.space()).freeBytes) throw lack
   }
 
   /** Finds the next data or hole: lseek(2), SEEK_DATA and SEEK_HOLE. Throws `noSuchOffset`. */

@@ -16,7 +16,13 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import { UsersFile } from '../../../src/dfs/users/users.js'
-import { userNames, withoutUser, withQuota, withUser } from '../../../src/dfs/users/users-text.js'
+import {
+  userNames,
+  withoutUser,
+  withQuota,
+  withTrash,
+  withUser,
+} from '../../../src/dfs/users/users-text.js'
 import { redirectNotices } from '../../../src/log.js'
 import {
   formatVerifier,
@@ -164,6 +170,24 @@ t.test('sets, changes and removes the quota of one user, and no other byte', asy
   t.match(changed, 'quota = "10G"', 'another password leaves it')
   t.equal(bound(changed, 'alice'), edit(file, 'alice'))
   t.notMatch(remove(bounded, 'alice'), 'quota')
+})
+
+t.test('sets, changes and removes the trash of one user, beside a quota', async (t) => {
+  const keep = (text: string, time?: string) => withTrash(text, 'dfs.conf', 'alice', time)
+  const kept = keep(bound(file, 'alice', '10G'), '7d')
+  t.match(kept, '# change it\ntrash = "7d"\nquota = "10G"\n')
+  t.equal(keep(kept, '36h'), kept.replace('7d', '36h'))
+  t.equal(bound(keep(kept), 'alice'), file)
+  t.match(edit(kept, 'alice'), 'trash = "7d"', 'another password leaves it')
+  for (const wrong of ['7', '0d', '1w', '-1d', '99999d', '']) {
+    const text = `[users.alice]\npassword = "a"\ntrash = "${wrong}"\n`
+    t.throws(() => userNames(text, 'dfs.conf'), {
+      code: 'configuration',
+      message:
+        /^dfs\.conf:3: trash: expected a time such as "36h" or "7d", at most 3650d, or "off"/,
+    })
+  }
+  t.same(userNames('[users.alice]\npassword = "a"\ntrash = "off"\n', 'dfs.conf'), ['alice'])
 })
 
 t.test('sets quotas in files that are written in other ways, or says that it cannot', async (t) => {
@@ -314,6 +338,17 @@ t.test('does it all from the command line', async (t) => {
   t.equal(new UsersFile(path, secret).quotaBytes('alice'), 10 * 2 ** 30)
   t.equal(run('four\n', 'passwd', 'alice').status, 0)
   t.equal(new UsersFile(path, secret).quotaBytes('alice'), 10 * 2 ** 30, 'passwd keeps it')
+  t.match(
+    run('', 'trash', 'alice', '7d').stdout,
+    /alice .* keeps what is removed or replaced for 7d/,
+  )
+  t.equal(new UsersFile(path, secret).trashMs('alice'), 7 * 86_400_000)
+  t.match(run('', 'trash', 'alice', 'off').stdout, /keeps nothing that is removed from now on/)
+  t.equal(new UsersFile(path, secret).trashMs('alice'), 0)
+  t.match(
+    run('', 'trash', 'alice', 'soon').stderr,
+    /"soon" is no time for a trash: use a time such/,
+  )
   t.match(run('', 'quota', 'alice', 'none').stdout, /has no quota/)
   t.equal(new UsersFile(path, secret).quotaBytes('alice'), undefined)
   t.equal(run('', 'remove', 'bob').status, 0)

@@ -14,10 +14,12 @@ import {
   decodeInode,
   entryKey,
   fileType,
+  folderDirentType,
   type Inode,
   inodeKey,
   type Key,
   parseKey,
+  rootIno,
   type Transaction,
   typeOf,
 } from '../../../wire/records.js'
@@ -85,6 +87,8 @@ export class NodeCache {
   /** Values of such registers that had to leave the cache. */
   readonly #keptNodes = new Map<number, Timed<Node>>()
   readonly #keptEntries = new Map<Key, Timed<EntryView>>()
+  /** The name under which each folder was seen last, and the folder that it is in. */
+  readonly #places = new LRUCache<number, { readonly parent: number; readonly name: string }>(bound)
   readonly #folders = new KnownFolders()
   readonly #lists = new FolderLists()
   /** How often a cached value was replaced or dropped. */
@@ -334,6 +338,23 @@ export class NodeCache {
     return knownMs !== undefined && sinceMs !== undefined && knownMs >= sinceMs ? names : undefined
   }
 
+  /**
+   * Returns the path of a folder by the names under which it and those above it were seen last, empty for the root;
+   * undefined when one of them has left the cache.
+   */
+  pathOf(folder: number): string | undefined {
+    let path = ''
+    let ino = folder
+    for (let depth = 0; depth < limits.folderDepthMax; depth += 1) {
+      if (ino === rootIno) return path
+      const place = this.#places.get(ino)
+      if (place === undefined) return undefined
+      path = `/${place.name}${path}`
+      ino = place.parent
+    }
+    return undefined
+  }
+
   /** Drops a register whose cached value is wrong. */
   drop(key: Key): void {
     const parsed = parseKey(key)
@@ -385,6 +406,9 @@ export class NodeCache {
     if (known !== undefined && !isSame) this.#changes += 1
     if (known !== undefined && known.value.version > entry.version) return
     this.#keptEntries.delete(key)
+    if (entry.ino !== null && entry.type === folderDirentType) {
+      this.#places.set(entry.ino, { parent, name })
+    }
     this.#lists.note(parent, name, entry.ino !== null)
     this.#entries.set(key, { value: entry, atMs: latestMs(askedMs, isSame ? known : undefined) })
   }

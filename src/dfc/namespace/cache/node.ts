@@ -1,6 +1,6 @@
 /** A file, folder or other object as the client last saw it. */
 import type { FolderSummary } from '../../../wire/messages.js'
-import { fileType, type Inode, rootIno, typeOf } from '../../../wire/records.js'
+import { fileType, type Inode, rootIno, trashIno, typeOf } from '../../../wire/records.js'
 import type { Version } from '../../../wire/version.js'
 
 export interface Node {
@@ -14,12 +14,12 @@ export interface Node {
 }
 
 /**
- * Whether a node can have a name in `folder`. A folder is in one folder alone, and the root in none: otherwise folders
+ * Whether a node can have a name in `folder`. A folder is in one folder alone, and the root and the trash in none: otherwise folders
  * could be below themselves, and a walk through them would not end.
  */
 export function canBeIn({ ino, inode }: Node, folder: number): boolean {
   if (typeOf(inode.mode) !== fileType.folder) return true
-  return inode.parent === folder && ino !== folder && ino !== rootIno
+  return inode.parent === folder && ino !== folder && ino !== rootIno && ino !== trashIno
 }
 
 /** Returns the node that was written later, or the only one; the first if both have the same version. */

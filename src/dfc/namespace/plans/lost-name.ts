@@ -3,22 +3,33 @@ import assert from 'node:assert/strict'
 import { fileType, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
 import type { IsOpen } from '../open-orphans.js'
+import { keepRemoved } from './keep.js'
 import type { Sources } from './sources.js'
 import type { TransactionBuilder } from './transaction-builder.js'
 
+/** A name that a file loses. */
+export interface LostName {
+  readonly parent: number
+  readonly name: string
+  readonly isOpen: IsOpen
+}
+
 /**
  * Removes one name from the file. The inode is deleted with its last one, unless `isOpen` says that it is in use:
- * then it stays, with nlink 0.
+ * then it stays, with nlink 0. The trash keeps what the file was, if there is one.
  */
-export function loseName(
+export async function loseName(
   change: TransactionBuilder,
-  { clock, orphans }: Pick<Sources, 'clock' | 'orphans'>,
-  { ino, inode }: Node,
-  isOpen: IsOpen,
-): void {
+  sources: Sources,
+  node: Node,
+  { isOpen, ...place }: LostName,
+): Promise<void> {
+  const { clock, orphans } = sources
+  const { ino, inode } = node
   assert(typeOf(inode.mode) !== fileType.folder, 'a folder goes with its only name')
   const nlink = Math.max(0, inode.nlink - 1)
   const left = { ...inode, nlink, ctime: clock.time() }
+  if (nlink === 0) await keepRemoved(change, sources, node, place)
   if (nlink === 0 && !isOpen(ino)) {
     change.deleteNode(ino, left)
     return

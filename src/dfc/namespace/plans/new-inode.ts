@@ -1,7 +1,7 @@
 /** The inode and the number of a new file, folder, link or node. */
 import { byteLengthOf } from '../../../byte-text.js'
 import type { Clock, Random, Time } from '../../../clock.js'
-import { fileType, type Inode, rootIno, typeOf } from '../../../wire/records.js'
+import { fileType, type Inode, trashIno, typeOf } from '../../../wire/records.js'
 import { type Content, emptyContent } from '../../content/content.js'
 import type { PreparedSegment } from '../../content/prepared-segment.js'
 
@@ -51,5 +51,5 @@ export function newInode(attributes: NewAttributes, parent: number, now: Time): 
 export function newIno(clock: Clock, random: Random): number {
   const step = Math.floor(clock.now() / 64) % 2 ** 23
   const chance = random.bytes(4).readUInt32BE(0) % 2 ** 30
-  return Math.max(rootIno + 1, step * 2 ** 30 + chance)
+  return Math.max(trashIno + 1, step * 2 ** 30 + chance)
 }

@@ -10,7 +10,7 @@ import type { EntryView } from '../cache/node-cache.js'
 import type { Planned } from '../changes.js'
 import type { FoundEntry } from '../lookup.js'
 import type { IsOpen } from '../open-orphans.js'
-import { loseName } from './lost-name.js'
+import { type LostName, loseName } from './lost-name.js'
 import type { Sources } from './sources.js'
 import { TransactionBuilder } from './transaction-builder.js'
 
@@ -68,7 +68,10 @@ export async function planRename(
     relocate(change, target, fromParent, now)
   } else {
     change.writeEntry(fromParent, fromName, null)
-    if (target !== undefined) displace(change, sources, target, isOpen)
+    if (target !== undefined) {
+      const lost = { parent: toParent, name: toName, isOpen }
+      await displace(change, sources, target, lost)
+    }
   }
   const isReplaced = how !== 'exchange' && target !== undefined && !isFolder(target)
   return change.plan({}, () => ({
@@ -122,13 +125,18 @@ function relocate(change: TransactionBuilder, node: Node, parent: number, now: T
 }
 
 /** Gives the name of `node` to another inode; a folder must be empty. */
-function displace(change: TransactionBuilder, sources: Sources, node: Node, isOpen: IsOpen): void {
+async function displace(
+  change: TransactionBuilder,
+  sources: Sources,
+  node: Node,
+  lost: LostName,
+): Promise<void> {
   change.requireNode(node)
   if (isFolder(node)) {
     change.requireEmpty(node.ino)
     change.deleteNode(node.ino, node.inode)
   } else {
-    loseName(change, sources, node, isOpen)
+    await loseName(change, sources, node, lost)
   }
 }
 

@@ -3,22 +3,18 @@ import { DfsError } from '../../../errors.js'
 import { fileType, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
 import type { Plan } from '../changes.js'
-import type { IsOpen } from '../open-orphans.js'
-import { loseName } from './lost-name.js'
+import { type LostName, loseName } from './lost-name.js'
 import type { Sources } from './sources.js'
 import { TransactionBuilder } from './transaction-builder.js'
 
 /** Plans the removal of the name and returns the inode as it is afterwards. Throws `notFound`, `isDirectory`. */
 export async function planUnlink(
   sources: Sources,
-  {
-    parent,
-    name,
-    isOpen,
-  }: { readonly parent: number; readonly name: string; readonly isOpen: IsOpen },
+  lost: LostName,
   fresh: boolean,
 ): Promise<Plan<Node>> {
   const { names, cache } = sources
+  const { parent, name } = lost
   const entry = await names.existingForChange(parent, name, fresh)
   const node = await names.nodeForChange(entry.ino, fresh)
   if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
@@ -26,6 +22,6 @@ export async function planUnlink(
   change.requireEntry(parent, name, entry)
   change.requireNode(node)
   change.writeEntry(parent, name, null)
-  loseName(change, sources, node, isOpen)
+  await loseName(change, sources, node, lost)
   return change.plan({}, () => change.outcome(node.ino))
 }

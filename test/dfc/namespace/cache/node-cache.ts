@@ -1,7 +1,14 @@
 import t from 'tap'
 import { NodeCache } from '../../../../src/dfc/namespace/cache/node-cache.js'
 import { limits } from '../../../../src/limits.js'
-import { encodeEntry, entryKey, fileType, inodeKey } from '../../../../src/wire/records.js'
+import {
+  encodeEntry,
+  entryKey,
+  fileType,
+  folderDirentType,
+  inodeKey,
+  rootIno,
+} from '../../../../src/wire/records.js'
 import { versionOf } from '../../../../src/wire/version.js'
 import { inodeOf, sampleInode } from '../../../fixtures/inodes.js'
 import { StandingClock } from '../../../fixtures/standing-clock.js'
@@ -135,4 +142,19 @@ t.test('what another client wrote after a change that is not stored here is newe
   t.equal(read(1, fileType.file | 0o644), versionAt(2))
   t.equal(read(3, fileType.file | 0o644), versionAt(3))
   t.equal(cache.staleNode(7)?.version, versionAt(3))
+})
+
+t.test('the path of a folder is that of the names under which it was seen last', async (t) => {
+  const { cache } = open()
+  const type = folderDirentType
+  cache.writeEntry(rootIno, 'a', writtenAt(1), 7, type)
+  cache.writeEntry(7, 'b', writtenAt(1), 8, type)
+  t.equal(cache.pathOf(rootIno), '')
+  t.equal(cache.pathOf(8), '/a/b')
+  cache.writeEntry(rootIno, 'c', writtenAt(2), 7, type)
+  cache.writeEntry(rootIno, 'a', writtenAt(2), null, 0)
+  t.equal(cache.pathOf(8), '/c/b', 'it was renamed')
+  t.equal(cache.pathOf(9), undefined)
+  cache.writeEntry(8, 'loop', writtenAt(3), 7, type)
+  t.equal(cache.pathOf(8), undefined, 'a loop has no path')
 })

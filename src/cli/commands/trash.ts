@@ -1,0 +1,183 @@
+/** TRASH: lists, restores and removes for good what was removed or replaced and is kept for a while. */
+import type { KeptFile } from '../../dfc/namespace/trash.js'
+import { durationText } from '../../duration.js'
+import { DfsError, isError } from '../../errors.js'
+import {
+  absolute,
+  isWithin,
+  keptFiles,
+  pathOfKept,
+  removedBy,
+  shownAs,
+} from '../paths/kept-files.js'
+import { isFolder, placeOf } from '../paths/remote-path.js'
+import { forEach, type Session, type Status } from '../session.js'
+import { alignColumns, sizeText, typeWord } from '../terminal/format.js'
+import { parseMoment } from '../terminal/moment.js'
+import { Restoring } from '../transfer/restoring.js'
+import type { Command, Options } from './command.js'
+
+/** A part of the operation, with the options that it has. */
+interface Part {
+  readonly operandsMin: number
+  readonly operandsMax: number
+  readonly options: readonly string[]
+  readonly run: (session: Session, operands: readonly string[], options: Options) => Promise<Status>
+}
+
+const parts: Readonly<Record<string, Part>> = {
+  list: { operandsMin: 0, operandsMax: 1, options: ['all', 'json'], run: list },
+  restore: {
+    operandsMin: 1,
+    operandsMax: Number.POSITIVE_INFINITY,
+    options: ['to', 'force'],
+    run: restore,
+  },
+  empty: { operandsMin: 0, operandsMax: 0, options: ['older'], run: empty },
+}
+
+export const trash: Command = {
+  name: 'trash',
+  operands: 'ACTION [NAME...]',
+  operandsMin: 1,
+  operandsMax: Number.POSITIVE_INFINITY,
+  summary: 'list or restore what was removed, or remove it for good',
+  details:
+    'ACTION is list, perhaps with a folder, restore, or empty. NAME is a path that was removed, of which the last is restored, a folder with all that was removed in it, or an ID of the list. Whether anything is kept, and for how long, the servers say: dfs-server user trash.',
+  options: [
+    ['-a, --all', 'list versions of files as well'],
+    ['--json', 'list as a JSON array'],
+    ['--to <path>', 'restore it there: into a folder that exists, or under a new name'],
+    ['-f, --force', 'restore it in the place of a file, which then is in the trash'],
+    ['--older <time>', 'remove only what is kept since before a time such as 7d or 2026-11-28'],
+  ],
+  completes: [],
+
+  run(session, [name = '', ...operands], options) {
+    // In capitals, as the operations of the prompt.
+    const action = name.toLowerCase()
+    const part = Object.hasOwn(parts, action) ? parts[action] : undefined
+    if (part === undefined) {
+      throw new DfsError('invalid', `trash ${name}: expected list, restore or empty`)
+    }
+    const { operandsMin, operandsMax } = part
+    if (operands.length < operandsMin) throw new DfsError('invalid', `trash ${name}: name a file`)
+    if (operands.length > operandsMax) {
+      throw new DfsError('invalid', `trash ${name}: too many operands`)
+    }
+    for (const option of Object.keys(options)) {
+      if (part.options.includes(option)) continue
+      throw new DfsError('invalid', `trash ${name}: --${option} does not go with it`)
+    }
+    return part.run(session, operands, options)
+  },
+}
+
+async function list(
+  session: Session,
+  [folder = '/']: readonly string[],
+  options: Options,
+): Promise<Status> {
+  const { output, client } = session
+  const below = absolute(folder)
+  const all = await keptFiles(session)
+  const shown = all.filter(
+    (kept) =>
+      (options.all === true || kept.kind === 'removed') && isWithin(pathOfKept(kept), below),
+  )
+  if (options.json === true) {
+    output.print(JSON.stringify(shown.map(described), undefined, 2))
+    return 0
+  }
+  const rows = shown.map((kept) => [
+    output.name(kept.id),
+    sizeText(kept.node.inode.size),
+    output.name(shownAs(kept)) + (kept.incomplete ? ' [incomplete]' : ''),
+  ])
+  for (const line of alignColumns(rows, ['left', 'right', 'left'])) output.print(line)
+  const { keptMs } = client.namespace.trash
+  if (keptMs === 0) {
+    output.say(
+      'Nothing that is removed is kept: "dfs-server user trash NAME 7d" on each server changes that',
+    )
+  } else if (shown.length === 0) {
+    output.say(`Nothing is there; what is removed is kept for ${durationText(keptMs)}`)
+  }
+  return 0
+}
+
+function described(kept: KeptFile): object {
+  const { id, kind, sinceMs, ino, incomplete, node } = kept
+  return {
+    id,
+    path: pathOfKept(kept) ?? null,
+    name: kept.name,
+    how: kind,
+    since: new Date(sinceMs).toISOString(),
+    type: typeWord(node.inode.mode),
+    size: node.inode.size,
+    ino,
+    incomplete,
+  }
+}
+
+async function restore(
+  session: Session,
+  names: readonly string[],
+  options: Options,
+): Promise<Status> {
+  const to = options.to === undefined ? undefined : String(options.to)
+  if (to !== undefined && names.length > 1) {
+    throw new DfsError('invalid', 'trash restore: --to goes with one name')
+  }
+  const all = await keptFiles(session)
+  const restoring = new Restoring(session, options.force === true)
+  const status = await forEach(session, names, async (name) => {
+    for (const kept of removedBy(all, name)) {
+      const target = await targetOf(session, kept, name, to)
+      await restoring.begin(kept, target)
+    }
+  })
+  return (await restoring.end()) ? status : 1
+}
+
+/** The path under which something is restored. */
+async function targetOf(
+  { client }: Session,
+  kept: KeptFile,
+  name: string,
+  to: string | undefined,
+): Promise<string> {
+  const own = pathOfKept(kept)
+  if (to === undefined) {
+    if (own !== undefined) return own
+    throw new DfsError(
+      'invalid',
+      'the folder that it was in is not known: --to says where to restore it',
+    )
+  }
+  const above = absolute(name).replace(/\/$/, '')
+  if (own !== undefined && own !== above && own.startsWith(`${above}/`)) {
+    return absolute(`${to}/${own.slice(above.length)}`)
+  }
+  const place = await placeOf(client.namespace, to, 'followLink').catch((error: unknown) => {
+    if (!isError(error, 'notFound')) throw error
+  })
+  const isInto = to.endsWith('/') || (place?.node !== undefined && isFolder(place.node))
+  return absolute(isInto ? `${to}/${kept.name || kept.id}` : to)
+}
+
+async function empty(session: Session, _: readonly string[], options: Options): Promise<Status> {
+  const { client, output } = session
+  const nowMs = client.cluster.clock.now()
+  const beforeMs =
+    options.older === undefined
+      ? Number.POSITIVE_INFINITY
+      : parseMoment(String(options.older), nowMs, '--older')
+  const due = (await keptFiles(session)).filter(({ sinceMs }) => sinceMs < beforeMs)
+  const count = await client.namespace.trash.remove(due.map(({ id }) => id))
+  const room =
+    count === 0 ? '' : '; a repair gives their room back within minutes, or "dfc heal" now'
+  output.print(`${count} removed files and versions are gone for good${room}`)
+  return 0
+}

@@ -1,0 +1,57 @@
+/** VERSIONS: lists what a file was before, as far as the trash keeps it. */
+import { DfsError } from '../../errors.js'
+import type { Inode } from '../../wire/records.js'
+import { historyOf } from '../paths/kept-files.js'
+import { isFolder } from '../paths/remote-path.js'
+import { alignColumns, isoTime, sizeText } from '../terminal/format.js'
+import type { Command } from './command.js'
+
+export const versions: Command = {
+  name: 'versions',
+  operands: 'FILE',
+  operandsMin: 1,
+  operandsMax: 1,
+  summary: 'list the versions of a file that are kept',
+  details:
+    'UNTIL is when a version was replaced or removed. GET --at fetches one, and TRASH restore ID --to NAME makes it a file again.',
+  options: [['--json', 'as a JSON array']],
+  completes: ['remote'],
+
+  async run(session, [path = ''], options) {
+    const { output } = session
+    const { versions, now } = await historyOf(session, path)
+    if (now !== undefined && isFolder(now)) throw new DfsError('isDirectory')
+    if (options.json === true) {
+      const kept = versions.map(({ id, kind, sinceMs, node }) => ({
+        id,
+        until: new Date(sinceMs).toISOString(),
+        how: kind,
+        ...described(node.inode),
+      }))
+      const current = now === undefined ? [] : [{ until: null, ...described(now.inode) }]
+      output.print(JSON.stringify([...kept, ...current], undefined, 2))
+      return 0
+    }
+    const row = (until: string, { size, mtime }: Inode, id: string): string[] => [
+      until,
+      sizeText(size),
+      isoTime(mtime),
+      id,
+    ]
+    const rows = [
+      ['UNTIL', 'SIZE', 'MODIFIED', 'ID'],
+      ...versions.map(({ id, sinceMs, node }) =>
+        row(new Date(sinceMs).toISOString(), node.inode, id),
+      ),
+      ...(now === undefined ? [] : [row('now', now.inode, '')]),
+    ]
+    for (const line of alignColumns(rows, ['left', 'right', 'left', 'left'])) {
+      output.print(line.trimEnd())
+    }
+    return 0
+  },
+}
+
+function described({ size, mtime }: Inode): object {
+  return { size, mtime: isoTime(mtime) }
+}

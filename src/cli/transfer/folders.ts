@@ -1,0 +1,35 @@
+/** Makes folders on the servers, one or all that are missing on a path. */
+import type { Namespace } from '../../dfc/namespace/namespace.js'
+import { DfsError, isError } from '../../errors.js'
+import { fileType } from '../../wire/records.js'
+import { isFolder, namesOf, placeOf } from '../paths/remote-path.js'
+import { ownIdentity } from './owner.js'
+
+/** Makes every missing folder on the way, following links. */
+export async function makeParents(namespace: Namespace, path: string): Promise<void> {
+  const names = namesOf(path)
+  for (let count = 1; count <= names.length; count += 1) {
+    const { parent, name, node } = await placeOf(
+      namespace,
+      names.slice(0, count).join('/'),
+      'followLink',
+    )
+    if (node === undefined) {
+      await makeFolder(namespace, parent, name).catch((error: unknown) => {
+        if (!isError(error, 'exists')) throw error
+      })
+    } else if (!isFolder(node)) {
+      throw new DfsError(count === names.length ? 'exists' : 'notDirectory')
+    }
+  }
+}
+
+/** Makes a folder of this user. Throws `exists`. */
+export async function makeFolder(
+  namespace: Namespace,
+  parent: number,
+  name: string,
+): Promise<void> {
+  const mode = fileType.folder | (0o777 & ~process.umask())
+  await namespace.create(parent, name, { mode, ...ownIdentity() })
+}

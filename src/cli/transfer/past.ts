@@ -1,0 +1,53 @@
+/** GET --at: fetches files as they were at a time, from what the trash keeps of them. */
+import { msOfTime } from '../../clock.js'
+import { DfsError } from '../../errors.js'
+import { fileType, type Inode, typeOf } from '../../wire/records.js'
+import { writeLocalFile } from '../local/local-file.js'
+import { type FileHistory, historyOf } from '../paths/kept-files.js'
+import { forEach, type Session, type Status } from '../session.js'
+import { isoTime } from '../terminal/format.js'
+import { assertMayBeFile, type Step } from './targets.js'
+
+const permissionsKept = 0o1777
+
+/** Fetches each source as it was at `atMs`, in ms since 1970. */
+export function getPast(session: Session, steps: readonly Step[], atMs: number): Promise<Status> {
+  const targetOf = new Map(steps.map(({ source, target }) => [source, target]))
+  return forEach(session, [...targetOf.keys()], async (source) => {
+    const { content } = session.client
+    const inode = inodeAt(await historyOf(session, source), atMs)
+    if (typeOf(inode.mode) !== fileType.file) {
+      throw new DfsError('unsupported', 'no file: --at fetches files, one by one')
+    }
+    const target = targetOf.get(source) ?? source
+    assertMayBeFile(target, false)
+    await content.assertReadable(inode)
+    const attributes = { mode: inode.mode & permissionsKept, mtime: inode.mtime }
+    await writeLocalFile(target, content.stream(inode), attributes, session.temporaries)
+  })
+}
+
+/** Returns the inode of a file at a time. Throws `notFound` when it was not there then, or that is not kept. */
+export function inodeAt({ versions, now }: FileHistory, atMs: number): Inode {
+  const later = versions.find(({ sinceMs }) => sinceMs > atMs)
+  const inode = later?.node.inode ?? now?.inode
+  if (inode === undefined) {
+    const removedMs = versions.at(-1)?.sinceMs ?? 0
+    const when = new Date(removedMs).toISOString()
+    throw new DfsError('notFound', `there was no such file then: it was removed at ${when}`)
+  }
+  if (msOfTime(inode.btime) > atMs) {
+    const begun = isoTime(inode.btime)
+    throw new DfsError(
+      'notFound',
+      `there was no such file then, or it is not kept: what is known begins at ${begun}`,
+    )
+  }
+  if (msOfTime(inode.mtime) > atMs) {
+    throw new DfsError(
+      'notFound',
+      `what it was then is not kept, the next that is kept is of ${isoTime(inode.mtime)}: "dfc versions" lists them`,
+    )
+  }
+  return inode
+}

@@ -1,0 +1,66 @@
+/**
+ * The records of the trash: inodes of their own with the content that a file had, and names that begin with the time at
+ * which it was removed or replaced, so that they are in that order. An extended attribute that no user can set says of
+ * what file it was, and where. Pure.
+ */
+import { decode, encode, oneOf, optional, struct, text, u64, type Value } from '../../wire/codec.js'
+import { contentBytes, type Inode, nameText } from '../../wire/records.js'
+
+/** No name of a user's attribute: those have a namespace such as `user.` in front. */
+const attributeName = 'dfs.kept'
+
+/** Longest path of a folder that is noted, as the text of its bytes. */
+const folderTextMax = 16 * 1024
+
+const recordCodec = struct({
+  /** Whether the name of the file was removed, or its content replaced. */
+  kind: oneOf('removed', 'replaced'),
+  /** The number of the file. */
+  ino: u64,
+  /** The path of the folder that it was in, empty for the root; null where that was not known. */
+  folder: optional(text(folderTextMax)),
+  /** Its name there; empty where that was not known. */
+  name: nameText,
+})
+/** Of what file something is kept. */
+export type KeptRecord = Value<typeof recordCodec>
+
+/** The inode that keeps the content and the attributes of a file. */
+export function keptInode(inode: Inode, record: KeptRecord): Inode {
+  const isLong = Buffer.byteLength(record.folder ?? '') > folderTextMax
+  const value = encode(recordCodec, isLong ? { ...record, folder: null } : record)
+  const attributes = [...withoutRecord(inode).attributes, { name: attributeName, value }]
+  return { ...inode, nlink: 1, attributes }
+}
+
+/** Of what file the inode is kept; undefined for one that is not. Throws `protocol` for a record that is none. */
+export function recordOf({ attributes }: Inode): KeptRecord | undefined {
+  const found = attributes.find(({ name }) => name === attributeName)
+  return found === undefined ? undefined : decode(recordCodec, found.value)
+}
+
+/** The inode as it was before it was kept. */
+export function withoutRecord(inode: Inode): Inode {
+  const attributes = inode.attributes.filter(({ name }) => name !== attributeName)
+  return { ...inode, attributes }
+}
+
+/** Bytes of the register that the inode takes, about. */
+export function inodeBytes(inode: Inode): number {
+  const { attributes } = inode
+  const bytes = attributes.reduce((sum, { name, value }) => sum + name.length + value.length, 0)
+  return contentBytes(inode) + bytes
+}
+
+const timeLength = new Date(0).toISOString().length
+
+/** The name in the trash of what is kept under the number `ino` since `ms`. No other one ever has this name. */
+export function keptName(ms: number, ino: number): string {
+  return `${new Date(ms).toISOString()}-${ino.toString(36)}`
+}
+
+/** Since when something is kept, in ms since 1970; undefined for a name that is none of the trash. */
+export function timeOfKept(name: string): number | undefined {
+  const ms = name[timeLength] === '-' ? Date.parse(name.slice(0, timeLength)) : Number.NaN
+  return Number.isNaN(ms) ? undefined : ms
+}

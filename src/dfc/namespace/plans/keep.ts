@@ -1,0 +1,56 @@
+/**
+ * Keeps what a change takes away: an inode of its own gets the content and the attributes of the file, and a name in the
+ * trash. Segments never change, and servers count who refers to them, so that nothing is copied.
+ */
+import { limits } from '../../../limits.js'
+import { direntType, trashIno } from '../../../wire/records.js'
+import { noVersion } from '../../../wire/version.js'
+import type { Content } from '../../content/content.js'
+import type { Node } from '../cache/node.js'
+import { inodeBytes, type KeptRecord, keptInode, keptName } from '../kept.js'
+import { newIno } from './new-inode.js'
+import type { Sources } from './sources.js'
+import type { TransactionBuilder } from './transaction-builder.js'
+
+/** Adds what keeps a file that is about to lose its last name, if the account keeps such. */
+export async function keepRemoved(
+  change: TransactionBuilder,
+  sources: Sources,
+  node: Node,
+  { parent, name }: { readonly parent: number; readonly name: string },
+): Promise<void> {
+  if (!sources.trash.isOn) return
+  const folder = sources.cache.pathOf(parent) ?? null
+  await keep(change, sources, node, { kind: 'removed', ino: node.ino, folder, name })
+}
+
+/** Adds what keeps the content of a file that `after` is about to replace, if the account keeps such. */
+export async function keepReplaced(
+  change: TransactionBuilder,
+  sources: Sources,
+  node: Node,
+  after: Content,
+  name = '',
+): Promise<void> {
+  const { trash, clock } = sources
+  const nowMs = clock.now()
+  if (!trash.isOn || !trash.rule.keeps(node, after, nowMs)) return
+  await keep(change, sources, node, { kind: 'replaced', ino: node.ino, folder: null, name })
+  change.afterwards(() => trash.rule.kept(node.ino, nowMs))
+}
+
+async function keep(
+  change: TransactionBuilder,
+  { clock, random, trash }: Sources,
+  { inode }: Node,
+  record: KeptRecord,
+): Promise<void> {
+  if (inodeBytes(inode) > limits.keptValueBytesMax) return
+  await trash.prepare()
+  const ino = newIno(clock, random)
+  const name = keptName(clock.now(), ino)
+  change.requireNoNode(ino)
+  change.requireEntry(trashIno, name, { ino: null, version: noVersion, type: 0 })
+  change.writeEntry(trashIno, name, { ino, type: direntType(inode.mode) })
+  change.writeNode(ino, keptInode(inode, record))
+}

@@ -1,0 +1,51 @@
+import t from 'tap'
+import {
+  inodeBytes,
+  keptInode,
+  keptName,
+  recordOf,
+  timeOfKept,
+  withoutRecord,
+} from '../../../src/dfc/namespace/kept.js'
+import { limits } from '../../../src/limits.js'
+import {
+  decodeInode,
+  encodeInode,
+  entryKey,
+  parseKey,
+  trashIno,
+} from '../../../src/wire/records.js'
+import { inodeOf } from '../../fixtures/inodes.js'
+
+const record = { kind: 'removed', ino: 7, folder: '/a', name: 'b' } as const
+
+t.test('a kept inode says of what file it is, and gives it back as it was', async (t) => {
+  const attributes = [{ name: 'user.a', value: Buffer.from('x') }]
+  const inode = inodeOf({ size: 3, nlink: 0, attributes })
+  const kept = decodeInode(encodeInode(keptInode(inode, record)))
+  t.same(recordOf(kept), record)
+  t.equal(recordOf(inode), undefined)
+  t.same(withoutRecord(kept), { ...inode, nlink: 1 })
+  t.same(recordOf(keptInode(kept, { ...record, name: 'c' })), { ...record, name: 'c' })
+  t.ok(inodeBytes(kept) > inodeBytes(inode))
+})
+
+t.test('a file with as many attributes as there can be is kept, wherever it was', async (t) => {
+  const attributes = Array.from({ length: limits.attributesMax }, (_, index) => ({
+    name: `user.${index}`,
+    value: Buffer.alloc(0),
+  }))
+  const kept = keptInode(inodeOf({ attributes }), { ...record, folder: '/x'.repeat(10_000) })
+  t.same(recordOf(decodeInode(encodeInode(kept))), { ...record, folder: null })
+})
+
+t.test('names of the trash are in the order of time', async (t) => {
+  const times = [0, 999, 1_000, Date.now(), Date.UTC(9999, 0)]
+  const names = times.map((ms) => keptName(ms, 2 ** 53 - 1))
+  t.same(names.toSorted(), names)
+  t.same(names.map(timeOfKept), times)
+  for (const name of names) t.match(parseKey(entryKey(trashIno, name)), { name })
+  for (const name of ['', 'a', '2026-11-28', '2026-11-28T14:30:00.000Z']) {
+    t.equal(timeOfKept(name), undefined, name)
+  }
+})

@@ -1,0 +1,172 @@
+/** The trash of a mount: what programs remove, replace and cut, and what dfc brings back of it. */
+import t, { type Test } from 'tap'
+import { sleep, systemClock } from '../../src/clock.js'
+import type { Client } from '../../src/dfc/client.js'
+import { withQuota, withTrash } from '../../src/dfs/users/users-text.js'
+import { UserOfDfc } from '../fixtures/client.js'
+import { checkAll, healNow, openClient } from '../fixtures/library.js'
+import { TestMounts } from '../fixtures/mount.js'
+import { startServerProcesses } from '../fixtures/servers.js'
+
+t.setTimeout(240_000)
+
+async function begin(t: Test) {
+  const servers = await startServerProcesses(t)
+  // They look at each login.
+  servers.configure((users) => withTrash(users, 'dfs.conf', 'alice', '7d'))
+  const mounts = new TestMounts(t, servers.config())
+  const user = new UserOfDfc(mounts.folder('user'), servers.config())
+  return { servers, mounts, user }
+}
+
+/** The paths and the kinds of what is kept. */
+async function kept(client: Client): Promise<string[]> {
+  const all: string[] = []
+  for await (const { kind, folder, name } of client.namespace.trash.files()) {
+    all.push(`${kind} ${folder ?? '?'}/${name}`)
+  }
+  return all
+}
+
+t.test('what programs remove and replace is there again', async (t) => {
+  const { mounts, user, servers } = await begin(t)
+  const mount = await mounts.start('mnt')
+  const dfc = async (...args: readonly string[]) => {
+    const { status, out, problems } = await user.dfc(...args)
+    t.equal(status, 0, `${args.join(' ')}: ${problems}`)
+    return out
+  }
+
+  await mount.out('mkdir -p a/b/c; head -c 200000 /dev/urandom > a/b/big; echo small > a/b/c/small')
+  await mount.out('cp -r a ../copy; ln -s small a/b/c/link; rm -rf a')
+  const list = await dfc('trash', 'list')
+  t.match(list, / +195 KiB \/a\/b\/big\n/)
+  t.match(list, /\/a\/b\/c\/small\n/)
+  t.match(list, /\/a\/b\/c\/link\n/)
+  t.equal((await dfc('trash', 'list', 'a/b/c/')).split('\n').length, 3, 'two lines')
+  await dfc('trash', 'restore', '/a')
+  await mount.out(
+    'diff -r --no-dereference ../copy/b/big a/b/big; cmp ../copy/b/c/small a/b/c/small',
+  )
+  t.equal(await mount.out('readlink a/b/c/link; stat -c %h a/b/c/link'), 'small\n1')
+  t.match((await user.dfc('trash', 'list')).out, /^$/)
+
+  // An editor writes another file and renames it; a program cuts a file and writes it anew.
+  await mount.out('echo one > text; echo two > text.new; mv text.new text')
+  await sleep(systemClock, 1_100)
+  const before = new Date().toISOString()
+  await sleep(systemClock, 100)
+  await mount.out('echo three > text; printf 4 > text; sync text')
+  const versions = JSON.parse(await dfc('versions', 'text', '--json'))
+  t.match(
+    versions.map(({ how, size }: { how?: string; size: number }) => [how, size]),
+    [
+      ['removed', 4],
+      ['replaced', 4],
+      ['replaced', 6],
+      [undefined, 1],
+    ],
+  )
+  await dfc('get', 'text', 'then', '--at', before)
+  t.equal(await mount.out('cat ../user/then'), 'two')
+  await mount.out('rm text')
+  await dfc('trash', 'restore', 'text', '--to', 'other')
+  t.equal(await mount.out('cat other'), '4')
+  await dfc('trash', 'restore', versions[2].id, '--to', '/old/place/')
+  t.equal(await mount.out('cat old/place/text'), 'three')
+
+  t.match(await dfc('status'), /\nTrash: 1 removed files and 1 versions, 8 B, the oldest since /)
+  t.match(JSON.parse(await dfc('status', '--json')), {
+    trash: { removed: 1, replaced: 1, bytes: 8, keptMs: 7 * 86_400_000 },
+  })
+  const client = await openClient(t, servers)
+  t.match(await client.scheduler.heal(healNow), { left: 0 })
+  t.match(await checkAll(client), { flaws: [], lost: [], missing: 0 })
+})
+
+t.test('says what is wrong with a wish', async (t) => {
+  const { user } = await begin(t)
+  user.write('file', 'x')
+  t.equal((await user.dfc('put', 'file')).status, 0)
+  const refused: readonly (readonly [line: string, problem: RegExp])[] = [
+    ['trash', /too few operands: trash takes ACTION/],
+    ['trash lsit', /trash lsit: expected list, restore or empty/],
+    ['TRASH LIST a b', /trash LIST: too many operands/],
+    ['trash restore', /trash restore: name a file/],
+    ['trash restore gone', /the trash has no such file/],
+    ['trash restore a b --to c', /--to goes with one name/],
+    ['trash list --force', /trash list: --force does not go with it/],
+    ['trash empty --older long', /--older long: expected a time such as/],
+    ['trash empty --older 2999-01-01', /--older 2999-01-01: that is in the future/],
+    ['versions gone', /No such file/],
+    ['versions /', /Is a directory/],
+    ['get file --at yesterday', /--at yesterday: expected a time such as/],
+    ['get file --at 2026-02-31', /--at 2026-02-31: expected/],
+    ['get -r file --at 2h', /--at fetches files, without -r/],
+    ['get file --at 2h', /there was no such file then/],
+  ]
+  const { status, out } = await user.type(...refused.map(([line]) => line))
+  t.equal(status, 1)
+  for (const [line, problem] of refused) t.match(out, problem, line)
+  t.equal((await user.dfc('rm', 'file')).status, 0)
+  t.equal((await user.dfc('put', 'file')).status, 0)
+  t.match(await user.dfc('trash', 'restore', 'file'), {
+    status: 1,
+    problems: /a file has this name/,
+  })
+  t.equal((await user.dfc('trash', 'restore', '-f', 'file')).status, 0)
+  t.match(await user.dfc('trash', 'empty', '--older', '1d'), { out: /^0 removed files/ })
+  t.match(await user.dfc('trash', 'empty'), { out: /^1 removed files/ })
+})
+
+t.test('a kill takes nothing out of the trash that a removal was to put there', async (t) => {
+  const { mounts, servers } = await begin(t)
+  const mount = await mounts.start('mnt')
+  // Small files, whose contents and removals are answered from the journal.
+  await mount.out('mkdir d; for i in 1 2 3 4 5 6 7 8; do echo $i > d/$i; done; sleep 0.5')
+  await mount.out('echo new > d/1; for i in 2 3 4; do rm d/$i; done; mv d/5 d/6')
+  await mount.end('SIGKILL')
+  await mount.close()
+  const again = await mounts.start('mnt')
+  t.equal(await again.out('ls d | xargs; cat d/1 d/6'), '1 6 7 8\nnew\n5')
+  const client = await openClient(t, servers)
+  t.same((await kept(client)).sort(), [
+    'removed /d/2',
+    'removed /d/3',
+    'removed /d/4',
+    'removed /d/6',
+    'replaced ?/1',
+  ])
+  for await (const { name, node } of client.namespace.trash.files()) {
+    const { inode } = node
+    t.equal((await client.content.read(inode, 0, inode.size)).toString(), `${name}\n`)
+  }
+  t.match(await checkAll(client), { flaws: [], lost: [] })
+})
+
+t.test('a log that is written all the time does not become thousands of versions', async (t) => {
+  const { mounts, servers } = await begin(t)
+  const mount = await mounts.start('mnt')
+  await mount.out('for i in $(seq 100); do echo line $i > hot; sync hot; done')
+  await mount.out('for i in $(seq 100); do echo line $i >> log; sync log; done')
+  const client = await openClient(t, servers)
+  const versions = (await kept(client)).filter((line) => line.endsWith('/hot'))
+  t.ok(versions.length >= 10 && versions.length <= 14, `${versions.length} of 100`)
+  const grown = (await kept(client)).filter((line) => line.endsWith('/log'))
+  t.ok(grown.length <= 14, `${grown.length} of 100`)
+})
+
+t.test('a program that meets the quota waits for the oldest of the trash to go', async (t) => {
+  const { mounts, servers } = await begin(t)
+  servers.configure((users) => withQuota(users, 'dfs.conf', 'alice', '24M'))
+  const mount = await mounts.start('mnt')
+  const client = await openClient(t, servers)
+  for (const name of ['one', 'two', 'three']) {
+    await mount.out(`head -c 9M /dev/urandom > ${name}; sync ${name}; rm ${name}`)
+  }
+  t.same((await kept(client)).slice(-1), ['removed /three'], 'the newest stays')
+  await mount.out('head -c 1M /dev/urandom > kept; fallocate -l 20M all; rm all')
+  const { status, problems } = await mount.sh('head -c 30M /dev/urandom > big')
+  t.not(status, 0)
+  t.match(problems, /Disk quota exceeded/, 'what is no trash stays')
+})

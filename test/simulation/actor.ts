@@ -9,9 +9,10 @@ import { overlay, truncate, wholeSlice } from '../../src/dfc/content/extents.js'
 import type { PreparedSegment } from '../../src/dfc/content/prepared-segment.js'
 import type { Node } from '../../src/dfc/namespace/cache/node.js'
 import type { RenameHow } from '../../src/dfc/namespace/plans/rename.js'
+import type { KeptFile } from '../../src/dfc/namespace/trash.js'
 import type { HealOptions } from '../../src/dfc/repair/heal.js'
 import { DfsError } from '../../src/errors.js'
-import { entryKey, fileType, inodeKey, rootIno, typeOf } from '../../src/wire/records.js'
+import { entryKey, fileType, inodeKey, rootIno, trashIno, typeOf } from '../../src/wire/records.js'
 import type { Seeded } from '../fixtures/seeded.js'
 import { between, chance, pick, weighted } from './chance.js'
 import type { Contents } from './contents.js'
@@ -37,6 +38,8 @@ export interface ActorOptions {
   readonly healWeight: number
   /** How often it works in the root folder, where all the others are. */
   readonly rootShare: number
+  /** The account keeps what is removed or replaced. */
+  readonly hasTrash: boolean
   readonly nameCount: number
   readonly company: Company
   readonly name: string
@@ -69,6 +72,8 @@ const noChanges = {
   replace: 0,
   orphan: 0,
   heal: 0,
+  restore: 0,
+  expunge: 0,
 }
 /** Changes, which a client that is alone may answer before they are stored. */
 const answeredEarly: ReadonlySet<string> = new Set([
@@ -83,6 +88,8 @@ const answeredEarly: ReadonlySet<string> = new Set([
   'rename',
   'chmod',
   'forget',
+  'restore',
+  'expunge',
 ])
 /** Folders can be moved into each other, but seldom so deep. */
 const depthMax = 8
@@ -157,6 +164,8 @@ export class Actor {
       read: 14,
       orphan: 3,
       heal: this.#options.sweepAgeMs === undefined ? 0 : this.#options.healWeight,
+      restore: this.#options.hasTrash ? 6 : 0,
+      expunge: this.#options.hasTrash ? 2 : 0,
     } as const
     const actions: { readonly [K in keyof typeof weights]: () => Promise<unknown> } = {
       lookup: () => this.#lookup(this.#folder(), this.#name()),
@@ -175,6 +184,8 @@ export class Actor {
       read: () => this.#read(),
       orphan: () => this.#orphan(),
       heal: () => this.heal(this.#options.sweepAgeMs ?? 0),
+      restore: () => this.#restore(),
+      expunge: () => this.#expunge(),
     }
     await actions[weighted(this.#random, readsOnly ? { ...weights, ...noChanges } : weights)]()
   }
@@ -206,6 +217,13 @@ export class Actor {
       const type = typeOf(node.inode.mode)
       if (type === fileType.file) await this.#readContent(node)
       if (type === fileType.folder && depth < depthMax) await this.audit(node.ino, depth + 1)
+    }
+  }
+
+  /** Reads all that the trash keeps. */
+  async auditTrash(): Promise<void> {
+    for (const { node } of await this.#kept()) {
+      if (typeOf(node.inode.mode) === fileType.file) await this.#readContent(node, 'readKept')
     }
   }
 
@@ -458,9 +476,9 @@ export class Actor {
     }
   }
 
-  async #readContent({ ino, inode }: Node): Promise<void> {
+  async #readContent({ ino, inode }: Node, verb = 'read'): Promise<void> {
     const segments = inode.segments.map(({ id }) => id)
-    await this.#do('read', { about: `${ino}`, segments }, async () => {
+    await this.#do(verb, { about: `${ino}`, segments }, async () => {
       const expected = this.#options.contents.of(inode)
       if (expected === undefined) throw new RangeError(`${ino} has a content that nobody wrote`)
       const bytes = chance(this.#random, 0.5)
@@ -468,6 +486,52 @@ export class Actor {
         : await collected(this.#client.content.stream(inode))
       if (!bytes.equals(expected)) throw new RangeError(`${ino} has the wrong bytes`)
     })
+  }
+
+  // -- what is kept ------------------------------------------------------------------------------
+
+  async #kept(): Promise<readonly KeptFile[]> {
+    const found = await this.#do('trash', { about: '' }, async () => {
+      const all: KeptFile[] = []
+      for await (const kept of this.#client.namespace.trash.files()) all.push(kept)
+      return all
+    })
+    return found ?? []
+  }
+
+  /** Brings back something that was removed or replaced, which has just the content that it had. */
+  async #restore(): Promise<void> {
+    const all = await this.#kept()
+    if (all.length === 0) return
+    const { id, node } = pick(this.#random, all)
+    if (typeOf(node.inode.mode) === fileType.file) await this.#readContent(node, 'readKept')
+    const folder = this.#folder()
+    const name = this.#name()
+    const keys = [entryKey(folder, name), entryKey(trashIno, id)]
+    const mayReplace = chance(this.#random, 0.4)
+    const subject = {
+      about: `${id} as ${keys[0]}`,
+      entries: keys,
+      inodes: [folder, node.ino],
+      makes: keys.map((key, index) => ({ key, isLive: index === 0 })),
+      isChange: true,
+    }
+    await this.#do('restore', subject, async () => {
+      const { trash } = this.#client.namespace
+      const restored = await trash.restore({ kept: id, parent: folder, name, mayReplace })
+      if (restored.inode.attributes.length > 0) throw new RangeError('it is still marked as kept')
+      return this.#remember(restored)
+    })
+  }
+
+  /** Removes some of what is kept for good. */
+  async #expunge(): Promise<void> {
+    const all = await this.#kept()
+    const ids = all.slice(0, between(this.#random, 1, 3)).map(({ id }) => id)
+    const entries = ids.map((id) => entryKey(trashIno, id))
+    await this.#do('expunge', { about: ids.join(), entries }, () =>
+      this.#client.namespace.trash.remove(ids),
+    )
   }
 
   // -- contents ----------------------------------------------------------------------------------

@@ -6,16 +6,20 @@
  */
 
 import type { Content } from '../../src/dfc/content/content.js'
+import { type KeptRecord, recordOf } from '../../src/dfc/namespace/kept.js'
 import type { AccountIndex } from '../../src/dfs/index/account-index.js'
 import { homeMask, wholeMask } from '../../src/wire/placement.js'
 import {
   decodeEntry,
   decodeInode,
+  entryKey,
   fileType,
   inodeKey,
   type Key,
   parseKey,
   rootIno,
+  type Transaction,
+  trashIno,
   typeOf,
 } from '../../src/wire/records.js'
 import { noVersion, type Version, versionOf } from '../../src/wire/version.js'
@@ -37,6 +41,8 @@ export interface Evidence {
   /** Repair has run: the servers must be equal. */
   readonly isHealed: boolean
   readonly hadWipes: boolean
+  /** What is removed or replaced is kept. */
+  readonly hasTrash: boolean
   /** Segments of which repair found some piece nowhere. */
   readonly lost: readonly string[]
   /** Where clients have answered changes before they were stored. */
@@ -88,6 +94,7 @@ export function check(evidence: Evidence): void {
   checkSightings(history, known, report)
   checkSeenByOthers(evidence, known, report)
   checkTree(chains, report)
+  if (evidence.hasTrash) checkKept(committed, chains, bytesOf, report)
   checkServers(evidence, chains, report)
   checkCopies(evidence, chains, report)
   if (evidence.isHealed) checkEqual(evidence, report)
@@ -342,6 +349,8 @@ function isCaused(operation: Operation, known: Known, mayFail: () => boolean): b
       return true
     case 'incomplete':
     case 'dataLost':
+      // What is kept refers to its segments, whatever has become of the file.
+      if (operation.verb === 'readKept' && !mayBeExpunged(chains, operation)) return mayFail()
       return mayFail() || operation.segments.some((id) => mayBeSwept(chains, id, operation.endMs))
     default:
       return mayFail()
@@ -515,6 +524,11 @@ function describeSighting(sighting: Sighting): string {
 
 // -- the files in the end -------------------------------------------------------------------------
 
+/** Whether the folder is in no other one. */
+function isApart(ino: number): boolean {
+  return ino === rootIno || ino === trashIno
+}
+
 /** What fsck(8) would look at: links counted right, folders where they say, nothing without a name. */
 function checkTree(chains: Chains, report: Report): void {
   const namesOf = new Map<number, { key: Key; parent: number; type: number }[]>()
@@ -531,7 +545,7 @@ function checkTree(chains: Chains, report: Report): void {
   for (const [key, chain] of chains) {
     const parsed = parseKey(key)
     const value = chain.at(-1)?.value
-    if (parsed.kind !== 'inode' || !value || parsed.ino === rootIno) continue
+    if (parsed.kind !== 'inode' || !value || isApart(parsed.ino)) continue
     const inode = decodeInode(value)
     const names = namesOf.get(parsed.ino) ?? []
     const isFolder = typeOf(inode.mode) === fileType.folder
@@ -542,6 +556,64 @@ function checkTree(chains: Chains, report: Report): void {
       if (isFolder && parent !== inode.parent) report(`${key} says to be in ${inode.parent}`)
     }
   }
+}
+
+/**
+ * Each file that lost its last name is kept by the transaction that took it, with a content that somebody wrote; and
+ * each content that is kept is one of its file.
+ */
+function checkKept(
+  committed: readonly Seen[],
+  chains: Chains,
+  bytesOf: Evidence['bytesOf'],
+  report: Report,
+): void {
+  for (const { id, body } of committed) {
+    const keeping = new Set<number>()
+    for (const { key, value } of body?.writes ?? []) {
+      const record = value === null ? undefined : recordIn(key, value)
+      if (record === undefined || value === null) continue
+      const inode = decodeInode(value)
+      keeping.add(record.ino)
+      const isFile = typeOf(inode.mode) === fileType.file
+      if (isFile && bytesOf(inode) === undefined)
+        report(`${id} keeps as ${key} a content that nobody wrote`)
+      if (inode.nlink !== 1) report(`${id} keeps ${key} with ${inode.nlink} names`)
+    }
+    // Restored or removed for good before it was stored.
+    if (body === undefined || takesOut(body)) continue
+    for (const { key, value } of body.writes) {
+      const parsed = parseKey(key)
+      const chain = chains.get(key) ?? []
+      const before = chain[chain.findIndex((link) => link.id === id) - 1]?.value
+      if (parsed.kind !== 'inode' || !before || isKept(before)) continue
+      const was = decodeInode(before)
+      if (typeOf(was.mode) === fileType.folder || was.nlink === 0) continue
+      const isRemoved = value === null || decodeInode(value).nlink === 0
+      if (isRemoved && !keeping.has(parsed.ino)) report(`${id} removed ${key} and keeps nothing`)
+    }
+  }
+}
+
+/** Whether a batch leaves nothing of what it has put into the trash itself. */
+function takesOut({ writes, preconditions }: Transaction): boolean {
+  const absent = new Set(preconditions.filter((one) => one.absent).map(({ key }) => key))
+  const isInTrash = (key: Key): boolean => key.startsWith(entryKey(trashIno, ''))
+  return writes.some(({ key, value }) => value === null && isInTrash(key) && absent.has(key))
+}
+
+function recordIn(key: Key, value: Buffer): KeptRecord | undefined {
+  return parseKey(key).kind === 'inode' ? recordOf(decodeInode(value)) : undefined
+}
+
+function isKept(inode: Buffer): boolean {
+  return recordOf(decodeInode(inode)) !== undefined
+}
+
+/** Whether what an operation was about can have been removed for good, or restored, by its end. */
+function mayBeExpunged(chains: Chains, { about, endMs }: Operation): boolean {
+  const chain = chains.get(inodeKey(Number(about))) ?? []
+  return chain.slice(2).some(({ sentMs }) => sentMs <= endMs)
 }
 
 // -- the servers in the end -----------------------------------------------------------------------
@@ -609,7 +681,7 @@ function checkCopies(evidence: Evidence, chains: Chains, report: Report): void {
         if ((wholeMask(length) & bit) === 0) continue
         const copies = masks.filter((mask) => (mask & bit) !== 0).length
         if (copies === 2 || (copies > 2 && !evidence.isHealed)) continue
-        if (mayBeSwept(chains, id, Number.POSITIVE_INFINITY)) continue
+        if (!isKept(last.value) && mayBeSwept(chains, id, Number.POSITIVE_INFINITY)) continue
         const operation = writerOf(id, chain, evidence)
         const isExcused = operation === undefined || mayLack(operation, evidence)
         if (isExcused && (copies === 1 ? !evidence.isHealed : evidence.hadWipes)) continue

@@ -630,4 +630,36 @@ export const mutants: readonly Mutant[] = [
     'const wrongMax = 0;',
     'lies',
   ),
+
+  // -- the trash ---------------------------------------------------------------------------------
+  mutant(
+    'trash: a file that goes while it is open is not kept',
+    'dfc/namespace/plans/lost-name.js',
+    'await keepRemoved(',
+    'if (!isOpen(ino)) await keepRemoved(',
+  ),
+  mutant(
+    'trash: a segment that a version has goes with the file',
+    'dfs/index/segments.js',
+    'refs = refs - 1, released',
+    'refs = 0, released',
+  ),
+  mutant(
+    'trash: what is restored is also still there',
+    'dfc/namespace/plans/restoration.js',
+    'change.writeEntry(trashIno, kept, null);',
+    '',
+  ),
+  mutant(
+    'trash: what is kept is what replaced it',
+    'dfc/namespace/plans/keep.js',
+    "await keep(change, sources, node, { kind: 'replaced'",
+    "await keep(change, sources, { ...node, inode: { ...node.inode, extents: after.extents } }, { kind: 'replaced'",
+  ),
+  mutant(
+    'trash: what another client has restored is removed for good',
+    'dfc/namespace/plans/expunging.js',
+    'change.requireEntry(trashIno, name, entry);',
+    'change.requireEntry(trashIno, name, { ...entry, ino: null });',
+  ),
 ]

@@ -72,6 +72,8 @@ export interface Plan {
   readonly rottingServer: number
   /** See Impairments. */
   readonly graceMs: number
+  /** For how long what is removed or replaced is kept; 0 for not at all. */
+  readonly trashMs: number
 }
 
 export interface Outcome {
@@ -107,20 +109,23 @@ const operationMsMax = 150_000
 const { least: rounds } = scramIterations
 const healsMax = 4
 const ambushPairMs = 20
+/** How many of the seeds keep what is removed, and for how long. */
+const trashShare = 0.3
+const trashTimesMs = [500, 5_000, 3_600_000]
 /** One seed of so many is about lies, if no focus was asked for. */
 const liesEach = 8
 
 const verifiers = await Promise.all(
   serverNames.map((_, index) => makeVerifier(password, Buffer.alloc(16, index), rounds)),
 )
-const users: Users = {
+const usersOf = ({ trashMs }: Plan): Users => ({
   find: async (name, position) => (name === user ? verifiers[position] : undefined),
   roundCounts: [rounds],
   isCurrent: () => true,
   quotaBytes: () => undefined,
-  trashMs: () => 0,
+  trashMs: () => trashMs,
   onChange: () => {},
-}
+})
 /** Each key is derived once, since nothing in the simulated world may take real time. */
 const keys = new Map<string, Buffer>()
 
@@ -200,7 +205,11 @@ export class World {
   constructor(seed: number, isTraced: boolean, focus?: Focus) {
     this.#seed = seed
     this.#random = new Seeded(seed)
-    this.plan = planOf(fork(this.#random), focus, seed % liesEach === 1)
+    const plan = planOf(fork(this.#random), focus, seed % liesEach === 1)
+    // With chance of its own, so that runs without it are as they were.
+    const chanceOfTrash = new Seeded(seed ^ 0x7245)
+    const isKeeping = chance(chanceOfTrash, trashShare)
+    this.plan = { ...plan, trashMs: isKeeping ? pick(chanceOfTrash, trashTimesMs) : 0 }
     const nowMs = (): number => this.scheduler.nowMs
     this.history = new History(nowMs, isTraced)
     this.#tap = new Tap({
@@ -705,7 +714,7 @@ export class World {
     this.#network.returned(name)
     const server = await Server.start({
       address: { host: name, port: firstPort + index },
-      users,
+      users: usersOf(this.plan),
       storage: disk.over(storage),
       network: this.#network.of(participant),
       clock: participant.clock,
@@ -837,6 +846,7 @@ export class World {
       sweepAgeMs: this.plan.hasKeepers ? this.plan.sweepAgeMs : undefined,
       healWeight: this.plan.focus === 'repairs' ? 25 : 3,
       rootShare: this.plan.focus === 'ballots' ? 0.9 : 0.5,
+      hasTrash: this.plan.trashMs > 0,
     })
   }
 
@@ -943,6 +953,7 @@ export class World {
     const client = await this.#open(participant)
     const actor = this.#actor('auditor', participant, client)
     await actor.audit()
+    if (this.plan.trashMs > 0) await actor.auditTrash()
     await Promise.all(this.clients.map((one) => one.client?.close()))
     // A copy that was sent before and comes after the last repair is one too many, until the next.
     const untilMs = this.scheduler.nowMs + operationMsMax
@@ -965,6 +976,7 @@ export class World {
     this.#isHealed = left === 0
     await sleep(participant, 100)
     await actor.audit()
+    if (this.plan.trashMs > 0) await actor.auditTrash()
     await client.close()
   }
 
@@ -985,6 +997,7 @@ export class World {
       forgottenAfterMs: this.plan.sweepAgeMs - 2 * this.plan.skewMsMax,
       isHealed: this.#isHealed,
       hadWipes: this.#wipes > 0,
+      hasTrash: this.plan.trashMs > 0,
       lost: [...this.#lost],
       machines: Object.values(this.#machines),
       crashedMs: this.#crashedMs,
@@ -1030,7 +1043,11 @@ export class World {
   }
 }
 
-function planOf(random: Seeded, wanted: Focus | undefined, isOfLies: boolean): Plan {
+function planOf(
+  random: Seeded,
+  wanted: Focus | undefined,
+  isOfLies: boolean,
+): Omit<Plan, 'trashMs'> {
   const profile = weighted<Exclude<Profile, 'disks' | 'troubles' | 'lies'>>(random, {
     calm: 1,
     clients: 2,
@@ -1038,7 +1055,7 @@ function planOf(random: Seeded, wanted: Focus | undefined, isOfLies: boolean): P
     wild: 8,
   })
   const timeoutMs = pick(random, [120, 300, 300, 2000])
-  const plan: Plan = {
+  const plan: Omit<Plan, 'trashMs'> = {
     profile,
     focus: 'everything',
     clientCount: between(random, 2, 4),

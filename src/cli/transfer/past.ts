@@ -23,7 +23,9 @@ export function getPast(session: Session, steps: readonly Step[], atMs: number):
     assertMayBeFile(target, false)
     await content.assertReadable(inode)
     const attributes = { mode: inode.mode & permissionsKept, mtime: inode.mtime }
-    await writeLocalFile(target, content.stream(inode), attributes, session.temporaries)
+    const data = (from: number) => content.streamData(inode, from)
+    const { interrupted, temporaries } = session
+    await writeLocalFile(target, { size: inode.size, data, interrupted }, attributes, temporaries)
   })
 }
 

@@ -572,6 +572,12 @@ export const limits = {
   repeatedNoticesMs: 10_000,
   /** Kinds and objects of such lines that are told apart. With more, those that began first are forgotten. */
   repeatedObjectsMax: 1024,
+  /** Times that the log says the same line within `sameLineMs`. Further ones are counted in one line at its end. */
+  sameLineMax: 3,
+  /** Period to which `sameLineMax` applies. */
+  sameLineMs: 600_000,
+  /** Size in bytes at which the log of a program is set aside as FILE.1, in the place of the one before. */
+  logFileBytesMax: 8 * 1024 * 1024,
 } as const
 
 assert(limits.segmentBytesMax % (limits.pieceCount * limits.blockBytes) === 0)

@@ -25,7 +25,7 @@ export class RepeatedNotices {
   tell(kind: string, object: string, line: string): void {
     const told = this.#toldOf(JSON.stringify([kind, object]), kind, object)
     told.count += 1
-    if (told.count <= limits.repeatedNoticesMax) notice(line)
+    if (told.count <= limits.repeatedNoticesMax) notice(line, 'warning')
   }
 
   #toldOf(key: string, kind: string, object: string): Told {
@@ -35,7 +35,8 @@ export class RepeatedNotices {
       assert(now >= known.sinceMs, 'a notice from before the first one')
       if (now - known.sinceMs < limits.repeatedNoticesMs) return known
       const untold = known.count - limits.repeatedNoticesMax
-      if (untold > 0) notice(`${object === '' ? '' : `${object}: `}${untold} more: ${kind}`)
+      if (untold > 0)
+        notice(`${object === '' ? '' : `${object}: `}${untold} more: ${kind}`, 'warning')
       this.#told.delete(key)
     }
     // With too many of them the first one is forgotten: an object in a notice is a user, of whom there are few.

@@ -8,10 +8,20 @@ import { systemClock } from './clock.js'
 const endSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
 const echoMs = 500
 
-/** Calls `end` at the first signal and `hurry` at each one that comes clearly later. */
-export function onEndSignals(end: (signal: string) => void, hurry: () => void): void {
+/**
+ * Calls `end` at the first signal and `hurry` at each one that comes clearly later. With `reopen`, SIGHUP calls that
+ * in the place of both, as programs do that write a log file.
+ */
+export function onEndSignals(
+  end: (signal: string) => void,
+  hurry: () => void,
+  reopen?: () => void,
+): void {
   const heard = endOnce(end, hurry, () => systemClock.monotonic())
-  for (const signal of endSignals) process.on(signal, () => heard(signal))
+  for (const signal of endSignals) {
+    if (signal === 'SIGHUP' && reopen !== undefined) process.on(signal, reopen)
+    else process.on(signal, () => heard(signal))
+  }
 }
 
 /** Returns the handler of each signal. `nowMs` counts from any origin and never goes back. */

@@ -280,7 +280,10 @@ function journalOf({ id }: Cluster, { log, config }: ClientOptions): Journal | u
     return id === undefined ? undefined : log?.openJournal(id, config.user)
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : String(thrown)
-    notice(`No journal can be kept on this machine, so every change waits for the servers: ${why}`)
+    notice(
+      `No journal can be kept on this machine, so every change waits for the servers: ${why}`,
+      'warning',
+    )
     return undefined
   }
 }

@@ -10,7 +10,7 @@ import { passwordVariable, type TlsWord } from '../config.js'
 import { serverConfigFile, serverFileName, systemConfigHome } from '../config-home.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
-import { notice } from '../log.js'
+import { logTo, notice } from '../log.js'
 import { tcpNetwork } from '../network.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
@@ -44,6 +44,7 @@ interface ConfigOption {
 interface ServeOptions {
   readonly host: string
   readonly config?: string
+  readonly log?: string
 }
 
 const program = new Command('dfs-server')
@@ -56,6 +57,7 @@ const program = new Command('dfs-server')
     '--config <file>',
     `who may log in; ${serverFileName} in the folder, else ${systemConfig}`,
   )
+  .option('--log <file>', 'write the log there; SIGHUP opens it anew')
   .action(serve)
 
 program
@@ -112,6 +114,7 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
   if (!(port <= 65_535)) {
     throw new DfsError('invalid', `"${portText}" is not a port: expected a number from 0 to 65535`)
   }
+  const reopenLog = options.log === undefined ? undefined : logTo(resolve(options.log))
   const address = { host: options.host, port }
   const config = options.config ?? serverConfigFile(folder)
   assertUsers(config)
@@ -136,12 +139,13 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
     throw cannotListen(address.host, port, thrown)
   })
   setInterval(() => users.refresh(), limits.usersCheckMs).unref()
-  stopOnSignals(server)
+  stopOnSignals(server, reopenLog)
   const where = options.host.includes(':') ? `[${options.host}]` : options.host
   notice(`${basename(resolve(folder))} listens on ${where}:${server.port}${key}`)
   if (plainFrom === 'anybody') {
     notice(
       `${config}: tls = "off": what clients send without TLS can be read and changed on the way`,
+      'warning',
     )
   }
   users.warnOfPlainPasswords()
@@ -167,12 +171,13 @@ function assertUsers(file: string): void {
     throw new DfsError('configuration', `${file}: there are no users; ${remedy}`)
 }
 
-/** The first signal drains, a later one does not wait. */
-function stopOnSignals(server: Server): void {
+/** The first signal drains, a later one does not wait. With a log file SIGHUP is about that. */
+function stopOnSignals(server: Server, reopenLog: (() => void) | undefined): void {
   outliveTerminal()
   onEndSignals(
     () => void server.stop().then(() => process.exit(0)),
     () => process.exit(1),
+    reopenLog,
   )
 }
 

@@ -11,7 +11,7 @@ import { type ClientConfig, loadClientConfig, passwordVariable } from '../config
 import { clientConfigFile, clientConfigPlaces } from '../config-home.js'
 import { sentenceOf } from '../error-message.js'
 import { DfsError, isError } from '../errors.js'
-import { debugFuse, notice } from '../log.js'
+import { debugFuse, logTo, notice } from '../log.js'
 import { askDaemon } from '../mount-control.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
@@ -52,6 +52,7 @@ interface Options {
   readonly isTrial?: true
   readonly port?: string
   readonly foreground?: true
+  readonly log?: string
   readonly passwordStdin?: true
   readonly unmount?: true
   readonly option?: readonly string[]
@@ -77,6 +78,7 @@ const program = new Command('dfs-mount')
   .option('--local [folder...]', 'run the four servers on this machine, in one folder or four')
   .option('--port <first>', `with --local: the first of four ports, ${defaultPort} when left out`)
   .option('--foreground', 'stay in the foreground; Ctrl-C unmounts')
+  .option('--log <file>', 'write the log there; SIGHUP opens it anew')
   .option('--unmount', 'store everything and unmount')
   .option('-o, --option <words>', 'ro, allow_other, acl, dirsync, fsname=NAME ...', collect)
   .addOption(new Option('--password-stdin', 'read the password from standard input').hideHelp())
@@ -147,7 +149,8 @@ function withAccount(options: Options): Options {
 }
 
 async function run(mountpoint: string, options: Options): Promise<void> {
-  const state = stateFolderOf(mountpoint)
+  const own = stateFolderOf(mountpoint)
+  const state = options.log === undefined ? own : { ...own, log: resolve(options.log) }
   // Errors found here are reported by the command, not only in the daemon's log.
   const words = parseMountOptions(options.option ?? [], options.sloppy)
   if (options.unmount) await unmountAt(mountpoint, state)
@@ -181,6 +184,8 @@ async function mountInBackground(
   const local = typeof options.local === 'object' ? options.local.map((f) => resolve(f)) : []
   const words = [
     '--foreground',
+    '--log',
+    state.log,
     ...(options.config === undefined ? [] : ['--config', resolve(options.config)]),
     ...(options.port === undefined ? [] : ['--port', options.port]),
     ...(options.option ?? []).flatMap((words) => ['-o', words]),
@@ -221,6 +226,7 @@ async function serve(
   state: StateFolder,
 ): Promise<void> {
   outliveTerminal()
+  const reopenLog = options.log === undefined ? undefined : logTo(state.log)
   let ending: (() => void) | undefined
   let servers: LocalServers | undefined
   const early = new AbortController()
@@ -231,6 +237,7 @@ async function serve(
       else ending()
     },
     () => void leaveAtOnce(servers),
+    reopenLog,
   )
   const backing = await backingOf(options)
   servers = backing.servers
@@ -292,7 +299,7 @@ function onBugs(daemon: Daemon, servers: LocalServers | undefined): void {
   let dying = false
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
-      process.stderr.write(`dfs-mount: ${error instanceof Error ? error.stack : String(error)}\n`)
+      notice(`a fault of the program: ${error instanceof Error ? error.stack : error}`, 'error')
       if (dying) return
       dying = true
       void daemon.giveUp().then(() => leaveAtOnce(servers))

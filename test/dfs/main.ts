@@ -8,6 +8,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -20,6 +21,7 @@ import { limits } from '../../src/limits.js'
 import { checksumsOf } from '../../src/wire/checksum.js'
 import { spawnMortal } from '../fixtures/mortal.js'
 import { RawClient } from '../fixtures/raw-client.js'
+import { until } from '../fixtures/servers.js'
 
 const program = resolve(import.meta.dirname, '../../src/dfs/main.js')
 
@@ -80,7 +82,10 @@ t.test('makes its folder, says one line when it is ready, and serves', async (t)
   const deep = join(folder, 'not', 'there', 'DFS1')
   const server = run(t, deep, '0', '--config', config)
   const port = await portOf(server)
-  t.match(server.said(), new RegExp(`^\\S+ ${basename(deep)} listens on 127\\.0\\.0\\.1:${port}\n`))
+  t.match(
+    server.said(),
+    new RegExp(`^\\S+ info ${basename(deep)} listens on 127\\.0\\.0\\.1:${port}\n`),
+  )
   const client = await RawClient.open(port)
   t.same(await client.call('ping', {}), {})
   t.match(server.said(), /passwords in clear text: alice/)
@@ -97,6 +102,36 @@ for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
     await client.closed
   })
 }
+
+t.test('writes its log to a file, which SIGHUP opens anew', async (t) => {
+  const { folder, config } = prepare(t)
+  const log = `${folder}.log`
+  const server = run(t, folder, '0', '--config', config, '--log', log)
+  const isReady = (): boolean => existsSync(log) && /clear text/.test(readFileSync(log, 'utf8'))
+  await until(isReady)
+  const before = readFileSync(log, 'utf8')
+  t.match(
+    before,
+    /^\S+ info DFS1 listens on 127\.0\.0\.1:\d+\n\S+ warning .*passwords in clear text/,
+  )
+  renameSync(log, `${log}.old`)
+  server.child.kill('SIGHUP')
+  await until(() => existsSync(log))
+  t.equal(server.child.exitCode, null, 'goes on')
+  server.child.kill('SIGTERM')
+  t.equal(await server.ended, 0)
+  t.equal(server.said(), '')
+  await fails(
+    t,
+    /the log cannot be written: ENOENT/,
+    folder,
+    '0',
+    '--config',
+    config,
+    '--log',
+    '/no/log',
+  )
+})
 
 t.test('nobody can log in to a server that nobody has set up', async (t) => {
   const { folder, config } = prepare(t)

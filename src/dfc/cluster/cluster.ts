@@ -91,7 +91,7 @@ export class Cluster {
 
   private constructor(options: ClusterOptions) {
     this.#config = new CurrentConfig(options.config, options.configNow)
-    this.clock = new ServersTime(options.clock, notice)
+    this.clock = new ServersTime(options.clock, (line) => notice(line, 'warning'))
     this.random = options.random
     this.versions = new HybridClock(this.clock, options.random.bytes(4).toString('hex'))
     const passwords = new Passwords(this.#config, options.keyDerivation)

@@ -135,7 +135,7 @@ export class Link {
     }
     if (this.#closed || connection === undefined || connection !== this.#connection) return
     if (clock.monotonic() - begin >= limits.hedgeMs) {
-      if (this.#slow === 'perhaps') notice(`${this.name} is slow; continuing without it`)
+      if (this.#slow === 'perhaps') notice(`${this.name} is slow; continuing without it`, 'warning')
       this.#slow = 'surely'
       this.#probeLater()
       return
@@ -179,7 +179,7 @@ export class Link {
       // A refusal by a server that has come back is news, even if it was down before.
       const isNews = before === undefined || (isRefusal(code) && before !== code)
       if (isNews && !(this.#isFirst && code === 'authentication')) {
-        notice(`${this.name} is down: ${this.#failure.message}`)
+        notice(`${this.name} is down: ${this.#failure.message}`, 'warning')
       }
       this.#options.onFailed(this)
       this.#connectLater()
@@ -194,7 +194,7 @@ export class Link {
     this.#slow = undefined
     this.#probe?.cancel()
     this.#failure = reason
-    notice(`${this.name} is down: ${reason.message}`)
+    notice(`${this.name} is down: ${reason.message}`, 'warning')
     this.#options.onChange(this)
     this.#connectLater()
   }

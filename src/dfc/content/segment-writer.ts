@@ -152,7 +152,7 @@ export class SegmentWriter {
     const { clock } = this.#cluster
     const name = this.#cluster.link(server).name
     if (this.#fullUntilMs[server] === undefined) {
-      notice(`${name} has no space left; its neighbours store its pieces until it has`)
+      notice(`${name} has no space left; its neighbours store its pieces until it has`, 'warning')
     }
     this.#fullUntilMs[server] = clock.monotonic() + limits.fullServerMs
     return error

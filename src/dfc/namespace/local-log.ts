@@ -280,6 +280,7 @@ export class LocalLog {
       notice(
         `${this.#count} changes could not be stored. They are kept on this machine, and the next mount of the ` +
           'account here stores them',
+        'warning',
       )
     }
     this.#journal?.close()
@@ -311,7 +312,7 @@ export class LocalLog {
   #ended(obstacle: unknown): void {
     if (obstacle !== undefined && this.#obstacle === undefined) {
       const why = obstacle instanceof Error ? obstacle.message : String(obstacle)
-      notice(`Recent changes are not stored yet, retrying: ${why}`)
+      notice(`Recent changes are not stored yet, retrying: ${why}`, 'warning')
     }
     if (obstacle === undefined && this.#obstacle !== undefined)
       notice('Recent changes are stored now.')
@@ -506,7 +507,7 @@ export class LocalLog {
     if (file !== undefined && value != null) {
       await this.#options.keepContent({ ...file, inode: decodeInode(value), why })
     }
-    notice(`A change of ${describe(body)} was answered and then discarded: ${why.message}`)
+    notice(`A change of ${describe(body)} was answered and then discarded: ${why.message}`, 'error')
     for (const ino of inos) this.#failures.set(ino, why)
     for (const ino of this.#failures.keys()) {
       if (this.#failures.size <= limits.logChangesMax) break

@@ -192,7 +192,7 @@ export class Recovery {
 
   async #spread(id: Version, commit: boolean, { body }: Known): Promise<void> {
     if ((this.#decided.get(id) ?? commit) !== commit) {
-      notice(`FAULT: transaction ${id} was decided the other way before`)
+      notice(`FAULT: transaction ${id} was decided the other way before`, 'error')
     }
     this.#decided.set(id, commit)
     const decisions = [{ id, commit, body, spares: [] }]

@@ -436,7 +436,8 @@ export class Registers {
       const isBefore = (one: string, other: string): boolean => compareTexts(one, other) < 0
       assertGetsOn({ source, isBefore }, after, names, more)
     } catch (error) {
-      if (!this.#refusedLists.has(index)) notice(`${sentenceOf(error)}: its lists are refused`)
+      if (!this.#refusedLists.has(index))
+        notice(`${sentenceOf(error)}: its lists are refused`, 'warning')
       this.#refusedLists.add(index)
       throw error
     }

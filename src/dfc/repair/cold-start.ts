@@ -47,6 +47,7 @@ export async function coldStart(cluster: Cluster): Promise<boolean> {
   }
   notice(
     'all servers had stopped without a clean shutdown; repair has validated them and they agree',
+    'warning',
   )
   return true
 }

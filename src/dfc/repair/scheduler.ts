@@ -198,7 +198,8 @@ export class RepairScheduler {
     const { cluster } = this.#mover
     for (const server of report.filledServers) notice(`${cluster.link(server).name} was filled`)
     const { registersCopied, registersRestored, piecesCopied, left } = report
-    if (registersRestored > 0) notice(`repair: ${registersRestored} corrupt registers replaced`)
+    if (registersRestored > 0)
+      notice(`repair: ${registersRestored} corrupt registers replaced`, 'warning')
     if (registersCopied > 0 || piecesCopied > 0) {
       notice(`repair: ${registersCopied} registers and ${piecesCopied} pieces copied, ${left} left`)
     }
@@ -216,16 +217,19 @@ export class RepairScheduler {
         if (told.size > limits.lostFileLinesMax) continue
         notice(
           `${JSON.stringify(path)} has lost data for good, no server has bytes ${from} to ${to - 1}`,
+          'error',
         )
       }
     } catch (thrown) {
       const why = asDfsError(thrown).message
       notice(
         `${lost.length} pieces are lost for good; not all of their files could be named: ${why}`,
+        'error',
       )
     }
     const others = told.size - limits.lostFileLinesMax
-    if (others > 0) notice(`${others} more files have lost data for good: dfc verify names them`)
+    if (others > 0)
+      notice(`${others} more files have lost data for good: dfc verify names them`, 'error')
   }
 
   /** Replaces the noted bad copies. Returns the pieces that may have no good copy at all. */
@@ -238,6 +242,8 @@ export class RepairScheduler {
           const { name } = this.#mover.cluster.link(server)
           notice(
             `repair: piece ${piece} of ${segment.id} was missing or corrupt on ${name}: written again`,
+            'warning',
+            `repair: pieces of ${name} that were missing or corrupt: written again`,
           )
         }
       } catch (thrown) {

@@ -85,6 +85,7 @@ export async function takeFenceBack(
   await askOne(cluster, server, 'fence', { fence: versionOf(nowMs, 0, '00000000'), agreed: true })
   notice(
     `${cluster.link(server).name} had accepted a time in the future, from when its clock was ahead; it votes again`,
+    'warning',
   )
   return true
 }

@@ -161,6 +161,8 @@ export class AccountPieces {
     this.#toldRotten.add(name)
     notice(
       `${this.#user}: piece ${piece} of ${segment} is corrupt on the disk; repair will replace it`,
+      'warning',
+      `${this.#user}: pieces that are corrupt on the disk`,
     )
   }
 
@@ -212,6 +214,8 @@ export class AccountPieces {
         if (this.store.holds(name)) throw thrown
         notice(
           `${this.#user}: piece ${name.piece} of ${name.segment} is gone from the disk; repair will replace it`,
+          'warning',
+          `${this.#user}: pieces that are gone from the disk`,
         )
         this.#index.pieces.remove(name.segment, name.piece)
       }

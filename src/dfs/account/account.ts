@@ -92,22 +92,27 @@ export class Account {
       this.acceptor.becomeUnsure(random)
       notice(
         `${user}: the machine stopped without a clean shutdown; waiting for repair to validate this data`,
+        'warning',
       )
     } else if (storage.votes.hasRotted) {
       this.acceptor.becomeUnsure(random)
-      notice(`${user}: votes on the disk are corrupt; waiting for repair to validate this data`)
+      notice(
+        `${user}: votes on the disk are corrupt; waiting for repair to validate this data`,
+        'warning',
+      )
     } else if (isCopy) {
       this.acceptor.becomeUnsure(random)
-      notice(`${user}: this data looks like a copy; waiting for repair to validate it`)
+      notice(`${user}: this data looks like a copy; waiting for repair to validate it`, 'warning')
     } else if (storage.history.isDistrusted) {
       this.acceptor.becomeUnsure(random)
       notice(
         `${user}: the disk may have dropped recent writes; waiting for repair to validate this data`,
+        'warning',
       )
     }
     if (storage.history.isDistrusted) storage.history.trust()
     if (this.acceptor.state === 'voting') storage.history.markFounded()
-    if (this.acceptor.state === 'lost') notice(`${user}: ${lostAccount}`)
+    if (this.acceptor.state === 'lost') notice(`${user}: ${lostAccount}`, 'warning')
     this.#collector = new Collector(
       storage.index,
       clock,
@@ -233,7 +238,7 @@ export class Account {
     if (thrown instanceof AssertionError) throw thrown
     const error = asDfsError(storageError(thrown))
     if (error.code === 'damaged' || error.code === 'disk') this.giveUp(error)
-    else if (!this.#isTold) notice(`${this.user}: ${what}: ${error.message}`)
+    else if (!this.#isTold) notice(`${this.user}: ${what}: ${error.message}`, 'error')
     this.#isTold = true
   }
 

@@ -180,7 +180,10 @@ export class Accounts {
     if (!isError(error, 'damaged', 'disk')) return error
     const before = this.#failed.get(user)
     if (before === undefined) {
-      notice(`${user}: ${error.message}. Until it works, this server counts as down for this user`)
+      notice(
+        `${user}: ${error.message}. Until it works, this server counts as down for this user`,
+        'error',
+      )
     }
     const failed: Failed = { error: toClient(error), retryMs: this.#retryMs() }
     this.#failed.set(user, failed)
@@ -203,6 +206,7 @@ export class Accounts {
     } catch (thrown) {
       notice(
         `${user}: could not record that the disk dropped writes: ${asDfsError(thrown).message}`,
+        'error',
       )
     }
   }
@@ -226,9 +230,15 @@ export class Accounts {
   #setAside(user: string, { message }: DfsError): void {
     try {
       this.#storage.setAside(user)
-      notice(`${user}: the index is damaged (${message}) and was set aside; repair fills a new one`)
+      notice(
+        `${user}: the index is damaged (${message}) and was set aside; repair fills a new one`,
+        'error',
+      )
     } catch (thrown) {
-      notice(`${user}: the damaged index could not be set aside: ${asDfsError(thrown).message}`)
+      notice(
+        `${user}: the damaged index could not be set aside: ${asDfsError(thrown).message}`,
+        'error',
+      )
     }
   }
 

@@ -143,7 +143,7 @@ export class Strays {
       const giveWay = (): Promise<void> => sleep(this.#clock, limits.checkPauseMs)
       const { found } = await this.find({ remove: true }, giveWay)
       if (found > 0)
-        notice(`${this.#user}: ${found} files that belong to no piece were moved aside`)
+        notice(`${this.#user}: ${found} files that belong to no piece were moved aside`, 'warning')
     } catch (thrown) {
       if (thrown instanceof AssertionError) throw thrown
       debugDfs('%s: strays: %o', this.#user, thrown)

@@ -165,7 +165,7 @@ export class AccountIndex {
   async checkSums(pause?: Pause): Promise<void> {
     const { registers, segments } = this
     if ((await registers.areReferencesRight(pause)) && (await segments.areSumsRight(pause))) return
-    notice('the segment totals of an index are wrong; computing them again')
+    notice('the segment totals of an index are wrong; computing them again', 'warning')
     this.group(() =>
       this.#db.write((write) => {
         this.registers.sumUpReferences(write, noVersion)

@@ -166,7 +166,11 @@ export class RegisterTable {
     this.#recent.delete(key)
     if (this.#rotten.size >= limits.badCopiesMax) return
     if (this.#rotten.size === 0)
-      notice(`the register ${JSON.stringify(key)} is corrupt on the disk; repair will replace it`)
+      notice(
+        `the register ${JSON.stringify(key)} is corrupt on the disk; repair will replace it`,
+        'warning',
+        'registers that are corrupt on the disk',
+      )
     this.#rotten.add(key)
   }
 

@@ -150,7 +150,10 @@ export class TransactionTable {
     const was = decided ? 'committed' : 'aborted'
     this.#faults += 1
     if (this.#faults <= limits.repeatedNoticesMax)
-      notice(`FAULT: transaction ${id} is ${was} here, but a client sent the opposite decision`)
+      notice(
+        `FAULT: transaction ${id} is ${was} here, but a client sent the opposite decision`,
+        'error',
+      )
     throw new DfsError('protocol', `transaction ${id} is ${was} here`)
   }
 

@@ -153,6 +153,7 @@ export class Session implements ConnectionEvents {
     if (this.#host.users.isCurrent(user, keys)) return
     notice(
       `${user} at ${this.#connection.remote}: the user was removed or has another password: cut off`,
+      'warning',
     )
     this.#connection.destroy()
   }

@@ -129,6 +129,7 @@ export class UsersFile implements Users {
     const names = plain.map(([name]) => name).join(', ')
     notice(
       `${this.#file}: passwords in clear text: ${names}; "dfs-server user passwd NAME" replaces one by a verifier`,
+      'warning',
     )
   }
 
@@ -146,7 +147,7 @@ export class UsersFile implements Users {
       this.warnOfPlainPasswords()
       this.#changes.call()
     } catch (thrown) {
-      notice(`${asDfsError(thrown).message}; the users of before stay in effect`)
+      notice(`${asDfsError(thrown).message}; the users of before stay in effect`, 'warning')
     }
   }
 
@@ -186,6 +187,7 @@ export class UsersFile implements Users {
     if (mode !== undefined && !this.#isPublic) {
       notice(
         `${this.#file}: everybody can read it (mode ${mode}) and guess at the passwords: chmod 600`,
+        'warning',
       )
     }
     this.#isPublic = mode !== undefined

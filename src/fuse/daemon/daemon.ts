@@ -72,7 +72,7 @@ export class Daemon {
   static async start(options: DaemonOptions): Promise<Daemon> {
     await makeStateFolder(options.state)
     const remark = tlsRemark(options.config)
-    if (remark !== undefined) notice(remark)
+    if (remark !== undefined) notice(remark, 'warning')
     const failures = new LastFailures(systemClock)
     const recovery = new RecoveryFolder(
       options.config.recovery ?? options.state.recovery,
@@ -202,7 +202,7 @@ export class Daemon {
 
   #finish(): Promise<void> {
     this.#finishing ??= this.#wind().then(this.#ended.resolve, (error: unknown) => {
-      notice(`Unmount failed: ${asDfsError(error).message}`)
+      notice(`Unmount failed: ${asDfsError(error).message}`, 'error')
       this.#ended.resolve()
     })
     return this.#finishing

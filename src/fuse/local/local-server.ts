@@ -86,11 +86,11 @@ export class LocalServer {
       await sleep(pollMs)
       if (!this.#watching || (this.#pid !== undefined && isAlive(this.#pid))) continue
       if (performance.now() - this.#startedMs > healthyMs) this.#waitMs = backOffMs.first
-      notice(`${this.#options.name} exited unexpectedly; restarting`)
+      notice(`${this.#options.name} exited unexpectedly; restarting`, 'warning')
       await this.#pause(this.#waitMs)
       this.#waitMs = Math.min(this.#waitMs * 2, backOffMs.most)
       if (!this.#watching) return
-      await this.#spawn().catch((error: unknown) => notice(String(error)))
+      await this.#spawn().catch((error: unknown) => notice(String(error), 'error'))
     }
   }
 
@@ -105,7 +105,8 @@ export class LocalServer {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const log = await open(this.#logFile, 'a', 0o600)
     try {
-      const child = spawn(program, [folder, String(port), '--config', serverFile], {
+      const words = [folder, String(port), '--config', serverFile, '--log', this.#logFile]
+      const child = spawn(program, words, {
         cwd: '/',
         detached: true,
         stdio: ['ignore', log.fd, log.fd, 'ipc'],

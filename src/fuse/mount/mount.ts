@@ -71,7 +71,7 @@ export class Mount {
       timeoutMs: limits.mountOperationTimeoutMs,
       clock: systemClock,
       trace: debugFuse,
-      warn: notice,
+      warn: (line) => notice(line, 'warning'),
       readInThreads,
       onEnd: () => {
         if (!this.#ended) onEnd()

@@ -349,6 +349,7 @@ export class OpenFiles {
         notice(
           `"${file.name}" could neither be stored (${asDfsError(why).message}) ` +
             `nor kept in ${this.#recovery.path}: ${asDfsError(thrown).message}`,
+          'error',
         )
       }
     }

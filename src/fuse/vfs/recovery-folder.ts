@@ -36,6 +36,7 @@ export class RecoveryFolder {
     notice(
       `"${file.name}" could not be stored: ${asDfsError(why).message}. ` +
         `What was written is kept in ${path}${missing}`,
+      'error',
     )
     this.#failures.notStored(file, why, `; what was written is kept in ${path}`)
   }
@@ -57,6 +58,7 @@ export class RecoveryFolder {
     notice(
       `"${file.name}" was answered as stored and could not be: ${file.why.message}. ` +
         `Its content is kept in ${path}`,
+      'error',
     )
     this.#failures.notStored(file, file.why, `; its content is kept in ${path}`)
   }

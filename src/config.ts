@@ -9,6 +9,7 @@ import { parseByteSize } from './byte-size.js'
 import { durationText, parseDuration } from './duration.js'
 import { asDfsError, DfsError } from './errors.js'
 import { limits } from './limits.js'
+import { type MetricsAddress, metricsRule, parseMetricsAddress } from './metrics-address.js'
 import type { Address } from './network.js'
 import { prepared, preparedRule } from './password.js'
 import { assertPrivate } from './private-file.js'
@@ -37,6 +38,8 @@ export interface ClientConfig {
   readonly tls?: TlsWord
   /** Absolute path of the folder for data that could not be stored, if one is configured. */
   readonly recovery: string | undefined
+  /** Where a mount listens for whoever reads its metrics, if it does. */
+  readonly metrics?: MetricsAddress | undefined
 }
 
 /** A user's entry in dfs.conf: a password in clear text, or what `parseVerifier` made of the verifier. */
@@ -121,7 +124,7 @@ export function parseClientConfig(
   if (fromEnvironment !== '' && !isAllowed(fromEnvironment)) {
     throw new DfsError('configuration', `${passwordVariable}: expected ${preparedRule}`)
   }
-  const { user, password, timeout, recovery, server, tls } = readToml(
+  const { user, password, timeout, recovery, server, tls, metrics } = readToml(
     text,
     file,
     clientSchema(fromEnvironment),
@@ -139,11 +142,14 @@ export function parseClientConfig(
     servers: server,
     tls,
     recovery: recovery === undefined ? undefined : resolve(dirname(file), recovery),
+    metrics,
   }
 }
 
 export interface ServerConfig<V> {
   readonly tls: TlsWord
+  /** Where a server listens for whoever reads its metrics, if it does. */
+  readonly metrics?: MetricsAddress | undefined
   /** By name. */
   readonly users: ReadonlyMap<string, UserConfig<V>>
 }
@@ -157,8 +163,12 @@ export function parseServerConfig<V>(
   file: string,
   parseVerifier: (text: string) => V | undefined,
 ): ServerConfig<V> {
-  const { tls, users = new Map() } = readToml(text, file, serverConfigSchema(parseVerifier))
-  return { tls, users }
+  const {
+    tls,
+    metrics,
+    users = new Map(),
+  } = readToml(text, file, serverConfigSchema(parseVerifier))
+  return { tls, metrics, users }
 }
 
 /**
@@ -184,6 +194,8 @@ const tlsWord = v.optional(
   parsed('"on" or "off"', (word) => (word === 'on' || word === 'off' ? word : undefined)),
 )
 
+const metricsAddress = parsed(metricsRule, parseMetricsAddress)
+
 const nonEmpty = (text: string): string | undefined => (text === '' ? undefined : text)
 
 const isAllowed = (password: string): boolean => prepared(password) !== undefined
@@ -205,6 +217,7 @@ function clientSchema(passwordOfEnvironment: string) {
           ),
     timeout: v.optional(parsed(duration, parseTimeout), `${limits.requestTimeoutMs}ms`),
     recovery: v.optional(parsed('a folder', nonEmpty)),
+    metrics: v.optional(metricsAddress),
     tls: tlsWord,
     server: v.optional(serversSchema, []),
   })
@@ -318,6 +331,7 @@ function serverConfigSchema<V>(parseVerifier: (text: string) => V | undefined) {
   )
   return table('a file', {
     tls: tlsWord,
+    metrics: v.optional(metricsAddress),
     users: v.optional(tableByName('tables [users.NAME]', userName, user)),
   })
 }

@@ -386,7 +386,7 @@ export const limits = {
   /** Pieces of a file that are named when they cannot be read. More are counted. */
   missingPiecesShownMax: 10,
   /** Bytes of a request to the daemon of a mount, and of its answer: one line each. */
-  controlLineBytesMax: 256 * KiB,
+  controlLineBytesMax: 1024 * KiB,
   /** Most open files and folders of a mount. One more open fails with ENFILE. */
   handlesMax: 65_536,
   /**
@@ -578,6 +578,14 @@ export const limits = {
   sameLineMs: 600_000,
   /** Size in bytes at which the log of a program is set aside as FILE.1, in the place of the one before. */
   logFileBytesMax: 8 * 1024 * 1024,
+  /** Connections to the metrics of a program at once; further ones are closed. */
+  metricsConnectionsMax: 16,
+  /** Time in ms for one request for metrics. */
+  metricsTimeoutMs: 10_000,
+  /** Ports that are tried for metrics, one after the other: programs of one machine may have one configuration. */
+  metricsPortsMax: 8,
+  /** Programs that use a mount whose operations are counted apart. With more, those that came first are forgotten. */
+  mountProgramsMax: 1024,
 } as const
 
 assert(limits.segmentBytesMax % (limits.pieceCount * limits.blockBytes) === 0)

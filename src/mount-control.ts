@@ -15,6 +15,7 @@ export const controlSocketName = 'control'
 const requestSchema = v.variant('verb', [
   v.object({ verb: v.literal('unmount') }),
   v.object({ verb: v.literal('status') }),
+  v.object({ verb: v.literal('figures') }),
   v.object({
     verb: v.literal('why'),
     ino: v.number(),
@@ -32,6 +33,8 @@ const answerSchema = v.object({
   error: v.optional(v.string()),
   remark: v.optional(v.string()),
   why: v.optional(whySchema),
+  /** Counters of the mount, which is of the same release: see `MountFigures`. */
+  figures: v.optional(v.unknown()),
 })
 
 export type ControlRequest = v.InferOutput<typeof requestSchema>

@@ -12,6 +12,7 @@ import {
 } from '../src/config.js'
 import { limits } from '../src/limits.js'
 import { redirectNotices } from '../src/log.js'
+import { metricsRule } from '../src/metrics-address.js'
 import { formatVerifier, makeVerifier, parseVerifier } from '../src/wire/scram.js'
 
 const project = resolve(import.meta.dirname, '../..')
@@ -53,6 +54,11 @@ interface Mistake {
 const syntaxRule = 'expected each key once, as in key = "text", and tables as in [name]'
 
 const mistakes: readonly Mistake[] = [
+  {
+    from: 'timeout = "500ms"',
+    to: 'metrics = "0.0.0.0:9464"',
+    message: `dfc.conf:4: metrics: expected ${metricsRule}, got "0.0.0.0:9464"`,
+  },
   {
     from: '"127.0.0.1:10001"',
     to: '"localhost"',
@@ -103,7 +109,7 @@ const mistakes: readonly Mistake[] = [
     from: 'timeout',
     to: 'timeuot',
     message:
-      'dfc.conf:4: unknown key "timeuot": expected one of user, password, timeout, recovery, tls, server',
+      'dfc.conf:4: unknown key "timeuot": expected one of user, password, timeout, recovery, metrics, tls, server',
   },
   {
     from: 'name = "DFS2"',
@@ -149,13 +155,13 @@ const mistakes: readonly Mistake[] = [
     from: 'user = "alice"',
     to: 'usr = "alice"',
     message:
-      'dfc.conf:2: unknown key "usr": expected one of user, password, timeout, recovery, tls, server',
+      'dfc.conf:2: unknown key "usr": expected one of user, password, timeout, recovery, metrics, tls, server',
   },
   {
     from: 'user = "alice"',
     to: 'user = "alice"\n"__proto__" = 1',
     message:
-      'dfc.conf:3: unknown key "__proto__": expected one of user, password, timeout, recovery, tls, server',
+      'dfc.conf:3: unknown key "__proto__": expected one of user, password, timeout, recovery, metrics, tls, server',
   },
   {
     from: 'user = "alice"',
@@ -409,7 +415,10 @@ t.test('reports what is wrong with a user', async (t) => {
       '[users]\nalice = "secret"',
       'dfs.conf:2: alice: expected a table with a password or verifiers, got "secret"',
     ],
-    ['[user.alice]\npassword = "x"', 'dfs.conf:1: unknown key "user": expected one of tls, users'],
+    [
+      '[user.alice]\npassword = "x"',
+      'dfs.conf:1: unknown key "user": expected one of tls, metrics, users',
+    ],
     [
       '[users.".hidden"]\npassword = "x"',
       'dfs.conf:1: .hidden: expected a name of 1 to 64 of A-Z a-z 0-9 . _ - (no dot in front), got ".hidden"',

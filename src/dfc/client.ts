@@ -11,6 +11,7 @@ import { Listeners } from '../listeners.js'
 import { debugDfc, notice } from '../log.js'
 import type { Reply } from '../wire/messages.js'
 import { quorum } from '../wire/quorum.js'
+import { msOfVersion } from '../wire/version.js'
 import { Cluster, type ClusterOptions } from './cluster/cluster.js'
 import { syncServers } from './cluster/sync-servers.js'
 import type { Content } from './content/content.js'
@@ -18,6 +19,7 @@ import { ContentStore } from './content/content-store.js'
 import type { Digests } from './content/digests.js'
 import type { BadCopyListener } from './content/piece-fetcher.js'
 import type { MakesRoom } from './content/segment-writer.js'
+import { type ClientFigures, serverFigures } from './figures.js'
 import type { Journal } from './namespace/journal.js'
 import type { GivenUpContent } from './namespace/local-log.js'
 import { Namespace } from './namespace/namespace.js'
@@ -72,6 +74,7 @@ export class Client {
   readonly #decisions: Decisions
   readonly #registers: Registers
   readonly #transactions: Transactions
+  readonly #recovery: Recovery
   readonly #statuses: (Reply<'status'> | undefined)[] = []
   readonly #lease: Lease | typeof noLease
   readonly #room: RoomMaker
@@ -152,6 +155,7 @@ export class Client {
     this.#registers = registers
     this.#transactions = transactions
     this.#lease = lease
+    this.#recovery = recovery
   }
 
   /**
@@ -201,6 +205,23 @@ export class Client {
       this.cluster,
       (content?.segments ?? []).map(({ id }) => id),
     )
+  }
+
+  /** Returns all counters of this client. */
+  get figures(): ClientFigures {
+    const { cluster, content, namespace, scheduler } = this
+    const { log, cache } = namespace.figures
+    const { oldest, changes, bytes } = log
+    const ageMs = oldest === undefined ? 0 : Math.max(0, cluster.clock.now() - msOfVersion(oldest))
+    return {
+      user: cluster.config.user,
+      servers: cluster.links.map(serverFigures),
+      log: { changes, bytes, ageMs },
+      caches: { names: cache, blocks: content.reader.figures },
+      quorum: { ...this.#transactions.counts, ...this.#recovery.counts },
+      repair: scheduler.figures,
+      isAlone: this.#lease.exclusiveForMs > 0,
+    }
   }
 
   /** Checks everything on all four servers, this client's own latest changes included. */

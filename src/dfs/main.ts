@@ -11,6 +11,7 @@ import { serverConfigFile, serverFileName, systemConfigHome } from '../config-ho
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { logTo, notice } from '../log.js'
+import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { tcpNetwork } from '../network.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
@@ -20,6 +21,7 @@ import { folderStorage } from './account/storage.js'
 import { descriptorsMax } from './disk/descriptors.js'
 import { ServerKey } from './disk/server-key.js'
 import { Server, type ServerSecurity } from './server.js'
+import { type NamedFigures, serverMetrics } from './server-metrics.js'
 import { type SetupOptions, setUpServer } from './setup.js'
 import { type UserCommand, type UserOptions, userCommands } from './users/user-commands.js'
 import { UsersFile } from './users/users.js'
@@ -45,6 +47,7 @@ interface ServeOptions {
   readonly host: string
   readonly config?: string
   readonly log?: string
+  readonly metrics?: string
 }
 
 const program = new Command('dfs-server')
@@ -58,6 +61,7 @@ const program = new Command('dfs-server')
     `who may log in; ${serverFileName} in the folder, else ${systemConfig}`,
   )
   .option('--log <file>', 'write the log there; SIGHUP opens it anew')
+  .option('--metrics <address>', 'listen there for Prometheus, such as 127.0.0.1:9464')
   .action(serve)
 
 program
@@ -115,6 +119,7 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
     throw new DfsError('invalid', `"${portText}" is not a port: expected a number from 0 to 65535`)
   }
   const reopenLog = options.log === undefined ? undefined : logTo(resolve(options.log))
+  const metrics = metricsOf(options)
   const address = { host: options.host, port }
   const config = options.config ?? serverConfigFile(folder)
   assertUsers(config)
@@ -149,7 +154,28 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
     )
   }
   users.warnOfPlainPasswords()
+  await serveMetrics(server, basename(resolve(folder)), metrics ?? users.metrics)
   process.send?.({ listening: server.port })
+}
+
+/** Parses the address for metrics. Throws `configuration`. */
+function metricsOf({ metrics: text }: ServeOptions): MetricsAddress | undefined {
+  if (text === undefined) return undefined
+  const address = parseMetricsAddress(text)
+  if (address !== undefined) return address
+  throw new DfsError('configuration', `--metrics ${text}: expected ${metricsRule}`)
+}
+
+async function serveMetrics(
+  server: Server,
+  name: string,
+  address: MetricsAddress | undefined,
+): Promise<void> {
+  if (address === undefined) return
+  // What takes a moment to load is loaded by those alone that want it.
+  const { MetricsListener } = await import('../metrics.js')
+  const figures = (): NamedFigures => ({ name, port: server.port, ...server.figures })
+  await MetricsListener.start(address, serverMetrics, figures)
 }
 
 /** Converts the word `tls` of dfs.conf to the peers that may come without TLS. */

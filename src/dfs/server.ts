@@ -13,9 +13,11 @@ import type { TlsKey } from '../tls.js'
 import { Accounts } from './account/accounts.js'
 import type { Storage } from './account/storage.js'
 import { type DescriptorShares, descriptorShares } from './disk/descriptors.js'
+import type { ServerFigures } from './server-metrics.js'
 import type { PlainFrom } from './session/handshake.js'
 import { Session, type SessionHost } from './session/session.js'
 import { FrameShares, UploadShares } from './session/shares.js'
+import { Traffic } from './session/traffic.js'
 import { Turns } from './session/turns.js'
 import type { Users } from './users/users.js'
 
@@ -72,6 +74,7 @@ export class Server {
       turns: new Turns(clock),
       frames: new FrameShares(),
       uploads: new UploadShares(this.#shares.uploads),
+      traffic: new Traffic(),
       closed: (session) => this.#forget(session),
     }
   }
@@ -100,6 +103,17 @@ export class Server {
 
   get connections(): number {
     return this.#sessions.size
+  }
+
+  /** Returns all counters of this server, and how much it keeps for users whose accounts are open. */
+  get figures(): ServerFigures {
+    const { traffic, accounts } = this.#host
+    return {
+      sessions: this.#sessions.size,
+      logins: accounts.connections,
+      traffic,
+      accounts: accounts.all.filter(({ isGivenUp }) => !isGivenUp).map(({ figures }) => figures),
+    }
   }
 
   /** Finishes what is in progress, for at most `drainMs`, and closes everything. */

@@ -12,6 +12,7 @@ import { clientConfigFile, clientConfigPlaces } from '../config-home.js'
 import { sentenceOf } from '../error-message.js'
 import { DfsError, isError } from '../errors.js'
 import { debugFuse, logTo, notice } from '../log.js'
+import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { askDaemon } from '../mount-control.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
@@ -53,6 +54,7 @@ interface Options {
   readonly port?: string
   readonly foreground?: true
   readonly log?: string
+  readonly metrics?: string
   readonly passwordStdin?: true
   readonly unmount?: true
   readonly option?: readonly string[]
@@ -79,6 +81,7 @@ const program = new Command('dfs-mount')
   .option('--port <first>', `with --local: the first of four ports, ${defaultPort} when left out`)
   .option('--foreground', 'stay in the foreground; Ctrl-C unmounts')
   .option('--log <file>', 'write the log there; SIGHUP opens it anew')
+  .option('--metrics <address>', 'listen there for Prometheus, such as 127.0.0.1:9464')
   .option('--unmount', 'store everything and unmount')
   .option('-o, --option <words>', 'ro, allow_other, acl, dirsync, fsname=NAME ...', collect)
   .addOption(new Option('--password-stdin', 'read the password from standard input').hideHelp())
@@ -153,6 +156,7 @@ async function run(mountpoint: string, options: Options): Promise<void> {
   const state = options.log === undefined ? own : { ...own, log: resolve(options.log) }
   // Errors found here are reported by the command, not only in the daemon's log.
   const words = parseMountOptions(options.option ?? [], options.sloppy)
+  metricsOf(options)
   if (options.unmount) await unmountAt(mountpoint, state)
   else if (options.fake) check(options, words)
   else if (words.remount) await remount(mountpoint, words)
@@ -168,6 +172,14 @@ async function run(mountpoint: string, options: Options): Promise<void> {
 function trialSentence(): string {
   const places = clientConfigPlaces().join(' or ')
   return `There is no configuration in ${places}, so four servers on this machine keep the files, in ${dataHome()}, as with --local; "dfc init" makes a configuration for four servers of your own`
+}
+
+/** Parses the address for metrics. Throws `configuration`. */
+function metricsOf({ metrics: text }: Options): MetricsAddress | undefined {
+  if (text === undefined) return undefined
+  const address = parseMetricsAddress(text)
+  if (address !== undefined) return address
+  throw new DfsError('configuration', `--metrics ${text}: expected ${metricsRule}`)
 }
 
 /** Checks everything that can be checked without mounting. */
@@ -188,6 +200,7 @@ async function mountInBackground(
     state.log,
     ...(options.config === undefined ? [] : ['--config', resolve(options.config)]),
     ...(options.port === undefined ? [] : ['--port', options.port]),
+    ...(options.metrics === undefined ? [] : ['--metrics', options.metrics]),
     ...(options.option ?? []).flatMap((words) => ['-o', words]),
     ...(options.sloppy ? ['--sloppy'] : []),
     ...(password === undefined ? [] : ['--password-stdin']),
@@ -244,7 +257,8 @@ async function serve(
   let daemon: Daemon
   try {
     const { config, configNow } = backing
-    daemon = await Daemon.start({ mountpoint, words, state, config, configNow })
+    const metrics = metricsOf(options)
+    daemon = await Daemon.start({ mountpoint, words, state, config, configNow, metrics })
   } catch (error) {
     await backing.servers?.stop()
     throw error

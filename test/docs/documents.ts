@@ -21,6 +21,7 @@ export const treeFiles: readonly string[] = [
   'bin',
   'examples',
   'config',
+  'grafana',
   'scripts',
   'docs',
 ]

@@ -3,8 +3,11 @@
  * between `<!-- generated: NAME -->` and `<!-- end -->`; NAME is a key of `parts`. `npm run docs`
  * writes these parts anew, and test/docs.ts fails when one of them is not as it would be written.
  */
+
+import { serverMetrics } from '../../src/dfs/server-metrics.js'
 import { handlers } from '../../src/dfs/session/handlers.js'
 import { codeOfWireNumber, DfsError, type ErrorCode } from '../../src/errors.js'
+import { mountMetrics } from '../../src/fuse/daemon/mount-metrics.js'
 import { limits } from '../../src/limits.js'
 import { protocolVersion } from '../../src/wire/messages.js'
 import { pairOf, piecesFor, serverIndexes } from '../../src/wire/placement.js'
@@ -19,6 +22,8 @@ const parts: Readonly<Record<string, Part>> = {
   decisions: () => decisionTable(),
   errors: () => errorTable(),
   lateVerbs: () => `${sentenceOf(lateVerbs().map((verb) => `\`${verb}\``))}.\n`,
+  metricsOfMount: () => metricsTable(mountMetrics),
+  metricsOfServer: () => metricsTable(serverMetrics),
   limits: (before) => withLimits(before),
   placement: () => placementTable(),
   placementWithoutOne: () => absenceTable(),
@@ -42,6 +47,21 @@ export function rewritten(document: string): string {
 function tableOf(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [header, header.map(() => '---'), ...rows]
   return lines.map((cells) => `| ${cells.join(' | ')} |\n`).join('')
+}
+
+interface DescribedMetric {
+  readonly name: string
+  readonly type: string
+  readonly labels?: readonly string[]
+  readonly help: string
+}
+
+function metricsTable(metrics: readonly DescribedMetric[]): string {
+  const rows = metrics.map(({ name, type, labels = [], help }) => {
+    const words = labels.map((label) => `\`${label}\``).join(', ')
+    return [`\`${name}\``, type, words || '-', help]
+  })
+  return tableOf(['metric', 'type', 'labels', 'meaning'], rows)
 }
 
 function sentenceOf(words: readonly string[]): string {

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import { sleep, systemClock, systemRandom } from '../../src/clock.js'
 import { Client } from '../../src/dfc/client.js'
 import { isError } from '../../src/errors.js'
+import { Activity } from '../../src/fuse/mount/activity.js'
 import { operationsOf } from '../../src/fuse/mount/operations.js'
 import { Filesystem } from '../../src/fuse/vfs/filesystem.js'
 import { LastFailures } from '../../src/fuse/vfs/last-failures.js'
@@ -200,7 +201,7 @@ class Stage {
       recovery: new RecoveryFolder(folder, systemClock, failures),
       failures,
     })
-    this.#operations = operationsOf(filesystem)
+    this.#operations = operationsOf(filesystem, new Activity())
   }
 
   readonly orders: Readonly<

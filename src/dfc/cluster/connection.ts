@@ -48,6 +48,8 @@ export interface ServerConnectionOptions {
   readonly greeted: (greeting: Greeting) => Promise<void>
   /** Called once, when the connection is closed. */
   readonly onClosed: (reason: DfsError) => void
+  /** Called with the time in ms that each answer took, and whether it is a failure. */
+  readonly onAnswer?: (tookMs: number, isFailure: boolean) => void
 }
 
 /** The part of a server's identity that it shows before either side has proved anything. */
@@ -226,6 +228,8 @@ export class ServerConnection {
     const pending = this.#pending.get(id)
     if (pending === undefined) throw new DfsError('protocol', `answer to no request: ${id}`)
     if (pending.sentMs > this.#answeredMs) this.#answeredMs = pending.sentMs
+    // The bytes of this answer have just come, and have set it.
+    this.#options.onAnswer?.(this.#heardMs - pending.sentMs, kind === frameKind.failure)
     if (kind === frameKind.failure) {
       const { code, message } = failureCodec.read(reader)
       this.#pending.delete(id)

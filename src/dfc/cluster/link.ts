@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import type { Timer } from '../../clock.js'
 import { type ServerAddress, usesTls } from '../../config.js'
 import { asDfsError, DfsError, type ErrorCode } from '../../errors.js'
+import { Latencies } from '../../latencies.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
 import type { Request, Verb } from '../../wire/messages.js'
@@ -13,7 +14,7 @@ import { type Answer, ServerConnection, type ServerConnectionOptions } from './c
 import type { CurrentConfig } from './current-config.js'
 
 export interface LinkOptions
-  extends Omit<ServerConnectionOptions, 'name' | 'address' | 'onClosed' | 'onRecall'> {
+  extends Omit<ServerConnectionOptions, 'name' | 'address' | 'onClosed' | 'onRecall' | 'onAnswer'> {
   readonly config: CurrentConfig
   /** Position of the server in the config, 0 .. 3. */
   readonly index: number
@@ -31,6 +32,9 @@ export class Link {
   readonly index: number
   /** True while the account on that server is blank: it stores pieces but neither votes nor counts. */
   blank = false
+  /** How long each answer took, and how many of them were failures. */
+  readonly latencies = new Latencies()
+  failures = 0
   readonly #options: LinkOptions
   #connection: ServerConnection | undefined
   #failure: DfsError | undefined
@@ -157,6 +161,7 @@ export class Link {
         address,
         onClosed: (reason) => this.#onLost(reason),
         onRecall: () => this.#options.onRecall(this),
+        onAnswer: (tookMs, isFailure) => this.#answered(tookMs, isFailure),
       })
       try {
         await this.#options.admit(this, connection)
@@ -186,6 +191,11 @@ export class Link {
     } finally {
       this.#isFirst = false
     }
+  }
+
+  #answered(tookMs: number, isFailure: boolean): void {
+    this.latencies.note(tookMs)
+    if (isFailure) this.failures += 1
   }
 
   #onLost(reason: DfsError): void {

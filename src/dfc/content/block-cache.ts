@@ -43,6 +43,11 @@ export class BlockCache {
     })
   }
 
+  /** How many blocks are here, in bytes, and how many chunks they are in. */
+  get size(): { readonly entries: number; readonly bytes: number } {
+    return { entries: this.#chunks.size, bytes: this.#chunks.calculatedSize }
+  }
+
   /** Returns the chunk with this key, with holes for blocks that are not cached. */
   get(key: string): Chunk {
     const chunk = this.#chunks.get(key)

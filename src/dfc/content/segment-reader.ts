@@ -56,6 +56,8 @@ export class SegmentReader {
   readonly #stored = new Map<string, PreparedSegment>()
   /** Segments that no server has yet, by their id. */
   readonly #unstored = new Map<string, PreparedSegment>()
+  #hits = 0
+  #misses = 0
 
   constructor(
     cluster: Cluster,
@@ -64,6 +66,16 @@ export class SegmentReader {
   ) {
     this.#fetcher = new PieceFetcher(cluster, onBadCopy)
     this.#cache = cache
+  }
+
+  /** How many blocks that were asked for were in the cache, or not, and how much is in it. */
+  get figures(): {
+    readonly hits: number
+    readonly misses: number
+    readonly entries: number
+    readonly bytes: number
+  } {
+    return { hits: this.#hits, misses: this.#misses, ...this.#cache.size }
   }
 
   /**
@@ -190,9 +202,11 @@ export class SegmentReader {
     for (let block = first; block < end; block += 1) {
       const known = chunk[block]
       if (known !== undefined) {
+        this.#hits += 1
         sources.push({ block, known })
         continue
       }
+      this.#misses += 1
       let missingEnd = block + 1
       const running = this.#runningFetch(range.key, block)
       if (running === undefined) {

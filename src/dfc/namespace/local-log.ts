@@ -89,6 +89,15 @@ export interface LocalLogOptions {
   readonly finishOthers: FinishOthers | undefined
 }
 
+/** How much was answered and is not stored yet. */
+export interface LogDepth {
+  readonly changes: number
+  /** Bytes of contents. */
+  readonly bytes: number
+  /** The version, which has the time, under which the oldest of them was answered. */
+  readonly oldest: Version | undefined
+}
+
 /** Decides in-doubt transactions of other clients; false when that cannot be done now. */
 export type FinishOthers = () => Promise<boolean>
 
@@ -148,6 +157,11 @@ export class LocalLog {
       await this.settle().catch((error: unknown) => debugDfc('journal: %o', error))
     }
     await this.#whenClear()
+  }
+
+  get depth(): LogDepth {
+    const oldest = this.#due[0]?.knownAs ?? this.#open?.id
+    return { changes: this.#count, bytes: this.#bytes, oldest }
   }
 
   async #whenClear(): Promise<void> {

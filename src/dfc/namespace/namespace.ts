@@ -22,7 +22,7 @@ import {
   InodeChanges,
 } from './inode-changes.js'
 import type { Journal } from './journal.js'
-import { LocalLog, type LocalLogOptions } from './local-log.js'
+import { LocalLog, type LocalLogOptions, type LogDepth } from './local-log.js'
 import { assertName, Lookup } from './lookup.js'
 import { type IsOpen, OpenOrphans } from './open-orphans.js'
 import { planCreation } from './plans/creation.js'
@@ -48,6 +48,7 @@ export class Namespace {
   readonly #cluster: Cluster
   readonly #lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll' | 'onLost'>
   readonly #log: LocalLog
+  readonly #cache: NodeCache
   readonly #changes: Changes
   readonly #inodes: InodeChanges
   readonly #orphans: OpenOrphans
@@ -70,6 +71,7 @@ export class Namespace {
     const cache = new NodeCache(clock, () => lease.use())
     const log = new LocalLog({ cluster, registers, transactions, lease, cache, ...logging })
     this.#log = log
+    this.#cache = cache
     this.names = new Lookup(cluster, registers, lease, cache, log)
     this.#changes = new Changes(clock, transactions, lease, cache, log, makeRoom)
     this.#orphans = new OpenOrphans(clock)
@@ -79,6 +81,11 @@ export class Namespace {
     this.#sources = { clock, random: cluster.random, names, cache, orphans, trash }
     this.#inodes = new InodeChanges(cluster, this.#sources, log, this.#changes)
     this.trash = new Trash(cluster, this.#sources, this.#changes)
+  }
+
+  /** How much is answered and not stored, and what the cache of names and inodes has been good for. */
+  get figures(): { readonly log: LogDepth; readonly cache: NodeCache['figures'] } {
+    return { log: this.#log.depth, cache: this.#cache.figures }
   }
 
   /**

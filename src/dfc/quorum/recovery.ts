@@ -35,6 +35,8 @@ interface Known {
 }
 
 export class Recovery {
+  /** Ballots that were begun, and transactions that one has aborted. */
+  readonly counts = { ballots: 0, aborts: 0 }
   readonly #cluster: Cluster
   readonly #client: number
   readonly #voters: () => readonly number[]
@@ -72,6 +74,7 @@ export class Recovery {
       const voters = this.#voters()
       if (voters.length < quorum.promise) return 'unknown'
       const ballot = this.#nextBallot()
+      this.counts.ballots += 1
       const fields = { id, ballot }
       const outcomes = await this.#cluster.askEnough(
         quorum.promise,
@@ -105,6 +108,7 @@ export class Recovery {
         }
       }
       const decided = await this.#accept(id, ballot, commit, known, depth)
+      if (decided === 'aborted') this.counts.aborts += 1
       if (decided !== undefined) return decided
       await this.#pause(attempt)
     }

@@ -81,6 +81,8 @@ export class Transactions {
   readonly #decisions: Decisions
   readonly #writer: SegmentWriter
   readonly #onStored: (inline: PreparedSegment) => void
+  /** Numbers of transactions by their outcome, and of the rounds of votes that they took. */
+  readonly counts = { commits: 0, refusals: 0, unknown: 0, rounds: 0 }
 
   /** `onStored` hears of content that was committed. */
   constructor(
@@ -107,6 +109,19 @@ export class Transactions {
    * why it failed.
    */
   async commit(body: Transaction, how: CommitHow = {}): Promise<Committed> {
+    try {
+      const committed = await this.#commit(body, how)
+      if (committed.committed) this.counts.commits += 1
+      else this.counts.refusals += 1
+      return committed
+    } catch (error) {
+      if (isError(error, 'unknownOutcome')) this.counts.unknown += 1
+      else this.counts.refusals += 1
+      throw error
+    }
+  }
+
+  async #commit(body: Transaction, how: CommitHow): Promise<Committed> {
     const { contents = [], onDisk = false } = how
     assertWellFormed(body)
     this.assertWritable()
@@ -207,6 +222,7 @@ export class Transactions {
     // Those of before the first vote: a fill since then counts on none of the votes before it.
     const epochs = this.#cluster.epochs()
     for (let round = 0; round < roundsMax && timeouts < timeoutsMax; round += 1) {
+      this.counts.rounds += 1
       const settles = this.#decisions.take()
       const targets = this.#cluster.voters.filter((index) => !yes.has(index) && !behind.has(index))
       const inlineFor = new Map(

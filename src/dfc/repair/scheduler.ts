@@ -11,8 +11,22 @@ import type { Segment } from '../../wire/records.js'
 import type { Decisions } from '../quorum/decisions.js'
 import type { Recovery } from '../quorum/recovery.js'
 import type { Damage, LostPiece } from './damage.js'
-import { type Healer, type HealOptions, type HealReport, heal } from './heal.js'
+import { type Healer, type HealOptions, type HealProgress, type HealReport, heal } from './heal.js'
 import { replacePiece } from './pieces.js'
+
+export interface RepairFigures {
+  readonly isRunning: boolean
+  readonly runs: number
+  readonly failures: number
+  readonly registersCopied: number
+  readonly piecesCopied: number
+  readonly serversFilled: number
+  /** Things that the last repair has left, and pieces that are lost for good; undefined before the first one. */
+  readonly left: number | undefined
+  readonly lost: number | undefined
+  /** The step that a running repair is at. */
+  readonly step: HealProgress | undefined
+}
 
 interface BadCopy {
   readonly server: number
@@ -38,6 +52,16 @@ export class RepairScheduler {
   /** When the next repair begins at the latest, on the monotonic clock. */
   #latestMs = Number.POSITIVE_INFINITY
   #unsubscribe: (() => void) | undefined
+  readonly #counts = {
+    runs: 0,
+    failures: 0,
+    registersCopied: 0,
+    piecesCopied: 0,
+    serversFilled: 0,
+  }
+  /** The report of the last repair, and the step that a running one is at. */
+  #last: HealReport | undefined
+  #step: HealProgress | undefined
 
   /**
    * `decisions` are those of this client's own transactions; `changed` is called after repairs that changed registers
@@ -100,6 +124,17 @@ export class RepairScheduler {
     return this.#lost.has(`${id} ${piece}`)
   }
 
+  /** Returns how much repairs have done, and how the last one has ended. */
+  get figures(): RepairFigures {
+    return {
+      ...this.#counts,
+      isRunning: this.#healing.running !== undefined,
+      left: this.#last?.left,
+      lost: this.#last?.lost.length,
+      step: this.#step,
+    }
+  }
+
   /** Schedules a repair soon, after an event that it may be needed for. */
   soon(): void {
     this.#schedule(limits.repairDelayMs)
@@ -107,7 +142,30 @@ export class RepairScheduler {
 
   /** Repairs now. One repair runs at a time: a second call joins it. */
   heal(options: Partial<HealOptions> = {}): Promise<HealReport> {
-    return this.#healing.run(() => this.#heal(options))
+    return this.#healing.run(() => this.#counted(options))
+  }
+
+  async #counted({ progress, ...options }: Partial<HealOptions>): Promise<HealReport> {
+    this.#counts.runs += 1
+    try {
+      const report = await this.#heal({
+        ...options,
+        progress: (step) => {
+          this.#step = step
+          progress?.(step)
+        },
+      })
+      this.#last = report
+      this.#counts.registersCopied += report.registersCopied + report.registersRestored
+      this.#counts.piecesCopied += report.piecesCopied
+      this.#counts.serversFilled += report.filledServers.length
+      return report
+    } catch (error) {
+      this.#counts.failures += 1
+      throw error
+    } finally {
+      this.#step = undefined
+    }
   }
 
   async #heal(options: Partial<HealOptions>): Promise<HealReport> {

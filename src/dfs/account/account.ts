@@ -35,6 +35,21 @@ interface AccountSettings {
 
 const noSettings: AccountSettings = { quotaBytes: () => undefined, trashMs: () => 0 }
 
+/** Counters of an account: how much one server keeps for one user. */
+export interface AccountFigures {
+  readonly user: string
+  readonly state: Reply<'status'>['state']
+  readonly registers: number
+  readonly pieces: number
+  readonly pieceBytes: number
+  /** Transactions that are not decided here. */
+  readonly undecided: number
+  /** Segments of which another server than its home has a piece, or of which one is lost for good. */
+  readonly misplaced: number
+  readonly lost: number
+  readonly quotaBytes: number | undefined
+}
+
 export class Account {
   readonly user: string
   readonly index: AccountIndex
@@ -326,6 +341,22 @@ export class Account {
   claim(place: Request<'claim'>): Reply<'claim'> {
     this.membership.claim(place, this.acceptor.state !== 'blank')
     return {}
+  }
+
+  /** How much there is, from what is counted all the time. */
+  get figures(): AccountFigures {
+    const { registers, pieces, pieceBytes } = this.index.totals.now
+    return {
+      user: this.user,
+      state: this.acceptor.state,
+      registers,
+      pieces,
+      pieceBytes,
+      undecided: this.acceptor.counts().undecided,
+      misplaced: this.index.segments.misplacedTotal(),
+      lost: this.index.segments.lostTotal(),
+      quotaBytes: this.quota.allowedBytes,
+    }
   }
 
   async status(): Promise<Reply<'status'>> {

@@ -103,6 +103,11 @@ export class Accounts {
     open.closing = this.#clock.after(limits.accountLingerMs, () => this.#close(user))
   }
 
+  /** The accounts that are open. */
+  get all(): readonly Account[] {
+    return [...this.#open.values()].map(({ account }) => account)
+  }
+
   closeAll(): void {
     this.#isClosed = true
     for (const user of this.#open.keys()) this.#close(user)

@@ -43,6 +43,8 @@ interface Call {
   readonly payload: Buffer
   /** The fields and the payload as they came. */
   readonly entry: Buffer
+  /** When it came, as performance.now() counts. */
+  readonly cameMs: number
 }
 
 export type NowCall = Call & {
@@ -74,8 +76,8 @@ interface Part {
  * The request in a frame, or the parts of one that a server does not run at once: only the last of them is
  * answered. Throws `protocol` when the frame is no request that may come after the handshake.
  */
-export function parseCalls(frame: Frame): readonly (NowCall | LaterCall)[] {
-  const call = parseCall(frame)
+export function parseCalls(frame: Frame, cameMs = 0): readonly (NowCall | LaterCall)[] {
+  const call = parseCall(frame, cameMs)
   if (call.kind === 'later' || call.row.parts === undefined) return [call]
   const requests = partsOf(call.request, call.row.parts)
   if (requests.length < 2) return [call]
@@ -84,7 +86,7 @@ export function parseCalls(frame: Frame): readonly (NowCall | LaterCall)[] {
   return requests.map((request, index) => ({ ...call, request, part: { index, count, replies } }))
 }
 
-function parseCall({ kind, id, reader, release }: Frame): NowCall | LaterCall {
+function parseCall({ kind, id, reader, release }: Frame, cameMs: number): NowCall | LaterCall {
   const verb = verbOfNumber(kind)
   if (verb === undefined) throw new DfsError('protocol', `unexpected message ${kind}`)
   const entry = reader.rest()
@@ -99,12 +101,13 @@ function parseCall({ kind, id, reader, release }: Frame): NowCall | LaterCall {
   const row = rowOf(verb)
   if (row === undefined) throw new DfsError('protocol', `unexpected ${verb}`)
   if (row.answered === 'now') {
-    return { kind: 'now', row, id, verb, request, payload, entry, part: undefined }
+    return { kind: 'now', row, id, verb, request, payload, entry, cameMs, part: undefined }
   }
   const replyBytes = messages[verb].payload === 'reply' ? limits.framePayloadBytesMax : 0
   const bytes = payload.length + replyBytes
   const isOfPiece = verb === 'putPiece' || verb === 'getPiece'
-  return { kind: 'later', row, id, verb, request, payload, entry, bytes, isOfPiece, release }
+  const what = { id, verb, request, payload, entry, cameMs }
+  return { kind: 'later', row, ...what, bytes, isOfPiece, release }
 }
 
 /**
@@ -154,6 +157,7 @@ export function failedCall(context: Context, call: NowCall | LaterCall, thrown: 
     const { user } = context.account
     context.notices.tell(`${call.verb} failed`, user, `${user}: ${call.verb} failed: ${text}`)
   }
+  context.traffic.failed(call.verb)
   logCall(context, call, error.code)
   return failure(call.id, error)
 }

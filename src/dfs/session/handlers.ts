@@ -8,6 +8,7 @@ import type { Reply, Request, Verb } from '../../wire/messages.js'
 import type { Account } from '../account/account.js'
 import type { Lessee } from '../account/lease.js'
 import type { LentBytes } from '../pieces/piece-store.js'
+import type { Traffic } from './traffic.js'
 import type { Uploads } from './uploads.js'
 
 /** The means of a handler: the account of the user, and what belongs to the connection. */
@@ -17,6 +18,7 @@ export interface Context {
   /** The connection, where the account counts who is there. */
   readonly lessee: Lessee
   readonly notices: RepeatedNotices
+  readonly traffic: Traffic
 }
 
 /** A reply with raw bytes behind it, which are given back when they were sent. */
@@ -162,8 +164,8 @@ export const handlers = {
     registers(limits.readKeysMax),
     ({ account: { acceptor } }, request) => acceptor.reader.read(request),
   ),
-  commit: now('voting', 'waiting', short, ({ account }, request, payload, entry) =>
-    account.commit(request, payload, entry),
+  commit: now('voting', 'waiting', short, ({ account, traffic }, request, payload, entry) =>
+    traffic.voted(account.commit(request, payload, entry)),
   ),
   prepare: now('notBlank', 'flushed', transaction, ({ account }, request) =>
     account.acceptor.prepare(request),
@@ -275,8 +277,12 @@ export const handlers = {
       return new WithPayload(reply, payload)
     },
   ),
-  commitSynced: later('voting', 'waiting', short, ({ account }, request, payload, entry) =>
-    account.commitSynced(request, payload, entry),
+  commitSynced: later(
+    'voting',
+    'waiting',
+    short,
+    async ({ account, traffic }, request, payload, entry) =>
+      traffic.voted(await account.commitSynced(request, payload, entry)),
   ),
   sync: later('any', 'waiting', short, ({ account }, request) => account.sync(request)),
   strays: later('voting', 'waiting', short, ({ account }, request) => account.strays.find(request)),

@@ -84,10 +84,11 @@ export class Requests implements TurnTaker {
     }
     let id = 0
     let parsed = 0
+    const nowMs = performance.now()
     try {
       for (const frame of frames) {
         id = frame.id
-        this.#waiting.push(...parseCalls(frame))
+        this.#waiting.push(...parseCalls(frame, nowMs))
         parsed += 1
       }
       if (error !== undefined) this.#broken = { id: 0, error }
@@ -162,7 +163,9 @@ export class Requests implements TurnTaker {
       replies = calls.map((call) => this.#runAlone(call))
     }
     this.#waiting.splice(0, calls.length)
-    this.#connection.send(replies.flat())
+    const parts = replies.flat()
+    this.#connection.send(parts)
+    this.#context.traffic.answered(calls, parts)
   }
 
   /** A failure that has a name is an answer; any other may have left half a change behind. */
@@ -202,6 +205,7 @@ export class Requests implements TurnTaker {
     assert.ok(this.#inProgress >= 0)
     assert.ok(this.#bytesInProgress >= 0)
     this.#connection.send(parts, sent)
+    this.#context.traffic.answered([call], parts)
     if (call.isOfPiece) this.#turns.endDiskWork(this)
     this.#ask()
     if (this.isIdle) this.#events.idle()

@@ -22,6 +22,7 @@ import { failure, type Parts } from './call.js'
 import { Handshake, type Login, type PlainFrom } from './handshake.js'
 import { Requests } from './requests.js'
 import type { FrameReceiver, FrameShares, UploadShares } from './shares.js'
+import type { Traffic } from './traffic.js'
 import type { Turns } from './turns.js'
 import { Uploads } from './uploads.js'
 
@@ -40,6 +41,7 @@ export interface SessionHost {
   readonly turns: Turns
   readonly frames: FrameShares
   readonly uploads: UploadShares
+  readonly traffic: Traffic
   readonly clock: Clock
   readonly random: Random
   /** Forgets the session, which has ended. */
@@ -98,6 +100,7 @@ export class Session implements ConnectionEvents {
   }
 
   data(bytes: Buffer): void {
+    this.#host.traffic.receivedBytes += bytes.length
     if (this.#phase === 'entering') {
       this.#refuse(0, new DfsError('protocol', 'a message out of order'))
       return
@@ -233,7 +236,8 @@ export class Session implements ConnectionEvents {
     const { accounts, clock, turns } = this.#host
     const { user } = account
     const uploads = new Uploads(account, clock, this.#host.uploads)
-    const context = { account, uploads, lessee, notices: this.#host.notices }
+    const { notices, traffic } = this.#host
+    const context = { account, uploads, lessee, notices, traffic }
     const share = (all: number): number =>
       all * Math.min(1, limits.fullShareConnections / accounts.connections)
     const requests = new Requests(this.#connection, context, clock, share, turns, {

@@ -13,6 +13,7 @@ import {
 import { asDfsError, DfsError } from '../../errors.js'
 import { Listeners } from '../../listeners.js'
 import { notice } from '../../log.js'
+import type { MetricsAddress } from '../../metrics-address.js'
 import { assertPrivate, publicModeOf } from '../../private-file.js'
 import { serverIndexes } from '../../wire/placement.js'
 import {
@@ -63,6 +64,7 @@ export class UsersFile implements Users {
   readonly #secret: Buffer
   #users: ReadonlyMap<string, Known> = new Map()
   #tls: TlsWord
+  #metrics: MetricsAddress | undefined
   readonly #changes = new Listeners()
   #seen = ''
   /** The file was readable by everybody when it was read last. */
@@ -82,6 +84,11 @@ export class UsersFile implements Users {
   /** Counts the users of `file`. Throws `configuration` when it is missing or wrong. */
   static count(file: string): number {
     return new UsersFile(file, Buffer.alloc(32)).#users.size
+  }
+
+  /** The address for metrics in dfs.conf. A server listens there when it starts. */
+  get metrics(): MetricsAddress | undefined {
+    return this.#metrics
   }
 
   /** The word `tls` of dfs.conf. A server goes by it when it starts. */
@@ -164,12 +171,13 @@ export class UsersFile implements Users {
   }
 
   #load(): void {
-    const { users: configs, tls } = parseServerConfig(
-      readConfig(this.#file),
-      this.#file,
-      parseVerifier,
-    )
+    const {
+      users: configs,
+      tls,
+      metrics,
+    } = parseServerConfig(readConfig(this.#file), this.#file, parseVerifier)
     this.#tls = tls
+    this.#metrics = metrics
     assertDistinctFolders([...configs.keys()], this.#file)
     if ([...configs.values()].some(({ kind }) => kind === 'password')) assertPrivate(this.#file)
     else if (configs.size > 0) this.#tellPublic()

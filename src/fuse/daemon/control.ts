@@ -24,7 +24,7 @@ export type WhyRequest = RequestOf<'why'>
 export type ControlTable = {
   readonly [V in ControlRequest['verb']]: (
     request: RequestOf<V>,
-  ) => Promise<{ readonly remark?: string | undefined; readonly why?: ControlAnswer['why'] }>
+  ) => Promise<Partial<Pick<ControlAnswer, 'remark' | 'why' | 'figures'>>>
 }
 
 export class Control {
@@ -95,7 +95,7 @@ function serveOne(socket: Socket, table: ControlTable): void {
 async function perform(
   line: string,
   table: ControlTable,
-): Promise<Awaited<ReturnType<ControlTable['why']>>> {
+): Promise<Partial<Pick<ControlAnswer, 'remark' | 'why' | 'figures'>>> {
   const request = controlRequestOf(line)
   const handler = table[request.verb] as (asked: ControlRequest) => ReturnType<ControlTable['why']>
   return await handler(request)

@@ -7,13 +7,18 @@ import { type ClientConfig, tlsRemark } from '../../config.js'
 import { Client } from '../../dfc/client.js'
 import { serverKeysFile } from '../../dfc/cluster/server-keys.js'
 import { ThreadDigests } from '../../dfc/content/thread-digests.js'
+import type { ClientFigures } from '../../dfc/figures.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { debugFuse, notice } from '../../log.js'
 import { PageMemory } from '../../memory/page-memory.js'
+import type { MetricsListener } from '../../metrics.js'
+import type { MetricsAddress } from '../../metrics-address.js'
+import type { MountFigures } from '../../mount-figures.js'
 import { tcpNetwork } from '../../network.js'
 import type { Why } from '../../noted-failure.js'
 import { journalFolder } from '../../state-home.js'
 import { rootIno } from '../../wire/records.js'
+import { Activity } from '../mount/activity.js'
 import { Mount } from '../mount/mount.js'
 import type { MountWords } from '../mount/mount-options.js'
 import { Filesystem } from '../vfs/filesystem.js'
@@ -21,6 +26,7 @@ import { LastFailures } from '../vfs/last-failures.js'
 import { RecoveryFolder } from '../vfs/recovery-folder.js'
 import { Control, type WhyRequest } from './control.js'
 import { FileJournal } from './journal-file.js'
+import { mountMetrics } from './mount-metrics.js'
 import { makeStateFolder, type StateFolder } from './state-folder.js'
 
 export interface DaemonOptions {
@@ -31,6 +37,8 @@ export interface DaemonOptions {
   readonly configNow: () => ClientConfig
   readonly words: MountWords
   readonly state: StateFolder
+  /** Where to listen for whoever reads metrics; in the place of what the configuration says. */
+  readonly metrics?: MetricsAddress | undefined
 }
 
 const lastWordsMs = 10_000
@@ -40,6 +48,8 @@ export class Daemon {
   readonly #options: DaemonOptions
   readonly #client: Client
   readonly #filesystem: Filesystem
+  readonly #activity = new Activity()
+  #metrics: MetricsListener | undefined
   readonly #ended = Promise.withResolvers<void>()
   #mount: Mount | undefined
   #commits: NodeJS.Timeout | undefined
@@ -160,6 +170,7 @@ export class Daemon {
     this.#mount = await Mount.start({
       mountpoint,
       filesystem: this.#filesystem,
+      activity: this.#activity,
       words,
       fsname: words.fsname ?? `dfs:${config.user}`,
       onEnd: () => {
@@ -175,7 +186,32 @@ export class Daemon {
       unmount: async () => ({ remark: await this.unmount() }),
       status: async () => ({}),
       why: async (asked) => ({ why: await this.#why(asked) }),
+      figures: async () => ({ figures: this.#figures }),
     })
+    await this.#serveMetrics()
+  }
+
+  /** Returns all counters of this mount. */
+  get #figures(): MountFigures<ClientFigures> {
+    const { read: readBytes, written: writtenBytes } = this.#activity.bytes
+    return {
+      mountpoint: this.#options.mountpoint,
+      pid: process.pid,
+      atMs: this.#client.cluster.clock.monotonic(),
+      client: this.#client.figures,
+      operations: this.#activity.operations,
+      programs: this.#activity.programs,
+      readBytes,
+      writtenBytes,
+    }
+  }
+
+  async #serveMetrics(): Promise<void> {
+    const address = this.#options.metrics ?? this.#options.config.metrics
+    if (address === undefined) return
+    // What takes a moment to load is loaded by those alone that want it.
+    const { MetricsListener } = await import('../../metrics.js')
+    this.#metrics = await MetricsListener.start(address, mountMetrics, () => this.#figures)
   }
 
   /** Says why an inode of this mount is in trouble. Throws `notFound` when another mount or account is meant. */
@@ -210,6 +246,7 @@ export class Daemon {
 
   async #wind(): Promise<void> {
     clearInterval(this.#commits)
+    this.#metrics?.close()
     await this.#mount?.detach()
     await this.#filesystem.abandonAll()
     await this.#client.close()

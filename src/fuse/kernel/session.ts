@@ -75,6 +75,8 @@ export interface SessionOptions {
   readonly trace?: Trace
   /** Receives a line about each request that timed out. Defaults to a warning of the process. */
   readonly warn?: (line: string) => void
+  /** Called with each request that was answered, how long that took in ms, and whether the answer is an error. */
+  readonly answered?: (request: Request, tookMs: number, isError: boolean) => void
   /** Reads the device in threads instead of the event loop; see `canStreamDevices`. */
   readonly readInThreads?: boolean
 }
@@ -101,6 +103,7 @@ export class Session {
   readonly #clock: MonotonicClock
   readonly #trace: Trace
   readonly #warn: (line: string) => void
+  readonly #onAnswered: SessionOptions['answered']
   readonly #waiting = new Set<Waiting>()
   readonly #busyPoll: BusyPoll
   readonly #begun = Promise.withResolvers<number>()
@@ -119,6 +122,7 @@ export class Session {
     this.#clock = clock
     this.#trace = trace
     this.#warn = options.warn ?? ((line) => process.emitWarning(line))
+    this.#onAnswered = options.answered
     this.#busyPoll = new BusyPoll(clock)
     this.#operations = tableOf(options.operations)
     this.#overdue.unref()
@@ -159,6 +163,7 @@ export class Session {
       this.#begin(request, new Fields(bytes))
       return
     }
+    const beganMs = performance.now()
     const operation = this.#operations[opcode]
     if (operation === undefined) {
       this.#trace('request %d is not known', opcode)
@@ -169,17 +174,17 @@ export class Session {
     try {
       const result = operation(request, new Fields(bytes), keep)
       if (result instanceof Promise) {
-        this.#waitFor(request, result)
+        this.#waitFor(request, result, beganMs)
         return
       }
-      this.#succeed(request, result)
+      this.#succeed(request, result, beganMs)
     } catch (thrown) {
-      this.#fail(request, thrown)
+      this.#fail(request, thrown, beganMs)
     }
     this.#answered()
   }
 
-  #waitFor(request: Request, result: Promise<Result>): void {
+  #waitFor(request: Request, result: Promise<Result>, beganMs: number): void {
     const { unique, opcode, ino } = request
     const waiting: Waiting = {
       unique,
@@ -193,8 +198,8 @@ export class Session {
     // The promise never rejects: every failure is an answer.
     void result
       .then(
-        (answer) => (waiting.answered ? giveBack(answer) : this.#succeed(request, answer)),
-        (thrown: unknown) => waiting.answered || this.#fail(request, thrown),
+        (answer) => (waiting.answered ? giveBack(answer) : this.#succeed(request, answer, beganMs)),
+        (thrown: unknown) => waiting.answered || this.#fail(request, thrown, beganMs),
       )
       .then(() => {
         this.#waiting.delete(waiting)
@@ -215,9 +220,9 @@ export class Session {
     else this.#device.resume()
   }
 
-  #succeed(request: Request, result: Result): void {
+  #succeed(request: Request, result: Result, beganMs: number): void {
     if (result instanceof Error) {
-      this.#fail(request, result)
+      this.#fail(request, result, beganMs)
       return
     }
     const { opcode, ino, unique } = request
@@ -225,19 +230,22 @@ export class Session {
     try {
       answer = typeof result === 'function' ? result() : result
     } catch (thrown) {
-      this.#fail(request, thrown)
+      this.#fail(request, thrown, beganMs)
       return
     }
     if (this.#trace.enabled) this.#trace('%s %d', nameOf(opcode), ino)
     if (answer !== noAnswer) this.#device.answer(unique, answer)
     giveBack(answer)
+    this.#onAnswered?.(request, performance.now() - beganMs, false)
   }
 
-  #fail({ opcode, ino, unique }: Request, thrown: unknown): void {
+  #fail(request: Request, thrown: unknown, beganMs: number): void {
+    const { opcode, ino, unique } = request
     if (this.#trace.enabled) this.#trace('%s %d: %s', nameOf(opcode), ino, thrown)
     const errno = thrown instanceof FuseError ? thrown.errno : this.#errnoOf(thrown)
     this.#failed(opcode, ino, thrown)
     this.#device.fail(unique, errno)
+    this.#onAnswered?.(request, performance.now() - beganMs, true)
   }
 
   #failed(opcode: number, ino: number, thrown: unknown): void {
@@ -331,6 +339,7 @@ function tableOf(operations: Operations): readonly (Operation | undefined)[] {
   return table
 }
 
-function nameOf(opcode: number): string {
+/** The name of an operation as this package has it. */
+export function nameOf(opcode: number): string {
   return names.get(opcode) ?? `request ${opcode}`
 }

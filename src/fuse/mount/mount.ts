@@ -16,6 +16,7 @@ import { type Feature, newEpochMinor, notices } from '../kernel/protocol.js'
 import { Session } from '../kernel/session.js'
 import type { Filesystem } from '../vfs/filesystem.js'
 import type { KernelNotices } from '../vfs/kernel-view.js'
+import type { Activity } from './activity.js'
 import { DeadMountWatch } from './dead-mount-watch.js'
 import type { MountWords } from './mount-options.js'
 import { mountedAt, mountsOf } from './mount-table.js'
@@ -28,6 +29,7 @@ export interface MountOptions {
   readonly words: MountWords
   /** Source that df(1) shows. */
   readonly fsname: string
+  readonly activity: Activity
   /** Called when the mount was removed from outside. */
   readonly onEnd: () => void
 }
@@ -58,10 +60,10 @@ export class Mount {
   #ended = false
 
   private constructor(fd: number, readInThreads: boolean, options: MountOptions) {
-    const { mountpoint, filesystem, onEnd } = options
+    const { mountpoint, filesystem, activity, onEnd } = options
     this.#mountpoint = mountpoint
     this.#session = new Session(fd, {
-      operations: operationsOf(filesystem),
+      operations: operationsOf(filesystem, activity),
       wants,
       needs: filesystem.metadata.acl ? aclNeeds : [],
       errnoOf,
@@ -73,6 +75,7 @@ export class Mount {
       trace: debugFuse,
       warn: (line) => notice(line, 'warning'),
       readInThreads,
+      answered: (request, tookMs, isError) => activity.answered(request, tookMs, isError),
       onEnd: () => {
         if (!this.#ended) onEnd()
         this.#ended = true

@@ -38,6 +38,7 @@ import type { Filesystem } from '../vfs/filesystem.js'
 import type { Handle } from '../vfs/open-file.js'
 import type { Opened } from '../vfs/open-files.js'
 import type { OpenFolder } from '../vfs/open-folder.js'
+import type { Activity } from './activity.js'
 import { Handles } from './handles.js'
 
 /** Modes of renameat2(2) by its flags. */
@@ -57,7 +58,7 @@ const filesShown = 2 ** 40
 /** Made once, because it is thrown that often. */
 const noAttribute = new DfsError('noAttribute')
 
-export function operationsOf(filesystem: Filesystem): Operations {
+export function operationsOf(filesystem: Filesystem, activity: Activity): Operations {
   const { check, metadata, names, positions } = filesystem
   const handles = new Handles<Handle>()
   const folders = new Handles<OpenFolder>()
@@ -404,13 +405,16 @@ export function operationsOf(filesystem: Filesystem): Operations {
         return () => createdOf(node, numbered, limits.kernelCacheMs)
       })
     },
-    read: async (_, fields) => {
+    read: async ({ caller }, fields) => {
       const { handle, at, length } = readOf(fields)
-      return answers.lent(await filesystem.read(handles.get(handle), at, length))
+      const lent = await filesystem.read(handles.get(handle), at, length)
+      for (const part of lent.parts) activity.wasRead(caller.pid, part.length)
+      return answers.lent(lent)
     },
     write: async ({ caller }, fields, keep) => {
       const { handle: number, at, bytes, flags, isFromCache, killsPrivileges } = writeOf(fields)
       const handle = handles.get(number)
+      activity.wasWritten(caller.pid, bytes.length)
       // Pages of a shared mapping are written where they were, even in a file that is appended to.
       const appends = !isFromCache && (flags & constants.O_APPEND) !== 0
       const dropPrivilegesOf = killsPrivileges ? caller : undefined

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { systemClock, systemRandom } from '../../../src/clock.js'
 import { Client } from '../../../src/dfc/client.js'
+import { Activity } from '../../../src/fuse/mount/activity.js'
 import { operationsOf } from '../../../src/fuse/mount/operations.js'
 import type { Filesystem } from '../../../src/fuse/vfs/filesystem.js'
 import { OpenFolder } from '../../../src/fuse/vfs/open-folder.js'
@@ -177,7 +178,7 @@ t.test('a position from another mount is found', async (t) => {
 
 t.test('the two folders that each has come first', async (t) => {
   const ino = inos.three
-  const kernel = new KernelModel(operationsOf(filesystem))
+  const kernel = new KernelModel(operationsOf(filesystem, new Activity()))
   const handle = await kernel.opendir(ino)
   const from = async (at: number) => kernel.readdirplus(ino, handle, at, 4096)
   const all = await from(0)

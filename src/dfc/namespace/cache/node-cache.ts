@@ -93,11 +93,25 @@ export class NodeCache {
   readonly #lists = new FolderLists()
   /** How often a cached value was replaced or dropped. */
   #changes = 0
+  #hits = 0
+  #misses = 0
 
   /** `useLease` returns since when no other client can have changed anything: `Lease.use`. */
   constructor(clock: Clock, useLease: () => number | undefined) {
     this.#clock = clock
     this.#useLease = useLease
+  }
+
+  /** How often what was looked for was here, or not, and how much there is. */
+  get figures(): { readonly hits: number; readonly misses: number; readonly entries: number } {
+    const entries = this.#nodes.size + this.#entries.size
+    return { hits: this.#hits, misses: this.#misses, entries }
+  }
+
+  #counted<T>(found: T | undefined): T | undefined {
+    if (found === undefined) this.#misses += 1
+    else this.#hits += 1
+    return found
   }
 
   /** Returns the present moment. It must be taken before the servers are asked. */
@@ -121,7 +135,7 @@ export class NodeCache {
 
   /** Returns the node if it is within its time to live, or cannot have changed since it was read. */
   freshNode(ino: number): Node | undefined {
-    return this.#ownNode(ino) ?? this.#fresh(this.#nodes.get(ino))
+    return this.#counted(this.#ownNode(ino) ?? this.#fresh(this.#nodes.get(ino)))
   }
 
   /** Returns the node if no other client can have changed it since it was read. */
@@ -136,7 +150,7 @@ export class NodeCache {
 
   freshEntry(parent: number, name: string): EntryView | undefined {
     const key = entryKey(parent, name)
-    return this.#ownEntry(key) ?? this.#fresh(this.#entries.get(key))
+    return this.#counted(this.#ownEntry(key) ?? this.#fresh(this.#entries.get(key)))
   }
 
   /**

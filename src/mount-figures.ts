@@ -1,0 +1,33 @@
+/** Counters of a mount, as it sends them through its control socket: for `dfc top`, and as metrics. */
+import type { LatencyCounts } from './latencies.js'
+
+export interface OperationFigures {
+  /** As the kernel calls it: `lookup`, `read`, `write`. */
+  readonly name: string
+  readonly latencies: LatencyCounts
+  readonly errors: number
+}
+
+export interface ProgramFigures {
+  /** 0 is the kernel itself, which writes back what programs had mapped. */
+  readonly pid: number
+  /** Empty when the program has ended. */
+  readonly name: string
+  readonly operations: number
+  readonly tookMs: number
+  readonly readBytes: number
+  readonly writtenBytes: number
+}
+
+/** `C` is what the client of the mount has counted; see `ClientFigures`. */
+export interface MountFigures<C> {
+  readonly mountpoint: string
+  readonly pid: number
+  /** On the monotonic clock of the mount. */
+  readonly atMs: number
+  readonly client: C
+  readonly operations: readonly OperationFigures[]
+  readonly programs: readonly ProgramFigures[]
+  readonly readBytes: number
+  readonly writtenBytes: number
+}

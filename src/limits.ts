@@ -584,6 +584,10 @@ export const limits = {
   metricsTimeoutMs: 10_000,
   /** Ports that are tried for metrics, one after the other: programs of one machine may have one configuration. */
   metricsPortsMax: 8,
+  /** Time in ms between two looks of `dfc top`, from which it makes rates. */
+  topEveryMs: 1_000,
+  /** Programs that `dfc top` shows for each mount, those that waited longest first. */
+  topProgramsMax: 10,
   /** Programs that use a mount whose operations are counted apart. With more, those that came first are forgotten. */
   mountProgramsMax: 1024,
 } as const

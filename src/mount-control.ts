@@ -2,6 +2,7 @@
  * The socket by which another process asks the daemon of a mount for something: in the mount's state folder, with one
  * line of JSON each way. Only the mounting user can reach it.
  */
+import { existsSync, readdirSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -9,6 +10,7 @@ import * as v from 'valibot'
 import { DfsError } from './errors.js'
 import { limits } from './limits.js'
 import { whySchema } from './noted-failure.js'
+import { stateHome } from './state-home.js'
 
 export const controlSocketName = 'control'
 
@@ -52,6 +54,17 @@ export async function askDaemon(folder: string, request: ControlRequest): Promis
   )
   if (answer.error !== undefined) throw new DfsError('busy', answer.error)
   return answer
+}
+
+/** Returns the state folders in which a daemon has had its socket. It may have ended since. */
+export function controlFolders(home: string = stateHome()): readonly string[] {
+  try {
+    const folders = readdirSync(home).map((name) => join(home, name))
+    return folders.filter((folder) => existsSync(join(folder, controlSocketName))).sort()
+  } catch {
+    // No mount has ever been made by this user here.
+    return []
+  }
 }
 
 /** Parses what another process has sent. Throws. */

@@ -55,7 +55,7 @@ export interface Command {
   /** Runs the operation. Throws when it failed as a whole. */
   readonly run: (session: Session, operands: readonly string[], options: Options) => Promise<Status>
   /**
-   * Runs the operation without a login, in the place of `run`: TRUST helps when a login is refused. Resolves with
+   * Runs the operation without a login, in the place of `run`: TRUST helps when a login is refused, TOP asks no server. Resolves with
    * undefined, and has done nothing, when it takes a login.
    */
   readonly runWithoutLogin?: (

@@ -15,6 +15,7 @@ import { server } from './server.js'
 import { status } from './status.js'
 import { sync } from './sync.js'
 import { trash } from './trash.js'
+import { top } from './top.js'
 import { trust } from './trust.js'
 import { verify } from './verify.js'
 import { versions } from './versions.js'
@@ -37,6 +38,7 @@ export const commands: readonly Command[] = [
   why,
   heal,
   verify,
+  top,
   trust,
   init,
   server,

@@ -588,6 +588,13 @@ export const limits = {
   topEveryMs: 1_000,
   /** Programs that `dfc top` shows for each mount, those that waited longest first. */
   topProgramsMax: 10,
+  /** Connections to the page of `dfc web` at once; further ones are closed. */
+  webConnectionsMax: 32,
+  /** Time in ms for one request of that page to arrive. */
+  webTimeoutMs: 10_000,
+  /** Names of a folder, and segments of a file, that the page shows. */
+  webNamesMax: 500,
+  webSegmentsMax: 64,
   /** Programs that use a mount whose operations are counted apart. With more, those that came first are forgotten. */
   mountProgramsMax: 1024,
 } as const

@@ -22,6 +22,7 @@ export const treeFiles: readonly string[] = [
   'examples',
   'config',
   'grafana',
+  'web',
   'scripts',
   'docs',
 ]

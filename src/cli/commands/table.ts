@@ -19,6 +19,7 @@ import { top } from './top.js'
 import { trust } from './trust.js'
 import { verify } from './verify.js'
 import { versions } from './versions.js'
+import { web } from './web.js'
 import { whatIf } from './what-if.js'
 import { why } from './why.js'
 
@@ -38,6 +39,7 @@ export const commands: readonly Command[] = [
   why,
   heal,
   verify,
+  web,
   top,
   trust,
   init,

@@ -171,13 +171,29 @@ export class Fates {
       // A client that dies before it could say so has left it in its log, and in the folder for such contents.
       const isMute = [...machine.clients].some((client) => this.#crashedMs(client) >= promise.atMs)
       const isTold = promise.operation?.outcome !== 'ok'
-      if (!isTold && !isMute) report(`${describe(promise)} is not stored, and nobody was told`)
+      // Another client has done the same: nothing is missing, and nothing is to be told.
+      const isDone = this.#isDoneByOther(promise)
+      if (!isTold && !isMute && !isDone)
+        report(`${describe(promise)} is not stored, and nobody was told`)
       const isExcused = gone.some(({ entry }) => haveCommon(entry.body, body))
       if (!isExcused && !this.#hasCause(promise)) {
         report(`${describe(promise)} was given up without a cause`)
       }
       gone.push(promise)
     }
+  }
+
+  /** Whether another client has written all that the change writes after it was answered. */
+  #isDoneByOther({ machine, entry, atMs }: Promised): boolean {
+    return [...this.#evidence.transactions.values()].some(
+      ({ isCommitted, firstSentMs, client, body }) =>
+        isCommitted === true &&
+        firstSentMs >= atMs &&
+        !machine.clients.has(client) &&
+        entry.body.writes.every((write) =>
+          body?.writes.some((other) => areSameWrites([other], [write])),
+        ),
+    )
   }
 
   /** Whether another client began to change what the change relies on after it was answered. */

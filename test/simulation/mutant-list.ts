@@ -26,6 +26,7 @@ const recovery = 'dfc/quorum/recovery.js'
 const registers = 'dfc/quorum/registers.js'
 const listPages = 'dfc/quorum/list-pages.js'
 const localLog = 'dfc/namespace/local-log.js'
+const earlyAnswers = 'dfc/namespace/early-answers.js'
 const journal = 'dfc/namespace/journal.js'
 const nodeCache = 'dfc/namespace/cache/node-cache.js'
 
@@ -391,8 +392,8 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'names are answered first also where others may change them',
-    'dfc/namespace/local-log.js',
-    'if (lease.exclusiveForMs < leaseLeftMsMin || !this.#isCertain(change.body))',
+    earlyAnswers,
+    'if (lease.exclusiveForMs < leaseLeftMsMin || !this.#isCertain(body))',
     'if (false)',
     'leases',
   ),
@@ -489,8 +490,8 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'log: a folder is removed without a look at what is in it',
-    localLog,
-    'return emptyFolders.every((ino) => this.#options.cache.leasedNames(ino)?.length === 0);',
+    earlyAnswers,
+    'return emptyFolders.every((ino) => cache.leasedNames(ino)?.length === 0);',
     'return true;',
     'leases',
   ),

@@ -4,9 +4,7 @@
  * each. What was answered is in the cache from then on, so that everything that reads it sees it, and in a journal,
  * which outlives this process (journal.ts).
  *
- * Changes are answered early only where this client is alone (lease.ts), knows everything that a change relies on, all
- * four servers are there with room to spare, and nothing is undecided that another client has left, since that may be
- * decided against what is known.
+ * Which changes are answered early is the matter of early-answers.ts.
  *
  * What was answered first reaches the servers first, and before whatever is waited for after it. What cannot be stored
  * is tried again for as long as this client lives, and nothing overtakes it. What has become impossible, because
@@ -14,12 +12,10 @@
  * so do the next close or fsync of the file and the next fsync of a folder.
  */
 import assert from 'node:assert/strict'
-import { SingleFlight } from '../../async/single-flight.js'
 import type { Timer } from '../../clock.js'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
-import { quorum } from '../../wire/quorum.js'
 import {
   decodeInode,
   fileType,
@@ -32,14 +28,13 @@ import {
   trashIno,
   typeOf,
 } from '../../wire/records.js'
-import { isAhead, type Version } from '../../wire/version.js'
-import type { Cluster } from '../cluster/cluster.js'
+import type { Version } from '../../wire/version.js'
 import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Lease } from '../quorum/lease.js'
 import type { Registers } from '../quorum/registers.js'
 import type { Transactions } from '../quorum/transaction.js'
 import { Batch, bytesOf, dependOnEachOther } from './batch.js'
-import type { NodeCache } from './cache/node-cache.js'
+import { EarlyAnswers, type EarlyAnswersOptions } from './early-answers.js'
 import type { Journal, LoggedChange } from './journal.js'
 
 /** A transaction to be stored: a batch, or a single change of a batch that was refused. */
@@ -75,18 +70,12 @@ export interface HeldContents {
   release(id: string): void
 }
 
-export interface LocalLogOptions {
-  readonly cluster: Cluster
+export interface LocalLogOptions extends EarlyAnswersOptions {
   readonly registers: Registers
   readonly transactions: Transactions
   readonly lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll'>
-  readonly cache: NodeCache
   readonly contents: HeldContents
-  /** Whether the servers have room to spare for what the log may hold. */
-  readonly hasRoom: () => boolean
   readonly keepContent: KeepContent
-  /** Without it every change is stored before it is answered. */
-  readonly finishOthers: FinishOthers | undefined
 }
 
 /** How much was answered and is not stored yet. */
@@ -98,20 +87,13 @@ export interface LogDepth {
   readonly oldest: Version | undefined
 }
 
-/** Decides in-doubt transactions of other clients; false when that cannot be done now. */
-export type FinishOthers = () => Promise<boolean>
-
-/** Least remaining time of the lease in ms: longer than it takes to store an answered change. */
-const leaseLeftMsMin = 300
 /** Attempts of one change. A refusal may be about the id, which a repair has passed. */
 const refusalsMax = 3
 
 export class LocalLog {
   readonly #options: LocalLogOptions
+  readonly #early: EarlyAnswers
   #journal: Journal | undefined
-  /** Since when this client is alone with no transaction of another client in doubt. */
-  #clearSinceMs: number | undefined
-  readonly #clearing = new SingleFlight<void>()
   #open: Batch | undefined
   #timer: Timer | undefined
   /** Transactions to be stored, in this order. */
@@ -136,6 +118,7 @@ export class LocalLog {
 
   constructor(options: LocalLogOptions) {
     this.#options = options
+    this.#early = new EarlyAnswers(options)
   }
 
   /**
@@ -156,7 +139,7 @@ export class LocalLog {
       notice(`Storing ${this.#count} changes that a mount of before had answered`)
       await this.settle().catch((error: unknown) => debugDfc('journal: %o', error))
     }
-    await this.#whenClear()
+    await this.#early.prepare()
   }
 
   get depth(): LogDepth {
@@ -164,28 +147,19 @@ export class LocalLog {
     return { changes: this.#count, bytes: this.#bytes, oldest }
   }
 
-  async #whenClear(): Promise<void> {
-    const { finishOthers } = this.#options
-    if (finishOthers !== undefined) await this.#clearing.run(() => this.#clear(finishOthers))
-  }
-
   /**
    * Accepts a change to be stored later and returns its version, which is visible here from now on. Undefined when
    * the change must be committed before it is answered.
    */
   take(change: LoggedChange): Version | undefined {
-    const { cluster, lease, cache, hasRoom } = this.#options
+    const { cluster, cache } = this.#options
     if (this.#obstacle !== undefined || this.#journal === undefined || this.#isOver)
       return undefined
-    if (!this.#areServersWell() || !this.#isClear() || !hasRoom()) return undefined
-    if (lease.exclusiveForMs < leaseLeftMsMin || !this.#isCertain(change.body)) return undefined
+    if (!this.#early.areAllowedFor(change.body)) return undefined
     const bytes = bytesOf(change.contents)
     if (this.#count >= limits.logChangesMax || this.#bytes + bytes > limits.logBytesMax) {
       return undefined
     }
-    // A version in the future would give its time to all changes in the batch.
-    const nowMs = cluster.clock.now()
-    if (change.body.preconditions.some(({ version }) => isAhead(version, nowMs))) return undefined
     // The folder's times, which follow from its newest version, would not advance.
     const isLate = this.#open !== undefined && !cache.isNewest(this.#open.id, change.body)
     if (isLate || this.#open?.canAdd(change) === false) this.#close()
@@ -528,53 +502,6 @@ export class LocalLog {
       this.#failures.delete(ino)
     }
     this.#givenUp ??= why
-  }
-
-  // -- what is certain ---------------------------------------------------------------------------
-
-  /** Whether all servers vote, and three answer as quickly as usual: a read waits until the log is stored. */
-  #areServersWell(): boolean {
-    const { cluster } = this.#options
-    const { voters } = cluster
-    const quick = voters.filter((index) => !cluster.link(index).isSlow)
-    return voters.length === limits.serverCount && quick.length >= quorum.commit
-  }
-
-  /** Whether no transaction of another client is in doubt. Begins to find out if that is not known. */
-  #isClear(): boolean {
-    const sinceMs = this.#options.lease.use()
-    if (sinceMs === undefined || this.#options.finishOthers === undefined) return false
-    if (sinceMs === this.#clearSinceMs) return true
-    void this.#whenClear()
-    return false
-  }
-
-  async #clear(finishOthers: FinishOthers): Promise<void> {
-    const sinceMs = this.#options.lease.use()
-    if (sinceMs === undefined) return
-    try {
-      if (await finishOthers()) this.#clearSinceMs = sinceMs
-    } catch (error) {
-      debugDfc('what others left undecided: %o', error)
-    }
-  }
-
-  /** Whether no other client can have changed what the change relies on since this client read it. */
-  #isCertain({ preconditions, emptyFolders }: Transaction): boolean {
-    for (const { key, absent, version } of preconditions) {
-      const parsed = parseKey(key)
-      if (parsed.kind === 'entry') {
-        // A name of the trash is made with a number that nothing else has.
-        if (parsed.parent === trashIno && absent) continue
-        const entry = this.#options.cache.leasedEntry(parsed.parent, parsed.name)
-        if (entry === undefined || (entry.ino === null) !== absent) return false
-        if (!absent && entry.version !== version) return false
-      } else if (!absent && this.#options.cache.leasedNode(parsed.ino)?.version !== version) {
-        return false
-      }
-    }
-    // How many names a server counts may be wrong, if it has missed one of them.
-    return emptyFolders.every((ino) => this.#options.cache.leasedNames(ino)?.length === 0)
   }
 }
 

@@ -189,6 +189,10 @@ export const limits = {
   transactionPatienceMs: 10_000,
   /** How long `dfc` keeps its connections at the prompt after an operation. The next one connects again. */
   promptIdleMs: 1_000,
+  /** Longest time that a mount waits for servers which are not up yet. */
+  mountWaitMsMax: 24 * 3_600_000,
+  /** Pause between two looks of such a mount. */
+  mountWaitStepMs: 200,
   /** Pause between two looks of `dfc status --wait`. */
   statusWaitMs: 1_000,
   /** How far a clock may be off before a line about it is logged. */

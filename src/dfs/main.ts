@@ -14,6 +14,7 @@ import { logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { tcpNetwork } from '../network.js'
 import { takeFromEnvironment } from '../secret-environment.js'
+import { tellServiceManager } from '../service-manager.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
 import { isLoopback } from '../tls.js'
 import { visibleLine } from '../visible-text.js'
@@ -156,6 +157,7 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
   users.warnOfPlainPasswords()
   await serveMetrics(server, basename(resolve(folder)), metrics ?? users.metrics)
   process.send?.({ listening: server.port })
+  void tellServiceManager('READY=1', `STATUS=listens on ${where}:${server.port}`)
 }
 
 /** Parses the address for metrics. Throws `configuration`. */
@@ -201,7 +203,10 @@ function assertUsers(file: string): void {
 function stopOnSignals(server: Server, reopenLog: (() => void) | undefined): void {
   outliveTerminal()
   onEndSignals(
-    () => void server.stop().then(() => process.exit(0)),
+    () => {
+      void tellServiceManager('STOPPING=1')
+      void server.stop().then(() => process.exit(0))
+    },
     () => process.exit(1),
     reopenLog,
   )

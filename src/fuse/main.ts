@@ -15,6 +15,7 @@ import { debugFuse, logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { askDaemon } from '../mount-control.js'
 import { takeFromEnvironment } from '../secret-environment.js'
+import { tellServiceManager } from '../service-manager.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
 import { dataHome } from '../state-home.js'
 import { visibleLine } from '../visible-text.js'
@@ -83,6 +84,11 @@ const program = new Command('dfs-mount')
   .option('--log <file>', 'write the log there; SIGHUP opens it anew')
   .option('--metrics <address>', 'listen there for Prometheus, such as 127.0.0.1:9464')
   .option('--unmount', 'store everything and unmount')
+  .option(
+    '--wait <time>',
+    'wait for servers that are not up yet, such as 60s; as -o wait=TIME',
+    asOption,
+  )
   .option('-o, --option <words>', 'ro, allow_other, acl, dirsync, fsname=NAME ...', collect)
   .addOption(new Option('--password-stdin', 'read the password from standard input').hideHelp())
   .addOption(
@@ -246,6 +252,7 @@ async function serve(
   onEndSignals(
     (signal) => {
       notice(`${signal}: storing everything, then unmounting`)
+      void tellServiceManager('STOPPING=1', 'STATUS=storing everything')
       if (ending === undefined) early.abort()
       else ending()
     },
@@ -257,8 +264,9 @@ async function serve(
   let daemon: Daemon
   try {
     const { config, configNow } = backing
-    const metrics = metricsOf(options)
-    daemon = await Daemon.start({ mountpoint, words, state, config, configNow, metrics })
+    const [metrics, ended] = [metricsOf(options), early.signal]
+    const how = { mountpoint, words, state, config, configNow, metrics, waiting, ended }
+    daemon = await Daemon.start(how)
   } catch (error) {
     await backing.servers?.stop()
     throw error
@@ -267,6 +275,7 @@ async function serve(
   ending = () => void daemon.stop()
   if (early.signal.aborted) ending()
   report({ ready: true })
+  void tellServiceManager('READY=1', `STATUS=mounted on ${mountpoint}`)
   notice(`${mountpoint} is mounted`)
   if (process.stdout.isTTY || options.local !== undefined) welcome(mountpoint, backing)
   await daemon.ended
@@ -335,6 +344,19 @@ function welcome(mountpoint: string, { clientFile, servers }: Backing): void {
     `  ${join(project, 'bin', 'dfc')} --config ${clientFile} list`,
   ]
   process.stdout.write(`${lines.join('\n')}\n`)
+}
+
+/** Says what a mount waits for, here and to the command that has started it in the background. */
+function waiting(line: string): void {
+  notice(line)
+  report({ waiting: line })
+  void tellServiceManager(`STATUS=${line}`)
+}
+
+/** Adds --wait to the words behind -o. */
+function asOption(time: string): void {
+  const { option } = program.opts<Options>()
+  program.setOptionValue('option', collect(`wait=${time}`, option))
 }
 
 function collect(word: string, words: readonly string[] = []): readonly string[] {

@@ -246,7 +246,11 @@ export const rooms: Readonly<Record<string, Room>> = {
 
 /** Packages, and the only files that may import them. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  koffi: ['src/fuse/kernel/system-calls.ts', 'src/cli/local/system-calls.ts'],
+  koffi: [
+    'src/fuse/kernel/system-calls.ts',
+    'src/cli/local/system-calls.ts',
+    'src/service-manager.ts',
+  ],
   '@peculiar/x509': ['src/dfs/disk/server-key.ts'],
   'better-sqlite3': [
     'src/dfs/disk/folder-lock.ts',

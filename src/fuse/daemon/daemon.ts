@@ -4,7 +4,7 @@
  */
 import { systemClock, systemRandom } from '../../clock.js'
 import { type ClientConfig, tlsRemark } from '../../config.js'
-import { Client } from '../../dfc/client.js'
+import type { Client, ClientOptions } from '../../dfc/client.js'
 import { serverKeysFile } from '../../dfc/cluster/server-keys.js'
 import { ThreadDigests } from '../../dfc/content/thread-digests.js'
 import type { ClientFigures } from '../../dfc/figures.js'
@@ -27,6 +27,7 @@ import { RecoveryFolder } from '../vfs/recovery-folder.js'
 import { Control, type WhyRequest } from './control.js'
 import { FileJournal } from './journal-file.js'
 import { mountMetrics } from './mount-metrics.js'
+import { openClient } from './open-client.js'
 import { makeStateFolder, type StateFolder } from './state-folder.js'
 
 export interface DaemonOptions {
@@ -39,6 +40,10 @@ export interface DaemonOptions {
   readonly state: StateFolder
   /** Where to listen for whoever reads metrics; in the place of what the configuration says. */
   readonly metrics?: MetricsAddress | undefined
+  /** Called with what is waited for, where `words` ask to wait for servers. */
+  readonly waiting: (line: string) => void
+  /** Ends that wait. */
+  readonly ended: AbortSignal
 }
 
 const lastWordsMs = 10_000
@@ -89,7 +94,7 @@ export class Daemon {
       systemClock,
       failures,
     )
-    const client = await Client.open({
+    const clientOptions = {
       config: options.config,
       configNow: options.configNow,
       serverKeysFile: serverKeysFile(),
@@ -99,12 +104,15 @@ export class Daemon {
       lease: true,
       dirSync: options.words.dirSync || options.words.sync === true,
       log: {
-        openJournal: (cluster, user) => new FileJournal(journalFolder(cluster, user)),
-        keepContent: (lost, content) => recovery.keepContent(lost, content),
+        openJournal: (cluster: string, user: string) =>
+          new FileJournal(journalFolder(cluster, user)),
+        keepContent: recovery.keepContent.bind(recovery),
       },
       digests: new ThreadDigests(),
       memory: new PageMemory(),
-    })
+    } satisfies ClientOptions
+    const { words, waiting, ended } = options
+    const client = await openClient(clientOptions, { waitMs: words.waitMs, waiting, ended })
     const daemon = new Daemon(options, client, recovery, failures)
     try {
       await daemon.#begin()

@@ -5,7 +5,11 @@ import { DfsError } from '../../errors.js'
 import { makeStateFolder, type StateFolder } from './state-folder.js'
 
 /** The daemon's message to the process that started it. */
-export type Report = { readonly ready: true } | { readonly failed: string }
+export type Report =
+  | { readonly ready: true }
+  | { readonly failed: string }
+  /** It goes on to wait for servers. */
+  | { readonly waiting: string }
 
 /**
  * Starts a daemon. `args` are those of one in the foreground. The daemon reads `input`, which may be secret, from its
@@ -32,8 +36,9 @@ export async function launch(
       child.once('exit', () => {
         reject(new DfsError('io', `the daemon ended before it had mounted; see ${state.log}`))
       })
-      child.once('message', (report: Report) => {
-        if ('ready' in report) resolve()
+      child.on('message', (report: Report) => {
+        if ('waiting' in report) process.stderr.write(`dfs-mount: ${report.waiting}\n`)
+        else if ('ready' in report) resolve()
         else reject(new DfsError('configuration', report.failed))
       })
     })
@@ -47,6 +52,8 @@ export async function launch(
 /** Sends a report from the daemon to the process that started it in the background, if one did. */
 export function report(said: Report): void {
   if (process.send === undefined) return
-  // The other side has its report; an error now would mean that it has stopped waiting.
-  process.send(said, undefined, undefined, () => process.disconnect?.())
+  // When the other side has its last report, an error would mean that it has stopped waiting.
+  process.send(said, undefined, undefined, () => {
+    if (!('waiting' in said)) process.disconnect?.()
+  })
 }

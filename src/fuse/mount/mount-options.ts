@@ -1,5 +1,6 @@
 /** The words behind -o, with the meaning of mount(8), fstab(5) and systemd.mount(5). */
 import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
 
 export interface MountWords {
   /** Undefined when no word asks for it: a remount then leaves it unchanged. The other fields behave alike. */
@@ -20,6 +21,8 @@ export interface MountWords {
   readonly suid: boolean | undefined
   /** The mountpoint may contain files, which the mount hides. */
   readonly nonEmpty: boolean
+  /** Time in ms to wait for servers that are not up yet. */
+  readonly waitMs: number
   /** Changes an existing mount instead of making one. */
   readonly remount: boolean
   /** All flags of the mount are given, as mount(8) does when it remounts one that it knows. */
@@ -88,6 +91,9 @@ const words: Readonly<Record<string, Choose>> = {
   remount: (chosen) => {
     chosen.remount = true
   },
+  wait: (chosen, value) => {
+    chosen.waitMs = waitMsOf(value)
+  },
   fsname: (chosen, value) => {
     if (!isFsname(value)) throw complaint('fsname needs a value: fsname=NAME')
     chosen.fsname = value
@@ -123,7 +129,7 @@ const ignored: ReadonlySet<string> = new Set(
 /** A word that only the kernel's table of mounts contains: no user types it. */
 const shownByKernel = 'user_id'
 const valued: ReadonlySet<string> = new Set(
-  'fsname user comment user_id group_id max_read'.split(' '),
+  'fsname wait user comment user_id group_id max_read'.split(' '),
 )
 
 /** Parses words such as "ro,fsname=x". Throws `configuration` for an unknown one, unless `isSloppy`. */
@@ -140,6 +146,7 @@ export function parseMountOptions(texts: readonly string[], isSloppy = false): M
     dev: undefined,
     suid: undefined,
     nonEmpty: false,
+    waitMs: 0,
     remount: false,
     isComplete: false,
   }
@@ -156,6 +163,21 @@ export function parseMountOptions(texts: readonly string[], isSloppy = false): M
     choose(chosen, value ?? '')
   }
   return chosen
+}
+
+const waitUnitsMs: Readonly<Record<string, number>> = {
+  s: 1_000,
+  m: 60_000,
+  min: 60_000,
+  h: 3_600_000,
+}
+
+/** Parses the time of -o wait=TIME to ms. Throws `configuration`. */
+function waitMsOf(text: string): number {
+  const [, number, unit = ''] = /^(\d+)(s|m|min|h)$/.exec(text) ?? []
+  const ms = Number(number) * (waitUnitsMs[unit] ?? Number.NaN)
+  if (ms <= limits.mountWaitMsMax) return ms
+  throw complaint(`-o wait=${text}: expected a time such as wait=60s, 5m or 1h, at most 24h`)
 }
 
 function actionOf(word: string): Choose | undefined {

@@ -13,6 +13,7 @@ const nothing = {
   dev: undefined,
   suid: undefined,
   nonEmpty: false,
+  waitMs: 0,
   remount: false,
   isComplete: false,
 }
@@ -59,6 +60,20 @@ t.test(
     t.match(parseMountOptions(['user,exec']), { ...secure, exec: true })
   },
 )
+
+t.test('wait takes a time', async (t) => {
+  const times = { '0s': 0, '60s': 60_000, '5m': 300_000, '5min': 300_000, '24h': 86_400_000 }
+  for (const [text, ms] of Object.entries(times)) {
+    t.equal(parseMountOptions([`wait=${text}`]).waitMs, ms, text)
+  }
+  for (const wrong of ['wait', 'wait=', 'wait=60', 'wait=-1s', 'wait=25h', 'wait=1d']) {
+    t.throws(
+      () => parseMountOptions([wrong]),
+      { message: /expected a time such as wait=60s/ },
+      wrong,
+    )
+  }
+})
 
 t.test('refuses an unknown word, and lists the known ones', async (t) => {
   for (const word of ['nosuchword', 'toString', 'ro=1', 'fsname', 'fsname=']) {

@@ -4,6 +4,7 @@
  */
 import { type CommanderError, Command as Grammar, type HelpConfiguration } from 'commander'
 import { DfsError } from '../errors.js'
+import { versionOption } from '../version.js'
 import type { Command, Options } from './commands/command.js'
 import { commands } from './commands/table.js'
 
@@ -26,6 +27,7 @@ export function argumentGrammar(found: Found): Grammar {
       'The client of the distributed file system. Without an operation it shows a prompt.',
     )
     .usage('[--config FILE] [OPERATION ...]')
+    .version(...versionOption)
     .option('--config <file>', 'the configuration (or DFC_CONFIG in the environment)')
   return refuseUnknown(program, 'see dfc --help')
 }

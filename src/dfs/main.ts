@@ -3,11 +3,10 @@
  * SIGINT or SIGHUP; `dfs-server user ...` edits who may log in.
  */
 import { existsSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
-import { Command } from 'commander'
+import { basename, resolve } from 'node:path'
 import { systemClock, systemRandom } from '../clock.js'
 import { passwordVariable, type TlsWord } from '../config.js'
-import { serverConfigFile, serverFileName, systemConfigHome } from '../config-home.js'
+import { serverConfigFile } from '../config-home.js'
 import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { logTo, notice } from '../log.js'
@@ -21,15 +20,14 @@ import { visibleLine } from '../visible-text.js'
 import { folderStorage } from './account/storage.js'
 import { descriptorsMax } from './disk/descriptors.js'
 import { ServerKey } from './disk/server-key.js'
+import { type ServeOptions, serverGrammar } from './grammar.js'
 import { Server, type ServerSecurity } from './server.js'
 import { type NamedFigures, serverMetrics } from './server-metrics.js'
-import { type SetupOptions, setUpServer } from './setup.js'
-import { type UserCommand, type UserOptions, userCommands } from './users/user-commands.js'
+import { setUpServer } from './setup.js'
 import { UsersFile } from './users/users.js'
 
 /** Leaves the environment at once; only `init` wants it. */
 const password = takeFromEnvironment(passwordVariable)
-const systemConfig = join(systemConfigHome, serverFileName)
 /** Whatever the server makes is for its owner alone. */
 const privateUmask = 0o077
 
@@ -40,67 +38,22 @@ const reasons: Readonly<Record<string, string>> = {
   ENOTFOUND: 'there is no such host',
 }
 
-interface ConfigOption {
-  readonly config: string
-}
-
-interface ServeOptions {
-  readonly host: string
-  readonly config?: string
-  readonly log?: string
-  readonly metrics?: string
-}
-
-const program = new Command('dfs-server')
-  .description('One of the four servers that keep the pieces.')
-  .enablePositionalOptions()
-  .argument('<folder>', 'where the server stores its data; created if missing')
-  .argument('<port>', 'TCP port, 1 to 65535; 0 picks a free one')
-  .option('--host <address>', 'address to listen on', '127.0.0.1')
-  .option(
-    '--config <file>',
-    `who may log in; ${serverFileName} in the folder, else ${systemConfig}`,
-  )
-  .option('--log <file>', 'write the log there; SIGHUP opens it anew')
-  .option('--metrics <address>', 'listen there for Prometheus, such as 127.0.0.1:9464')
-  .action(serve)
-
-program
-  .command('key <folder>')
-  .description("Print the name of a server's key, which is made if there is none yet.")
-  .action(async (folder: string) => {
+const program = serverGrammar({
+  serve,
+  async key(folder) {
     if (!existsSync(folder))
       throw new DfsError('configuration', `${folder}: there is no such folder`)
     process.stdout.write(`${(await ServerKey.open(folder)).name}\n`)
-  })
-
-program
-  .command('init <folder> <port>')
-  .description('Make the folder of a server with a user, a key and an address to listen on.')
-  .option('--host <address>', 'address to listen on; asked for on a terminal, else 127.0.0.1')
-  .option('--user <name>', 'the user that may log in; asked for on a terminal')
-  .option('--password-file <file>', 'a file whose first line is the password (or DFC_PASSWORD)')
-  .action(async (folder: string, port: string, options: SetupOptions) => {
+  },
+  async init(folder, port, options) {
     const lines = await setUpServer(folder, port, { ...options, password })
     process.stdout.write(`${lines.join('\n')}\n`)
-  })
-
-const user = program.command('user').description('Change who may log in.')
-
-for (const [name, command] of Object.entries<UserCommand>(userCommands)) {
-  const grammar = user
-    .command(`${name} ${command.takes}`.trimEnd())
-    .description(command.description)
-    .option('--config <file>', 'the file to edit', systemConfig)
-  for (const [flags, description] of command.options ?? []) grammar.option(flags, description)
-  grammar.action(async (...given: readonly unknown[]) => {
-    const count = command.takes.split(' ').filter((word) => word !== '').length
-    const [target = '', value = ''] = given.slice(0, count) as readonly string[]
-    const { config, ...others } = given[count] as ConfigOption & UserOptions
-    const said = await command.run(config, target, others, value)
+  },
+  async user(command, config, [target = '', value = ''], options) {
+    const said = await command.run(config, target, options, value)
     if (said !== '') process.stdout.write(`${said}\n`)
-  })
-}
+  },
+})
 
 process.umask(privateUmask)
 try {

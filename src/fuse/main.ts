@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Command, CommanderError, Option } from 'commander'
+import { CommanderError } from 'commander'
 import { systemRandom } from '../clock.js'
 import { type ClientConfig, loadClientConfig, passwordVariable } from '../config.js'
 import { clientConfigFile, clientConfigPlaces } from '../config-home.js'
@@ -22,6 +22,7 @@ import { visibleLine } from '../visible-text.js'
 import { Daemon } from './daemon/daemon.js'
 import { launch, report } from './daemon/launch.js'
 import { type StateFolder, stateFolderOf } from './daemon/state-folder.js'
+import { defaultPort, mountGrammar } from './grammar.js'
 import { localAccount } from './local/local-accounts.js'
 import { isAlive } from './local/local-server.js'
 import { LocalServers, serverFolders } from './local/local-servers.js'
@@ -36,7 +37,6 @@ import { remount } from './mount/remount.js'
 
 /** This file runs as <project>/dist/src/fuse/main.js. */
 const project = resolve(import.meta.dirname, '../../..')
-const defaultPort = 10_001
 const portMax = 65_535 - 3
 const endTimeoutMs = 30_000
 const endPollMs = 20
@@ -73,37 +73,7 @@ interface Backing {
   readonly servers: LocalServers | undefined
 }
 
-const program = new Command('dfs-mount')
-  .description('Mounts the files on the four servers as a folder.')
-  .argument('[words...]', 'MOUNTPOINT, or a configuration as for --config and MOUNTPOINT')
-  .usage('[options] [CONFIG] MOUNTPOINT')
-  .option('--config <file>', 'user, password and the four servers (or DFC_CONFIG)')
-  .option('--local [folder...]', 'run the four servers on this machine, in one folder or four')
-  .option('--port <first>', `with --local: the first of four ports, ${defaultPort} when left out`)
-  .option('--foreground', 'stay in the foreground; Ctrl-C unmounts')
-  .option('--log <file>', 'write the log there; SIGHUP opens it anew')
-  .option('--metrics <address>', 'listen there for Prometheus, such as 127.0.0.1:9464')
-  .option('--unmount', 'store everything and unmount')
-  .option(
-    '--wait <time>',
-    'wait for servers that are not up yet, such as 60s; as -o wait=TIME',
-    asOption,
-  )
-  .option('-o, --option <words>', 'ro, allow_other, acl, dirsync, fsname=NAME ...', collect)
-  .addOption(new Option('--password-stdin', 'read the password from standard input').hideHelp())
-  .addOption(
-    new Option('-f, --fake', 'check everything but do not mount, as mount(8) does').hideHelp(),
-  )
-  .addOption(new Option('-s, --sloppy', 'ignore unknown words behind -o').hideHelp())
-  .addOption(new Option('-v, --verbose', 'print what was done').hideHelp())
-  .addOption(new Option('-n', 'accepted and ignored: /etc/mtab is never written').hideHelp())
-  .addOption(
-    new Option(
-      '-t, --types <type>',
-      'accepted and ignored: the type that mount(8) passes on',
-    ).hideHelp(),
-  )
-  .exitOverride()
+const program = mountGrammar()
 
 process.umask(privateUmask)
 try {
@@ -351,14 +321,4 @@ function waiting(line: string): void {
   notice(line)
   report({ waiting: line })
   void tellServiceManager(`STATUS=${line}`)
-}
-
-/** Adds --wait to the words behind -o. */
-function asOption(time: string): void {
-  const { option } = program.opts<Options>()
-  program.setOptionValue('option', collect(`wait=${time}`, option))
-}
-
-function collect(word: string, words: readonly string[] = []): readonly string[] {
-  return [...words, word]
 }

@@ -10,6 +10,7 @@ import { whyText } from '../../noted-failure.js'
 import { dataHome, stateHome } from '../../state-home.js'
 import { isLoopback } from '../../tls.js'
 import { parseToml } from '../../toml.js'
+import { version } from '../../version.js'
 import { protocolVersion } from '../../wire/messages.js'
 import { rootIno } from '../../wire/records.js'
 import { askMounts, foldersIn } from './ask-mounts.js'
@@ -27,8 +28,6 @@ interface ConfigPart extends Part {
 }
 
 const askedMs = 3_000
-/** This file runs as <project>/dist/src/cli/commands/doctor-parts.js. */
-const project = resolve(import.meta.dirname, '../../../..')
 
 /**
  * Collects the parts, and removes from all of them every secret that is in one of the configurations, and the password,
@@ -63,7 +62,6 @@ async function part(name: string, textOf: () => Promise<string>): Promise<Part> 
 }
 
 async function versions(): Promise<string> {
-  const { version } = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'))
   const fusermount = await promisify(execFile)('fusermount3', ['--version'], { timeout: askedMs })
     .then(({ stdout }) => stdout.trim())
     .catch((error: unknown) => `fusermount3 cannot be run: ${sentenceOf(error)}`)

@@ -1,0 +1,79 @@
+/** The words of dfs-server: options, operands and commands, with what is called for each. */
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { serverFileName, systemConfigHome } from '../config-home.js'
+import { versionOption } from '../version.js'
+import type { SetupOptions } from './setup.js'
+import { type UserCommand, type UserOptions, userCommands } from './users/user-commands.js'
+
+export interface ServeOptions {
+  readonly host: string
+  readonly config?: string
+  readonly log?: string
+  readonly metrics?: string
+}
+
+/** The work behind each command. */
+export interface ServerActions {
+  readonly serve: (folder: string, port: string, options: ServeOptions) => Promise<void>
+  readonly key: (folder: string) => Promise<void>
+  readonly init: (folder: string, port: string, options: SetupOptions) => Promise<void>
+  /** Runs a command for a user, with the arguments that it takes. */
+  readonly user: (
+    command: UserCommand,
+    config: string,
+    words: readonly string[],
+    options: UserOptions,
+  ) => Promise<void>
+}
+
+const systemConfig = join(systemConfigHome, serverFileName)
+
+export function serverGrammar(actions: ServerActions): Command {
+  const program = new Command('dfs-server')
+    .description('One of the four servers that keep the pieces.')
+    .version(...versionOption)
+    .enablePositionalOptions()
+    .argument('<folder>', 'where the server stores its data; created if missing')
+    .argument('<port>', 'TCP port, 1 to 65535; 0 picks a free one')
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option(
+      '--config <file>',
+      `who may log in; ${serverFileName} in the folder, else ${systemConfig}`,
+    )
+    .option('--log <file>', 'write the log there; SIGHUP opens it anew')
+    .option('--metrics <address>', 'listen there for Prometheus, such as 127.0.0.1:9464')
+    .action(actions.serve)
+
+  program
+    .command('key <folder>')
+    .description("Print the name of a server's key, which is made if there is none yet.")
+    .action(actions.key)
+
+  program
+    .command('init <folder> <port>')
+    .description('Make the folder of a server with a user, a key and an address to listen on.')
+    .option('--host <address>', 'address to listen on; asked for on a terminal, else 127.0.0.1')
+    .option('--user <name>', 'the user that may log in; asked for on a terminal')
+    .option('--password-file <file>', 'a file whose first line is the password (or DFC_PASSWORD)')
+    .action(actions.init)
+
+  const user = program.command('user').description('Change who may log in.')
+  for (const [name, command] of Object.entries<UserCommand>(userCommands)) {
+    user.addCommand(userGrammar(name, command, actions))
+  }
+  return program
+}
+
+function userGrammar(name: string, command: UserCommand, { user }: ServerActions): Command {
+  const operands = command.takes.split(' ').filter((word) => word !== '')
+  const grammar = new Command(name)
+    .description(command.description)
+    .option('--config <file>', 'the file to edit', systemConfig)
+  for (const operand of operands) grammar.argument(operand)
+  for (const [flags, description] of command.options ?? []) grammar.option(flags, description)
+  return grammar.action(async () => {
+    const { config, ...options } = grammar.opts<{ config: string } & UserOptions>()
+    await user(command, config, grammar.args, options)
+  })
+}

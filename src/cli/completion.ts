@@ -75,6 +75,14 @@ async function operandsFor(
   return [...byText.values()].slice(0, namesOfferedMax)
 }
 
+/** The paths on the servers that begin like `typed`, folders with a slash behind them. */
+export async function remoteNamesFor(namespace: Namespace, typed: string): Promise<string[]> {
+  const slash = typed.lastIndexOf('/') + 1
+  const folder = typed.slice(0, slash)
+  const names = await remoteNames(namespace, folder, typed.slice(slash))
+  return names.map(({ name, isFolder }) => folder + name + (isFolder ? '/' : ''))
+}
+
 interface Name {
   readonly name: string
   readonly isFolder: boolean

@@ -7,6 +7,7 @@ import { DfsError } from '../errors.js'
 import { versionOption } from '../version.js'
 import type { Command, Options } from './commands/command.js'
 import { commands } from './commands/table.js'
+import { completeNames } from './complete-names.js'
 
 /** A parsed operation. */
 export interface Operation {
@@ -29,6 +30,8 @@ export function argumentGrammar(found: Found): Grammar {
     .usage('[--config FILE] [OPERATION ...]')
     .version(...versionOption)
     .option('--config <file>', 'the configuration (or DFC_CONFIG in the environment)')
+  // Shells use it, people do not.
+  program.addCommand(grammarOf(completeNames, program, found), { hidden: true })
   return refuseUnknown(program, 'see dfc --help')
 }
 

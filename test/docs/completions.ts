@@ -1,0 +1,220 @@
+/** Completions for bash, zsh and fish, made of the grammars of the programs. */
+import type { Command, Option } from 'commander'
+import {
+  commandsOf,
+  namesFile,
+  optionsOf,
+  type Program,
+  pathsOf,
+  programs,
+  takesValue,
+} from './programs.js'
+
+/** The text of each file, by its path. */
+export function completions(): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    programs.flatMap((program) => [
+      [`completions/${program.name}.bash`, bash(program)],
+      [`completions/_${program.name}`, zsh(program)],
+      [`completions/${program.name}.fish`, fish(program)],
+    ]),
+  )
+}
+
+const madeBy = 'Made by "npm run docs" from the grammar of the program.'
+
+/** The options of a command, and those of the program itself, which may stand anywhere. */
+function allOptions({ grammar }: Program, command: Command): readonly Option[] {
+  const own = optionsOf(command)
+  const names = new Set(own.map(({ long }) => long))
+  const shared = optionsOf(grammar).filter(({ long }) => long === '--config' && !names.has(long))
+  return [...own, ...shared]
+}
+
+const flagsOf = ({ short, long }: Option): string => [short, long].filter(Boolean).join(' ')
+
+const functionOf = (name: string): string => `_${name.replaceAll('-', '_')}`
+
+// -- bash and zsh ----------------------------------------------------------------------------------
+
+/** A shell function that sets what can follow the words of a command. */
+function tableOf(program: Program): string {
+  const rows = pathsOf(program.grammar).map(([path, command]) => {
+    const options = allOptions(program, command)
+    const words = (some: readonly Option[]): string => some.map(flagsOf).join(' ')
+    return `    '${path}')
+      options='${words(options)}'
+      valued=' ${words(options.filter(takesValue))} '
+      files=' ${words(options.filter(namesFile))} '
+      commands='${commandsOf(command)
+        .map((below) => below.name())
+        .join(' ')}'
+      sources='${program.sources(path).join(' ')}' ;;`
+  })
+  return `${functionOf(program.name)}_words() {
+  case $1 in
+${rows.join('\n')}
+  esac
+}`
+}
+
+function bash(program: Program): string {
+  const name = functionOf(program.name)
+  return `# Completion of ${program.name} for bash. ${madeBy}
+${tableOf(program)}
+
+${name}() {
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]}
+  local command= position=0 index word options valued files commands sources source
+  local -a config=() names=()
+  COMPREPLY=()
+  ${name}_words ''
+  for ((index = 1; index < COMP_CWORD; index++)); do
+    word=\${COMP_WORDS[index]}
+    if [[ $word == --config ]]; then config=(--config "\${COMP_WORDS[index + 1]/#\\~/$HOME}"); fi
+    if [[ $valued == *" $word "* ]]; then
+      ((++index))
+    elif [[ $word != -* ]]; then
+      if [[ " $commands " == *" $word "* ]]; then
+        command="\${command:+$command }$word"
+        ${name}_words "$command"
+      else
+        ((++position))
+      fi
+    fi
+  done
+  if ((COMP_CWORD > 1)) && [[ $valued == *" $previous "* ]]; then
+    if [[ $files == *" $previous "* ]]; then compopt -o default; fi
+    return
+  fi
+  if [[ $current == -* ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+    return
+  fi
+  if ((position == 0)) && [[ -n $commands ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$current")
+  fi
+  # The first operand is of the first kind; those behind it may be of any.
+  if ((position == 0)); then sources=\${sources%% *}; fi
+  for source in $sources; do
+    case $source in
+      local) mapfile -t names < <(compgen -f -- "$current") ;;
+      servers) mapfile -t names < <(compgen -W 'DFS1 DFS2 DFS3 DFS4' -- "$current") ;;
+      remote)
+        word=\${current#[\\"\\']}
+        mapfile -t names < <("\${COMP_WORDS[0]/#\\~/$HOME}" "\${config[@]}" complete-names -- "\${word//\\\\/}" 2>/dev/null)
+        ;;
+    esac
+    COMPREPLY+=("\${names[@]}")
+  done
+  if [[ -n $sources ]]; then compopt -o filenames; fi
+  if [[ \${#COMPREPLY[@]} == 1 && \${COMPREPLY[0]} == */ ]]; then compopt -o nospace; fi
+}
+complete -F ${name} ${program.name}
+`
+}
+
+function zsh(program: Program): string {
+  const name = functionOf(program.name)
+  return `#compdef ${program.name}
+# Completion of ${program.name} for zsh. ${madeBy}
+${tableOf(program)}
+
+${name}() {
+  local command= position=0 index word options valued files commands sources source
+  local -a config names
+  ${name}_words ''
+  for ((index = 2; index < CURRENT; index++)); do
+    word=\${words[index]}
+    if [[ $word == --config ]]; then config=(--config "\${(Q)words[index + 1]/#\\~/$HOME}"); fi
+    if [[ $valued == *" $word "* ]]; then
+      ((++index))
+    elif [[ $word != -* ]]; then
+      if [[ " $commands " == *" $word "* ]]; then
+        command="\${command:+$command }$word"
+        ${name}_words "$command"
+      else
+        ((++position))
+      fi
+    fi
+  done
+  word=\${words[CURRENT - 1]}
+  if ((CURRENT > 2)) && [[ $valued == *" $word "* ]]; then
+    if [[ $files == *" $word "* ]]; then _files; fi
+    return
+  fi
+  if [[ \${words[CURRENT]} == -* ]]; then
+    compadd -- \${=options}
+    return
+  fi
+  if ((position == 0)) && [[ -n $commands ]]; then compadd -- \${=commands}; fi
+  # The first operand is of the first kind; those behind it may be of any.
+  if ((position == 0)); then sources=\${sources%% *}; fi
+  for source in \${=sources}; do
+    case $source in
+      local) _files ;;
+      servers) compadd -- DFS1 DFS2 DFS3 DFS4 ;;
+      remote)
+        names=("\${(@f)$(\${(Q)words[1]/#\\~/$HOME} $config complete-names -- "\${(Q)words[CURRENT]}" 2>/dev/null)}")
+        compadd -S '' -- \${(M)names:#*/}
+        compadd -- \${names:#*/}
+        ;;
+    esac
+  done
+}
+if [[ $funcstack[1] == _${program.name} ]]; then ${name} "$@"; else compdef ${name} ${program.name}; fi
+`
+}
+
+// -- fish ------------------------------------------------------------------------------------------
+
+const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
+
+function fish(program: Program): string {
+  const lines = pathsOf(program.grammar).flatMap(([path, command]) =>
+    fishLines(program, path, command),
+  )
+  return `# Completion of ${program.name} for fish. ${madeBy}
+complete -c ${program.name} -f
+${lines.join('\n')}
+`
+}
+
+function fishLines(program: Program, path: string, command: Command): readonly string[] {
+  const { name } = program
+  const below = commandsOf(command).map((one) => one.name())
+  const words = path.split(' ').filter((word) => word !== '')
+  const conditions = [
+    ...words.map((word) => `__fish_seen_subcommand_from ${word}`),
+    ...(below.length > 0 ? [`not __fish_seen_subcommand_from ${below.join(' ')}`] : []),
+  ]
+  const when = conditions.length === 0 ? '' : ` -n ${quoted(conditions.join('; and '))}`
+  const options = allOptions(program, command).map((option) => {
+    const { short, long, description } = option
+    const letters = short === undefined ? '' : ` -s ${short.slice(1)}`
+    const word = long === undefined ? '' : ` -l ${long.slice(2)}`
+    const value = takesValue(option) ? (namesFile(option) ? ' -r -F' : ' -x') : ''
+    return `complete -c ${name}${when}${letters}${word}${value} -d ${quoted(description)}`
+  })
+  const commands = commandsOf(command).map(
+    (one) => `complete -c ${name}${when} -a ${one.name()} -d ${quoted(summaryOf(one))}`,
+  )
+  // The first operand is of the first kind; those behind it may be of any.
+  const behind = `test (count (commandline -opc)) -gt ${words.length + 1}`
+  const sources = program.sources(path).map((source, index) => {
+    const place = [...conditions, ...(index === 0 ? [] : [behind])].join('; and ')
+    return `complete -c ${name}${place === '' ? '' : ` -n ${quoted(place)}`} ${offers[source]}`
+  })
+  return [...options, ...commands, ...sources]
+}
+
+const offers = {
+  local: '-F',
+  servers: "-a 'DFS1 DFS2 DFS3 DFS4'",
+  // Words in front, such as --config FILE, are not handed on: fish completes for the usual configuration.
+  remote: "-a '(dfc complete-names -- (commandline -ct) 2>/dev/null)'",
+} as const
+
+function summaryOf(command: Command): string {
+  return command.summary() || command.description()
+}

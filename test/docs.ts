@@ -224,6 +224,41 @@ t.test('files, folders and commands that a document names are there', async (t) 
   }
 })
 
+t.test('a link to a section leads to one', async (t) => {
+  for (const document of documents) {
+    for (const [, path = '', anchor = ''] of textOf(document).matchAll(
+      /\]\(([^)#:]*)#([^)]+)\)/g,
+    )) {
+      const target = path === '' ? document : join(dirname(document), path)
+      t.ok(anchorsOf(target).has(anchor), `${document} links to ${target}#${anchor}`)
+    }
+  }
+})
+
+/** The anchors of a document's headings, as GitHub makes them of their text. */
+function anchorsOf(document: string): ReadonlySet<string> {
+  const headings = textOf(document).matchAll(/^#+ (.*)$/gm)
+  const anchors = [...headings].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  )
+  return new Set(anchors)
+}
+
+t.test(
+  'the list in README has every document, and each word of the glossary one meaning',
+  async (t) => {
+    const linked = new Set([...textOf('README.md').matchAll(/\]\(([^)#]+)/g)].map(([, to]) => to))
+    const pages = documents.filter((path) => /^docs\/[^/]+$/.test(path))
+    for (const page of pages) t.ok(linked.has(page), page)
+    const words = [...textOf('docs/glossary.md').matchAll(/^\| (?!word |-)([^|]+) \| \w/gm)]
+    t.ok(words.length > 70)
+    t.equal(new Set(words.map(([, word]) => word)).size, words.length)
+  },
+)
+
 /** Paths from the folder of the project on, and names of source files, wherever they stand in a text. */
 function pathsIn(text: string): ReadonlySet<string> {
   const whole = text.matchAll(

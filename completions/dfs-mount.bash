@@ -2,8 +2,8 @@
 _dfs_mount_words() {
   case $1 in
     '')
-      options='--version --config --local --port --foreground --log --metrics --unmount -o --option -h --help'
-      valued=' --config --port --log --metrics -o --option '
+      options='--version --config --local --port --foreground --log --metrics --unmount --wait -o --option -h --help'
+      valued=' --config --port --log --metrics --wait -o --option '
       files=' --config --local --log '
       commands=''
       sources='local' ;;

@@ -139,6 +139,16 @@ t.test('every row of state that an index has is described', async (t) => {
   for (const name of names) t.match(rows, new RegExp(`^\\|.*\`${name}\`.*\\|.*\\|`, 'm'), name)
 })
 
+t.test('README is short, and its programs and images are there', async (t) => {
+  const readme = textOf('README.md')
+  t.ok(readme.trimEnd().split('\n').length <= 200)
+  t.match(readme, '](docs/images/session.svg)')
+  const operations = new Set(commands.map(({ name }) => name))
+  const named = [...readme.matchAll(/\bdfc ([a-z][a-z-]+)/g)].map(([, name = '']) => name)
+  for (const name of named) t.ok(operations.has(name), `dfc ${name}`)
+  t.ok(named.length > 5)
+})
+
 t.test('the picture in README shows where the pieces are', async (t) => {
   const [line = ''] = /^.*\| P1 +P2 \|.*$/m.exec(textOf('README.md')) ?? []
   const shown = [...line.matchAll(/P(\d) +P(\d)/g)].map(([, ...pair]) => pair.map(Number))

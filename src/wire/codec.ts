@@ -3,6 +3,7 @@
  * lists its fields once for both sides. Integers are big-endian. A 64-bit number is a safe integer or an error; every
  * length is checked against its bound before memory is taken.
  */
+import assert from 'node:assert/strict'
 import { DfsError } from '../errors.js'
 import { compiled } from '../node-internals.js'
 
@@ -10,11 +11,14 @@ const broken = (what: string): DfsError => new DfsError('protocol', what)
 
 /** Appends to a buffer that grows as needed. */
 export class Writer {
+  /** The version of the protocol in which a message is written; undefined for what rests on a disk. */
+  readonly version: number | undefined
   #bytes: Buffer
   #at = 0
 
-  constructor(capacity = 256) {
+  constructor(capacity = 256, version?: number) {
     this.#bytes = Buffer.allocUnsafe(capacity)
+    this.version = version
   }
 
   /** Reserves `length` bytes and returns where they begin. */
@@ -42,11 +46,14 @@ export class Writer {
 /** Walks over received bytes. Running out of them is a `protocol` error. */
 export class Reader {
   readonly bytes: Buffer
+  /** The version of the protocol in which a message was written; undefined for what rests on a disk. */
+  readonly version: number | undefined
   #at: number
 
-  constructor(bytes: Buffer, at = 0) {
+  constructor(bytes: Buffer, at = 0, version?: number) {
     this.bytes = bytes
     this.#at = at
+    this.version = version
   }
 
   /** Steps over `length` bytes and returns where they begin. */
@@ -248,6 +255,24 @@ export function optional<T>(inner: Codec<T>): Codec<T | null> {
   }
 }
 
+/**
+ * A field that messages have from version `first` of the protocol on. In an older one it does not travel: it is not
+ * written, and reads as `absent`. What rests on a disk has no version, and must not have such fields.
+ */
+export function since<T>(first: number, field: Codec<T>, absent: T): Codec<T> {
+  return {
+    write(writer, value) {
+      if (isIn(writer.version, first)) field.write(writer, value)
+    },
+    read: (reader) => (isIn(reader.version, first) ? field.read(reader) : absent),
+  }
+}
+
+function isIn(version: number | undefined, first: number): boolean {
+  assert(version !== undefined, 'a field that depends on the version, where there is none')
+  return version >= first
+}
+
 type Fields = Readonly<Record<string, Codec<never>>>
 type StructOf<F> = { readonly [K in keyof F]: Value<F[K]> }
 
@@ -288,16 +313,16 @@ function looped(fields: Fields): Codec<Readonly<Record<string, unknown>>> {
   }
 }
 
-/** Encodes `value` into a buffer of its own. */
-export function encode<T>(codec: Codec<T>, value: T): Buffer {
-  const writer = new Writer()
+/** Encodes `value` into a buffer of its own. `version`: that of the protocol, for what is part of a message. */
+export function encode<T>(codec: Codec<T>, value: T, version?: number): Buffer {
+  const writer = new Writer(undefined, version)
   codec.write(writer, value)
   return writer.finish()
 }
 
 /** Decodes the value that `encoded` holds. Left-over bytes are a `protocol` error. */
-export function decode<T>(codec: Codec<T>, encoded: Buffer): T {
-  const reader = new Reader(encoded)
+export function decode<T>(codec: Codec<T>, encoded: Buffer, version?: number): T {
+  const reader = new Reader(encoded, 0, version)
   const value = codec.read(reader)
   if (reader.remaining !== 0) throw broken(`${reader.remaining} bytes too many`)
   return value

@@ -30,15 +30,16 @@ export interface FrameMemory {
   give(buffer: Buffer): void
 }
 
-/** Encodes a frame as parts to send in order. `payload` is not copied. */
+/** Encodes a frame as parts to send in order, in a version of the protocol. `payload` is not copied. */
 export function frame<T>(
   kind: number,
   id: number,
   codec: Codec<T>,
   fields: T,
   payload: readonly Uint8Array[] = [],
+  version?: number,
 ): readonly Uint8Array[] {
-  const writer = new Writer(512)
+  const writer = new Writer(512, version)
   writer.take(prefixBytes)
   u8.write(writer, kind)
   u32.write(writer, id)
@@ -64,6 +65,8 @@ const scratchBytes = 16 * 1024
 
 /** Turns arriving bytes into frames. After an error it must not be fed again. */
 export class FrameParser {
+  /** The version of the protocol in which frames from now on are read, once both sides know it. */
+  version: number | undefined
   readonly #onFrame: (frame: Frame) => void
   readonly #bytesMax: number
   readonly #memory: FrameMemory | undefined
@@ -181,7 +184,7 @@ export class FrameParser {
     this.#onFrame({
       kind: body.readUInt8(0),
       id: body.readUInt32BE(1),
-      reader: new Reader(body, headBytes),
+      reader: new Reader(body, headBytes, this.version),
       release: lent === undefined ? undefined : () => memory?.give(lent),
     })
   }

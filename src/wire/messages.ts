@@ -31,9 +31,6 @@ import {
 } from './records.js'
 import { versionCodec } from './version.js'
 
-/** Raised whenever an old peer could misread a new one. Peers of different versions part at hello. */
-export const protocolVersion = 12
-
 interface Message<Q, A> {
   readonly number: number
   readonly request: Codec<Q>
@@ -182,10 +179,18 @@ export const messages = {
   hello: message(
     1,
     /**
-     * `client` is the id in the versions that this client writes, `position`, 0 .. 3, the one of its four servers that
-     * it takes this one for.
+     * `most` and `least`: the range of versions of the protocol that the client speaks. `client` is the id in the
+     * versions that this client writes, `position`, 0 .. 3, the one of its four servers that it takes this one for. It
+     * keeps this form in all versions; bytes behind it are ignored.
      */
-    struct({ version: u16, client: clientId, position: u8, clientFirst: scramText }),
+    struct({
+      most: u16,
+      least: u16,
+      client: clientId,
+      position: u8,
+      clientFirst: scramText,
+    }),
+    /** `version` is the one that both speak from now on. */
     struct({ version: u16, server: serverId, serverFirst: scramText }),
   ),
   authenticate: message(2, struct({ clientFinal: scramText }), struct({ serverFinal: scramText })),

@@ -8,6 +8,7 @@ import { resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import { limits } from '../../src/limits.js'
 import { checksumsOf } from '../../src/wire/checksum.js'
+import { protocolVersions } from '../../src/wire/protocol-versions.js'
 import { Bystander, summaryOf, type Took } from '../fixtures/bystander.js'
 import { load } from '../fixtures/load.js'
 import { TestMounts } from '../fixtures/mount.js'
@@ -194,7 +195,12 @@ t.test('clients that send one byte a second', async (t) => {
   t.teardown(() => {
     for (const client of [...strangers, ...users]) client.close()
   })
-  const greeting = { version: 1, client: '00000001', position: 0, clientFirst: 'n'.repeat(500) }
+  const greeting = {
+    ...protocolVersions,
+    client: '00000001',
+    position: 0,
+    clientFirst: 'n'.repeat(500),
+  }
   const [, hello] = strangers[0]?.bytes('hello', greeting) ?? []
   const large = Buffer.alloc(limits.frameBytesMax)
   large.writeUInt32BE(limits.frameBytesMax)

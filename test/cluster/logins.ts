@@ -8,9 +8,11 @@ import { folderStorage } from '../../src/dfs/account/storage.js'
 import { Server } from '../../src/dfs/server.js'
 import { UsersFile } from '../../src/dfs/users/users.js'
 import { tcpNetwork } from '../../src/network.js'
+import { protocolVersions } from '../../src/wire/protocol-versions.js'
 import { formatVerifier, makeVerifier } from '../../src/wire/scram.js'
 import { UserOfDfc } from '../fixtures/client.js'
 import { checkAll, clean, healNow, openClient, putFile, readFile } from '../fixtures/library.js'
+import { MessageProxies } from '../fixtures/message-proxies.js'
 import { RawClient } from '../fixtures/raw-client.js'
 import { ServerProxy } from '../fixtures/server-proxy.js'
 import { startServers, TestServers, until } from '../fixtures/servers.js'
@@ -265,4 +267,22 @@ t.test('names that are not known look like those that are, also after a restart'
   await servers.kill(0, 1, 2, 3)
   await Promise.all([0, 1, 2, 3].map((index) => servers.start(index)))
   for (const name of names) t.same(await offersOf(name), before.get(name), name)
+})
+
+t.test('nobody on the way can change the versions that client and server agree on', async (t) => {
+  const servers = await startFounded(t)
+  const proxies = await MessageProxies.open(t, servers)
+  proxies.watch(({ server, verb, isAnswer, bytes }) => {
+    if (verb !== 'hello') return
+    // The range of the client begins with the highest version, the answer with the one that was chosen.
+    if (server === 0 && !isAnswer) bytes.writeUInt16BE(protocolVersions.least - 1, 2)
+    if (server === 1 && isAnswer) bytes.writeUInt16BE(protocolVersions.least - 1, 0)
+  })
+  const cluster = await servers.connect(t, proxies.config('alice', timeoutMs))
+  t.match(cluster.link(0).failure, {
+    code: 'authentication',
+    message: /versions in this login were changed/,
+  })
+  t.match(cluster.link(1).failure, { code: 'version', message: /which was not offered/ })
+  t.equal(cluster.up.length, 2)
 })

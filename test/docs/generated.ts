@@ -9,8 +9,8 @@ import { handlers } from '../../src/dfs/session/handlers.js'
 import { codeOfWireNumber, DfsError, type ErrorCode } from '../../src/errors.js'
 import { mountMetrics } from '../../src/fuse/daemon/mount-metrics.js'
 import { limits } from '../../src/limits.js'
-import { protocolVersion } from '../../src/wire/messages.js'
 import { pairOf, piecesFor, serverIndexes } from '../../src/wire/placement.js'
+import { protocolVersions, versionsText } from '../../src/wire/protocol-versions.js'
 import { errnoName } from '../fixtures/errno-name.js'
 import { decisionRecords } from './decisions.js'
 import { importsOf, rooms } from './rooms.js'
@@ -27,7 +27,7 @@ const parts: Readonly<Record<string, Part>> = {
   limits: (before) => withLimits(before),
   placement: () => placementTable(),
   placementWithoutOne: () => absenceTable(),
-  protocolVersion: () => String(protocolVersion),
+  protocolVersions: () => versionsText(protocolVersions),
   rooms: () => roomTable(),
   votesAtOnce: () => String(Math.floor(limits.lateCountAtOnce / 2)),
 }

@@ -10,7 +10,8 @@ import { systemClock } from '../../src/clock.js'
 import { isError } from '../../src/errors.js'
 import { tlsFirstByte } from '../../src/tls.js'
 import { FrameParser, frame, frameKind } from '../../src/wire/frame.js'
-import { messages, protocolVersion } from '../../src/wire/messages.js'
+import { messages } from '../../src/wire/messages.js'
+import { protocolVersions } from '../../src/wire/protocol-versions.js'
 import { beginAccount } from '../fixtures/bystander.js'
 import { RawClient } from '../fixtures/raw-client.js'
 import { Seeded } from '../fixtures/seeded.js'
@@ -131,7 +132,7 @@ async function knock(
   const { number, request } = messages.hello
   const hello = Buffer.concat(
     frame(number, 1, request, {
-      version: protocolVersion,
+      ...protocolVersions,
       client: '00000001',
       position: 0,
       clientFirst,

@@ -10,6 +10,7 @@ import {
   list,
   oneOf,
   optional,
+  since,
   struct,
   text,
   u8,
@@ -114,6 +115,35 @@ t.test('reads the fields of a struct in the order in which they are named', asyn
   t.same(decode(codec, Buffer.from([2, 1])), { b: 2, a: 1 })
   t.throws(() => decode(codec, Buffer.from([2])), protocol)
   t.throws(() => decode(codec, Buffer.from([2, 1, 0])), protocol, 'one byte too many')
+})
+
+t.test('a field of a later version travels only between peers that both know it', async (t) => {
+  const item = struct({ a: u8, more: since(13, u16, 7), last: since(14, text(4), '') })
+  const codec = struct({ items: list(item, 9), end: since(13, u8, 0) })
+  const value = { items: [{ a: 1, more: 2, last: 'x' }], end: 3 }
+  const inVersion = (version: number) => encode(codec, value, version)
+  t.same(inVersion(12), Buffer.from([0, 0, 0, 1, 1]), 'the form of the release before')
+  t.same(decode(codec, inVersion(12), 12), { items: [{ a: 1, more: 7, last: '' }], end: 0 })
+  t.same(decode(codec, inVersion(13), 13), { items: [{ a: 1, more: 2, last: '' }], end: 3 })
+  t.same(decode(codec, inVersion(14), 14), value)
+  t.same(decode(codec, inVersion(20), 20), value)
+})
+
+t.test('within a version nothing may lack or be too much', async (t) => {
+  const codec = struct({ a: u8, end: since(13, u16, 0) })
+  const later = encode(codec, { a: 1, end: 2 }, 13)
+  const before = encode(codec, { a: 1, end: 2 }, 12)
+  for (const length of [0, 1, 2]) {
+    t.throws(() => decode(codec, later.subarray(0, length), 13), protocol, `cut at ${length}`)
+  }
+  t.throws(() => decode(codec, before, 13), protocol, 'the form of an older version')
+  t.throws(() => decode(codec, later, 12), protocol, 'the form of a later version')
+})
+
+t.test('a field that depends on the version does not rest on a disk', async (t) => {
+  const codec = struct({ end: since(13, u16, 0) })
+  t.throws(() => encode(codec, { end: 1 }), /depends on the version/)
+  t.throws(() => decode(codec, Buffer.alloc(2)), /depends on the version/)
 })
 
 t.test('grows while it writes', async (t) => {

@@ -11,7 +11,7 @@ import { dataHome, stateHome } from '../../state-home.js'
 import { isLoopback } from '../../tls.js'
 import { parseToml } from '../../toml.js'
 import { version } from '../../version.js'
-import { protocolVersion } from '../../wire/messages.js'
+import { protocolVersions, versionsText } from '../../wire/protocol-versions.js'
 import { rootIno } from '../../wire/records.js'
 import { askMounts, foldersIn } from './ask-mounts.js'
 import { redactedConfig, withoutSecrets } from './redaction.js'
@@ -67,7 +67,7 @@ async function versions(): Promise<string> {
     .catch((error: unknown) => `fusermount3 cannot be run: ${sentenceOf(error)}`)
   const lines = [
     `time ${new Date().toISOString()}`,
-    `dfs-pairs ${version}, protocol ${protocolVersion}`,
+    `dfs-pairs ${version}, protocol ${versionsText(protocolVersions)}`,
     `node ${process.version} ${process.arch}`,
     `kernel ${release()} ${kernelVersion()}`,
     fusermount,

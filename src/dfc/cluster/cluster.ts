@@ -196,13 +196,15 @@ export class Cluster {
 
   /**
    * Throws what a user must know before anything is done: why two servers or more refuse this client or are refused
-   * by it, or one does and none is up. A single one counts as down, and the others go on.
+   * by it, or one does and none is up. A single one counts as down, and the others go on; so do those of another
+   * version, with which nothing is wrong but that they wait for an upgrade.
    */
   assertAdmitted(): void {
     const refusing = this.links.filter(({ failure }) => failure && isRefusal(failure.code))
     const [first] = refusing
     if (first?.failure === undefined) return
-    if (refusing.length < refusingMax && this.up.length > 0) return
+    const wrong = refusing.filter(({ failure }) => failure?.code !== 'version')
+    if (wrong.length < refusingMax && this.up.length > 0) return
     const { code, message } = first.failure
     const names = refusing.map(({ name }) => name).join(', ')
     throw new DfsError(

@@ -11,14 +11,8 @@ import { type PageMemory, pageBufferBytes } from '../../memory/page-memory.js'
 import type { Connection, Network, Target } from '../../network.js'
 import { type Frame, type FrameMemory, FrameParser, frame, frameKind } from '../../wire/frame.js'
 import { encodeLoginScope } from '../../wire/login-scope.js'
-import {
-  failureCodec,
-  messages,
-  protocolVersion,
-  type Reply,
-  type Request,
-  type Verb,
-} from '../../wire/messages.js'
+import { failureCodec, messages, type Reply, type Request, type Verb } from '../../wire/messages.js'
+import { isInRange, protocolVersions } from '../../wire/protocol-versions.js'
 import { ScramClient, type ScramCredentials, saltOfServerFirst } from '../../wire/scram.js'
 
 export interface ServerConnectionOptions {
@@ -77,7 +71,9 @@ interface Pending {
 
 /** Converts a server's failure to an error. That of a full disk names the server. */
 function failureOf(server: string, code: ErrorCode, message: string): DfsError {
-  return new DfsError(code, code === 'noSpace' ? `No space left on ${server}` : message)
+  if (code === 'noSpace') return new DfsError(code, `No space left on ${server}`)
+  if (code === 'version') return new DfsError(code, `${message} (docs/operating.md: Upgrade)`)
+  return new DfsError(code, message)
 }
 
 const noPayload: readonly Uint8Array[] = []
@@ -144,20 +140,38 @@ export class ServerConnection {
     const scram = new ScramClient(credentials(), random.bytes(18), exporter)
     const clientFirst = scram.first()
     const hello = await this.request('hello', {
-      version: protocolVersion,
+      ...protocolVersions,
       client,
       position,
       clientFirst,
     })
-    const { server, serverFirst } = hello.reply
+    const { version, server, serverFirst } = hello.reply
+    if (!isInRange(protocolVersions, version)) {
+      throw new DfsError(
+        'version',
+        `The server has chosen version ${version}, which was not offered`,
+      )
+    }
+    this.#parser.version = version
     await greeted({ server, salt: saltOfServerFirst(serverFirst) })
-    const scope = encodeLoginScope({ server, position, cluster: cluster() ?? null })
+    const scope = encodeLoginScope({
+      server,
+      position,
+      cluster: cluster() ?? null,
+      speaks: protocolVersions,
+      version,
+    })
     const clientFinal = await scram.final(serverFirst, scope)
     this.#isEntering = true
     const { reply } = await this.request('authenticate', { clientFinal })
     this.#isEntering = false
     scram.verify(reply.serverFinal)
     this.#isAuthenticated = true
+  }
+
+  /** The version of the protocol that both sides speak, once the server has answered `hello`. */
+  get version(): number | undefined {
+    return this.#parser.version
   }
 
   /** Over TLS: the name of the server's key. */
@@ -195,7 +209,8 @@ export class ServerConnection {
     }
     const id = this.#nextId
     this.#nextId = (id % 0xffff_ffff) + 1
-    const parts = frame(messages[verb].number, id, messages[verb].request as never, fields, payload)
+    const { number, request } = messages[verb]
+    const parts = frame(number, id, request as never, fields, payload, this.version)
     return new Promise((resolve, reject) => {
       const sentMs = this.#options.clock.monotonic()
       if (this.#pending.size === 0) this.#heardMs = sentMs

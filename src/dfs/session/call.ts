@@ -122,24 +122,26 @@ export function runNow(context: Context, call: NowCall): Parts {
   acceptor.assertIs(row.account)
   if (row.votes === 'flushed') acceptor.applyLate()
   const reply = row.run(context, request, payload, entry)
-  if (part === undefined) return answer(verb, id, reply)
+  if (part === undefined) return answer(verb, id, reply, context.version)
   // A part is run again when what was stored with it was undone.
   part.replies.length = part.index
   part.replies.push(reply)
-  return part.index + 1 < part.count ? [] : answer(verb, id, joined(part.replies))
+  if (part.index + 1 < part.count) return []
+  return answer(verb, id, joined(part.replies), context.version)
 }
 
 /** Runs a request that takes its time. Rejects only when an assertion failed. */
 export async function runLater(context: Context, call: LaterCall): Promise<LaterAnswer> {
+  const { version } = context
   const { id, verb, row, request, payload, entry } = call
   try {
     context.account.acceptor.assertIs(row.account)
     if (row.votes === 'flushed') context.account.applyLate()
     const result = await row.run(context, request, payload, entry)
     logCall(context, call, 'ok')
-    if (!(result instanceof WithPayload)) return { parts: answer(verb, id, result) }
+    if (!(result instanceof WithPayload)) return { parts: answer(verb, id, result, version) }
     const { bytes, release } = result.payload
-    return { parts: answer(verb, id, result.reply, [bytes]), sent: release }
+    return { parts: answer(verb, id, result.reply, version, [bytes]), sent: release }
   } catch (thrown) {
     return { parts: failedCall(context, call, thrown) }
   }
@@ -188,10 +190,11 @@ export function answer<V extends Verb>(
   verb: V,
   id: number,
   reply: unknown,
+  version: number,
   payload?: Parts,
 ): Parts {
   const { number, reply: codec } = messages[verb]
-  return frame(number + frameKind.reply, id, codec as Codec<unknown>, reply, payload)
+  return frame(number + frameKind.reply, id, codec as Codec<unknown>, reply, payload, version)
 }
 
 /** The failure's codec takes 4096 bytes, a character of UTF-8 at most 4 of them. */

@@ -14,6 +14,8 @@ import type { Uploads } from './uploads.js'
 /** The means of a handler: the account of the user, and what belongs to the connection. */
 export interface Context {
   readonly account: Account
+  /** The version of the protocol that the connection speaks. */
+  readonly version: number
   readonly uploads: Uploads
   /** The connection, where the account counts who is there. */
   readonly lessee: Lessee

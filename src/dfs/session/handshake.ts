@@ -7,10 +7,17 @@ import type { Random } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Connection } from '../../network.js'
-import { type Codec, decode, Reader, u16 } from '../../wire/codec.js'
+import { type Codec, decode, Reader, u16, type Value } from '../../wire/codec.js'
 import type { Frame } from '../../wire/frame.js'
 import { decodeLoginScope, type LoginScope } from '../../wire/login-scope.js'
-import { messages, protocolVersion } from '../../wire/messages.js'
+import { messages } from '../../wire/messages.js'
+import {
+  commonVersion,
+  firstVersionOfRanges,
+  protocolVersions,
+  type VersionRange,
+  versionsText,
+} from '../../wire/protocol-versions.js'
 import {
   pretendVerifier,
   ScramServer,
@@ -28,6 +35,8 @@ export interface Login {
   /** The id of the client, one of those of the user. */
   readonly client: string
   readonly scope: LoginScope
+  /** The version of the protocol that both sides speak from now on. */
+  readonly version: number
   /** The keys of the password that was shown to be known. */
   readonly keys: VerifierKeys
 }
@@ -43,6 +52,9 @@ interface Greeted {
   readonly client: string
   /** 0 .. 3: which of its four servers the client takes this one for. */
   readonly position: number
+  /** Versions of the protocol that the client speaks, and the one that was chosen. */
+  readonly speaks: VersionRange
+  readonly version: number
   /** Undefined for a name that is not known. */
   readonly verifier: Verifier | undefined
   readonly scram: ScramServer
@@ -82,7 +94,7 @@ export class Handshake {
   async step(frame: Frame): Promise<Step> {
     assert(!this.#isOver, 'a handshake has one end')
     if (this.#greeted === undefined) return this.#greet(frame)
-    const { user, client, position, verifier, scram } = this.#greeted
+    const { user, client, position, speaks, version, verifier, scram } = this.#greeted
     const { clientFinal } = fieldsOf(frame, messages.authenticate)
     this.#isOver = true
     const { serverFinal, extensions, keys } = scram.final(clientFinal)
@@ -94,22 +106,22 @@ export class Handshake {
     if (scope.server !== this.#host.identity.server || scope.position !== position) {
       throw new DfsError('authentication', 'This login was meant for another server')
     }
+    const isAsSaid = isSameRange(scope.speaks, speaks) && scope.version === version
+    if (!isAsSaid) {
+      throw new DfsError('authentication', 'The versions in this login were changed on the way')
+    }
     return {
-      reply: answer('authenticate', frame.id, { serverFinal }),
-      login: { user, client, scope, keys },
+      reply: answer('authenticate', frame.id, { serverFinal }, version),
+      login: { user, client, scope, version, keys },
     }
   }
 
   async #greet(frame: Frame): Promise<Step> {
     assert(this.#greeted === undefined, 'a peer is greeted once')
     requireNumber(frame, messages.hello.number)
-    const version = u16.read(new Reader(frame.reader.rest()))
-    if (version !== protocolVersion) {
-      const both = `this server speaks version ${protocolVersion}, the client ${version}`
-      throw new DfsError('version', `The versions do not match: ${both}`)
-    }
+    const { speaks, version } = versionsOf(frame)
     this.#assertSecure()
-    const { client, position, clientFirst } = fieldsOf(frame, messages.hello)
+    const { client, position, clientFirst } = helloOf(frame)
     // What is offered for it would tell known names from others.
     if (position >= limits.serverCount)
       throw new DfsError('protocol', 'no server has this position')
@@ -119,9 +131,9 @@ export class Handshake {
     const { server, secret } = identity
     const offered = known ?? pretendVerifier(secret, user, position, users.roundCounts)
     const scram = new ScramServer(offered, clientFirst, random.bytes(18), this.#connection.exporter)
-    this.#greeted = { user, client, position, verifier: known, scram }
-    const reply = { version: protocolVersion, server, serverFirst: scram.first() }
-    return { reply: answer('hello', frame.id, reply), login: undefined }
+    this.#greeted = { user, client, position, speaks, version, verifier: known, scram }
+    const reply = { version, server, serverFirst: scram.first() }
+    return { reply: answer('hello', frame.id, reply, version), login: undefined }
   }
 
   #assertSecure(): void {
@@ -134,6 +146,31 @@ export class Handshake {
       'The server wants TLS: tls = "on" in the configuration of the client',
     )
   }
+}
+
+type Hello = Value<typeof messages.hello.request>
+
+/** The fields of a `hello`. What a later version has behind them is ignored. */
+function helloOf({ reader }: Frame): Hello {
+  return messages.hello.request.read(new Reader(reader.rest()))
+}
+
+/** Versions that the client speaks, and the highest one that this server does, too. Throws `version` without one. */
+function versionsOf(frame: Frame): { readonly speaks: VersionRange; readonly version: number } {
+  const first = u16.read(new Reader(frame.reader.rest()))
+  const isOfRanges = first >= firstVersionOfRanges
+  const { most, least } = isOfRanges ? helloOf(frame) : { most: first, least: first }
+  if (least > most) throw new DfsError('protocol', `a range of versions from ${least} to ${most}`)
+  const speaks = { least, most }
+  const version = commonVersion(protocolVersions, speaks)
+  if (version !== undefined) return { speaks, version }
+  const both = `this server speaks ${versionsText(protocolVersions)}, the client ${versionsText(speaks)}`
+  const older = most < protocolVersions.least ? 'the client' : 'this server'
+  throw new DfsError('version', `The versions do not match: ${both}. Update ${older}`)
+}
+
+function isSameRange(one: VersionRange, other: VersionRange): boolean {
+  return one.least === other.least && one.most === other.most
 }
 
 function fieldsOf<T>(frame: Frame, message: { number: number; request: Codec<T> }): T {

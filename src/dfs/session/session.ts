@@ -203,7 +203,7 @@ export class Session implements ConnectionEvents {
   /** Another client of the user may have to be told first; `welcome` is sent when it was. */
   #enter(login: Login, welcome: Parts): void {
     assert.equal(this.#phase, 'handshake')
-    const { user, client, scope } = login
+    const { user, client, scope, version } = login
     this.#login = login
     const account = this.#host.accounts.acquire(user, this.#end)
     try {
@@ -218,7 +218,7 @@ export class Session implements ConnectionEvents {
     this.#phase = 'entering'
     account.lease.admit(lessee, () => {
       this.#entering = undefined
-      this.#open(account, lessee)
+      this.#open(account, lessee, version)
       this.#connection.send(welcome)
     })
   }
@@ -230,14 +230,14 @@ export class Session implements ConnectionEvents {
     this.#entering = undefined
   }
 
-  #open(account: Account, lessee: Lessee): void {
+  #open(account: Account, lessee: Lessee, version: number): void {
     assert.equal(this.#phase, 'entering')
     assert.equal(this.#opened, undefined)
     const { accounts, clock, turns } = this.#host
     const { user } = account
     const uploads = new Uploads(account, clock, this.#host.uploads)
     const { notices, traffic } = this.#host
-    const context = { account, uploads, lessee, notices, traffic }
+    const context = { account, version, uploads, lessee, notices, traffic }
     const share = (all: number): number =>
       all * Math.min(1, limits.fullShareConnections / accounts.connections)
     const requests = new Requests(this.#connection, context, clock, share, turns, {
@@ -257,8 +257,9 @@ export class Session implements ConnectionEvents {
     this.#phase = 'open'
     const { memory } = this.#host
     this.#parser = this.#newParser(limits.frameBytesMax, memory && forPieces(memory))
+    this.#parser.version = version
     this.#deadline?.cancel()
-    debugDfs('%s: %s logged in', this.#connection.remote, user)
+    debugDfs('%s: %s logged in, version %d', this.#connection.remote, user, version)
   }
 
   /** Notes how much of a large frame is arriving, and begins to watch whether it gets on. */

@@ -4,12 +4,16 @@ import t from 'tap'
 import { systemRandom } from '../../../src/clock.js'
 import { UsersFile } from '../../../src/dfs/users/users.js'
 import { limits } from '../../../src/limits.js'
-import { protocolVersion } from '../../../src/wire/messages.js'
+import { protocolVersions, versionsText } from '../../../src/wire/protocol-versions.js'
 import { ScramClient, ScramCredentials } from '../../../src/wire/scram.js'
 import { hurriedClock, startServer } from '../../fixtures/one-server.js'
 import { RawClient } from '../../fixtures/raw-client.js'
 import { Seeded } from '../../fixtures/seeded.js'
 import { until } from '../../fixtures/servers.js'
+
+const credentials = new ScramCredentials('alice', 'secret')
+/** Bytes of a frame before its fields: length, kind and id. */
+const frameHeadBytes = 9
 
 /** How a login fails, and after how many milliseconds. */
 async function failedLogin(port: number, user: string, password: string) {
@@ -96,17 +100,84 @@ t.test('gives no folder to a user who did not get in', async (t) => {
   )
 })
 
-t.test('parts from a client of another version with a reason', async (t) => {
+const { least, most } = protocolVersions
+const greeting = { client: '00000000', position: 0, clientFirst: '?' }
+const hello = (speaks: { least: number; most: number }) => ({ ...greeting, ...speaks })
+
+t.test(
+  'parts from a client of other versions, and says which of the two is to be updated',
+  async (t) => {
+    const { port } = await startServer(t)
+    const cases = [
+      [
+        { least: most + 1, most: most + 2 },
+        `the client versions ${most + 1} to ${most + 2}. Update this server`,
+      ],
+      [{ least: most + 1, most: most + 1 }, `the client version ${most + 1}. Update this server`],
+    ] as const
+    for (const [speaks, end] of cases) {
+      const client = await RawClient.connect(port)
+      const message = `The versions do not match: this server speaks ${versionsText(protocolVersions)}, ${end}`
+      await t.rejects(client.call('hello', hello(speaks)), { code: 'version', message })
+      await client.closed
+    }
+    const absurd = await RawClient.connect(port)
+    await t.rejects(absurd.call('hello', hello({ least: most + 1, most })), { code: 'protocol' })
+  },
+)
+
+t.test('understands the hello of releases that named one version', async (t) => {
+  const { port } = await startServer(t)
+  for (const version of [7, 11]) {
+    const client = await RawClient.connect(port)
+    const [id, bytes] = client.bytes('hello', hello({ least, most }))
+    // Their version stood where the highest one stands now, and the client's id behind it.
+    bytes.writeUInt16BE(version, frameHeadBytes)
+    client.send(bytes)
+    const end = `the client version ${version}. Update the client`
+    const message = `The versions do not match: this server speaks ${versionsText(protocolVersions)}, ${end}`
+    await t.rejects(client.answer('hello', id), { code: 'version', message })
+    await client.closed
+  }
+})
+
+t.test(
+  'answers a client of a later release with the highest version that both speak',
+  async (t) => {
+    const { port } = await startServer(t)
+    const client = await RawClient.connect(port)
+    const speaks = { least: least - 5, most: most + 5 }
+    const later = await client.hello('alice', 'secret', undefined, {}, speaks)
+    t.equal(later.version, most)
+    await later.finish()
+    t.same(await client.call('ping', {}), {})
+  },
+)
+
+t.test('ignores what a later release has behind the fields of its hello', async (t) => {
   const { port } = await startServer(t)
   const client = await RawClient.connect(port)
-  const hello = client.call('hello', {
-    version: protocolVersion + 1,
-    client: '00000000',
-    position: 0,
-    clientFirst: '?',
-  })
-  await t.rejects(hello, { code: 'version', message: /speaks version \d+, the client \d+/ })
-  await client.closed
+  const clientFirst = new ScramClient(credentials, systemRandom.bytes(18)).first()
+  const [id, bytes] = client.bytes('hello', { ...hello({ least, most }), clientFirst })
+  const longer = Buffer.concat([bytes, Buffer.from('more')])
+  longer.writeUInt32BE(longer.length - 4)
+  client.send(longer)
+  t.equal((await client.answer('hello', id)).reply.version, most)
+})
+
+t.test('refuses a login whose versions are not those of its hello and of the answer', async (t) => {
+  const { port } = await startServer(t)
+  const meant = [
+    { speaks: { least, most: most + 1 } },
+    { speaks: { least: least - 1, most } },
+    { version: most + 1 },
+  ]
+  for (const other of meant) {
+    const client = await RawClient.connect(port)
+    const { finish } = await client.hello('alice', 'secret')
+    const message = 'The versions in this login were changed on the way'
+    await t.rejects(finish(other), { code: 'authentication', message })
+  }
 })
 
 t.test('understands nothing before authentication', async (t) => {
@@ -131,9 +202,8 @@ t.test('tells no names by a position that no server has', async (t) => {
 
 t.test('takes no second hello, and nothing sent ahead', async (t) => {
   const { port } = await startServer(t)
-  const scram = new ScramClient(new ScramCredentials('alice', 'secret'), systemRandom.bytes(18))
-  const clientFirst = scram.first()
-  const hello = { version: protocolVersion, client: '00000000', position: 0, clientFirst }
+  const clientFirst = new ScramClient(credentials, systemRandom.bytes(18)).first()
+  const hello = { ...protocolVersions, client: '00000000', position: 0, clientFirst }
   const twice = await RawClient.connect(port)
   await twice.call('hello', hello)
   await t.rejects(twice.call('hello', hello), { code: 'protocol' })

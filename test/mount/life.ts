@@ -5,6 +5,7 @@ import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { freePorts } from '../fixtures/free-ports.js'
 import { detach, isMounted, shell, TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses, until } from '../fixtures/servers.js'
 
@@ -13,23 +14,6 @@ const servers = await startServerProcesses(t)
 const mounts = new TestMounts(t, servers.config('alice', 10_000))
 const done = { status: 0, out: '', problems: '' }
 const failed = (problem: string) => ({ status: 1, out: '', problems: `dfs-mount: ${problem}\n` })
-
-/** Returns the first of four free ports in a row, below the ephemeral ports of the system. */
-async function freePorts(): Promise<number> {
-  for (;;) {
-    const first = 10_100 + Math.floor(Math.random() * 20_000)
-    const free = await Promise.all([0, 1, 2, 3].map((offset) => isFree(first + offset)))
-    if (free.every(Boolean)) return first
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  const listener = createServer()
-  return new Promise((resolve) => {
-    listener.once('error', () => resolve(false))
-    listener.listen(port, '127.0.0.1', () => listener.close(() => resolve(true)))
-  })
-}
 
 t.test('mounts in the background and unmounts when everything is stored', async (t) => {
   const mnt = mounts.folder('background')

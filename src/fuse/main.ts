@@ -3,6 +3,7 @@
  * configuration, unmounts, and is the helper of mount(8). Exit status: 0 done, 1 failed, 2 not understood.
  */
 import { readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CommanderError } from 'commander'
@@ -32,7 +33,7 @@ import {
   parseMountOptions,
   withoutWordsOfHelper,
 } from './mount/mount-options.js'
-import { absoluteMountpoint, isOurs, unmount } from './mount/mountpoint.js'
+import { absoluteMountpoint, isOurs, prepareMountpoint, unmount } from './mount/mountpoint.js'
 import { remount } from './mount/remount.js'
 
 /** This file runs as <project>/dist/src/fuse/main.js. */
@@ -137,6 +138,12 @@ async function run(mountpoint: string, options: Options): Promise<void> {
   else if (options.fake) check(options, words)
   else if (words.remount) await remount(mountpoint, words)
   else {
+    if (options.isTrial) {
+      // The one command works in a home that has nothing yet. Why a folder cannot be made is found below.
+      await mkdir(mountpoint, { recursive: true }).catch(() => undefined)
+    }
+    // Before servers are started and an account is founded in vain.
+    await prepareMountpoint(mountpoint, words.nonEmpty)
     if (options.isTrial) process.stdout.write(`${trialSentence()}\n`)
     if (options.foreground) await serve(mountpoint, options, words, state)
     else await mountInBackground(mountpoint, options, state)

@@ -84,7 +84,10 @@ t.test('when the time is over it mounts with those that are there', async (t) =>
 t.test('a signal ends the wait', async (t) => {
   const mnt = mounts.folder('ended')
   const program = join(project, 'bin/dfs-mount')
-  const script = `'${program}' --foreground --wait 1h '${mnt}' & sleep 1.5; kill $!; wait $!`
+  const said = mounts.path('ended.log')
+  const script = `'${program}' --foreground --wait 1h '${mnt}' 2> '${said}' &
+    until grep -q 'ait' '${said}'; do sleep 0.1; done
+    kill $!; wait $!; status=$?; cat '${said}' >&2; exit $status`
   const { status, problems } = await shell(script, '/', mounts.environment)
   t.equal(status, 1)
   t.match(problems, /dfs-mount: ended while it waited for servers\n$/)

@@ -168,7 +168,13 @@ t.test(
   'without a configuration anywhere a mount brings servers of its own, and says so',
   async (t) => {
     if (existsSync('/etc/dfs/dfc.conf')) return t.pass('this machine has a configuration')
-    const mnt = mounts.folder('trial')
+    const file = mounts.path('a-file')
+    await shell(`touch '${file}'`, '/')
+    const refused = { status: 1, problems: `dfs-mount: ${file} is not a folder\n` }
+    t.match(await mounts.runWith(unconfigured, file), refused)
+    t.notOk(existsSync(mounts.path('data/dfs')), 'no account is founded in vain')
+    // It is made, as in a home that has nothing yet.
+    const mnt = mounts.path('trial')
     t.teardown(() => detach(mnt))
     const ports = String(await freePorts())
     const { status, out } = await mounts.runWith(unconfigured, '--port', ports, mnt)

@@ -9,7 +9,7 @@ import { commandsOf, optionsOf, type Program, pathsOf, programs } from './progra
 /** The text of each page, by its path. */
 export function manPages(): Readonly<Record<string, string>> {
   const pages = programs.map((program) => [`man/${program.name}.1`, pageOf(program)])
-  return Object.fromEntries([...pages, ['man/mount.fuse.dfs.8', helperPage()]])
+  return Object.fromEntries([...pages, ['man/mount.dfs.8', helperPage()]])
 }
 
 interface Handwritten {
@@ -99,14 +99,20 @@ function pageOf({ name, grammar }: Program): string {
 }
 
 function helperPage(): string {
-  return page('mount.fuse.dfs', 8, 'helper of mount(8) for dfs-pairs', [
-    section('SYNOPSIS', `.B mount -t fuse.dfs\n${roff('[-o WORDS] CONFIG MOUNTPOINT')}`),
+  return page('mount.dfs', 8, 'helper of mount(8) for dfs-pairs', [
+    section('SYNOPSIS', `.B mount -t dfs\n${roff('[-o WORDS] CONFIG MOUNTPOINT')}`),
     section(
       'DESCRIPTION',
-      roff(
-        'mount(8) runs this program for the type fuse.dfs when it is /sbin/mount.fuse.dfs. CONFIG is the configuration of a client, such as /etc/dfs/dfc.conf. In /etc/fstab:',
-      ) +
-        `\n.PP\n.EX\n${roff('/etc/dfs/dfc.conf /mnt/files fuse.dfs noauto,user,_netdev 0 0')}\n.EE`,
+      [
+        roff(
+          'mount(8) runs this program for the type dfs when it is /sbin/mount.dfs, and as /sbin/mount.fuse.dfs for the type fuse.dfs. CONFIG is the configuration of a client, such as /etc/dfs/dfc.conf. In /etc/fstab:',
+        ),
+        '.PP
+.EX',
+        roff('/etc/dfs/dfc.conf /mnt/files dfs noauto,user,_netdev 0 0'),
+        '.EE',
+      ].join('
+'),
     ),
     section('MOUNT OPTIONS', entries(mountWords())),
     section(
@@ -123,7 +129,7 @@ function helperPage(): string {
 function page(name: string, number: number, purpose: string, sections: readonly string[]): string {
   const others = [
     ...programs.map((program) => [program.name, 1] as const),
-    ['mount.fuse.dfs', 8] as const,
+    ['mount.dfs', 8] as const,
   ].filter(([other]) => other !== name)
   return [
     '.\\" Made by "npm run docs" from the grammar of the program.',

@@ -43,7 +43,7 @@ t.test('man shows every command and option of each program', { skip: noMan }, as
       }
     }
   }
-  t.match(rendered('man/mount.fuse.dfs.8'), /CONFIG MOUNTPOINT .* -o allow_other other users/)
+  t.match(rendered('man/mount.dfs.8'), /CONFIG MOUNTPOINT .* -o allow_other other users/)
 })
 
 t.test('mandoc finds no error in the man pages', { skip: noMandoc }, async (t) => {

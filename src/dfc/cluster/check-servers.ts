@@ -3,12 +3,11 @@
  * where the configuration has it. `Cluster` asks for more, and says less about each.
  */
 import type { Clock, Random } from '../../clock.js'
-import { type ClientConfig, type ServerAddress, usesTls } from '../../config.js'
+import type { ClientConfig, ServerAddress } from '../../config.js'
 import { asDfsError, type DfsError } from '../../errors.js'
 import type { Network } from '../../network.js'
-import { ScramCredentials } from '../../wire/scram.js'
-import { ServerConnection } from './connection.js'
-import { ServerKeys } from './server-keys.js'
+import { logInOnce } from './log-in-once.js'
+import { ServerKeys, type ShownKey } from './server-keys.js'
 
 export interface CheckOptions {
   readonly config: ClientConfig
@@ -34,36 +33,19 @@ export async function checkServers(options: CheckOptions): Promise<readonly Chec
 }
 
 async function checkServer(options: CheckOptions, index: number): Promise<CheckedServer> {
-  const { config, network, clock, random, serverKeysFile } = options
+  const { config, serverKeysFile } = options
   const server = config.servers[index] as ServerAddress
-  const keys = new ServerKeys(() => config, serverKeysFile)
+  const known = new ServerKeys(() => config, serverKeysFile)
   let key: string | undefined
+  const keys = {
+    assertKnown(shown: ShownKey): void {
+      key = shown.key
+      known.assertKnown(shown)
+    },
+  }
   try {
-    const connection = await ServerConnection.open({
-      name: server.name,
-      address: { ...server.address, tls: usesTls(config, server) },
-      credentials: () => new ScramCredentials(config.user, config.password),
-      timeoutMs: config.timeoutMs,
-      network,
-      clock,
-      random,
-      client: random.bytes(4).toString('hex'),
-      index,
-      cluster: () => undefined,
-      keyShown: (shown) => {
-        key = shown
-        keys.assertKnown({ index, key: shown })
-      },
-      greeted: async () => undefined,
-      onRecall: () => undefined,
-      onClosed: () => undefined,
-    })
-    try {
-      const { reply } = await connection.request('status', {})
-      return { server, key, isKnown: reply.cluster !== null, failure: undefined }
-    } finally {
-      connection.close()
-    }
+    const { cluster } = await logInOnce(index, { ...options, keys })
+    return { server, key, isKnown: cluster !== null, failure: undefined }
   } catch (thrown) {
     return { server, key, isKnown: false, failure: asDfsError(thrown) }
   }

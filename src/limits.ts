@@ -193,6 +193,8 @@ export const limits = {
   mountWaitMsMax: 24 * 3_600_000,
   /** Pause between two looks of such a mount. */
   mountWaitStepMs: 200,
+  /** How long `dfc web` keeps its connections when no page asks. One that is shown asks more often than that. */
+  webIdleMs: 5_000,
   /** Pause between two looks of `dfc status --wait`. */
   statusWaitMs: 1_000,
   /** How far a clock may be off before a line about it is logged. */
@@ -313,9 +315,9 @@ export const limits = {
    * filter does not exist. Beyond it the filters of other folders go.
    */
   forgottenNamesBytesMax: 8 * MiB,
-  /** How long a client without a lease answers from what it remembers. Then it asks again. */
   /** Attempts at a look-up or change that other clients get in the way of, before it fails. */
   conflictAttemptsMax: 12,
+  /** How long a client without a lease answers from what it remembers. Then it asks again. */
   cacheLifeMs: 1_000,
   /**
    * Names of a folder that cost as much to read as one look-up. A folder is read whole when its look-ups have cost
@@ -389,6 +391,8 @@ export const limits = {
   doctorLogBytesMax: 1 * MiB,
   /** Pieces of a file that are named when they cannot be read. More are counted. */
   missingPiecesShownMax: 10,
+  /** How long another program waits for the answer of a mount's daemon to anything but an unmount. */
+  controlAnswerMs: 3_000,
   /** Bytes of a request to the daemon of a mount, and of its answer: one line each. */
   controlLineBytesMax: 1024 * KiB,
   /** Most open files and folders of a mount. One more open fails with ENFILE. */

@@ -44,7 +44,7 @@ export type ControlAnswer = v.InferOutput<typeof answerSchema>
 
 /**
  * Sends `request` to the daemon whose state is in `folder`, and waits until it is done. Throws `notFound` when there is
- * none, and `busy` with the daemon's error.
+ * none or it does not answer within `controlAnswerMs`, but for an unmount, which takes its time, and `busy` with the daemon's error.
  */
 export async function askDaemon(folder: string, request: ControlRequest): Promise<ControlAnswer> {
   const answer = await withShortPath(folder, (path) => exchange(path, request)).catch(
@@ -58,11 +58,16 @@ export async function askDaemon(folder: string, request: ControlRequest): Promis
 
 /** Returns the state folders in which a daemon has had its socket. It may have ended since. */
 export function controlFolders(home: string = stateHome()): readonly string[] {
+  const folders = stateFolders(home).map((name) => join(home, name))
+  return folders.filter((folder) => existsSync(join(folder, controlSocketName)))
+}
+
+/** Returns the names of the state folders of all mounts, in order; none if no mount was ever made here. */
+export function stateFolders(home: string = stateHome()): readonly string[] {
   try {
-    const folders = readdirSync(home).map((name) => join(home, name))
-    return folders.filter((folder) => existsSync(join(folder, controlSocketName))).sort()
+    const entries = readdirSync(home, { withFileTypes: true })
+    return entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort()
   } catch {
-    // No mount has ever been made by this user here.
     return []
   }
 }
@@ -102,6 +107,12 @@ export function onControlLine(socket: Socket, arrived: (line: string) => void): 
 function exchange(path: string, request: ControlRequest): Promise<ControlAnswer> {
   return new Promise((resolve, reject) => {
     const socket = connect(path, () => socket.write(`${JSON.stringify(request)}\n`))
+    // An unmount takes as long as it takes to store what is not stored yet.
+    if (request.verb !== 'unmount') {
+      socket.setTimeout(limits.controlAnswerMs, () =>
+        socket.destroy(new DfsError('timedOut', 'the daemon does not answer')),
+      )
+    }
     onControlLine(socket, (line) => {
       socket.end()
       try {

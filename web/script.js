@@ -48,6 +48,8 @@ const rowsOf = (id) => byId(id).tBodies[0]
 // -- servers -------------------------------------------------------------------------------------
 
 async function showStatus() {
+  // A page that is not seen must not keep mounts from being alone.
+  if (document.hidden) return setTimeout(showStatus, statusEveryMs)
   try {
     const status = await ask('/api/status')
     byId('user').textContent = `of ${status.user}`

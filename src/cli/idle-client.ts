@@ -4,17 +4,18 @@
  */
 import type { Clock, Timer } from '../clock.js'
 import type { Client } from '../dfc/client.js'
-import { limits } from '../limits.js'
 import { debugDfc } from '../log.js'
 
 export interface IdleClientOptions {
   readonly clock: Clock
   /** Opens a client. Called for each use that finds none. */
   readonly open: () => Promise<Client>
+  /** How long a client is kept that nothing uses. */
+  readonly idleMs: number
   /** Called with each client that was opened, before it is used. */
-  readonly onOpened: (client: Client) => void
+  readonly onOpened?: (client: Client) => void
   /** Called with a client before it is closed. */
-  readonly onIdle: (client: Client) => void
+  readonly onIdle?: (client: Client) => void
 }
 
 export class IdleClient {
@@ -29,7 +30,7 @@ export class IdleClient {
     this.#options = options
   }
 
-  /** Calls `action` with the client, which is closed when it was not used for `promptIdleMs`. */
+  /** Calls `action` with the client, which is closed when it was not used for `idleMs`. */
   async use<T>(action: (client: Client) => Promise<T>): Promise<T> {
     this.#timer?.cancel()
     this.#users += 1
@@ -39,7 +40,8 @@ export class IdleClient {
     } finally {
       this.#users -= 1
       if (this.#users === 0) {
-        this.#timer = this.#options.clock.after(limits.promptIdleMs, () => void this.close())
+        const { clock, idleMs } = this.#options
+        this.#timer = clock.after(idleMs, () => void this.close())
       }
     }
   }
@@ -57,7 +59,7 @@ export class IdleClient {
     try {
       await this.#closing
       const client = await this.#options.open()
-      this.#options.onOpened(client)
+      this.#options.onOpened?.(client)
       return client
     } catch (error) {
       this.#client = undefined
@@ -68,10 +70,10 @@ export class IdleClient {
   async #end(closed: Promise<Client>): Promise<void> {
     try {
       const client = await closed
-      this.#options.onIdle(client)
+      this.#options.onIdle?.(client)
       await client.close()
     } catch (error) {
-      debugDfc('the client of the prompt: %o', error)
+      debugDfc('an idle client: %o', error)
     }
   }
 }

@@ -77,10 +77,13 @@ async function perform({ config: named, operation }: Request, output: Output): P
   }
   const file = named ?? clientConfigFile() ?? localConfigFile()
   if (file === undefined) throw noClientConfig()
+  let remarked: string | undefined
   const loadConfig = (): ClientConfig => {
     const config = loadClientConfig(file, secrets)
     const remark = tlsRemark(config)
-    if (remark !== undefined) output.problem(remark)
+    // A client that was idle is opened again and again.
+    if (remark !== undefined && remark !== remarked) output.problem(remark)
+    remarked = remark
     return config
   }
   const openClient = (): Promise<Client> =>

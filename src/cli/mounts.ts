@@ -1,30 +1,46 @@
-/** The mounts of an account on this machine that this user has made, found by their control sockets. */
+/** The mounts that this user has made on this machine, found by their state folders and asked by their control sockets. */
 import type { ClientConfig } from '../config.js'
 import type { ClientFigures } from '../dfc/figures.js'
+import { sentenceOf } from '../error-message.js'
 import { debugDfc } from '../log.js'
-import { askDaemon, controlFolders } from '../mount-control.js'
+import {
+  askDaemon,
+  type ControlAnswer,
+  type ControlRequest,
+  controlFolders,
+} from '../mount-control.js'
 import type { MountFigures } from '../mount-figures.js'
 
 export type Figures = MountFigures<ClientFigures>
 
-/** Returns the counters of each mount of the account, in the order of their mountpoints. */
+/** Asks the daemons of all mounts of this user. Those that have ended, hang or are not meant do not count. */
+export async function askMounts(request: ControlRequest): Promise<readonly ControlAnswer[]> {
+  const asked = controlFolders().map(async (folder) => {
+    try {
+      return [await askDaemon(folder, request)]
+    } catch (error) {
+      debugDfc('%s: %s', folder, sentenceOf(error))
+      return []
+    }
+  })
+  return (await Promise.all(asked)).flat()
+}
+
+/** Returns the counters of each mount, of whatever account, in the order of their mountpoints. */
+export async function figuresOfMounts(): Promise<readonly Figures[]> {
+  const answers = await askMounts({ verb: 'figures' })
+  // A mount of a release before this one may have none.
+  const found = answers.flatMap(({ figures }) =>
+    figures === undefined ? [] : [figures as Figures],
+  )
+  return found.sort((a, b) => (a.mountpoint < b.mountpoint ? -1 : 1))
+}
+
+/** Returns the counters of each mount of the account. */
 export async function mountsOf(
   config: Pick<ClientConfig, 'user' | 'servers'>,
 ): Promise<readonly Figures[]> {
-  const asked = controlFolders().map(async (folder) => {
-    try {
-      const { figures } = await askDaemon(folder, { verb: 'figures' })
-      return figures as Figures | undefined
-    } catch (error) {
-      // It has ended, or is of another release.
-      debugDfc('%s: %o', folder, error)
-      return undefined
-    }
-  })
-  const found = (await Promise.all(asked)).filter((figures) => figures !== undefined)
-  return found
-    .filter(({ client }) => isOf(client, config))
-    .sort((a, b) => (a.mountpoint < b.mountpoint ? -1 : 1))
+  return (await figuresOfMounts()).filter(({ client }) => isOf(client, config))
 }
 
 function isOf(

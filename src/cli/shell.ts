@@ -8,6 +8,7 @@ import { systemClock } from '../clock.js'
 import type { Client } from '../dfc/client.js'
 import { sentenceOf } from '../error-message.js'
 import { asDfsError } from '../errors.js'
+import { limits } from '../limits.js'
 import { debugDfc, redirectNotices } from '../log.js'
 import { commands } from './commands/table.js'
 import { complete } from './completion.js'
@@ -42,6 +43,7 @@ export class Shell {
     this.#client = new IdleClient({
       clock: systemClock,
       open: () => this.#open(),
+      idleMs: limits.promptIdleMs,
       onOpened: (client) => this.#sayChanges(client),
       onIdle: (client) => {
         this.#down = namesDown(client)

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer as createSocketServer } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { formatVerifier, makeVerifier } from '../../src/wire/scram.js'
@@ -121,6 +121,17 @@ t.test('the metrics of this machine are in it', async (t) => {
     [...unpacked(user.path('n.tar.gz')).values()].join(''),
     /192\.0\.2\.1:80 is not on this machine/,
   )
+})
+
+t.test('a mount that hangs keeps neither it nor what asks mounts waiting for ever', async (t) => {
+  const hanging = createSocketServer(() => {})
+  await new Promise<void>((resolve) => hanging.listen(join(state, 'control'), resolve))
+  t.teardown(() => hanging.close())
+  t.match(await user.dfc('doctor', 'hanging.tar.gz'), { status: 0 })
+  t.equal(unpacked(user.path('hanging.tar.gz')).get('figures.json'), '[]\n')
+  const { status, problems } = await user.dfc('top', '--once')
+  t.equal(status, 1)
+  t.match(problems, /no mount of alice that you have made on this machine answers/)
 })
 
 t.test('it works without a server and with a broken configuration', async (t) => {

@@ -3,11 +3,12 @@
  * Chromium. With SCREENSHOTS=1 the pictures of docs/monitoring.md are made anew.
  */
 import type { ChildProcess } from 'node:child_process'
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { request } from 'node:http'
 import { join, resolve } from 'node:path'
 import { type Browser, launch, type Page } from 'puppeteer-core'
 import t from 'tap'
+import { limits } from '../../src/limits.js'
 import { UserOfDfc } from '../fixtures/client.js'
 import { temporaryFolder } from '../fixtures/mortal.js'
 import { startServers, until } from '../fixtures/servers.js'
@@ -236,6 +237,32 @@ async function shoot(page: Page, name: string, selector?: string): Promise<void>
   mkdirSync(images, { recursive: true })
   const element = selector === undefined ? page : await page.$(selector)
   await element?.screenshot({ path: `${join(images, name)}.png` })
+}
+
+t.test('has no connection to a server while no page asks, and answers again then', async (t) => {
+  await until(() => connectionsToServers() === 0, 2 * limits.webIdleMs)
+  t.equal((await send({ headers: { authorization } })).status, 200)
+  t.not(connectionsToServers(), 0)
+})
+
+/** Counts the connections of the command to the servers: proc_pid_fd(5), proc_pid_net(5). */
+function connectionsToServers(): number {
+  const fds = `/proc/${web.pid}/fd`
+  const own = new Set<string>()
+  for (const fd of readdirSync(fds)) {
+    try {
+      own.add(readlinkSync(join(fds, fd)))
+    } catch {
+      // It was closed meanwhile.
+    }
+  }
+  const ports = [0, 1, 2, 3].map((index) => servers.port(index))
+  const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1)
+  return lines.filter((line) => {
+    const fields = line.trim().split(/\s+/)
+    const port = Number.parseInt(fields[2]?.split(':')[1] ?? '', 16)
+    return ports.includes(port) && own.has(`socket:[${fields[9]}]`)
+  }).length
 }
 
 t.test('ends at once when it is told to', async (t) => {

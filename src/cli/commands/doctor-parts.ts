@@ -6,6 +6,7 @@ import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { sentenceOf } from '../../error-message.js'
 import { limits } from '../../limits.js'
+import { stateFolders } from '../../mount-control.js'
 import { whyText } from '../../noted-failure.js'
 import { dataHome, stateHome } from '../../state-home.js'
 import { isLoopback } from '../../tls.js'
@@ -13,7 +14,7 @@ import { parseToml } from '../../toml.js'
 import { version } from '../../version.js'
 import { protocolVersions, versionsText } from '../../wire/protocol-versions.js'
 import { rootIno } from '../../wire/records.js'
-import { askMounts, foldersIn } from './ask-mounts.js'
+import { askMounts, figuresOfMounts } from '../mounts.js'
 import { redactedConfig, withoutSecrets } from './redaction.js'
 
 export interface Part {
@@ -45,6 +46,9 @@ export async function partsOf(
     await part('status.json', async () => `${JSON.stringify(await status(), undefined, 2)}\n`),
     await part('failures.txt', failures),
     await part('mounts.txt', mounts),
+    await part('figures.json', async () => {
+      return `${JSON.stringify(await figuresOfMounts(), undefined, 2)}\n`
+    }),
     ...logParts(),
     ...(await metricsParts(configs)),
   ]
@@ -114,7 +118,8 @@ function metricsIn(text: string, file: string): string | undefined {
 
 async function failures(): Promise<string> {
   const answers = await askMounts({ verb: 'why', ino: rootIno })
-  return `${answers.length} mounts answer\n${answers.map((one) => `${whyText(one)}\n`).join('')}`
+  const texts = answers.flatMap(({ why }) => (why === undefined ? [] : [`${whyText(why)}\n`]))
+  return `${texts.length} mounts answer\n${texts.join('')}`
 }
 
 async function mounts(): Promise<string> {
@@ -145,7 +150,7 @@ async function metricsParts(configs: readonly ConfigPart[]): Promise<readonly Pa
 function logParts(): readonly Part[] {
   const home = stateHome()
   const run = join(dataHome(), 'run')
-  const ofMounts = foldersIn(home).map(
+  const ofMounts = stateFolders(home).map(
     (name) => [`logs/${name}.log`, join(home, name, 'log')] as const,
   )
   const ofServers = namesIn(run)

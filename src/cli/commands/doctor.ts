@@ -22,7 +22,7 @@ export const doctor: Command = {
   summary: 'collect what helps to find a fault in one archive, without secrets',
   details: [
     'The archive has the configurations without passwords, verifiers and keys, the status, the logs of mounts and of',
-    'local servers, versions, metrics, and what mounts could not do. Logs may name files: look before you send it.',
+    'local servers, versions, metrics, the counters of mounts, and what these could not do. Logs may name files: look before you send it.',
   ].join('\n'),
   options: [],
   completes: ['local'],

@@ -1,21 +1,19 @@
 /** The answers that the page of WEB asks for: the servers, a folder, and the pieces of a file. */
 import type { Client } from '../../dfc/client.js'
-import type { HeldSegment } from '../../dfc/repair/held.js'
-import { heldMasks } from '../../dfc/repair/held.js'
+import { type HeldSegment, heldMasks } from '../../dfc/repair/held.js'
+import { incompleteFor } from '../../dfc/repair/what-if.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import {
   holdersOf,
-  isReadableFrom,
   pieceNumbers,
   pieceRange,
   rotationOf,
   serverIndexes,
 } from '../../wire/placement.js'
-import { fileType, type Inode, typeOf } from '../../wire/records.js'
+import { fileType, typeOf } from '../../wire/records.js'
 import { mountsOf } from '../mounts.js'
 import { findPath, isFolder, namesOf } from '../paths/remote-path.js'
-import type { Session } from '../session.js'
 import { typeWord } from '../terminal/format.js'
 import { statusNow } from './status.js'
 import type { WebAnswers } from './web-server.js'
@@ -28,11 +26,14 @@ const absences: readonly (readonly number[])[] = [
   ),
 ]
 
-export function webAnswers({ client }: Pick<Session, 'client'>): WebAnswers {
+/** Calls `action` with a client that is there at least until it has ended. */
+export type UseClient = <T>(action: (client: Client) => Promise<T>) => Promise<T>
+
+export function webAnswers(use: UseClient): WebAnswers {
   return {
-    '/api/status': () => status(client),
-    '/api/folder': (asked) => folder(client, asked.get('path') ?? '/'),
-    '/api/file': (asked) => file(client, asked.get('path') ?? '/'),
+    '/api/status': () => use(status),
+    '/api/folder': (asked) => use((client) => folder(client, asked.get('path') ?? '/')),
+    '/api/file': (asked) => use((client) => file(client, asked.get('path') ?? '/')),
   }
 }
 
@@ -71,22 +72,18 @@ async function folder(client: Client, path: string): Promise<object> {
     if (isCut) break
   }
   const shown = listed.slice(0, limits.webNamesMax)
-  const inodes = shown.flatMap((one) => (one.node === undefined ? [] : [one.node.inode]))
-  const held = new Map(
-    (
-      await heldMasks(
-        cluster,
-        inodes.flatMap(({ segments }) => segments),
-      )
-    ).map((one) => [one.segment.id, one]),
+  const lost = await incompleteFor(
+    cluster,
+    shown.map((one) => one.node?.inode),
+    absences,
   )
-  const entries = shown.map(({ name, node: found, incomplete }) => ({
+  const entries = shown.map(({ name, node: found, incomplete }, at) => ({
     name,
     path: `/${[...namesOf(path), name].join('/')}`,
     type: found === undefined ? 'unknown' : typeWord(found.inode.mode),
     size: found?.inode.size ?? null,
     incomplete,
-    lostWithout: found === undefined ? [] : lostWithout(found.inode, held),
+    lostWithout: lost[at] ?? [],
   }))
   const without = absences.map((away, index) => ({
     servers: away.map((server) => cluster.link(server).name),
@@ -99,15 +96,15 @@ async function file(client: Client, path: string): Promise<object> {
   const { cluster, namespace } = client
   const { inode } = await findPath(namespace, path)
   if (typeOf(inode.mode) !== fileType.file) throw new DfsError('invalid', `${path} is no file`)
-  const all = await heldMasks(cluster, inode.segments)
-  const held = new Map(all.map((one) => [one.segment.id, one]))
-  const lost = lostWithout(inode, held)
+  const drawnSegments = inode.segments.slice(0, limits.webSegmentsMax)
+  const held = await heldMasks(cluster, drawnSegments, cluster.up)
+  const [lost = []] = await incompleteFor(cluster, [inode], absences)
   return {
     path: `/${namesOf(path).join('/')}`,
     size: inode.size,
     segmentCount: inode.segments.length,
     servers: cluster.links.map(({ name, isUp }) => ({ name, isUp })),
-    segments: all.slice(0, limits.webSegmentsMax).map((one) => drawn(one, client)),
+    segments: held.map((one) => drawn(one, client)),
     without: absences.map((away, index) => ({
       servers: away.map((server) => cluster.link(server).name),
       isIncomplete: lost[index] === true,
@@ -134,15 +131,4 @@ function drawn({ segment, masks }: HeldSegment, { cluster }: Client): object {
       }
     }),
   }
-}
-
-/** For each of `absences` whether some byte could not be read, by the pieces that the other servers hold now. */
-function lostWithout(inode: Inode, held: ReadonlyMap<string, HeldSegment>): readonly boolean[] {
-  return absences.map((away) =>
-    inode.segments.some((segment) => {
-      const masks = [...(held.get(segment.id)?.masks ?? [])]
-      const left = masks.filter(([server]) => !away.includes(server)).map(([, mask]) => mask)
-      return !isReadableFrom(segment, left)
-    }),
-  )
 }

@@ -2,9 +2,14 @@
  * WEB: serves a page for a browser of this machine: the four servers, the pieces of files drawn on them, and what could
  * not be read without one or two of them. It changes nothing.
  */
+import { systemClock } from '../../clock.js'
 import { DfsError } from '../../errors.js'
-import type { Command } from './command.js'
-import { webAnswers } from './web-answers.js'
+import { limits } from '../../limits.js'
+import { IdleClient } from '../idle-client.js'
+import type { Status } from '../session.js'
+import type { Output } from '../terminal/output.js'
+import type { Command, OptionValue } from './command.js'
+import { type UseClient, webAnswers } from './web-answers.js'
 import { WebServer } from './web-server.js'
 
 const portMax = 65_535
@@ -18,27 +23,52 @@ export const web: Command = {
   details: [
     'Prints the address of the page, which has a secret in it: who has the address can see names of files, and how much',
     'there is, but neither content nor password. The page is for browsers of this machine, and changes nothing.',
-    'Control-C ends it. While it runs, mounts of the account are not alone.',
+    'Control-C ends it. While a page is shown, mounts of the account are not alone and slower with small files.',
   ].join('\n'),
   options: [['--port [port]', 'the port to listen on; any when left out']],
   completes: [],
 
-  async run(session, _, { port = '0' }) {
-    const number = typeof port === 'string' && /^\d{1,5}$/.test(port) ? Number(port) : Number.NaN
-    if (!(number <= portMax)) {
-      throw new DfsError('invalid', `--port ${port}: expected a number from 0 to ${portMax}`)
-    }
-    const server = await WebServer.start(number, webAnswers(session))
-    session.output.print(`The page is at ${server.url}`)
-    session.output.print('Control-C ends it')
+  run: ({ client, output, interrupted }, _, { port }) =>
+    serve(output, port, (action) => action(client), interrupted),
+  async runWithoutLogin({ openClient, output }, _, { port }) {
+    const idle = new IdleClient({ clock: systemClock, open: openClient, idleMs: limits.webIdleMs })
     try {
-      await new Promise<void>((resolve) => {
-        if (session.interrupted.aborted) resolve()
-        session.interrupted.addEventListener('abort', () => resolve(), { once: true })
-      })
+      // A login that is refused is said here, and not to the first page.
+      await idle.use(async () => {})
+      return await serve(output, port, (action) => idle.use(action), neverAborted)
     } finally {
-      await server.close()
+      await idle.close()
     }
-    return 0
   },
+}
+
+/** Control-C ends the whole program where there is no prompt. */
+const neverAborted = new AbortController().signal
+
+async function serve(
+  output: Output,
+  port: OptionValue | undefined,
+  use: UseClient,
+  interrupted: AbortSignal,
+): Promise<Status> {
+  const server = await WebServer.start(portOf(port), webAnswers(use))
+  output.print(`The page is at ${server.url}`)
+  output.print('Control-C ends it')
+  try {
+    await new Promise<void>((resolve) => {
+      if (interrupted.aborted) resolve()
+      interrupted.addEventListener('abort', () => resolve(), { once: true })
+    })
+  } finally {
+    await server.close()
+  }
+  return 0
+}
+
+/** Any port where none is given. Throws `invalid`. */
+function portOf(port: OptionValue | undefined): number {
+  if (typeof port !== 'string') return 0
+  const number = /^\d{1,5}$/.test(port) ? Number(port) : Number.NaN
+  if (number <= portMax) return number
+  throw new DfsError('invalid', `--port ${port}: expected a number from 0 to ${portMax}`)
 }

@@ -50,7 +50,8 @@ export const whatIf: Command = {
   operandsMax: 0,
   summary: 'show which files would be incomplete if servers were down',
   details: [
-    'Asks the servers what they hold, and stops nothing. Servers that are down already count as down.',
+    'Asks the servers what they hold, and stops nothing. Servers that are down already count as down. What is in the',
+    'trash is not looked at.',
     'Exits with 0 when every file could still be read in full, with 1 when one could not.',
   ].join('\n'),
   options: [

@@ -8,12 +8,13 @@ import { isAbsolute } from 'node:path'
 import { awayServers } from '../../dfc/cluster/away-servers.js'
 import { whyIncomplete } from '../../dfc/repair/why-incomplete.js'
 import { DfsError } from '../../errors.js'
+import type { ControlRequest } from '../../mount-control.js'
 import { type NotedFailure, type Why, whyText } from '../../noted-failure.js'
 import { rootIno } from '../../wire/records.js'
+import { askMounts } from '../mounts.js'
 import { findPath } from '../paths/remote-path.js'
 import type { Session, Status } from '../session.js'
 import type { Output } from '../terminal/output.js'
-import { askMounts } from './ask-mounts.js'
 import type { Command, Options } from './command.js'
 
 export const why: Command = {
@@ -58,7 +59,7 @@ async function inMount(path: string): Promise<Why | undefined> {
   })
   if (found === undefined) return undefined
   const device = deviceText(found.dev)
-  const [answer] = await askMounts({ verb: 'why', ino: Number(found.ino), device })
+  const [answer] = await whysOf({ verb: 'why', ino: Number(found.ino), device })
   if (answer === undefined && isMount(device)) {
     throw new DfsError(
       'access',
@@ -66,6 +67,10 @@ async function inMount(path: string): Promise<Why | undefined> {
     )
   }
   return answer
+}
+
+async function whysOf(request: ControlRequest): Promise<readonly Why[]> {
+  return (await askMounts(request)).flatMap(({ why: answer }) => answer ?? [])
 }
 
 /** Whether the device is that of a mount of this program, whoever mounted it: proc(5). */
@@ -86,9 +91,7 @@ async function ofName({ client }: Session, name: string): Promise<Why> {
   const { cluster, namespace } = client
   const { ino, inode } = await findPath(namespace, name)
   const asked = { verb: 'why', ino, user: cluster.config.user } as const
-  const answers = await askMounts(
-    cluster.id === undefined ? asked : { ...asked, cluster: cluster.id },
-  )
+  const answers = await whysOf(cluster.id === undefined ? asked : { ...asked, cluster: cluster.id })
   const now = ino === rootIno ? awayTexts(client) : await whyIncomplete(cluster, inode)
   const failures = answers.flatMap((answer) => answer.failures)
   return { now, failures: failures.sort(byTime) }

@@ -5,7 +5,7 @@
 import { limits } from '../../limits.js'
 import { isReadableFrom } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
-import type { Segment } from '../../wire/records.js'
+import type { Inode, Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { type HeldSegment, heldMasks } from './held.js'
@@ -38,7 +38,7 @@ export function leftWithout({ up, voters }: Cluster, down: readonly number[]): L
 
 /**
  * Walks all folders of the user and yields the files that could not be read in full without the servers `down`; one
- * with several names comes under each. `looked` is called with the number of names looked at so far. Throws the failure
+ * with several names comes under each. What is in the trash has no name in a folder and is not looked at. `looked` is called with the number of names looked at so far. Throws the failure
  * of a server that is up: what it holds is not known then.
  */
 export async function* incompleteWithout(
@@ -59,23 +59,36 @@ async function incompleteAmong(
   files: readonly FileWithName[],
   down: readonly number[],
 ): Promise<readonly IncompleteFile[]> {
-  const segments = new Map<string, Segment>()
-  for (const { node } of files) {
-    for (const segment of node?.inode.segments ?? []) segments.set(segment.id, segment)
-  }
-  const now = new Set<string>()
-  const then = new Set<string>()
-  for (const held of await heldMasks(cluster, [...segments.values()], cluster.up)) {
-    if (!isWhole(held, [])) now.add(held.segment.id)
-    if (!isWhole(held, down)) then.add(held.segment.id)
-  }
-  return files.flatMap(({ path, ino, node }) => {
-    // The servers that are up cannot tell what is in a file whose inode they do not show.
-    if (node === undefined) return [{ path, ino, isIncompleteNow: true }]
-    const hasAny = (ids: ReadonlySet<string>): boolean =>
-      node.inode.segments.some(({ id }) => ids.has(id))
-    return hasAny(then) ? [{ path, ino, isIncompleteNow: hasAny(now) }] : []
+  const inodes = files.map(({ node }) => node?.inode)
+  const found = await incompleteFor(cluster, inodes, [[], down])
+  return files.flatMap(({ path, ino }, at) => {
+    const [isIncompleteNow = false, isIncompleteThen = false] = found[at] ?? []
+    return isIncompleteThen ? [{ path, ino, isIncompleteNow }] : []
   })
+}
+
+/**
+ * Returns for each inode, and for each of the `choices` of servers that are down, whether its content could not be read
+ * in full. An inode that the servers do not show is undefined, and incomplete in any case.
+ */
+export async function incompleteFor(
+  cluster: Cluster,
+  inodes: readonly (Inode | undefined)[],
+  choices: readonly (readonly number[])[],
+): Promise<readonly (readonly boolean[])[]> {
+  const segments = new Map<string, Segment>()
+  for (const inode of inodes) {
+    for (const segment of inode?.segments ?? []) segments.set(segment.id, segment)
+  }
+  const broken = choices.map(() => new Set<string>())
+  for (const held of await heldMasks(cluster, [...segments.values()], cluster.up)) {
+    for (const [at, down] of choices.entries()) {
+      if (!isWhole(held, down)) broken[at]?.add(held.segment.id)
+    }
+  }
+  return inodes.map((inode) =>
+    broken.map((ids) => inode === undefined || inode.segments.some(({ id }) => ids.has(id))),
+  )
 }
 
 /** Whether every byte of a segment can be read while the servers `down` do not answer. */

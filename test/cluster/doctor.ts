@@ -24,12 +24,21 @@ writeFileSync(
 )
 const verifier = await makeVerifier('another', Buffer.from('sixteen bytes !!'), 4096)
 const [, salt = '', stored = '', server = ''] = formatVerifier(verifier).split(/[$:]/).slice(1)
+/** As HTTP, a form and other programs write it. */
+const otherForms = [
+  ...['', 'a', 'ab', 'alice'].map((name) => Buffer.from(`${name}:${password}:`).toString('base64')),
+  Buffer.from(`alice:${password}`).toString('base64url'),
+  new URLSearchParams([['', password]]).toString().slice(1),
+  encodeURIComponent(password).replaceAll(/%../g, (code) => code.toLowerCase()),
+  Buffer.from(password).toString('hex').toUpperCase(),
+]
 const state = join(user.folder, '.local/state/dfs/mnt-1')
 mkdirSync(state, { recursive: true })
 writeFileSync(
   join(state, 'log'),
   `${'x'.repeat(2 * 1024 * 1024)}\na line of the log\nlogin with ${password} and ${formatVerifier(verifier)}\n` +
-    `${JSON.stringify({ password })} ${encodeURIComponent(password)} ${Buffer.from(password).toString('base64')}\n`,
+    `${JSON.stringify({ password })} ${encodeURIComponent(password)} ${Buffer.from(password).toString('base64')}\n` +
+    `${otherForms.join('\n')}\n`,
 )
 writeFileSync(
   join(home, 'dfs.conf'),
@@ -82,6 +91,7 @@ t.test('it has configurations, status, logs and versions, and no secret', async 
   t.match(files.get(`config${home}/dfs.conf`), /^users\.bob\.verifier = \(removed\)$/m)
   t.match(JSON.parse(files.get('status.json') ?? ''), { complete: true })
   const log = files.get('logs/mnt-1.log') ?? ''
+  for (const form of otherForms) t.notOk(log.includes(form.slice(6, -4)), form)
   t.match(log, /^a line of the log\nlogin with \(removed\) and \(removed\)\n/)
   t.match(
     files.get('versions.txt'),
@@ -140,6 +150,9 @@ t.test('it works without a server and with a broken configuration', async (t) =>
   t.match(unpacked(user.path('down.tar.gz')).get('status.json'), /down|^not there: /)
   writeFileSync(conf, `user = "alice"\npassword = ${JSON.stringify(password)} oops\n`)
   t.match(await user.dfc('doctor', 'broken.tar.gz'), { status: 0 })
+  const half = user.path('half.conf')
+  writeFileSync(half, 'password = "\\ud800 half a character" oops\n')
+  t.match(await user.dfc('--config', half, 'doctor', 'half.tar.gz'), { status: 0 })
   const broken = unpacked(user.path('broken.tar.gz'))
   t.match(broken.get(`config${conf}`), /^cannot be parsed: .*user\.conf:2/)
   t.match(broken.get('status.json'), /^not there: .*user\.conf:2/)

@@ -93,13 +93,35 @@ export function withoutSecrets(text: string, secrets: readonly string[]): string
 
 function formsOf(secret: string): string[] {
   const bytes = Buffer.from(secret)
+  const percent = encodeURIComponent(secret.toWellFormed())
+  const hex = bytes.toString('hex')
+  const base64 = [bytes.toString('base64'), ...[0, 1, 2].flatMap((at) => base64Within(bytes, at))]
   return [
     secret,
     JSON.stringify(secret).slice(1, -1),
-    encodeURIComponent(secret),
-    bytes.toString('base64'),
-    bytes.toString('hex'),
+    percent,
+    percent.replaceAll(/%../g, (code) => code.toLowerCase()),
+    percent.replaceAll('%20', '+'),
+    hex,
+    hex.toUpperCase(),
+    ...base64,
+    ...base64.map((form) => form.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')),
   ]
+}
+
+/** Characters of base64 that say enough of a secret to be one, and that no other text has by chance. */
+const base64CharactersMin = 6
+
+/**
+ * The characters that a secret alone decides in the base64 of a longer text, such as "user:password", in which `at`
+ * bytes of three stand before it.
+ */
+function base64Within(secret: Buffer, at: number): string[] {
+  const all = Buffer.concat([Buffer.alloc(at), secret])
+  const own = all
+    .toString('base64')
+    .slice(Math.ceil((at * 8) / 6), Math.floor((all.length * 8) / 6))
+  return own.length < base64CharactersMin ? [] : [own]
 }
 
 /** A very short secret is replaced as a word alone: else hardly anything would be left of the text. */

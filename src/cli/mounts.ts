@@ -1,4 +1,5 @@
 /** The mounts that this user has made on this machine, found by their state folders and asked by their control sockets. */
+import { addressText } from '../client-config-edit.js'
 import type { ClientConfig } from '../config.js'
 import type { ClientFigures } from '../dfc/figures.js'
 import { sentenceOf } from '../error-message.js'
@@ -47,8 +48,6 @@ function isOf(
   { user, servers }: ClientFigures,
   config: Pick<ClientConfig, 'user' | 'servers'>,
 ): boolean {
-  const addresses = config.servers.map(({ address: { host, port } }) =>
-    host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
-  )
+  const addresses = config.servers.map(({ address }) => addressText(address))
   return user === config.user && servers.map(({ address }) => address).join() === addresses.join()
 }

@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { addressText } from '../../client-config-edit.js'
 import { systemClock, systemRandom } from '../../clock.js'
 import { type ClientConfig, parseClientConfig, tlsRemark } from '../../config.js'
 import { clientFileName, configHome, configVariable, makeConfigFolder } from '../../config-home.js'
@@ -104,8 +105,7 @@ async function found(config: ClientConfig, output: Output): Promise<void> {
 }
 
 function lineOf({ server, key, isKnown, failure }: CheckedServer): string {
-  const { host, port } = server.address
-  const where = `${server.name}  ${host.includes(':') ? `[${host}]` : host}:${port}`
+  const where = `${server.name}  ${addressText(server.address)}`
   if (failure !== undefined) return `${where}  not usable: ${sentenceOf(failure)}`
   const shown = key === undefined ? 'without TLS' : `key ${key}`
   return `${where}  login good, ${isKnown ? 'in its place' : 'new'}, ${shown}`

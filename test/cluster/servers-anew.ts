@@ -61,6 +61,38 @@ t.test('a disk is replaced step by step, and its new key is trusted', async (t) 
   t.match(await user.dfc('verify'), { status: 0 })
 })
 
+t.test('it says when another server was stopped instead, and what has come back', async (t) => {
+  const { servers, user } = await start(t)
+  const child = user.start(['server', 'replace', 'DFS3', '--wait', '8s'])
+  let [said, problems] = ['', '']
+  child.stdout?.on('data', (bytes: Buffer) => {
+    said += bytes.toString()
+  })
+  child.stderr?.on('data', (bytes: Buffer) => {
+    problems += bytes.toString()
+  })
+  const ending = outcomeOf(child)
+  await until(() => said.includes('Stop DFS3 now'))
+  await servers.kill(1)
+  await until(() => problems.includes('DFS2 does not vote now'), 8_000)
+  t.match(problems, /it is DFS3 that is to be replaced/)
+  await servers.start(1)
+  t.match(await ending, { status: 1 })
+
+  await servers.kill(2)
+  const again = user.start(['server', 'replace', 'DFS3', '--wait', '60s'])
+  said = ''
+  again.stdout?.on('data', (bytes: Buffer) => {
+    said += bytes.toString()
+  })
+  const end = outcomeOf(again)
+  await until(() => said.includes('Start dfs-server'))
+  await servers.start(2)
+  t.match(await end, { status: 0 })
+  t.match(said, /DFS3 is up and has data/)
+  t.notMatch(said, /empty disk and is filled/)
+})
+
 t.test('it is refused while another server lacks something, unless it is forced', async (t) => {
   const { servers, user } = await start(t)
   await servers.kill(1)

@@ -7,6 +7,7 @@ import { countOf, type Lack, lackOf } from '../../dfc/repair/missing.js'
 import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import type { Reply } from '../../wire/messages.js'
 import type { NamedServer } from '../named-server.js'
 import type { Session } from '../session.js'
 import { countTexts } from '../terminal/format.js'
@@ -42,8 +43,7 @@ export async function replaceServer(
   const deadlineMs = cluster.clock.monotonic() + waitMs
   const line = new StatusLine(output)
   try {
-    await untilReplaced(session, named, line, deadlineMs)
-    output.print(`${name} has an empty disk and is filled now.`)
+    output.print(await untilReplaced(session, named, line, deadlineMs))
     await untilComplete(session, named, line, deadlineMs)
   } finally {
     line.stop()
@@ -68,19 +68,22 @@ async function reasonsAgainst(cluster: Cluster, index: number): Promise<readonly
   })
 }
 
-/** Resolves when the server is there with another disk than now, or has come back. Trusts its new key. */
+/**
+ * Resolves when the server is there with another disk than now, or has come back, with a sentence about it. Trusts its
+ * new key.
+ */
 async function untilReplaced(
   session: Session,
   named: NamedServer,
   line: StatusLine,
   deadlineMs: number,
-): Promise<void> {
+): Promise<string> {
   const { output } = session
   const { cluster } = session.client
   const link = cluster.link(named.index)
   const { name } = named.server
   const before = cluster.voters.includes(named.index)
-    ? await incarnationOf(cluster, named.index)
+    ? (await statusOf(cluster, named.index)).stamp.incarnation
     : undefined
   if (before !== undefined) {
     output.print(
@@ -92,8 +95,16 @@ async function untilReplaced(
     )
   }
   let told = ''
+  let toldOthers = othersAway(cluster, named.index)
   for (;;) {
     await pause(session, deadlineMs, `${name} has no new disk yet`)
+    const others = othersAway(cluster, named.index)
+    if (others !== '' && others !== toldOthers) {
+      output.problem(
+        `it is ${name} that is to be replaced, but ${others} does not vote now: start it with the data that it had before anything else`,
+      )
+    }
+    toldOthers = others
     if (link.failure?.code === 'untrusted' && isTrustable(session, named)) {
       await trustShownKey(cluster.config, output, named)
       continue
@@ -103,16 +114,25 @@ async function untilReplaced(
     told = why
     line.show(why === '' ? `waiting for the new disk of ${name}` : `waiting: ${name}: ${why}`)
     if (!link.isUp) continue
-    if (before === undefined) return
-    const now = await incarnationOf(cluster, named.index).catch(() => before)
-    if (now !== before) return
+    const reply = await statusOf(cluster, named.index).catch(() => undefined)
+    if (reply === undefined || reply.stamp.incarnation === before) continue
+    // Another client may have filled it meanwhile.
+    return before === undefined && reply.state === 'voting'
+      ? `${name} is up and has data: it kept what it had, or was filled already.`
+      : `${name} has an empty disk and is filled now.`
   }
 }
 
-/** Changes whenever an account begins from nothing. */
-async function incarnationOf(cluster: Cluster, index: number): Promise<number> {
+/** The names of the servers but that at `index` that do not vote: perhaps one of them was stopped or emptied instead. */
+function othersAway({ links, voters }: Cluster, index: number): string {
+  const away = links.filter((link) => link.index !== index && !voters.includes(link.index))
+  return away.map(({ name }) => name).join(', ')
+}
+
+/** The incarnation in it changes whenever an account begins from nothing. */
+async function statusOf(cluster: Cluster, index: number): Promise<Reply<'status'>> {
   const { reply } = await cluster.request(index, 'status', {})
-  return reply.stamp.incarnation
+  return reply
 }
 
 /** Whether the key of the server is remembered, and not fixed by the configuration. */

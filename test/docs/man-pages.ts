@@ -107,12 +107,10 @@ function helperPage(): string {
         roff(
           'mount(8) runs this program for the type dfs when it is /sbin/mount.dfs, and as /sbin/mount.fuse.dfs for the type fuse.dfs. CONFIG is the configuration of a client, such as /etc/dfs/dfc.conf. In /etc/fstab:',
         ),
-        '.PP
-.EX',
+        '.PP\n.EX',
         roff('/etc/dfs/dfc.conf /mnt/files dfs noauto,user,_netdev 0 0'),
         '.EE',
-      ].join('
-'),
+      ].join('\n'),
     ),
     section('MOUNT OPTIONS', entries(mountWords())),
     section(

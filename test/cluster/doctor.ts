@@ -95,7 +95,7 @@ t.test('it has configurations, status, logs and versions, and no secret', async 
   t.match(log, /^a line of the log\nlogin with \(removed\) and \(removed\)\n/)
   t.match(
     files.get('versions.txt'),
-    /^dfs-pairs \d.*, protocol \d+\nnode v\d+.*\nkernel .*\nfusermount3/m,
+    /^dfs-pairs \d.*, protocol versions? \d.*\nnode v\d+.*\nkernel .*\nfusermount3/m,
   )
   t.equal(files.get('failures.txt'), '0 mounts answer\n')
 })

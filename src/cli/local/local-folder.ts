@@ -114,6 +114,7 @@ function openFolder(path: string, atLink: AtLink): Promise<FileHandle> {
   return open(localPath(path || '.'), pathOnly | flags.O_DIRECTORY | noFollow)
 }
 
-function isSystemError(thrown: unknown, ...codes: readonly string[]): boolean {
+/** Whether a system call failed with one of `codes`, such as ENOENT. */
+export function isSystemError(thrown: unknown, ...codes: readonly string[]): boolean {
   return thrown instanceof Error && 'code' in thrown && codes.includes(String(thrown.code))
 }

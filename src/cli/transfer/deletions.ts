@@ -6,9 +6,9 @@
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises'
 import { localPath, textOf } from '../../byte-text.js'
 import { Descent } from '../../dfc/namespace/descent.js'
-import { DfsError } from '../../errors.js'
+import { DfsError, isError } from '../../errors.js'
 import { folderDirentType } from '../../wire/records.js'
-import { LocalFolder } from '../local/local-folder.js'
+import { isSystemError, LocalFolder } from '../local/local-folder.js'
 import { namesIn } from '../paths/list-folder.js'
 import type { Transfer } from './transfer.js'
 
@@ -78,7 +78,8 @@ abstract class Deletions<F> {
 export class RemoteDeletions extends Deletions<number> {
   protected override async remove(extra: Extra<number>): Promise<boolean> {
     const { names } = this.transfer.session.client.namespace
-    const node = await names.lookup(extra.folder, extra.name)
+    const node = await names.lookup(extra.folder, extra.name).catch(unlessGone)
+    if (node === undefined) return true
     const isFolder = node.folder !== null
     return await this.#remove(extra, isFolder ? new Descent(node.ino) : undefined, node.ino)
   }
@@ -121,8 +122,9 @@ export class LocalDeletions extends Deletions<string> {
     const { filter } = this.transfer.options
     const path = localPath(within.at(extra.name))
     const inside = insideOf(extra)
-    const isFolder = (await lstat(path)).isDirectory()
-    if (!isFolder) {
+    const found = await lstat(path).catch(unlessGone)
+    if (found === undefined) return true
+    if (!found.isDirectory()) {
       if (!filter.takesFile(inside)) return false
       await this.drop(extra, '', () => unlink(path))
       return true
@@ -142,6 +144,11 @@ export class LocalDeletions extends Deletions<string> {
     if (isEmpty) await this.drop(extra, '/', () => rmdir(path))
     return isEmpty
   }
+}
+
+/** What is gone already needs no removal, such as a file that was begun and is whole since. */
+function unlessGone(error: unknown): undefined {
+  if (!isError(error, 'notFound') && !isSystemError(error, 'ENOENT')) throw error
 }
 
 function pathOf({ path, name }: { readonly path: string; readonly name: string }): string {

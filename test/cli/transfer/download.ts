@@ -1,4 +1,5 @@
 /** What `dfc get` does where something is in the way on this machine, or gets there while it runs. */
+import { createHash } from 'node:crypto'
 import {
   lstatSync,
   mkdirSync,
@@ -107,4 +108,17 @@ t.test('a folder, a device or a pipe is not replaced by a file', async (t) => {
   t.match(folder, { status: 1, problems: /tree\/\.\/file: full\/file: Is a directory\n$/ })
   const pipe = await alice.dfc('get', '-r', 'tree/.', 'pipe')
   t.match(pipe, { status: 1, problems: /pipe\/file: File exists, and is a device or a pipe\n$/ })
+})
+
+t.test('a file that was begun is no name to delete once it is whole', async (t) => {
+  const name = createHash('sha256').update('file').digest('hex').slice(0, 24)
+  mkdirSync(alice.path('begun'))
+  alice.write(`begun/.dfc-part-${name}`, 'ne')
+  alice.write('begun/other', 'x')
+  const { status, problems } = await alice.dfc(
+    ...['sync', '--down', '--delete', '--resume', 'tree', 'begun'],
+  )
+  t.match(problems, /, 0 failed$/m)
+  t.equal(status, 0)
+  t.same(readdirSync(alice.path('begun')).toSorted(), ['file', 'link', 'sub'])
 })

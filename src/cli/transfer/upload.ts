@@ -78,9 +78,15 @@ export class FileUpload {
     await this.#transfer.inLane(name, undefined, () => this.#items.put(source, place))
   }
 
-  /** Finds the place of a target, behind a link. */
-  #placeOf(target: string): ReturnType<typeof placeOf> {
-    return placeOf(this.#session.client.namespace, target, 'followLink')
+  /** Finds the place of a target, behind a link. An error names the target. */
+  async #placeOf(target: string): ReturnType<typeof placeOf> {
+    try {
+      return await placeOf(this.#session.client.namespace, target, 'followLink')
+    } catch (error) {
+      // The failure is reported under the name of the source, which is there.
+      if (!isError(error, 'notFound', 'notDirectory', 'loop')) throw error
+      throw new DfsError(error.code, `${target}: ${error.message}`, { cause: error })
+    }
   }
 
   /** The folder on the servers that a local one is copied to, made where there is none. */

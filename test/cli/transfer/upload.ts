@@ -31,3 +31,11 @@ t.test('a folder that becomes a link while it is stored leads nowhere', async (t
   t.match(problems, /tree\/a\/b: Not a directory\n$/)
   t.equal((await alice.dfc('list', 'tree/a/b')).out, '')
 })
+
+t.test('a target whose folder is missing is named, and not its source alone', async (t) => {
+  mkdirSync(alice.path('sound'))
+  alice.write('sound/file', 'x')
+  const { status, problems } = await alice.dfc('sync', '--up', 'sound', 'missing/target')
+  t.match(problems, 'dfc: sound: missing/target: No such file or directory\n')
+  t.equal(status, 1)
+})

@@ -11,6 +11,8 @@ import {
 } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
+import { stateFolderOf } from '../../src/fuse/daemon/state-folder.js'
+import { stateHome } from '../../src/state-home.js'
 import { isInstalled } from '../fixtures/installed.js'
 import { removedAfterDeath, spawnMortal, temporaryFolder } from '../fixtures/mortal.js'
 import { detach, isMounted, shell, TestMounts } from '../fixtures/mount.js'
@@ -48,7 +50,8 @@ t.test('a mount waits for servers that are not up yet, and says for which', asyn
   const mnt = mounts.folder('waiting')
   t.teardown(() => detach(mnt))
   const mounting = mounts.run('--wait', '60s', mnt)
-  await new Promise((wait) => setTimeout(wait, 1_500))
+  const { log } = stateFolderOf(mnt, stateHome(mounts.environment))
+  await until(() => existsSync(log) && readFileSync(log, 'utf8').includes('waiting up to'))
   t.notOk(isMounted(mnt), 'two are there, and changes need three')
   await servers.start(0)
   const { status, problems } = await mounting

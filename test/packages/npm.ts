@@ -42,7 +42,9 @@ t.test('npm pack makes a package that installs and works for every user', { skip
   ]
   const installed = npm('install', '--global', ...words, join(folder, filename))
   if (installed.status !== 0 && offline.test(installed.stderr)) {
-    t.comment(`skipped: the registry cannot be reached: ${installed.stderr.split('\n')[0]}`)
+    t.pass('npm installs it', {
+      skip: `the registry cannot be reached: ${installed.stderr.split('\n')[0]}`,
+    })
     return
   }
   t.equal(installed.status, 0, installed.stderr)

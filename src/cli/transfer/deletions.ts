@@ -146,7 +146,7 @@ export class LocalDeletions extends Deletions<string> {
   }
 }
 
-/** What is gone already needs no removal, such as a file that was begun and is whole since. */
+/** Ignores that something is gone already, such as a file that was begun and is whole since. Throws other errors. */
 function unlessGone(error: unknown): undefined {
   if (!isError(error, 'notFound') && !isSystemError(error, 'ENOENT')) throw error
 }

@@ -62,6 +62,7 @@ export class Temporaries {
     this.#paths.add(temporary)
     try {
       await make(temporary)
+      await place.makeRoom?.()
       await rename(localPath(temporary), localPath(folder.at(name))).catch(failAbout(path))
     } catch (error) {
       await unlink(localPath(temporary)).catch(() => undefined)
@@ -84,6 +85,7 @@ export class Temporaries {
     await assertReplaceable(place)
     const temporary = folder.at(begun)
     await make(temporary)
+    await place.makeRoom?.()
     await rename(localPath(temporary), localPath(folder.at(name))).catch(
       failAbout(folder.pathOf(name)),
     )
@@ -102,10 +104,13 @@ export class Temporaries {
 }
 
 /** Throws when a folder, a device or a pipe has the name. */
-async function assertReplaceable({ folder, name }: LocalPlace): Promise<void> {
+async function assertReplaceable({ folder, name, makeRoom }: LocalPlace): Promise<void> {
   const path = folder.pathOf(name)
   const existing = await lstat(localPath(folder.at(name))).catch(() => undefined)
-  if (existing?.isDirectory()) throw new DfsError('isDirectory', `${path}: Is a directory`)
+  if (existing?.isDirectory()) {
+    if (makeRoom !== undefined) return
+    throw new DfsError('isDirectory', `${path}: Is a directory`)
+  }
   if (existing !== undefined && !existing.isFile() && !existing.isSymbolicLink()) {
     throw new DfsError('exists', `${path}: File exists, and is a device or a pipe`)
   }

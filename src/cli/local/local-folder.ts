@@ -18,6 +18,8 @@ export type AtLink = 'follow' | 'refuse'
 export interface LocalPlace {
   readonly folder: LocalFolder
   readonly name: string
+  /** Removes the folder that has the name. It is called when what takes its place is complete. */
+  readonly makeRoom?: () => Promise<void>
 }
 
 export class LocalFolder {

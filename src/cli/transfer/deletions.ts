@@ -1,7 +1,7 @@
 /**
  * Removes what SYNC --delete finds in the target and not in the source, unless the filter leaves it out. Nothing is
  * removed before everything else was done without a failure, so that a name that could not be read is not taken for
- * gone.
+ * gone. A folder in whose place a file comes goes when that file is stored completely.
  */
 import { lstat, readdir, rmdir, unlink } from 'node:fs/promises'
 import { localPath, textOf } from '../../byte-text.js'
@@ -24,11 +24,13 @@ interface Below {
 interface Extra<F> extends Below {
   readonly folder: F
   readonly name: string
+  /** The name by which users know it, where it has another one since. */
+  readonly known?: string
 }
 
 abstract class Deletions<F> {
   protected readonly transfer: Transfer
-  readonly #extras: Extra<F>[] = []
+  readonly #extras = new Set<Extra<F>>()
   /** The source, if it has nothing at all. */
   #emptySource: string | undefined
 
@@ -38,7 +40,36 @@ abstract class Deletions<F> {
 
   /** Removes `name` later, if nothing fails until then. */
   add(folder: F, name: string, { path, inside }: Below): void {
-    this.#extras.push({ folder, name, path, inside })
+    this.#extras.add({ folder, name, path, inside })
+  }
+
+  /**
+   * Makes room for a folder where something else has the name: `rename` gives that a temporary name, under which it is
+   * removed later, if nothing fails until then. What the filter leaves out stays in the way.
+   */
+  async setAside(
+    folder: F,
+    name: string,
+    { path, inside }: Below,
+    rename: (temporary: string) => Promise<unknown>,
+  ): Promise<void> {
+    const extra = { folder, name, path, inside }
+    if (!this.transfer.options.filter.takesFile(insideOf(extra))) return
+    if (this.transfer.options.dryRun) return this.add(folder, name, extra)
+    const { random } = this.transfer.session.client.cluster
+    const temporary = `.dfc-${random.bytes(12).toString('hex')}`
+    await rename(temporary)
+    this.#extras.add({ ...extra, name: temporary, known: name })
+  }
+
+  /** Says what was set aside and is there still, because something failed. */
+  sayKept(): void {
+    for (const extra of this.#extras) {
+      if (extra.known === undefined) continue
+      const kept = pathOf({ path: extra.path, name: extra.name })
+      const why = `what gave way to the folder is kept as ${kept} until sync succeeds`
+      this.transfer.session.output.problem(`${pathOf(extra)}: ${why}`)
+    }
   }
 
   /** Removes nothing, because the source is empty. */
@@ -46,14 +77,15 @@ abstract class Deletions<F> {
     this.#emptySource = source
   }
 
-  /** Removes a folder whose name is wanted for something else. */
-  async removeAtOnce(folder: F, name: string, below: Below): Promise<void> {
-    await this.remove({ folder, name, path: below.path, inside: below.inside })
+  /** Removes a folder whose name is wanted for what is stored completely. Throws `notEmpty` where something stays. */
+  async removeReplaced(folder: F, name: string, { path, inside }: Below): Promise<void> {
+    if (await this.remove({ folder, name, path, inside })) return
+    throw new DfsError('notEmpty', 'is a folder there, with something that the patterns leave out')
   }
 
   /** Removes everything that was added. */
   async run(): Promise<void> {
-    if (this.#extras.length === 0) return
+    if (this.#extras.size === 0) return
     if (this.#emptySource !== undefined) {
       const why = 'is empty, which more often is a disk that is not mounted: nothing was deleted'
       return this.transfer.failed(this.#emptySource, new DfsError('invalid', why))
@@ -61,6 +93,7 @@ abstract class Deletions<F> {
     for (const extra of this.#extras) {
       await this.transfer.attempt(pathOf(extra), async () => {
         await this.remove(extra)
+        this.#extras.delete(extra)
       })
     }
   }
@@ -151,10 +184,12 @@ function unlessGone(error: unknown): undefined {
   if (!isError(error, 'notFound') && !isSystemError(error, 'ENOENT')) throw error
 }
 
-function pathOf({ path, name }: { readonly path: string; readonly name: string }): string {
-  return `${path.replace(/\/+$/, '')}/${name}`
+type Named = Pick<Extra<unknown>, 'name' | 'known'>
+
+function pathOf({ path, name, known = name }: Named & { readonly path: string }): string {
+  return `${path.replace(/\/+$/, '')}/${known}`
 }
 
-function insideOf({ inside, name }: { readonly inside: string; readonly name: string }): string {
-  return inside === '' ? name : `${inside}/${name}`
+function insideOf({ inside, name, known = name }: Named & { readonly inside: string }): string {
+  return inside === '' ? known : `${inside}/${known}`
 }

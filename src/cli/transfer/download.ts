@@ -3,7 +3,7 @@
  * name stays below the folder that the user named, whatever they say and whatever is there already: links on the way
  * are replaced.
  */
-import { lstat, mkdir, readdir, stat } from 'node:fs/promises'
+import { lstat, mkdir, readdir, rename, stat } from 'node:fs/promises'
 import { localPath, textOf } from '../../byte-text.js'
 import type { ListedName, Node } from '../../dfc/namespace/cache/node.js'
 import { Descent } from '../../dfc/namespace/descent.js'
@@ -49,6 +49,7 @@ export class FileDownload {
       take: (step) => this.#getOperand(step),
       count: (step) => this.#countOperand(step),
       finish: () => this.#finishDeletions(),
+      end: () => this.#deletions.sayKept(),
     })
   }
 
@@ -144,10 +145,12 @@ export class FileDownload {
     if (isFolderHere ? !filter.takesFolder(inside) : !filter.takesFile(inside)) return
     const { names } = this.#session.client.namespace
     const node = child.node ?? (await names.lookup(parent.ino, child.name))
-    const place = to.folder && { folder: to.folder, name: child.name }
-    if (place !== undefined) await this.#makeRoom(place, isFolder(node), to)
+    const place = to.folder && (await this.#placeIn(to.folder, child.name, to, isFolder(node)))
     if (!isFolder(node)) {
-      return this.#transfer.inLane(name, filling, () => this.#items.get(name, node, place))
+      return this.#transfer.inLane(name, filling, async () => {
+        await this.#items.get(name, node, place)
+        if (this.#options.dryRun) await place?.makeRoom?.()
+      })
     }
     const next = way.into(node.ino)
     const folder = await this.#enter(name, node, place)
@@ -155,12 +158,24 @@ export class FileDownload {
     await this.#fill(name, node, { folder, path, inside }, next, filling)
   }
 
-  /** Removes what has a name here and is something else there, where what the servers have not is removed. */
-  async #makeRoom({ folder, name }: LocalPlace, forFolder: boolean, to: Target): Promise<void> {
-    if (!this.#options.deletesOthers) return
+  /** The place of a name in a folder. With --delete, what is something else here gives way to what the servers have. */
+  async #placeIn(
+    folder: LocalFolder,
+    name: string,
+    to: Target,
+    forFolder: boolean,
+  ): Promise<LocalPlace> {
+    const place = { folder, name }
+    if (!this.#options.deletesOthers) return place
     const found = await lstat(localPath(folder.at(name))).catch(() => undefined)
-    if (found === undefined || found.isDirectory() === forFolder) return
-    await this.#deletions.removeAtOnce(to.path, name, to)
+    if (found === undefined || found.isDirectory() === forFolder) return place
+    if (!forFolder) {
+      return { ...place, makeRoom: () => this.#deletions.removeReplaced(to.path, name, to) }
+    }
+    await this.#deletions.setAside(to.path, name, to, (temporary) =>
+      rename(localPath(folder.at(name)), localPath(folder.at(temporary))),
+    )
+    return place
   }
 
   async #enter(

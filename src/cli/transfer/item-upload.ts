@@ -41,6 +41,8 @@ export interface RemotePlace {
   readonly parent: number | undefined
   readonly name: string
   readonly existing: { readonly node: Node; readonly incomplete: boolean } | undefined
+  /** Removes the folder that has the name. It is called when what takes its place is stored completely. */
+  readonly makeRoom?: () => Promise<void>
 }
 
 /** A place in a folder that is there. */
@@ -208,12 +210,14 @@ export class ItemUpload {
   }
 
   /** Makes a file, or replaces what has the name. In a tree, other names of a file that is there keep what they have. */
-  async #commit({ parent, name, existing }: Place, attributes: NewAttributes): Promise<Node> {
+  async #commit(place: Place, attributes: NewAttributes): Promise<Node> {
+    const { parent, name, existing, makeRoom } = place
     const before = existing?.node.inode
     const isShared = this.#transfer.options.recursive && before !== undefined && before.nlink > 1
     const isLink = before !== undefined && typeOf(before.mode) === fileType.symlink
-    if (!isShared && !isLink) return await this.#namespace.replace(parent, name, attributes)
-    return await this.#replaceBy(parent, name, (temporary) =>
+    const isOfOwn = isShared || isLink || makeRoom !== undefined
+    if (!isOfOwn) return await this.#namespace.replace(parent, name, attributes)
+    return await this.#replaceBy(place, (temporary) =>
       this.#namespace.create(parent, temporary, attributes),
     )
   }
@@ -230,12 +234,13 @@ export class ItemUpload {
       return
     }
     await this.#transfer.act('put', known, async () => {
-      const { parent, name } = atFolder(place)
+      const to = atFolder(place)
+      const { parent, name } = to
       try {
         await this.#namespace.create(parent, name, attributes)
       } catch (error) {
         if (!isError(error, 'exists')) throw error
-        await this.#replaceBy(parent, name, (temporary) =>
+        await this.#replaceBy(to, (temporary) =>
           this.#namespace.create(parent, temporary, attributes),
         )
       }
@@ -249,30 +254,29 @@ export class ItemUpload {
     if (place.existing?.node.ino === node.ino) return this.#transfer.progress.skipped(size)
     this.#transfer.progress.linked(size)
     await this.#transfer.act('link', known, async () => {
-      const { parent, name } = atFolder(place)
+      const to = atFolder(place)
+      const { parent, name } = to
       try {
         await this.#namespace.link(node.ino, parent, name)
       } catch (error) {
         if (!isError(error, 'exists')) throw error
         const found = await this.#namespace.names.lookup(parent, name)
         if (found.ino === node.ino) return
-        await this.#replaceBy(parent, name, (temporary) =>
-          this.#namespace.link(node.ino, parent, temporary),
-        )
+        await this.#replaceBy(to, (temporary) => this.#namespace.link(node.ino, parent, temporary))
       }
     })
   }
 
   /** Replaces what has a name by what `make` makes under a temporary one. */
   async #replaceBy(
-    parent: number,
-    name: string,
+    { parent, name, makeRoom }: Place,
     make: (temporary: string) => Promise<Node>,
   ): Promise<Node> {
     const { random } = this.#transfer.session.client.cluster
     const temporary = `.dfc-${random.bytes(12).toString('hex')}`
     const made = await make(temporary)
     try {
+      await makeRoom?.()
       await this.#namespace.rename(parent, temporary, parent, name, 'replace')
       return made
     } catch (failure) {

@@ -59,6 +59,8 @@ interface Walk {
   readonly count: (step: Step) => Promise<void>
   /** Called when everything was taken without a failure. */
   readonly finish?: () => Promise<void>
+  /** Called at the end, also after a failure. */
+  readonly end?: () => void
 }
 
 /** A property that copies keep where they can. */
@@ -82,7 +84,7 @@ export class Transfer {
   }
 
   /** Takes every step. */
-  async run(steps: readonly Step[], { take, count, finish }: Walk): Promise<Status> {
+  async run(steps: readonly Step[], { take, count, finish, end }: Walk): Promise<Status> {
     this.#only = steps.length === 1 ? steps[0]?.source : undefined
     if (this.progress.isWatched) void this.#count(steps, count)
     try {
@@ -94,6 +96,7 @@ export class Transfer {
     } finally {
       this.#isOver = true
       this.progress.stop()
+      end?.()
       this.#saySum(steps)
     }
   }

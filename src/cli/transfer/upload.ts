@@ -48,6 +48,7 @@ export class FileUpload {
       take: (step) => this.#putOperand(step),
       count: (step) => this.#countOperand(step),
       finish: () => this.#deletions.run(),
+      end: () => this.#deletions.sayKept(),
     })
   }
 
@@ -69,7 +70,7 @@ export class FileUpload {
     if (meetsFolder) throw new DfsError('isDirectory', `${target}: Is a directory`)
     assertMayBeFile(target, info.isDirectory())
     if (info.isDirectory()) {
-      const folder = await this.#folderFor(source, parent, last, undefined)
+      const folder = await this.#folderFor(source, parent, last)
       const to = { ino: folder?.ino, path: target, inside: '' }
       return this.#fill(await LocalFolder.open(name, 'refuse'), to)
     }
@@ -94,13 +95,8 @@ export class FileUpload {
     { name: source, info }: Source,
     parent: number | undefined,
     name: string,
-    existing: ListedName | undefined,
   ): Promise<Node | undefined> {
     const { namespace } = this.#session.client
-    if (existing?.node !== undefined && isFolder(existing.node)) return existing.node
-    if (existing !== undefined && parent !== undefined && this.#options.deletesOthers) {
-      await this.#transfer.act('delete', source, () => namespace.unlink(parent, name))
-    }
     const made = await this.#transfer.act('make', `${source}/`, async () => {
       if (parent === undefined) throw new DfsError('notFound')
       return await namespace
@@ -163,25 +159,58 @@ export class FileUpload {
     const path = local.at(name)
     const info = await lstat(localPath(path), { bigint: true })
     const inside = to.inside === '' ? name : `${to.inside}/${name}`
-    const { filter, deletesOthers } = this.#options
+    const { filter, deletesOthers, dryRun } = this.#options
     const source: Source = { name: local.pathOf(name), path, info, atLink: 'refuse' }
     if (info.isDirectory()) {
       if (!filter.takesFolder(inside)) return
-      const folder = await this.#folderFor(source, to.ino, name, existing)
-      const next = { ino: folder?.ino, path: `${to.path.replace(/\/+$/, '')}/${name}`, inside }
-      return this.#fill(await local.open(name), next, filling)
+      return this.#putFolder(local, source, name, to, existing, filling)
     }
     if (!filter.takesFile(inside)) return
-    if (deletesOthers && existing?.type === folderDirentType && to.ino !== undefined) {
-      await this.#deletions.removeAtOnce(to.ino, name, to)
-    }
-    const node = existing?.type === folderDirentType ? undefined : existing?.node
+    const { ino } = to
+    const meetsFolder = existing?.type === folderDirentType
+    const makeRoom =
+      deletesOthers && meetsFolder && ino !== undefined
+        ? () => this.#deletions.removeReplaced(ino, name, to)
+        : undefined
+    const node = meetsFolder ? undefined : existing?.node
     const place = {
-      parent: to.ino,
+      parent: ino,
       name,
       existing: node && { node, incomplete: existing?.incomplete === true },
+      ...(makeRoom === undefined ? {} : { makeRoom }),
     }
-    await this.#transfer.inLane(source.name, filling, () => this.#items.put(source, place))
+    await this.#transfer.inLane(source.name, filling, async () => {
+      await this.#items.put(source, place)
+      if (dryRun) await makeRoom?.()
+    })
+  }
+
+  /** Stores a folder in a folder, where it may take the place of something else. */
+  async #putFolder(
+    local: LocalFolder,
+    source: Source,
+    name: string,
+    to: Target,
+    existing: ListedName | undefined,
+    filling: Filling,
+  ): Promise<void> {
+    const { namespace } = this.#session.client
+    const { ino } = to
+    const meetsFolder = existing?.node !== undefined && isFolder(existing.node)
+    if (
+      existing !== undefined &&
+      !meetsFolder &&
+      ino !== undefined &&
+      this.#options.deletesOthers
+    ) {
+      await this.#deletions.setAside(ino, name, to, (temporary) =>
+        namespace.rename(ino, name, ino, temporary, 'noReplace'),
+      )
+    }
+    const folder = meetsFolder ? existing.node : await this.#folderFor(source, ino, name)
+    const inside = to.inside === '' ? name : `${to.inside}/${name}`
+    const path = `${to.path.replace(/\/+$/, '')}/${name}`
+    await this.#fill(await local.open(name), { ino: folder?.ino, path, inside }, filling)
   }
 
   /** Gives a folder its attributes, and its time, which adding to it has changed. */

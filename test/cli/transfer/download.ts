@@ -122,3 +122,34 @@ t.test('a file that was begun is no name to delete once it is whole', async (t) 
   t.equal(status, 0)
   t.same(readdirSync(alice.path('begun')).toSorted(), ['file', 'link', 'sub'])
 })
+
+t.test('a folder gives way to a file once that is fetched, and not before', async (t) => {
+  mkdirSync(alice.path('large'))
+  mkdirSync(alice.path('here/a'), { recursive: true })
+  alice.write('large/a', Buffer.alloc(400_000, 'x'))
+  alice.write('here/a/inner', 'precious')
+  t.match(await alice.dfc('put', '-r', 'large'), { status: 0 })
+  for (const resume of ['', '--resume']) {
+    // A file of so many bytes cannot be written.
+    const line = `ulimit -f 200; trap '' XFSZ; $DFC sync --down --delete ${resume} large here`
+    t.match(await alice.sh(line), { status: 1, problems: /here\/a: File too large/ })
+    t.equal(readFileSync(alice.path('here/a/inner'), 'utf8'), 'precious')
+  }
+  t.match(await alice.dfc('sync', '--down', '--delete', 'large', 'here'), { status: 0 })
+  t.same(readdirSync(alice.path('here')), ['a'])
+  t.equal(statSync(alice.path('here/a')).size, 400_000)
+})
+
+t.test('a file gives way to a folder, and goes when everything is fetched', async (t) => {
+  mkdirSync(alice.path('deep/a'), { recursive: true })
+  mkdirSync(alice.path('flat'))
+  alice.write('deep/a/inner', Buffer.alloc(400_000, 'x'))
+  alice.write('flat/a', 'precious')
+  t.match(await alice.dfc('put', '-r', 'deep'), { status: 0 })
+  const failed = await alice.sh(`ulimit -f 200; trap '' XFSZ; $DFC sync --down --delete deep flat`)
+  const kept = /flat\/a: what gave way .* is kept as (\S+) until/.exec(failed.problems)?.[1]
+  t.equal(readFileSync(alice.path(String(kept)), 'utf8'), 'precious')
+  t.match(await alice.dfc('sync', '--down', '--delete', 'deep', 'flat'), { status: 0 })
+  t.same(readdirSync(alice.path('flat')), ['a'])
+  t.same(readdirSync(alice.path('flat/a')), ['inner'])
+})

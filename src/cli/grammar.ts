@@ -75,7 +75,7 @@ function grammarOfAll(name: string, found: Found, help: HelpConfiguration): Gram
 }
 
 function grammarOf(command: Command, program: Grammar, found: Found): Grammar {
-  const { name, operands, operandsMin, operandsMax, summary, details } = command
+  const { name, operands, operandsMin, operandsMax, summary, details, faultIn } = command
   const grammar = new Grammar(name)
     .copyInheritedSettings(program)
     .summary(summary)
@@ -99,7 +99,10 @@ function grammarOf(command: Command, program: Grammar, found: Found): Grammar {
       const fault = given.length < operandsMin ? 'too few operands' : 'too many operands'
       grammar.error(`${fault}: ${name} takes ${operands || 'none'}`)
     }
-    found({ command, operands: given, options: grammar.opts() })
+    const options: Options = grammar.opts()
+    const fault = faultIn?.(given, options)
+    if (fault !== undefined) grammar.error(fault)
+    found({ command, operands: given, options })
   })
 }
 

@@ -88,3 +88,13 @@ t.test('operations may be typed in capitals, names are left alone', async (t) =>
   t.equal(lowerCaseOperation('list'), 'list')
   t.equal(lowerCaseOperation('FILE'), 'FILE')
 })
+
+t.test('SYNC says which way, and takes folders', async (t) => {
+  const fault = /^say which way: sync --up LOCAL REMOTE, or sync --down REMOTE LOCAL$/
+  for (const grammarOf of [promptGrammar, argumentGrammar]) {
+    t.match(parse(['sync', 'a', 'b'], grammarOf), { fault })
+    t.match(parse(['sync', '--up', '--down', 'a', 'b'], grammarOf), { fault })
+    t.match(parse(['sync', '--up', '-', 'b'], grammarOf), { fault: /two folders, and no stream$/ })
+    t.match(parse(['sync', '--up', 'a', 'b'], grammarOf), { operands: ['a', 'b'] })
+  }
+})

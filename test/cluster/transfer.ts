@@ -209,7 +209,7 @@ t.test('sync deletes nothing when the source is not there, is empty, or fails', 
     problems: /part\/pipe: neither a file/,
   })
   t.same(await fetched('safe'), { a: '1', b: '2', c: '3\n' })
-  t.match(await alice.dfc('sync', 'safe', 'safe'), { status: 1, problems: /say which way/ })
+  t.match(await alice.dfc('sync', 'safe', 'safe'), { status: 2, problems: /say which way/ })
 })
 
 t.test('files that were one stay one, and files that were not are not made one', async (t) => {

@@ -52,6 +52,8 @@ export interface Command {
   readonly options: readonly OptionRow[]
   /** Sources of completion: the first operand is completed from the first source, later ones from all. */
   readonly completes: readonly ('local' | 'remote')[]
+  /** Returns what is wrong with a call as it was written, before anything is done; undefined for nothing. */
+  readonly faultIn?: (operands: readonly string[], options: Options) => string | undefined
   /** Runs the operation. Throws when it failed as a whole. */
   readonly run: (session: Session, operands: readonly string[], options: Options) => Promise<Status>
   /**

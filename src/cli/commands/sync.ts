@@ -32,11 +32,14 @@ export const sync: Command = {
   ],
   completes: ['local', 'remote'],
 
-  async run(session, [from = '', to = ''], options) {
+  faultIn(operands, options) {
     if ((options.up === true) === (options.down === true)) {
-      throw new DfsError('invalid', 'say which way: --up LOCAL REMOTE, or --down REMOTE LOCAL')
+      return 'say which way: sync --up LOCAL REMOTE, or sync --down REMOTE LOCAL'
     }
-    if (isStream(from) || isStream(to)) throw new DfsError('invalid', 'a stream is no folder')
+    return operands.some(isStream) ? 'sync takes two folders, and no stream' : undefined
+  },
+
+  async run(session, [from = '', to = ''], options) {
     const given = transferOptions(options)
     const sameBy = given.sameBy === 'content' ? 'content' : 'time'
     const wanted: TransferOptions = { ...given, sameBy, recursive: true, stats: true }

@@ -19,6 +19,7 @@ import { takeFromEnvironment } from '../secret-environment.js'
 import { visibleLine } from '../visible-text.js'
 import { argumentGrammar, lowerCaseOperation, type Operation, usageFault } from './grammar.js'
 import { Temporaries } from './local/local-file.js'
+import { assertInputIsOpen, assertOutputIsOpen } from './local/standard-streams.js'
 import { Shell } from './shell.js'
 import { Output } from './terminal/output.js'
 
@@ -53,6 +54,7 @@ async function main(args: readonly string[]): Promise<number> {
 
 /** For a folder or a disk, process.stdin is a stream of nothing: those are read, or refused, as files. */
 function standardInput(): Readable {
+  assertInputIsOpen()
   const info = fstatSync(0)
   const isOther = info.isDirectory() || info.isBlockDevice()
   return isOther ? createReadStream('', { fd: 0, autoClose: false }) : process.stdin
@@ -170,6 +172,7 @@ function withLowerCaseOperation(args: readonly string[]): string[] {
 
 /** Ends the program when the reader of the output is gone: the other end of a pipe, or the terminal. */
 function onBrokenPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EBADF') assertOutputIsOpen()
   if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
   process.exit(status.brokenPipe)
 }
@@ -177,6 +180,8 @@ function onBrokenPipe(error: NodeJS.ErrnoException): void {
 /** Resolves when all output has left this process. */
 function flushed(stream: NodeJS.WriteStream): Promise<void> {
   return new Promise((resolve) => {
+    // A closed output is no failure of what prints nothing.
+    if (stream.writableLength === 0) return resolve()
     stream.write('', (error) => {
       if (error) onBrokenPipe(error)
       resolve()

@@ -100,6 +100,20 @@ t.test('says what a stream cannot be', async (t) => {
   t.match(await alice.type('put - x'), { status: 1, out: /the prompt reads standard input itself/ })
 })
 
+t.test('a closed input stores nothing, and a closed output is no success', async (t) => {
+  alice.write('closed', 'precious')
+  t.match(await alice.sh('$DFC put closed >&- <&-'), { status: 0, problems: '' })
+  const input = await alice.sh('$DFC put - closed <&-')
+  t.match(input, { status: 1, problems: 'dfc: closed: standard input is closed, or not open' })
+  const output = await alice.sh('$DFC get closed - >&-')
+  t.match(output, { status: 1, problems: 'dfc: standard output is closed, or not open' })
+  const list = await alice.sh('$DFC list >&-')
+  t.match(list, { status: 1, problems: 'dfc: standard output is closed, or not open' })
+  t.match(await alice.sh('$DFC get closed - <&-'), { status: 0, out: 'precious' })
+  t.match(await alice.sh('$DFC put - closed </dev/null'), { status: 0 })
+  t.match(await alice.sh('$DFC get closed - >/dev/null'), { status: 0, problems: '' })
+})
+
 t.test('a pipe without a reader can be left, and gets all when it has one', async (t) => {
   await alice.sh('mkfifo pipe')
   const lookups = proxies.counter('lookup')

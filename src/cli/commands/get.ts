@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { localPath } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
+import { assertOutputIsOpen } from '../local/standard-streams.js'
 import { parseMoment } from '../terminal/moment.js'
 import { FileDownload } from '../transfer/download.js'
 import { getPast } from '../transfer/past.js'
@@ -34,6 +35,7 @@ export const get: Command = {
     if (toOutput && sources.length > 1) {
       throw new DfsError('invalid', '"-" takes one file: get NAME - (./- is a file of that name)')
     }
+    if (toOutput) assertOutputIsOpen()
     const steps = planTargets(sources, target, toOutput ? 'absent' : await localKind(target))
     if (options.at !== undefined) {
       if (options.recursive === true || toOutput) {

@@ -15,6 +15,7 @@ import { debugDfc } from '../../log.js'
 import { LocalFolder, type LocalPlace, splitPath } from './local-folder.js'
 import { dataIn } from './local-holes.js'
 import { setModificationTime } from './local-times.js'
+import { systemCalls } from './system-calls.js'
 
 const readBytes = 1024 * 1024
 const noBytes = Buffer.alloc(64 * 1024)
@@ -74,21 +75,26 @@ export class Temporaries {
 
   /**
    * Replaces what is at a place by what `make` completes under the name `begun` beside it, as `replace` does. On a
-   * failure, or when the program is killed, what has been made stays for the next attempt.
+   * failure, or when the program is killed, what has been made stays for the next attempt. `make` resolves to the file,
+   * whose lock is kept until it has its name.
    */
   async resume(
     place: LocalPlace,
     begun: string,
-    make: (path: string) => Promise<void>,
+    make: (path: string) => Promise<FileHandle>,
   ): Promise<void> {
     const { folder, name } = place
     await assertReplaceable(place)
     const temporary = folder.at(begun)
-    await make(temporary)
-    await place.makeRoom?.()
-    await rename(localPath(temporary), localPath(folder.at(name))).catch(
-      failAbout(folder.pathOf(name)),
-    )
+    const file = await make(temporary)
+    try {
+      await place.makeRoom?.()
+      await rename(localPath(temporary), localPath(folder.at(name))).catch(
+        failAbout(folder.pathOf(name)),
+      )
+    } finally {
+      await file.close()
+    }
   }
 
   removeAll(): void {
@@ -162,41 +168,69 @@ export async function replaceFile(
 ): Promise<void> {
   const path = place.folder.pathOf(place.name)
   const complete = async (file: FileHandle, temporary: string, from: number): Promise<void> => {
-    try {
-      await writeFrom(file, content, from).catch(failAbout(path))
-      await file.chmod(mode).catch(failAbout(path))
-      await give?.(temporary)
-    } finally {
-      await file.close()
-    }
+    await writeFrom(file, content, from).catch(failAbout(path))
+    await file.chmod(mode).catch(failAbout(path))
+    await give?.(temporary)
   }
   const { matching } = content
   if (matching === undefined) {
     await temporaries.replace(place, async (temporary) => {
       const file = await open(localPath(temporary), 'wx', 0o600).catch(failAbout(path))
-      await complete(file, temporary, 0)
+      try {
+        await complete(file, temporary, 0)
+      } finally {
+        await file.close()
+      }
     })
   } else {
     const begun = createHash('sha256').update(bytesOf(place.name)).digest('hex').slice(0, 24)
     await temporaries.resume(place, `.dfc-part-${begun}`, async (temporary) => {
       const file = await openBegun(temporary).catch(failAbout(path))
-      const { size } = await file.stat()
-      const right = size === 0 ? 0 : await matching(file, size)
-      await file.truncate(right)
-      await complete(file, temporary, right)
+      try {
+        const { size } = await file.stat()
+        const right = size === 0 ? 0 : await matching(file, size)
+        await file.truncate(right)
+        await complete(file, temporary, right)
+        return file
+      } catch (error) {
+        await file.close()
+        throw error
+      }
     })
   }
   await setModificationTime(place.folder.at(place.name), mtime)
 }
 
-/** Opens a file that an attempt before has begun, or begins it. One that somebody else has made is refused. */
+/**
+ * Opens a file that an attempt before has begun, or begins it, and locks it. One that somebody else has made is refused,
+ * and one that another process is completing.
+ */
 async function openBegun(path: string): Promise<FileHandle> {
   const how = flags.O_RDWR | flags.O_CREAT | flags.O_NOFOLLOW | flags.O_NONBLOCK
-  const file = await open(localPath(path), how, 0o600)
-  const info = await file.stat()
-  if (info.isFile() && info.nlink === 1 && info.uid === process.geteuid?.()) return file
-  await file.close()
-  throw new DfsError('exists', `${path} is in the way, and not a file that was begun here`)
+  for (;;) {
+    const file = await open(localPath(path), how, 0o600)
+    try {
+      if (await isLockedUnder(path, file)) return file
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    await file.close()
+  }
+}
+
+/** Locks a begun file. Resolves to false when it was completed meanwhile, and the name is free or another file's. */
+async function isLockedUnder(path: string, file: FileHandle): Promise<boolean> {
+  const info = await file.stat({ bigint: true })
+  if (!info.isFile() || info.nlink > 1n || Number(info.uid) !== process.geteuid?.()) {
+    throw new DfsError('exists', `${path} is in the way, and not a file that was begun here`)
+  }
+  if ((await systemCalls()).isLockTaken(file.fd)) {
+    const what = 'another process is fetching it with --resume'
+    throw new DfsError('busy', `${what}: wait for that, or fetch it without --resume`)
+  }
+  const named = await lstat(localPath(path), { bigint: true }).catch(() => undefined)
+  return named?.dev === info.dev && named.ino === info.ino
 }
 
 async function writeFrom(file: FileHandle, content: FileContent, from: number): Promise<void> {

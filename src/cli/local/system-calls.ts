@@ -1,12 +1,15 @@
 /**
- * System calls for local files that Node has not: utimensat(2), lseek(2) for holes, and those of xattr(7). They are
+ * System calls for local files that Node has not: utimensat(2), lseek(2) for holes, flock(2), and those of xattr(7). They are
  * loaded at their first use: most runs of dfc need none, and loading takes longer than a short command.
  */
+import { constants } from 'node:os'
 
 const currentFolder = -100
 const notThroughLinks = 0x100
 const seekDataFlag = 3
 const seekHoleFlag = 4
+/** LOCK_EX | LOCK_NB */
+const lockAtOnce = 2 | 4
 
 interface SystemCalls {
   /** Sets times as utimensat(2) does, not through a link. `path` ends with a zero byte. Resolves to whether it did. */
@@ -15,6 +18,8 @@ interface SystemCalls {
   seekData(file: number, at: number): number
   /** Returns where the hole at or behind `at` begins, or the negative number of an error. */
   seekHole(file: number, at: number): number
+  /** Takes the exclusive lock of flock(2) for an open file. Returns whether another one has it. */
+  isLockTaken(file: number): boolean
   /** Each returns a length, or the negative number of an error. `path` ends with a zero byte; a link is followed. */
   listAttributes(path: Buffer, names: Buffer): number
   getAttribute(path: Buffer, name: Buffer, value: Buffer): number
@@ -36,6 +41,7 @@ async function load(): Promise<SystemCalls> {
     'int utimensat(int, const uint8_t *path, const int64_t *times, int flags)',
   )
   const lseek = libc.func('int64_t lseek(int, int64_t, int)')
+  const flock = libc.func('int flock(int, int)')
   const listxattr = libc.func('int64_t listxattr(const uint8_t *, _Out_ uint8_t *, size_t)')
   const getxattr = libc.func(
     'int64_t getxattr(const uint8_t *, const uint8_t *, _Out_ uint8_t *, size_t)',
@@ -64,6 +70,8 @@ async function load(): Promise<SystemCalls> {
       }),
     seekData: (file, at) => outcome(lseek(file, at, seekDataFlag)),
     seekHole: (file, at) => outcome(lseek(file, at, seekHoleFlag)),
+    // A file system without locks has no other holder.
+    isLockTaken: (file) => outcome(flock(file, lockAtOnce)) === -constants.errno.EWOULDBLOCK,
     listAttributes: (path, names) => outcome(listxattr(path, names, names.length)),
     getAttribute: (path, name, value) => outcome(getxattr(path, name, value, value.length)),
     setAttribute: (path, name, value) => outcome(setxattr(path, name, value, value.length, 0)),

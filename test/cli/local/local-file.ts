@@ -181,3 +181,31 @@ t.test('takes no file whose size says less than there is', async (t) => {
     message: /more in it than its size/,
   })
 })
+
+t.test('one process at a time completes a file that was begun', async (t) => {
+  const path = `${t.testdir({})}/file`
+  const reached = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  const data = async function* () {
+    yield { at: 0, bytes: Buffer.from('half') }
+    reached.resolve()
+    await goOn.promise
+    yield { at: 4, bytes: Buffer.from(' and half') }
+  }
+  const resume = (content: () => AsyncIterable<Chunk>) =>
+    writeLocalFile(
+      path,
+      { size: 13, data: content, matching: () => Promise.resolve(0) },
+      { mode: 0o640, mtime },
+      fresh(),
+    )
+  const first = resume(data)
+  await reached.promise
+  const message = /file: another process is fetching it with --resume: wait/
+  await t.rejects(resume(data), { code: 'busy', message })
+  goOn.resolve()
+  await first
+  t.equal(await readFile(path, 'utf8'), 'half and half')
+  await resume(data)
+  t.equal(await readFile(path, 'utf8'), 'half and half')
+})

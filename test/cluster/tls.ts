@@ -250,7 +250,7 @@ t.test('where bytes leave this machine TLS is used unless it is turned off', asy
     .split('\n')
     .filter((line) => !/passwords in clear/.test(line))
   t.match(key, /^key: sha256:/)
-  t.equal(listens, `log: DFS1 listens on 10.77.0.1:10001, ${key.replace(':', '')}`)
+  t.equal(listens, `log: info DFS1 listens on 10.77.0.1:10001, ${key.replace(':', '')}`)
   const remark =
     'client off: dfc: tls = "off": what is stored and read can be read and changed on the way'
   t.same(lines.slice(0, 2), [

@@ -93,6 +93,7 @@ async function fill(client: RawClient): Promise<void> {
 const greedy: { readonly [V in ServedVerb]?: Request<V> } = {
   lookup: { parent: 1, names: deep },
   list: { folder: 1, after: '', entriesMax: greed, withHeldPieces: true },
+  listFolders: { folders: new Array<number>(limits.listFoldersMax).fill(1) },
   read: { keys: Array.from({ length: limits.readKeysMax }, (_, index) => inodeKey(2 + index)) },
   getSmallPieces: {
     pieces: segmentIds

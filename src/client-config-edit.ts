@@ -7,7 +7,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { type ClientConfig, parseClientConfig, passwordVariable, readConfig } from './config.js'
 import { writeDurably } from './durable.js'
 import { asDfsError, DfsError } from './errors.js'
-import type { Address } from './network.js'
+import { type Address, addressText } from './network.js'
 import { type Path, parseToml } from './toml.js'
 
 /** Writes the new password. Throws `configuration`; also where the file has none, because it comes from elsewhere. */
@@ -21,11 +21,6 @@ export function writeAddress(file: string, index: number, address: Address): voi
     ...config,
     servers: config.servers.map((server, at) => (at === index ? { ...server, address } : server)),
   }))
-}
-
-/** An address as dfc.conf has it. */
-export function addressText({ host, port }: Address): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
 /** Replaces one text in the file. `wanted` makes the configuration that this is to result in. */

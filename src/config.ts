@@ -10,7 +10,7 @@ import { durationText, parseDuration } from './duration.js'
 import { asDfsError, DfsError } from './errors.js'
 import { limits } from './limits.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from './metrics-address.js'
-import type { Address } from './network.js'
+import { type Address, addressText } from './network.js'
 import { prepared, preparedRule } from './password.js'
 import { assertPrivate } from './private-file.js'
 import { isKeyName, isLoopback } from './tls.js'
@@ -256,7 +256,9 @@ const serversSchema = v.pipe(
     ({ input }) => `expected exactly ${limits.serverCount} [[server]], got ${input.length}`,
   ),
   noneTwice('name', 'a name', (name) => name),
-  noneTwice('address', 'an address', addressText),
+  noneTwice('address', 'an address', ({ host, port }) =>
+    addressText({ host: host.toLowerCase(), port }),
+  ),
 )
 
 /** Refuses two servers with the same `key`. Values are the same if `textOf` is equal. */
@@ -280,11 +282,6 @@ function noneTwice<K extends 'name' | 'address'>(
       ],
     })
   })
-}
-
-function addressText({ host, port }: Address): string {
-  const name = host.toLowerCase()
-  return name.includes(':') ? `[${name}]:${port}` : `${name}:${port}`
 }
 
 /** The table that is the whole of dfs.conf. */

@@ -2,6 +2,7 @@
  * Metrics for Prometheus: a listener that answers GET /metrics with what a program has counted. The counters are
  * integers of the parts that count; they are read when somebody asks, and nothing is done before.
  */
+
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
@@ -10,6 +11,7 @@ import { limits } from './limits.js'
 import { notice } from './log.js'
 import { isOwnHost } from './loopback.js'
 import type { MetricsAddress } from './metrics-address.js'
+import { addressText } from './network.js'
 
 export type Labels = Readonly<Record<string, string>>
 
@@ -54,22 +56,25 @@ export class MetricsListener {
     server.requestTimeout = limits.metricsTimeoutMs
     server.headersTimeout = limits.metricsTimeoutMs
     server.timeout = limits.metricsTimeoutMs
-    const shown = host.includes(':') ? `[${host}]` : host
     try {
       const found = await listenOnFree(server, host, port)
       // The program lives as long as what it is for, not as long as this.
       server.unref()
-      notice(`metrics are at http://${shown}:${found}/metrics`)
+      const shown = addressText({ host, port: found })
+      notice(`metrics are at http://${shown}/metrics`)
       if (isPublic) {
         notice(
-          `metrics: whoever reaches ${shown}:${found} can read names of users and how much they store`,
+          `metrics: whoever reaches ${shown} can read names of users and how much they store`,
           'warning',
         )
       }
       return new MetricsListener(server)
     } catch (thrown) {
       const why = thrown instanceof Error ? thrown.message : String(thrown)
-      notice(`there are no metrics: cannot listen on ${shown}:${port}: ${why}`, 'warning')
+      notice(
+        `there are no metrics: cannot listen on ${addressText({ host, port })}: ${why}`,
+        'warning',
+      )
       return undefined
     }
   }

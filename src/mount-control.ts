@@ -21,7 +21,7 @@ const requestSchema = v.variant('verb', [
   v.object({
     verb: v.literal('why'),
     ino: v.number(),
-    /** Of the mount, "major:minor": only that mount is to answer. */
+    /** The device of the mount that is to answer, "major:minor"; others refuse. */
     device: v.optional(v.string()),
     /** Id of the four servers, and the user: only mounts of this account are to answer. */
     cluster: v.optional(v.string()),

@@ -24,6 +24,11 @@ export interface Address {
   readonly port: number
 }
 
+/** Formats an address as configurations and URLs have it: IPv6 in brackets (RFC 3986, 3.2.2). */
+export function addressText({ host, port }: Address): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
+
 /** Where a client connects to, and how. */
 export interface Target extends Address {
   /** Over TLS. Whose key the server has is for the client to check, before it sends anything. */

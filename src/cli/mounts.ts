@@ -1,5 +1,5 @@
 /** The mounts that this user has made on this machine, found by their state folders and asked by their control sockets. */
-import { addressText } from '../client-config-edit.js'
+
 import type { ClientConfig } from '../config.js'
 import type { ClientFigures } from '../dfc/figures.js'
 import { sentenceOf } from '../error-message.js'
@@ -11,6 +11,7 @@ import {
   controlFolders,
 } from '../mount-control.js'
 import type { MountFigures } from '../mount-figures.js'
+import { addressText } from '../network.js'
 
 export type Figures = MountFigures<ClientFigures>
 

@@ -1,5 +1,7 @@
 /** Counters of a client at one moment: plain numbers, for metrics and for whoever looks on. */
+
 import type { LatencyCounts } from '../latencies.js'
+import { addressText } from '../network.js'
 import type { Link } from './cluster/link.js'
 import type { RepairFigures } from './repair/scheduler.js'
 
@@ -51,11 +53,10 @@ export interface ClientFigures {
 
 export function serverFigures(link: Link): ServerFigures {
   const { name, server, isUp, isSlow, blank, failure, latencies, failures } = link
-  const { host, port } = server.address
   const upState = blank ? 'blank' : isSlow ? 'slow' : 'up'
   return {
     name,
-    address: host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
+    address: addressText(server.address),
     state: isUp ? upState : 'down',
     failure: failure?.message,
     latencies: latencies.toJSON(),

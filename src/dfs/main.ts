@@ -11,7 +11,7 @@ import { asDfsError, DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
-import { tcpNetwork } from '../network.js'
+import { addressText, tcpNetwork } from '../network.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { tellServiceManager } from '../service-manager.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
@@ -99,8 +99,8 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
   })
   setInterval(() => users.refresh(), limits.usersCheckMs).unref()
   stopOnSignals(server, reopenLog)
-  const where = options.host.includes(':') ? `[${options.host}]` : options.host
-  notice(`${basename(resolve(folder))} listens on ${where}:${server.port}${key}`)
+  const where = addressText({ host: options.host, port: server.port })
+  notice(`${basename(resolve(folder))} listens on ${where}${key}`)
   if (plainFrom === 'anybody') {
     notice(
       `${config}: tls = "off": what clients send without TLS can be read and changed on the way`,

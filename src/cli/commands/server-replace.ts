@@ -1,5 +1,5 @@
 /** Guides the replacement of a server's disk, from the check whether it may be taken down until it is complete again. */
-import { addressText } from '../../client-config-edit.js'
+
 import { sleep } from '../../clock.js'
 import { usesTls } from '../../config.js'
 import type { Cluster } from '../../dfc/cluster/cluster.js'
@@ -7,6 +7,7 @@ import { countOf, type Lack, lackOf } from '../../dfc/repair/missing.js'
 import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { addressText } from '../../network.js'
 import type { Reply } from '../../wire/messages.js'
 import type { NamedServer } from '../named-server.js'
 import type { Session } from '../session.js'

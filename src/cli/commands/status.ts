@@ -1,5 +1,5 @@
 /** STATUS: shows for each server whether it is up and what it holds, and whether everything is where it belongs. */
-import { addressText } from '../../client-config-edit.js'
+
 import { type Clock, sleep } from '../../clock.js'
 import { offsetText } from '../../dfc/cluster/clock-skew.js'
 import type { Cluster } from '../../dfc/cluster/cluster.js'
@@ -7,6 +7,7 @@ import type { Link } from '../../dfc/cluster/link.js'
 import { countOf, type Lack, lackOf } from '../../dfc/repair/missing.js'
 import { sentenceOf } from '../../error-message.js'
 import { limits } from '../../limits.js'
+import { addressText } from '../../network.js'
 import type { Reply } from '../../wire/messages.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Session, Status } from '../session.js'
@@ -14,8 +15,8 @@ import {
   type Alignment,
   alignColumns,
   countTexts,
-  durationText,
   sizeText,
+  timeLeftText,
 } from '../terminal/format.js'
 import type { Output } from '../terminal/output.js'
 import { StatusLine } from '../terminal/status-line.js'
@@ -160,7 +161,7 @@ function whatIsLeft(report: Report): string {
 
 /** A phrase about the time that repair still takes, if that is known. */
 function leftTexts({ leftMs }: Report): string[] {
-  return leftMs === undefined ? [] : [`about ${durationText(leftMs)} left`]
+  return leftMs === undefined ? [] : [`about ${timeLeftText(leftMs)} left`]
 }
 
 async function look(cluster: Cluster, pace: Pace): Promise<Report> {

@@ -93,7 +93,7 @@ export function sizeText(bytes: number): string {
 }
 
 /** Formats how long something takes as `8 s`, `12 min` or `3 h`, rounded up. */
-export function durationText(ms: number): string {
+export function timeLeftText(ms: number): string {
   const seconds = Math.ceil(ms / 1000)
   if (seconds < 100) return `${seconds} s`
   return seconds < 6000 ? `${Math.ceil(seconds / 60)} min` : `${Math.ceil(seconds / 3600)} h`

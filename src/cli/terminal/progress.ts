@@ -10,10 +10,10 @@ import {
   barText,
   countText,
   cutColumns,
-  durationText,
   elapsedText,
   fitColumns,
   sizeText,
+  timeLeftText,
 } from './format.js'
 import type { Output } from './output.js'
 import { Rate } from './rate.js'
@@ -267,7 +267,7 @@ export function sumText({ files, bytes, skipped, deleted, failed, ms }: Sum): st
 /** Formats the time that `bytes` take at a rate. Far ahead nobody can tell. */
 function leftText(bytes: number, perSecond: number | undefined): string {
   if (perSecond === undefined || bytes > perSecond * tellableSeconds) return ''
-  return perSecond === 0 ? '' : `${durationText((bytes / perSecond) * 1000)} left`
+  return perSecond === 0 ? '' : `${timeLeftText((bytes / perSecond) * 1000)} left`
 }
 
 function percentText(progress: number): string {

@@ -22,7 +22,7 @@ const recordCodec = struct({
   /** Its name there; empty where that was not known. */
   name: nameText,
 })
-/** Of what file something is kept. */
+/** Names the file of which something is kept, and why. */
 export type KeptRecord = Value<typeof recordCodec>
 
 /** The inode that keeps the content and the attributes of a file. */
@@ -33,7 +33,10 @@ export function keptInode(inode: Inode, record: KeptRecord): Inode {
   return { ...inode, nlink: 1, attributes }
 }
 
-/** Of what file the inode is kept; undefined for one that is not. Throws `protocol` for a record that is none. */
+/**
+ * Reads of which file the inode keeps something; undefined for an inode that keeps nothing. Throws `protocol` for a
+ * broken record.
+ */
 export function recordOf({ attributes }: Inode): KeptRecord | undefined {
   const found = attributes.find(({ name }) => name === attributeName)
   return found === undefined ? undefined : decode(recordCodec, found.value)

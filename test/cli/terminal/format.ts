@@ -2,13 +2,13 @@ import t from 'tap'
 import {
   alignColumns,
   cutColumns,
-  durationText,
   elapsedText,
   fitColumns,
   isoTime,
   listTime,
   modeText,
   sizeText,
+  timeLeftText,
 } from '../../../src/cli/terminal/format.js'
 import { escapeName } from '../../../src/visible-text.js'
 
@@ -68,10 +68,10 @@ t.test('shows sizes in at most three digits', async (t) => {
 })
 
 t.test('a duration is rounded up to what matters', async (t) => {
-  t.equal(durationText(1), '1 s')
-  t.equal(durationText(99_000), '99 s')
-  t.equal(durationText(99_001), '2 min')
-  t.equal(durationText(6_000_001), '2 h')
+  t.equal(timeLeftText(1), '1 s')
+  t.equal(timeLeftText(99_000), '99 s')
+  t.equal(timeLeftText(99_001), '2 min')
+  t.equal(timeLeftText(6_000_001), '2 h')
 })
 
 t.test('aligns columns and leaves no blanks at the ends of lines', async (t) => {

@@ -110,7 +110,7 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
   users.warnOfPlainPasswords()
   await serveMetrics(server, basename(resolve(folder)), metrics ?? users.metrics)
   process.send?.({ listening: server.port })
-  void tellServiceManager('READY=1', `STATUS=listens on ${where}:${server.port}`)
+  void tellServiceManager('READY=1', `STATUS=listens on ${where}`)
 }
 
 /** Parses the address for metrics. Throws `configuration`. */

@@ -515,6 +515,13 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   mutant(
+    'log: what a name meant before is taken for the inode that an answered change has given it',
+    nodeCache,
+    'if (view.version > entry.version && viewOf(entry).ino !== ino)',
+    'if (false)',
+    'leases',
+  ),
+  mutant(
     'log: a folder is listed without what could not be stored',
     'dfc/namespace/folder-reader.js',
     'if (unstored.length === 0)',

@@ -187,13 +187,11 @@ export class FolderReader {
     whole: boolean,
     askedMs: number,
   ): ListedName {
-    const view = this.#cache.noteEntry(folder, name, entry, askedMs)
-    const ino = view.ino ?? 0
-    const node = inode === undefined ? undefined : this.#cache.noteNode(ino, inode, askedMs)
+    const { entry: view, node } = this.#cache.noteStep(folder, name, entry, inode, askedMs)
     const incomplete =
       node === undefined ||
       lost ||
       (!whole && node.inode.segments.some((s, i) => !isReadableFrom(s, [held[i] ?? 0])))
-    return { name, ino, type: view.type, node, incomplete }
+    return { name, ino: view.ino ?? 0, type: view.type, node, incomplete }
   }
 }

@@ -93,7 +93,7 @@ export class Lookup {
     let isElsewhere = false
     for (let attempt = 0; attempt < limits.conflictAttemptsMax; attempt += 1) {
       const [askedMs, [step]] = await this.#askForNames(parent, [name])
-      const node = step && this.#cache.noteStep(parent, name, step.entry, step.inode, askedMs)
+      const node = step && this.#cache.noteStep(parent, name, step.entry, step.inode, askedMs).node
       isElsewhere = node !== undefined && !canBeIn(node, parent)
       if (node !== undefined && !isElsewhere) return node
       // An entry without its inode, or the place of its folder, was read while the name was given to another.
@@ -147,9 +147,10 @@ export class Lookup {
       for (const [depth, step] of steps.entries()) {
         const folder = nodes.at(-1)?.ino ?? from
         const name = some[depth] ?? ''
-        const node = this.#cache.noteStep(folder, name, step.entry, step.inode, askedMs)
+        const noted = this.#cache.noteStep(folder, name, step.entry, step.inode, askedMs)
+        const { node } = noted
         if (node === undefined) return { nodes, isMissing: true }
-        if (!canBeIn(node, folder)) {
+        if (noted.isElsewhere || !canBeIn(node, folder)) {
           nodes.push(await this.lookup(folder, name))
           const rest = await this.#askAlong(nodes.at(-1)?.ino ?? from, names.slice(nodes.length))
           return { nodes: [...nodes, ...rest.nodes], isMissing: rest.isMissing }
@@ -365,8 +366,7 @@ export class Lookup {
     if (!fresh && this.#cache.leasedEntry(parent, name) !== undefined) return absentEntry
     const [askedMs, [step]] = await this.#askForNames(parent, [name])
     if (step === undefined) return absentEntry
-    this.#cache.noteStep(parent, name, step.entry, step.inode, askedMs)
-    return this.#cache.noteEntry(parent, name, step.entry, askedMs)
+    return this.#cache.noteStep(parent, name, step.entry, step.inode, askedMs).entry
   }
 
   /** Throws `notFound`. */

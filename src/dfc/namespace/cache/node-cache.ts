@@ -37,6 +37,18 @@ export interface EntryView {
   readonly type: number
 }
 
+/** A name as it is known once the answer of the servers about it was noted. */
+export interface NotedStep {
+  readonly entry: EntryView
+  /** The node of the name's inode; undefined where there is none, or the answer did not have it. */
+  readonly node: Node | undefined
+  /**
+   * This client has given the name to another inode since, which is not stored yet: what the answer has below the name is
+   * not below it any more.
+   */
+  readonly isElsewhere: boolean
+}
+
 /** A change of this client that was committed or answered. */
 export interface Written {
   /** The version of all registers that it wrote. */
@@ -265,9 +277,17 @@ export class NodeCache {
     entry: QuorumRegister,
     inode: QuorumRegister | undefined,
     askedMs: number,
-  ): Node | undefined {
-    const { ino } = this.noteEntry(parent, name, entry, askedMs)
-    return ino === null || inode === undefined ? undefined : this.noteNode(ino, inode, askedMs)
+  ): NotedStep {
+    const view = this.noteEntry(parent, name, entry, askedMs)
+    const { ino } = view
+    if (view.version > entry.version && viewOf(entry).ino !== ino) {
+      // The answer has another inode than the name has by now.
+      const node = ino === null ? undefined : this.staleNode(ino)
+      return { entry: view, node, isElsewhere: true }
+    }
+    const node =
+      ino === null || inode === undefined ? undefined : this.noteNode(ino, inode, askedMs)
+    return { entry: view, node, isElsewhere: false }
   }
 
   writeEntry(

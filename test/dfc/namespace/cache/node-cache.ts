@@ -144,6 +144,40 @@ t.test('what another client wrote after a change that is not stored here is newe
   t.equal(cache.staleNode(7)?.version, versionAt(3))
 })
 
+t.test(
+  'an answer about a name that this client has given to another inode is not of that inode',
+  async (t) => {
+    const { cache } = open()
+    const name = nameOf(0)
+    const [moved, replaced] = [7, 8]
+    const inode = inodeOf({ mode: fileType.file | 0o600 })
+    cache.hold({ writes: [{ key: entryKey(folder, name), value: null }] }, versionAt(2))
+    cache.hold({ writes: [{ key: inodeKey(moved), value: null }] }, versionAt(2))
+    cache.writeEntry(folder, name, writtenAt(2), moved, type)
+    cache.writeNode(moved, writtenAt(2), inode)
+    const entry = {
+      key: entryKey(folder, name),
+      version: versionAt(1),
+      value: encodeEntry({ ino: replaced, type }),
+      folder: null,
+    }
+    // Another client was let in, and has changed the file that had the name before.
+    const value = sampleInode({ mode: fileType.file | 0o644 })
+    const register = { key: inodeKey(replaced), version: versionAt(3), value, folder: null }
+    const noted = cache.noteStep(folder, name, entry, register, 0)
+    t.equal(noted.entry.ino, moved)
+    t.equal(noted.node?.inode.mode, inode.mode)
+    t.ok(noted.isElsewhere)
+    t.equal(cache.staleNode(moved)?.version, versionAt(2))
+    const absent = { ...entry, value: null }
+    t.equal(cache.noteStep(folder, name, absent, undefined, 0).node?.ino, moved)
+    cache.hold({ writes: [{ key: entryKey(folder, name), value: null }] }, versionAt(4))
+    cache.writeEntry(folder, name, writtenAt(4), null, 0)
+    t.equal(cache.noteStep(folder, name, entry, register, 0).node, undefined)
+    t.equal(cache.staleNode(0), undefined)
+  },
+)
+
 t.test('the path of a folder is that of the names under which it was seen last', async (t) => {
   const { cache } = open()
   const type = folderDirentType

@@ -145,12 +145,11 @@ export class Lease {
   /** Calls the listeners when the lease runs out: because it is not used, or the servers do not answer. */
   #awaitEnd(): void {
     this.#endTimer?.cancel()
+    if (this.#closed || this.#sinceMs === undefined) return
     const forMs = this.exclusiveForMs
-    if (this.#closed || forMs === 0) return
-    this.#endTimer = this.#cluster.clock.after(forMs, () => {
-      if (this.exclusiveForMs > 0) this.#awaitEnd()
-      else if (this.#sinceMs !== undefined) this.#losses.call()
-    })
+    // A process that was stopped may come here before the timer that is due.
+    if (forMs === 0) this.#losses.call()
+    else this.#endTimer = this.#cluster.clock.after(forMs, () => this.#awaitEnd())
   }
 
   async #ask(): Promise<void> {

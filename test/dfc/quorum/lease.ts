@@ -68,3 +68,26 @@ t.test('a lease that runs out without a word of the servers is lost', async (t) 
   clock.pass(1)
   t.equal(losses, 1)
 })
+
+t.test('a lease that ran out while its renewal came back is lost', async (t) => {
+  const { clock, cluster, proxies } = await open(t)
+  const lease = new Lease(cluster)
+  await lease.begin(async () => {})
+  let losses = 0
+  lease.onLost(() => {
+    losses += 1
+  })
+  const renewed = proxies.counter('lease')
+  const stopped = Promise.withResolvers<void>()
+  proxies.watch(({ verb, isAnswer }) => {
+    if (verb === 'lease' && isAnswer) return stopped.promise
+  })
+  clock.pass(Math.ceil(limits.leaseMs / 3))
+  await until(() => renewed() === limits.serverCount)
+  t.equal(losses, 0)
+  // The process is stopped, and finds the answers before it looks which timers are due.
+  clock.leap(limits.leaseMs)
+  stopped.resolve()
+  await until(() => losses === 1)
+  t.equal(lease.exclusiveForMs, 0)
+})

@@ -8,7 +8,9 @@
  *     a/b        that path at any depth
  *     cache/     folders alone
  *     a/**       everything below a; `**` matches slashes
- *     *.{a,b}    as in a shell: {a,b}, [a-c]; a dot in front is nothing special
+ *     a/***      a, and everything below it
+ *     *.{a,b}    as in a shell: {a,b}, [a-c], [!a-c]; a dot in front is nothing special
+ *     \*         a star; a backslash takes the meaning from what is behind it
  *
  * A folder that is left out is not entered. One that no rule of `--include` matches is: something below it may match.
  */
@@ -30,7 +32,7 @@ export class Filter {
   readonly #rules: readonly CompiledRule[]
   readonly #isRestTaken: boolean
 
-  /** Throws `invalid` for a pattern that matches nothing. */
+  /** Throws `invalid` for a pattern that matches nothing, or is none. */
   constructor(rules: readonly Rule[]) {
     this.#rules = rules.map(compiled)
     this.#isRestTaken = rules.length === 0 || rules.some(({ kind }) => kind === 'exclude')
@@ -59,9 +61,45 @@ function compiled({ kind, pattern }: Rule): CompiledRule {
   const path = pattern.replace(/\/+$/, '')
   const isAnchored = path.startsWith('/')
   const bare = path.replace(/^\/+/, '')
-  if (bare === '') throw new DfsError('invalid', `--${kind} '${pattern}' matches nothing`)
+  if (bare.split('/').some(isNoName)) {
+    throw new DfsError('invalid', `--${kind} '${pattern}' matches nothing`)
+  }
   // A pattern such as **/x or x matches at any depth.
   const glob = isAnchored || bare.startsWith('**/') ? bare : `**/${bare}`
-  const matches = picomatch(glob, { dot: true, nonegate: true, strictSlashes: true })
-  return { isIncluded: kind === 'include', foldersOnly, matches }
+  try {
+    const matches = picomatch(asInShells(glob), globRules)
+    return { isIncluded: kind === 'include', foldersOnly, matches }
+  } catch (cause) {
+    throw new DfsError('invalid', `--${kind} '${pattern}' is no pattern`, { cause })
+  }
+}
+
+/** Whether no file has this name. */
+function isNoName(name: string): boolean {
+  return ['', '.', '..'].includes(name)
+}
+
+/** A `?` matches one character, whatever it is; names may have line breaks; and what is no pattern throws. */
+const globRules = {
+  dot: true,
+  nonegate: true,
+  strictSlashes: true,
+  fastpaths: false,
+  flags: 'us',
+  debug: true,
+}
+
+/**
+ * Rewrites what picomatch reads otherwise than shells and rsync(1): `[!a]`, `a/***`, and escapes, which it takes for those
+ * of regular expressions, where `\d` is a digit.
+ */
+function asInShells(glob: string): string {
+  const readAlike = glob.replace(/\\(.)|\\$|\[!/gsu, (found, escaped: string | undefined) => {
+    if (found === '[!') return '[^'
+    if (escaped === undefined) return '\\\\'
+    if (/[\^$\\.*+?()[\]{}|/]/.test(escaped)) return found
+    if (/[\w\u0080-\u{10ffff}]/u.test(escaped)) return escaped
+    return `\\x${escaped.charCodeAt(0).toString(16).padStart(2, '0')}`
+  })
+  return readAlike.replace(/\/\*{3,}$/, '{,/**}')
 }

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { textOf } from '../../../src/byte-text.js'
 import { Filter, type Rule } from '../../../src/cli/transfer/filter.js'
 
 const exclude = (pattern: string): Rule => ({ kind: 'exclude', pattern })
@@ -54,6 +55,25 @@ t.test(
   },
 )
 
+t.test('reads brackets, escapes and three stars as shells and rsync do', async (t) => {
+  t.equal(taken([exclude('[!a]')], 'a b !'), 'a')
+  t.equal(taken([exclude('[!a-c]*')], 'ax xa d/ax d/xa'), 'ax d/ax')
+  t.equal(taken([exclude('\\[!a]')], '[!a] a'), 'a')
+  t.equal(taken([exclude('\\d*')], 'dx 1x'), '1x')
+  t.equal(taken([exclude('a\\-b\\,c\\é')], 'a-b,cé x'), 'x')
+  t.equal(taken([exclude('\\*')], '* a'), 'a')
+  t.equal(taken([exclude('end\\')], 'end\\ end'), 'end')
+  t.equal(taken([exclude('a/***')], 'a/ a/b a/b/c x/a/ ab'), 'ab')
+  t.equal(taken([include('/a/***'), exclude('*')], 'a/ a/b a/b/c b/ b/a'), 'a/ a/b a/b/c')
+})
+
+t.test('a question mark matches one character, whatever it is', async (t) => {
+  const byte = textOf(Buffer.of(0xe9))
+  t.equal(taken([exclude('?')], `😀 é ${byte} ab`), 'ab')
+  t.equal(taken([exclude('/é?')], 'éa é'), 'é')
+  t.notOk(new Filter([exclude('a?b*')]).takesFile('a\nb\n'))
+})
+
 t.test('the first rule that matches decides', async (t) => {
   const rules = [include('keep.log'), exclude('*.log')]
   t.equal(taken(rules, 'keep.log other.log a'), 'keep.log a')
@@ -65,7 +85,8 @@ t.test('with --include alone the rest is left out, and folders are entered', asy
 })
 
 t.test('refuses a pattern that matches nothing', async (t) => {
-  for (const pattern of ['', '/', '//']) {
+  for (const pattern of ['', '/', '//', './a', 'a//b', '/a/../b', '.']) {
     t.throws(() => new Filter([exclude(pattern)]), { code: 'invalid', message: /matches nothing/ })
   }
+  t.throws(() => new Filter([exclude('[z-a]')]), { code: 'invalid', message: /is no pattern/ })
 })

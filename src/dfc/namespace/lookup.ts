@@ -148,13 +148,14 @@ export class Lookup {
         const folder = nodes.at(-1)?.ino ?? from
         const name = some[depth] ?? ''
         const noted = this.#cache.noteStep(folder, name, step.entry, step.inode, askedMs)
-        const { node } = noted
-        if (node === undefined) return { nodes, isMissing: true }
-        if (noted.isElsewhere || !canBeIn(node, folder)) {
+        const { node, entry } = noted
+        const isGuess = noted.isElsewhere || (node !== undefined && !canBeIn(node, folder))
+        if (isGuess && entry.ino !== null) {
           nodes.push(await this.lookup(folder, name))
           const rest = await this.#askAlong(nodes.at(-1)?.ino ?? from, names.slice(nodes.length))
           return { nodes: [...nodes, ...rest.nodes], isMissing: rest.isMissing }
         }
+        if (node === undefined) return { nodes, isMissing: true }
         nodes.push(node)
       }
       if (nodes.length < Math.min(at + some.length, names.length)) break

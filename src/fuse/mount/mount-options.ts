@@ -6,6 +6,8 @@ export interface MountWords {
   /** Undefined when no word asks for it: a remount then leaves it unchanged. The other fields behave alike. */
   readonly readOnly: boolean | undefined
   readonly allowOther: boolean
+  /** The kernel checks permissions in every case (see root-alone.ts). */
+  readonly defaultPermissions: boolean
   /** Whether POSIX ACLs are stored and enforced. */
   readonly acl: boolean
   /** Changes of names and attributes are on the servers before they are answered. */
@@ -32,7 +34,7 @@ export interface MountWords {
 type Chosen = { -readonly [Word in keyof MountWords]: MountWords[Word] }
 type Choose = (chosen: Chosen, value: string) => void
 
-/** The effect of each word. Permissions are always checked by the kernel. */
+/** The effect of each word. */
 const words: Readonly<Record<string, Choose>> = {
   ro: (chosen) => {
     chosen.readOnly = true
@@ -42,6 +44,9 @@ const words: Readonly<Record<string, Choose>> = {
   },
   allow_other: (chosen) => {
     chosen.allowOther = true
+  },
+  default_permissions: (chosen) => {
+    chosen.defaultPermissions = true
   },
   acl: (chosen) => {
     chosen.acl = true
@@ -123,7 +128,7 @@ const mounters: Readonly<Record<string, Choose>> = {
  */
 const ignored: ReadonlySet<string> = new Set(
   `defaults auto noauto nofail _netdev nouser nousers noowner nogroup silent loud
-  default_permissions diratime nodiratime norelatime strictatime nostrictatime
+  diratime nodiratime norelatime strictatime nostrictatime
   lazytime nolazytime nodiscard comment user_id group_id max_read`.split(/\s+/),
 )
 /** A word that only the kernel's table of mounts contains: no user types it. */
@@ -137,6 +142,7 @@ export function parseMountOptions(texts: readonly string[], isSloppy = false): M
   const chosen: Chosen = {
     readOnly: undefined,
     allowOther: false,
+    defaultPermissions: false,
     acl: false,
     dirSync: false,
     sync: undefined,

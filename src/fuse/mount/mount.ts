@@ -22,6 +22,7 @@ import type { MountWords } from './mount-options.js'
 import { mountedAt, mountsOf } from './mount-table.js'
 import { prepareMountpoint, unmount } from './mountpoint.js'
 import { operationsOf } from './operations.js'
+import { forRootAlone, isForRootAlone } from './root-alone.js'
 
 export interface MountOptions {
   readonly mountpoint: string
@@ -60,10 +61,13 @@ export class Mount {
   #ended = false
 
   private constructor(fd: number, readInThreads: boolean, options: MountOptions) {
-    const { mountpoint, filesystem, activity, onEnd } = options
+    const { mountpoint, filesystem, activity, words, onEnd } = options
     this.#mountpoint = mountpoint
+    const operations = operationsOf(filesystem, activity)
     this.#session = new Session(fd, {
-      operations: operationsOf(filesystem, activity),
+      operations: isForRootAlone(words)
+        ? forRootAlone(operations, filesystem.metadata)
+        : operations,
       wants,
       needs: filesystem.metadata.acl ? aclNeeds : [],
       errnoOf,
@@ -96,10 +100,14 @@ export class Mount {
     const { allowOther } = words
     const flags = flagsOf(words)
     const readInThreads = !(await canStreamDevices())
-    const how = { mountpoint, allowOther, flags, fsname }
-    const fd = await attach({ ...how, subtype: 'dfs', defaultPermissions: true }).catch(
-      throwConfiguration,
-    )
+    const how = {
+      mountpoint,
+      allowOther,
+      flags,
+      fsname,
+      defaultPermissions: !isForRootAlone(words),
+    }
+    const fd = await attach({ ...how, subtype: 'dfs' }).catch(throwConfiguration)
     const mount = new Mount(fd, readInThreads, options)
     try {
       const minor = await mount.#session.begun.catch(throwConfiguration)

@@ -1,6 +1,6 @@
 /**
  * The file system as the kernel sees it: inode numbers, promises, and POSIX errors as DfsError. It knows neither
- * paths nor FUSE. The kernel checks permissions (default_permissions); the effects of changes are decided here.
+ * paths nor FUSE. Permissions are checked before, most often by the kernel; the effects of changes are decided here.
  */
 import { constants } from 'node:fs'
 import { Semaphore } from '../../async/semaphore.js'

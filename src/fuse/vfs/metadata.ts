@@ -1,6 +1,6 @@
 /**
  * The attributes of inodes as sent to the kernel, and their changes: mode, owner, times, extended attributes and
- * access control lists. The kernel checks permissions (default_permissions).
+ * access control lists. Permissions are checked before, most often by the kernel.
  */
 import assert from 'node:assert/strict'
 import type { Clock, Time } from '../../clock.js'

@@ -8,6 +8,7 @@
 import type { Content } from '../../src/dfc/content/content.js'
 import { type KeptRecord, recordOf } from '../../src/dfc/namespace/kept.js'
 import type { AccountIndex } from '../../src/dfs/index/account-index.js'
+import { limits } from '../../src/limits.js'
 import { homeMask, wholeMask } from '../../src/wire/placement.js'
 import {
   decodeEntry,
@@ -69,6 +70,11 @@ type Chains = ReadonlyMap<Key, readonly Link[]>
 interface Known {
   readonly chains: Chains
   readonly fates: Fates
+  /**
+   * Whether too few servers were there for a client to store what another one before it has left in the journal: then it
+   * shows what the servers have.
+   */
+  readonly cannotInherit: (operation: Operation) => boolean
 }
 type Report = (text: string) => void
 
@@ -83,7 +89,9 @@ export function check(evidence: Evidence): void {
   const { history, transactions, machines, bytesOf, crashedMs } = evidence
   const { operations } = history
   const fates = new Fates({ operations, transactions, machines, bytesOf, crashedMs })
-  const known = { chains, fates }
+  const cannotInherit = ({ client, startMs, endMs }: Operation): boolean =>
+    evidence.impairedServers(clientOf(client), startMs - limits.behindRetryMs, endMs) > 1
+  const known = { chains, fates, cannotInherit }
   checkChains(committed, chains, report)
   checkOrder(committed, chains, report)
   for (const operation of operations) checkOutcome(operation, evidence, known, report)
@@ -253,7 +261,7 @@ function checkOutcome(
   if (refusals.includes(outcome) && committed.length > 0 && !operation.isBehind) {
     report(`${name} failed with ${outcome}, but ${committed[0]?.id} was committed`)
   }
-  const client = operation.client.split('.')[0] ?? ''
+  const client = clientOf(operation.client)
   // A repair wants all servers that are up, and is simply begun again.
   const serversMax = operation.verb === 'heal' ? 0 : 1
   const isForgotten = outcome === 'unknownOutcome' && endMs - startMs >= evidence.forgottenAfterMs
@@ -398,7 +406,11 @@ function candidates(
  * The values of a register that the client of the operation can have been shown: of what it has answered and not
  * stored, its own and newer ones.
  */
-function views({ chains, fates }: Known, key: Key, operation: Operation): readonly Link[] {
+function views(
+  { chains, fates, cannotInherit }: Known,
+  key: Key,
+  operation: Operation,
+): readonly Link[] {
   const all = candidates(chains, key, operation)
   const own = fates.of(operation, key)
   if (own.length === 0) return all
@@ -412,8 +424,15 @@ function views({ chains, fates }: Known, key: Key, operation: Operation): readon
   const isCertain = last?.stored?.id === last?.promise.entry.id
   if (last === undefined || lastLink === undefined || !isCertain) return [...all, ...links]
   const isStored = (last.stored?.decidedMs ?? Number.POSITIVE_INFINITY) < operation.startMs
+  const isInherited = last.promise.client !== clientOf(operation.client)
+  if (isInherited && !isStored && cannotInherit(operation)) return [...all, ...links]
   const newer = all.filter(({ id }) => isStored || id > lastLink.id)
   return [...newer, ...links.slice(at + (isStored ? 1 : 0))]
+}
+
+/** The name of the client whose user this is. */
+function clientOf(user: string): string {
+  return user.split('.')[0] ?? ''
 }
 
 function ownLink({ promise: { entry, atMs } }: Fate, key: Key): Link {
@@ -502,7 +521,7 @@ function checkSeenByOthers(evidence: Evidence, { chains, fates }: Known, report:
       const { startMs, saw, outcome, wasAlone } = operation
       if (outcome !== 'ok' || wasAlone || startMs <= atMs || startMs >= endMs) continue
       if (operation.endMs > (crashedMs.get(client) ?? Number.POSITIVE_INFINITY)) continue
-      if (machine.clients.has(operation.client.split('.')[0] ?? '')) continue
+      if (machine.clients.has(clientOf(operation.client))) continue
       if (cutOffServers(client, atMs, operation.endMs) > 1) continue
       for (const sighting of saw) {
         const written = entry.body.writes.some(({ key }) => key === sighting.key)
@@ -729,5 +748,5 @@ function isExcusedLoss(segment: string, evidence: Evidence, chains: Chains): boo
 
 function mayLack({ client, outcome, startMs, endMs }: Operation, evidence: Evidence): boolean {
   if (outcome !== 'ok') return true
-  return evidence.impairedServers(client.split('.')[0] ?? '', startMs, endMs) > 1
+  return evidence.impairedServers(clientOf(client), startMs, endMs) > 1
 }

@@ -1,13 +1,25 @@
 /** Names of processes that no other process ever has: process ids are used again, also after the machine has restarted. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 
 /** States of a process that has ended and whose parent has not asked for its exit status yet: proc(5). */
 const hasEnded: ReadonlySet<string> = new Set(['Z', 'X'])
 const bootFile = '/proc/sys/kernel/random/boot_id'
 
-/** Returns a name of this process: the start of the machine, the process id, and when the process began. */
+/** Returns a name of this process: the start of the machine, the process id, when the process began, and its namespace. */
 export function ownProcess(): string {
   return nameOf(process.pid) ?? `unknown-${process.pid}`
+}
+
+/**
+ * Whether two names are of processes that see one another: on one machine since it was started, in one namespace. Of
+ * another one it cannot be told whether it runs: it may be on another machine that shares the folder, or in another container.
+ */
+export function areTogether(one: string, other: string): boolean {
+  const [[boot, , , namespace], [otherBoot, , , otherNamespace]] = [
+    one.split('-'),
+    other.split('-'),
+  ]
+  return boot === otherBoot && namespace === otherNamespace
 }
 
 /** Whether the process with this name runs still. */
@@ -23,7 +35,8 @@ function nameOf(pid: number): string | undefined {
     // proc(5): the name of the program, in parentheses, may contain anything; the start time is the 20th field after it.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     const [state = '', started] = [fields[0], fields[19]]
-    return hasEnded.has(state) ? undefined : `${boot}-${pid}-${started}`
+    const namespace = readlinkSync('/proc/self/ns/pid').replaceAll(/[^0-9]/g, '')
+    return hasEnded.has(state) ? undefined : `${boot}-${pid}-${started}-${namespace}`
   } catch {
     return undefined
   }

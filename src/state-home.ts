@@ -7,6 +7,9 @@ import { isProcess } from './process-id.js'
 /** The end of the name of a mount's journal: a release with another format of records leaves these files alone. */
 export const journalSuffix = '.journal-1'
 
+/** The end of the name of a copy of a damaged journal, for people. */
+export const damagedSuffix = '.damaged'
+
 /** `${XDG_STATE_HOME:-~/.local/state}/dfs`. A relative XDG_STATE_HOME counts as unset. */
 export function stateHome(
   environment: Readonly<Record<string, string | undefined>> = process.env,

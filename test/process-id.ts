@@ -1,15 +1,21 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { isProcess, ownProcess } from '../src/process-id.js'
+import { areTogether, isProcess, ownProcess } from '../src/process-id.js'
 import { spawnMortal } from './fixtures/mortal.js'
 import { until } from './fixtures/servers.js'
 
 t.test('a process is known by its name while it runs', async (t) => {
   const name = ownProcess()
   t.ok(isProcess(name))
-  t.notOk(isProcess(name.replace(/\d+$/, '1')), 'another one had the number before')
+  const [boot = '', pid = '', started = '', namespace = ''] = name.split('-')
+  const named = (...parts: readonly string[]): string => parts.join('-')
+  t.notOk(isProcess(named(boot, pid, '1', namespace)), 'another one had the number before')
+  t.notOk(isProcess(named(boot, pid, started, '1')), 'it is in another namespace')
   t.notOk(isProcess(name.replace(/^[0-9a-f]/, (digit) => (digit === '0' ? '1' : '0'))), 'restarted')
   t.notOk(isProcess('no name'))
+  t.ok(areTogether(name, named(boot, '1', '1', namespace)))
+  t.notOk(areTogether(name, named(boot, pid, started, '1')))
+  t.notOk(areTogether(name, named('0', pid, started, namespace)))
 })
 
 t.test('a process that was killed has ended, also if its parent does not ask for it', async (t) => {
@@ -24,8 +30,8 @@ t.test('a process that was killed has ended, also if its parent does not ask for
   const pid = Number(said)
   const stat = (): string[] =>
     readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  const [boot] = ownProcess().split('-')
-  const name = `${boot}-${pid}-${stat()[19]}`
+  const [boot, , , namespace] = ownProcess().split('-')
+  const name = `${boot}-${pid}-${stat()[19]}-${namespace}`
   t.ok(isProcess(name))
   process.kill(pid, 'SIGKILL')
   await until(() => stat()[0] === 'Z')

@@ -134,6 +134,37 @@ t.test('dfc status names what a killed mount has answered and not stored', async
   t.same(kept(here), [])
 })
 
+t.test('of a journal that the local disk has damaged the rest is stored', async (t) => {
+  const here = await place(t)
+  const { servers, mount, mounts } = here
+  await mount.out('touch before; ls; sync')
+  const program = new Waiting(
+    here,
+    `wait('frozen')
+     fs.writeFileSync('first', 'kept')
+     fs.writeFileSync('second', 'x'.repeat(1000))
+     fs.mkdirSync('third')
+     tell('answered')`,
+  )
+  await answerWithoutServers(here, program)
+  await kill(here)
+  await program.printed
+  await restart(servers)
+  const [journal = ''] = journals(here)
+  const bytes = readFileSync(journal)
+  bytes[bytes.indexOf('xxx')] = 0x79
+  writeFileSync(journal, bytes)
+  const again = await mounts.start('mnt')
+  t.equal(await again.out('cat first second; ls'), 'keptbefore\nfirst\nsecond\nthird')
+  t.match(again.said.join(''), /error \d+ bytes of .*journal-1 are damaged/)
+  t.ok(readFileSync(`${journal}.damaged`).equals(bytes))
+  const { status: code, out } = await status(here)
+  t.equal(code, 1)
+  t.match(out, `${journal}.damaged: a damaged journal of a mount`)
+  rmSync(`${journal}.damaged`)
+  t.equal((await status(here, '--wait', '30s')).status, 0)
+})
+
 t.test('what another client made impossible is kept, and every call says so', async (t) => {
   const here = await place(t)
   const { servers, mount } = here
@@ -348,10 +379,15 @@ t.test('fsync, a sync of a folder, unmount and dfc find everything stored', asyn
 })
 
 /** The sizes of the journals of all mounts: 0 where everything is stored. */
-function journalBytes({ mounts }: Place): number[] {
-  const folder = mounts.path('state/dfs/journals')
+function journalBytes(here: Place, state?: string): number[] {
+  return journals(here, state).map((path) => statSync(path).size)
+}
+
+/** The paths of the journals of all mounts. */
+function journals({ mounts }: Place, state = 'state'): string[] {
+  const folder = mounts.path(`${state}/dfs/journals`)
   return readdirSync(folder).flatMap((account) =>
-    readdirSync(join(folder, account)).map((name) => statSync(join(folder, account, name)).size),
+    readdirSync(join(folder, account)).map((name) => join(folder, account, name)),
   )
 }
 
@@ -396,6 +432,8 @@ t.test(
     const mount = await mounts.startWith({ XDG_STATE_HOME: state }, 'mnt')
     const here = { servers, mounts, mount }
     await mount.out(`${setUp}; ls`)
+    // A page that the journal has already could be written still.
+    await until(() => journalBytes(here, 'small').every((bytes) => bytes === 0))
     fillDisk(join(state, 'filling'))
     t.same(await answeredEarly(t, here), [])
     t.equal(await mount.out('ls; cat written'), 'changed\nfolder\nmade\nmoved\nwritten\nnew')

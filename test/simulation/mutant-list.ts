@@ -470,8 +470,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'log: a journal is read past a record that was cut short',
     journal,
-    'if (length === 0 || whole.length < length)\n            return;\n        if (crc32(whole) !== journal.readUInt32BE(at + 4))\n            return;',
-    'if (length === 0)\n            return;',
+    'if (length === 0 || whole.length < length)\n        return undefined;\n    return crc32(whole) === journal.readUInt32BE(at + 4) ? whole : undefined;',
+    'return length === 0 ? undefined : whole;',
     'leases',
   ),
   mutant(

@@ -5,6 +5,7 @@ import type { ClientConfig } from '../../config.js'
 import { entriesOf } from '../../dfc/namespace/journal.js'
 import { sentenceOf } from '../../error-message.js'
 import {
+  damagedSuffix,
   isJournalLeft,
   isRecovered,
   journalFolder,
@@ -34,7 +35,20 @@ export function leftByMounts(
   if (cluster === undefined) return recovered
   const journals = journalFolder(cluster, user, home)
   const left = namesIn(journals).filter(isJournalLeft)
-  return [...recovered, ...left.flatMap((name) => changesIn(join(journals, name)))]
+  const damaged = namesIn(journals).filter((name) => name.endsWith(damagedSuffix))
+  return [
+    ...recovered,
+    ...left.flatMap((name) => changesIn(join(journals, name))),
+    ...damaged.map((name) => damageAt(join(journals, name))),
+  ]
+}
+
+function damageAt(path: string): LeftByMount {
+  return {
+    path,
+    what: 'a damaged journal of a mount, of which not all could be stored',
+    todo: 'look for what was changed last and is missing, then remove it',
+  }
 }
 
 function contentAt(path: string): LeftByMount {

@@ -21,6 +21,19 @@ export interface LoggedChange {
 export interface JournalEntry extends LoggedChange {
   /** The version under which the change was answered. Changes with the same one are one transaction. */
   readonly id: Version
+  /**
+   * Others that were answered under this version may be missing here, so that no transaction may have it again: a server
+   * may have voted for all of them.
+   */
+  readonly isPartial?: boolean
+}
+
+/** What a journal has. */
+export interface JournalContents {
+  /** The changes that are still needed, in their order. */
+  readonly entries: readonly JournalEntry[]
+  /** Bytes between or after whole records that are none: something was lost. */
+  readonly damagedBytes: number
 }
 
 export interface Journal {
@@ -49,6 +62,10 @@ const forgotten = struct({ id: versionCodec })
 const headBytes = 8
 const changeKind = 1
 const forgottenKind = 2
+/** An earlier release passes over these. */
+const partialKind = 3
+/** Bytes that the records behind a damage are searched up to: next to none of them has more. */
+const soughtBytesMax = 2 * limits.framePayloadBytesMax
 
 /** Returns the record of a change, to be appended to the file. */
 export function changeRecord({ id, body, contents, file }: JournalEntry): Buffer {
@@ -68,6 +85,11 @@ export function forgottenRecord(id: Version): Buffer {
   return record(forgottenKind, forgotten, { id })
 }
 
+/** Returns the record that of the changes answered under `id` some may be missing. */
+export function partialRecord(id: Version): Buffer {
+  return record(partialKind, forgotten, { id })
+}
+
 function record<T>(kind: number, codec: Codec<T>, value: T): Buffer {
   const writer = new Writer(1024)
   writer.take(headBytes + 1)
@@ -79,18 +101,34 @@ function record<T>(kind: number, codec: Codec<T>, value: T): Buffer {
   return all
 }
 
-/**
- * Returns the changes in a journal that are still needed, in their order. It ends where a record was cut or is
- * damaged: what comes after that was never answered, or was lost with the power.
- */
+/** Returns the changes in a journal that are still needed, in their order. */
 export function entriesOf(journal: Buffer): readonly JournalEntry[] {
+  return contentsOf(journal).entries
+}
+
+/**
+ * Reads a journal. A record that was cut short at the end was never answered, or was lost with the power. What is damaged
+ * in between is passed over, and all that is left counts as partial: what followed has its preconditions, so that it is
+ * stored only where it does not need what is lost.
+ */
+export function contentsOf(journal: Buffer): JournalContents {
   const entries: JournalEntry[] = []
   const gone = new Set<Version>()
+  const partial = new Set<Version>()
+  let damagedBytes = 0
   for (const { kind, payload } of records(journal)) {
     if (kind === forgottenKind) gone.add(decode(forgotten, payload).id)
+    else if (kind === partialKind) partial.add(decode(forgotten, payload).id)
     else if (kind === changeKind) entries.push(entryOf(payload))
+    else if (kind === damage) damagedBytes += payload.length
   }
-  return entries.filter(({ id }) => !gone.has(id))
+  const isPartial = (id: Version): boolean => damagedBytes > 0 || partial.has(id)
+  return {
+    entries: entries
+      .filter(({ id }) => !gone.has(id))
+      .map((entry) => (isPartial(entry.id) ? { ...entry, isPartial: true } : entry)),
+    damagedBytes,
+  }
 }
 
 function entryOf(payload: Buffer): JournalEntry {
@@ -102,13 +140,48 @@ function entryOf(payload: Buffer): JournalEntry {
   }
 }
 
-function* records(journal: Buffer): Generator<{ kind: number; payload: Buffer }> {
-  for (let at = 0; at + headBytes < journal.length; ) {
-    const length = journal.readUInt32BE(at)
-    const whole = journal.subarray(at + headBytes, at + headBytes + length)
-    if (length === 0 || whole.length < length) return
-    if (crc32(whole) !== journal.readUInt32BE(at + 4)) return
-    yield { kind: whole[0] ?? 0, payload: whole.subarray(1) }
-    at += headBytes + length
+/** In the place of the kind of a record: bytes that are none. */
+const damage = 'damage'
+
+interface RecordFound {
+  readonly kind: number | typeof damage
+  readonly payload: Buffer
+}
+
+function* records(journal: Buffer): Generator<RecordFound> {
+  for (let at = 0; at < journal.length; ) {
+    const whole = recordAt(journal, at)
+    if (whole !== undefined) {
+      yield { kind: whole[0] ?? 0, payload: whole.subarray(1) }
+      at += headBytes + whole.length
+      continue
+    }
+    let next = at + 1
+    while (next < journal.length && !isFoundAt(journal, next)) next += 1
+    const between = journal.subarray(at, next)
+    if (next < journal.length || !wasNotWritten(between)) yield { kind: damage, payload: between }
+    at = next
   }
+}
+
+/** Returns the record that begins at this place, without its head; undefined where none does. */
+function recordAt(journal: Buffer, at: number): Buffer | undefined {
+  if (at + headBytes >= journal.length) return undefined
+  const length = journal.readUInt32BE(at)
+  const whole = journal.subarray(at + headBytes, at + headBytes + length)
+  if (length === 0 || whole.length < length) return undefined
+  return crc32(whole) === journal.readUInt32BE(at + 4) ? whole : undefined
+}
+
+/** Whether a record begins at this place, which may be any. The first bytes rule out nearly all without a sum of megabytes. */
+function isFoundAt(journal: Buffer, at: number): boolean {
+  const kind = journal[at + headBytes]
+  if (kind === undefined || kind < changeKind || kind > partialKind) return false
+  return journal.readUInt32BE(at) <= soughtBytesMax && recordAt(journal, at) !== undefined
+}
+
+/** Whether the end of a journal may be a record of which not everything was written. */
+function wasNotWritten(end: Buffer): boolean {
+  if (end.length < headBytes || end.readUInt32BE(0) > end.length - headBytes) return true
+  return end.every((byte) => byte === 0)
 }

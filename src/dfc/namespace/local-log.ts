@@ -35,7 +35,7 @@ import type { Registers } from '../quorum/registers.js'
 import type { Transactions } from '../quorum/transaction.js'
 import { Batch, bytesOf, dependOnEachOther } from './batch.js'
 import { EarlyAnswers, type EarlyAnswersOptions } from './early-answers.js'
-import type { Journal, LoggedChange } from './journal.js'
+import type { Journal, JournalEntry, LoggedChange } from './journal.js'
 
 /** A transaction to be stored: a batch, or a single change of a batch that was refused. */
 interface Due {
@@ -129,17 +129,31 @@ export class LocalLog {
     assert(this.#journal === undefined, 'a log begins once')
     this.#journal = journal
     if (journal === undefined) return
-    for (const { id, ...change } of journal.left) {
+    for (const { id, isPartial: _, ...change } of journal.left) {
       if (this.#open !== undefined && (this.#open.id !== id || !this.#open.canAdd(change))) {
         this.#close()
       }
       this.#add(this.#open ?? this.#opened(id), change)
     }
+    this.#close()
+    this.#renewPartial(journal.left)
     if (this.#count > 0) {
       notice(`Storing ${this.#count} changes that a mount of before had answered`)
       await this.settle().catch((error: unknown) => debugDfc('journal: %o', error))
     }
     await this.#early.prepare()
+  }
+
+  /**
+   * Gives new ids to what is not all that was answered under the one that it has. A server may have voted for all of it
+   * as one transaction, and would commit that in the place of this.
+   */
+  #renewPartial(left: readonly JournalEntry[]): void {
+    const partial = new Set(left.flatMap(({ id, isPartial }) => (isPartial === true ? [id] : [])))
+    // This release may put less into a transaction than the one that answered.
+    const seen = new Set<Version>()
+    for (const { knownAs } of this.#due) (seen.has(knownAs) ? partial : seen).add(knownAs)
+    for (const due of this.#due) if (partial.has(due.knownAs)) due.id = undefined
   }
 
   get depth(): LogDepth {
@@ -328,10 +342,8 @@ export class LocalLog {
     assert(batch.changes.length > 0, 'an empty batch')
     const { id, changes } = batch
     const [body, contents] = [batch.body(), batch.contents()]
-    // Two journals may have one change: it is done once under its id, and another time if it can be.
-    const isFirst = !this.#due.some((due) => due.knownAs === id)
     this.#due.push({
-      id: isFirst ? id : undefined,
+      id,
       knownAs: id,
       isKnown: true,
       changes,

@@ -6,54 +6,85 @@
  */
 import {
   closeSync,
+  copyFileSync,
+  fstatSync,
   ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   renameSync,
   rmSync,
-  unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs'
-import { join } from 'node:path'
-import type { Journal, JournalEntry } from '../../dfc/namespace/journal.js'
-import { changeRecord, entriesOf, forgottenRecord } from '../../dfc/namespace/journal.js'
+import { dirname, join } from 'node:path'
+import {
+  changeRecord,
+  contentsOf,
+  entriesOf,
+  forgottenRecord,
+  type Journal,
+  type JournalEntry,
+  partialRecord,
+} from '../../dfc/namespace/journal.js'
+import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import { debugFuse } from '../../log.js'
-import { isProcess, ownProcess } from '../../process-id.js'
-import { journalSuffix as suffix } from '../../state-home.js'
+import { debugFuse, notice } from '../../log.js'
+import { areTogether, isProcess, ownProcess } from '../../process-id.js'
+import { damagedSuffix, journalSuffix as suffix } from '../../state-home.js'
 import type { Version } from '../../wire/version.js'
 
 /** The end of the name of a journal that is being written anew. */
 const newSuffix = '.new'
 
+interface DeadJournal {
+  readonly path: string
+  readonly entries: readonly JournalEntry[]
+  readonly damagedBytes: number
+}
+
 export class FileJournal implements Journal {
   readonly left: readonly JournalEntry[]
   readonly #path: string
-  #file: number
+  /** Files of mounts that have died, until their changes are in a file of this one. */
+  #dead: readonly DeadJournal[]
+  /** Undefined while the local disk takes no file of this mount. */
+  #file: number | undefined
   #bytes = 0
   /** Size at which it is written anew. */
   #boundBytes = limits.journalBytesMax
   /** The versions under which changes were answered that are still needed. */
-  #needed = new Set<Version>()
+  readonly #needed: Set<Version>
 
-  /** Opens a new file in `folder`, which is made if it is not there, and takes over those of mounts that have died. */
+  /**
+   * Opens a new file in `folder`, which is made if it is not there, and takes over those of mounts that have died. Where
+   * the disk takes no new file, what they have is left where it is until it is stored. Throws when there is nothing either.
+   */
   constructor(folder: string, self: string = ownProcess()) {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     this.#path = join(folder, `${self}${suffix}`)
-    const dead = readdirSync(folder)
+    this.#dead = readdirSync(folder)
       .filter((name) => isOfDead(name, self))
       .sort()
-      .map((name) => join(folder, name))
-    this.left = entriesInAll(dead.filter((path) => path.endsWith(suffix)))
-    this.#file = this.#writeAnew(this.left)
-    for (const path of dead) if (path !== this.#path) rmSync(path, { force: true })
+      .flatMap((name) => deadJournal(folder, name, self) ?? [])
+    this.left = entriesInAll(this.#dead)
+    this.#needed = new Set(this.left.map(({ id }) => id))
+    try {
+      this.#takeOver()
+    } catch (thrown) {
+      if (this.left.length === 0) throw thrown
+      notice(
+        `The local disk takes no journal: ${asDfsError(thrown).message}. What a mount of before had answered is ` +
+          'stored all the same, and every change waits for the servers',
+        'warning',
+      )
+    }
   }
 
   append(entry: JournalEntry): void {
-    this.#write(changeRecord(entry))
+    this.#write(this.#present(), changeRecord(entry))
     this.#needed.add(entry.id)
   }
 
@@ -64,7 +95,8 @@ export class FileJournal implements Journal {
         this.#clear()
         return
       }
-      this.#write(forgottenRecord(id))
+      if (this.#file === undefined) return
+      this.#write(this.#file, forgottenRecord(id))
       if (this.#bytes > this.#boundBytes) this.#shorten()
     } catch (error) {
       // The change is stored: that it is tried again after a crash does no harm.
@@ -73,31 +105,56 @@ export class FileJournal implements Journal {
   }
 
   close(): void {
+    if (this.#file === undefined) return
     closeSync(this.#file)
-    if (this.#needed.size === 0) unlinkSync(this.#path)
+    if (this.#needed.size === 0) rmSync(this.#path, { force: true })
   }
 
   #clear(): void {
-    if (this.#bytes > 0) ftruncateSync(this.#file, 0)
+    if (this.#file === undefined) this.#takeOver()
+    else if (this.#bytes > 0) ftruncateSync(this.#file, 0)
     this.#bytes = 0
     this.#boundBytes = limits.journalBytesMax
   }
 
   /** Drops the records that are not needed any more. When that did not help, it is tried again at twice the size. */
   #shorten(): void {
-    const old = this.#file
     this.#boundBytes = 2 * this.#bytes
-    this.#file = this.#writeAnew(entriesIn(this.#path))
-    closeSync(old)
+    this.#writeAnew()
   }
 
-  /** Replaces the file by one with these entries, and returns its descriptor. The old one stays when that fails. */
-  #writeAnew(entries: readonly JournalEntry[]): number {
+  /**
+   * Returns the file of this mount, written anew if it is not there: the disk had no room for it, or somebody has removed
+   * it. That may be a mount that cannot tell that this one lives.
+   */
+  #present(): number {
+    const file = this.#file
+    return file === undefined || fstatSync(file).nlink === 0 ? this.#takeOver() : file
+  }
+
+  /** Writes what is needed into a new file of this mount, and removes those of the dead. */
+  #takeOver(): number {
+    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
+    for (const { path, damagedBytes } of this.#dead) {
+      if (damagedBytes > 0) copyFileSync(path, `${path}${damagedSuffix}`)
+    }
+    const file = this.#writeAnew()
+    for (const { path } of this.#dead) if (path !== this.#path) rmSync(path, { force: true })
+    this.#dead = []
+    return file
+  }
+
+  /** Replaces the file by one with what is needed, and returns its descriptor. The old one stays when that fails. */
+  #writeAnew(): number {
+    const old = this.#file
+    const entries = old === undefined ? this.left : entriesOf(bytesOf(old, this.#bytes))
+    const needed = entries.filter(({ id }) => this.#needed.has(id))
+    const partial = new Set(needed.flatMap(({ id, isPartial }) => (isPartial ? [id] : [])))
     const path = `${this.#path}${newSuffix}`
-    const file = openSync(path, 'w', 0o600)
+    const file = openSync(path, 'w+', 0o600)
     let bytes = 0
     try {
-      for (const record of entries.map(changeRecord)) {
+      for (const record of [...[...partial].map(partialRecord), ...needed.map(changeRecord)]) {
         writeFileSync(file, record)
         bytes += record.length
       }
@@ -107,20 +164,21 @@ export class FileJournal implements Journal {
       rmSync(path, { force: true })
       throw error
     }
+    if (old !== undefined) closeSync(old)
+    this.#file = file
     this.#bytes = bytes
     this.#boundBytes = Math.max(limits.journalBytesMax, 2 * bytes)
-    this.#needed = new Set(entries.map(({ id }) => id))
     return file
   }
 
   /** Throws when the local disk does not take all of it; nothing of it is in the file then. */
-  #write(record: Buffer): void {
+  #write(file: number, record: Buffer): void {
     try {
       for (let at = 0; at < record.length; ) {
-        at += writeSync(this.#file, record, at, record.length - at, this.#bytes + at)
+        at += writeSync(file, record, at, record.length - at, this.#bytes + at)
       }
     } catch (error) {
-      ftruncateSync(this.#file, this.#bytes)
+      ftruncateSync(file, this.#bytes)
       throw error
     }
     this.#bytes += record.length
@@ -135,16 +193,54 @@ function isOfDead(name: string, self: string): boolean {
   )
 }
 
+/**
+ * Reads the journal of a mount that has ended; undefined when that is not possible, and then it stays. Where the machine was
+ * restarted since, the end may be lost. And a mount on another machine or in another container may not have ended at all.
+ */
+function deadJournal(folder: string, name: string, self: string): DeadJournal | undefined {
+  const path = join(folder, name)
+  if (!name.endsWith(suffix)) return { path, entries: [], damagedBytes: 0 }
+  try {
+    const { entries, damagedBytes } = contentsOf(readFileSync(path))
+    if (damagedBytes > 0) {
+      notice(
+        `${damagedBytes} bytes of ${path} are damaged: changes that a mount had answered are lost with them. What can ` +
+          `be read is stored, and the damaged file is kept as ${path}${damagedSuffix}`,
+        'error',
+      )
+    }
+    if (areTogether(name.slice(0, -suffix.length), self)) return { path, entries, damagedBytes }
+    return { path, entries: entries.map((one) => ({ ...one, isPartial: true })), damagedBytes }
+  } catch (thrown) {
+    // Another mount takes it over at this very moment.
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    notice(
+      `The journal ${path} cannot be read, so what a mount had answered and not stored is missing for now: ` +
+        `${asDfsError(thrown).message}. The next mount tries again`,
+      'error',
+    )
+    return undefined
+  }
+}
+
 /** Returns the entries of all files. Two have the same if a mount was killed while it took over the first. */
-function entriesInAll(paths: readonly string[]): readonly JournalEntry[] {
+function entriesInAll(journals: readonly DeadJournal[]): readonly JournalEntry[] {
   const known = new Set<Version>()
-  return paths.flatMap((path) => {
-    const entries = entriesIn(path).filter(({ id }) => !known.has(id))
-    for (const { id } of entries) known.add(id)
-    return entries
+  return journals.flatMap(({ entries }) => {
+    const others = entries.filter(({ id }) => !known.has(id))
+    for (const { id } of others) known.add(id)
+    return others
   })
 }
 
-function entriesIn(path: string): readonly JournalEntry[] {
-  return entriesOf(readFileSync(path))
+/** Reads the first bytes of an open file, which may have no name any more. */
+function bytesOf(file: number, length: number): Buffer {
+  const bytes = Buffer.alloc(length)
+  let at = 0
+  while (at < length) {
+    const count = readSync(file, bytes, at, length - at, at)
+    if (count === 0) break
+    at += count
+  }
+  return bytes.subarray(0, at)
 }

@@ -2,6 +2,7 @@ import {
   existsSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
   writeFileSync,
@@ -11,6 +12,7 @@ import t from 'tap'
 import { entriesOf } from '../../../src/dfc/namespace/journal.js'
 import { FileJournal } from '../../../src/fuse/daemon/journal-file.js'
 import { limits } from '../../../src/limits.js'
+import { redirectNotices } from '../../../src/log.js'
 import { ownProcess } from '../../../src/process-id.js'
 import { contentOf, journalEntry } from '../../fixtures/journal-entries.js'
 import { temporaryFolder } from '../../fixtures/mortal.js'
@@ -110,6 +112,79 @@ t.test('a journal beyond its bound is written anew with what is needed', async (
   t.same(idsOf(new FileJournal(folder, dead(2))), ids(3, 700, count))
 })
 
+/** What the program says from now on. */
+function recordNotices(): string[] {
+  const lines: string[] = []
+  redirectNotices((line) => lines.push(line))
+  return lines
+}
+
+/** The name under which another process has left a journal, and the process that takes it over. */
+const self = 'boot-7-7-1'
+const processes: Readonly<Record<string, readonly [owner: string, isPartial: boolean]>> = {
+  'that was killed': ['boot-5-5-1', false],
+  'from before the machine was restarted': ['other-5-5-1', true],
+  'in another container': ['boot-5-5-2', true],
+}
+
+for (const [which, [owner, isPartial]] of Object.entries(processes)) {
+  t.test(`of the journal of a process ${which}, transactions may be whole or not`, async (t) => {
+    const folder = t.testdir()
+    const left = new FileJournal(folder, owner)
+    left.append(journalEntry(0))
+    left.append(journalEntry(1, 500))
+    const first = new FileJournal(folder, self)
+    t.same(idsOf(first), ids(0, 1))
+    t.ok(first.left.every((one) => (one.isPartial ?? false) === isPartial))
+    first.append(journalEntry(2))
+    first.forget(journalEntry(0).id)
+    const second = new FileJournal(folder, 'boot-8-8-1')
+    t.same(idsOf(second), ids(1, 2))
+    t.same(
+      second.left.map((one) => one.isPartial ?? false),
+      [isPartial, false],
+      'the next one knows as well',
+    )
+  })
+}
+
+t.test('of a damaged journal the rest is taken over, and it is kept', async (t) => {
+  const folder = t.testdir()
+  const left = new FileJournal(folder, dead(1))
+  for (const index of [0, 1, 2]) left.append(journalEntry(index, 500))
+  const [name = ''] = readdirSync(folder)
+  const bytes = readFileSync(join(folder, name))
+  bytes[700] = (bytes[700] ?? 0) ^ 1
+  writeFileSync(join(folder, name), bytes)
+  const lines = recordNotices()
+  const journal = new FileJournal(folder, dead(2))
+  t.same(idsOf(journal), ids(0, 2))
+  t.match(lines.join(''), `bytes of ${join(folder, name)} are damaged`)
+  t.ok(readFileSync(join(folder, `${name}.damaged`)).equals(bytes))
+  journal.close()
+  t.same(idsOf(new FileJournal(folder, dead(3))), ids(0, 2))
+})
+
+t.test('a journal that cannot be read is left alone, and others are taken over', async (t) => {
+  const folder = t.testdir({ [`${dead(1)}.journal-1`]: {} })
+  new FileJournal(folder, dead(2)).append(journalEntry(0))
+  const lines = recordNotices()
+  t.same(idsOf(new FileJournal(folder, dead(3))), ids(0))
+  t.match(lines.join(''), `${dead(1)}.journal-1 cannot be read`)
+  t.ok(existsSync(join(folder, `${dead(1)}.journal-1`)))
+})
+
+t.test('a journal that somebody has removed is written anew before the next answer', async (t) => {
+  const folder = join(t.testdir(), 'journals')
+  const journal = new FileJournal(folder, dead(1))
+  journal.append(journalEntry(0, 500))
+  journal.append(journalEntry(1))
+  journal.forget(journalEntry(1).id)
+  rmSync(folder, { recursive: true })
+  journal.append(journalEntry(2))
+  t.same(idsOf(new FileJournal(folder, dead(2))), ids(0, 2))
+})
+
 t.test('on a full local disk', { skip: noSmallDisk }, async (t) => {
   const folder = temporaryFolder('dfs-journal-')
   t.teardown(mountSmallDisk(folder, '70m'))
@@ -124,6 +199,23 @@ t.test('on a full local disk', { skip: noSmallDisk }, async (t) => {
     truncateSync(filling, 0)
     journal.append(journalEntry(2))
     t.same(idsOf(new FileJournal(journals, dead(2))), ids(0, 2))
+  })
+
+  t.test('what mounts have left is there, and stays where it is until it is stored', async (t) => {
+    const journals = join(folder, 'left')
+    const left = new FileJournal(journals, dead(1))
+    for (const index of [0, 1]) left.append(journalEntry(index, 60_000))
+    fillDisk(filling)
+    const journal = new FileJournal(journals, dead(2))
+    t.same(idsOf(journal), ids(0, 1))
+    t.throws(() => journal.append(journalEntry(2)), { code: 'ENOSPC' })
+    journal.forget(journalEntry(0).id)
+    t.same(idsOf(new FileJournal(journals, dead(3))), ids(0, 1), 'one that is killed loses nothing')
+    journal.forget(journalEntry(1).id)
+    t.same(readdirSync(journals), [`${dead(2)}.journal-1`])
+    truncateSync(filling, 0)
+    journal.append(journalEntry(3))
+    t.same(idsOf(new FileJournal(journals, dead(4))), ids(3))
   })
 
   t.test('a journal that cannot be written anew keeps what is needed', async (t) => {

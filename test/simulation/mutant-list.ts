@@ -440,6 +440,20 @@ export const mutants: readonly Mutant[] = [
     'leases',
   ),
   mutant(
+    'log: what a client before has stored of a journal is not relied on',
+    localLog,
+    'this.#noteStoredAs(found, due.knownAs);',
+    ';',
+    'leases',
+  ),
+  mutant(
+    'log: what is left of a transaction is stored under its id',
+    localLog,
+    'if (partial.has(due.knownAs))',
+    'if (false)',
+    'leases',
+  ),
+  mutant(
     'log: a change is answered before it is in the journal',
     localLog,
     'this.#journal.append({ id: batch.id, ...change });',

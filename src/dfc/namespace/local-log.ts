@@ -28,7 +28,7 @@ import {
   trashIno,
   typeOf,
 } from '../../wire/records.js'
-import type { Version } from '../../wire/version.js'
+import { noVersion, type Version } from '../../wire/version.js'
 import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Lease } from '../quorum/lease.js'
 import type { Registers } from '../quorum/registers.js'
@@ -383,7 +383,10 @@ export class LocalLog {
     // What was read after a refusal, or before a journal was stored, is outdated now.
     for (const { key } of writes) this.#options.cache.dropOlder(key, id)
     if (id !== due.knownAs) {
-      for (const { key } of writes) this.#storedAs.set(`${key} ${due.knownAs}`, id)
+      this.#noteStoredAs(
+        writes.map(({ key }) => [key, id] as const),
+        due.knownAs,
+      )
     }
     this.#remove(due)
   }
@@ -481,19 +484,41 @@ export class LocalLog {
       this.#due.splice(0, 1, ...due.changes.map(single))
     } else if (due.refusals >= refusalsMax) {
       for (const one of due.changes) {
-        if (!(await this.#isDone(one.body))) await this.#giveUp(one, why)
+        const found = await this.#foundDone(due, one.body)
+        if (found === undefined) await this.#giveUp(one, why)
+        // What follows in a journal relies on it under the version with which it was answered.
+        else this.#noteStoredAs(found, due.knownAs)
       }
       this.#remove(due)
     }
   }
 
-  /** Whether the registers are as the change leaves them: it was stored, and the servers have forgotten its id. */
-  async #isDone({ writes }: Transaction): Promise<boolean> {
+  /** Notes under which versions registers are stored that were answered as written under `knownAs`. */
+  #noteStoredAs(stored: Iterable<readonly [Key, Version]>, knownAs: Version): void {
+    for (const [key, version] of stored) this.#storedAs.set(`${key} ${knownAs}`, version)
+  }
+
+  /**
+   * Returns the versions of the registers if they are as the change leaves them, or those that were answered together with it
+   * and come after it: it was stored, and the servers have forgotten its id, or a client before this one has stored it by
+   * itself.
+   */
+  async #foundDone(
+    { knownAs }: Due,
+    { writes }: Transaction,
+  ): Promise<readonly (readonly [Key, Version])[] | undefined> {
     const found = await this.#options.registers.read(writes.map(({ key }) => key))
-    return writes.every(({ value }, index) => {
+    const together = this.#due.filter((due) => due.knownAs === knownAs)
+    const wanted = together.flatMap(({ body }) => body.writes)
+    const isDone = writes.every(({ key }, index) => {
       const now = found[index]?.value ?? null
-      return value === null ? now === null : now?.equals(value) === true
+      return wanted.some(({ key: other, value }) => {
+        if (other !== key) return false
+        return value === null ? now === null : now?.equals(value) === true
+      })
     })
+    if (!isDone) return undefined
+    return writes.map(({ key }, index) => [key, found[index]?.version ?? noVersion] as const)
   }
 
   async #giveUp({ body, file }: LoggedChange, why: DfsError): Promise<void> {

@@ -421,7 +421,7 @@ function views(
   const at = own.findLastIndex(isBefore)
   const [last, lastLink] = [own[at], links[at]]
   // What could not be stored under its version may have been given up at any time.
-  const isCertain = last?.stored?.id === last?.promise.entry.id
+  const isCertain = last?.stored?.id === last?.promise.entry.id && last?.promise.isLost !== true
   if (last === undefined || lastLink === undefined || !isCertain) return [...all, ...links]
   const isStored = (last.stored?.decidedMs ?? Number.POSITIVE_INFINITY) < operation.startMs
   const isInherited = last.promise.client !== clientOf(operation.client)

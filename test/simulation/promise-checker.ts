@@ -88,12 +88,15 @@ export class Fates {
     return this.#evidence.machines.find(({ clients }) => clients.has(name))
   }
 
-  #fatesOn({ promises, clients }: Machine): readonly Fate[] {
+  #fatesOn({ promises, clients, renewed }: Machine): readonly Fate[] {
     const used = new Set(promises.map(({ entry }) => entry.id))
     return promises.map((promise, at) => {
       const { id, body } = promise.entry
       const whole = this.#evidence.transactions.get(id)
       if (whole?.isCommitted === true) return { promise, stored: whole }
+      if (promise.isLost) return { promise, stored: undefined }
+      const rest = renewed.has(id) ? this.#restOf(promises, id) : undefined
+      if (rest !== undefined) return { promise, stored: rest }
       // Of a batch that was refused each change is tried by itself.
       const next = promises.slice(at).find(({ entry }) => entry.id !== id)
       const before = this.#orderOf(next?.entry.id)
@@ -112,8 +115,26 @@ export class Fates {
     })
   }
 
+  /** The transaction that has stored what was left of the one answered under `id` after the machine had lost its power. */
+  #restOf(promises: readonly Promised[], id: Version): Seen | undefined {
+    const left = promises.filter(({ entry, isLost }) => entry.id === id && !isLost)
+    const writes = new Map<Key, Buffer | null>()
+    for (const { entry } of left) {
+      for (const { key, value } of entry.body.writes) writes.set(key, value)
+    }
+    const wanted = [...writes].map(([key, value]) => ({ key, value }))
+    return [...this.#evidence.transactions.values()].find(
+      ({ isCommitted, body }) => isCommitted === true && areSameWrites(body?.writes ?? [], wanted),
+    )
+  }
+
   #orderOf(id: Version | undefined): number {
     return (id === undefined ? undefined : this.#order.get(id)) ?? Number.POSITIVE_INFINITY
+  }
+
+  /** When a change was sent first, by the order of transactions: under the id that it was answered with, if it was. */
+  #sentOf({ promise: { entry }, stored }: Fate): number {
+    return this.#order.get(entry.id) ?? this.#orderOf(stored?.id)
   }
 
   /** What was answered first is sent first, and stored first. */
@@ -121,10 +142,8 @@ export class Fates {
     let last: Fate | undefined
     for (const fate of fates) {
       const { promise, stored } = fate
-      if (
-        last !== undefined &&
-        this.#orderOf(promise.entry.id) < this.#orderOf(last.promise.entry.id)
-      ) {
+      if (promise.isLost) continue
+      if (last !== undefined && this.#sentOf(fate) < this.#sentOf(last)) {
         report(`${describe(promise)} was sent before ${describe(last.promise)}`)
       }
       if (stored === undefined) continue
@@ -144,9 +163,11 @@ export class Fates {
       const own = operation.transactions.filter(
         (id) => !ids.has(id) && transactions.get(id)?.isCommitted === true,
       )
-      const before = fates.findLast(({ promise }) => promise.atMs < operation.startMs)
+      const before = fates.findLast(
+        ({ promise: { atMs, isLost } }) => atMs < operation.startMs && !isLost,
+      )
       const overtaking = own.find(
-        (id) => before !== undefined && this.#orderOf(id) < this.#orderOf(before.promise.entry.id),
+        (id) => before !== undefined && this.#orderOf(id) < this.#sentOf(before),
       )
       if (before !== undefined && overtaking !== undefined) {
         report(`${nameOf(operation)} overtook ${describe(before.promise)} with ${overtaking}`)
@@ -166,7 +187,7 @@ export class Fates {
           contentOf(kept.inode) === contentOf(decodeInode(inode.value)) &&
           this.#evidence.bytesOf(kept.inode)?.equals(kept.bytes) === true,
       )
-      if (stored !== undefined) continue
+      if (stored !== undefined || promise.isLost) continue
       if (inode?.value != null && !isKept) report(`${describe(promise)}: its content is not kept`)
       // A client that dies before it could say so has left it in its log, and in the folder for such contents.
       const isMute = [...machine.clients].some((client) => this.#crashedMs(client) >= promise.atMs)

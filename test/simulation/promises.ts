@@ -1,6 +1,7 @@
 /** What clients have answered before it was stored, as the journals on their machines tell. */
 import type { ClientLog } from '../../src/dfc/client.js'
 import type { Journal, JournalEntry } from '../../src/dfc/namespace/journal.js'
+import type { Version } from '../../src/wire/version.js'
 import { MemoryJournals } from '../fixtures/memory-journals.js'
 import type { Operation } from './history.js'
 import { currentOperation } from './tap.js'
@@ -13,6 +14,8 @@ export interface Promised {
   /** The operation that was answered with it. */
   readonly operation: Operation | undefined
   readonly atMs: number
+  /** Its machine lost its power before the change was on the disk. */
+  isLost: boolean
 }
 
 type OnAnswer = (client: string, entry: JournalEntry) => void
@@ -21,6 +24,8 @@ type OnAnswer = (client: string, entry: JournalEntry) => void
 export class Machine {
   readonly promises: Promised[] = []
   readonly clients = new Set<string>()
+  /** Under what was answered that is stored under other ids, since some of it may be missing. */
+  readonly renewed = new Set<Version>()
   readonly #journals = new MemoryJournals()
   readonly #nowMs: () => number
   readonly #onAnswer: OnAnswer
@@ -46,6 +51,18 @@ export class Machine {
     this.#journals.crash(tornAt)
   }
 
+  /** The machine, on which no client runs, has lost its power: the last changes were not on its disk. Returns whose they were. */
+  losePower(count: number): readonly Operation[] {
+    const gone = this.#journals.losePower(count)
+    for (const { id } of this.left) this.renewed.add(id)
+    return gone.flatMap(({ id }) => {
+      const promise = this.promises.findLast(({ entry, isLost }) => entry.id === id && !isLost)
+      if (promise === undefined) return []
+      promise.isLost = true
+      return promise.operation ?? []
+    })
+  }
+
   /** The log of the next client. */
   logOf(client: string): ClientLog {
     this.clients.add(client)
@@ -61,7 +78,14 @@ export class Machine {
       append: (entry) => {
         journal.append(entry)
         const operation = currentOperation.getStore()
-        this.promises.push({ machine: this, client, entry, operation, atMs: this.#nowMs() })
+        this.promises.push({
+          machine: this,
+          client,
+          entry,
+          operation,
+          atMs: this.#nowMs(),
+          isLost: false,
+        })
         this.#onAnswer(client, entry)
       },
       forget: (id) => journal.forget(id),

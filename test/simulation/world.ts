@@ -197,6 +197,9 @@ export class World {
   #wrongUntil: ((untilMs: number) => void) | undefined
   readonly #liar: Liar
   readonly #chanceOfLogs: Seeded
+  readonly #chanceOfPower: Seeded
+  /** Whether machines of clients lose their power in this run. */
+  readonly #losesPower: boolean
   readonly #liarName: string | undefined
   #isOver = false
   #isClosed = false
@@ -231,6 +234,8 @@ export class World {
     this.#operationsLeft = this.plan.operationCount
     // With chance of its own, so that runs without it are as they were.
     this.#chanceOfLogs = new Seeded(seed ^ 0x10c5)
+    this.#chanceOfPower = new Seeded(seed ^ 0x90e5)
+    this.#losesPower = this.plan.focus === 'leases' && chance(this.#chanceOfPower, 0.25)
     const chanceOfLies = new Seeded(~seed)
     this.#liar = new Liar(chanceOfLies, () => beginMs + nowMs())
     const liar = chanceOfLies.below(serverNames.length)
@@ -482,6 +487,7 @@ export class World {
     this.#machine(index).crash(chance(this.#random, 0.3) ? tornAt : undefined)
     this.#crashedMs.set(name, this.scheduler.nowMs)
     this.#inherited[index] = running.actor?.answered ?? this.#inherited[index] ?? []
+    if (this.#losesPower && chance(this.#chanceOfPower, 0.5)) this.#losePower(index)
     this.#network.vanish(running.participant, isSilent)
     for (const operation of this.history.operations) {
       if (operation.client.split('.')[0] === name && operation.outcome === 'open') {
@@ -495,6 +501,17 @@ export class World {
       if (name.startsWith(visitor)) this.#visitLater()
       else void this.#startClient(index)
     })
+  }
+
+  /** Of what a client had answered the last is in no journal any more. It may be stored, now or later, or not. */
+  #losePower(index: number): void {
+    const lost = this.#machine(index).losePower(between(this.#chanceOfPower, 0, 3))
+    this.#count('power', `${lost.length} changes`)
+    for (const operation of lost) {
+      this.history.end(operation, 'lost')
+      operation.endMs = Number.POSITIVE_INFINITY
+    }
+    this.#inherited[index] = this.#inherited[index]?.filter((one) => !lost.includes(one)) ?? []
   }
 
   /**

@@ -440,6 +440,13 @@ export const mutants: readonly Mutant[] = [
     'leases',
   ),
   mutant(
+    'log: an answer that was on its way brings a deleted inode back',
+    nodeCache,
+    'if (removedAs !== undefined && register.version < removedAs)',
+    'if (false)',
+    'leases',
+  ),
+  mutant(
     'log: what a client before has stored of a journal is not relied on',
     localLog,
     'this.#noteStoredAs(found, due.knownAs);',

@@ -71,6 +71,9 @@ interface Timed<T> {
   readonly atMs: number
 }
 
+/** Deleted inodes that are remembered, far more than a client deletes while an answer is on its way. */
+const removedMax = 2 * limits.logChangesMax
+
 /** Given as `max` the bound would take all of its memory at once: 30 ms in every command. */
 const bound = { maxSize: limits.registerCacheEntriesMax, sizeCalculation: () => 1 }
 
@@ -99,6 +102,8 @@ export class NodeCache {
   /** Values of such registers that had to leave the cache. */
   readonly #keptNodes = new Map<number, Timed<Node>>()
   readonly #keptEntries = new Map<Key, Timed<EntryView>>()
+  /** Inodes that this client has deleted, and under which version: an answer that was on its way has them still. */
+  readonly #removed = new LRUCache<number, Version>({ max: removedMax })
   /** The name under which each folder was seen last, and the folder that it is in. */
   readonly #places = new LRUCache<number, { readonly parent: number; readonly name: string }>(bound)
   readonly #folders = new KnownFolders()
@@ -261,6 +266,8 @@ export class NodeCache {
   noteNode(ino: number, register: QuorumRegister, askedMs: number): Node | undefined {
     const own = this.#ownNode(ino)
     if (own !== undefined && register.version < own.version) return own
+    const removedAs = this.#removed.get(ino)
+    if (removedAs !== undefined && register.version < removedAs) return undefined
     if (register.value === null) {
       this.dropNode(ino)
       return undefined
@@ -393,6 +400,7 @@ export class NodeCache {
   drop(key: Key): void {
     const parsed = parseKey(key)
     if (parsed.kind === 'inode') {
+      this.#removed.delete(parsed.ino)
       this.dropNode(parsed.ino)
       return
     }
@@ -412,6 +420,12 @@ export class NodeCache {
         ? this.staleNode(parsed.ino)?.version
         : this.#entryAt(key)?.value.version
     if (version !== undefined && version < id) this.drop(key)
+  }
+
+  /** Notes that this client has deleted an inode, under the version `id`. Its number is never used again. */
+  removeNode(ino: number, id: Version): void {
+    this.dropNode(ino)
+    this.#removed.set(ino, id)
   }
 
   dropNode(ino: number): void {

@@ -79,7 +79,7 @@ export class TransactionBuilder {
   deleteNode(ino: number, last: Inode): void {
     this.#writes.set(inodeKey(ino), null)
     this.afterwards(({ id }) => {
-      this.#cache.dropNode(ino)
+      this.#cache.removeNode(ino, id)
       this.#outcomes.set(ino, { ino, version: id, inode: last, folder: null })
     })
   }

@@ -144,6 +144,19 @@ t.test('what another client wrote after a change that is not stored here is newe
   t.equal(cache.staleNode(7)?.version, versionAt(3))
 })
 
+t.test('an answer from before an inode was deleted does not bring it back', async (t) => {
+  const { cache } = open()
+  const value = sampleInode({ mode: fileType.file | 0o644 })
+  const register = { key: inodeKey(7), version: versionAt(1), value, folder: null }
+  t.ok(cache.noteNode(7, register, 0))
+  cache.removeNode(7, versionAt(2))
+  t.equal(cache.noteNode(7, register, 0), undefined)
+  t.equal(cache.staleNode(7), undefined)
+  // The servers have refused the removal.
+  cache.drop(inodeKey(7))
+  t.equal(cache.noteNode(7, register, 0)?.version, versionAt(1))
+})
+
 t.test(
   'an answer about a name that this client has given to another inode is not of that inode',
   async (t) => {

@@ -3,11 +3,10 @@
  * is no such place: the next installation would replace what is written there.
  */
 import { chmodSync, existsSync, lstatSync, mkdirSync } from 'node:fs'
-import { homedir } from 'node:os'
-import { dirname, isAbsolute, join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { sentenceOf } from './error-message.js'
 import { DfsError } from './errors.js'
-import { dataHome } from './state-home.js'
+import { baseFolder, dataHome } from './state-home.js'
 
 export const clientFileName = 'dfc.conf'
 export const serverFileName = 'dfs.conf'
@@ -19,10 +18,9 @@ type Environment = Readonly<Record<string, string | undefined>>
 /** The folder with the configuration of a whole machine. */
 export const systemConfigHome = '/etc/dfs'
 
-/** `${XDG_CONFIG_HOME:-~/.config}/dfs`. A relative XDG_CONFIG_HOME counts as unset. */
+/** `${XDG_CONFIG_HOME:-~/.config}/dfs`. */
 export function configHome(environment: Environment = process.env): string {
-  const { XDG_CONFIG_HOME: config } = environment
-  return join(config && isAbsolute(config) ? config : join(homedir(), '.config'), 'dfs')
+  return join(baseFolder(environment, 'XDG_CONFIG_HOME', '.config'), 'dfs')
 }
 
 /** The client's configurations of a user and of a machine, of which the first that is there counts. */

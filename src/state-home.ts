@@ -1,8 +1,11 @@
 /** The folders for what the programs keep of their own on this machine, by the XDG Base Directory Specification. */
 import { createHash } from 'node:crypto'
-import { homedir } from 'node:os'
+import { userInfo } from 'node:os'
 import { isAbsolute, join } from 'node:path'
+import { DfsError } from './errors.js'
 import { isProcess } from './process-id.js'
+
+type Environment = Readonly<Record<string, string | undefined>>
 
 /** The end of the name of a mount's journal: a release with another format of records leaves these files alone. */
 export const journalSuffix = '.journal-1'
@@ -10,20 +13,34 @@ export const journalSuffix = '.journal-1'
 /** The end of the name of a copy of a damaged journal, for people. */
 export const damagedSuffix = '.damaged'
 
-/** `${XDG_STATE_HOME:-~/.local/state}/dfs`. A relative XDG_STATE_HOME counts as unset. */
-export function stateHome(
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): string {
-  const { XDG_STATE_HOME: state } = environment
-  const folder = state && isAbsolute(state) ? state : join(homedir(), '.local', 'state')
-  return join(folder, 'dfs')
+/** `${XDG_STATE_HOME:-~/.local/state}/dfs`. */
+export function stateHome(environment: Environment = process.env): string {
+  return join(baseFolder(environment, 'XDG_STATE_HOME', '.local/state'), 'dfs')
 }
 
 /** `${XDG_DATA_HOME:-~/.local/share}/dfs`: the folder for the servers of `dfs-mount --local`. */
-export function dataHome(
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): string {
-  return join(environment.XDG_DATA_HOME || join(homedir(), '.local', 'share'), 'dfs')
+export function dataHome(environment: Environment = process.env): string {
+  return join(baseFolder(environment, 'XDG_DATA_HOME', '.local/share'), 'dfs')
+}
+
+/**
+ * The folder that a variable of the XDG Base Directory Specification names, else `preset` in the home folder. A relative
+ * path counts as unset, in HOME as well: what is found below the working folder may be somebody else's.
+ */
+export function baseFolder(environment: Environment, variable: string, preset: string): string {
+  const named = environment[variable]
+  return named !== undefined && isAbsolute(named) ? named : join(homeFolder(environment), preset)
+}
+
+/** The home folder of the user that runs this. Throws `configuration` where there is none. */
+function homeFolder({ HOME: home }: Environment): string {
+  if (home !== undefined && isAbsolute(home)) return home
+  try {
+    return userInfo().homedir
+  } catch (cause) {
+    const why = 'there is no home folder of this user: set HOME to one'
+    throw new DfsError('configuration', why, { cause })
+  }
 }
 
 /** The folder for the journals of an account's mounts on this machine. `cluster` is the id of its four servers. */

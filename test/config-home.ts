@@ -1,6 +1,6 @@
 /** Where configurations are looked for: in the order that the manual says, and nowhere else. */
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import {
@@ -10,6 +10,7 @@ import {
   noClientConfig,
   serverConfigFile,
 } from '../src/config-home.js'
+import { dataHome, stateHome } from '../src/state-home.js'
 
 interface Places {
   readonly own: string
@@ -46,9 +47,23 @@ t.test(
 t.test('the home for configurations is that of the XDG Base Directory Specification', async (t) => {
   t.equal(configHome({ XDG_CONFIG_HOME: '/x' }), '/x/dfs')
   for (const unset of [undefined, '', 'relative']) {
-    t.equal(configHome({ XDG_CONFIG_HOME: unset }), join(homedir(), '.config/dfs'))
+    t.equal(configHome({ XDG_CONFIG_HOME: unset, HOME: '/home/a' }), '/home/a/.config/dfs')
   }
 })
+
+t.test(
+  'a home that is no absolute path counts as unset, so that nothing of the working folder is taken',
+  async (t) => {
+    for (const HOME of [undefined, '', 'relative', './.']) {
+      t.equal(configHome({ HOME }), join(userInfo().homedir, '.config/dfs'))
+      t.equal(stateHome({ HOME }), join(userInfo().homedir, '.local/state/dfs'))
+      t.equal(
+        dataHome({ HOME, XDG_DATA_HOME: 'relative' }),
+        join(userInfo().homedir, '.local/share/dfs'),
+      )
+    }
+  },
+)
 
 t.test('a link that leads nowhere hides what comes later', async (t) => {
   const { own, system, environment } = places(t)

@@ -6,7 +6,8 @@ import { realpathSync, statSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { type ClientConfig, parseClientConfig, passwordVariable, readConfig } from './config.js'
 import { writeDurably } from './durable.js'
-import { asDfsError, DfsError } from './errors.js'
+import { sentenceOf } from './error-message.js'
+import { DfsError } from './errors.js'
 import { type Address, addressText } from './network.js'
 import { type Path, parseToml } from './toml.js'
 
@@ -49,7 +50,7 @@ function edit(
   try {
     replace(realpathSync(given), edited)
   } catch (cause) {
-    throw new DfsError('configuration', `${given}: cannot write it: ${asDfsError(cause).message}`, {
+    throw new DfsError('configuration', `${given}: cannot write it: ${sentenceOf(cause)}`, {
       cause,
     })
   }

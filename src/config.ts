@@ -2,12 +2,13 @@
  * The two configuration files: dfc.conf of the client (the user and the four servers) and dfs.conf of a server (the
  * users that may log in). A mistake is reported with its file and line and what was expected there.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, type Stats, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
 import { parseByteSize } from './byte-size.js'
 import { durationText, parseDuration } from './duration.js'
-import { asDfsError, DfsError } from './errors.js'
+import { sentenceOf } from './error-message.js'
+import { DfsError } from './errors.js'
 import { limits } from './limits.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from './metrics-address.js'
 import { type Address, addressText } from './network.js'
@@ -99,6 +100,12 @@ export function isUserName(name: string): boolean {
   )
 }
 
+/** Returns the name that was given for a user. Throws `invalid` for one that no user may have. */
+export function checkedUserName(name: string): string {
+  if (isUserName(name)) return name
+  throw new DfsError('invalid', `"${name}" cannot be a user's name: use letters, digits, . _ -`)
+}
+
 /**
  * Reads the client's file. `environment` may hold the password in DFC_PASSWORD. Throws `configuration` naming the file
  * and, where it can, the line; also when there is a password in it that others can read.
@@ -176,14 +183,24 @@ export function parseServerConfig<V>(
  * is no such file.
  */
 export function readConfig(file: string, remedy?: string): string {
+  if (file === '') {
+    throw new DfsError('configuration', 'the name of the configuration is empty: expected a file')
+  }
   try {
+    assertReadable(statSync(file))
     return readFileSync(file, 'utf8')
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
     const absent = `there is no such file${remedy === undefined ? '' : `: ${remedy}`}`
-    const why = missing ? absent : asDfsError(cause).message
+    const why = missing ? absent : sentenceOf(cause)
     throw new DfsError('configuration', `${file}: cannot read the configuration: ${why}`, { cause })
   }
+}
+
+/** Throws for what is no text, or has no end, as /dev/zero. A pipe is one, such as that of a shell's <(...). */
+function assertReadable(status: Stats): void {
+  if (status.isDirectory()) throw new DfsError('isDirectory')
+  if (!status.isFile() && !status.isFIFO()) throw new DfsError('invalid', 'it is no file')
 }
 
 const userName = parsed(`a name of ${userNameRule}`, (name) =>

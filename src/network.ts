@@ -5,6 +5,7 @@
  */
 import { createServer, type OnReadOpts, type Socket, connect as tcpConnect } from 'node:net'
 import { createSecureContext, TLSSocket, connect as tlsConnect } from 'node:tls'
+import { sentenceOf } from './error-message.js'
 import { asDfsError, DfsError } from './errors.js'
 import { limits } from './limits.js'
 import { receiveInto } from './node-internals.js'
@@ -156,7 +157,11 @@ function failureOf(address: string, cause: NodeJS.ErrnoException | undefined): D
     const why = 'what answers there does not speak TLS: an older dfs-server, or another program'
     return new DfsError('untrusted', `${address}: ${why}`, { cause })
   }
-  return new DfsError('down', `${address}: ${cause?.message ?? 'no answer'}`, { cause })
+  return new DfsError(
+    'down',
+    `${address}: ${cause === undefined ? 'no answer' : sentenceOf(cause)}`,
+    { cause },
+  )
 }
 
 /**

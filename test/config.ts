@@ -448,8 +448,13 @@ t.test('names a file that is missing or cannot be read', async (t) => {
   })
   t.throws(() => readConfig(project), {
     code: 'configuration',
-    message: new RegExp(`^${project}: `),
+    message: `${project}: cannot read the configuration: Is a directory`,
   })
+  // It has no end.
+  t.throws(() => readConfig('/dev/zero'), {
+    message: '/dev/zero: cannot read the configuration: it is no file',
+  })
+  t.throws(() => readConfig(''), { message: /^the name of the configuration is empty: / })
 })
 
 t.test('refuses a password that other users can read, and advises what to do', async (t) => {

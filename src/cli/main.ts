@@ -12,7 +12,7 @@ import { clientConfigFile, localConfigFile, noClientConfig } from '../config-hom
 import { Client } from '../dfc/client.js'
 import { serverKeysFile } from '../dfc/cluster/server-keys.js'
 import { ThreadDigests } from '../dfc/content/thread-digests.js'
-import { sentenceOf, speaksForItself } from '../error-message.js'
+import { sentenceOf, sentenceWithPath, speaksForItself } from '../error-message.js'
 import { debugDfc, redirectNotices, redirectWarnings } from '../log.js'
 import { tcpNetwork } from '../network.js'
 import { takeFromEnvironment } from '../secret-environment.js'
@@ -47,7 +47,7 @@ async function main(args: readonly string[]): Promise<number> {
   } catch (error) {
     debugDfc('%o', error)
     if (speaksForItself(error)) output.say(sentenceOf(error))
-    else output.problem(sentenceOf(error))
+    else output.problem(sentenceWithPath(error))
     return status.failed
   }
 }

@@ -7,7 +7,8 @@ import { basename, resolve } from 'node:path'
 import { systemClock, systemRandom } from '../clock.js'
 import { passwordVariable, type TlsWord } from '../config.js'
 import { serverConfigFile } from '../config-home.js'
-import { asDfsError, DfsError } from '../errors.js'
+import { sentenceOf, sentenceWithPath } from '../error-message.js'
+import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
@@ -62,7 +63,7 @@ try {
   // A fault of the program shows its stack; what the system or a person did wrong is one line.
   if (!(thrown instanceof DfsError) && !(thrown instanceof Error && 'syscall' in thrown))
     throw thrown
-  process.stderr.write(`dfs-server: ${visibleLine(asDfsError(thrown).message)}\n`)
+  process.stderr.write(`dfs-server: ${visibleLine(sentenceWithPath(thrown))}\n`)
   process.exit(1)
 }
 
@@ -167,6 +168,6 @@ function stopOnSignals(server: Server, reopenLog: (() => void) | undefined): voi
 
 function cannotListen(host: string, port: number, thrown: unknown): DfsError {
   const code = (thrown as NodeJS.ErrnoException).code ?? ''
-  const why = reasons[code] ?? asDfsError(thrown).message
+  const why = reasons[code] ?? sentenceOf(thrown)
   return new DfsError('io', `cannot listen on ${host}:${port}: ${why}`, { cause: thrown })
 }

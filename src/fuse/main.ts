@@ -10,7 +10,7 @@ import { CommanderError } from 'commander'
 import { systemRandom } from '../clock.js'
 import { type ClientConfig, loadClientConfig, passwordVariable } from '../config.js'
 import { clientConfigFile, clientConfigPlaces } from '../config-home.js'
-import { sentenceOf } from '../error-message.js'
+import { sentenceWithPath } from '../error-message.js'
 import { DfsError, isError } from '../errors.js'
 import { debugFuse, logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
@@ -85,7 +85,7 @@ try {
   if (thrown instanceof CommanderError) process.exit(thrown.exitCode === 0 ? 0 : 2)
   debugFuse('%o', thrown)
   if (!(thrown instanceof DfsError)) debugFuse('a bug? %o', thrown)
-  const sentence = sentenceOf(thrown)
+  const sentence = sentenceWithPath(thrown)
   report({ failed: sentence })
   process.stderr.write(`dfs-mount: ${visibleLine(sentence)}\n`)
   process.exitCode = 1

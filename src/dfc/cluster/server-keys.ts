@@ -14,7 +14,8 @@ import {
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import type { ClientConfig, ServerAddress } from '../../config.js'
-import { asDfsError, DfsError, isError } from '../../errors.js'
+import { sentenceOf } from '../../error-message.js'
+import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { warning } from '../../log.js'
 import type { Network } from '../../network.js'
@@ -194,7 +195,7 @@ export class ServerKeys {
       text = readFileSync(this.#file, 'utf8')
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return []
-      throw this.#unusable(asDfsError(thrown).message)
+      throw this.#unusable(sentenceOf(thrown))
     }
     try {
       return v.parse(fileSchema, JSON.parse(text)).accounts
@@ -254,7 +255,7 @@ function noting<T>(file: string, action: () => T): T {
   try {
     return action()
   } catch (cause) {
-    const why = asDfsError(cause).message
+    const why = sentenceOf(cause)
     throw new DfsError('io', `${file}: cannot note the keys of the servers: ${why}`, { cause })
   }
 }

@@ -16,7 +16,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { askNewPassword } from '../../ask-password.js'
 import { parseByteSize } from '../../byte-size.js'
 import { systemRandom } from '../../clock.js'
-import { isUserName, parseTrashTime, quotaRule, readConfig, trashRule } from '../../config.js'
+import { checkedUserName, parseTrashTime, quotaRule, readConfig, trashRule } from '../../config.js'
 import { makeConfigFolder } from '../../config-home.js'
 import { writeDurably } from '../../durable.js'
 import { DfsError } from '../../errors.js'
@@ -176,10 +176,7 @@ async function list(file: string): Promise<string> {
 
 /** Throws `invalid` for what cannot be a name, and `exists` for one that is taken. */
 function requireNewName(file: string, name: string): void {
-  if (!isUserName(name)) {
-    throw new DfsError('invalid', `"${name}" cannot be a user's name: use letters, digits, . _ -`)
-  }
-  requireNew(textOf(file), file, name)
+  requireNew(textOf(file), file, checkedUserName(name))
 }
 
 function requireNew(text: string, file: string, name: string): void {

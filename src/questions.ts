@@ -4,7 +4,8 @@
  */
 import { createInterface, type Interface } from 'node:readline'
 import { Writable } from 'node:stream'
-import { DfsError } from './errors.js'
+import { sentenceOf } from './error-message.js'
+import { DfsError, isError } from './errors.js'
 
 export class Questions {
   readonly #terminal: Interface
@@ -25,9 +26,18 @@ export class Questions {
       if (this.#waiting === undefined) this.#lines.push(line)
       else this.#waiting.resolve(line)
     })
+    // Control-C is a key of a terminal in raw mode. The program ends as it does elsewhere, without an answer.
+    this.#terminal.on('SIGINT', () => {
+      this.#waiting = undefined
+      this.close()
+      process.stderr.write('\n')
+      process.kill(process.pid, 'SIGINT')
+    })
     this.#terminal.on('close', () => {
       this.#isClosed = true
-      this.#waiting?.reject(noAnswer())
+      if (this.#waiting === undefined) return
+      if (!this.#isHidden) process.stderr.write('\n')
+      this.#waiting.reject(noAnswer())
     })
   }
 
@@ -36,6 +46,22 @@ export class Questions {
     const shown = preset === '' ? question : `${question} [${preset}]`
     const answer = (await this.#line(`${shown}: `)).trim()
     return answer === '' ? preset : answer
+  }
+
+  /**
+   * Asks again until `check` takes the answer, which throws `invalid` otherwise, and returns what that makes of it. The
+   * answers of before are not lost by a slip.
+   */
+  async askUntil<T>(question: string, check: (answer: string) => T, preset = ''): Promise<T> {
+    for (;;) {
+      const answer = await this.ask(question, preset)
+      try {
+        return check(answer)
+      } catch (error) {
+        if (!isError(error, 'invalid')) throw error
+        process.stderr.write(`${sentenceOf(error)}\n`)
+      }
+    }
   }
 
   /** Asks for a secret, which the terminal does not show. */

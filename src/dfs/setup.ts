@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join, resolve } from 'node:path'
 import { acceptable, askNewPassword } from '../ask-password.js'
-import { isUserName, parseAddress } from '../config.js'
+import { checkedUserName, parseAddress } from '../config.js'
 import { serverFileName } from '../config-home.js'
 import { makeFolder, writeDurably } from '../durable.js'
 import { sentenceOf } from '../error-message.js'
@@ -41,20 +41,19 @@ export async function setUpServer(
       `${config} is there already: "dfs-server user --config ${config}" changes who may log in`,
     )
   }
-  const { host, user } = await answersOf(options)
-  const address = addressOf(host, port)
+  const { host, user } = await answersOf(options, port)
   const password = await passwordOf(options, user)
   makeFolder(resolve(folder))
   const isForOthers = !isLoopback(host)
   const key = isForOthers ? (await ServerKey.open(folder)).name : undefined
-  writeDurably(join(folder, environmentFile), `DFS_HOST=${host}\nDFS_PORT=${address.port}\n`, 0o600)
+  writeDurably(join(folder, environmentFile), `DFS_HOST=${host}\nDFS_PORT=${Number(port)}\n`, 0o600)
   const added = await addUser(config, user, password)
   return [
     added,
     ...(key === undefined
       ? [`It listens on this machine alone; --host ADDRESS is for servers on several machines`]
       : [`Its key is ${key}: "dfc init" shows the same when it is this server that answers`]),
-    `Start it:  dfs-server --host ${host} ${folder} ${address.port}`,
+    `Start it:  dfs-server --host ${host} ${folder} ${Number(port)}`,
     `When all four run:  dfc init`,
   ]
 }
@@ -63,9 +62,6 @@ async function passwordOf(
   { passwordFile: file, password }: SetupOptions,
   user: string,
 ): Promise<string> {
-  if (!isUserName(user)) {
-    throw new DfsError('invalid', `"${user}" cannot be a user's name: use letters, digits, . _ -`)
-  }
   if (file === undefined) return password ? acceptable(password) : await askNewPassword(user)
   try {
     return acceptable(readFileSync(file, 'utf8').split(/\r?\n/, 1)[0] ?? '')
@@ -82,19 +78,24 @@ interface ServerAnswers {
   readonly user: string
 }
 
-/** Asks for what no option says. Throws `invalid` where there is no terminal to ask on. */
-async function answersOf({ host, user }: SetupOptions): Promise<ServerAnswers> {
-  if (user !== undefined && (host !== undefined || !process.stdin.isTTY)) {
-    return { host: host ?? loopback, user }
+/** Asks for what no option says. Throws `invalid` for what is wrong, or where there is no terminal to ask on. */
+async function answersOf({ host, user }: SetupOptions, port: string): Promise<ServerAnswers> {
+  const hostOf = (text: string): string => checkedHost(text, port)
+  // A wrong port is no answer that could be given again.
+  const given = hostOf(host ?? loopback)
+  const name = user === undefined ? undefined : checkedUserName(user)
+  if (name !== undefined && (host !== undefined || !process.stdin.isTTY)) {
+    return { host: given, user: name }
   }
   if (!process.stdin.isTTY) {
     throw new DfsError('invalid', 'without a terminal to ask on, init needs --user NAME')
   }
   const questions = new Questions()
   try {
+    const question = 'Address of this machine to listen on'
     return {
-      host: host ?? (await questions.ask('Address of this machine to listen on', ownAddress())),
-      user: user ?? (await questions.ask('User that may log in')),
+      host: host ?? (await questions.askUntil(question, hostOf, ownAddress())),
+      user: name ?? (await questions.askUntil('User that may log in', checkedUserName)),
     }
   } finally {
     questions.close()
@@ -107,9 +108,9 @@ function ownAddress(): string {
   return all.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? loopback
 }
 
-function addressOf(host: string, port: string): { readonly port: number } {
-  const address = parseAddress(`${host.includes(':') ? `[${host}]` : host}:${port}`)
-  if (address !== undefined) return address
+/** Returns the host that a server can listen on at `port`. Throws `invalid`. */
+function checkedHost(host: string, port: string): string {
+  if (parseAddress(`${host.includes(':') ? `[${host}]` : host}:${port}`) !== undefined) return host
   throw new DfsError(
     'invalid',
     `${host} and ${port} are no address to listen on: expected a host, and a port from 1 to 65535`,

@@ -239,6 +239,75 @@ t.test('dfc init asks at a terminal for what no option says', async (t) => {
   t.match(await run('dfc', ['--config', file, 'list']), { status: 0, out: 'file\n' })
 })
 
+t.test('a slip at a terminal is asked again, and no answer is lost', async (t) => {
+  const first = `127.0.0.1:${ports[0]}`
+  const told = await typed(
+    [
+      ['Address of DFS1', 'nonsense'],
+      ['"nonsense" is no address of a server', first],
+      ['Address of DFS2', first],
+      [`${first} is the address of DFS1: each server has its own`, '127.0.0.1:1'],
+      ['Address of DFS3', '127.0.0.1:2'],
+      ['Address of DFS4', '[::1]:3'],
+      ['User', '.alice'],
+      ['".alice" cannot be a user', 'alice'],
+      ['Password of alice', 'secret'],
+      ['Folder to mount the files on', '/mnt/a b'],
+    ],
+    'dfc',
+    'init',
+    '--output',
+    'again.conf',
+  )
+  t.equal(told.status, 1, told.out)
+  t.match(
+    told.out,
+    `To try it again:  dfc init --server ${first} --server 127.0.0.1:1 --server 127.0.0.1:2 --server '[::1]:3' --user alice --mount '/mnt/a b' --output again.conf`,
+  )
+  t.match(told.out, /DFS2 .* not usable: 127\.0\.0\.1:1: Connection refused/)
+  t.notOk(existsSync(join(home, 'again.conf')))
+
+  const server = await typed(
+    [
+      ['Address of this machine to listen on', 'a b'],
+      ['a b and 10001 are no address', 'localhost'],
+      ['User that may log in', ''],
+      ['"" cannot be a user', 'bob'],
+      ['New password of bob', 'secret'],
+      ['Once more', 'secret'],
+    ],
+    'dfs-server',
+    'init',
+    'slips',
+    '10001',
+  )
+  t.equal(server.status, 0, server.out)
+})
+
+t.test('Control-C at a question ends the command, and nothing was made', async (t) => {
+  const interrupt = '\u0003'
+  const asked: readonly (readonly [string, string])[] = [['Address of DFS1', 'a:1']]
+  const client = await typed(
+    [...asked, ['Address of DFS2', interrupt]],
+    'dfc',
+    'init',
+    '--output',
+    'never.conf',
+  )
+  t.equal(client.status, 130, client.out)
+  const server = await typed(
+    [['User', interrupt]],
+    'dfs-server',
+    'init',
+    '--host',
+    'localhost',
+    'never',
+    '10001',
+  )
+  t.equal(server.status, 256 - 2, 'ended by SIGINT')
+  t.notOk(existsSync(join(home, 'never.conf')) || existsSync(join(home, 'never')))
+})
+
 t.test('paths are written as systemd and fstab have them', async (t) => {
   const paths = ['/mnt/files', '/', '/mnt/.a-b c', '/.x/y', '/mnt/h\u00e9']
   t.same(paths.map(escapedPath).slice(0, 4), ['mnt-files', '-', 'mnt-.a\\x2db\\x20c', '\\x2ex-y'])

@@ -1,7 +1,7 @@
 /** The answers that INIT needs: from options, from the environment and files, and from whoever sits at the terminal. */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { isUserName, parseAddress } from '../../config.js'
+import { checkedUserName, parseAddress } from '../../config.js'
 import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -52,37 +52,37 @@ async function serversOf(
   given: Options[string],
   questions: Questions | undefined,
 ): Promise<readonly string[]> {
-  const servers = Array.isArray(given) ? given.map(address) : []
-  if (servers.length > limits.serverCount) {
-    throw new DfsError(
-      'invalid',
-      `--server is given ${servers.length} times: expected ${limits.serverCount}`,
-    )
+  const count = limits.serverCount
+  const servers: string[] = []
+  for (const text of Array.isArray(given) ? given : []) servers.push(newAddress(text, servers))
+  if (servers.length > count) {
+    throw new DfsError('invalid', `--server is given ${servers.length} times: expected ${count}`)
   }
-  if (servers.length < limits.serverCount && questions === undefined) {
-    throw missing(`--server HOST:PORT ${limits.serverCount} times, got ${servers.length}`)
+  if (servers.length < count && questions === undefined) {
+    throw missing(`--server HOST:PORT ${count} times, got ${servers.length}`)
   }
-  while (servers.length < limits.serverCount) {
-    servers.push(
-      address((await questions?.ask(`Address of DFS${servers.length + 1}, as HOST:PORT`)) ?? ''),
-    )
+  while (questions !== undefined && servers.length < count) {
+    const question = `Address of DFS${servers.length + 1}, as HOST:PORT`
+    servers.push(await questions.askUntil(question, (text) => newAddress(text, servers)))
   }
   return servers
 }
 
-function address(text: string): string {
-  if (parseAddress(text) !== undefined) return text
-  throw new DfsError(
-    'invalid',
-    `"${text}" is no address of a server: expected HOST:PORT or [IPv6]:PORT`,
-  )
+/** Returns the address of a server that is none of `others`. Throws `invalid`. */
+function newAddress(text: string, others: readonly string[]): string {
+  if (parseAddress(text) === undefined) {
+    const why = `"${text}" is no address of a server: expected HOST:PORT or [IPv6]:PORT`
+    throw new DfsError('invalid', why)
+  }
+  const at = others.indexOf(text)
+  if (at === -1) return text
+  throw new DfsError('invalid', `${text} is the address of DFS${at + 1}: each server has its own`)
 }
 
 async function userOf(given: Options[string], questions: Questions | undefined): Promise<string> {
-  const user = typeof given === 'string' ? given : await questions?.ask('User')
-  if (user === undefined) throw missing('--user NAME')
-  if (isUserName(user)) return user
-  throw new DfsError('invalid', `"${user}" cannot be a user's name: use letters, digits, . _ -`)
+  if (typeof given === 'string') return checkedUserName(given)
+  if (questions === undefined) throw missing('--user NAME')
+  return questions.askUntil('User', checkedUserName)
 }
 
 async function passwordOf(

@@ -64,12 +64,36 @@ async function setUp(setup: Setup, options: Options): Promise<Status> {
   const config = parseClientConfig(text, file, {})
   const remark = tlsRemark(config)
   if (remark !== undefined) output.problem(remark)
-  await found(config, output)
+  try {
+    await found(config, output)
+  } catch (error) {
+    // What was typed need not be typed again.
+    if (process.stdin.isTTY) output.say(`To try it again:  ${commandFor(answers, options)}`)
+    throw error
+  }
   makeConfigFolder(file)
   writePrivate(file, text, options.force === true)
   output.print(`Wrote ${output.name(file)}, which only you can read`)
   for (const line of adviceFor(answers, file)) output.print(line)
   return 0
+}
+
+/** The command that asks for no more than the password. */
+function commandFor({ servers, user, mountpoint }: Answers, { output, force }: Options): string {
+  const words = [
+    ...servers.flatMap((address) => ['--server', address]),
+    '--user',
+    user,
+    ...(mountpoint === undefined ? [] : ['--mount', mountpoint]),
+    ...(typeof output === 'string' ? ['--output', output] : []),
+    ...(force === true ? ['--force'] : []),
+  ]
+  return ['dfc init', ...words.map(shellWord)].join(' ')
+}
+
+/** A word as shells take it literally. */
+function shellWord(word: string): string {
+  return /^[\w.:/@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
 }
 
 /** The file to write: the one that is named in any way, else the user's own. */

@@ -35,9 +35,19 @@ export async function localAccount(
   const account = known === undefined ? undefined : loadClientConfig(clientFile, {})
   const user = account?.user ?? loginName()
   const password = account?.password ?? random.bytes(24).toString('base64url')
-  await replaceFile(clientFile, clientText(user, password, firstPort))
+  // What else the user has written there stays, as long as the servers are the ones that it names.
+  if (account === undefined || !listensFrom(account, firstPort)) {
+    await replaceFile(clientFile, clientText(user, password, firstPort))
+  }
   if (account === undefined) await replaceFile(serverFile, serverText(user, password))
   return { config: loadClientConfig(clientFile, {}), clientFile, serverFile }
+}
+
+/** Whether the configuration is that of the servers on `firstPort` and the next three ports. */
+function listensFrom({ servers }: ClientConfig, firstPort: number): boolean {
+  return servers.every(
+    ({ address: { host, port } }, at) => host === '127.0.0.1' && port === firstPort + at,
+  )
 }
 
 /** The name of the user that runs this, as far as it can be a user name of the servers. */

@@ -270,13 +270,16 @@ export const limits = {
    * of more segments and extents is not kept.
    */
   keptValueBytesMax: 192 * KiB,
-  /** Versions of one file that are kept although they follow one another quickly. Each of `versionIntervalMs` gives one back. */
+  /**
+   * Versions of one file, or removed files of one name, that are kept although they follow one another quickly. Each
+   * `versionIntervalMs` gives one back.
+   */
   versionBurst: 10,
   /** A file that is replaced all the time keeps the last version of each such interval. */
   versionIntervalMs: 60_000,
   /** A file that only grows keeps the last version of each such interval: nothing of it is lost meanwhile. */
   appendIntervalMs: 600_000,
-  /** Files of which a client remembers how often they were replaced lately. */
+  /** Files and names of which a client remembers how often they were replaced or removed lately. */
   versionedFilesMax: 10_000,
 
   // Client memory and parallelism.

@@ -578,8 +578,8 @@ function checkTree(chains: Chains, report: Report): void {
 }
 
 /**
- * Each file that lost its last name is kept by the transaction that took it, with a content that somebody wrote; and
- * each content that is kept is one of its file.
+ * Each file that lost its last name is kept by the transaction that took it, with a content that somebody wrote, unless
+ * enough that had this name were kept; and each content that is kept is one of its file.
  */
 function checkKept(
   committed: readonly Seen[],
@@ -587,6 +587,7 @@ function checkKept(
   bytesOf: Evidence['bytesOf'],
   report: Report,
 ): void {
+  const isKeptOften = namesKeptOften(committed)
   for (const { id, body } of committed) {
     const keeping = new Set<number>()
     for (const { key, value } of body?.writes ?? []) {
@@ -609,8 +610,25 @@ function checkKept(
       const was = decodeInode(before)
       if (typeOf(was.mode) === fileType.folder || was.nlink === 0) continue
       const isRemoved = value === null || decodeInode(value).nlink === 0
-      if (isRemoved && !keeping.has(parsed.ino)) report(`${id} removed ${key} and keeps nothing`)
+      if (!isRemoved || keeping.has(parsed.ino) || body.writes.some(isKeptOften)) continue
+      report(`${id} removed ${key} and keeps nothing`)
     }
+  }
+}
+
+/** Returns whether a write is about a name of which so much was kept that not every removal is: see VersionRule. */
+function namesKeptOften(committed: readonly Seen[]): (write: { readonly key: Key }) => boolean {
+  const counts = new Map<string, number>()
+  for (const { body } of committed) {
+    for (const { key, value } of body?.writes ?? []) {
+      const record = value === null ? undefined : recordIn(key, value)
+      if (record?.kind !== 'removed') continue
+      counts.set(record.name, (counts.get(record.name) ?? 0) + 1)
+    }
+  }
+  return ({ key }) => {
+    const parsed = parseKey(key)
+    return parsed.kind === 'entry' && (counts.get(parsed.name) ?? 0) >= limits.versionBurst
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * Decides which contents of a file are kept when they are replaced: all of a file that is saved now and then, and one in
- * a while of a file that is written all the time, so that a log or a database does not become thousands of versions.
+ * Decides what is kept of a file when its content is replaced, or when it loses its last name: everything of a file that
+ * is saved or removed now and then, and one in a while where that happens all the time, so that a log, a database or the
+ * lock of a program does not become thousands of records, which would push out what matters.
  */
 import { LRUCache } from 'lru-cache'
 import { limits } from '../../limits.js'
@@ -8,14 +9,23 @@ import { msOfVersion } from '../../wire/version.js'
 import type { Content } from '../content/content.js'
 import type { Node } from './cache/node.js'
 
-/** How many versions of a file may still follow one another quickly, as of a time in ms since 1970. */
+/** How many records of a file, or of a name, may still follow one another quickly, as of a time in ms since 1970. */
 interface Allowance {
   readonly count: number
   readonly atMs: number
 }
 
+/** A name in a folder. */
+interface Place {
+  readonly parent: number
+  readonly name: string
+}
+
 export class VersionRule {
-  readonly #allowances = new LRUCache<number, Allowance>({ max: limits.versionedFilesMax })
+  /** By the number of the file, or its place where it loses that. */
+  readonly #allowances = new LRUCache<number | string, Allowance>({
+    max: limits.versionedFilesMax,
+  })
 
   /** Whether the content of `node` is to be kept when `after` replaces it at `nowMs`, in ms since 1970. */
   keeps(node: Node, after: Content, nowMs: number): boolean {
@@ -28,17 +38,40 @@ export class VersionRule {
     return !grows && this.#allowance(ino, nowMs).count >= 1
   }
 
-  /** Notes that a content of the file was kept. */
-  kept(ino: number, nowMs: number): void {
-    const { count } = this.#allowance(ino, nowMs)
-    this.#allowances.set(ino, { count: Math.max(0, count - 1), atMs: nowMs })
+  /**
+   * Whether a file is to be kept that loses its last name at `nowMs`. One that was last changed in an earlier minute is,
+   * in any case: a program that makes and removes, or replaces, a file of one name all the time takes no other with it.
+   */
+  keepsRemoved({ version }: Node, place: Place, nowMs: number): boolean {
+    const intervalMs = limits.versionIntervalMs
+    if (intervalOf(msOfVersion(version), intervalMs) < intervalOf(nowMs, intervalMs)) return true
+    return this.#allowance(keyOf(place), nowMs).count >= 1
   }
 
-  #allowance(ino: number, nowMs: number): Allowance {
-    const { count, atMs } = this.#allowances.get(ino) ?? { count: limits.versionBurst, atMs: nowMs }
+  /** Notes that a content of the file was kept. */
+  kept(ino: number, nowMs: number): void {
+    this.#take(ino, nowMs)
+  }
+
+  /** Notes that a file was kept that had this name. */
+  keptRemoved(place: Place, nowMs: number): void {
+    this.#take(keyOf(place), nowMs)
+  }
+
+  #take(key: number | string, nowMs: number): void {
+    const { count } = this.#allowance(key, nowMs)
+    this.#allowances.set(key, { count: Math.max(0, count - 1), atMs: nowMs })
+  }
+
+  #allowance(key: number | string, nowMs: number): Allowance {
+    const { count, atMs } = this.#allowances.get(key) ?? { count: limits.versionBurst, atMs: nowMs }
     const more = Math.max(0, nowMs - atMs) / limits.versionIntervalMs
     return { count: Math.min(limits.versionBurst, count + more), atMs: nowMs }
   }
+}
+
+function keyOf({ parent, name }: Place): string {
+  return `${parent}/${name}`
 }
 
 function intervalOf(ms: number, intervalMs: number): number {

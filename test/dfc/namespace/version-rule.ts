@@ -87,3 +87,24 @@ t.test('keeps nothing where nothing is lost', async (t) => {
   const extents = (longer.extents ?? []).map((extent) => ({ ...extent, length: 50 }))
   t.ok(rule.keeps(node, inodeOf({ ...longer, extents }), 1), 'it has a hole')
 })
+
+t.test(
+  'a file of one name that is made and removed every second is kept now and then',
+  async (t) => {
+    const rule = new VersionRule()
+    const startMs = Date.UTC(2026, 10, 29)
+    const place = { parent: 1, name: 'journal' }
+    let kept = 0
+    for (let round = 0; round < 3600; round += 1) {
+      const nowMs = startMs + round * 1_000
+      if (!rule.keepsRemoved(nodeOf({}, nowMs - 100), place, nowMs)) continue
+      rule.keptRemoved(place, nowMs)
+      kept += 1
+    }
+    t.ok(kept >= 60 && kept <= 130, `${kept} of 3600`)
+    const nowMs = startMs + 3_599_500
+    t.notOk(rule.keepsRemoved(nodeOf({}, nowMs), place, nowMs))
+    t.ok(rule.keepsRemoved(nodeOf({}, nowMs - 60_000), place, nowMs), 'one of before is')
+    t.ok(rule.keepsRemoved(nodeOf({}, nowMs), { ...place, parent: 3 }, nowMs), 'and another name')
+  },
+)

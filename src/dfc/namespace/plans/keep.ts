@@ -19,9 +19,13 @@ export async function keepRemoved(
   node: Node,
   { parent, name }: { readonly parent: number; readonly name: string },
 ): Promise<void> {
-  if (!sources.trash.isOn) return
-  const folder = sources.cache.pathOf(parent) ?? null
+  const { trash, clock, cache } = sources
+  const nowMs = clock.now()
+  const place = { parent, name }
+  if (!trash.isOn || !trash.rule.keepsRemoved(node, place, nowMs)) return
+  const folder = cache.pathOf(parent) ?? null
   await keep(change, sources, node, { kind: 'removed', ino: node.ino, folder, name })
+  change.afterwards(() => trash.rule.keptRemoved(place, nowMs))
 }
 
 /** Adds what keeps the content of a file that `after` is about to replace, if the account keeps such. */

@@ -117,6 +117,41 @@ t.test('says what is wrong with a wish', async (t) => {
   t.equal((await user.dfc('trash', 'restore', '-f', 'file')).status, 0)
   t.match(await user.dfc('trash', 'empty', '--older', '1d'), { out: /^0 removed files/ })
   t.match(await user.dfc('trash', 'empty'), { out: /^1 removed files/ })
+  for (const [words, problems] of [
+    [['trash', 'restore', ''], /the trash has no such file/],
+    [['trash', 'empty', ''], /the trash has no such file/],
+    [['versions', 'gone'], /^dfc: gone: No such file/],
+    [['why', 'gone'], /^dfc: gone: No such file/],
+  ] as const) {
+    t.match(await user.dfc(...words), { status: 1, problems }, words.join(' '))
+  }
+})
+
+t.test('what is named is removed for good, with its versions, and nothing else', async (t) => {
+  const { mounts, user } = await begin(t)
+  const mount = await mounts.start('mnt')
+  await mount.out(`mkdir d e; for i in 1 2 3; do echo $i > d/a; echo $i > d/a; rm d/a; done`)
+  await mount.out(`echo 1 > d/b; echo 2 > e/c; echo 3 > "$(printf 'caf\\351')"; rm d/b e/c caf*`)
+  const paths = async (): Promise<string[]> => {
+    const all = JSON.parse((await user.dfc('trash', 'list', '--all', '--json')).out)
+    return all.map(
+      ({ path, pathBytes }: { path: string | null; pathBytes?: string }) =>
+        pathBytes ?? path ?? 'versions',
+    )
+  }
+  t.same((await paths()).sort(), [
+    ...['/d/a', '/d/a', '/d/a', '/d/b', '/e/c'],
+    Buffer.from('/caf\xe9', 'latin1').toString('hex'),
+    ...['versions', 'versions', 'versions'],
+  ])
+  t.match(await user.dfc('trash', 'empty', 'd/a', 'gone'), {
+    status: 1,
+    out: /^6 removed files and versions are gone for good/,
+    problems: /^dfc: gone: the trash has no such file/,
+  })
+  t.match(await user.dfc('trash', 'empty', '/d', '--older', '1h'), { status: 0, out: /^0 removed/ })
+  t.match(await user.dfc('trash', 'empty', '/d'), { status: 0, out: /^1 removed/ })
+  t.equal((await paths()).length, 2)
 })
 
 t.test('a kill takes nothing out of the trash that a removal was to put there', async (t) => {
@@ -144,17 +179,29 @@ t.test('a kill takes nothing out of the trash that a removal was to put there', 
   t.match(await checkAll(client), { flaws: [], lost: [] })
 })
 
-t.test('a log that is written all the time does not become thousands of versions', async (t) => {
-  const { mounts, servers } = await begin(t)
-  const mount = await mounts.start('mnt')
-  await mount.out('for i in $(seq 100); do echo line $i > hot; sync hot; done')
-  await mount.out('for i in $(seq 100); do echo line $i >> log; sync log; done')
-  const client = await openClient(t, servers)
-  const versions = (await kept(client)).filter((line) => line.endsWith('/hot'))
-  t.ok(versions.length >= 10 && versions.length <= 14, `${versions.length} of 100`)
-  const grown = (await kept(client)).filter((line) => line.endsWith('/log'))
-  t.ok(grown.length <= 14, `${grown.length} of 100`)
-})
+t.test(
+  'what is written or removed all the time does not become thousands of records',
+  async (t) => {
+    const { mounts, servers } = await begin(t)
+    const mount = await mounts.start('mnt')
+    await mount.out('for i in $(seq 100); do echo line $i > hot; sync hot; done')
+    await mount.out('for i in $(seq 100); do echo line $i >> log; sync log; done')
+    const client = await openClient(t, servers)
+    const versions = (await kept(client)).filter((line) => line.endsWith('/hot'))
+    t.ok(versions.length >= 10 && versions.length <= 14, `${versions.length} of 100`)
+    const grown = (await kept(client)).filter((line) => line.endsWith('/log'))
+    t.ok(grown.length <= 14, `${grown.length} of 100`)
+
+    // A program that saves by a rename, and one that has a lock.
+    await mount.out(
+      'for i in $(seq 100); do echo $i > new; mv new state; echo > lock; sync lock; rm lock; done',
+    )
+    for (const name of ['state', 'lock']) {
+      const removed = (await kept(client)).filter((line) => line === `removed /${name}`)
+      t.ok(removed.length >= 10 && removed.length <= 14, `${removed.length} of 100 of ${name}`)
+    }
+  },
+)
 
 t.test('a program that meets the quota waits for the oldest of the trash to go', async (t) => {
   const { mounts, servers } = await begin(t)

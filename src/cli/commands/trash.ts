@@ -4,7 +4,10 @@ import { durationText } from '../../duration.js'
 import { DfsError, isError } from '../../errors.js'
 import {
   absolute,
+  everythingBy,
+  isMeant,
   isWithin,
+  kept,
   keptFiles,
   pathOfKept,
   removedBy,
@@ -12,10 +15,15 @@ import {
 } from '../paths/kept-files.js'
 import { isFolder, placeOf } from '../paths/remote-path.js'
 import { forEach, type Session, type Status } from '../session.js'
-import { alignColumns, sizeText, typeWord } from '../terminal/format.js'
+import { nameField, sizeText, typeWord } from '../terminal/format.js'
 import { parseMoment } from '../terminal/moment.js'
+import type { Output } from '../terminal/output.js'
 import { Restoring } from '../transfer/restoring.js'
 import type { Command, Options } from './command.js'
+
+/** The columns of the list, whose lines are printed one by one. */
+const idWidth = '2026-11-29T12:00:00.000Z-'.length + 10
+const sizeWidth = '1023 KiB'.length
 
 /** A part of the operation, with the options that it has. */
 interface Part {
@@ -33,7 +41,12 @@ const parts: Readonly<Record<string, Part>> = {
     options: ['to', 'force'],
     run: restore,
   },
-  empty: { operandsMin: 0, operandsMax: 0, options: ['older'], run: empty },
+  empty: {
+    operandsMin: 0,
+    operandsMax: Number.POSITIVE_INFINITY,
+    options: ['older'],
+    run: empty,
+  },
 }
 
 export const trash: Command = {
@@ -43,7 +56,7 @@ export const trash: Command = {
   operandsMax: Number.POSITIVE_INFINITY,
   summary: 'list or restore what was removed, or remove it for good',
   details:
-    'ACTION is list, perhaps with a folder, restore, or empty. NAME is a path that was removed, of which the last is restored, a folder with all that was removed in it, or an ID of the list. Whether anything is kept, and for how long, the servers say: dfs-server user trash.',
+    'ACTION is list, perhaps with a folder, restore, or empty. NAME is a path that was removed, of which the last is restored, a folder with all that was removed in it, or an ID of the list; empty removes all that was ever removed under these names. Whether anything is kept, and for how long, the servers say: dfs-server user trash.',
   options: [
     ['-a, --all', 'list versions of files as well'],
     ['--json', 'list as a JSON array'],
@@ -80,38 +93,65 @@ async function list(
 ): Promise<Status> {
   const { output, client } = session
   const below = absolute(folder)
-  const all = await keptFiles(session)
-  const shown = all.filter(
-    (kept) =>
-      (options.all === true || kept.kind === 'removed') && isWithin(pathOfKept(kept), below),
-  )
-  if (options.json === true) {
-    output.print(JSON.stringify(shown.map(described), undefined, 2))
-    return 0
+  const print = options.json === true ? jsonPrinter(output) : linePrinter(output)
+  let count = 0
+  for await (const one of kept(session)) {
+    const isListed = options.all === true || one.kind === 'removed'
+    if (!isListed || !isWithin(pathOfKept(one), below)) continue
+    count += 1
+    print.file(one)
   }
-  const rows = shown.map((kept) => [
-    output.name(kept.id),
-    sizeText(kept.node.inode.size),
-    output.name(shownAs(kept)) + (kept.incomplete ? ' [incomplete]' : ''),
-  ])
-  for (const line of alignColumns(rows, ['left', 'right', 'left'])) output.print(line)
+  print.end()
   const { keptMs } = client.namespace.trash
+  if (options.json === true) return 0
   if (keptMs === 0) {
     output.say(
       'Nothing that is removed is kept: "dfs-server user trash NAME 7d" on each server changes that',
     )
-  } else if (shown.length === 0) {
+  } else if (count === 0) {
     output.say(`Nothing is there; what is removed is kept for ${durationText(keptMs)}`)
   }
   return 0
 }
 
+/** Prints what is kept as it is found: all of it may be more than memory should hold. */
+interface Printer {
+  file(kept: KeptFile): void
+  end(): void
+}
+
+function linePrinter(output: Output): Printer {
+  return {
+    file(kept) {
+      const id = output.name(kept.id).padEnd(idWidth)
+      const size = sizeText(kept.node.inode.size).padStart(sizeWidth)
+      const remark = kept.incomplete ? ' [incomplete]' : ''
+      output.print(`${id} ${size} ${output.name(shownAs(kept))}${remark}`)
+    },
+    end: () => undefined,
+  }
+}
+
+function jsonPrinter(output: Output): Printer {
+  let held: string | undefined
+  return {
+    file(kept) {
+      output.print(held === undefined ? '[' : `  ${held},`)
+      held = JSON.stringify(described(kept))
+    },
+    end() {
+      output.print(held === undefined ? '[]' : `  ${held}\n]`)
+    },
+  }
+}
+
 function described(kept: KeptFile): object {
   const { id, kind, sinceMs, ino, incomplete, node } = kept
+  const path = pathOfKept(kept)
   return {
     id,
-    path: pathOfKept(kept) ?? null,
-    name: kept.name,
+    ...(path === undefined ? { path: null } : nameField('path', path)),
+    ...nameField('name', kept.name),
     how: kind,
     since: new Date(sinceMs).toISOString(),
     type: typeWord(node.inode.mode),
@@ -130,7 +170,7 @@ async function restore(
   if (to !== undefined && names.length > 1) {
     throw new DfsError('invalid', 'trash restore: --to goes with one name')
   }
-  const all = await keptFiles(session)
+  const all = await keptFiles(session, (one) => names.some((name) => isMeant(one, name)))
   const restoring = new Restoring(session, options.force === true)
   const status = await forEach(session, names, async (name) => {
     for (const kept of removedBy(all, name)) {
@@ -167,17 +207,31 @@ async function targetOf(
   return absolute(isInto ? `${to}/${kept.name || kept.id}` : to)
 }
 
-async function empty(session: Session, _: readonly string[], options: Options): Promise<Status> {
+async function empty(
+  session: Session,
+  names: readonly string[],
+  options: Options,
+): Promise<Status> {
   const { client, output } = session
   const nowMs = client.cluster.clock.now()
   const beforeMs =
     options.older === undefined
       ? Number.POSITIVE_INFINITY
       : parseMoment(String(options.older), nowMs, '--older')
-  const due = (await keptFiles(session)).filter(({ sinceMs }) => sinceMs < beforeMs)
-  const count = await client.namespace.trash.remove(due.map(({ id }) => id))
+  const ids: string[] = []
+  const add = ({ id, sinceMs }: KeptFile): unknown => sinceMs < beforeMs && ids.push(id)
+  let status: Status = 0
+  if (names.length === 0) for await (const one of kept(session)) add(one)
+  else {
+    const all = await keptFiles(
+      session,
+      (one) => one.kind === 'replaced' || names.some((name) => isMeant(one, name)),
+    )
+    status = await forEach(session, names, async (name) => everythingBy(all, name).forEach(add))
+  }
+  const count = await client.namespace.trash.remove([...new Set(ids)])
   const room =
     count === 0 ? '' : '; a repair gives their room back within minutes, or "dfc heal" now'
   output.print(`${count} removed files and versions are gone for good${room}`)
-  return 0
+  return status
 }

@@ -1,8 +1,11 @@
 /** VERSIONS: lists what a file was before, as far as the trash keeps it. */
+import type { Node } from '../../dfc/namespace/cache/node.js'
+import type { KeptFile } from '../../dfc/namespace/trash.js'
 import { DfsError } from '../../errors.js'
 import type { Inode } from '../../wire/records.js'
 import { historyOf } from '../paths/kept-files.js'
 import { isFolder } from '../paths/remote-path.js'
+import { forEach, type Session } from '../session.js'
 import { alignColumns, isoTime, sizeText } from '../terminal/format.js'
 import type { Command } from './command.js'
 
@@ -17,39 +20,41 @@ export const versions: Command = {
   options: [['--json', 'as a JSON array']],
   completes: ['remote'],
 
-  async run(session, [path = ''], options) {
-    const { output } = session
-    const { versions, now } = await historyOf(session, path)
-    if (now !== undefined && isFolder(now)) throw new DfsError('isDirectory')
-    if (options.json === true) {
-      const kept = versions.map(({ id, kind, sinceMs, node }) => ({
-        id,
-        until: new Date(sinceMs).toISOString(),
-        how: kind,
-        ...described(node.inode),
-      }))
-      const current = now === undefined ? [] : [{ until: null, ...described(now.inode) }]
-      output.print(JSON.stringify([...kept, ...current], undefined, 2))
-      return 0
-    }
-    const row = (until: string, { size, mtime }: Inode, id: string): string[] => [
-      until,
-      sizeText(size),
-      isoTime(mtime),
-      id,
-    ]
-    const rows = [
-      ['UNTIL', 'SIZE', 'MODIFIED', 'ID'],
-      ...versions.map(({ id, sinceMs, node }) =>
-        row(new Date(sinceMs).toISOString(), node.inode, id),
-      ),
-      ...(now === undefined ? [] : [row('now', now.inode, '')]),
-    ]
-    for (const line of alignColumns(rows, ['left', 'right', 'left', 'left'])) {
-      output.print(line.trimEnd())
-    }
-    return 0
-  },
+  run: (session, operands, options) =>
+    forEach(session, operands, async (path) => {
+      const { versions, now } = await historyOf(session, path)
+      if (now !== undefined && isFolder(now)) throw new DfsError('isDirectory')
+      if (options.json === true) printObjects(session, versions, now)
+      else printTable(session, versions, now)
+    }),
+}
+
+function printObjects({ output }: Session, versions: readonly KeptFile[], now?: Node): void {
+  const kept = versions.map(({ id, kind, sinceMs, node }) => ({
+    id,
+    until: new Date(sinceMs).toISOString(),
+    how: kind,
+    ...described(node.inode),
+  }))
+  const current = now === undefined ? [] : [{ until: null, ...described(now.inode) }]
+  output.print(JSON.stringify([...kept, ...current], undefined, 2))
+}
+
+function printTable({ output }: Session, versions: readonly KeptFile[], now?: Node): void {
+  const rows = [
+    ['UNTIL', 'SIZE', 'MODIFIED', 'ID'],
+    ...versions.map(({ id, sinceMs, node }) =>
+      rowOf(new Date(sinceMs).toISOString(), node.inode, id),
+    ),
+    ...(now === undefined ? [] : [rowOf('now', now.inode, '')]),
+  ]
+  for (const line of alignColumns(rows, ['left', 'right', 'left', 'left'])) {
+    output.print(line.trimEnd())
+  }
+}
+
+function rowOf(until: string, { size, mtime }: Inode, id: string): string[] {
+  return [until, sizeText(size), isoTime(mtime), id]
 }
 
 function described({ size, mtime }: Inode): object {

@@ -13,7 +13,7 @@ import { type NotedFailure, type Why, whyText } from '../../noted-failure.js'
 import { rootIno } from '../../wire/records.js'
 import { askMounts } from '../mounts.js'
 import { findPath } from '../paths/remote-path.js'
-import type { Session, Status } from '../session.js'
+import { forEach, type Session, type Status } from '../session.js'
 import type { Output } from '../terminal/output.js'
 import type { Command, Options } from './command.js'
 
@@ -32,7 +32,12 @@ export const why: Command = {
 
   async run(session, [file = '/'], options) {
     const local = await inMount(file)
-    return tell(session.output, local ?? (await ofName(session, file)), options)
+    if (local !== undefined) return tell(session.output, local, options)
+    let status: Status = 0
+    const failed = await forEach(session, [file], async () => {
+      status = tell(session.output, await ofName(session, file), options)
+    })
+    return failed || status
   },
 
   async runWithoutLogin({ output }, [file = '/'], options) {

@@ -27,14 +27,28 @@ export function isWithin(path: string | undefined, folder: string): boolean {
   return folder === '/' || path === folder || path.startsWith(`${folder}/`)
 }
 
-/** Returns all that is kept, the oldest first. Throws when the user interrupts. */
-export async function keptFiles({ client, interrupted }: Session): Promise<KeptFile[]> {
-  const all: KeptFile[] = []
-  for await (const kept of client.namespace.trash.files()) {
+/** Yields all that is kept, the oldest first. Throws when the user interrupts. */
+export async function* kept({ client, interrupted }: Session): AsyncGenerator<KeptFile> {
+  for await (const one of client.namespace.trash.files()) {
     interrupted.throwIfAborted()
-    all.push(kept)
+    yield one
   }
-  return all
+}
+
+/** Returns those that are kept and `isWanted`, the oldest first: all of them may be more than memory should hold. */
+export async function keptFiles(
+  session: Session,
+  isWanted: (kept: KeptFile) => boolean,
+): Promise<KeptFile[]> {
+  const wanted: KeptFile[] = []
+  for await (const one of kept(session)) if (isWanted(one)) wanted.push(one)
+  return wanted
+}
+
+/** Whether `name` can mean what is kept: by its id, or as a removed file with this path, or in the folder of this path. */
+export function isMeant(kept: KeptFile, name: string): boolean {
+  if (name === '') return false
+  return kept.id === name || (kept.kind === 'removed' && isWithin(pathOfKept(kept), absolute(name)))
 }
 
 /**
@@ -42,20 +56,31 @@ export async function keptFiles({ client, interrupted }: Session): Promise<KeptF
  * folder of this name the last one. Throws `notFound`.
  */
 export function removedBy(all: readonly KeptFile[], name: string): readonly KeptFile[] {
-  const byId = all.filter(({ id }) => id === name)
-  if (byId.length > 0) return byId
-  const path = absolute(name)
-  const last = new Map<string, KeptFile>()
-  for (const kept of all) {
-    const own = kept.kind === 'removed' ? pathOfKept(kept) : undefined
-    if (own !== undefined && isWithin(own, path)) last.set(own, kept)
-  }
-  const exact = last.get(path)
-  if (exact !== undefined) return [exact]
-  if (last.size === 0) {
-    throw new DfsError('notFound', 'the trash has no such file: "dfc trash list" shows what it has')
-  }
-  return [...last.values()]
+  const meant = all.filter((kept) => isMeant(kept, name))
+  if (meant.length === 0) throw notKept()
+  const byId = meant.find(({ id }) => id === name)
+  if (byId !== undefined) return [byId]
+  const last = new Map(meant.map((kept) => [pathOfKept(kept), kept]))
+  const exact = last.get(absolute(name))
+  return exact === undefined ? [...last.values()] : [exact]
+}
+
+/**
+ * Returns everything that `name` means, to be removed for good: what has this id, or all that had this path or one in the
+ * folder of this path, with the versions of these files. Throws `notFound`.
+ */
+export function everythingBy(all: readonly KeptFile[], name: string): readonly KeptFile[] {
+  const meant = all.filter((kept) => isMeant(kept, name))
+  if (meant.length === 0) throw notKept()
+  const byId = meant.find(({ id }) => id === name)
+  if (byId !== undefined) return [byId]
+  const numbers = new Set(meant.map(({ ino }) => ino))
+  const versions = all.filter(({ kind, ino }) => kind === 'replaced' && numbers.has(ino))
+  return [...meant, ...versions]
+}
+
+function notKept(): DfsError {
+  return new DfsError('notFound', 'the trash has no such file: "dfc trash list" shows what it has')
 }
 
 /** The contents that are known of a file: the versions that are kept, the oldest first, and the present one. */
@@ -72,9 +97,9 @@ export interface FileHistory {
 export async function historyOf(session: Session, path: string): Promise<FileHistory> {
   const now = await nodeAt(session, path)
   const wanted = absolute(path)
-  const all = await keptFiles(session)
   const isRemovedHere = (kept: KeptFile): boolean =>
     kept.kind === 'removed' && pathOfKept(kept) === wanted
+  const all = await keptFiles(session, (kept) => kept.kind === 'replaced' || isRemovedHere(kept))
   const numbers = new Set(all.filter(isRemovedHere).map(({ ino }) => ino))
   if (now !== undefined) numbers.add(now.ino)
   const versions = all.filter(

@@ -45,7 +45,8 @@ export function inodeAt({ versions, now }: FileHistory, atMs: number): Inode {
       `there was no such file then, or it is not kept: what is known begins at ${begun}`,
     )
   }
-  if (msOfTime(inode.mtime) > atMs) {
+  // Programs can set an mtime that is still to come, but no ctime.
+  if (Math.min(msOfTime(inode.mtime), msOfTime(inode.ctime)) > atMs) {
     throw new DfsError(
       'notFound',
       `what it was then is not kept, the next that is kept is of ${isoTime(inode.mtime)}: "dfc versions" lists them`,

@@ -154,6 +154,24 @@ t.test('what is named is removed for good, with its versions, and nothing else',
   t.equal((await paths()).length, 2)
 })
 
+t.test('the folders of what is restored are as private as they were', async (t) => {
+  const { mounts, user } = await begin(t)
+  const mount = await mounts.start('mnt')
+  await mount.out(
+    'mkdir -p a/b/c other; chmod 700 a/b; chmod 2750 a/b/c; echo 1 > a/b/c/f; rm -rf a',
+  )
+  const restored = async (...words: readonly string[]): Promise<void> => {
+    const { status, problems } = await user.dfc('trash', 'restore', ...words)
+    t.equal(status, 0, problems)
+  }
+  const modes = (folder: string) => mount.out(`stat -c '%a %n' ${folder} | xargs`)
+  await restored('/a')
+  t.equal(await modes('a a/b a/b/c'), '755 a 700 a/b 2750 a/b/c')
+  await mount.out('rm -rf a')
+  await restored('/a/b', '--to', 'other/x')
+  t.equal(await modes('other/x other/x/c'), '755 other/x 2750 other/x/c')
+})
+
 t.test('a kill takes nothing out of the trash that a removal was to put there', async (t) => {
   const { mounts, servers } = await begin(t)
   const mount = await mounts.start('mnt')

@@ -5,17 +5,29 @@ import { fileType } from '../../wire/records.js'
 import { isFolder, namesOf, placeOf } from '../paths/remote-path.js'
 import { ownIdentity } from './owner.js'
 
-/** Makes every missing folder on the way, following links. */
-export async function makeParents(namespace: Namespace, path: string): Promise<void> {
+/** Mode and owner of a folder that is to be made. */
+interface FolderAttributes {
+  readonly mode: number
+  readonly uid: number
+  readonly gid: number
+}
+
+/**
+ * Makes every missing folder on the way, following links. `attributes` are those of the last of them that are known,
+ * in order; the others are this user's.
+ */
+export async function makeParents(
+  namespace: Namespace,
+  path: string,
+  attributes: readonly FolderAttributes[] = [],
+): Promise<void> {
   const names = namesOf(path)
   for (let count = 1; count <= names.length; count += 1) {
-    const { parent, name, node } = await placeOf(
-      namespace,
-      names.slice(0, count).join('/'),
-      'followLink',
-    )
+    const way = names.slice(0, count).join('/')
+    const { parent, name, node } = await placeOf(namespace, way, 'followLink')
     if (node === undefined) {
-      await makeFolder(namespace, parent, name).catch((error: unknown) => {
+      const known = attributes[count - 1 - names.length + attributes.length]
+      await makeFolder(namespace, parent, name, known).catch((error: unknown) => {
         if (!isError(error, 'exists')) throw error
       })
     } else if (!isFolder(node)) {
@@ -24,12 +36,16 @@ export async function makeParents(namespace: Namespace, path: string): Promise<v
   }
 }
 
-/** Makes a folder of this user. Throws `exists`. */
+/** Makes a folder, of this user where it is not said otherwise. Throws `exists`. */
 export async function makeFolder(
   namespace: Namespace,
   parent: number,
   name: string,
+  attributes: FolderAttributes = ownAttributes(),
 ): Promise<void> {
-  const mode = fileType.folder | (0o777 & ~process.umask())
-  await namespace.create(parent, name, { mode, ...ownIdentity() })
+  await namespace.create(parent, name, attributes)
+}
+
+function ownAttributes(): FolderAttributes {
+  return { mode: fileType.folder | (0o777 & ~process.umask()), ...ownIdentity() }
 }

@@ -1,8 +1,9 @@
 /** TRASH restore: gives files that are kept their places again, several at once. */
 import { TaskPool } from '../../async/task-pool.js'
+import type { KeptFolder } from '../../dfc/namespace/kept.js'
 import type { KeptFile } from '../../dfc/namespace/trash.js'
 import { DfsError, isError } from '../../errors.js'
-import { followPath } from '../paths/remote-path.js'
+import { followPath, namesOf } from '../paths/remote-path.js'
 import { reportAbout, type Session } from '../session.js'
 import { makeParents } from './folders.js'
 import { baseName } from './targets.js'
@@ -46,7 +47,7 @@ export class Restoring {
     const { client, output } = this.#session
     const name = baseName(target)
     const folder = target.slice(0, target.length - name.length)
-    const made = this.#folders.get(folder) ?? this.#makeFolder(folder)
+    const made = this.#folders.get(folder) ?? this.#makeFolder(folder, foldersFor(kept, folder))
     this.#folders.set(folder, made)
     const restoration = { kept: kept.id, name, parent: await made, mayReplace: this.#mayReplace }
     try {
@@ -62,9 +63,18 @@ export class Restoring {
     output.print(`${output.name(target)} is as it was at ${when}`)
   }
 
-  async #makeFolder(path: string): Promise<number> {
+  async #makeFolder(path: string, attributes: readonly KeptFolder[]): Promise<number> {
     const { namespace } = this.#session.client
-    await makeParents(namespace, path)
+    await makeParents(namespace, path, attributes)
     return (await followPath(namespace, path)).ino
   }
+}
+
+/** The attributes of the last folders on the way to `target`: as far up as they have the names that they had. */
+function foldersFor({ folder, folders }: KeptFile, target: string): readonly KeptFolder[] {
+  const before = namesOf(folder ?? '').reverse()
+  const now = namesOf(target).reverse()
+  const other = before.findIndex((name, at) => name !== now[at])
+  const same = Math.min(other === -1 ? before.length : other, folders.length)
+  return same === 0 ? [] : folders.slice(-same)
 }

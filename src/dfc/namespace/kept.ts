@@ -3,7 +3,19 @@
  * which it was removed or replaced, so that they are in that order. An extended attribute that no user can set says of
  * what file it was, and where. Pure.
  */
-import { decode, encode, oneOf, optional, struct, text, u64, type Value } from '../../wire/codec.js'
+import { limits } from '../../limits.js'
+import {
+  decode,
+  encode,
+  list,
+  oneOf,
+  optional,
+  struct,
+  text,
+  u32,
+  u64,
+  type Value,
+} from '../../wire/codec.js'
 import { contentBytes, type Inode, nameText } from '../../wire/records.js'
 
 /** No name of a user's attribute: those have a namespace such as `user.` in front. */
@@ -12,7 +24,12 @@ const attributeName = 'dfs.kept'
 /** Longest path of a folder that is noted, as the text of its bytes. */
 const folderTextMax = 16 * 1024
 
-const recordCodec = struct({
+const folderCodec = struct({ mode: u32, uid: u32, gid: u32 })
+/** Mode and owner of a folder when something in it was removed. */
+export type KeptFolder = Value<typeof folderCodec>
+
+/** The fields of a record of release 0.2.0, which has no folders. */
+const formerFields = {
   /** Whether the name of the file was removed, or its content replaced. */
   kind: oneOf('removed', 'replaced'),
   /** The number of the file. */
@@ -21,14 +38,24 @@ const recordCodec = struct({
   folder: optional(text(folderTextMax)),
   /** Its name there; empty where that was not known. */
   name: nameText,
+} as const
+const formerCodec = struct(formerFields)
+
+const recordCodec = struct({
+  ...formerFields,
+  /** The folders on the way from the root to `folder`, that one included; none where one of them was not known. */
+  folders: list(folderCodec, limits.folderDepthMax),
 })
+/** The first byte of a record with folders. One without begins with the number of its kind. */
+const withFolders = 2
 /** Names the file of which something is kept, and why. */
 export type KeptRecord = Value<typeof recordCodec>
 
 /** The inode that keeps the content and the attributes of a file. */
 export function keptInode(inode: Inode, record: KeptRecord): Inode {
   const isLong = Buffer.byteLength(record.folder ?? '') > folderTextMax
-  const value = encode(recordCodec, isLong ? { ...record, folder: null } : record)
+  const kept = isLong ? { ...record, folder: null, folders: [] } : record
+  const value = Buffer.concat([Buffer.of(withFolders), encode(recordCodec, kept)])
   const attributes = [...withoutRecord(inode).attributes, { name: attributeName, value }]
   return { ...inode, nlink: 1, attributes }
 }
@@ -39,7 +66,10 @@ export function keptInode(inode: Inode, record: KeptRecord): Inode {
  */
 export function recordOf({ attributes }: Inode): KeptRecord | undefined {
   const found = attributes.find(({ name }) => name === attributeName)
-  return found === undefined ? undefined : decode(recordCodec, found.value)
+  if (found === undefined) return undefined
+  const { value } = found
+  if (value[0] === withFolders) return decode(recordCodec, value.subarray(1))
+  return { ...decode(formerCodec, value), folders: [] }
 }
 
 /** The inode as it was before it was kept. */

@@ -13,7 +13,7 @@ function nodeOf(size: number, writtenMs: number, madeMs = 1_000): Node {
 }
 
 function keptOf(node: Node, sinceMs: number): KeptFile {
-  const record = { kind: 'replaced', ino: 7, folder: null, name: 'a' } as const
+  const record = { kind: 'replaced', ino: 7, folder: null, name: 'a', folders: [] } as const
   return { ...record, id: `${sinceMs}`, sinceMs, node, incomplete: false }
 }
 

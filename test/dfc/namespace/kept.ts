@@ -17,7 +17,8 @@ import {
 } from '../../../src/wire/records.js'
 import { inodeOf } from '../../fixtures/inodes.js'
 
-const record = { kind: 'removed', ino: 7, folder: '/a', name: 'b' } as const
+const folders = [{ mode: 0o40700, uid: 1000, gid: 4 }]
+const record = { kind: 'removed', ino: 7, folder: '/a', name: 'b', folders } as const
 
 t.test('a kept inode says of what file it is, and gives it back as it was', async (t) => {
   const attributes = [{ name: 'user.a', value: Buffer.from('x') }]
@@ -36,7 +37,14 @@ t.test('a file with as many attributes as there can be is kept, wherever it was'
     value: Buffer.alloc(0),
   }))
   const kept = keptInode(inodeOf({ attributes }), { ...record, folder: '/x'.repeat(10_000) })
-  t.same(recordOf(decodeInode(encodeInode(kept))), { ...record, folder: null })
+  t.same(recordOf(decodeInode(encodeInode(kept))), { ...record, folder: null, folders: [] })
+})
+
+t.test('a record of release 0.2.0 is read, which has no folders', async (t) => {
+  // The kind, the number, and the texts behind their lengths.
+  const value = Buffer.from('000000000000000007' + '01' + '0002' + '2f61' + '0001' + '62', 'hex')
+  const inode = inodeOf({ attributes: [{ name: 'dfs.kept', value }] })
+  t.same(recordOf(inode), { ...record, folders: [] })
 })
 
 t.test('names of the trash are in the order of time', async (t) => {

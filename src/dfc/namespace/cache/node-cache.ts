@@ -74,6 +74,13 @@ interface Timed<T> {
 /** Deleted inodes that are remembered, far more than a client deletes while an answer is on its way. */
 const removedMax = 2 * limits.logChangesMax
 
+/** A folder as it was seen last. */
+export interface SeenFolder {
+  readonly name: string
+  /** Undefined when it has left the cache. */
+  readonly node: Node | undefined
+}
+
 /** Given as `max` the bound would take all of its memory at once: 30 ms in every command. */
 const bound = { maxSize: limits.registerCacheEntriesMax, sizeCalculation: () => 1 }
 
@@ -380,17 +387,17 @@ export class NodeCache {
   }
 
   /**
-   * Returns the path of a folder by the names under which it and those above it were seen last, empty for the root;
-   * undefined when one of them has left the cache.
+   * Returns the folders on the way from the root to a folder, that one included, by the names under which they were seen
+   * last; none for the root. Undefined when one of them has left the cache.
    */
-  pathOf(folder: number): string | undefined {
-    let path = ''
+  wayTo(folder: number): readonly SeenFolder[] | undefined {
+    const way: SeenFolder[] = []
     let ino = folder
-    for (let depth = 0; depth < limits.folderDepthMax; depth += 1) {
-      if (ino === rootIno) return path
+    while (way.length < limits.folderDepthMax) {
+      if (ino === rootIno) return way.reverse()
       const place = this.#places.get(ino)
       if (place === undefined) return undefined
-      path = `/${place.name}${path}`
+      way.push({ name: place.name, node: this.staleNode(ino) })
       ino = place.parent
     }
     return undefined

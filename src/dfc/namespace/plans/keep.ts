@@ -7,7 +7,8 @@ import { direntType, trashIno } from '../../../wire/records.js'
 import { noVersion } from '../../../wire/version.js'
 import type { Content } from '../../content/content.js'
 import type { Node } from '../cache/node.js'
-import { inodeBytes, type KeptRecord, keptInode, keptName } from '../kept.js'
+import type { SeenFolder } from '../cache/node-cache.js'
+import { inodeBytes, type KeptFolder, type KeptRecord, keptInode, keptName } from '../kept.js'
 import { newIno } from './new-inode.js'
 import type { Sources } from './sources.js'
 import type { TransactionBuilder } from './transaction-builder.js'
@@ -23,8 +24,16 @@ export async function keepRemoved(
   const nowMs = clock.now()
   const place = { parent, name }
   if (!trash.isOn || !trash.rule.keepsRemoved(node, place, nowMs)) return
-  const folder = cache.pathOf(parent) ?? null
-  await keep(change, sources, node, { kind: 'removed', ino: node.ino, folder, name })
+  const way = cache.wayTo(parent)
+  const folder = way === undefined ? null : way.map((one) => `/${one.name}`).join('')
+  const record = {
+    kind: 'removed',
+    ino: node.ino,
+    folder,
+    name,
+    folders: attributesOf(way),
+  } as const
+  await keep(change, sources, node, record)
   change.afterwards(() => trash.rule.keptRemoved(place, nowMs))
 }
 
@@ -39,8 +48,16 @@ export async function keepReplaced(
   const { trash, clock } = sources
   const nowMs = clock.now()
   if (!trash.isOn || !trash.rule.keeps(node, after, nowMs)) return
-  await keep(change, sources, node, { kind: 'replaced', ino: node.ino, folder: null, name })
+  const record = { kind: 'replaced', ino: node.ino, folder: null, name, folders: [] } as const
+  await keep(change, sources, node, record)
   change.afterwards(() => trash.rule.kept(node.ino, nowMs))
+}
+
+/** The attributes of all folders on a way; none when one of them is not known. */
+function attributesOf(way: readonly SeenFolder[] = []): readonly KeptFolder[] {
+  const known = way.flatMap(({ node }) => node ?? [])
+  if (known.length < way.length) return []
+  return known.map(({ inode: { mode, uid, gid } }) => ({ mode, uid, gid }))
 }
 
 async function keep(

@@ -319,11 +319,6 @@ function remarksOn(
   return remarks
 }
 
-/** Returns what STATUS --json prints. */
-export async function statusNow(cluster: Cluster): Promise<object> {
-  return described(await look(cluster, new Pace(cluster.clock)))
-}
-
 function described(report: Report): object {
   const { healths, lack } = report
   return {

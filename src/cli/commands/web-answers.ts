@@ -15,7 +15,7 @@ import { fileType, typeOf } from '../../wire/records.js'
 import { mountsOf } from '../mounts.js'
 import { findPath, isFolder, namesOf } from '../paths/remote-path.js'
 import { typeWord } from '../terminal/format.js'
-import { statusNow } from './status.js'
+import { statusObject } from './status.js'
 import type { WebAnswers } from './web-server.js'
 
 /** One or two servers that might be away: all ten choices. */
@@ -39,7 +39,7 @@ export function webAnswers(use: UseClient): WebAnswers {
 
 async function status({ cluster }: Client): Promise<object> {
   const [now, mounts, statuses] = await Promise.all([
-    statusNow(cluster),
+    statusObject(cluster),
     mountsOf(cluster.config),
     cluster.ask(cluster.up, 'status', () => ({})),
   ])

@@ -38,8 +38,9 @@ export function leftWithout({ up, voters }: Cluster, down: readonly number[]): L
 
 /**
  * Walks all folders of the user and yields the files that could not be read in full without the servers `down`; one
- * with several names comes under each. What is in the trash has no name in a folder and is not looked at. `looked` is called with the number of names looked at so far. Throws the failure
- * of a server that is up: what it holds is not known then.
+ * with several names comes under each. What is in the trash has no name in a folder and is not looked at. `looked` is
+ * called with the number of names looked at so far. Throws the failure of a server that is up: what it holds is not known
+ * then.
  */
 export async function* incompleteWithout(
   { cluster, namespace }: { readonly cluster: Cluster; readonly namespace: Namespace },

@@ -79,7 +79,7 @@ export function noClientConfig(environment: Environment = process.env): DfsError
 }
 
 /** A link that leads nowhere is there: its owner wants what it should lead to, and no other file. */
-function isThere(file: string): boolean {
+export function isThere(file: string): boolean {
   try {
     return lstatSync(file, { throwIfNoEntry: false }) !== undefined
   } catch (cause) {

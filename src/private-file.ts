@@ -3,6 +3,7 @@
  * file of one's own is for oneself alone, and one of somebody else, such as root, is not for everybody.
  */
 import {
+  existsSync,
   linkSync,
   realpathSync,
   renameSync,
@@ -38,15 +39,16 @@ export function assertPrivate(file: string): void {
 
 /**
  * Writes a file that only its owner can read, whole or not at all. Throws `exists` when there is one already, unless it
- * is to be replaced.
+ * is to be replaced: then a symbolic link stays, and what it leads to is replaced.
  */
 export function writePrivate(file: string, text: string, replaces: boolean): void {
-  const temporary = `${file}.${process.pid}.tmp`
+  const place = replaces && existsSync(file) ? realpathSync(file) : file
+  const temporary = `${place}.${process.pid}.tmp`
   try {
     rmSync(temporary, { force: true })
     writeFileSync(temporary, text, { mode: 0o600, flag: 'wx', flush: true })
-    if (replaces) renameSync(temporary, file)
-    else linkSync(temporary, file)
+    if (replaces) renameSync(temporary, place)
+    else linkSync(temporary, place)
   } catch (cause) {
     const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST'
     throw new DfsError(

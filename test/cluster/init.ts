@@ -1,6 +1,15 @@
 /** From nothing to an account with `dfs-server init` and `dfc init` alone, with and without a terminal. */
 import { type ChildProcess, execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import t, { type Test } from 'tap'
@@ -213,6 +222,20 @@ t.test('two commands later there is an account, without a terminal', async (t) =
   t.match(again.out, 'The account alice is there\n')
   t.ok(existsSync(join(home, 'deep/new/dfc.conf')))
   t.match(await run('dfc', [...words, '--force'], { input: 'secret\n' }), { status: 0 })
+
+  const link = join(home, 'link.conf')
+  symlinkSync('nowhere.conf', link)
+  t.match(await run('dfc', [...words, '--output', link], secret), {
+    status: 1,
+    problems: /link\.conf is there already/,
+  })
+  rmSync(link)
+  symlinkSync(conf, link)
+  writeFileSync(conf, 'of before')
+  t.match(await run('dfc', [...words, '--output', link, '--force'], secret), { status: 0 })
+  t.ok(lstatSync(link).isSymbolicLink(), 'the link stays')
+  t.match(readFileSync(conf, 'utf8'), 'user = "alice"')
+  t.equal(statSync(conf).mode & 0o777, 0o600)
 })
 
 t.test('dfc init asks at a terminal for what no option says', async (t) => {

@@ -2,11 +2,16 @@
  * INIT: sets up a client. It asks for the four servers, the user and the password, or takes them from options, checks
  * each server, founds the account if it is new, and writes the configuration for this user alone.
  */
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock, systemRandom } from '../../clock.js'
 import { type ClientConfig, parseClientConfig, tlsRemark } from '../../config.js'
-import { clientFileName, configHome, configVariable, makeConfigFolder } from '../../config-home.js'
+import {
+  clientFileName,
+  configHome,
+  configVariable,
+  isThere,
+  makeConfigFolder,
+} from '../../config-home.js'
 import { Client } from '../../dfc/client.js'
 import { type CheckedServer, checkServers } from '../../dfc/cluster/check-servers.js'
 import { serverKeysFile } from '../../dfc/cluster/server-keys.js'
@@ -53,7 +58,7 @@ export const init: Command = {
 async function setUp(setup: Setup, options: Options): Promise<Status> {
   const { output } = setup
   const file = fileFor(setup, options)
-  if (existsSync(file) && options.force !== true) {
+  if (isThere(file) && options.force !== true) {
     throw new DfsError(
       'exists',
       `${file} is there already: --force replaces it, --output FILE writes another one`,
@@ -66,13 +71,13 @@ async function setUp(setup: Setup, options: Options): Promise<Status> {
   if (remark !== undefined) output.problem(remark)
   try {
     await found(config, output)
+    makeConfigFolder(file)
+    writePrivate(file, text, options.force === true)
   } catch (error) {
     // What was typed need not be typed again.
     if (process.stdin.isTTY) output.say(`To try it again:  ${commandFor(answers, options)}`)
     throw error
   }
-  makeConfigFolder(file)
-  writePrivate(file, text, options.force === true)
   output.print(`Wrote ${output.name(file)}, which only you can read`)
   for (const line of adviceFor(answers, file)) output.print(line)
   return 0

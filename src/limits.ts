@@ -255,6 +255,8 @@ export const limits = {
    * are.
    */
   trashEntriesMax: 100_000,
+  /** Records of the trash that STATUS looks at, so that it takes two seconds at most. The others it counts. */
+  trashEntriesLookedMax: 20_000,
   /** Files that leave the trash in one transaction. */
   trashEntriesAtOnce: 64,
   /** Most files that one repair removes from the trash. The rest follows in the next one. */

@@ -72,6 +72,10 @@ t.test('what programs remove and replace is there again', async (t) => {
   await mount.out('rm text')
   await dfc('trash', 'restore', 'text', '--to', 'other')
   t.equal(await mount.out('cat other'), '4')
+  t.match(await user.dfc('trash', 'restore', versions[2].id), {
+    status: 1,
+    problems: /a version becomes a file of its own: --to says where/,
+  })
   await dfc('trash', 'restore', versions[2].id, '--to', '/old/place/')
   t.equal(await mount.out('cat old/place/text'), 'three')
 
@@ -112,7 +116,7 @@ t.test('says what is wrong with a wish', async (t) => {
   t.equal((await user.dfc('put', 'file')).status, 0)
   t.match(await user.dfc('trash', 'restore', 'file'), {
     status: 1,
-    problems: /a file has this name/,
+    problems: /the name is taken/,
   })
   t.equal((await user.dfc('trash', 'restore', '-f', 'file')).status, 0)
   t.match(await user.dfc('trash', 'empty', '--older', '1d'), { out: /^0 removed files/ })

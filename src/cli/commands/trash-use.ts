@@ -26,11 +26,13 @@ export function trashUseText({
   replaced,
   bytes,
   oldestMs,
+  more,
   keptMs,
 }: TrashUse & { readonly keptMs: number }): string {
   const kept =
     keptMs === 0 ? 'off; what is there stays' : `what is removed stays for ${durationText(keptMs)}`
   const since =
     oldestMs === undefined ? '' : `, the oldest since ${new Date(oldestMs).toISOString()}`
-  return `Trash: ${removed} removed files and ${replaced} versions, ${sizeText(bytes)}${since} (${kept})`
+  const others = more === 0 ? '' : `, and ${more} more that were not looked at`
+  return `Trash: ${removed} removed files and ${replaced} versions, ${sizeText(bytes)}${since}${others} (${kept})`
 }

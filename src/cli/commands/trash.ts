@@ -191,10 +191,11 @@ async function targetOf(
   const own = pathOfKept(kept)
   if (to === undefined) {
     if (own !== undefined) return own
-    throw new DfsError(
-      'invalid',
-      'the folder that it was in is not known: --to says where to restore it',
-    )
+    const why =
+      kept.kind === 'replaced'
+        ? 'a version becomes a file of its own: --to says where, with --force also in the place of a file'
+        : 'the folder that it was in is not known: --to says where to restore it'
+    throw new DfsError('invalid', why)
   }
   const above = absolute(name).replace(/\/$/, '')
   if (own !== undefined && own !== above && own.startsWith(`${above}/`)) {

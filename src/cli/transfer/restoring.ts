@@ -56,7 +56,7 @@ export class Restoring {
       if (!isError(error, 'exists')) throw error
       throw new DfsError(
         'exists',
-        'a file has this name: --to restores elsewhere, --force in its place',
+        'the name is taken: --to restores elsewhere, --force in the place of a file',
       )
     }
     const when = new Date(kept.sinceMs).toISOString()

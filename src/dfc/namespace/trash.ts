@@ -34,6 +34,8 @@ export interface TrashUse {
   readonly bytes: number
   /** Since when the oldest is kept, in ms since 1970. */
   readonly oldestMs: number | undefined
+  /** How many more there are, which were not looked at. */
+  readonly more: number
 }
 
 export class Trash {
@@ -135,13 +137,18 @@ export class Trash {
     }
   }
 
-  /** Looks through all that is kept. */
-  async use(): Promise<TrashUse> {
+  /** Looks through what is kept, the oldest first, at `lookedMax` of it at most. */
+  async use(lookedMax: number = limits.trashEntriesLookedMax): Promise<TrashUse> {
     const counts = { removed: 0, replaced: 0 }
+    let more = 0
     const lengths = new Map<string, number>()
     const files = new Set<number>()
     let oldestMs: number | undefined
     for await (const { kind, ino, sinceMs, node } of this.files()) {
+      if (counts.removed + counts.replaced === lookedMax) {
+        more = Math.max(1, (await this.#count()) - lookedMax)
+        break
+      }
       counts[kind] += 1
       oldestMs ??= sinceMs
       if (kind === 'replaced') files.add(ino)
@@ -151,7 +158,7 @@ export class Trash {
       for (const { id } of await this.#segmentsOf(ino)) lengths.delete(id)
     }
     const bytes = [...lengths.values()].reduce((sum, length) => sum + length, 0)
-    return { ...counts, bytes, oldestMs }
+    return { ...counts, bytes, oldestMs, more }
   }
 
   /** The segments of a file, none of one that is gone. */

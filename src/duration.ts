@@ -14,6 +14,16 @@ export function parseDuration(text: string): number | undefined {
   return ms > 0 ? ms : undefined
 }
 
+const waitFactors: Readonly<Record<string, number>> = { ...factors, min: 60_000 }
+
+/** Parses how long to wait to ms: seconds, or with s, m, min or h behind the number. Undefined for anything else. */
+export function parseWait(text: string): number | undefined {
+  const match = /^(\d{1,9}(?:\.\d{1,9})?)(s|m|min|h)?$/.exec(text)
+  return match === null
+    ? undefined
+    : Number(match[1]) * (waitFactors[match[2] ?? 's'] ?? Number.NaN)
+}
+
 /** Formats ms as the largest unit that says it exactly, such as "7d" or "36h"; below a second as "0s". */
 export function durationText(ms: number): string {
   const seconds = Math.floor(ms / 1_000)

@@ -1,4 +1,5 @@
 /** The words behind -o, with the meaning of mount(8), fstab(5) and systemd.mount(5). */
+import { parseWait } from '../../duration.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 
@@ -97,7 +98,7 @@ const words: Readonly<Record<string, Choose>> = {
     chosen.remount = true
   },
   wait: (chosen, value) => {
-    chosen.waitMs = waitMsOf(value)
+    chosen.waitMs = mountWaitMs(value)
   },
   fsname: (chosen, value) => {
     if (!isFsname(value)) throw complaint('fsname needs a value: fsname=NAME')
@@ -171,18 +172,10 @@ export function parseMountOptions(texts: readonly string[], isSloppy = false): M
   return chosen
 }
 
-const waitUnitsMs: Readonly<Record<string, number>> = {
-  s: 1_000,
-  m: 60_000,
-  min: 60_000,
-  h: 3_600_000,
-}
-
 /** Parses the time of -o wait=TIME to ms. Throws `configuration`. */
-function waitMsOf(text: string): number {
-  const [, number, unit = ''] = /^(\d+)(s|m|min|h)$/.exec(text) ?? []
-  const ms = Number(number) * (waitUnitsMs[unit] ?? Number.NaN)
-  if (ms <= limits.mountWaitMsMax) return ms
+function mountWaitMs(text: string): number {
+  const ms = parseWait(text)
+  if (ms !== undefined && ms <= limits.mountWaitMsMax) return ms
   throw complaint(`-o wait=${text}: expected a time such as wait=60s, 5m or 1h, at most 24h`)
 }
 

@@ -66,7 +66,7 @@ t.test('wait takes a time', async (t) => {
   for (const [text, ms] of Object.entries(times)) {
     t.equal(parseMountOptions([`wait=${text}`]).waitMs, ms, text)
   }
-  for (const wrong of ['wait', 'wait=', 'wait=60', 'wait=-1s', 'wait=25h', 'wait=1d']) {
+  for (const wrong of ['wait', 'wait=', 'wait=-1s', 'wait=25h', 'wait=1d']) {
     t.throws(
       () => parseMountOptions([wrong]),
       { message: /expected a time such as wait=60s/ },

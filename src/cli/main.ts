@@ -13,6 +13,7 @@ import { Client } from '../dfc/client.js'
 import { serverKeysFile } from '../dfc/cluster/server-keys.js'
 import { ThreadDigests } from '../dfc/content/thread-digests.js'
 import { sentenceOf, sentenceWithPath, speaksForItself } from '../error-message.js'
+import { DfsError } from '../errors.js'
 import { debugDfc, redirectNotices, redirectWarnings } from '../log.js'
 import { tcpNetwork } from '../network.js'
 import { takeFromEnvironment } from '../secret-environment.js'
@@ -42,6 +43,13 @@ async function main(args: readonly string[]): Promise<number> {
   if (typeof asked === 'number') return asked
   const output = outputFor(asked)
   process.on('exit', () => output.end())
+  for (const [signal, code] of Object.entries(statusOfSignal)) {
+    process.on(signal, () => {
+      // After SIGHUP the terminal is gone.
+      if (signal !== 'SIGHUP' && output.advice !== undefined) output.problem(output.advice)
+      process.exit(code)
+    })
+  }
   try {
     return await perform(asked, output)
   } catch (error) {
@@ -173,8 +181,8 @@ function withLowerCaseOperation(args: readonly string[]): string[] {
 /** Ends the program when the reader of the output is gone: the other end of a pipe, or the terminal. */
 function onBrokenPipe(error: NodeJS.ErrnoException): void {
   if (error.code === 'EBADF') assertOutputIsOpen()
-  if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
-  process.exit(status.brokenPipe)
+  if (error.code === 'EPIPE' || error.code === 'EIO') process.exit(status.brokenPipe)
+  throw new DfsError('io', `standard output: ${sentenceOf(error)}`, { cause: error })
 }
 
 /** Resolves when all output has left this process. */
@@ -190,9 +198,6 @@ function flushed(stream: NodeJS.WriteStream): Promise<void> {
 }
 
 process.on('exit', () => temporaries.removeAll())
-for (const [signal, code] of Object.entries(statusOfSignal)) {
-  process.on(signal, () => process.exit(code))
-}
 process.stdout.on('error', onBrokenPipe)
 process.stderr.on('error', onBrokenPipe)
 process.on('uncaughtException', (error) => {

@@ -47,5 +47,5 @@ export function reportAbout(session: Session, name: string, error: unknown, alon
   debugDfc('%s: %o', name, error)
   const sentence = sentenceOf(error)
   if (alone && speaksForItself(error)) session.output.say(sentence)
-  else session.output.problem(`${name}: ${sentence}`)
+  else session.output.problem(`${name || "''"}: ${sentence}`)
 }

@@ -35,6 +35,8 @@ export class Shell {
   readonly #readline: Interface
   /** Aborts the running operation; undefined when none runs. */
   #interruption: AbortController | undefined
+  /** The sentence about the operation that was interrupted. */
+  #interrupted = ''
   #leave: (() => void) | undefined
 
   constructor(options: ShellOptions) {
@@ -143,7 +145,7 @@ export class Shell {
       return operation === undefined ? 0 : await this.#perform(operation)
     } catch (error) {
       debugDfc('%s: %o', line, error)
-      output.problem(this.#interruption?.signal.aborted ? 'Interrupted' : sentenceOf(error))
+      output.problem(this.#interruption?.signal.aborted ? this.#interrupted : sentenceOf(error))
       return 1
     } finally {
       this.#interruption = undefined
@@ -189,6 +191,7 @@ export class Shell {
     } else if (this.#interruption.signal.aborted) {
       process.exit(exitStatusInterrupted)
     } else {
+      this.#interrupted = this.#options.output.advice ?? 'Interrupted'
       this.#interruption.abort()
     }
   }

@@ -301,7 +301,7 @@ t.test('a get that is interrupted leaves nothing behind', async (t) => {
   watcher.once('change', () => getting.kill('SIGINT'))
   const outcome = await outcomeOf(getting)
   watcher.close()
-  t.same(outcome, { status: 130, out: '', problems: '' })
+  t.match(outcome, { status: 130, out: '', problems: /^dfc: Interrupted: nothing is left/ })
   t.same(readdirSync(alice.path('empty')), [])
   t.same(await alice.dfc('rm', 'large'), done)
   unlinkSync(alice.path('large'))

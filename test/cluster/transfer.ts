@@ -255,6 +255,28 @@ t.test('holes are kept, in both directions', async (t) => {
   t.match(await alice.sh('$DFC get sparse/file - | cmp - sparse/file'), done)
 })
 
+t.test('as root, owners are kept; set-user-ID bits are named, and are not', async (t) => {
+  if (process.getuid?.() !== 0) return t.comment('not root')
+  make('owned', { 'sub/file': 'x', other: 'y' })
+  symlinkSync('other', alice.path('owned/link'))
+  await alice.sh('chown -hR 1234:2345 owned; chmod 4755 owned/other')
+  t.match(await alice.dfc('put', '-r', 'owned'), done)
+  const { status, problems } = await alice.dfc('get', '-r', 'owned', 'again')
+  t.equal(status, 0)
+  t.match(problems, /^dfc: owned\/other: its set-user-ID and set-group-ID bits are not kept.*\n$/)
+  const owners = async (path: string): Promise<string> =>
+    (await alice.sh(`cd ${path}; find . -exec stat -c '%n %u:%g' {} + | sort`)).out
+  t.equal(await owners('again'), await owners('owned'))
+  t.equal(statSync(alice.path('again/other')).mode & 0o7777, 0o755)
+  await alice.sh('chown 77:88 owned/sub owned/other')
+  t.match(await alice.dfc('sync', '--up', 'owned', 'owned'), { problems: /3 skipped/ })
+  t.match(await alice.dfc('sync', '--down', 'owned', 'again'), { problems: /3 skipped/ })
+  t.equal(await owners('again'), await owners('owned'))
+  await alice.sh('echo changed >owned/other; chown 6666:7777 owned/other')
+  t.match(await alice.dfc('put', '-r', 'owned'), done)
+  t.match(await alice.dfc('list', '-l', 'owned'), { out: /6666 +7777 +8 .* other/ })
+})
+
 t.test('attributes are kept', async (t) => {
   make('attributes', { file: 'x' })
   const set = await alice.sh(
@@ -274,18 +296,26 @@ t.test('attributes are kept', async (t) => {
   t.match(await alice.sh('getfattr -n user.kind with/file'), { status: 1 })
 })
 
+/** Runs `action` while each part of a piece takes `ms` longer to be stored, so that it takes some seconds. */
+async function slowly<T>(ms: number, action: () => Promise<T>): Promise<T> {
+  let isSlow = true
+  proxies.watch(async ({ verb, isAnswer }) => {
+    if (isSlow && verb === 'putPiece' && isAnswer) await sleep(ms)
+  })
+  try {
+    return await action()
+  } finally {
+    isSlow = false
+  }
+}
+
 t.test('on a terminal a percentage is shown once everything is counted, and grows', async (t) => {
   mkdirSync(alice.path('漢字 の フォルダ'))
   for (const name of ['一', '二']) {
     alice.write(`漢字 の フォルダ/${name}.bin`, systemRandom.bytes(96 * MiB))
   }
-  // So slow that it takes some seconds.
-  let isSlow = true
-  proxies.watch(async ({ verb, isAnswer }) => {
-    if (isSlow && verb === 'putPiece' && isAnswer) await sleep(20)
-  })
-  const { out, status } = await alice.onTerminal('put', '-r', '漢字 の フォルダ', 'slow')
-  isSlow = false
+  const words = ['put', '-r', '漢字 の フォルダ', 'slow']
+  const { out, status } = await slowly(20, () => alice.onTerminal(...words))
   t.equal(status, 0, out)
   const shown = [...out.matchAll(/(\d+)% {2}[\d.]+ \w+ of 192 MiB {2}\d of 2 files/g)]
   const percents = shown.map(([, percent]) => Number(percent))
@@ -297,6 +327,77 @@ t.test('on a terminal a percentage is shown once everything is counted, and grow
   )
   t.match(out, /二\.bin +\[[#-]{20}\] +\d+% /)
   t.match(out, /2 files, 192 MiB in \d+(\.\d)? s \([\d.]+ MiB\/s\); 0 skipped, 0 failed/)
+})
+
+t.test('holes, and files that cannot be stored, are no part of what is left', async (t) => {
+  mkdirSync(alice.path('rest'))
+  alice.write('rest/b', systemRandom.bytes(96 * MiB))
+  await alice.sh('truncate -s 20G rest/c; mkfifo rest/a; mkdir rest/d; echo x >rest/d/x')
+  const { out } = await slowly(500, () => alice.onTerminal('put', '-r', 'nowhere', 'rest', '/'))
+  const shown = [...out.matchAll(/(\d+)% {2}[\d.]+ \w+ of 96 MiB {2}\d of [34] files/g)]
+  t.ok(shown.length > 3, out)
+  t.ok(Number(shown.at(-1)?.[1]) > 60, `ends with ${shown.at(-1)}`)
+  t.match(out, /3 files, 96 MiB in .* 0 skipped, 2 failed/)
+})
+
+t.test(
+  'on a narrow terminal the percentage is seen, and on a dumb one no bars are drawn',
+  async (t) => {
+    const line = 'script -qec "stty cols 20; $DFC put rest/b" /dev/null </dev/null'
+    const narrow = await slowly(500, () => alice.sh(line))
+    t.match(narrow.out, /\d+% {2}[\d.]+ MiB of/)
+    const dumb = await slowly(500, () => alice.sh(`TERM=dumb ${line}`))
+    t.match(dumb, { status: 0, out: '' })
+  },
+)
+
+t.test('an error about something here names it', async (t) => {
+  make('local', { 'b/c': 'x' })
+  t.match(await alice.dfc('put', '-r', 'local'), done)
+  t.match(await alice.dfc('sync', '--down', 'local', 'no/such'), {
+    status: 1,
+    problems: 'dfc: local: no/such: No such file or directory\n',
+  })
+  const full = await alice.sh('$DFC get local/b/c - >/dev/full')
+  t.match(full, { status: 1, problems: 'dfc: standard output: No space left on device\n' })
+  t.match(await alice.sh('echo | $DFC put - new/'), { problems: 'dfc: new/: Not a directory\n' })
+  const { out: part } = await alice.sh('printf .dfc-part-; printf c | sha256sum | cut -c1-24')
+  mkdirSync(alice.path('way'))
+  symlinkSync('elsewhere', alice.path(`way/${part.trim()}`))
+  t.match(await alice.dfc('get', '--resume', 'local/b/c', 'way'), {
+    status: 1,
+    problems: /way\/c: \.dfc-part-\w+ beside it is in the way/,
+  })
+  if (process.getuid?.() !== 0) return
+  const small = await alice.sh(
+    'mkdir small && mount -t tmpfs -o ro none small && { $DFC get -r local small; umount small; }',
+  )
+  t.match(small.problems, 'dfc: local: small/local: Read-only file system\n')
+})
+
+t.test('an interruption says how to go on', async (t) => {
+  const ends = async (signal: NodeJS.Signals, ...args: readonly string[]) => {
+    const child = alice.start(args)
+    let problems = ''
+    child.stderr?.on('data', (chunk) => {
+      problems += chunk
+    })
+    const sent = proxies.counter('putPiece')
+    const asked = proxies.counter('getPiece')
+    await until(() => sent() + asked() > 4, 20_000)
+    child.kill(signal)
+    const [status] = await once(child, 'close')
+    return { status, problems }
+  }
+  mkdirSync(alice.path('taken'))
+  const put = await slowly(500, () => ends('SIGINT', 'put', 'rest/b', 'b2'))
+  t.match(put, { status: 130, problems: /^dfc: Interrupted: the same command goes on; .*\n$/ })
+  const get = await ends('SIGTERM', 'get', 'rest/b', 'taken')
+  t.match(get, { status: 143, problems: /^dfc: Interrupted: nothing is left of .* --resume/ })
+  t.same(readdirSync(alice.path('taken')), [])
+  const kept = await ends('SIGINT', 'get', '--resume', 'rest/b', 'taken')
+  t.match(kept, { status: 130, problems: /what has arrived is kept; the same command goes on/ })
+  t.match(readdirSync(alice.path('taken')), [/^\.dfc-part-/])
 })
 
 /** Runs an operation until `isFar` says so, and kills it. */

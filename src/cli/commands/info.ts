@@ -60,15 +60,15 @@ async function md5Of(session: Session, path: string, inode: Inode): Promise<stri
   const [segment, ...others] = inode.segments
   if (segment?.length === inode.size && others.length === 0) return segment.md5
   const progress = new Progress(session.output, cluster.clock)
-  progress.expect(inode.size)
-  progress.counted()
+  progress.tally.expect(inode.size)
+  progress.tally.counted()
   const file = progress.begin(path, inode.size)
   try {
     const hash = createHash('md5')
     for await (const chunk of content.stream(inode)) {
       session.interrupted.throwIfAborted()
       hash.update(chunk)
-      file.moved(chunk.length)
+      file.tally.moved(chunk.length)
     }
     return hash.digest('hex')
   } catch (error) {

@@ -9,13 +9,13 @@ import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bytesOf, localPath, textOf } from '../../byte-text.js'
 import type { Random, Time } from '../../clock.js'
-import { sentenceOf } from '../../error-message.js'
-import { asDfsError, DfsError } from '../../errors.js'
+import { DfsError } from '../../errors.js'
 import { debugDfc } from '../../log.js'
 import { LocalFolder, type LocalPlace, splitPath } from './local-folder.js'
 import { dataIn } from './local-holes.js'
 import { setModificationTime } from './local-times.js'
 import { systemCalls } from './system-calls.js'
+import { failAbout, isSystemError } from './system-errors.js'
 
 const readBytes = 1024 * 1024
 const noBytes = Buffer.alloc(64 * 1024)
@@ -185,7 +185,7 @@ export async function replaceFile(
   } else {
     const begun = createHash('sha256').update(bytesOf(place.name)).digest('hex').slice(0, 24)
     await temporaries.resume(place, `.dfc-part-${begun}`, async (temporary) => {
-      const file = await openBegun(temporary).catch(failAbout(path))
+      const file = await openBegun(temporary, path).catch(failAbout(path))
       try {
         const { size } = await file.stat()
         const right = size === 0 ? 0 : await matching(file, size)
@@ -203,14 +203,17 @@ export async function replaceFile(
 
 /**
  * Opens a file that an attempt before has begun, or begins it, and locks it. One that somebody else has made is refused,
- * and one that another process is completing.
+ * and one that another process is completing. Errors name the `target` that it is to become.
  */
-async function openBegun(path: string): Promise<FileHandle> {
+async function openBegun(path: string, target: string): Promise<FileHandle> {
   const how = flags.O_RDWR | flags.O_CREAT | flags.O_NOFOLLOW | flags.O_NONBLOCK
   for (;;) {
-    const file = await open(localPath(path), how, 0o600)
+    const file = await open(localPath(path), how, 0o600).catch((error: unknown) => {
+      if (isSystemError(error, 'ELOOP', 'EISDIR', 'ENXIO')) throw inTheWay(path, target)
+      throw error
+    })
     try {
-      if (await isLockedUnder(path, file)) return file
+      if (await isLockedUnder(path, file, target)) return file
     } catch (error) {
       await file.close()
       throw error
@@ -220,17 +223,24 @@ async function openBegun(path: string): Promise<FileHandle> {
 }
 
 /** Locks a begun file. Resolves to false when it was completed meanwhile, and the name is free or another file's. */
-async function isLockedUnder(path: string, file: FileHandle): Promise<boolean> {
+async function isLockedUnder(path: string, file: FileHandle, target: string): Promise<boolean> {
   const info = await file.stat({ bigint: true })
   if (!info.isFile() || info.nlink > 1n || Number(info.uid) !== process.geteuid?.()) {
-    throw new DfsError('exists', `${path} is in the way, and not a file that was begun here`)
+    throw inTheWay(path, target)
   }
   if ((await systemCalls()).isLockTaken(file.fd)) {
-    const what = 'another process is fetching it with --resume'
+    const what = `${target}: another process is fetching it with --resume`
     throw new DfsError('busy', `${what}: wait for that, or fetch it without --resume`)
   }
   const named = await lstat(localPath(path), { bigint: true }).catch(() => undefined)
   return named?.dev === info.dev && named.ino === info.ino
+}
+
+/** The error about something that has the name of a begun file and is none. */
+function inTheWay(path: string, target: string): DfsError {
+  const name = path.slice(path.lastIndexOf('/') + 1)
+  const what = 'beside it is in the way, and not a file that was begun here'
+  return new DfsError('exists', `${target}: ${name} ${what}`)
 }
 
 async function writeFrom(file: FileHandle, content: FileContent, from: number): Promise<void> {
@@ -302,9 +312,7 @@ async function openPipe(
     try {
       return { fd: openSync(localPath(path), flags.O_WRONLY | flags.O_NONBLOCK) }
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENXIO')) {
-        failAbout(path)(error)
-      }
+      if (!isSystemError(error, 'ENXIO')) failAbout(path)(error)
     }
     await sleep(pipePauseMs)
   }
@@ -374,10 +382,4 @@ export async function* readRange(
 
 function changed(how: string): DfsError {
   return new DfsError('stale', `the file ${how} while it was being read; nothing was stored`)
-}
-
-function failAbout(path: string): (error: unknown) => never {
-  return (error) => {
-    throw new DfsError(asDfsError(error).code, `${path}: ${sentenceOf(error)}`, { cause: error })
-  }
 }

@@ -6,6 +6,7 @@ import { type BigIntStats, constants as flags } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, unlink } from 'node:fs/promises'
 import { localPath } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
+import { isSystemError } from './system-errors.js'
 
 /** O_PATH of open(2), which Node does not name: for folders that may be entered and not be read. */
 const pathOnly = 0o10000000
@@ -114,9 +115,4 @@ function isOneName(name: string): boolean {
 function openFolder(path: string, atLink: AtLink): Promise<FileHandle> {
   const noFollow = atLink === 'refuse' ? flags.O_NOFOLLOW : 0
   return open(localPath(path || '.'), pathOnly | flags.O_DIRECTORY | noFollow)
-}
-
-/** Whether a system call failed with one of `codes`, such as ENOENT. */
-export function isSystemError(thrown: unknown, ...codes: readonly string[]): boolean {
-  return thrown instanceof Error && 'code' in thrown && codes.includes(String(thrown.code))
 }

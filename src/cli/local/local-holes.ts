@@ -16,6 +16,13 @@ const holeBytesMin = 64 * 1024
 /** Most holes of a file. In a large file more of the shorter ones count as data. */
 const holesMax = 16_384
 
+/** About how many bytes of a file are no holes; 0 for what is not a file. */
+export function dataBytesOf(info: BigIntStats): number {
+  const allocated = info.blocks * blockBytes
+  if (!info.isFile()) return 0
+  return Number(allocated < info.size ? allocated : info.size)
+}
+
 /** Yields the ranges of an open file that are not holes, in order. */
 export async function* dataIn(
   file: FileHandle,

@@ -2,7 +2,7 @@
  * Times of local files to the nanosecond. Node takes times as floating-point seconds, which near today
  * are exact to 240 ns only and may round up into the next second, so utimensat(2) is called itself.
  */
-import { lstat } from 'node:fs/promises'
+import { lstat, lutimes } from 'node:fs/promises'
 import { bytesOf, localPath } from '../../byte-text.js'
 import type { Time } from '../../clock.js'
 import { DfsError } from '../../errors.js'
@@ -28,13 +28,15 @@ export function nanosecondsOf(time: Time): bigint {
 
 /**
  * Sets the modification time of `path` itself, not of what a symbolic link leads to; its access time stays. Throws
- * what lstat(2) throws when `path` cannot be reached, and `io` when the file system refuses the time.
+ * what the system calls throw, and `io` when the file system cannot keep the time to the nanosecond.
  */
 export async function setModificationTime(path: string, time: Time): Promise<void> {
-  const { mtimeNs } = await lstat(localPath(path), { bigint: true })
+  const { mtimeNs, atime } = await lstat(localPath(path), { bigint: true })
   if (mtimeNs === nanosecondsOf(time)) return
   const { setTimes } = await systemCalls()
   const times = BigInt64Array.of(0n, omitted, BigInt(time.seconds), BigInt(time.nanoseconds))
   if (await setTimes(bytesOf(`${path}\0`), times)) return
+  // Node tries once more, and its error tells why.
+  await lutimes(localPath(path), atime, time.seconds)
   throw new DfsError('io', 'its modification time cannot be set')
 }

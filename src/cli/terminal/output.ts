@@ -26,6 +26,7 @@ export class Output {
   readonly #problems: NodeJS.WriteStream
   readonly #prefix: string
   readonly #occupants: Occupant[] = []
+  #advice: string | undefined
 
   constructor(options: OutputOptions) {
     this.#results = options.results
@@ -33,9 +34,9 @@ export class Output {
     this.#prefix = options.prefix
   }
 
-  /** The terminal that progress bars may be drawn on, if there is one. */
+  /** The terminal that progress bars may be drawn on, if there is one that can move its cursor. */
   get bars(): NodeJS.WriteStream | undefined {
-    return process.stderr.isTTY ? process.stderr : undefined
+    return process.stderr.isTTY && process.env.TERM !== 'dumb' ? process.stderr : undefined
   }
 
   /** Formats a name: on a terminal as it can be typed, if it has characters that would act on the terminal. */
@@ -66,6 +67,21 @@ export class Output {
       const at = this.#occupants.indexOf(occupant)
       if (at !== -1) this.#occupants.splice(at, 1)
     }
+  }
+
+  /** Runs `action`. When the user interrupts that, `advice` says what is left and how to go on. */
+  async advising<T>(advice: string, action: () => Promise<T>): Promise<T> {
+    this.#advice = advice
+    try {
+      return await action()
+    } finally {
+      this.#advice = undefined
+    }
+  }
+
+  /** The sentence about an interruption; undefined where nothing is left that is worth a word. */
+  get advice(): string | undefined {
+    return this.#advice === undefined ? undefined : `Interrupted: ${this.#advice}`
   }
 
   /** Frees the last line, because the program ends. */

@@ -1,5 +1,6 @@
 /** One line on the terminal about the present step, replaced by the next; nothing is shown elsewhere. */
 import { clearLine, cursorTo } from 'node:readline'
+import { cutColumns } from './format.js'
 import type { Output } from './output.js'
 
 export class StatusLine {
@@ -19,7 +20,7 @@ export class StatusLine {
   show(text: string): void {
     this.#erase()
     this.#text = text
-    this.#stream?.write(text.slice(0, this.#stream.columns - 1))
+    this.#stream?.write(cutColumns(text, this.#stream.columns - 1))
   }
 
   stop(): void {

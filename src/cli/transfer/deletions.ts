@@ -8,7 +8,8 @@ import { localPath, textOf } from '../../byte-text.js'
 import { Descent } from '../../dfc/namespace/descent.js'
 import { DfsError, isError } from '../../errors.js'
 import { folderDirentType } from '../../wire/records.js'
-import { isSystemError, LocalFolder } from '../local/local-folder.js'
+import { LocalFolder } from '../local/local-folder.js'
+import { isSystemError } from '../local/system-errors.js'
 import { namesIn } from '../paths/list-folder.js'
 import type { Transfer } from './transfer.js'
 
@@ -104,7 +105,7 @@ abstract class Deletions<F> {
   /** Removes one name by `action`. */
   protected async drop(extra: Extra<F>, slash: string, action: () => Promise<unknown>) {
     await this.transfer.act('delete', pathOf(extra) + slash, action)
-    this.transfer.progress.deleted()
+    this.transfer.progress.tally.deleted()
   }
 }
 

@@ -12,11 +12,12 @@ import { quorum } from '../../wire/quorum.js'
 import { fileType, folderDirentType, typeOf } from '../../wire/records.js'
 import { writeLocalFile, writeToStdout } from '../local/local-file.js'
 import { LocalFolder, type LocalPlace, splitPath } from '../local/local-folder.js'
+import { failAbout } from '../local/system-errors.js'
 import { namesIn } from '../paths/list-folder.js'
 import { findPath, followPath, isFolder } from '../paths/remote-path.js'
 import type { Session, Status } from '../session.js'
 import { LocalDeletions } from './deletions.js'
-import { ItemDownload, permissionsKept } from './item-download.js'
+import { dataBytesIn, ItemDownload, permissionsKept } from './item-download.js'
 import { assertMayBeFile, isStream, type Step } from './targets.js'
 import { Filling, Transfer, type TransferOptions } from './transfer.js'
 
@@ -46,11 +47,22 @@ export class FileDownload {
 
   async run(steps: readonly Step[]): Promise<Status> {
     return await this.#transfer.run(steps, {
+      advice: this.#advice,
       take: (step) => this.#getOperand(step),
       count: (step) => this.#countOperand(step),
       finish: () => this.#finishDeletions(),
       end: () => this.#deletions.sayKept(),
     })
+  }
+
+  get #advice(): string {
+    const { recursive, sameBy, resume } = this.#options
+    const part = resume
+      ? 'what has arrived is kept'
+      : 'nothing is left of files that were not whole, --resume would keep it'
+    if (!recursive) return resume ? `${part}; the same command goes on with it` : part
+    const how = sameBy === 'nothing' ? 'with --skip-same the same command' : 'the same command'
+    return `${how} goes on with the files that are not there; ${part}`
   }
 
   /** Fetches an operand. Links named by the user are followed, except with -r, as by cp(1). */
@@ -80,10 +92,10 @@ export class FileDownload {
     const isFile = typeOf(node.inode.mode) === fileType.file
     if (isStream(target)) {
       if (!isFile) throw new DfsError('unsupported', 'not a file')
-      return await this.#items.withContent(source, node, writeToStdout)
+      return await this.#items.getTo(source, node, writeToStdout)
     }
     if (isSpelledOut && isFile) {
-      return await this.#items.withContent(source, node, (content) =>
+      return await this.#items.getTo(source, node, (content) =>
         writeLocalFile(
           target,
           content,
@@ -127,7 +139,7 @@ export class FileDownload {
   /** The names in a local folder that may have to go. */
   async #namesIn({ folder }: Target): Promise<Set<string>> {
     if (folder === undefined || !this.#options.deletesOthers) return new Set()
-    const names = await readdir(folder.self, { encoding: 'buffer' })
+    const names = await readdir(folder.self, { encoding: 'buffer' }).catch(failAbout(folder.path))
     return new Set(names.map(textOf))
   }
 
@@ -184,7 +196,10 @@ export class FileDownload {
     place: LocalPlace | undefined,
   ): Promise<LocalFolder | undefined> {
     const mode = modeWhileFilled(node)
-    if (place !== undefined && !this.#options.dryRun) return place.folder.enter(place.name, mode)
+    if (place !== undefined && !this.#options.dryRun) {
+      const { folder, name: last } = place
+      return folder.enter(last, mode).catch(failAbout(folder.pathOf(last)))
+    }
     const found = await place?.folder.open(place.name).catch(() => undefined)
     if (found === undefined) this.#session.output.print(`make ${this.#session.output.name(name)}/`)
     return found
@@ -202,10 +217,11 @@ export class FileDownload {
       throw new DfsError('notDirectory', `${target}: Not a directory`)
     }
     if (!exists) {
-      await this.#transfer.act('make', `${target}/`, () => mkdir(localPath(target), mode))
+      const make = () => mkdir(localPath(target), mode).catch(failAbout(target))
+      await this.#transfer.act('make', `${target}/`, make)
       if (this.#options.dryRun) return undefined
     }
-    return LocalFolder.open(target, exists ? 'follow' : 'refuse')
+    return LocalFolder.open(target, exists ? 'follow' : 'refuse').catch(failAbout(target))
   }
 
   /** Deletes what the servers have not. A list of fewer than three servers may lack names. */
@@ -220,21 +236,25 @@ export class FileDownload {
 
   async #countOperand({ source }: Step): Promise<void> {
     const node = await this.#find(source)
-    if (isFolder(node)) await this.#countFolder(node.ino, '', new Descent(node.ino))
-    else this.#transfer.progress.expect(node.inode.size)
+    if (!isFolder(node)) this.#transfer.progress.tally.expect(dataBytesIn(node.inode))
+    else if (this.#options.recursive) {
+      await this.#countFolder(node.ino, '', new Descent(node.ino))
+    }
   }
 
   async #countFolder(ino: number, above: string, way: Descent): Promise<void> {
     const { filter } = this.#options
-    for await (const { name, type, node, ino: child } of namesIn(this.#session, ino)) {
-      if (!this.#transfer.isCounting) return
+    const countName = async ({ name, type, node, ino: child }: ListedName): Promise<void> => {
       const inside = above === '' ? name : `${above}/${name}`
       if (type !== folderDirentType) {
-        const isFile = node !== undefined && typeOf(node.inode.mode) === fileType.file
-        if (filter.takesFile(inside)) this.#transfer.progress.expect(isFile ? node.inode.size : 0)
+        const bytes = node === undefined ? 0 : dataBytesIn(node.inode)
+        if (filter.takesFile(inside)) this.#transfer.progress.tally.expect(bytes)
       } else if (filter.takesFolder(inside)) {
         await this.#countFolder(child, inside, way.into(child))
       }
+    }
+    for await (const listed of namesIn(this.#session, ino)) {
+      await this.#transfer.count(() => countName(listed))
     }
   }
 }
@@ -246,7 +266,7 @@ function modeWhileFilled({ inode }: Node): number {
 /** Calls `action` with the place that a path names in the folder before its last name. */
 async function inFolderOf<T>(path: string, action: (place: LocalPlace) => Promise<T>): Promise<T> {
   const [before, name] = splitPath(path)
-  const folder = await LocalFolder.open(before, 'follow')
+  const folder = await LocalFolder.open(before, 'follow').catch(failAbout(path))
   try {
     return await action({ folder, name })
   } finally {

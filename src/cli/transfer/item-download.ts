@@ -2,12 +2,22 @@
  * Fetches one file or symbolic link, unless it is here already. Several names of one file become names of one file.
  */
 import { type BigIntStats, constants as flags } from 'node:fs'
-import { chmod, link, lstat, open, readlink, symlink } from 'node:fs/promises'
+import {
+  chmod,
+  type FileHandle,
+  lchown,
+  link,
+  lstat,
+  open,
+  readlink,
+  symlink,
+} from 'node:fs/promises'
 import { localPath, textOf } from '../../byte-text.js'
+import { dataSlices } from '../../dfc/content/extents.js'
 import { type MatchingOptions, matchingBytes } from '../../dfc/content/matching-bytes.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
 import { DfsError } from '../../errors.js'
-import { fileType, typeOf } from '../../wire/records.js'
+import { fileType, type Inode, typeOf } from '../../wire/records.js'
 import {
   isKeptAttribute,
   readAttributes,
@@ -22,10 +32,14 @@ import {
 } from '../local/local-file.js'
 import type { LocalFolder, LocalPlace } from '../local/local-folder.js'
 import { nanosecondsOf, setModificationTime } from '../local/local-times.js'
+import { failAbout } from '../local/system-errors.js'
+import type { FileTally } from '../terminal/tally.js'
+import { isOwnerRight, keepsOwners } from './owner.js'
 import { type Transfer, untilInterrupted } from './transfer.js'
 
 /** Permission bits that are copied. Set-user-ID and set-group-ID are not: the owner here is another one. */
 export const permissionsKept = 0o1777
+const setIdBits = 0o6000
 
 /** A file that was fetched under one of its names. */
 interface Fetched {
@@ -44,9 +58,37 @@ export class ItemDownload {
   }
 
   /** Fetches what is not a folder. There is no place where nothing is to be done. */
-  async get(name: string, node: Node, place: LocalPlace | undefined): Promise<void> {
+  get(name: string, node: Node, place: LocalPlace | undefined): Promise<void> {
+    const got = this.#begun(name, node, (tally) => this.#get(name, node, place, tally))
+    return place === undefined ? got : got.catch(failAbout(place.folder.pathOf(place.name)))
+  }
+
+  /** Calls `write` with the content of a file. */
+  getTo(name: string, node: Node, write: (content: FileContent) => Promise<void>): Promise<void> {
+    return this.#begun(name, node, (tally) => this.#withContent(node, tally, write))
+  }
+
+  async #begun(
+    name: string,
+    { inode }: Node,
+    action: (tally: FileTally) => Promise<void>,
+  ): Promise<void> {
+    const progress = this.#transfer.progress.begin(name, dataBytesIn(inode))
+    try {
+      await action(progress.tally)
+    } finally {
+      progress.end()
+    }
+  }
+
+  async #get(
+    name: string,
+    node: Node,
+    place: LocalPlace | undefined,
+    tally: FileTally,
+  ): Promise<void> {
     const type = typeOf(node.inode.mode)
-    if (type === fileType.symlink) return this.#getLink(name, node, place)
+    if (type === fileType.symlink) return this.#getLink(name, node, place, tally)
     if (type !== fileType.file) {
       throw new DfsError('unsupported', 'neither a file, a folder nor a symbolic link; not fetched')
     }
@@ -55,11 +97,11 @@ export class ItemDownload {
       return
     }
     if (node.inode.nlink === 1 || !this.#transfer.options.recursive) {
-      return this.#getFile(name, node, place)
+      return this.#getFile(name, node, place, tally)
     }
     const first = this.#linked.get(node.ino)
     if (first === undefined) {
-      const fetching = this.#getFile(name, node, place)
+      const fetching = this.#getFile(name, node, place, tally)
       // Its failure is reported once; the other names then are files of their own.
       const fetched = fetching.then(() => fetchedAt(place)).catch(() => undefined)
       this.#linked.set(node.ino, fetched)
@@ -68,72 +110,72 @@ export class ItemDownload {
       return
     }
     const fetched = await first
-    if (fetched === undefined || !(await this.#linkTo(fetched, name, node, place))) {
-      await this.#getFile(name, node, place)
+    if (fetched === undefined || !(await this.#linkTo(fetched, name, place, tally))) {
+      await this.#getFile(name, node, place, tally)
     }
   }
 
-  /**
-   * Calls `write` with the content of a file, which is counted as it is written.
-   */
-  async withContent(
-    name: string,
-    node: Node,
+  /** Calls `write` with the content of a file, which is counted as it is written. */
+  async #withContent(
+    { inode }: Node,
+    tally: FileTally,
     write: (content: FileContent) => Promise<void>,
   ): Promise<void> {
-    const { inode } = node
     const { client, interrupted } = this.#transfer.session
-    const progress = this.#transfer.progress.begin(name, inode.size)
-    try {
-      await client.content.assertReadable(inode)
-      let end = 0
-      const reached = (at: number): void => {
-        if (at > end) progress.found(at - end)
-        end = Math.max(end, at)
+    await client.content.assertReadable(inode)
+    const data = async function* (from: number) {
+      tally.goBackTo(dataBytesIn(inode, from))
+      const chunks = untilInterrupted(client.content.streamData(inode, from), interrupted)
+      for await (const chunk of chunks) {
+        yield chunk
+        tally.moved(chunk.bytes.length)
       }
-      const data = async function* (from: number) {
-        reached(from)
-        const chunks = untilInterrupted(client.content.streamData(inode, from), interrupted)
-        for await (const chunk of chunks) {
-          reached(chunk.at)
-          yield chunk
-          end += chunk.bytes.length
-          progress.moved(chunk.bytes.length)
-        }
-        reached(inode.size)
-      }
-      const matching: FileContent['matching'] = (file, size) =>
-        this.#matching(node, size, (at, length) => readRange(file, at, length))
-      const { resume } = this.#transfer.options
-      await write({ size: inode.size, data, interrupted, ...(resume ? { matching } : {}) })
-      this.#transfer.progress.finished()
-    } finally {
-      progress.end()
     }
+    const matching: FileContent['matching'] = (file, size) =>
+      this.#matching(inode, size, file, tally)
+    const { resume } = this.#transfer.options
+    await write({ size: inode.size, data, interrupted, ...(resume ? { matching } : {}) })
+    tally.finish('moved')
   }
 
   /** The attributes of the copy of a file. */
-  attributesOf(name: string, { inode }: Node): FileAttributes {
-    const attributes = { mode: inode.mode & permissionsKept, mtime: inode.mtime }
+  attributesOf(name: string, node: Node): FileAttributes {
+    const { mode, mtime } = node.inode
+    const attributes = { mode: mode & permissionsKept, mtime }
     if (!this.#transfer.options.recursive) return attributes
-    return { ...attributes, give: (path) => this.#giveAttributes(name, { inode }, path) }
+    if ((mode & setIdBits) !== 0) {
+      const why = new DfsError(
+        'notPermitted',
+        'whoever could write on the servers could act as its owner',
+      )
+      this.#transfer.notKept('set-user-ID and set-group-ID bits', name, why)
+    }
+    return {
+      ...attributes,
+      give: async (path) => {
+        await this.#giveOwner(name, node, path)
+        await this.#giveAttributes(name, node, path)
+      },
+    }
   }
 
   /** Gives a folder that was filled its attributes, and its time, which filling it has changed. */
   async finishFolder(name: string, node: Node, local: LocalFolder): Promise<void> {
     if (this.#transfer.options.dryRun) return
+    const fail = failAbout(local.path)
+    await this.#giveOwner(name, node, `${local.self}/.`)
     await this.#giveAttributes(name, node, local.self)
-    await setModificationTime(`${local.self}/.`, node.inode.mtime)
-    await chmod(local.self, node.inode.mode & permissionsKept)
+    await setModificationTime(`${local.self}/.`, node.inode.mtime).catch(fail)
+    await chmod(local.self, node.inode.mode & permissionsKept).catch(fail)
   }
 
-  async #getFile(name: string, node: Node, place: LocalPlace): Promise<void> {
-    if (await this.#isSame(node, place)) {
-      this.#transfer.progress.skipped(node.inode.size)
+  async #getFile(name: string, node: Node, place: LocalPlace, tally: FileTally): Promise<void> {
+    if (await this.#isSame(node, place, tally)) {
+      tally.finish('skipped')
       return await this.#refresh(name, node, place)
     }
     await this.#transfer.act('get', name, () =>
-      this.withContent(name, node, (content) =>
+      this.#withContent(node, tally, (content) =>
         replaceFile(
           place,
           content,
@@ -144,34 +186,32 @@ export class ItemDownload {
     )
   }
 
-  async #isSame(node: Node, { folder, name }: LocalPlace): Promise<boolean> {
+  async #isSame({ inode }: Node, { folder, name }: LocalPlace, tally: FileTally): Promise<boolean> {
     const { sameBy } = this.#transfer.options
     if (sameBy === 'nothing') return false
     const path = localPath(folder.at(name))
     const found = await lstat(path, { bigint: true }).catch(() => undefined)
-    const { inode } = node
     if (found?.isFile() !== true || found.size !== BigInt(inode.size)) return false
     if (sameBy === 'time') return found.mtimeNs === nanosecondsOf(inode.mtime)
     const file = await open(path, flags.O_RDONLY | flags.O_NOFOLLOW | flags.O_NONBLOCK)
     try {
       const { content } = this.#transfer.session.client
-      const readCopy: MatchingOptions['readCopy'] = (at, length) => readRange(file, at, length)
       const fetch = (at: number, length: number) => content.read(inode, at, length)
-      return (await this.#matching(node, inode.size, readCopy, fetch)) === inode.size
+      return (await this.#matching(inode, inode.size, file, tally, fetch)) === inode.size
     } finally {
       await file.close()
     }
   }
 
   #matching(
-    { inode }: Node,
+    inode: Inode,
     available: number,
-    readCopy: MatchingOptions['readCopy'],
+    file: FileHandle,
+    tally: FileTally,
     fetch?: MatchingOptions['fetch'],
   ): Promise<number> {
-    const { interrupted } = this.#transfer.session
     return matchingBytes(inode, available, {
-      readCopy: (at, length) => untilInterrupted(readCopy(at, length), interrupted),
+      readCopy: (at, length) => this.#transfer.lookedAt(readRange(file, at, length), tally),
       ...(fetch === undefined ? {} : { fetch }),
     })
   }
@@ -185,17 +225,30 @@ export class ItemDownload {
     const isMode = (Number(before.mode) & permissionsKept) === mode
     const isTime = before.mtimeNs === nanosecondsOf(node.inode.mtime)
     const { recursive } = this.#transfer.options
+    const owner = { uid: Number(before.uid), gid: Number(before.gid) }
+    const isOwner = !recursive || isOwnerRight(owner, node.inode)
     const isRest = !recursive || sameAttributes(await readAttributes(path), wanted)
-    if (isMode && isTime && isRest) return
+    if (isMode && isTime && isRest && isOwner) return
     await this.#transfer.act('attributes', name, async () => {
+      if (!isOwner) await this.#giveOwner(name, node, path)
       if (!isMode) await chmod(localPath(path), mode)
       if (!isRest) await this.#giveAttributes(name, node, path)
       await setModificationTime(path, node.inode.mtime)
     })
   }
 
+  /** Gives a copy its owner, if copies keep that, and says once when that is not possible. */
+  async #giveOwner(name: string, { inode }: Node, path: string): Promise<void> {
+    if (!keepsOwners()) return
+    try {
+      await lchown(localPath(path), inode.uid, inode.gid)
+    } catch (error) {
+      this.#transfer.notKept('owners', name, error)
+    }
+  }
+
   /** Gives a file or folder extended attributes, and says once when that is not possible. */
-  async #giveAttributes(name: string, { inode }: Pick<Node, 'inode'>, path: string): Promise<void> {
+  async #giveAttributes(name: string, { inode }: Node, path: string): Promise<void> {
     const wanted = inode.attributes.filter(isKeptAttribute)
     try {
       await writeAttributes(path, wanted)
@@ -204,32 +257,43 @@ export class ItemDownload {
     }
   }
 
-  async #getLink(name: string, node: Node, place: LocalPlace | undefined): Promise<void> {
+  async #getLink(
+    name: string,
+    node: Node,
+    place: LocalPlace | undefined,
+    tally: FileTally,
+  ): Promise<void> {
     const { target, mtime } = node.inode
     if (place !== undefined && this.#transfer.options.sameBy !== 'nothing') {
       const path = localPath(place.folder.at(place.name))
       const found = await readlink(path, { encoding: 'buffer' }).catch(() => undefined)
       if (found !== undefined && textOf(found) === target) {
-        this.#transfer.progress.skipped(0)
+        tally.finish('skipped')
         return
       }
     }
     await this.#transfer.act('get', name, async () => {
       if (place === undefined) return
-      await this.#transfer.session.temporaries.replace(place, (path) =>
-        symlink(localPath(target), localPath(path)),
-      )
+      await this.#transfer.session.temporaries.replace(place, async (path) => {
+        await symlink(localPath(target), localPath(path))
+        if (this.#transfer.options.recursive) await this.#giveOwner(name, node, path)
+      })
       await setModificationTime(place.folder.at(place.name), mtime)
-      this.#transfer.progress.finished()
+      tally.finish('moved')
     })
   }
 
   /** Gives a fetched file another name. Returns false when that is not possible. */
-  async #linkTo(fetched: Fetched, name: string, node: Node, place: LocalPlace): Promise<boolean> {
+  async #linkTo(
+    fetched: Fetched,
+    name: string,
+    place: LocalPlace,
+    tally: FileTally,
+  ): Promise<boolean> {
     const before = await fetchedAt(place).catch(() => undefined)
     const isThere = before?.ino === fetched.ino && before.dev === fetched.dev
     if (isThere) {
-      this.#transfer.progress.skipped(node.inode.size)
+      tally.finish('skipped')
       return true
     }
     try {
@@ -243,13 +307,18 @@ export class ItemDownload {
           }
         }),
       )
-      this.#transfer.progress.linked(node.inode.size)
+      tally.finish('linked')
       return true
     } catch (error) {
       this.#transfer.notKept('hard links', name, error)
       return false
     }
   }
+}
+
+/** How many bytes of a file, or of its beginning, are no holes. */
+export function dataBytesIn(inode: Inode, end = inode.size): number {
+  return dataSlices(inode, 0, end).reduce((bytes, { length }) => bytes + length, 0)
 }
 
 async function fetchedAt({ folder, name }: LocalPlace): Promise<Fetched> {

@@ -6,7 +6,6 @@ import { type BigIntStats, constants as flags } from 'node:fs'
 import { type FileHandle, open, readlink } from 'node:fs/promises'
 import { localPath, textOf } from '../../byte-text.js'
 import { compareTimes } from '../../clock.js'
-import type { DataChunk } from '../../dfc/content/content.js'
 import { matchingBytes } from '../../dfc/content/matching-bytes.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
 import type { NewAttributes } from '../../dfc/namespace/plans/new-inode.js'
@@ -20,8 +19,10 @@ import {
 } from '../local/local-attributes.js'
 import { readLocalFile, readRange } from '../local/local-file.js'
 import type { AtLink } from '../local/local-folder.js'
+import { dataBytesOf } from '../local/local-holes.js'
 import { timeOfNanoseconds } from '../local/local-times.js'
-import { ownerOfCopy } from './owner.js'
+import type { FileTally } from '../terminal/tally.js'
+import { isOwnerRight, keepsOwners, ownerOfCopy } from './owner.js'
 import { type Transfer, untilInterrupted } from './transfer.js'
 import { LocalUploadRecord } from './upload-record.js'
 
@@ -59,19 +60,28 @@ export class ItemUpload {
 
   /** Stores what is not a folder. */
   async put(source: Source, place: RemotePlace): Promise<void> {
+    const progress = this.#transfer.progress.begin(source.name, dataBytesOf(source.info))
+    try {
+      await this.#put(source, place, progress.tally)
+    } finally {
+      progress.end()
+    }
+  }
+
+  async #put(source: Source, place: RemotePlace, tally: FileTally): Promise<void> {
     const { info } = source
-    if (info.isSymbolicLink()) return this.#putLink(source, place)
+    if (info.isSymbolicLink()) return this.#putLink(source, place, tally)
     if (!info.isFile()) {
       throw new DfsError('unsupported', 'neither a file, a folder nor a symbolic link; not stored')
     }
     if (info.nlink === 1n || !this.#transfer.options.recursive) {
-      await this.#putFile(source, place)
+      await this.#putFile(source, place, tally)
       return
     }
     const number = `${info.dev} ${info.ino}`
     const first = this.#linked.get(number)
     if (first === undefined) {
-      const storing = this.#putFile(source, place)
+      const storing = this.#putFile(source, place, tally)
       // Its failure is reported once; the other names then are files of their own.
       this.#linked.set(
         number,
@@ -81,18 +91,19 @@ export class ItemUpload {
       return
     }
     const node = await first
-    if (node === undefined) await this.#putFile(source, place)
-    else await this.#linkTo(node, source, place)
+    if (node === undefined) await this.#putFile(source, place, tally)
+    else await this.#linkTo(node, source, place, tally)
   }
 
   /** Gives an inode attributes, unless it has them. */
   async setAttributes(
     ino: number,
-    { mode, mtime }: NewAttributes,
+    { mode, uid, gid, mtime }: NewAttributes,
     extended: readonly ExtendedAttribute[] | undefined,
   ): Promise<Node> {
     return await this.#namespace.update(ino, (inode, now) => ({
       ...inode,
+      ...(keepsOwners() ? { uid, gid } : {}),
       mode,
       mtime: mtime ?? now,
       ctime: now,
@@ -105,7 +116,7 @@ export class ItemUpload {
   }
 
   /** Returns the stored file; undefined when nothing is to be done. */
-  async #putFile(source: Source, place: RemotePlace): Promise<Node | undefined> {
+  async #putFile(source: Source, place: RemotePlace, tally: FileTally): Promise<Node | undefined> {
     // What has become a pipe meanwhile must not be waited for.
     const noFollow = source.atLink === 'refuse' ? flags.O_NOFOLLOW : 0
     const how = flags.O_RDONLY | flags.O_NONBLOCK | noFollow
@@ -116,12 +127,12 @@ export class ItemUpload {
       const { recursive } = this.#transfer.options
       const extended = recursive ? await readAttributes(`/proc/self/fd/${file.fd}`) : undefined
       const { existing } = place
-      if (existing !== undefined && (await this.#isSame(file, info, existing))) {
-        this.#transfer.progress.skipped(Number(info.size))
+      if (existing !== undefined && (await this.#isSame(file, info, existing, tally))) {
+        tally.finish('skipped')
         return await this.#refresh(existing.node, source, info, extended)
       }
       return await this.#transfer.act('put', source.name, () =>
-        this.#store(file, info, source, atFolder(place), extended),
+        this.#store(file, info, atFolder(place), extended, tally),
       )
     } finally {
       await file.close()
@@ -132,6 +143,7 @@ export class ItemUpload {
     file: FileHandle,
     info: BigIntStats,
     { node, incomplete }: NonNullable<RemotePlace['existing']>,
+    tally: FileTally,
   ): Promise<boolean> {
     const { sameBy } = this.#transfer.options
     const { inode } = node
@@ -141,11 +153,12 @@ export class ItemUpload {
     if (sameBy === 'time') return compareTimes(inode.mtime, timeOfNanoseconds(info.mtimeNs)) === 0
     const { content } = this.#transfer.session.client
     const matching = await matchingBytes(inode, size, {
-      readCopy: (at, length) =>
-        untilInterrupted(readRange(file, at, length), this.#transfer.session.interrupted),
+      readCopy: (at, length) => this.#transfer.lookedAt(readRange(file, at, length), tally),
       fetch: (at, length) => content.read(inode, at, length),
     })
-    return matching === size
+    if (matching === size) return true
+    tally.goBackTo(0)
+    return false
   }
 
   /** Gives a file whose content is right the attributes that it lacks. */
@@ -160,6 +173,7 @@ export class ItemUpload {
     const kept = inode.attributes.filter(isKeptAttribute)
     const isRight =
       inode.mode === wanted.mode &&
+      isOwnerRight(inode, wanted) &&
       compareTimes(inode.mtime, wanted.mtime) === 0 &&
       (extended === undefined || sameAttributes(kept, extended))
     if (isRight) return node
@@ -172,41 +186,34 @@ export class ItemUpload {
   async #store(
     file: FileHandle,
     info: BigIntStats,
-    source: Source,
     place: Place,
     extended: readonly ExtendedAttribute[] | undefined,
+    tally: FileTally,
   ): Promise<Node> {
     const { client, interrupted } = this.#transfer.session
-    const size = Number(info.size)
-    const progress = this.#transfer.progress.begin(source.name, size)
-    try {
-      const record = await LocalUploadRecord.open(client, info)
-      const data = new Counted(untilInterrupted(readLocalFile(file, info), interrupted))
-      const { content, inline } = await client.content.stageData(data, size, {
-        record,
-        onSent: (bytes) => progress.moved(bytes),
-        onFound: (bytes) => progress.found(bytes),
-      })
-      progress.found(size - data.bytes)
-      interrupted.throwIfAborted()
-      if (record !== undefined && !(await record.isStillStored())) {
-        await record.remove()
-        throw new DfsError('stale', 'what an earlier attempt stored is gone; put it again')
-      }
-      const attributes = {
-        ...attributesOf(fileType.file, info),
-        ...(extended === undefined ? {} : { attributes: extended }),
-        content,
-        ...(inline === undefined ? {} : { inline }),
-      }
-      const node = await this.#commit(place, attributes)
-      if (inline !== undefined) progress.moved(data.bytes)
-      this.#transfer.progress.finished()
-      await record?.remove()
-      return node
-    } finally {
-      progress.end()
+    const record = await LocalUploadRecord.open(client, info)
+    const data = untilInterrupted(readLocalFile(file, info), interrupted)
+    const { content, inline } = await client.content.stageData(data, Number(info.size), {
+      record,
+      onSent: (bytes) => tally.moved(bytes),
+      onFound: (bytes) => tally.found(bytes),
+    })
+    interrupted.throwIfAborted()
+    if (record !== undefined && !(await record.isStillStored())) {
+      await record.remove()
+      throw new DfsError('stale', 'what an earlier attempt stored is gone; put it again')
     }
+    const attributes = {
+      ...attributesOf(fileType.file, info),
+      ...(extended === undefined ? {} : { attributes: extended }),
+      content,
+      ...(inline === undefined ? {} : { inline }),
+    }
+    const node = await this.#commit(place, attributes)
+    if (inline !== undefined) tally.moved(inline.segment.length)
+    tally.finish('moved')
+    await record?.remove()
+    return node
   }
 
   /** Makes a file, or replaces what has the name. In a tree, other names of a file that is there keep what they have. */
@@ -216,21 +223,29 @@ export class ItemUpload {
     const isShared = this.#transfer.options.recursive && before !== undefined && before.nlink > 1
     const isLink = before !== undefined && typeOf(before.mode) === fileType.symlink
     const isOfOwn = isShared || isLink || makeRoom !== undefined
-    if (!isOfOwn) return await this.#namespace.replace(parent, name, attributes)
+    if (!isOfOwn) {
+      const node = await this.#namespace.replace(parent, name, attributes)
+      if (!this.#transfer.options.recursive || isOwnerRight(node.inode, attributes)) return node
+      return await this.setAttributes(node.ino, attributes, attributes.attributes)
+    }
     return await this.#replaceBy(place, (temporary) =>
       this.#namespace.create(parent, temporary, attributes),
     )
   }
 
   /** Stores a link, atomically replacing one that has the name already. */
-  async #putLink({ name: known, path, info }: Source, place: RemotePlace): Promise<void> {
+  async #putLink(
+    { name: known, path, info }: Source,
+    place: RemotePlace,
+    tally: FileTally,
+  ): Promise<void> {
     const target = textOf(await readlink(localPath(path), { encoding: 'buffer' }))
     const before = place.existing?.node.inode
     const { sameBy } = this.#transfer.options
     const attributes = { ...attributesOf(fileType.symlink, info), target }
     const isThere = before !== undefined && typeOf(before.mode) === fileType.symlink
     if (sameBy !== 'nothing' && isThere && before.target === target) {
-      this.#transfer.progress.skipped(0)
+      tally.finish('skipped')
       return
     }
     await this.#transfer.act('put', known, async () => {
@@ -244,15 +259,18 @@ export class ItemUpload {
           this.#namespace.create(parent, temporary, attributes),
         )
       }
-      this.#transfer.progress.finished()
+      tally.finish('moved')
     })
   }
 
   /** Gives a stored file another name. */
-  async #linkTo(node: Node, { name: known, info }: Source, place: RemotePlace): Promise<void> {
-    const size = Number(info.size)
-    if (place.existing?.node.ino === node.ino) return this.#transfer.progress.skipped(size)
-    this.#transfer.progress.linked(size)
+  async #linkTo(
+    node: Node,
+    { name: known }: Source,
+    place: RemotePlace,
+    tally: FileTally,
+  ): Promise<void> {
+    if (place.existing?.node.ino === node.ino) return tally.finish('skipped')
     await this.#transfer.act('link', known, async () => {
       const to = atFolder(place)
       const { parent, name } = to
@@ -261,9 +279,10 @@ export class ItemUpload {
       } catch (error) {
         if (!isError(error, 'exists')) throw error
         const found = await this.#namespace.names.lookup(parent, name)
-        if (found.ino === node.ino) return
+        if (found.ino === node.ino) return tally.finish('skipped')
         await this.#replaceBy(to, (temporary) => this.#namespace.link(node.ino, parent, temporary))
       }
+      tally.finish('linked')
     })
   }
 
@@ -309,22 +328,5 @@ export function attributesOf(
     mode: type | (Number(info.mode) & 0o7777),
     ...ownerOfCopy({ uid: Number(info.uid), gid: Number(info.gid) }),
     mtime: timeOfNanoseconds(info.mtimeNs),
-  }
-}
-
-/** Chunks, and how many bytes they had. */
-class Counted {
-  readonly #chunks: AsyncIterable<DataChunk>
-  bytes = 0
-
-  constructor(chunks: AsyncIterable<DataChunk>) {
-    this.#chunks = chunks
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<DataChunk> {
-    for await (const chunk of this.#chunks) {
-      this.bytes += chunk.bytes.length
-      yield chunk
-    }
   }
 }

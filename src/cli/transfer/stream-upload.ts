@@ -9,9 +9,9 @@ import { DfsError } from '../../errors.js'
 import { fileType } from '../../wire/records.js'
 import { isFolder, placeOf } from '../paths/remote-path.js'
 import type { Session } from '../session.js'
-import { Progress, sumText } from '../terminal/progress.js'
+import { Progress } from '../terminal/progress.js'
+import { sumText } from '../terminal/tally.js'
 import { ownIdentity } from './owner.js'
-import { assertMayBeFile } from './targets.js'
 import { untilInterrupted } from './transfer.js'
 
 /** A stream, and what must be waited for when it has ended: it throws when the stream is not whole. */
@@ -80,10 +80,10 @@ async function put(
   if (place.node !== undefined && isFolder(place.node)) {
     throw new DfsError('isDirectory', 'Is a directory; a stream needs a name')
   }
-  assertMayBeFile(target, false)
+  if (target.endsWith('/')) throw new DfsError('notDirectory')
   const progress = new Progress(output, cluster.clock)
   const file = progress.begin(target, undefined)
-  try {
+  const store = async (): Promise<void> => {
     let bytes = 0
     // Node drops what a child prints that nobody reads when the child ends.
     const { stream, finish } = open()
@@ -94,7 +94,7 @@ async function put(
       }
       await finish()
     }
-    const staged = await content.stage(counted(), { onSent: (count) => file.moved(count) })
+    const staged = await content.stage(counted(), { onSent: (count) => file.tally.moved(count) })
     interrupted.throwIfAborted()
     const mode = fileType.file | (0o666 & ~process.umask())
     const { inline } = staged
@@ -103,11 +103,14 @@ async function put(
       ...attributes,
       ...(inline === undefined ? {} : { inline }),
     })
-    if (inline !== undefined) file.moved(bytes)
-    progress.finished()
+    if (inline !== undefined) file.tally.moved(bytes)
+    file.tally.finish('moved')
+  }
+  try {
+    await output.advising('nothing was stored', store)
   } finally {
     file.end()
     progress.stop()
   }
-  if (stats || progress.wasShown) output.say(sumText(progress.sum))
+  if (stats || progress.wasShown) output.say(sumText(progress.tally.sum))
 }

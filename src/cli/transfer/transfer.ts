@@ -8,7 +8,8 @@ import { sentenceOf } from '../../error-message.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
 import { reportAbout, type Session, type Status } from '../session.js'
-import { Progress, sumText } from '../terminal/progress.js'
+import { Progress } from '../terminal/progress.js'
+import { type FileTally, sumText } from '../terminal/tally.js'
 import type { Filter } from './filter.js'
 import type { Step } from './targets.js'
 
@@ -54,8 +55,10 @@ export class Filling {
 
 /** How the operands of a transfer are gone through. */
 interface Walk {
+  /** Tells what is left when the user interrupts, and how to go on. */
+  readonly advice: string
   readonly take: (step: Step) => Promise<void>
-  /** Counts what `take` will do. It runs beside it, and its failures are those that `take` reports. */
+  /** Counts what `take` will do. It runs beside that. */
   readonly count: (step: Step) => Promise<void>
   /** Called when everything was taken without a failure. */
   readonly finish?: () => Promise<void>
@@ -64,7 +67,7 @@ interface Walk {
 }
 
 /** A property that copies keep where they can. */
-type Kept = 'extended attributes' | 'hard links'
+type Kept = 'extended attributes' | 'hard links' | 'owners' | 'set-user-ID and set-group-ID bits'
 
 export class Transfer {
   readonly session: Session
@@ -84,7 +87,11 @@ export class Transfer {
   }
 
   /** Takes every step. */
-  async run(steps: readonly Step[], { take, count, finish, end }: Walk): Promise<Status> {
+  run(steps: readonly Step[], walk: Walk): Promise<Status> {
+    return this.session.output.advising(walk.advice, () => this.#run(steps, walk))
+  }
+
+  async #run(steps: readonly Step[], { take, count, finish, end }: Walk): Promise<Status> {
     this.#only = steps.length === 1 ? steps[0]?.source : undefined
     if (this.progress.isWatched) void this.#count(steps, count)
     try {
@@ -106,10 +113,14 @@ export class Transfer {
     return this.#status === 0
   }
 
-  /** Whether counting what there is to do goes on. Throws when the user interrupts. */
-  get isCounting(): boolean {
-    this.session.interrupted.throwIfAborted()
-    return !this.#isOver
+  /** Counts something by `action`. What cannot be looked at is not counted; it fails when its turn comes. */
+  async count(action: () => Promise<void>): Promise<void> {
+    if (this.#isOver || this.session.interrupted.aborted) return
+    try {
+      await action()
+    } catch (error) {
+      debugDfc('counting: %o', error)
+    }
   }
 
   /** Runs `action`, and reports its failure under `name`. */
@@ -126,7 +137,7 @@ export class Transfer {
   /** Reports a failure about `name`. */
   failed(name: string, error: unknown): void {
     reportAbout(this.session, name, error, name === this.#only && !this.options.recursive)
-    this.progress.failed()
+    this.progress.tally.failed()
     this.#status = 1
   }
 
@@ -149,6 +160,14 @@ export class Transfer {
     return undefined
   }
 
+  /** The chunks of a copy that is compared, counted as done until it turns out that they differ. */
+  async *lookedAt(chunks: AsyncIterable<Buffer>, tally: FileTally): AsyncGenerator<Buffer> {
+    for await (const chunk of untilInterrupted(chunks, this.session.interrupted)) {
+      tally.found(chunk.length)
+      yield chunk
+    }
+  }
+
   /** Says, once for each kind, what the copies of `name` and perhaps of others do not keep. */
   notKept(kind: Kept, name: string, error: unknown): void {
     debugDfc('%s of %s: %o', kind, name, error)
@@ -159,20 +178,15 @@ export class Transfer {
   }
 
   async #count(steps: readonly Step[], count: (step: Step) => Promise<void>): Promise<void> {
-    try {
-      for (const step of steps) await count(step)
-      this.progress.counted()
-    } catch (error) {
-      // What there is in all stays unknown, and no percentage is shown.
-      debugDfc('counting: %o', error)
-    }
+    for (const step of steps) await this.count(() => count(step))
+    this.progress.tally.counted()
   }
 
   #saySum(steps: readonly Step[]): void {
     const { output } = this.session
     const isMany = steps.length > 1 || this.options.recursive || this.progress.wasShown
     const isWanted = this.options.stats || (output.bars !== undefined && isMany)
-    if (isWanted && !this.options.dryRun) output.say(sumText(this.progress.sum))
+    if (isWanted && !this.options.dryRun) output.say(sumText(this.progress.tally.sum))
   }
 }
 

@@ -10,6 +10,7 @@ import { DfsError, isError } from '../../errors.js'
 import { fileType, folderDirentType } from '../../wire/records.js'
 import { type ExtendedAttribute, readAttributes } from '../local/local-attributes.js'
 import { LocalFolder } from '../local/local-folder.js'
+import { dataBytesOf } from '../local/local-holes.js'
 import { namesIn } from '../paths/list-folder.js'
 import { isFolder, placeOf } from '../paths/remote-path.js'
 import type { Session, Status } from '../session.js'
@@ -45,11 +46,20 @@ export class FileUpload {
 
   run(steps: readonly Step[]): Promise<Status> {
     return this.#transfer.run(steps, {
+      advice: this.#advice,
       take: (step) => this.#putOperand(step),
       count: (step) => this.#countOperand(step),
       finish: () => this.#deletions.run(),
       end: () => this.#deletions.sayKept(),
     })
+  }
+
+  get #advice(): string {
+    const { recursive, sameBy } = this.#options
+    const large = 'what is stored of files above 32 MiB is not sent again'
+    if (!recursive) return `the same command goes on; ${large}`
+    const how = sameBy === 'nothing' ? 'with --skip-same the same command' : 'the same command'
+    return `${how} goes on with the files that are not there; ${large}`
   }
 
   /** Stores an operand. Links named by the user are followed, except with -r, as by cp(1). */
@@ -227,24 +237,24 @@ export class FileUpload {
   async #countOperand({ source }: Step): Promise<void> {
     const { recursive } = this.#options
     const info = await (recursive ? lstat : stat)(localPath(source), { bigint: true })
-    if (!info.isDirectory()) this.#transfer.progress.expect(Number(info.isFile() ? info.size : 0n))
-    else await this.#countFolder(await LocalFolder.open(source, 'refuse'), '')
+    if (!info.isDirectory()) this.#transfer.progress.tally.expect(dataBytesOf(info))
+    else if (recursive) await this.#countFolder(await LocalFolder.open(source, 'refuse'), '')
   }
 
   async #countFolder(local: LocalFolder, above: string): Promise<void> {
     const { filter } = this.#options
+    const countName = async (name: string): Promise<void> => {
+      const inside = above === '' ? name : `${above}/${name}`
+      const info = await lstat(localPath(local.at(name)), { bigint: true })
+      if (!info.isDirectory()) {
+        if (filter.takesFile(inside)) this.#transfer.progress.tally.expect(dataBytesOf(info))
+      } else if (filter.takesFolder(inside)) {
+        await this.#countFolder(await local.open(name), inside)
+      }
+    }
     try {
       for (const bytes of await readdir(local.self, { encoding: 'buffer' })) {
-        if (!this.#transfer.isCounting) return
-        const name = textOf(bytes)
-        const inside = above === '' ? name : `${above}/${name}`
-        const info = await lstat(localPath(local.at(name)))
-        if (!info.isDirectory()) {
-          if (filter.takesFile(inside))
-            this.#transfer.progress.expect(info.isFile() ? info.size : 0)
-        } else if (filter.takesFolder(inside)) {
-          await this.#countFolder(await local.open(name), inside)
-        }
+        await this.#transfer.count(() => countName(textOf(bytes)))
       }
     } finally {
       await local.close()

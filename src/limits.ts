@@ -189,6 +189,8 @@ export const limits = {
   transactionPatienceMs: 10_000,
   /** How long `dfc` keeps its connections at the prompt after an operation. The next one connects again. */
   promptIdleMs: 1_000,
+  /** Longest line that `dfc` reads from a script. Beyond it the input is no script. */
+  promptLineBytesMax: 1024 * 1024,
   /** Longest time that a mount waits for servers which are not up yet. */
   mountWaitMsMax: 24 * 3_600_000,
   /** Pause between two looks of such a mount. */

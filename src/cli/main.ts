@@ -116,6 +116,7 @@ async function perform({ config: named, operation }: Request, output: Output): P
   if (operation === undefined) {
     const shell = {
       open: openClient,
+      openInput: standardInput,
       configFile: file,
       output,
       temporaries,

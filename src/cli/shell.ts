@@ -3,6 +3,7 @@
  * error is reported in one line and the prompt goes on.
  */
 import { clearScreenDown, createInterface, cursorTo, type Interface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { CommanderError } from 'commander'
 import { systemClock } from '../clock.js'
 import type { Client } from '../dfc/client.js'
@@ -16,11 +17,14 @@ import { lowerCaseOperation, type Operation, promptGrammar, usageFault } from '.
 import { IdleClient } from './idle-client.js'
 import type { Session, Status } from './session.js'
 import { History, historyFile, historyLinesMax } from './terminal/history.js'
+import { linesOf } from './terminal/lines.js'
 import { wordsOf } from './terminal/words.js'
 
 export interface ShellOptions extends Omit<Session, 'interrupted' | 'client' | 'input'> {
   /** Connects and logs in. */
   readonly open: () => Promise<Client>
+  /** Opens standard input where that is a script. */
+  readonly openInput: () => Readable
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
@@ -32,7 +36,8 @@ export class Shell {
   readonly #client: IdleClient
   /** The servers that the user knows to be down. */
   #down: ReadonlySet<string> = new Set()
-  readonly #readline: Interface
+  /** Undefined when the input is a script. */
+  readonly #readline: Interface | undefined
   /** Aborts the running operation; undefined when none runs. */
   #interruption: AbortController | undefined
   /** The sentence about the operation that was interrupted. */
@@ -52,12 +57,13 @@ export class Shell {
       },
     })
     const interactive = process.stdin.isTTY === true && process.stdout.isTTY === true
+    if (!interactive) return
     this.#readline = createInterface({
       input: process.stdin,
       output: process.stdout,
-      terminal: interactive,
+      terminal: true,
       prompt: 'dfc> ',
-      history: interactive ? this.#history.load() : [],
+      history: this.#history.load(),
       historySize: historyLinesMax,
       removeHistoryDuplicates: true,
       completer: (line: string, done: Completed) => this.#complete(line, done),
@@ -66,12 +72,13 @@ export class Shell {
 
   /** Runs the prompt. Returns 1 when the input was a script, not a terminal, and an operation in it failed. */
   async run(): Promise<Status> {
-    const lines = this.#readline[Symbol.asyncIterator]()
-    this.#readline.on('SIGINT', () => this.#onInterrupt())
+    const readline = this.#readline
+    const lines = readline?.[Symbol.asyncIterator]() ?? linesOf(this.#options.openInput())
+    readline?.on('SIGINT', () => this.#onInterrupt(readline))
     let status: Status = 0
     await this.#greet()
     for (;;) {
-      this.#ask()
+      if (readline !== undefined) this.#ask(readline)
       const { value: line, done } = await lines.next()
       this.#leave?.()
       if (done === true) break
@@ -79,14 +86,14 @@ export class Shell {
       if (outcome === 'exit') break
       if (outcome !== 0) status = 1
     }
-    this.#readline.close()
+    readline?.close()
     await this.#client.close()
     if (this.#isInteractive) process.stdout.write('\n')
     return this.#isInteractive ? 0 : status
   }
 
   get #isInteractive(): boolean {
-    return this.#readline.terminal
+    return this.#readline !== undefined
   }
 
   /** Throws when no client can log in. */
@@ -94,7 +101,7 @@ export class Shell {
     await this.#client
       .use(async () => {})
       .catch((error: unknown) => {
-        this.#readline.close()
+        this.#readline?.close()
         throw error
       })
     if (!this.#isInteractive) return
@@ -121,16 +128,15 @@ export class Shell {
     redirectNotices((line) => output.say(line.replace(/^\S+Z /, '')))
   }
 
-  #ask(): void {
-    if (!this.#isInteractive) return
-    this.#readline.prompt()
+  #ask(readline: Interface): void {
+    readline.prompt()
     this.#leave = this.#options.output.occupy({
       erase() {
         cursorTo(process.stdout, 0)
         clearScreenDown(process.stdout)
       },
-      draw: () => this.#readline.prompt(true),
-      end: () => this.#readline.close(),
+      draw: () => readline.prompt(true),
+      end: () => readline.close(),
     })
   }
 
@@ -182,12 +188,12 @@ export class Shell {
    * Handles Control-C: ends the running operation, the second time the program; without an operation empties the
    * line.
    */
-  #onInterrupt(): void {
+  #onInterrupt(readline: Interface): void {
     if (this.#interruption === undefined) {
       process.stdout.write('^C\n')
-      this.#readline.write(null, { ctrl: true, name: 'e' })
-      this.#readline.write(null, { ctrl: true, name: 'u' })
-      this.#readline.prompt()
+      readline.write(null, { ctrl: true, name: 'e' })
+      readline.write(null, { ctrl: true, name: 'u' })
+      readline.prompt()
     } else if (this.#interruption.signal.aborted) {
       process.exit(exitStatusInterrupted)
     } else {

@@ -105,6 +105,12 @@ t.test('a closed input stores nothing, and a closed output is no success', async
   t.match(await alice.sh('$DFC put closed >&- <&-'), { status: 0, problems: '' })
   const input = await alice.sh('$DFC put - closed <&-')
   t.match(input, { status: 1, problems: 'dfc: closed: standard input is closed, or not open' })
+  t.match(await alice.sh('$DFC <&-'), {
+    status: 1,
+    out: 'standard input is closed, or not open for reading\n',
+  })
+  const script = "printf 'LIST closed\\nPUT closed caf\\351\\nLIST caf\\351' | $DFC | od -c -A n"
+  t.match((await alice.sh(script)).out, /c +a +f +351 +\\n\n$/)
   const output = await alice.sh('$DFC get closed - >&-')
   t.match(output, { status: 1, problems: 'dfc: standard output is closed, or not open' })
   const list = await alice.sh('$DFC list >&-')

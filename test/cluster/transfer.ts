@@ -91,9 +91,17 @@ t.test('says what a stream cannot be', async (t) => {
   t.same(await alice.dfc('put', '-r', 'folder'), done)
   for (const [words, problem] of [
     [['put', '-'], /"-" stands alone/],
-    [['put', '-', 'folder'], /a stream needs a name/],
+    [['put', '--skip-same', '-', 'x'], /takes no option but --stats/],
+    [['put', '--from-command', 'x'], /takes REMOTE and a program/],
     [['get', 'f', 'small', '-'], /"-" takes one file/],
-    [['get', '-r', 'folder', '-'], /no stream/],
+    [['get', '-r', 'folder', '-'], /is about a stream, and takes no option/],
+    [['get', '--at', '1h', '--resume', 'f'], /goes with no other option/],
+  ] as const) {
+    t.match(await alice.dfc(...words), { status: 2, problems: problem })
+  }
+  for (const [words, problem] of [
+    [['put', '-', 'folder'], /a stream needs a name/],
+    [['get', 'folder', '-'], /Is a directory/],
   ] as const) {
     t.match(await alice.dfc(...words), { status: 1, problems: problem })
   }
@@ -170,7 +178,7 @@ t.test('patterns say what is transferred', async (t) => {
   t.match(await alice.dfc('get', '-r', '--include', 'b.*', 'sieve', 'sifted'), done)
   t.same(Object.keys(tree('sifted')), ['sub/b.c'])
   t.match(await alice.dfc('put', '-r', '--exclude', '/', 'sieve'), {
-    status: 1,
+    status: 2,
     problems: /--exclude '\/' matches nothing/,
   })
 })

@@ -1,14 +1,21 @@
 /** GET: copies files from the servers into the working folder, or to the target that the last operand names. */
 import { stat } from 'node:fs/promises'
 import { localPath } from '../../byte-text.js'
-import { DfsError } from '../../errors.js'
 import { assertOutputIsOpen } from '../local/standard-streams.js'
 import { parseMoment } from '../terminal/moment.js'
 import { FileDownload } from '../transfer/download.js'
 import { getPast } from '../transfer/past.js'
 import { isStream, planTargets, splitOperands, type TargetKind } from '../transfer/targets.js'
 import type { Command } from './command.js'
-import { filterRows, sameRows, statsRow, transferOptions } from './transfer-options.js'
+import {
+  faultInPatterns,
+  faultInStreamOptions,
+  filterRows,
+  otherOptions,
+  sameRows,
+  statsRow,
+  transferOptions,
+} from './transfer-options.js'
 
 export const get: Command = {
   name: 'get',
@@ -29,18 +36,26 @@ export const get: Command = {
   ],
   completes: ['remote', 'local'],
 
-  async run(session, operands, options) {
+  faultIn(operands, options) {
     const { sources, target = '.' } = splitOperands(operands)
     const toOutput = isStream(target)
     if (toOutput && sources.length > 1) {
-      throw new DfsError('invalid', '"-" takes one file: get NAME - (./- is a file of that name)')
+      return '"-" takes one file: get NAME - (./- is a file of that name)'
     }
+    if (options.at !== undefined) {
+      const [other] = otherOptions(options, ['at'])
+      if (toOutput || other !== undefined)
+        return '--at fetches files into files, and goes with no other option'
+    }
+    return toOutput ? faultInStreamOptions('get NAME -', options) : faultInPatterns(options)
+  },
+
+  async run(session, operands, options) {
+    const { sources, target = '.' } = splitOperands(operands)
+    const toOutput = isStream(target)
     if (toOutput) assertOutputIsOpen()
     const steps = planTargets(sources, target, toOutput ? 'absent' : await localKind(target))
     if (options.at !== undefined) {
-      if (options.recursive === true || toOutput) {
-        throw new DfsError('invalid', '--at fetches files into files, without -r')
-      }
       const nowMs = session.client.cluster.clock.now()
       return getPast(session, steps, parseMoment(String(options.at), nowMs, '--at'))
     }

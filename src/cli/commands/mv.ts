@@ -1,10 +1,9 @@
 /** MV: renames, or moves into a folder, replacing files of the same name. */
 import { DfsError } from '../../errors.js'
-import { placeOf } from '../paths/remote-path.js'
+import { placeOf, remoteKind } from '../paths/remote-path.js'
 import { forEach } from '../session.js'
 import { planTargets, splitOperands } from '../transfer/targets.js'
 import type { Command } from './command.js'
-import { remoteKind } from './put.js'
 
 export const mv: Command = {
   name: 'mv',

@@ -1,14 +1,18 @@
 /** PUT: copies local files to the servers, under their own names or to the target that the last operand names. */
-
-import type { Namespace } from '../../dfc/namespace/namespace.js'
-import { asDfsError, DfsError } from '../../errors.js'
-import { isFolder, placeOf } from '../paths/remote-path.js'
-import { reportAbout, type Session, type Status } from '../session.js'
+import { remoteKind } from '../paths/remote-path.js'
+import { forEach } from '../session.js'
 import { putInput, putOutputOf } from '../transfer/stream-upload.js'
-import { isStream, planTargets, splitOperands, type TargetKind } from '../transfer/targets.js'
+import { isStream, planTargets, splitOperands } from '../transfer/targets.js'
 import { FileUpload } from '../transfer/upload.js'
 import type { Command } from './command.js'
-import { filterRows, sameRows, statsRow, transferOptions } from './transfer-options.js'
+import {
+  faultInPatterns,
+  faultInStreamOptions,
+  filterRows,
+  sameRows,
+  statsRow,
+  transferOptions,
+} from './transfer-options.js'
 
 export const put: Command = {
   name: 'put',
@@ -29,46 +33,31 @@ export const put: Command = {
   ],
   completes: ['local', 'remote'],
 
+  faultIn(operands, options) {
+    if (options.fromCommand === true) {
+      if (operands.length < 2) return '--from-command takes REMOTE and a program: put --help'
+      return faultInStreamOptions('--from-command', options)
+    }
+    if (!operands.some(isStream)) return faultInPatterns(options)
+    const [source = '', name = '-'] = operands
+    if (!isStream(source) || isStream(name) || operands.length > 2) {
+      return '"-" stands alone: put - REMOTE (./- is a file of that name)'
+    }
+    return faultInStreamOptions('put -', options)
+  },
+
   async run(session, operands, options) {
     const given = transferOptions(options)
+    const [first = '', ...others] = operands
     if (options.fromCommand === true) {
-      const [name = '', ...command] = operands
-      if (command.length === 0) {
-        throw new DfsError('invalid', '--from-command takes REMOTE and a program: put --help')
-      }
-      return about(session, name, () => putOutputOf(session, name, given.stats, command))
+      return forEach(session, [first], () => putOutputOf(session, first, given.stats, others))
     }
-    if (operands.some(isStream)) {
-      const [source, name] = operands
-      if (source !== '-' || name === undefined || operands.length > 2 || isStream(name)) {
-        throw new DfsError('invalid', '"-" stands alone: put - REMOTE (./- is a file of that name)')
-      }
-      return about(session, name, () => putInput(session, name, given.stats))
+    if (isStream(first)) {
+      const names = others.slice(0, 1)
+      return forEach(session, names, (name) => putInput(session, name, given.stats))
     }
     const { sources, target = '/' } = splitOperands(operands)
     const kind = await remoteKind(session.client.namespace, target)
     return new FileUpload(session, given).run(planTargets(sources, target, kind))
   },
-}
-
-/** Runs an action about one name, and reports its failure under that. */
-async function about(session: Session, name: string, action: () => Promise<void>): Promise<Status> {
-  try {
-    await action()
-    return 0
-  } catch (error) {
-    session.interrupted.throwIfAborted()
-    reportAbout(session, name, error, false)
-    return 1
-  }
-}
-
-/** The kind of a target on the servers, behind symbolic links. An error names the target. */
-export async function remoteKind(namespace: Namespace, path: string): Promise<TargetKind> {
-  const { node } = await placeOf(namespace, path, 'followLink').catch((thrown: unknown) => {
-    const cause = asDfsError(thrown)
-    throw new DfsError(cause.code, `${path}: ${cause.message}`, { cause })
-  })
-  if (node === undefined) return 'absent'
-  return isFolder(node) ? 'folder' : 'other'
 }

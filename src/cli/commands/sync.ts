@@ -9,7 +9,7 @@ import { isStream } from '../transfer/targets.js'
 import type { TransferOptions } from '../transfer/transfer.js'
 import { FileUpload } from '../transfer/upload.js'
 import type { Command } from './command.js'
-import { checksumRow, filterRows, transferOptions } from './transfer-options.js'
+import { checksumRow, faultInPatterns, filterRows, transferOptions } from './transfer-options.js'
 
 export const sync: Command = {
   name: 'sync',
@@ -36,7 +36,9 @@ export const sync: Command = {
     if ((options.up === true) === (options.down === true)) {
       return 'say which way: sync --up LOCAL REMOTE, or sync --down REMOTE LOCAL'
     }
-    return operands.some(isStream) ? 'sync takes two folders, and no stream' : undefined
+    return operands.some(isStream)
+      ? 'sync takes two folders, and no stream'
+      : faultInPatterns(options)
   },
 
   async run(session, [from = '', to = ''], options) {

@@ -1,4 +1,5 @@
 /** The options that PUT, GET and SYNC share: their words, and what they mean. */
+import { sentenceOf } from '../../error-message.js'
 import { Filter, type Rule } from '../transfer/filter.js'
 import type { TransferOptions } from '../transfer/transfer.js'
 import type { OptionRow, Options } from './command.js'
@@ -20,7 +21,30 @@ export const sameRows: readonly OptionRow[] = [
   checksumRow,
 ]
 
-/** Reads the options of PUT and GET. Throws `invalid` for a pattern that matches nothing. */
+/** Says what is wrong with the patterns of --exclude and --include. */
+export function faultInPatterns(options: Options): string | undefined {
+  try {
+    new Filter(rulesIn(options))
+    return undefined
+  } catch (error) {
+    return sentenceOf(error)
+  }
+}
+
+/** Says that a stream is moved as it comes, if an option asks for anything else. */
+export function faultInStreamOptions(what: string, options: Options): string | undefined {
+  const [other] = otherOptions(options, ['stats', 'fromCommand'])
+  return other === undefined
+    ? undefined
+    : `${what} is about a stream, and takes no option but --stats`
+}
+
+/** The names of the options that are given, but for `known`. */
+export function otherOptions(options: Options, known: readonly string[]): readonly string[] {
+  return Object.keys(options).filter((name) => options[name] !== undefined && !known.includes(name))
+}
+
+/** Reads the options of PUT, GET and SYNC. Throws `invalid` for a pattern that matches nothing. */
 export function transferOptions(options: Options): TransferOptions {
   return {
     recursive: options.recursive === true,

@@ -380,6 +380,18 @@ export async function* readRange(
   }
 }
 
+/** Yields the bytes of a range of an open file that are not in its holes. */
+export async function* readDataRange(
+  file: FileHandle,
+  at: number,
+  length: number,
+): AsyncGenerator<Buffer> {
+  const info = await file.stat({ bigint: true })
+  for await (const data of dataIn(file, info, { at, length })) {
+    yield* readRange(file, data.at, data.length)
+  }
+}
+
 function changed(how: string): DfsError {
   return new DfsError('stale', `the file ${how} while it was being read; nothing was stored`)
 }

@@ -23,36 +23,37 @@ export function dataBytesOf(info: BigIntStats): number {
   return Number(allocated < info.size ? allocated : info.size)
 }
 
-/** Yields the ranges of an open file that are not holes, in order. */
+/** Yields the ranges of an open file, or of `within` in it, that are not holes, in order. */
 export async function* dataIn(
   file: FileHandle,
   { size: bigSize, blocks }: BigIntStats,
+  within: LocalRange = { at: 0, length: Number(bigSize) },
 ): AsyncGenerator<LocalRange> {
-  const size = Number(bigSize)
-  if (size === 0) return
+  const to = within.at + within.length
+  if (within.length === 0) return
   if (blocks * blockBytes >= bigSize) {
-    yield { at: 0, length: size }
+    yield within
     return
   }
   const { seekData, seekHole } = await systemCalls()
-  const least = Math.max(holeBytesMin, Math.ceil(size / holesMax))
-  let begin = 0
-  let end = 0
-  while (end < size) {
+  const least = Math.max(holeBytesMin, Math.ceil(Number(bigSize) / holesMax))
+  let begin = within.at
+  let end = within.at
+  while (end < to) {
     const data = seekData(file.fd, end)
     // Behind the last data there is a hole up to the end, and where holes are not known all is data.
-    const next = data < 0 ? (data === noData ? size : end) : Math.min(data, size)
+    const next = data < 0 ? (data === noData ? to : end) : Math.min(data, to)
     if (next - end >= least) {
       if (end > begin) yield { at: begin, length: end - begin }
       begin = next
     }
-    if (next === size) {
+    if (next === to) {
       // A short hole at the end is written.
-      if (size > begin) yield { at: begin, length: size - begin }
+      if (to > begin) yield { at: begin, length: to - begin }
       return
     }
-    const hole = data < 0 ? size : seekHole(file.fd, next)
-    end = hole <= next ? size : Math.min(hole, size)
+    const hole = data < 0 ? to : seekHole(file.fd, next)
+    end = hole <= next ? to : Math.min(hole, to)
   }
   if (end > begin) yield { at: begin, length: end - begin }
 }

@@ -6,7 +6,7 @@
 
 import type { Node } from '../../dfc/namespace/cache/node.js'
 import type { Namespace } from '../../dfc/namespace/namespace.js'
-import { DfsError, isError } from '../../errors.js'
+import { asDfsError, DfsError, isError } from '../../errors.js'
 import { fileType, rootIno, typeOf } from '../../wire/records.js'
 
 /** A path's target: the folder, the name in it, and the node, if it exists. */
@@ -42,6 +42,19 @@ export async function followPath(namespace: Namespace, path: string): Promise<No
   const { node } = await placeOf(namespace, path, 'followLink')
   if (node === undefined) throw new DfsError('notFound')
   return node
+}
+
+/** The kind of a target, behind symbolic links. An error names the target. */
+export async function remoteKind(
+  namespace: Namespace,
+  path: string,
+): Promise<'folder' | 'other' | 'absent'> {
+  const { node } = await placeOf(namespace, path, 'followLink').catch((thrown: unknown) => {
+    const cause = asDfsError(thrown)
+    throw new DfsError(cause.code, `${path}: ${cause.message}`, { cause })
+  })
+  if (node === undefined) return 'absent'
+  return isFolder(node) ? 'folder' : 'other'
 }
 
 /**

@@ -24,12 +24,7 @@ import {
   sameAttributes,
   writeAttributes,
 } from '../local/local-attributes.js'
-import {
-  type FileAttributes,
-  type FileContent,
-  readRange,
-  replaceFile,
-} from '../local/local-file.js'
+import { type FileAttributes, type FileContent, replaceFile } from '../local/local-file.js'
 import type { LocalFolder, LocalPlace } from '../local/local-folder.js'
 import { nanosecondsOf, setModificationTime } from '../local/local-times.js'
 import { failAbout } from '../local/system-errors.js'
@@ -211,7 +206,7 @@ export class ItemDownload {
     fetch?: MatchingOptions['fetch'],
   ): Promise<number> {
     return matchingBytes(inode, available, {
-      readCopy: (at, length) => this.#transfer.lookedAt(readRange(file, at, length), tally),
+      ...this.#transfer.copyIn(file, tally),
       ...(fetch === undefined ? {} : { fetch }),
     })
   }

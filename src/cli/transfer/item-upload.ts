@@ -17,7 +17,7 @@ import {
   readAttributes,
   sameAttributes,
 } from '../local/local-attributes.js'
-import { readLocalFile, readRange } from '../local/local-file.js'
+import { readLocalFile } from '../local/local-file.js'
 import type { AtLink } from '../local/local-folder.js'
 import { dataBytesOf } from '../local/local-holes.js'
 import { timeOfNanoseconds } from '../local/local-times.js'
@@ -153,7 +153,7 @@ export class ItemUpload {
     if (sameBy === 'time') return compareTimes(inode.mtime, timeOfNanoseconds(info.mtimeNs)) === 0
     const { content } = this.#transfer.session.client
     const matching = await matchingBytes(inode, size, {
-      readCopy: (at, length) => this.#transfer.lookedAt(readRange(file, at, length), tally),
+      ...this.#transfer.copyIn(file, tally),
       fetch: (at, length) => content.read(inode, at, length),
     })
     if (matching === size) return true

@@ -3,10 +3,13 @@
  * on, and the user sees the progress and a sum.
  */
 import assert from 'node:assert/strict'
+import type { FileHandle } from 'node:fs/promises'
 import { TaskPool } from '../../async/task-pool.js'
+import type { MatchingOptions } from '../../dfc/content/matching-bytes.js'
 import { sentenceOf } from '../../error-message.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
+import { readDataRange, readRange } from '../local/local-file.js'
 import { reportAbout, type Session, type Status } from '../session.js'
 import { Progress } from '../terminal/progress.js'
 import { type FileTally, sumText } from '../terminal/tally.js'
@@ -160,11 +163,18 @@ export class Transfer {
     return undefined
   }
 
-  /** The chunks of a copy that is compared, counted as done until it turns out that they differ. */
-  async *lookedAt(chunks: AsyncIterable<Buffer>, tally: FileTally): AsyncGenerator<Buffer> {
-    for await (const chunk of untilInterrupted(chunks, this.session.interrupted)) {
-      tally.found(chunk.length)
-      yield chunk
+  /** Reads a copy that is compared. What is read counts as done until it turns out that they differ. */
+  copyIn(file: FileHandle, tally: FileTally): Pick<MatchingOptions, 'readCopy' | 'readData'> {
+    const { interrupted } = this.session
+    const counted = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+      for await (const chunk of untilInterrupted(chunks, interrupted)) {
+        tally.found(chunk.length)
+        yield chunk
+      }
+    }
+    return {
+      readCopy: (at, length) => counted(readRange(file, at, length)),
+      readData: (at, length) => counted(readDataRange(file, at, length)),
     }
   }
 

@@ -10,6 +10,8 @@ import { type Slice, slices } from './extents.js'
 export interface MatchingOptions {
   /** Yields the bytes of the copy in a range, fewer where the copy ends. */
   readonly readCopy: (at: number, length: number) => AsyncIterable<Buffer>
+  /** Yields the bytes of a range of the copy that are not in holes of it: the others are zeros. */
+  readonly readData: (at: number, length: number) => AsyncIterable<Buffer>
   /** Fetches a range of the content. Without it, what only fetching could compare does not match. */
   readonly fetch?: (at: number, length: number) => Promise<Buffer>
 }
@@ -27,10 +29,13 @@ export async function matchingBytes(
   return content.size
 }
 
-async function matches(slice: Slice, { readCopy, fetch }: MatchingOptions): Promise<boolean> {
+async function matches(
+  slice: Slice,
+  { readCopy, readData, fetch }: MatchingOptions,
+): Promise<boolean> {
   const { at, length } = slice
   if (slice.kind === 'hole') {
-    for await (const bytes of readCopy(at, length)) if (!isZero(bytes)) return false
+    for await (const bytes of readData(at, length)) if (!isZero(bytes)) return false
     return true
   }
   if (slice.offset === 0 && length === slice.segment.length) {

@@ -8,6 +8,15 @@ const MiB = 1024 * KiB
 
 /** Makes a file of `size` bytes with data in `ranges` alone, and returns where data is found. */
 async function found(t: Test, size: number, ...ranges: readonly LocalRange[]) {
+  return foundWithin(t, size, ranges, { at: 0, length: size })
+}
+
+async function foundWithin(
+  t: Test,
+  size: number,
+  ranges: readonly LocalRange[],
+  within: LocalRange,
+) {
   const path = `${t.testdir({})}/file`
   await writeFile(path, '')
   const file = await open(path, 'r+')
@@ -16,12 +25,24 @@ async function found(t: Test, size: number, ...ranges: readonly LocalRange[]) {
     await file.truncate(size)
     await file.sync()
     const data: LocalRange[] = []
-    for await (const range of dataIn(file, await file.stat({ bigint: true }))) data.push(range)
+    const info = await file.stat({ bigint: true })
+    for await (const range of dataIn(file, info, within)) data.push(range)
     return data
   } finally {
     await file.close()
   }
 }
+
+t.test('finds the data of a part of a file', async (t) => {
+  const data = [{ at: 2 * MiB, length: MiB }]
+  const within = (at: number, length: number) => foundWithin(t, 8 * MiB, data, { at, length })
+  t.same(await within(0, 2 * MiB), [])
+  t.same(await within(2 * MiB + 64 * KiB, 4 * MiB), [
+    { at: 2 * MiB + 64 * KiB, length: MiB - 64 * KiB },
+  ])
+  t.same(await within(MiB, 2 * MiB - 64 * KiB), [{ at: 2 * MiB, length: MiB - 64 * KiB }])
+  t.same(await within(4 * MiB, 4 * MiB), [])
+})
 
 t.test('finds holes in front of data, between, and behind', async (t) => {
   const ranges = [

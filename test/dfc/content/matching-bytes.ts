@@ -18,12 +18,13 @@ const content: Content = build(1000, [
 const file = Buffer.from(bytes).fill(0, 600, 700)
 const fetch = async (at: number, length: number) => file.subarray(at, at + length)
 
-/** Reads a copy in small parts. */
+/** Reads a copy without holes in small parts. */
 function reader(copy: Buffer) {
-  return async function* (at: number, length: number): AsyncGenerator<Buffer> {
+  const readCopy = async function* (at: number, length: number): AsyncGenerator<Buffer> {
     const range = copy.subarray(at, at + length)
     for (let from = 0; from < range.length; from += 7) yield range.subarray(from, from + 7)
   }
+  return { readCopy, readData: readCopy }
 }
 
 function changedAt(at: number): Buffer {
@@ -33,7 +34,7 @@ function changedAt(at: number): Buffer {
 }
 
 t.test('finds where a copy differs, to the beginning of the slice', async (t) => {
-  t.equal(await matchingBytes(content, 1000, { readCopy: reader(file), fetch }), 1000)
+  t.equal(await matchingBytes(content, 1000, { ...reader(file), fetch }), 1000)
   for (const [at, matching] of [
     [0, 0],
     [299, 0],
@@ -41,13 +42,21 @@ t.test('finds where a copy differs, to the beginning of the slice', async (t) =>
     [650, 600],
     [999, 700],
   ] as const) {
-    const readCopy = reader(changedAt(at))
-    t.equal(await matchingBytes(content, 1000, { readCopy, fetch }), matching, `${at}`)
+    const copy = reader(changedAt(at))
+    t.equal(await matchingBytes(content, 1000, { ...copy, fetch }), matching, `${at}`)
   }
 })
 
+t.test('a hole of the copy in a hole of the content is not read', async (t) => {
+  const readData = async function* (at: number): AsyncGenerator<Buffer> {
+    t.equal(at, 600)
+    yield* []
+  }
+  t.equal(await matchingBytes(content, 1000, { ...reader(file), readData, fetch }), 1000)
+})
+
 t.test('without fetching, a part of a segment does not match', async (t) => {
-  t.equal(await matchingBytes(content, 1000, { readCopy: reader(file) }), 700)
+  t.equal(await matchingBytes(content, 1000, reader(file)), 700)
 })
 
 t.test('a copy that ends early matches as far as whole slices are there', async (t) => {
@@ -58,8 +67,8 @@ t.test('a copy that ends early matches as far as whole slices are there', async 
     [699, 600],
     [999, 700],
   ] as const) {
-    const readCopy = reader(file.subarray(0, length))
-    t.equal(await matchingBytes(content, length, { readCopy, fetch }), matching, `${length}`)
+    const copy = reader(file.subarray(0, length))
+    t.equal(await matchingBytes(content, length, { ...copy, fetch }), matching, `${length}`)
   }
 })
 
@@ -69,5 +78,5 @@ t.test('a segment of several runs is not taken for a whole one', async (t) => {
     { at: 200, length: 100 },
   ]
   const spread = build(300, slicesOfRuns(segmentOf(0, 200), runs))
-  t.equal(await matchingBytes(spread, 300, { readCopy: reader(file) }), 0)
+  t.equal(await matchingBytes(spread, 300, reader(file)), 0)
 })

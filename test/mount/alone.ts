@@ -26,6 +26,26 @@ t.test(
   },
 )
 
+t.test('dfc does not copy a folder of the mount into itself without end', async (t) => {
+  const script = `mkdir -p tree/sub; echo x >tree/sub/file; sync
+    ${dfc} put -r tree /tree/up; echo $?; ${dfc} get -r tree tree/down; echo $?
+    ${dfc} sync --up . / 2>/dev/null; echo $?; find tree -name file | sort; rm -r tree`
+  t.equal(
+    await mount.out(`{ ${script}; } 2>&1`),
+    [
+      'dfc: tree/up: is the target itself, which is in what is copied; left out',
+      '1',
+      'dfc: tree/down: is the target itself, which is in what is copied; left out',
+      '1',
+      '0',
+      'tree/down/sub/file',
+      'tree/down/up/sub/file',
+      'tree/sub/file',
+      'tree/up/sub/file',
+    ].join('\n'),
+  )
+})
+
 t.test('a name that was missing is there once it is made here', async (t) => {
   const script = `for i in $(seq 1 50); do
       [ -e f$i ] && echo early; touch f$i; [ -e f$i ] || echo missing

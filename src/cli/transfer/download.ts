@@ -79,6 +79,7 @@ export class FileDownload {
     if (isStream(target)) throw new DfsError('isDirectory', 'Is a directory, and no stream')
     const local = await this.#openTarget(step, node)
     const to = { folder: local, path: target, inside: '' }
+    if (local !== undefined) this.#transfer.fills(Number((await local.stat()).ino))
     await this.#fill(source, node, to, new Descent(node.ino))
   }
 
@@ -164,6 +165,7 @@ export class FileDownload {
         if (this.#options.dryRun) await place?.makeRoom?.()
       })
     }
+    this.#transfer.assertNotTarget(node.ino)
     const next = way.into(node.ino)
     const folder = await this.#enter(name, node, place)
     const path = `${to.path.replace(/\/+$/, '')}/${child.name}`
@@ -250,6 +252,7 @@ export class FileDownload {
         const bytes = node === undefined ? 0 : dataBytesIn(node.inode)
         if (filter.takesFile(inside)) this.#transfer.progress.tally.expect(bytes)
       } else if (filter.takesFolder(inside)) {
+        this.#transfer.assertNotTarget(child)
         await this.#countFolder(child, inside, way.into(child))
       }
     }

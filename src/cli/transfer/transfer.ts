@@ -7,6 +7,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { TaskPool } from '../../async/task-pool.js'
 import type { MatchingOptions } from '../../dfc/content/matching-bytes.js'
 import { sentenceOf } from '../../error-message.js'
+import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
 import { readDataRange, readRange } from '../local/local-file.js'
@@ -82,6 +83,8 @@ export class Transfer {
   #isOver = false
   #status: Status = 0
   readonly #notKept = new Set<Kept>()
+  /** The numbers of the folders that operands become. A mount shows the folders of the servers under the same ones. */
+  readonly #targets = new Set<number>()
 
   constructor(session: Session, options: TransferOptions) {
     this.session = session
@@ -111,9 +114,15 @@ export class Transfer {
     }
   }
 
-  /** Whether everything so far went well. */
-  get isComplete(): boolean {
-    return this.#status === 0
+  /** Notes the folder that an operand becomes. */
+  fills(ino: number): void {
+    this.#targets.add(ino)
+  }
+
+  /** Throws when a folder is one that is being filled: copying it into itself would not end. */
+  assertNotTarget(ino: number): void {
+    if (!this.#targets.has(ino)) return
+    throw new DfsError('invalid', 'is the target itself, which is in what is copied; left out')
   }
 
   /** Counts something by `action`. What cannot be looked at is not counted; it fails when its turn comes. */

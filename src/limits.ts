@@ -578,19 +578,16 @@ export const limits = {
   syncsInFlightMax: 4,
   /** How long a server that stops waits for the answers in progress. */
   stopDrainMs: 5_000,
-  /**
-   * Lines in the log of one kind and about one object that others can cause, within `repeatedNoticesMs`. Further ones
-   * are counted in one line.
-   */
-  repeatedNoticesMax: 20,
-  /** Period to which `repeatedNoticesMax` applies. */
-  repeatedNoticesMs: 10_000,
-  /** Kinds and objects of such lines that are told apart. With more, those that began first are forgotten. */
-  repeatedObjectsMax: 1024,
-  /** Times that the log says the same line within `sameLineMs`. Further ones are counted in one line at its end. */
+  /** Times that the log says the same line until it did not come for `sameLineMs`. Further ones are counted. */
   sameLineMax: 3,
-  /** Period to which `sameLineMax` applies. */
+  /** Lines of one kind that differ, such as connections that were refused, and are treated so. */
+  sameKindMax: 20,
+  /** Time in ms after which how many more came is said in one line. */
   sameLineMs: 600_000,
+  /** That time in ms doubles up to this, while such lines come. */
+  sameLineMsMax: 86_400_000,
+  /** Kinds and lines that are counted. Those beyond are all said. */
+  repeatedObjectsMax: 1024,
   /** Size in bytes at which the log of a program is set aside as FILE.1, in the place of the one before. */
   logFileBytesMax: 8 * 1024 * 1024,
   /** Connections to the metrics of a program at once; further ones are closed. */

@@ -28,7 +28,7 @@ export const debugWire = debugLines('dfs:wire')
 
 let file: LogFile | undefined
 const repeated = new RepeatedLines<Level>(put)
-let write = (_line: string, level: Level, text: string, kind?: string): void => {
+let write = (_line: string, level: Level, kind: string | undefined, text: string): void => {
   repeated.tell(text, level, kind)
 }
 
@@ -92,7 +92,7 @@ export function logTo(path: string): () => void {
  */
 export function notice(line: string, level: Level = 'info', kind?: string): void {
   const text = visibleLine(line)
-  write(`${now()} ${text}`, level, text, kind)
+  write(`${now()} ${text}`, level, kind, text)
 }
 
 let writeWarning = (line: string): void => notice(line, 'warning')
@@ -107,7 +107,9 @@ export function redirectWarnings(to: (line: string) => void): void {
   writeWarning = to
 }
 
-/** Redirects the notices, with the time in front, from the log to `to`. */
-export function redirectNotices(to: (line: string, level: Level) => void): void {
+/** Redirects the notices, each with the time in front, from the log to `to`. There none is counted. */
+export function redirectNotices(
+  to: (line: string, level: Level, kind: string | undefined) => void,
+): void {
   write = to
 }

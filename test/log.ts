@@ -63,7 +63,7 @@ t.test('what is said again and again is counted, each cause for itself', async (
   )
   t.equal(text.match(/DFS2 is down/g)?.length, 3)
   t.equal(text.match(/piece \d+ is corrupt/g)?.length, 20)
-  t.match(text, /warning DFS2 is down \(further ones are counted for up to 10 min\)\n/)
+  t.match(text, /warning DFS2 is down \(further ones are counted for at least 10 min\)\n/)
   t.match(text, /DFS3 is down\n$/)
 })
 

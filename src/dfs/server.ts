@@ -8,7 +8,6 @@ import { limits } from '../limits.js'
 import { debugDfs } from '../log.js'
 import type { Address, Connection, ConnectionEvents, Listener, Network } from '../network.js'
 import { hostOf } from '../remote-host.js'
-import { RepeatedNotices } from '../repeated-notices.js'
 import type { TlsKey } from '../tls.js'
 import { Accounts } from './account/accounts.js'
 import type { Storage } from './account/storage.js'
@@ -70,7 +69,6 @@ export class Server {
         quotaBytes: (user) => users.quotaBytes(user),
         trashMs: (user) => users.trashMs(user),
       }),
-      notices: new RepeatedNotices(clock),
       turns: new Turns(clock),
       frames: new FrameShares(),
       uploads: new UploadShares(this.#shares.uploads),

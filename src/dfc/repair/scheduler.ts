@@ -259,7 +259,11 @@ export class RepairScheduler {
     if (registersRestored > 0)
       notice(`repair: ${registersRestored} corrupt registers replaced`, 'warning')
     if (registersCopied > 0 || piecesCopied > 0) {
-      notice(`repair: ${registersCopied} registers and ${piecesCopied} pieces copied, ${left} left`)
+      notice(
+        `repair: ${registersCopied} registers and ${piecesCopied} pieces copied, ${left} left`,
+        'info',
+        'repairs that have copied something',
+      )
     }
     await this.#tellLost(report.newlyLost)
   }

@@ -8,7 +8,6 @@ import { type Clock, sleep } from '../../clock.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfs, notice } from '../../log.js'
-import { RepeatedNotices } from '../../repeated-notices.js'
 import { checksumsOf } from '../../wire/checksum.js'
 import type { Reply, Request } from '../../wire/messages.js'
 import { pieceRange } from '../../wire/placement.js'
@@ -27,7 +26,6 @@ export class Strays {
   readonly #acceptor: Acceptor
   readonly #pieces: AccountPieces
   readonly #clock: Clock
-  readonly #notices: RepeatedNotices
   #isStopped = false
   #mayBeThere = true
   /** The last search that was asked for: each waits for the one before. */
@@ -45,7 +43,6 @@ export class Strays {
     this.#acceptor = acceptor
     this.#pieces = pieces
     this.#clock = clock
-    this.#notices = new RepeatedNotices(clock)
   }
 
   /**
@@ -134,7 +131,7 @@ export class Strays {
     if (this.#index.pieces.get(name.segment, name.piece) !== undefined) return false
     this.#index.pieces.add(name.segment, name.piece, length, checksums)
     const what = `piece ${name.piece} of ${name.segment} was found on the disk and is in the index again`
-    this.#notices.tell('pieces that were found', this.#user, `${this.#user}: ${what}`)
+    notice(`${this.#user}: ${what}`, 'warning', `${this.#user}: pieces that were found on the disk`)
     return true
   }
 

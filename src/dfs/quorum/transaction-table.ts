@@ -149,7 +149,7 @@ export class TransactionTable {
   #splitDecision(id: Version, decided: boolean): never {
     const was = decided ? 'committed' : 'aborted'
     this.#faults += 1
-    if (this.#faults <= limits.repeatedNoticesMax)
+    if (this.#faults <= limits.sameKindMax)
       notice(
         `FAULT: transaction ${id} is ${was} here, but a client sent the opposite decision`,
         'error',

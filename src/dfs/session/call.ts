@@ -6,7 +6,7 @@
 import { AssertionError } from 'node:assert'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
-import { debugDfs } from '../../log.js'
+import { debugDfs, notice } from '../../log.js'
 import type { Codec } from '../../wire/codec.js'
 import { type Frame, frame, frameKind } from '../../wire/frame.js'
 import {
@@ -157,7 +157,8 @@ export function failedCall(context: Context, call: NowCall | LaterCall, thrown: 
   if (isError(error, 'io', 'tooManyOpen') && !(thrown instanceof DfsError)) {
     const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
     const { user } = context.account
-    context.notices.tell(`${call.verb} failed`, user, `${user}: ${call.verb} failed: ${text}`)
+    const kind = `${user}: ${call.verb} failed`
+    notice(`${kind}: ${text}`, 'warning', kind)
   }
   context.traffic.failed(call.verb)
   logCall(context, call, error.code)

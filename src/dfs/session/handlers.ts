@@ -3,7 +3,6 @@
  * the account must be, what becomes of votes that wait, how much one answer holds, and when the request is answered.
  */
 import { limits } from '../../limits.js'
-import type { RepeatedNotices } from '../../repeated-notices.js'
 import type { Reply, Request, Verb } from '../../wire/messages.js'
 import type { Account } from '../account/account.js'
 import type { Lessee } from '../account/lease.js'
@@ -19,7 +18,6 @@ export interface Context {
   readonly uploads: Uploads
   /** The connection, where the account counts who is there. */
   readonly lessee: Lessee
-  readonly notices: RepeatedNotices
   readonly traffic: Traffic
 }
 

@@ -10,7 +10,6 @@ import { limits } from '../../limits.js'
 import { debugDfs, notice } from '../../log.js'
 import { type PageMemory, pageBufferBytes } from '../../memory/page-memory.js'
 import type { Connection, ConnectionEvents } from '../../network.js'
-import type { RepeatedNotices } from '../../repeated-notices.js'
 import { type Frame, type FrameMemory, FrameParser, recallFrame } from '../../wire/frame.js'
 import { messages } from '../../wire/messages.js'
 import type { Account } from '../account/account.js'
@@ -27,6 +26,7 @@ import type { Turns } from './turns.js'
 import { Uploads } from './uploads.js'
 
 const cutOffs = 'connections that were cut off'
+const stalled = 'does not read its replies; connection closed'
 
 /** Means that the server lends to each of its sessions. */
 export interface SessionHost {
@@ -37,7 +37,6 @@ export interface SessionHost {
   readonly accounts: Accounts
   /** Peers that may come without TLS. */
   readonly plainFrom: PlainFrom
-  readonly notices: RepeatedNotices
   readonly turns: Turns
   readonly frames: FrameShares
   readonly uploads: UploadShares
@@ -136,7 +135,7 @@ export class Session implements ConnectionEvents {
     if (this.#opened !== undefined) this.#host.frames.end(this.#opened.receiver)
     this.#opened?.account.lease.leave(this.#opened.lessee)
     if (isError(reason, 'timedOut') && this.#opened !== undefined) {
-      this.#tellStalled(this.#opened.account.user)
+      this.#tellCutOff(this.#opened.account.user, stalled)
     }
     this.#opened?.requests.stop()
     this.#opened?.uploads.abandon()
@@ -236,14 +235,14 @@ export class Session implements ConnectionEvents {
     const { accounts, clock, turns } = this.#host
     const { user } = account
     const uploads = new Uploads(account, clock, this.#host.uploads)
-    const { notices, traffic } = this.#host
-    const context = { account, version, uploads, lessee, notices, traffic }
+    const { traffic } = this.#host
+    const context = { account, version, uploads, lessee, traffic }
     const share = (all: number): number =>
       all * Math.min(1, limits.fullShareConnections / accounts.connections)
     const requests = new Requests(this.#connection, context, clock, share, turns, {
       broken: (id, error) => this.#refuse(id, error),
       stalled: () => {
-        this.#tellStalled(user)
+        this.#tellCutOff(user, stalled)
         this.#connection.destroy()
       },
       holdBack: (isHeldBack) => this.#holdBack('requests', isHeldBack),
@@ -293,7 +292,7 @@ export class Session implements ConnectionEvents {
       }
       const why = 'cut off: a message does not come to its end'
       const { user = '' } = this.#opened?.account ?? {}
-      this.#host.notices.tell(cutOffs, user, `${user} at ${this.#connection.remote} ${why}`)
+      this.#tellCutOff(user, why)
       this.#connection.destroy()
     })
   }
@@ -307,9 +306,8 @@ export class Session implements ConnectionEvents {
     if (isNow !== wasHeldBack) this.#connection.pause(isNow)
   }
 
-  #tellStalled(user: string): void {
-    const why = 'does not read its replies; connection closed'
-    this.#host.notices.tell(cutOffs, user, `${user} at ${this.#connection.remote} ${why}`)
+  #tellCutOff(user: string, why: string): void {
+    notice(`${user} at ${this.#connection.remote} ${why}`, 'warning', `${user}: ${cutOffs}`)
   }
 
   /** Says why, and closes; a wrong name or password learns it late, so that guessing takes long. */
@@ -317,11 +315,16 @@ export class Session implements ConnectionEvents {
     this.#phase = 'closing'
     this.#leaveEntrance()
     this.#opened?.requests.stop()
-    const who = JSON.stringify(this.#opened?.account.user ?? this.#handshake.claimedUser)
+    const user = this.#opened?.account.user ?? this.#handshake.claimedUser
     // A disk that does not work was told of, and everybody comes again until it does.
     if (error.code !== 'disk') {
-      const line = `${who} at ${this.#connection.remote} refused: ${error.message}`
-      this.#host.notices.tell('connections that were refused', '', line)
+      // One client that has a wrong password for days hides no others. Names that nobody has are of one kind.
+      const whose = this.#host.users.knows(user) ? `${user}: ` : ''
+      notice(
+        `${JSON.stringify(user)} at ${this.#connection.remote} refused: ${error.message}`,
+        'warning',
+        `${whose}connections that were refused`,
+      )
     }
     const close = (): void => {
       this.#connection.send(failure(id, error))

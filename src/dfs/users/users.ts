@@ -31,6 +31,8 @@ export interface Users {
    * user.
    */
   find(name: string, position: number): Promise<Verifier | undefined>
+  /** Whether there is such a user. */
+  knows(name: string): boolean
   /** Rounds of the key derivation, of each user. */
   readonly roundCounts: readonly number[]
   /** Whether the keys of a verifier that `find` gave are still those of a password of this user. */
@@ -103,6 +105,10 @@ export class UsersFile implements Users {
     const verifier = verifiers?.[position] ?? verifiers?.[0]
     if (verifier === undefined || known?.old === undefined || !isGood(known.old)) return verifier
     return { ...verifier, old: known.old.verifiers[position] ?? known.old.verifiers[0] }
+  }
+
+  knows(name: string): boolean {
+    return this.#users.has(name)
   }
 
   isCurrent(name: string, { storedKey }: VerifierKeys): boolean {

@@ -590,20 +590,18 @@ export const limits = {
   repeatedObjectsMax: 1024,
   /** Size in bytes at which the log of a program is set aside as FILE.1, in the place of the one before. */
   logFileBytesMax: 8 * 1024 * 1024,
-  /** Connections to the metrics of a program at once; further ones are closed. */
+  /** Connections to the metrics of a program at once; for one more the oldest is closed. */
   metricsConnectionsMax: 16,
-  /** Time in ms for one request for metrics. */
-  metricsTimeoutMs: 10_000,
+  /** Time in ms within which a request for metrics, or of the page of `dfc web`, has to arrive. */
+  httpRequestMs: 10_000,
   /** Ports that are tried for metrics, one after the other: programs of one machine may have one configuration. */
   metricsPortsMax: 8,
   /** Time in ms between two looks of `dfc top`, from which it makes rates. */
   topEveryMs: 1_000,
   /** Programs that `dfc top` shows for each mount, those that waited longest first. */
   topProgramsMax: 10,
-  /** Connections to the page of `dfc web` at once; further ones are closed. */
+  /** Connections to the page of `dfc web` at once; for one more the oldest is closed. */
   webConnectionsMax: 32,
-  /** Time in ms for one request of that page to arrive. */
-  webTimeoutMs: 10_000,
   /** Names of a folder, and segments of a file, that the page shows. */
   webNamesMax: 500,
   webSegmentsMax: 64,

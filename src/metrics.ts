@@ -3,27 +3,17 @@
  * integers of the parts that count; they are read when somebody asks, and nothing is done before.
  */
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { boundedHttpServer } from './bounded-http.js'
 import { type LatencyCounts, latencyBounds } from './latencies.js'
 import { limits } from './limits.js'
 import { notice } from './log.js'
 import { isOwnHost } from './loopback.js'
+import type { Labels, Metric } from './metric-rows.js'
 import type { MetricsAddress } from './metrics-address.js'
 import { addressText } from './network.js'
-
-export type Labels = Readonly<Record<string, string>>
-
-/** A row of a table of metrics: what it is, and how it is found in the figures `F` of a program. */
-export interface Metric<F> {
-  readonly name: string
-  readonly help: string
-  readonly labels?: readonly string[]
-  readonly type: 'counter' | 'gauge' | 'histogram'
-  /** The values with their labels. A histogram has latencies as values. */
-  readonly values: (figures: F) => readonly (readonly [Labels, number | LatencyCounts])[]
-}
 
 export class MetricsListener {
   readonly #server: Server
@@ -49,13 +39,13 @@ export class MetricsListener {
       taken = await figures()
       return registry.metrics()
     }
-    const server = createServer((request, response) => {
+    const bounds = {
+      connectionsMax: limits.metricsConnectionsMax,
+      arrivalMs: limits.httpRequestMs,
+    }
+    const server = boundedHttpServer(bounds, (request, response) => {
       void reply(request, response, isPublic, answer, registry.contentType)
     })
-    server.maxConnections = limits.metricsConnectionsMax
-    server.requestTimeout = limits.metricsTimeoutMs
-    server.headersTimeout = limits.metricsTimeoutMs
-    server.timeout = limits.metricsTimeoutMs
     try {
       const found = await listenOnFree(server, host, port)
       // The program lives as long as what it is for, not as long as this.
@@ -136,7 +126,7 @@ async function reply(
 }
 
 function register<F>(registry: Registry, metric: Metric<F>, taken: () => F | undefined): void {
-  const { name, help, type, labels: labelNames = [] } = metric
+  const { name, help, type, labels: labelNames } = metric
   const values = (): ReturnType<Metric<F>['values']> => {
     const figures = taken()
     return figures === undefined ? [] : metric.values(figures)

@@ -19,15 +19,19 @@ export interface ProgramFigures {
   readonly writtenBytes: number
 }
 
-/** `C` is what the client of the mount has counted; see `ClientFigures`. */
-export interface MountFigures<C> {
+/** What costs nothing to be asked for. `C` is what the client of the mount has counted; see `ClientFigures`. */
+export interface MountCounters<C> {
   readonly mountpoint: string
   readonly pid: number
   /** On the monotonic clock of the mount. */
   readonly atMs: number
   readonly client: C
   readonly operations: readonly OperationFigures[]
-  readonly programs: readonly ProgramFigures[]
   readonly readBytes: number
   readonly writtenBytes: number
+}
+
+/** All that a mount can say of its use. The names of programs have to be read from proc(5). */
+export interface MountFigures<C> extends MountCounters<C> {
+  readonly programs: readonly ProgramFigures[]
 }

@@ -1,5 +1,5 @@
 /** The table of the metrics of a server: names, meanings, and where they are found in what it has counted. */
-import type { Metric } from '../metrics.js'
+import { type Metric, metricsIn, singleMetrics } from '../metric-rows.js'
 import type { AccountFigures } from './account/account.js'
 import type { Traffic } from './session/traffic.js'
 
@@ -18,100 +18,103 @@ export interface NamedFigures extends ServerFigures {
   readonly port: number
 }
 
-type Row = Metric<NamedFigures>
+/** What a server counts of a user ends a minute after the last connection. */
+const open = ', by user whose account is open'
 
-/** A row with one value for each account that is open. */
-function account(
-  name: string,
-  help: string,
-  read: (figures: AccountFigures) => number | undefined,
-): Row {
-  return {
-    name,
-    help: `${help}, by user whose account is open`,
-    type: 'gauge',
-    labels: ['user'],
-    values: ({ accounts }) =>
-      accounts.flatMap((figures) => {
-        const value = read(figures)
-        return value === undefined ? [] : [[{ user: figures.user }, value] as const]
-      }),
-  }
-}
-
-export const serverMetrics: readonly Row[] = [
-  {
-    name: 'dfs_server_info',
-    help: 'Always 1; the labels say which server this is',
-    type: 'gauge',
-    labels: ['name', 'port'],
-    values: ({ name, port }) => [[{ name, port: `${port}` }, 1]],
-  },
-  {
-    name: 'dfs_server_sessions',
-    help: 'Connections from clients',
-    type: 'gauge',
-    labels: ['state'],
-    values: ({ sessions, logins }) => [
+export const serverMetrics: readonly Metric<NamedFigures>[] = [
+  ...metricsIn(
+    ['name', 'port'],
+    ({ name, port }: NamedFigures) => [[{ name, port: `${port}` }, 1]],
+    [['gauge', 'dfs_server_info', 'Always 1; the labels say which server this is', (one) => one]],
+  ),
+  ...metricsIn(
+    ['state'],
+    ({ sessions, logins }: NamedFigures) => [
       [{ state: 'open' }, logins],
       [{ state: 'entering' }, Math.max(0, sessions - logins)],
     ],
-  },
-  {
-    name: 'dfs_server_request_seconds',
-    help: 'Time from the arrival of a request to its answer',
-    type: 'histogram',
-    labels: ['verb'],
-    values: ({ traffic }) =>
-      [...traffic.verbs].map(([verb, { latencies }]) => [{ verb }, latencies]),
-  },
-  {
-    name: 'dfs_server_request_failures_total',
-    help: 'Requests that were answered with a failure',
-    type: 'counter',
-    labels: ['verb'],
-    values: ({ traffic }) => [...traffic.verbs].map(([verb, { failures }]) => [{ verb }, failures]),
-  },
-  {
-    name: 'dfs_server_received_bytes_total',
-    help: 'Bytes that came from clients',
-    type: 'counter',
-    values: ({ traffic }) => [[{}, traffic.receivedBytes]],
-  },
-  {
-    name: 'dfs_server_sent_bytes_total',
-    help: 'Bytes that were sent to clients',
-    type: 'counter',
-    values: ({ traffic }) => [[{}, traffic.sentBytes]],
-  },
-  {
-    name: 'dfs_server_votes_total',
-    help: 'Votes on transactions, by outcome',
-    type: 'counter',
-    labels: ['outcome'],
-    values: ({ traffic }) => [...traffic.votes].map(([outcome, count]) => [{ outcome }, count]),
-  },
-  {
-    name: 'dfs_server_account_voting',
-    help: 'Whether the account takes part in votes (1), or waits for repair (0), by user whose account is open',
-    type: 'gauge',
-    labels: ['user', 'state'],
-    values: ({ accounts }) =>
-      accounts.map(({ user, state }) => [{ user, state }, state === 'voting' ? 1 : 0]),
-  },
-  account('dfs_server_account_registers', 'Names and inodes', ({ registers }) => registers),
-  account('dfs_server_account_pieces', 'Pieces of segments', ({ pieces }) => pieces),
-  account('dfs_server_account_piece_bytes', 'Bytes of pieces', ({ pieceBytes }) => pieceBytes),
-  account('dfs_server_account_undecided', 'Transactions not decided', ({ undecided }) => undecided),
-  account(
-    'dfs_server_account_segments_misplaced',
-    'Segments with a piece on another server than its home',
-    ({ misplaced }) => misplaced,
+    [['gauge', 'dfs_server_sessions', 'Connections from clients', (count) => count]],
   ),
-  account(
-    'dfs_server_account_segments_lost',
-    'Segments with a piece that is lost for good',
-    ({ lost }) => lost,
+  ...metricsIn(
+    ['verb'],
+    ({ traffic }: NamedFigures) =>
+      [...traffic.verbs].map(([verb, answered]) => [{ verb }, answered]),
+    [
+      [
+        'histogram',
+        'dfs_server_request_seconds',
+        'Time from the arrival of a request to its answer',
+        ({ latencies }) => latencies,
+      ],
+      [
+        'counter',
+        'dfs_server_request_failures_total',
+        'Requests that were answered with a failure',
+        ({ failures }) => failures,
+      ],
+    ],
   ),
-  account('dfs_server_account_quota_bytes', 'Quota in bytes', ({ quotaBytes }) => quotaBytes),
+  ...singleMetrics(
+    ({ traffic }: NamedFigures) => traffic,
+    [
+      [
+        'counter',
+        'dfs_server_received_bytes_total',
+        'Bytes that came from clients',
+        ({ receivedBytes }) => receivedBytes,
+      ],
+      [
+        'counter',
+        'dfs_server_sent_bytes_total',
+        'Bytes that were sent to clients',
+        ({ sentBytes }) => sentBytes,
+      ],
+    ],
+  ),
+  ...metricsIn(
+    ['outcome'],
+    ({ traffic }: NamedFigures) =>
+      [...traffic.votes].map(([outcome, count]) => [{ outcome }, count]),
+    [['counter', 'dfs_server_votes_total', 'Votes on transactions, by outcome', (count) => count]],
+  ),
+  ...metricsIn(
+    ['user', 'state'],
+    ({ accounts }: NamedFigures) => accounts.map(({ user, state }) => [{ user, state }, state]),
+    [
+      [
+        'gauge',
+        'dfs_server_account_voting',
+        `Whether the account takes part in votes (1), or waits for repair (0)${open}`,
+        (state) => (state === 'voting' ? 1 : 0),
+      ],
+    ],
+  ),
+  ...metricsIn(
+    ['user'],
+    ({ accounts }: NamedFigures) => accounts.map((account) => [{ user: account.user }, account]),
+    [
+      ['gauge', 'dfs_server_account_registers', `Names and inodes${open}`, (a) => a.registers],
+      ['gauge', 'dfs_server_account_pieces', `Pieces of segments${open}`, (a) => a.pieces],
+      ['gauge', 'dfs_server_account_piece_bytes', `Bytes of pieces${open}`, (a) => a.pieceBytes],
+      [
+        'gauge',
+        'dfs_server_account_undecided',
+        `Transactions not decided${open}`,
+        (a) => a.undecided,
+      ],
+      [
+        'gauge',
+        'dfs_server_account_segments_misplaced',
+        `Segments with a piece on another server than its home${open}`,
+        (a) => a.misplaced,
+      ],
+      [
+        'gauge',
+        'dfs_server_account_segments_lost',
+        `Segments with a piece that is lost for good${open}`,
+        (a) => a.lost,
+      ],
+      ['gauge', 'dfs_server_account_quota_bytes', `Quota in bytes${open}`, (a) => a.quotaBytes],
+    ],
+  ),
 ]

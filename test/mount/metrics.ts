@@ -176,7 +176,8 @@ t.test('the dashboard asks for nothing that there is not', async (t) => {
       ...targets.map(({ expr }: { expr: string }) => expr),
     ],
   )
-  const texts = [await scrape(mountUrl), await scrape(urlsIn(said)[0])]
+  // The server that was started last is there: another one may have been killed.
+  const texts = [await scrape(mountUrl), await scrape(urlsIn(said).at(-1))]
   const samples = texts.flatMap((text) => [...valuesOf(text).keys()])
   // Of gauges and counters without a value yet only the type is there.
   const types = texts.flatMap((text) => text.match(/(?<=^# TYPE )\w+/gm) ?? [])
@@ -195,9 +196,25 @@ t.test('the dashboard asks for nothing that there is not', async (t) => {
     }
   }
   t.ok(count > 30)
+  const counters = new Set(
+    texts.flatMap((text) => text.match(/(?<=^# TYPE )\w+(?= (?:counter|histogram)$)/gm) ?? []),
+  )
+  for (const expr of asked) {
+    for (const { name, rated } of ratedIn(expr)) {
+      const counted = name.replace(/_(bucket|sum|count)$/, '')
+      t.equal(rated, counters.has(counted), `${name} in ${expr}`)
+    }
+  }
   const ids = panels.map(({ id }: { id: number }) => id)
   t.equal(new Set(ids).size, ids.length, 'each panel has its own id')
 })
+
+/** The metrics in an expression of PromQL, and whether each is taken as a rate. Names of labels are none. */
+function ratedIn(expr: string): readonly { readonly name: string; readonly rated: boolean }[] {
+  if (expr.startsWith('label_values')) return []
+  const found = expr.matchAll(/(rate\()?\b((?:dfs|process)_\w+)/g)
+  return [...found].map(([, rate, name = '']) => ({ name, rated: rate !== undefined }))
+}
 
 /** A port of this machine that somebody listens on. */
 async function takenPort(t: Test): Promise<number> {

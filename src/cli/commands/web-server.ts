@@ -5,9 +5,10 @@
  */
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { boundedHttpServer } from '../../bounded-http.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
@@ -43,10 +44,11 @@ export class WebServer {
 
   private constructor(answers: WebAnswers) {
     this.#answers = answers
-    this.#server = createServer((request, response) => void this.#reply(request, response))
-    this.#server.maxConnections = limits.webConnectionsMax
-    this.#server.requestTimeout = limits.webTimeoutMs
-    this.#server.headersTimeout = limits.webTimeoutMs
+    const bounds = { connectionsMax: limits.webConnectionsMax, arrivalMs: limits.httpRequestMs }
+    this.#server = boundedHttpServer(
+      bounds,
+      (request, response) => void this.#reply(request, response),
+    )
   }
 
   /** Listens on this machine alone; port 0 takes any free one. Throws `io` when it cannot. */

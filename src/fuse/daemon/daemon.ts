@@ -13,7 +13,7 @@ import { debugFuse, notice } from '../../log.js'
 import { PageMemory } from '../../memory/page-memory.js'
 import type { MetricsListener } from '../../metrics.js'
 import type { MetricsAddress } from '../../metrics-address.js'
-import type { MountFigures } from '../../mount-figures.js'
+import type { MountCounters, MountFigures } from '../../mount-figures.js'
 import { tcpNetwork } from '../../network.js'
 import type { Why } from '../../noted-failure.js'
 import { journalFolder } from '../../state-home.js'
@@ -199,8 +199,12 @@ export class Daemon {
     await this.#serveMetrics()
   }
 
-  /** Returns all counters of this mount. */
   get #figures(): MountFigures<ClientFigures> {
+    return { ...this.#counters, programs: this.#activity.programs }
+  }
+
+  /** Returns the counters of this mount, but for those of each program. */
+  get #counters(): MountCounters<ClientFigures> {
     const { read: readBytes, written: writtenBytes } = this.#activity.bytes
     return {
       mountpoint: this.#options.mountpoint,
@@ -208,7 +212,6 @@ export class Daemon {
       atMs: this.#client.cluster.clock.monotonic(),
       client: this.#client.figures,
       operations: this.#activity.operations,
-      programs: this.#activity.programs,
       readBytes,
       writtenBytes,
     }
@@ -219,7 +222,7 @@ export class Daemon {
     if (address === undefined) return
     // What takes a moment to load is loaded by those alone that want it.
     const { MetricsListener } = await import('../../metrics.js')
-    this.#metrics = await MetricsListener.start(address, mountMetrics, () => this.#figures)
+    this.#metrics = await MetricsListener.start(address, mountMetrics, () => this.#counters)
   }
 
   /** Says why an inode of this mount is in trouble. Throws `notFound` when another mount or account is meant. */

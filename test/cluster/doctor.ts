@@ -112,6 +112,38 @@ t.test('nothing is overwritten, and no link is followed', async (t) => {
   t.notOk(readdirSync(user.folder).includes('elsewhere'))
 })
 
+t.test('a secret at a wrong place, or without quotes, is found as well', async (t) => {
+  const wrong = join(home, 'wrong.conf')
+  const misplaced = [
+    'at-user-1',
+    'at-timeout-2',
+    'at-host-3',
+    'at-url-4',
+    'at-folder-5',
+    'at-name-6',
+  ]
+  const [atUser, atTimeout, atHost, atUrl, atFolder, atName] = misplaced
+  const log = join(state, 'log')
+  const before = readFileSync(log, 'utf8')
+  t.teardown(() => writeFileSync(log, before))
+  const texts = {
+    parsed: `user = "alice ${atUser}"\ntimeout = "${atTimeout}"\nmetrics = "http://x:${atUrl}@127.0.0.1:1/"\n
+      recovery = "/x?${atFolder}"\n[[server]]\nname = "DFS1 ${atName}"\naddress = "x:${atHost}@127.0.0.1:1"\n`,
+    unquoted: misplaced.map((secret, at) => `key${at} = ${secret} # as before\n`).join(''),
+  }
+  for (const [name, text] of Object.entries(texts)) {
+    writeFileSync(wrong, text, { mode: 0o600 })
+    writeFileSync(log, name === 'unquoted' ? `login with ${misplaced.join(' and ')}\n` : '')
+    t.match(await user.dfc('--config', wrong, 'doctor', `${name}.tar.gz`), { status: 0 })
+    const files = unpacked(user.path(`${name}.tar.gz`))
+    t.ok(files.has(`config${wrong}`))
+    for (const [file, content] of files) {
+      for (const secret of misplaced)
+        t.notOk(`${file}\n${content}`.includes(secret), `${secret} in ${file}`)
+    }
+  }
+})
+
 t.test('the metrics of this machine are in it', async (t) => {
   const metrics = createServer((request, answer) =>
     answer.end(`dfs_asked{path="${request.url}"} 1\n`),
@@ -125,7 +157,7 @@ t.test('the metrics of this machine are in it', async (t) => {
   t.equal(readFileSync(conf, 'utf8'), text)
   const files = unpacked(user.path('m.tar.gz'))
   t.equal(files.get(`metrics-127.0.0.1_${port}.txt`), 'dfs_asked{path="/metrics"} 1\n')
-  writeFileSync(join(home, 'dfs.conf'), 'metrics = "192.0.2.1:80"\n')
+  writeFileSync(join(home, 'dfs.conf'), 'metrics = "public 192.0.2.1:80"\n')
   t.match(await user.dfc('doctor', 'n.tar.gz'), { status: 0 })
   t.match(
     [...unpacked(user.path('n.tar.gz')).values()].join(''),

@@ -6,7 +6,9 @@ import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { sentenceOf } from '../../error-message.js'
 import { limits } from '../../limits.js'
+import { type MetricsAddress, parseMetricsAddress } from '../../metrics-address.js'
 import { stateFolders } from '../../mount-control.js'
+import { addressText } from '../../network.js'
 import { whyText } from '../../noted-failure.js'
 import { dataHome, stateHome } from '../../state-home.js'
 import { isLoopback } from '../../tls.js'
@@ -24,8 +26,8 @@ export interface Part {
 
 interface ConfigPart extends Part {
   readonly secrets: readonly string[]
-  /** Address of the metrics, if the file names one. */
-  readonly metrics: string | undefined
+  /** Where metrics are, if the file names an address. */
+  readonly metrics: MetricsAddress | undefined
 }
 
 const askedMs = 3_000
@@ -105,10 +107,10 @@ function configPart(file: string): ConfigPart[] {
   }
 }
 
-function metricsIn(text: string, file: string): string | undefined {
+function metricsIn(text: string, file: string): MetricsAddress | undefined {
   try {
     const { metrics } = parseToml(text, file).root
-    return typeof metrics === 'string' ? metrics : undefined
+    return typeof metrics === 'string' ? parseMetricsAddress(metrics) : undefined
   } catch {
     return undefined
   }
@@ -129,15 +131,14 @@ async function mounts(): Promise<string> {
 
 /** Only of this machine: an archive must not be a way to ask others. */
 async function metricsParts(configs: readonly ConfigPart[]): Promise<readonly Part[]> {
-  const addresses = new Set(configs.flatMap(({ metrics }) => metrics ?? []))
+  const found = configs.flatMap(({ metrics }) => metrics ?? [])
+  const addresses = new Map(found.map((address) => [addressText(address), address]))
   return Promise.all(
-    [...addresses].map((address) =>
-      part(`metrics-${address.replaceAll(/[^\w.]/g, '_')}.txt`, async () => {
-        const url = new URL(`http://${address}/metrics`)
-        if (!isLoopback(url.hostname.replaceAll(/[[\]]/g, '')))
-          return `${address} is not on this machine\n`
+    [...addresses].map(([text, { host }]) =>
+      part(`metrics-${text.replaceAll(/[^\w.]/g, '_')}.txt`, async () => {
+        if (!isLoopback(host)) return `${text} is not on this machine\n`
         const signal = AbortSignal.timeout(askedMs)
-        const answer = await fetch(url, { signal, redirect: 'error' })
+        const answer = await fetch(`http://${text}/metrics`, { signal, redirect: 'error' })
         return (await answer.text()).slice(0, limits.doctorLogBytesMax)
       }),
     ),
@@ -150,8 +151,9 @@ async function metricsParts(configs: readonly ConfigPart[]): Promise<readonly Pa
 function logParts(): readonly Part[] {
   const home = stateHome()
   const run = join(dataHome(), 'run')
-  const ofMounts = stateFolders(home).map(
-    (name) => [`logs/${name}.log`, join(home, name, 'log')] as const,
+  // One that was set aside a moment ago has all of the lines.
+  const ofMounts = stateFolders(home).flatMap((name) =>
+    ['', '.1'].map((age) => [`logs/${name}.log${age}`, join(home, name, `log${age}`)] as const),
   )
   const ofServers = namesIn(run)
     .filter((name) => /\.log(\.\d+)?$/.test(name))

@@ -4,21 +4,26 @@
  */
 import { parseToml } from '../../toml.js'
 
-/** Keys whose values say nothing that must not be known. All others are secret until they are added here. */
-const harmless: ReadonlySet<string> = new Set([
-  'user',
-  'timeout',
-  'recovery',
-  'tls',
-  'name',
-  'address',
-  'quota',
-  'until',
-  'metrics',
-  'trash',
-])
+/**
+ * Keys whose values say nothing that must not be known, and the form of such values: a password may stand at the wrong
+ * key, or in front of a host as in a URL. All other keys and values are secret.
+ */
+const harmless: Readonly<Record<string, RegExp>> = {
+  user: /^[\w.-]{1,64}$/,
+  timeout: /^[\d.]{1,9}m?s$/,
+  recovery: /^[^?#@]*$/,
+  tls: /^(on|off)$/,
+  name: /^[\w.-]{1,16}$/,
+  address: /^(\[[0-9A-Fa-f:.%\w]+\]|[\w.-]+):\d{1,5}$/,
+  quota: /^\d{1,16}[KMGT]?$/,
+  until: /^[\dTZ:.-]+$/,
+  metrics: /^(public +)?(\[[0-9A-Fa-f:.]+\]|[\w.-]+):\d{1,5}$/,
+  trash: /^(off|\d{1,9}[smhd])$/,
+}
 
 const removed = '(removed)'
+/** Words without quotes that are shorter, such as numbers, are no password that somebody forgot to quote. */
+const bareCharactersMin = 4
 /** Parts of a verifier: its salt and keys. */
 const partBytesMin = 8
 
@@ -27,14 +32,22 @@ export interface RedactedConfig {
   readonly secrets: readonly string[]
 }
 
-/** Reads the text of a configuration. One that cannot be parsed is not shown, and all its texts count as secrets. */
+/** Reads the text of a configuration. One that cannot be parsed is not shown, and all its values count as secrets. */
 export function redactedConfig(text: string, file: string): RedactedConfig {
   let root: unknown
   try {
     root = parseToml(text, file).root
   } catch (error) {
     const quoted = text.matchAll(/"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'/g)
-    const secrets = [...quoted].flatMap(([, one, other]) => partsOf(other ?? unescaped(one ?? '')))
+    const bare = text.matchAll(/=[ \t]*([^\s"'\[\]{},][^\n]*)/g)
+    const secrets = [
+      ...[...quoted].flatMap(([, one, other]) => partsOf(other ?? unescaped(one ?? ''))),
+      ...[...bare].flatMap(([, value = '']) =>
+        value
+          .split(/\s+/)
+          .flatMap((word) => (word.length < bareCharactersMin ? [] : partsOf(word))),
+      ),
+    ]
     return {
       text: `cannot be parsed: ${error instanceof Error ? error.message : error}\n`,
       secrets,
@@ -43,17 +56,18 @@ export function redactedConfig(text: string, file: string): RedactedConfig {
   const lines: string[] = []
   const secrets: string[] = []
   for (const { path, value } of valuesIn(root, [])) {
-    const isHarmless = isKnownHarmless(path)
+    const isHarmless = isKnownHarmless(path, value)
     if (!isHarmless) secrets.push(...partsOf(String(value)))
     lines.push(`${path.join('.')} = ${isHarmless ? JSON.stringify(value) : removed}\n`)
   }
   return { text: lines.join(''), secrets }
 }
 
-function isKnownHarmless(path: readonly string[]): boolean {
+function isKnownHarmless(path: readonly string[], value: unknown): boolean {
   // A user may have any name, that of such a key as well.
   if (path[0] === 'users' && path.length < 3) return false
-  return harmless.has(path.findLast((key) => !/^\d+$/.test(key)) ?? '')
+  const key = path.findLast((word) => !/^\d+$/.test(word)) ?? ''
+  return Object.hasOwn(harmless, key) && harmless[key]?.test(String(value)) === true
 }
 
 function unescaped(text: string): string {

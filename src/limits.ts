@@ -602,6 +602,8 @@ export const limits = {
   topProgramsMax: 10,
   /** Connections to the page of `dfc web` at once; for one more the oldest is closed. */
   webConnectionsMax: 32,
+  /** Age in ms up to which the state of the servers is shown to another page as well. A page asks every 3 s. */
+  webStatusAgeMs: 2_000,
   /** Names of a folder, and segments of a file, that the page shows. */
   webNamesMax: 500,
   webSegmentsMax: 64,

@@ -6,6 +6,7 @@ import type { ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { request } from 'node:http'
 import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Browser, launch, type Page } from 'puppeteer-core'
 import t from 'tap'
 import { limits } from '../../src/limits.js'
@@ -115,6 +116,19 @@ t.test('the page has no secret in it, and may load nothing from elsewhere', asyn
     t.equal(headers['referrer-policy'], 'no-referrer')
     t.equal(headers['access-control-allow-origin'], undefined)
   }
+})
+
+t.test('pages share what was asked of the servers a moment ago', async (t) => {
+  const headers = { authorization: `Bearer ${token}` }
+  const together = await Promise.all([1, 2, 3].map(() => send({ headers })))
+  const soon = await send({ headers })
+  for (const { status, body } of [...together, soon]) {
+    t.equal(status, 200)
+    t.equal(body, soon.body, 'with the same latencies')
+  }
+  t.match(JSON.parse(soon.body).servers[0].latencyMs, Number)
+  await sleep(limits.webStatusAgeMs + 500)
+  t.not((await send({ headers })).body, soon.body)
 })
 
 t.test('the answers say where pieces are, and what would be missing', async (t) => {

@@ -1,5 +1,6 @@
 /** The command top with a real mount, in a pipe and in a terminal. */
-import { join, resolve } from 'node:path'
+import { symlinkSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import t from 'tap'
 import { ratesOf } from '../../src/cli/commands/top-rates.js'
 import { fitted, viewOf } from '../../src/cli/commands/top-view.js'
@@ -9,7 +10,7 @@ import { askDaemon } from '../../src/mount-control.js'
 import { spawnMortal } from '../fixtures/mortal.js'
 import { TestMounts } from '../fixtures/mount.js'
 import { type Outcome, outcomeOf } from '../fixtures/outcome.js'
-import { startServers } from '../fixtures/servers.js'
+import { startServers, until } from '../fixtures/servers.js'
 
 t.setTimeout(120_000)
 const escapeCode = '\u001b'
@@ -73,7 +74,7 @@ t.test('in a terminal it goes on, fits, and ends at q', async (t) => {
   child.stdout?.on('data', (bytes: Buffer) => {
     shown += bytes.toString()
     // The first picture has no rates yet.
-    if (shown.split(home).length > 4) child.stdin?.write('q')
+    if (shown.split(home).length > 4 && child.stdin?.writable === true) child.stdin.end('q')
   })
   const { status } = await outcomeOf(child)
   t.equal(status, 0)
@@ -81,11 +82,45 @@ t.test('in a terminal it goes on, fits, and ends at q', async (t) => {
   t.ok(pictures.length >= 2)
   for (const picture of pictures.slice(0, 2)) {
     const lines =
-      picture.replaceAll(`${escapeCode}[K`, '').split(`${escapeCode}[J`)[0]?.split(/\r?\n/) ?? []
-    t.ok(lines.length <= 8, `${lines.length} lines`)
+      picture.replaceAll(`${escapeCode}[2K`, '').split(`${escapeCode}[J`)[0]?.split(/\r?\n/) ?? []
+    t.equal(lines.length, 8, 'the first one stays in sight')
     for (const one of lines) t.ok(one.length <= 40, one)
   }
 })
+
+t.test(
+  'a mountpoint may be written in any way, and a mount that ended is waited for',
+  async (t) => {
+    const other = await mounts.start('other')
+    symlinkSync(other.mountpoint, mounts.path('link'))
+    for (const [cwd, words] of [
+      [dirname(other.mountpoint), ['top', '--once', 'other/']],
+      ['/', ['top', '--once', mounts.path('link')]],
+    ] as const) {
+      const { out, problems } = await outcomeOf(spawnMortal(program, words, { cwd, env }))
+      t.ok(out.startsWith(`${other.mountpoint}  user alice`), problems)
+    }
+    const line = `exec ${program} top ${other.mountpoint}`
+    const child = spawnMortal('script', ['-qec', line, '/dev/null'], {
+      cwd: '/',
+      env: { ...env, TERM: 'xterm' },
+      timeout: 60_000,
+    })
+    let shown = ''
+    child.stdout?.on('data', (bytes: Buffer) => {
+      shown += bytes.toString()
+    })
+    await until(() => shown.includes('SERVER'))
+    await other.end()
+    await until(() => shown.includes('no mount of alice there answers'))
+    const before = shown.length
+    const again = await mounts.start('other')
+    await until(() => shown.slice(before).includes('SERVER'))
+    child.stdin?.write('q')
+    t.match(await outcomeOf(child), { status: 0 })
+    await again.end()
+  },
+)
 
 t.test('says when there is no mount of the account, or none at that place', async (t) => {
   const there = await dfc('top', '--once', '/nowhere')

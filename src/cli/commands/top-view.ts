@@ -1,7 +1,13 @@
 /** The picture of DFC TOP: a mount in as many lines and columns as a terminal has. Pure. */
 import { limits } from '../../limits.js'
 import { visibleLine } from '../../visible-text.js'
-import { type Alignment, alignColumns, countTexts, sizeText } from '../terminal/format.js'
+import {
+  type Alignment,
+  alignColumns,
+  countTexts,
+  cutColumns,
+  sizeText,
+} from '../terminal/format.js'
 import type { Pace, ProgramRates, Rates } from './top-rates.js'
 
 type Table = readonly [
@@ -36,20 +42,7 @@ export function viewOf(rates: Rates): readonly string[] {
 
 /** Lines cut to the columns and rows of a terminal. */
 export function fitted(all: readonly string[], columns: number, rows: number): readonly string[] {
-  return all.slice(0, Math.max(1, rows)).map((line) => cut(line, Math.max(1, columns)))
-}
-
-/** The beginning of a line: names in it are shown as ASCII or by whole characters of any width. */
-function cut(line: string, columns: number): string {
-  let shown = ''
-  let width = 0
-  for (const character of line) {
-    // Wide characters take two columns; to count two for each that is not ASCII never takes too many.
-    width += character > '~' ? 2 : 1
-    if (width > columns) return shown
-    shown += character
-  }
-  return shown
+  return all.slice(0, Math.max(1, rows)).map((line) => cutColumns(line, Math.max(1, columns)))
 }
 
 function lines([columns, rows]: Table): readonly string[] {

@@ -2,9 +2,11 @@
  * TOP: shows what the mounts of this account on this machine do, once a second: rates, latencies, the programs that wait
  * longest, the four servers, and what is not stored yet. It asks the mounts, and no server.
  */
+import { realpathSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ClientConfig } from '../../config.js'
-import { DfsError } from '../../errors.js'
+import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { type Figures, mountsOf } from '../mounts.js'
 import type { Status } from '../session.js'
@@ -15,9 +17,10 @@ import { fitted, viewOf } from './top-view.js'
 
 const controlC = '\u0003'
 const home = '\u001b[H'
-const clearToEndOfLine = '\u001b[K'
+const clearLine = '\u001b[2K'
 const clearBelow = '\u001b[J'
 const clearAll = '\u001b[2J'
+const [usualColumns, usualRows] = [80, 24]
 
 export const top: Command = {
   name: 'top',
@@ -50,10 +53,11 @@ export const top: Command = {
 async function show(
   config: ClientConfig,
   output: Output,
-  [mountpoint]: readonly string[],
+  [given]: readonly string[],
   options: Options,
   interrupted: AbortSignal,
 ): Promise<Status> {
+  const mountpoint = given === undefined ? undefined : placeOf(given)
   const look = async (): Promise<readonly Figures[]> => {
     const all = await mountsOf(config)
     const found = all.filter((one) => mountpoint === undefined || one.mountpoint === mountpoint)
@@ -94,10 +98,10 @@ async function draw(
 ): Promise<void> {
   let lines: readonly string[] = ['...']
   const paint = (): void => {
-    const shown = fitted(lines, terminal.columns, terminal.rows - 1)
-    terminal.write(
-      `${home}${shown.map((line) => `${line}${clearToEndOfLine}\n`).join('')}${clearBelow}`,
-    )
+    // Some terminals do not know their size, and say 0.
+    const shown = fitted(lines, terminal.columns || usualColumns, terminal.rows || usualRows)
+    // A line feed behind the last row would move the first one out of sight.
+    terminal.write(`${home}${shown.map((line) => `${clearLine}${line}`).join('\n')}${clearBelow}`)
   }
   const resized = (): void => {
     terminal.write(clearAll)
@@ -108,12 +112,33 @@ async function draw(
   try {
     for (;;) {
       paint()
-      lines = linesOf(await next())
+      lines = await linesUnlessGone(next)
     }
   } catch (error) {
     if (!interrupted.aborted) throw error
   } finally {
     terminal.off('resize', resized)
+    terminal.write('\n')
+  }
+}
+
+/** A mount that ends meanwhile may be made again: that is waited for. */
+async function linesUnlessGone(next: () => Promise<readonly Rates[]>): Promise<readonly string[]> {
+  try {
+    return linesOf(await next())
+  } catch (error) {
+    if (!isError(error, 'notFound')) throw error
+    return [error.message]
+  }
+}
+
+/** The mountpoint that a user means, as mounts call it: links in its path are followed, as far as it is there. */
+function placeOf(given: string): string {
+  try {
+    return realpathSync(given)
+  } catch {
+    // That of a mount that has died cannot be looked at.
+    return resolve(given)
   }
 }
 

@@ -31,9 +31,26 @@ export type UseClient = <T>(action: (client: Client) => Promise<T>) => Promise<T
 
 export function webAnswers(use: UseClient): WebAnswers {
   return {
-    '/api/status': () => use(status),
+    '/api/status': shared(() => use(status)),
     '/api/folder': (asked) => use((client) => folder(client, asked.get('path') ?? '/')),
     '/api/file': (asked) => use((client) => file(client, asked.get('path') ?? '/')),
+  }
+}
+
+/** Has all pages share an answer: while it is on its way, and until it is too old. */
+function shared(answer: () => Promise<object>): () => Promise<object> {
+  let last: Promise<object> | undefined
+  const forgetLater = (): void => {
+    setTimeout(() => {
+      last = undefined
+    }, limits.webStatusAgeMs).unref()
+  }
+  return () => {
+    if (last === undefined) {
+      last = answer()
+      last.then(forgetLater, forgetLater)
+    }
+    return last
   }
 }
 

@@ -19,7 +19,7 @@ export interface ProgramFigures {
   readonly writtenBytes: number
 }
 
-/** What costs nothing to be asked for. `C` is what the client of the mount has counted; see `ClientFigures`. */
+/** Counters that cost nothing to read. `C` has those of the mount's client; see `ClientFigures`. */
 export interface MountCounters<C> {
   readonly mountpoint: string
   readonly pid: number

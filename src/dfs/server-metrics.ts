@@ -18,7 +18,7 @@ export interface NamedFigures extends ServerFigures {
   readonly port: number
 }
 
-/** What a server counts of a user ends a minute after the last connection. */
+/** Counters of a user end a minute after the user's last connection. */
 const open = ', by user whose account is open'
 
 export const serverMetrics: readonly Metric<NamedFigures>[] = [

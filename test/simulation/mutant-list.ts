@@ -529,8 +529,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: nodeCache,
-        from: 'if (own !== undefined && register.version < own.version)\n            return own;\n        if (register',
-        to: 'if (register',
+        from: 'if (own !== undefined && register.version < own.version)\n            return own;\n        const removedAs',
+        to: 'const removedAs',
       },
       { file: nodeCache, from: 'if (isOld)\n', to: 'if (false)\n' },
     ],
@@ -682,8 +682,8 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'trash: what is kept is what replaced it',
     'dfc/namespace/plans/keep.js',
-    "await keep(change, sources, node, { kind: 'replaced'",
-    "await keep(change, sources, { ...node, inode: { ...node.inode, extents: after.extents } }, { kind: 'replaced'",
+    'await keep(change, sources, node, record);\n    change.afterwards(() => trash.rule.kept(',
+    'await keep(change, sources, { ...node, inode: { ...node.inode, extents: after.extents } }, record);\n    change.afterwards(() => trash.rule.kept(',
   ),
   mutant(
     'trash: what another client has restored is removed for good',

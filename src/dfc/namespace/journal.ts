@@ -28,7 +28,7 @@ export interface JournalEntry extends LoggedChange {
   readonly isPartial?: boolean
 }
 
-/** What a journal has. */
+/** The changes read from a journal, and how much of it is damaged. */
 export interface JournalContents {
   /** The changes that are still needed, in their order. */
   readonly entries: readonly JournalEntry[]

@@ -221,6 +221,44 @@ t.test('what another client made impossible is kept, and every call says so', as
   for (const path of kept(here)) t.match(out, `${path}: content of a file that could not be stored`)
 })
 
+t.test('what was answered is not missing while another way to store it is tried', async (t) => {
+  const here = await place(t)
+  const { servers, mount } = here
+  await mount.out('touch before; ls; sync')
+  const program = new Waiting(
+    here,
+    `const names = Array.from({ length: 60 }, (_, index) => 'file ' + index)
+     wait('frozen')
+     for (const name of names) fs.writeFileSync(name, name)
+     tell('answered')
+     const wrong = new Set()
+     while (!fs.existsSync(place + 'stored')) {
+       for (const name of names) {
+         try {
+           if (fs.readFileSync(name, 'utf8') !== name) wrong.add(name)
+           if (!fs.readdirSync('.').includes(name)) wrong.add(name)
+         } catch ({ code }) {
+           if (code !== 'EIO') wrong.add(name + ' ' + code)
+         }
+       }
+     }
+     console.log([...wrong].join())`,
+  )
+  await answerWithoutServers(here, program)
+  mount.process.kill('SIGSTOP')
+  await restart(servers)
+  const other = await openClient(t, servers)
+  await until(() => other.cluster.voters.length === 4)
+  // All of the answered changes rely on the folder, and none of them on its mode.
+  await other.namespace.update(rootIno, (inode) => ({ ...inode, mode: inode.mode ^ 0o010 }))
+  await other.close()
+  mount.process.kill('SIGCONT')
+  await until(() => journalBytes(here).every((bytes) => bytes === 0), 20_000)
+  program.go('stored')
+  t.equal(await program.printed, '')
+  t.same(kept(here), [])
+})
+
 t.test('what was impossible when it was stored by the next mount is kept', async (t) => {
   const here = await place(t)
   const { servers, mount, mounts } = here

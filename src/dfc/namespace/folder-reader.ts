@@ -66,7 +66,7 @@ export class FolderReader {
    * between them, so that no file needs to be checked for missing pieces.
    */
   async page(folder: number, after: string, whole: boolean): Promise<FolderPage> {
-    if (this.#cache.unstoredIn(folder).length > 0) await this.#log.settleForAll()
+    await this.#log.settleBeforeListing([folder])
     const asked = this.#cache.moment()
     const page = await this.#registers.list(folder, after, !whole)
     return this.#noted(folder, after, whole, asked, page)
@@ -157,8 +157,7 @@ export class FolderReader {
   }
 
   async #readTogether(folders: readonly number[]): Promise<void> {
-    const isUnstored = folders.some((folder) => this.#cache.unstoredIn(folder).length > 0)
-    if (isUnstored) await this.#log.settleForAll()
+    await this.#log.settleBeforeListing(folders)
     const asked = this.#cache.moment()
     const pages = await this.#registers.listFolders(folders)
     for (const [index, page] of pages.entries()) {

@@ -255,13 +255,28 @@ export class LocalLog {
    * be found locked. Of others the answer is right without that, since the cache applies the log to it.
    */
   async settleBeforeRead(keys: readonly Key[]): Promise<void> {
-    if (this.#count === 0 || !keys.some((key) => this.#options.cache.isUnstored(key))) return
-    await this.settleForAll()
+    const mustWait = this.#hasUnknown || keys.some((key) => this.#options.cache.isUnstored(key))
+    if (this.#count > 0 && mustWait) await this.settleForAll()
+  }
+
+  /** Does so before the servers are asked for the names in these folders. */
+  async settleBeforeListing(folders: readonly number[]): Promise<void> {
+    const { cache } = this.#options
+    const mustWait = this.#hasUnknown || folders.some((one) => cache.unstoredIn(one).length > 0)
+    if (this.#count > 0 && mustWait) await this.settleForAll()
+  }
+
+  /**
+   * Whether changes were refused, which the cache does not have any more, and are not decided: a name that was answered
+   * must not be missing just because another client has changed the mode of its folder.
+   */
+  get #hasUnknown(): boolean {
+    return this.#due[0]?.isKnown === false
   }
 
   /** Stores what there is, as far as that can be done now. */
   async settleForAll(): Promise<void> {
-    if (this.#obstacle !== undefined) return
+    if (this.#obstacle !== undefined && !this.#hasUnknown) return
     await this.settle().catch((error: unknown) => debugDfc('log: %o', error))
   }
 

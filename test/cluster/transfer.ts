@@ -360,6 +360,8 @@ t.test(
     const line = 'script -qec "stty cols 20; $DFC put rest/b" /dev/null </dev/null'
     const narrow = await slowly(500, () => alice.sh(line))
     t.match(narrow.out, /\d+% {2}[\d.]+ MiB of/)
+    const usual = await slowly(500, () => alice.sh(line.replace('cols 20', 'cols 80')))
+    t.match(usual.out, /\d+% {2}[\d.]+ MiB of 96 MiB {2}0 of 1 file .*\d s left/)
     const dumb = await slowly(500, () => alice.sh(`TERM=dumb ${line}`))
     t.match(dumb, { status: 0, out: '' })
   },

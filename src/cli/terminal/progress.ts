@@ -15,8 +15,8 @@ const nameColumnsMin = 12
 const tellableMs = 24 * 3600 * 1000
 /** Columns of a file's bar beside its name. */
 const barColumns = 56
-/** A terminal of fewer columns shows percentages without bars. */
-const columnsForBars = 60
+/** On a terminal of fewer columns a file, or the line about all files, has a percentage without a bar. */
+const columnsForBars = { file: 60, total: 100 }
 
 /** A place on the terminal for one file at a time. */
 interface Lane {
@@ -126,13 +126,14 @@ export class FileProgress {
   /** The file's line on a terminal of `columns`. */
   line(columns: number): string {
     const { bytes, doneBytes } = this.tally
-    const beside = columns < columnsForBars ? 7 : barColumns
+    const hasBar = columns >= columnsForBars.file
+    const beside = hasBar ? barColumns : 7
     const name = fitColumns(this.#name, Math.max(nameColumnsMin, columns - beside))
     if (bytes === undefined) return joined(name, sizeText(doneBytes))
     const progress = bytes === 0 ? 1 : Math.min(1, doneBytes / bytes)
     return joined(
       name,
-      percentText(progress, columns),
+      percentText(progress, hasBar),
       `${sizeText(doneBytes)} of ${sizeText(bytes)}`,
     )
   }
@@ -149,7 +150,7 @@ function totalLine(tally: Tally, columns: number): string {
     return joined(seen, `${doneText} done`, rate)
   }
   return joined(
-    percentText(tally.progress, columns),
+    percentText(tally.progress, columns >= columnsForBars.total),
     `${doneText} of ${sizeText(total.bytes)}`,
     `${done.files} of ${countText(total.files, 'file')}`,
     rate,
@@ -157,9 +158,9 @@ function totalLine(tally: Tally, columns: number): string {
   )
 }
 
-function percentText(progress: number, columns: number): string {
+function percentText(progress: number, hasBar: boolean): string {
   const percent = `${Math.floor(progress * 100)}%`.padStart(4)
-  return columns < columnsForBars ? percent : `${barText(progress)} ${percent}`
+  return hasBar ? `${barText(progress)} ${percent}` : percent
 }
 
 function joined(...parts: readonly string[]): string {

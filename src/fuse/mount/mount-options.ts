@@ -129,6 +129,7 @@ const mounters: Readonly<Record<string, Choose>> = {
  */
 const ignored: ReadonlySet<string> = new Set(
   `defaults auto noauto nofail _netdev nouser nousers noowner nogroup silent loud
+  mand nomand iversion noiversion symfollow
   diratime nodiratime norelatime strictatime nostrictatime
   lazytime nolazytime nodiscard comment user_id group_id max_read`.split(/\s+/),
 )

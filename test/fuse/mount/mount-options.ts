@@ -4,6 +4,7 @@ import { parseMountOptions, withoutWordsOfHelper } from '../../../src/fuse/mount
 const nothing = {
   readOnly: undefined,
   allowOther: false,
+  defaultPermissions: false,
   acl: false,
   dirSync: false,
   sync: undefined,
@@ -24,6 +25,7 @@ t.test('reads the words behind -o, in one list or several', async (t) => {
     ...nothing,
     readOnly: true,
     allowOther: true,
+    defaultPermissions: true,
     noAtime: true,
     fsname: 'a=b',
   })
@@ -42,7 +44,8 @@ t.test('reads the words behind -o, in one list or several', async (t) => {
 })
 
 t.test('words for mount(8) and systemd ask for nothing', async (t) => {
-  const words = 'defaults,auto,noauto,nofail,_netdev,nouser,strictatime,lazytime,nodiratime'
+  const words =
+    'defaults,auto,noauto,nofail,_netdev,nouser,mand,nomand,iversion,noiversion,symfollow,strictatime,lazytime,nodiratime'
   t.same(parseMountOptions([words]), nothing)
   t.same(parseMountOptions(['x-systemd.automount,X-any.thing=1,comment=a b,nodiscard']), nothing)
   t.same(parseMountOptions(['x-label="a,ro,b",group_id=0,max_read=1']), nothing)

@@ -61,7 +61,7 @@ export class LogFile {
     this.#fd = fd
   }
 
-  /** Path of the open file, also when another one has its name by now. */
+  /** Leads to the file that is open, whatever has its name by now. */
   get #opened(): string {
     return `/proc/self/fd/${this.#fd}`
   }

@@ -19,7 +19,7 @@ export interface ProgramFigures {
   readonly writtenBytes: number
 }
 
-/** Counters that cost nothing to read. `C` has those of the mount's client; see `ClientFigures`. */
+/** Counters that cost nothing to be asked for. `C` is those of the client of the mount; see `ClientFigures`. */
 export interface MountCounters<C> {
   readonly mountpoint: string
   readonly pid: number

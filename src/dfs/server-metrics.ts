@@ -18,7 +18,7 @@ export interface NamedFigures extends ServerFigures {
   readonly port: number
 }
 
-/** Counters of a user end a minute after the user's last connection. */
+/** The end of the meaning of a metric of an account, which has values for as long as the account is open. */
 const open = ', by user whose account is open'
 
 export const serverMetrics: readonly Metric<NamedFigures>[] = [

@@ -58,20 +58,21 @@ ${rows.join('\n')}
 }`
 }
 
-function bash(program: Program): string {
-  const name = functionOf(program.name)
-  return `# Completion of ${program.name} for bash. ${madeBy}
-${tableOf(program)}
+interface ShellWords {
+  /** Index of the first word behind the program, and the variable with that of the word that is completed. */
+  readonly first: number
+  readonly end: string
+  /** The array of all words, and the flag of an expansion that takes the quotes from one. */
+  readonly words: string
+  readonly unquoted: string
+}
 
-${name}() {
-  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]}
-  local command= position=0 index word options valued files commands sources source
-  local -a config=() names=()
-  COMPREPLY=()
-  ${name}_words ''
-  for ((index = 1; index < COMP_CWORD; index++)); do
-    word=\${COMP_WORDS[index]}
-    if [[ $word == --config ]]; then config=(--config "\${COMP_WORDS[index + 1]/#\\~/$HOME}"); fi
+/** Shell code that goes through the words in front of the one that is completed. */
+function readingOf(name: string, { first, end, words, unquoted }: ShellWords): string {
+  return `  ${name}_words ''
+  for ((index = ${first}; index < ${end}; index++)); do
+    word=\${${words}[index]}
+    if [[ $word == --config ]]; then config=(--config "\${${unquoted}${words}[index + 1]/#\\~/$HOME}"); fi
     if [[ $valued == *" $word "* ]]; then
       ((++index))
     elif [[ $word != -* ]]; then
@@ -82,7 +83,20 @@ ${name}() {
         ((++position))
       fi
     fi
-  done
+  done`
+}
+
+function bash(program: Program): string {
+  const name = functionOf(program.name)
+  return `# Completion of ${program.name} for bash. ${madeBy}
+${tableOf(program)}
+
+${name}() {
+  local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]}
+  local command= position=0 index word options valued files commands sources source
+  local -a config=() names=()
+  COMPREPLY=()
+${readingOf(name, { first: 1, end: 'COMP_CWORD', words: 'COMP_WORDS', unquoted: '' })}
   if ((COMP_CWORD > 1)) && [[ $valued == *" $previous "* ]]; then
     if [[ $files == *" $previous "* ]]; then compopt -o default; fi
     return
@@ -123,21 +137,7 @@ ${tableOf(program)}
 ${name}() {
   local command= position=0 index word options valued files commands sources source
   local -a config names
-  ${name}_words ''
-  for ((index = 2; index < CURRENT; index++)); do
-    word=\${words[index]}
-    if [[ $word == --config ]]; then config=(--config "\${(Q)words[index + 1]/#\\~/$HOME}"); fi
-    if [[ $valued == *" $word "* ]]; then
-      ((++index))
-    elif [[ $word != -* ]]; then
-      if [[ " $commands " == *" $word "* ]]; then
-        command="\${command:+$command }$word"
-        ${name}_words "$command"
-      else
-        ((++position))
-      fi
-    fi
-  done
+${readingOf(name, { first: 2, end: 'CURRENT', words: 'words', unquoted: '(Q)' })}
   word=\${words[CURRENT - 1]}
   if ((CURRENT > 2)) && [[ $valued == *" $word "* ]]; then
     if [[ $files == *" $word "* ]]; then _files; fi

@@ -39,7 +39,7 @@ export function redactedConfig(text: string, file: string): RedactedConfig {
     root = parseToml(text, file).root
   } catch (error) {
     const quoted = text.matchAll(/"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'/g)
-    const bare = text.matchAll(/=[ \t]*([^\s"'\[\]{},][^\n]*)/g)
+    const bare = text.matchAll(/=[ \t]*([^\s"'[\]{},][^\n]*)/g)
     const secrets = [
       ...[...quoted].flatMap(([, one, other]) => partsOf(other ?? unescaped(one ?? ''))),
       ...[...bare].flatMap(([, value = '']) =>

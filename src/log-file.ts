@@ -6,13 +6,13 @@
 import {
   closeSync,
   constants,
-  copyFileSync,
   fstatSync,
   ftruncateSync,
   openSync,
   readSync,
   renameSync,
   rmSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs'
 import { limits } from './limits.js'
@@ -21,6 +21,7 @@ import { limits } from './limits.js'
 const appendFlags =
   constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NONBLOCK
 const privateMode = 0o600
+const chunkBytes = 256 * 1024
 
 export class LogFile {
   readonly #path: string
@@ -69,7 +70,7 @@ export class LogFile {
   #setAside(size: number): void {
     const copy = `${this.#path}.${process.pid}.new`
     try {
-      copyFileSync(this.#opened, copy)
+      this.#copyTo(copy)
       // Another program that writes to it may have set it aside meanwhile.
       if (fstatSync(this.#fd).size < size) rmSync(copy, { force: true })
       else {
@@ -79,6 +80,27 @@ export class LogFile {
     } catch {
       rmSync(copy, { force: true })
       this.#dropOlderHalf(size)
+    }
+  }
+
+  /**
+   * Copies what is in the file. `copyFileSync` waits for as many bytes as there were when it began, for ever when another
+   * program empties the file meanwhile.
+   */
+  #copyTo(path: string): void {
+    const from = openSync(this.#opened, 'r')
+    try {
+      const to = openSync(path, 'w', privateMode)
+      try {
+        const chunk = Buffer.alloc(chunkBytes)
+        for (let length = readSync(from, chunk); length > 0; length = readSync(from, chunk)) {
+          writeFileSync(to, chunk.subarray(0, length))
+        }
+      } finally {
+        closeSync(to)
+      }
+    } finally {
+      closeSync(from)
     }
   }
 

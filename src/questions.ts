@@ -26,10 +26,11 @@ export class Questions {
       if (this.#waiting === undefined) this.#lines.push(line)
       else this.#waiting.resolve(line)
     })
-    // Control-C is a key of a terminal in raw mode. The program ends as it does elsewhere, without an answer.
+    // Control-C is a key of a terminal in raw mode. The program ends as it does elsewhere, without an answer. Input stays
+    // open: with nothing to wait for, Node would end before the signal has come.
     this.#terminal.on('SIGINT', () => {
       this.#waiting = undefined
-      this.close()
+      if (process.stdin.isTTY) process.stdin.setRawMode(false)
       process.stderr.write('\n')
       process.kill(process.pid, 'SIGINT')
     })

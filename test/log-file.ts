@@ -86,12 +86,15 @@ t.test(
     for (let line = 0; line < 4_000; line += 1) log.write(process.argv[3] + ' ' + 'x'.repeat(100) + '\\n')`
     const source = join(import.meta.dirname, '../src/log-file.js')
     const children = ['a', 'b'].map((name) =>
-      spawn(process.execPath, ['--input-type=module', '-e', script, source, path, name]),
+      spawn(process.execPath, ['--input-type=module', '-e', script, source, path, name], {
+        timeout: 60_000,
+      }),
     )
     let asideMin = Number.POSITIVE_INFINITY
     let running = children.length
     for (const child of children) {
-      child.once('exit', () => {
+      child.once('exit', (status) => {
+        t.equal(status, 0)
         running -= 1
       })
     }

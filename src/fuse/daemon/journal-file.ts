@@ -6,7 +6,6 @@
  */
 import {
   closeSync,
-  copyFileSync,
   fstatSync,
   ftruncateSync,
   mkdirSync,
@@ -36,6 +35,7 @@ import { areTogether, isProcess, ownProcess } from '../../process-id.js'
 import { damagedSuffix, journalSuffix as suffix } from '../../state-home.js'
 import type { Version } from '../../wire/version.js'
 
+const privately = { mode: 0o600 }
 /** The end of the name of a journal that is being written anew. */
 const newSuffix = '.new'
 
@@ -136,7 +136,7 @@ export class FileJournal implements Journal {
   #takeOver(): number {
     mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
     for (const { path, damagedBytes } of this.#dead) {
-      if (damagedBytes > 0) copyFileSync(path, `${path}${damagedSuffix}`)
+      if (damagedBytes > 0) writeFileSync(`${path}${damagedSuffix}`, readFileSync(path), privately)
     }
     const file = this.#writeAnew()
     for (const { path } of this.#dead) if (path !== this.#path) rmSync(path, { force: true })

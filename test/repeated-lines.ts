@@ -17,17 +17,35 @@ t.test('says how often a line came when it comes no more, and begins anew', asyn
   t.equal(said.at(-1), 'warning down')
 })
 
-t.test('of a cause that goes on for ever it says less and less', async (t) => {
+/** Tells a line each 2 ms for a second. Returns what was said, and the longest time in ms without a line. */
+async function tellForASecond(periodMs: number): Promise<readonly [readonly string[], number]> {
   const said: string[] = []
-  const lines = new RepeatedLines<string>((line, level) => void said.push(`${level} ${line}`), 40)
+  const lines = new RepeatedLines<string>(
+    (line, level) => void said.push(`${level} ${line}`),
+    periodMs,
+  )
   const begin = performance.now()
-  while (performance.now() - begin < 1_000) {
+  let [lastMs, gapMs] = [begin, 0]
+  while (lastMs - begin < 1_000) {
     lines.tell('down', 'warning')
     await sleep(2)
+    const nowMs = performance.now()
+    gapMs = Math.max(gapMs, nowMs - lastMs)
+    lastMs = nowMs
+  }
+  return [said, gapMs]
+}
+
+t.test('of a cause that goes on for ever it says less and less', async (t) => {
+  const periodMs = 40
+  let [said, gapMs] = await tellForASecond(periodMs)
+  // On a machine that is busy the cause was over at times.
+  for (let attempt = 0; gapMs >= periodMs / 2 && attempt < 20; attempt += 1) {
+    ;[said, gapMs] = await tellForASecond(periodMs)
   }
   t.equal(said.filter((line) => line === 'warning down').length, limits.sameLineMax - 1)
   const sums = said.filter((line) => sum.test(line))
-  // After 40 ms, and 80, 160, 320 ms later; a machine that sleeps may take it for over, and begin anew.
+  // After 40 ms, and 80, 160, 320 ms later.
   t.ok(sums.length >= 2 && sums.length <= 5, `${sums.length} sums`)
 })
 
@@ -38,7 +56,7 @@ t.test('a cause that was over is news, however long it had gone on', async (t) =
     lines.tell('down', 'warning')
     await sleep(5)
   }
-  await sleep(70)
+  await sleep(200)
   lines.tell('down', 'warning')
   t.equal(said.at(-1), 'down')
 })

@@ -1,5 +1,4 @@
 /** Counters of a client at one moment: plain numbers, for metrics and for whoever looks on. */
-
 import type { LatencyCounts } from '../latencies.js'
 import { addressText } from '../network.js'
 import type { Link } from './cluster/link.js'

@@ -95,6 +95,15 @@ async function kill({ mount }: Place): Promise<void> {
   await until(() => !isMounted(mount.mountpoint))
 }
 
+/** Makes changes that are answered while no server answers, then kills the mount and starts the servers anew. */
+async function answerAndKill(here: Place, changes: string): Promise<void> {
+  const program = new Waiting(here, `wait('frozen')\n${changes}\ntell('answered')`)
+  await answerWithoutServers(here, program)
+  await kill(here)
+  await program.printed
+  await restart(here.servers)
+}
+
 function status({ mounts }: Place, ...options: readonly string[]): Promise<Outcome> {
   return shell(`${dfc} status ${options.join(' ')}`, mounts.path('.'), mounts.environment)
 }
@@ -109,19 +118,13 @@ function kept({ mounts }: Place): string[] {
 
 t.test('dfc status names what a killed mount has answered and not stored', async (t) => {
   const here = await place(t)
-  const { servers, mount, mounts } = here
+  const { mount, mounts } = here
   await mount.out('echo before > old; mkdir folder; sync')
-  const program = new Waiting(
+  await answerAndKill(
     here,
-    `wait('frozen')
-     fs.writeFileSync('new', 'content')
-     fs.renameSync('old', 'folder/moved')
-     tell('answered')`,
+    `fs.writeFileSync('new', 'content')
+     fs.renameSync('old', 'folder/moved')`,
   )
-  await answerWithoutServers(here, program)
-  await kill(here)
-  await program.printed
-  await restart(servers)
   const before = await status(here)
   t.equal(before.status, 1, before.out)
   t.match(before.out, /journal-1: \d changes that a mount answered and has not stored; mount on/)
@@ -136,20 +139,14 @@ t.test('dfc status names what a killed mount has answered and not stored', async
 
 t.test('of a journal that the local disk has damaged the rest is stored', async (t) => {
   const here = await place(t)
-  const { servers, mount, mounts } = here
+  const { mount, mounts } = here
   await mount.out('touch before; ls; sync')
-  const program = new Waiting(
+  await answerAndKill(
     here,
-    `wait('frozen')
-     fs.writeFileSync('first', 'kept')
+    `fs.writeFileSync('first', 'kept')
      fs.writeFileSync('second', 'x'.repeat(1000))
-     fs.mkdirSync('third')
-     tell('answered')`,
+     fs.mkdirSync('third')`,
   )
-  await answerWithoutServers(here, program)
-  await kill(here)
-  await program.printed
-  await restart(servers)
   const [journal = ''] = journals(here)
   const bytes = readFileSync(journal)
   bytes[bytes.indexOf('xxx')] = 0x79
@@ -263,18 +260,12 @@ t.test('what was impossible when it was stored by the next mount is kept', async
   const here = await place(t)
   const { servers, mount, mounts } = here
   await mount.out('echo before > shared; echo before > moved; sync')
-  const program = new Waiting(
+  await answerAndKill(
     here,
-    `wait('frozen')
-     fs.writeFileSync('shared', 'mine')
+    `fs.writeFileSync('shared', 'mine')
      fs.writeFileSync('mine too', 'also mine')
-     fs.renameSync('moved', 'elsewhere')
-     tell('answered')`,
+     fs.renameSync('moved', 'elsewhere')`,
   )
-  await answerWithoutServers(here, program)
-  await kill(here)
-  await program.printed
-  await restart(servers)
   const other = await openClient(t, servers)
   await until(() => other.cluster.voters.length === 4)
   const { ino } = await other.namespace.names.lookup(rootIno, 'shared')

@@ -1,5 +1,4 @@
 /** STATUS: shows for each server whether it is up and what it holds, and whether everything is where it belongs. */
-
 import { type Clock, sleep } from '../../clock.js'
 import { offsetText } from '../../dfc/cluster/clock-skew.js'
 import type { Cluster } from '../../dfc/cluster/cluster.js'

@@ -259,7 +259,7 @@ export class LocalLog {
     if (this.#count > 0 && mustWait) await this.settleForAll()
   }
 
-  /** Does so before the servers are asked for the names in these folders. */
+  /** Stores what there is, as far as that can be done now, before the servers are asked for the names in these folders. */
   async settleBeforeListing(folders: readonly number[]): Promise<void> {
     const { cache } = this.#options
     const mustWait = this.#hasUnknown || folders.some((one) => cache.unstoredIn(one).length > 0)

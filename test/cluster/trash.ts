@@ -58,16 +58,23 @@ t.test('a removed file stays with its content until it is removed for good', asy
   await sweep(t, alice)
   await sweep(t, alice)
   const [file, ...others] = await kept(alice)
-  t.same(others, [])
+  t.match(others, [{ kind: 'removed', folder: '', name: 'docs' }])
   if (file === undefined) return t.fail('nothing is kept')
   t.match(file, { kind: 'removed', folder: '/docs', name: 'plan', node: { inode: { nlink: 1 } } })
   t.same(await contentOf(alice, file), bytes)
-  t.match(await namespace.trash.use(), { removed: 1, replaced: 0, bytes: bytes.length })
+  t.match(await namespace.trash.use(), { removed: 2, replaced: 0, bytes: bytes.length })
 
   const restoration = { kept: file.id, parent: rootIno, name: 'again', mayReplace: false }
   const node = await namespace.trash.restore(restoration)
   t.same(node.inode.attributes, [], 'nothing of the trash is left in it')
   t.same(await readFile(alice, 'again'), bytes)
+  const [docs] = others
+  if (docs === undefined) return t.fail('the folder is not kept')
+  const place = { kept: docs.id, parent: rootIno, name: 'docs', mayReplace: true }
+  t.match(await namespace.trash.restore(place), {
+    inode: { mode: folderMode.mode, parent: rootIno },
+  })
+  await sweep(t, alice)
   t.same(await kept(alice), [])
   await t.rejects(namespace.trash.restore(restoration), { code: 'notFound' })
 

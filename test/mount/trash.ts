@@ -38,18 +38,47 @@ t.test('what programs remove and replace is there again', async (t) => {
   }
 
   await mount.out('mkdir -p a/b/c; head -c 200000 /dev/urandom > a/b/big; echo small > a/b/c/small')
-  await mount.out('cp -r a ../copy; ln -s small a/b/c/link; rm -rf a')
+  await mount.out('mkdir -p a/b/empty; setfattr -n user.note -v "of the folder" a/b')
+  await mount.out('setfacl -d -m u:1234:rx a/b; chmod 1770 a/b/empty; touch -d @5 a/b/empty')
+  await mount.out('getfacl a/b > ../acl; cp -r a ../copy; ln -s small a/b/c/link; rm -rf a')
   const list = await dfc('trash', 'list')
   t.match(list, / +195 KiB \/a\/b\/big\n/)
   t.match(list, /\/a\/b\/c\/small\n/)
   t.match(list, /\/a\/b\/c\/link\n/)
-  t.equal((await dfc('trash', 'list', 'a/b/c/')).split('\n').length, 3, 'two lines')
+  t.equal((await dfc('trash', 'list', 'a/b/c/')).split('\n').length, 4, 'three lines')
   await dfc('trash', 'restore', '/a')
   await mount.out(
     'diff -r --no-dereference ../copy/b/big a/b/big; cmp ../copy/b/c/small a/b/c/small',
   )
   t.equal(await mount.out('readlink a/b/c/link; stat -c %h a/b/c/link'), 'small\n1')
+  t.equal(await mount.out('stat -c "%a %Y" a/b/empty'), '1770 5')
+  t.equal(
+    await mount.out('getfattr --only-values -n user.note a/b; getfacl a/b | cmp - ../acl'),
+    'of the folder',
+  )
   t.match((await user.dfc('trash', 'list')).out, /^$/)
+
+  // One file alone comes back in the folder that it was in.
+  await mount.out('rm a/b/c/small; rm -r a/b')
+  await dfc('trash', 'restore', 'a/b/c/small')
+  t.equal(
+    await mount.out('getfattr --only-values -n user.note a/b; cd a/b; find | sort | xargs'),
+    'of the folder. ./c ./c/small',
+  )
+  await mount.out('rmdir ../copy/b/empty; mkdir ../there; mkdir there')
+  t.match(await user.dfc('trash', 'restore', '/a/b/empty', '--to', 'there'), { status: 0 })
+  t.equal(await mount.out('stat -c "%a" there/empty'), '1770')
+  t.match(await user.dfc('trash', 'restore', '/a/b'), { status: 0 })
+  t.match(await user.dfc('trash', 'list'), { out: /^$/ })
+  await mount.out('mkdir alone; rmdir alone; mkdir alone')
+  t.match(await user.dfc('trash', 'restore', '/alone'), {
+    status: 1,
+    problems: /\/alone: the name is taken: --to restores the folder elsewhere/,
+  })
+  t.match(await user.dfc('trash', 'restore', '/alone', '--to', 'elsewhere'), { status: 0 })
+  await mount.out('mkdir sub new; chmod 700 new; mv -T sub new')
+  t.match(await dfc('trash', 'list', 'new'), / \/new\/\n/, 'a folder that was replaced')
+  await dfc('trash', 'empty')
 
   // An editor writes another file and renames it; a program cuts a file and writes it anew.
   await mount.out('echo one > text; echo two > text.new; mv text.new text')
@@ -79,7 +108,10 @@ t.test('what programs remove and replace is there again', async (t) => {
   await dfc('trash', 'restore', versions[2].id, '--to', '/old/place/')
   t.equal(await mount.out('cat old/place/text'), 'three')
 
-  t.match(await dfc('status'), /\nTrash: 1 removed files and 1 versions, 8 B, the oldest since /)
+  t.match(
+    await dfc('status'),
+    /\nTrash: 1 removed files and folders, 1 versions, 8 B, the oldest since /,
+  )
   t.match(JSON.parse(await dfc('status', '--json')), {
     trash: { removed: 1, replaced: 1, bytes: 8, keptMs: 7 * 86_400_000 },
   })
@@ -150,7 +182,7 @@ t.test('what is named is removed for good, with its versions, and nothing else',
   ])
   t.match(await user.dfc('trash', 'empty', 'd/a', 'gone'), {
     status: 1,
-    out: /^6 removed files and versions are gone for good/,
+    out: /^6 removed files, folders and versions are gone for good/,
     problems: /^dfc: gone: the trash has no such file/,
   })
   t.match(await user.dfc('trash', 'empty', '/d', '--older', '1h'), { status: 0, out: /^0 removed/ })
@@ -173,7 +205,7 @@ t.test('the folders of what is restored are as private as they were', async (t) 
   t.equal(await modes('a a/b a/b/c'), '755 a 700 a/b 2750 a/b/c')
   await mount.out('rm -rf a')
   await restored('/a/b', '--to', 'other/x')
-  t.equal(await modes('other/x other/x/c'), '755 other/x 2750 other/x/c')
+  t.equal(await modes('other/x other/x/c'), '700 other/x 2750 other/x/c')
 })
 
 t.test('a kill takes nothing out of the trash that a removal was to put there', async (t) => {

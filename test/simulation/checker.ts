@@ -578,7 +578,7 @@ function checkTree(chains: Chains, report: Report): void {
 }
 
 /**
- * Each file that lost its last name is kept by the transaction that took it, with a content that somebody wrote, unless
+ * Each file or folder that lost its last name is kept by the transaction that took it, with a content that somebody wrote, unless
  * enough that had this name were kept; and each content that is kept is one of its file.
  */
 function checkKept(
@@ -608,7 +608,7 @@ function checkKept(
       const before = chain[chain.findIndex((link) => link.id === id) - 1]?.value
       if (parsed.kind !== 'inode' || !before || isKept(before)) continue
       const was = decodeInode(before)
-      if (typeOf(was.mode) === fileType.folder || was.nlink === 0) continue
+      if (was.nlink === 0) continue
       const isRemoved = value === null || decodeInode(value).nlink === 0
       if (!isRemoved || keeping.has(parsed.ino) || body.writes.some(isKeptOften)) continue
       report(`${id} removed ${key} and keeps nothing`)

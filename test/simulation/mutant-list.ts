@@ -664,8 +664,20 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'trash: a file that goes while it is open is not kept',
     'dfc/namespace/plans/lost-name.js',
-    'await keepRemoved(',
-    'if (!isOpen(ino)) await keepRemoved(',
+    'await keepRemoved(change, sources, node, place)',
+    'if (!isOpen(ino)) await keepRemoved(change, sources, node, place)',
+  ),
+  mutant(
+    'trash: a folder is not kept',
+    'dfc/namespace/plans/lost-name.js',
+    'await keepRemoved(change, sources, node, { parent, name });',
+    '',
+  ),
+  mutant(
+    'trash: a folder that is restored has its place in the trash',
+    'dfc/namespace/plans/restoration.js',
+    'parent: isFolder ? parent : 0,',
+    '',
   ),
   mutant(
     'trash: a segment that a version has goes with the file',

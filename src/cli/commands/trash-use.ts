@@ -34,5 +34,5 @@ export function trashUseText({
   const since =
     oldestMs === undefined ? '' : `, the oldest since ${new Date(oldestMs).toISOString()}`
   const others = more === 0 ? '' : `, and ${more} more that were not looked at`
-  return `Trash: ${removed} removed files and ${replaced} versions, ${sizeText(bytes)}${since}${others} (${kept})`
+  return `Trash: ${removed} removed files and folders, ${replaced} versions, ${sizeText(bytes)}${since}${others} (${kept})`
 }

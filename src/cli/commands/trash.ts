@@ -1,7 +1,7 @@
 /** TRASH: lists, restores and removes for good what was removed or replaced and is kept for a while. */
 import type { KeptFile } from '../../dfc/namespace/trash.js'
 import { durationText } from '../../duration.js'
-import { DfsError, isError } from '../../errors.js'
+import { DfsError } from '../../errors.js'
 import {
   absolute,
   everythingBy,
@@ -10,16 +10,15 @@ import {
   kept,
   keptFiles,
   pathOfKept,
-  removedBy,
   shownAs,
 } from '../paths/kept-files.js'
-import { isFolder, placeOf } from '../paths/remote-path.js'
+import { isFolder } from '../paths/remote-path.js'
 import { forEach, type Session, type Status } from '../session.js'
 import { nameField, sizeText, typeWord } from '../terminal/format.js'
 import { parseMoment } from '../terminal/moment.js'
 import type { Output } from '../terminal/output.js'
-import { Restoring } from '../transfer/restoring.js'
 import type { Command, Options } from './command.js'
+import { restore } from './trash-restore.js'
 
 /** The columns of the list, whose lines are printed one by one. */
 const idWidth = '2026-11-29T12:00:00.000Z-'.length + 10
@@ -124,9 +123,9 @@ function linePrinter(output: Output): Printer {
   return {
     file(kept) {
       const id = output.name(kept.id).padEnd(idWidth)
-      const size = sizeText(kept.node.inode.size).padStart(sizeWidth)
+      const size = isFolder(kept.node) ? '' : sizeText(kept.node.inode.size)
       const remark = kept.incomplete ? ' [incomplete]' : ''
-      output.print(`${id} ${size} ${output.name(shownAs(kept))}${remark}`)
+      output.print(`${id} ${size.padStart(sizeWidth)} ${output.name(shownAs(kept))}${remark}`)
     },
     end: () => undefined,
   }
@@ -161,53 +160,6 @@ function described(kept: KeptFile): object {
   }
 }
 
-async function restore(
-  session: Session,
-  names: readonly string[],
-  options: Options,
-): Promise<Status> {
-  const to = options.to === undefined ? undefined : String(options.to)
-  if (to !== undefined && names.length > 1) {
-    throw new DfsError('invalid', 'trash restore: --to goes with one name')
-  }
-  const all = await keptFiles(session, (one) => names.some((name) => isMeant(one, name)))
-  const restoring = new Restoring(session, options.force === true)
-  const status = await forEach(session, names, async (name) => {
-    for (const kept of removedBy(all, name)) {
-      const target = await targetOf(session, kept, name, to)
-      await restoring.begin(kept, target)
-    }
-  })
-  return (await restoring.end()) ? status : 1
-}
-
-/** The path under which something is restored. */
-async function targetOf(
-  { client }: Session,
-  kept: KeptFile,
-  name: string,
-  to: string | undefined,
-): Promise<string> {
-  const own = pathOfKept(kept)
-  if (to === undefined) {
-    if (own !== undefined) return own
-    const why =
-      kept.kind === 'replaced'
-        ? 'a version becomes a file of its own: --to says where, with --force also in the place of a file'
-        : 'the folder that it was in is not known: --to says where to restore it'
-    throw new DfsError('invalid', why)
-  }
-  const above = absolute(name).replace(/\/$/, '')
-  if (own !== undefined && own !== above && own.startsWith(`${above}/`)) {
-    return absolute(`${to}/${own.slice(above.length)}`)
-  }
-  const place = await placeOf(client.namespace, to, 'followLink').catch((error: unknown) => {
-    if (!isError(error, 'notFound')) throw error
-  })
-  const isInto = to.endsWith('/') || (place?.node !== undefined && isFolder(place.node))
-  return absolute(isInto ? `${to}/${kept.name || kept.id}` : to)
-}
-
 async function empty(
   session: Session,
   names: readonly string[],
@@ -233,6 +185,6 @@ async function empty(
   const count = await client.namespace.trash.remove([...new Set(ids)])
   const room =
     count === 0 ? '' : '; a repair gives their room back within minutes, or "dfc heal" now'
-  output.print(`${count} removed files and versions are gone for good${room}`)
+  output.print(`${count} removed files, folders and versions are gone for good${room}`)
   return status
 }

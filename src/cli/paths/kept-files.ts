@@ -4,7 +4,7 @@ import type { Node } from '../../dfc/namespace/cache/node.js'
 import type { KeptFile } from '../../dfc/namespace/trash.js'
 import { DfsError, isError } from '../../errors.js'
 import type { Session } from '../session.js'
-import { namesOf, placeOf } from './remote-path.js'
+import { isFolder, namesOf, placeOf } from './remote-path.js'
 
 /** Returns a path in its only form: from the root, `/` for the root itself. */
 export function absolute(path: string): string {
@@ -16,9 +16,10 @@ export function pathOfKept({ folder, name }: KeptFile): string | undefined {
   return folder === null || name === '' ? undefined : `${folder}/${name}`
 }
 
-/** Returns the text by which a kept file is shown. */
+/** Returns the text by which a kept file or folder is shown. */
 export function shownAs(kept: KeptFile): string {
-  return pathOfKept(kept) ?? (kept.name === '' ? `file ${kept.ino}` : `.../${kept.name}`)
+  const path = pathOfKept(kept) ?? (kept.name === '' ? `file ${kept.ino}` : `.../${kept.name}`)
+  return isFolder(kept.node) ? `${path}/` : path
 }
 
 /** Whether the path is that of `folder` or of something in it. */
@@ -51,18 +52,53 @@ export function isMeant(kept: KeptFile, name: string): boolean {
   return kept.id === name || (kept.kind === 'removed' && isWithin(pathOfKept(kept), absolute(name)))
 }
 
+/** Returns everything that the names mean, and the removed folders on the way to it, the oldest first. */
+export async function restorable(
+  session: Session,
+  names: readonly string[],
+): Promise<readonly KeptFile[]> {
+  const paths = names.map(absolute)
+  return keptFiles(session, (one) => {
+    const path = pathOfKept(one)
+    // A folder is removed after what was in it.
+    if (names.includes(one.id) && path !== undefined) paths.push(path)
+    if (names.some((name) => isMeant(one, name))) return true
+    return path !== undefined && isFolder(one.node) && paths.some((below) => isWithin(below, path))
+  })
+}
+
+/** Removed folders by the paths that they had, the oldest of a path first. */
+export type KeptFolders = ReadonlyMap<string, readonly KeptFile[]>
+
+/** Returns the removed folders among these, by path. */
+export function foldersOf(all: readonly KeptFile[]): KeptFolders {
+  return Map.groupBy(
+    all.filter(({ node }) => isFolder(node)),
+    (kept) => pathOfKept(kept) ?? '',
+  )
+}
+
+/** Returns the folders that something was in: with each of their paths the one that was removed first after it. */
+export function foldersAbove(folders: KeptFolders, kept: KeptFile): readonly KeptFile[] {
+  const names = namesOf(pathOfKept(kept) ?? '')
+  return names.slice(1).flatMap((_, up) => {
+    const path = `/${names.slice(0, up + 1).join('/')}`
+    return folders.get(path)?.find(({ sinceMs }) => sinceMs >= kept.sinceMs) ?? []
+  })
+}
+
 /**
- * Returns the removed files that `name` means: the one with this id, or the last one with this path, or of each path in the
- * folder of this name the last one. Throws `notFound`.
+ * Returns what `name` means of what was removed: the file or folder with this id, or the last file with this path, or the
+ * last folder with this path and of each path in it the last file or folder. Throws `notFound`.
  */
 export function removedBy(all: readonly KeptFile[], name: string): readonly KeptFile[] {
   const meant = all.filter((kept) => isMeant(kept, name))
   if (meant.length === 0) throw notKept()
   const byId = meant.find(({ id }) => id === name)
   if (byId !== undefined) return [byId]
-  const last = new Map(meant.map((kept) => [pathOfKept(kept), kept]))
+  const last = new Map(meant.map((kept) => [pathOfKept(kept) ?? kept.id, kept]))
   const exact = last.get(absolute(name))
-  return exact === undefined ? [...last.values()] : [exact]
+  return exact === undefined || isFolder(exact.node) ? [...last.values()] : [exact]
 }
 
 /**

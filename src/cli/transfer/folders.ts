@@ -12,22 +12,14 @@ interface FolderAttributes {
   readonly gid: number
 }
 
-/**
- * Makes every missing folder on the way, following links. `attributes` are those of the last of them that are known,
- * in order; the others are this user's.
- */
-export async function makeParents(
-  namespace: Namespace,
-  path: string,
-  attributes: readonly FolderAttributes[] = [],
-): Promise<void> {
+/** Makes every missing folder on the way, following links. */
+export async function makeParents(namespace: Namespace, path: string): Promise<void> {
   const names = namesOf(path)
   for (let count = 1; count <= names.length; count += 1) {
     const way = names.slice(0, count).join('/')
     const { parent, name, node } = await placeOf(namespace, way, 'followLink')
     if (node === undefined) {
-      const known = attributes[count - 1 - names.length + attributes.length]
-      await makeFolder(namespace, parent, name, known).catch((error: unknown) => {
+      await makeFolder(namespace, parent, name).catch((error: unknown) => {
         if (!isError(error, 'exists')) throw error
       })
     } else if (!isFolder(node)) {

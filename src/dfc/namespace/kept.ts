@@ -16,7 +16,14 @@ import {
   u64,
   type Value,
 } from '../../wire/codec.js'
-import { contentBytes, type Inode, nameText } from '../../wire/records.js'
+import {
+  contentBytes,
+  fileType,
+  type Inode,
+  nameText,
+  trashIno,
+  typeOf,
+} from '../../wire/records.js'
 
 /** No name of a user's attribute: those have a namespace such as `user.` in front. */
 const attributeName = 'dfs.kept'
@@ -51,13 +58,14 @@ const withFolders = 2
 /** Names the file of which something is kept, and why. */
 export type KeptRecord = Value<typeof recordCodec>
 
-/** The inode that keeps the content and the attributes of a file. */
+/** The inode that keeps the content and the attributes of a file or an empty folder. */
 export function keptInode(inode: Inode, record: KeptRecord): Inode {
   const isLong = Buffer.byteLength(record.folder ?? '') > folderTextMax
   const kept = isLong ? { ...record, folder: null, folders: [] } : record
   const value = Buffer.concat([Buffer.of(withFolders), encode(recordCodec, kept)])
   const attributes = [...withoutRecord(inode).attributes, { name: attributeName, value }]
-  return { ...inode, nlink: 1, attributes }
+  const isFolder = typeOf(inode.mode) === fileType.folder
+  return { ...inode, nlink: 1, parent: isFolder ? trashIno : 0, attributes }
 }
 
 /**

@@ -13,7 +13,7 @@ import { newIno } from './new-inode.js'
 import type { Sources } from './sources.js'
 import type { TransactionBuilder } from './transaction-builder.js'
 
-/** Adds what keeps a file that is about to lose its last name, if the account keeps such. */
+/** Adds what keeps a file that is about to lose its last name, or an empty folder, if the account keeps such. */
 export async function keepRemoved(
   change: TransactionBuilder,
   sources: Sources,

@@ -1,4 +1,4 @@
-/** Plans the removal of a file's name; the inode goes with its last one, unless it is open. */
+/** Plans the removal of a file's name, with which the inode goes if it is the last one, and of an empty folder. */
 import assert from 'node:assert/strict'
 import { fileType, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
@@ -36,4 +36,16 @@ export async function loseName(
   }
   if (nlink === 0) change.afterwards(() => orphans.add(ino))
   change.writeNode(ino, left)
+}
+
+/** Removes a folder, which has to be empty, whose name goes as well. The trash keeps it, if there is one. */
+export async function loseFolder(
+  change: TransactionBuilder,
+  sources: Sources,
+  node: Node,
+  { parent, name }: Omit<LostName, 'isOpen'>,
+): Promise<void> {
+  change.requireEmpty(node.ino)
+  await keepRemoved(change, sources, node, { parent, name })
+  change.deleteNode(node.ino, node.inode)
 }

@@ -10,7 +10,7 @@ import type { EntryView } from '../cache/node-cache.js'
 import type { Planned } from '../changes.js'
 import type { FoundEntry } from '../lookup.js'
 import type { IsOpen } from '../open-orphans.js'
-import { type LostName, loseName } from './lost-name.js'
+import { type LostName, loseFolder, loseName } from './lost-name.js'
 import type { Sources } from './sources.js'
 import { TransactionBuilder } from './transaction-builder.js'
 
@@ -133,8 +133,7 @@ async function displace(
 ): Promise<void> {
   change.requireNode(node)
   if (isFolder(node)) {
-    change.requireEmpty(node.ino)
-    change.deleteNode(node.ino, node.inode)
+    await loseFolder(change, sources, node, lost)
   } else {
     await loseName(change, sources, node, lost)
   }

@@ -1,4 +1,4 @@
-/** Gives something that the trash keeps a name in the tree, as the file that it was. */
+/** Gives something that the trash keeps a name in the tree, as the file or the empty folder that it was. */
 import { DfsError } from '../../../errors.js'
 import { fileType, trashIno, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
@@ -47,6 +47,9 @@ export async function planRestoration(
   }
   change.writeEntry(trashIno, kept, null)
   change.writeEntry(parent, name, { ino: node.ino, type: entry.type })
-  change.writeNode(node.ino, { ...withoutRecord(node.inode), ctime: clock.time() })
+  const before = withoutRecord(node.inode)
+  const isFolder = typeOf(before.mode) === fileType.folder
+  const restored = { ...before, parent: isFolder ? parent : 0, ctime: clock.time() }
+  change.writeNode(node.ino, restored, node.folder)
   return change.plan({}, () => change.outcome(node.ino))
 }

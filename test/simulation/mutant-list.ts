@@ -26,6 +26,8 @@ const recovery = 'dfc/quorum/recovery.js'
 const registers = 'dfc/quorum/registers.js'
 const listPages = 'dfc/quorum/list-pages.js'
 const localLog = 'dfc/namespace/local-log.js'
+const storeAttempts = 'dfc/namespace/store-attempts.js'
+const givenUp = 'dfc/namespace/given-up.js'
 const earlyAnswers = 'dfc/namespace/early-answers.js'
 const journal = 'dfc/namespace/journal.js'
 const nodeCache = 'dfc/namespace/cache/node-cache.js'
@@ -420,9 +422,9 @@ export const mutants: readonly Mutant[] = [
   // -- the log of answered changes: docs/decisions/0029 ------------------------------------------
   mutant(
     'log: of the changes of a refused transaction the last is stored first',
-    localLog,
-    'this.#due.splice(0, 1, ...due.changes.map(single));',
-    'this.#due.splice(0, 1, ...due.changes.map(single).reverse());',
+    storeAttempts,
+    'return due.changes.map(single);',
+    'return due.changes.map(single).reverse();',
     'leases',
   ),
   mutant(
@@ -448,7 +450,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'log: what a client before has stored of a journal is not relied on',
-    localLog,
+    storeAttempts,
     'this.#noteStoredAs(found, due.knownAs);',
     ';',
     'leases',
@@ -504,7 +506,7 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'log: a transaction is sent without its contents',
-    localLog,
+    storeAttempts,
     'transactions.commit(body, { id, contents })',
     'transactions.commit(body, { id })',
     'leases',
@@ -565,28 +567,28 @@ export const mutants: readonly Mutant[] = [
   ),
   mutant(
     'log: the content of a change that is given up is not kept',
-    localLog,
-    'await this.#options.keepContent({ ...file, inode: decodeInode(value), why });',
+    givenUp,
+    'await this.#keepContent({ ...file, inode: decodeInode(value), why });',
     ';',
     'leases',
   ),
   mutant(
     'log: a change that is given up is not told of',
-    localLog,
-    'this.#givenUp ??= why;',
+    givenUp,
+    'this.#first ??= why;',
     ';',
     'leases',
   ),
   mutant(
     'log: a refused batch is given up as a whole',
-    localLog,
+    storeAttempts,
     'if (due.changes.length > 1) {',
     'if (false) {',
     'leases',
   ),
   mutant(
     'log: a change relies on the version of another that was stored under a new one',
-    localLog,
+    storeAttempts,
     'if (id !== due.knownAs)',
     'if (false)',
     'leases',

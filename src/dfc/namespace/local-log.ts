@@ -7,61 +7,22 @@
  * Which changes are answered early is the matter of early-answers.ts.
  *
  * What was answered first reaches the servers first, and before whatever is waited for after it. What cannot be stored
- * is tried again for as long as this client lives, and nothing overtakes it. What has become impossible, because
- * others were let in meanwhile or the disks are full, is given up: its content is kept elsewhere, the log says so, and
- * so do the next close or fsync of the file and the next fsync of a folder.
+ * is tried again for as long as this client lives, and nothing overtakes it (store-attempts.ts). What has become
+ * impossible is given up (given-up.ts).
  */
 import assert from 'node:assert/strict'
 import type { Timer } from '../../clock.js'
-import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
-import {
-  decodeInode,
-  fileType,
-  type Inode,
-  inodeKey,
-  type Key,
-  type Precondition,
-  parseKey,
-  type Transaction,
-  trashIno,
-  typeOf,
-} from '../../wire/records.js'
-import { noVersion, type Version } from '../../wire/version.js'
+import type { Key, Transaction } from '../../wire/records.js'
+import type { Version } from '../../wire/version.js'
 import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Lease } from '../quorum/lease.js'
-import type { Registers } from '../quorum/registers.js'
-import type { Transactions } from '../quorum/transaction.js'
 import { Batch, bytesOf, dependOnEachOther } from './batch.js'
 import { EarlyAnswers, type EarlyAnswersOptions } from './early-answers.js'
+import { GivenUp, type KeepContent } from './given-up.js'
 import type { Journal, JournalEntry, LoggedChange } from './journal.js'
-
-/** A transaction to be stored: a batch, or a single change of a batch that was refused. */
-interface Due {
-  /** The id of the attempt. Attempts with the same id are done once at most. */
-  id: Version | undefined
-  body: Transaction
-  readonly contents: readonly PreparedSegment[]
-  readonly changes: readonly LoggedChange[]
-  /** The version under which its changes were answered. */
-  readonly knownAs: Version
-  /** The cache has what it writes. */
-  isKnown: boolean
-  refusals: number
-}
-
-/** The content of a file that was answered as stored and cannot be stored. */
-export interface GivenUpContent {
-  readonly ino: number
-  /** A name of the file, for messages. */
-  readonly name: string
-  readonly inode: Inode
-  readonly why: DfsError
-}
-
-/** Keeps content elsewhere. Throws when that fails: it is tried again. */
-export type KeepContent = (lost: GivenUpContent) => Promise<void>
+import { type Due, StoreAttempts, type StoreAttemptsOptions } from './store-attempts.js'
 
 /** Where the contents of changes are read from until they are stored. */
 export interface HeldContents {
@@ -70,9 +31,7 @@ export interface HeldContents {
   release(id: string): void
 }
 
-export interface LocalLogOptions extends EarlyAnswersOptions {
-  readonly registers: Registers
-  readonly transactions: Transactions
+export interface LocalLogOptions extends EarlyAnswersOptions, StoreAttemptsOptions {
   readonly lease: Pick<Lease, 'exclusiveForMs' | 'use' | 'forgetAll'>
   readonly contents: HeldContents
   readonly keepContent: KeepContent
@@ -87,12 +46,11 @@ export interface LogDepth {
   readonly oldest: Version | undefined
 }
 
-/** Attempts of one change. A refusal may be about the id, which a repair has passed. */
-const refusalsMax = 3
-
 export class LocalLog {
   readonly #options: LocalLogOptions
   readonly #early: EarlyAnswers
+  readonly #givenUp: GivenUp
+  readonly #attempts: StoreAttempts
   #journal: Journal | undefined
   #open: Batch | undefined
   #timer: Timer | undefined
@@ -109,16 +67,13 @@ export class LocalLog {
   #isStoring = false
   /** The failure that keeps the first of them from being stored. */
   #obstacle: unknown
-  /** Versions under which registers were stored, by register and the version that was answered. */
-  readonly #storedAs = new Map<string, Version>()
-  /** Why changes were given up, by the inodes that they changed; and the first, for the file system as a whole. */
-  readonly #failures = new Map<number, DfsError>()
-  #givenUp: DfsError | undefined
   #isOver = false
 
   constructor(options: LocalLogOptions) {
     this.#options = options
     this.#early = new EarlyAnswers(options)
+    this.#givenUp = new GivenUp(options.keepContent)
+    this.#attempts = new StoreAttempts(options, this.#givenUp)
   }
 
   /**
@@ -207,9 +162,7 @@ export class LocalLog {
 
   /** Throws, once, if a change of the inode was given up that had been answered. */
   assertKept(ino: number): void {
-    const failure = this.#failures.get(ino)
-    this.#failures.delete(ino)
-    if (failure !== undefined) throw failure
+    this.#givenUp.assertKept(ino)
   }
 
   /**
@@ -283,9 +236,7 @@ export class LocalLog {
   /** Flushes like `settle`. Throws, once, if a change had to be given up. */
   async sync(): Promise<void> {
     await this.settle()
-    const error = this.#givenUp
-    this.#givenUp = undefined
-    if (error !== undefined) throw error
+    this.#givenUp.assertAllKept()
   }
 
   /** Ends all retries: the client is about to be closed. The journal keeps what is not stored. */
@@ -337,7 +288,7 @@ export class LocalLog {
     if (obstacle !== undefined) {
       for (const { reject } of this.#waiting.splice(0)) reject(obstacle)
     }
-    if (this.#due.length === 0) this.#storedAs.clear()
+    if (this.#due.length === 0) this.#attempts.forgetVersions()
     if (this.#count === 0 || this.#timer !== undefined || this.#isOver) return
     this.#storeIn(obstacle === undefined ? limits.behindMs : limits.behindRetryMs)
   }
@@ -370,40 +321,15 @@ export class LocalLog {
 
   /** The first transaction is sent before this returns. */
   async #storeAll(): Promise<void> {
-    const { cluster, transactions } = this.#options
     for (;;) {
       // Changes that came meanwhile wait for their own time, unless somebody waits for them.
       if (this.#due.length === 0 && this.#done < this.#wanted) this.#close()
       const [due] = this.#due
       if (due === undefined) return
-      const body = this.#asStored(due)
-      due.id ??= cluster.versionFor(body)
-      const { id, contents } = due
-      try {
-        const { committed } = await transactions.commit(body, { id, contents })
-        if (committed) this.#stored(due, body, id)
-        else if (due.refusals === 0) await this.#refresh(due)
-        else await this.#refused(due, conflict(due.body))
-        due.refusals += 1
-      } catch (error) {
-        if (!isError(error, 'noSpace', 'quota')) throw error
-        // Nothing overtakes it, so no removal could make room.
-        await this.#refused(due, error)
-        due.refusals = refusalsMax
-      }
+      const left = await this.#attempts.attempt(due, this.#due)
+      if (left.length === 0) this.#remove(due)
+      else this.#due.splice(0, 1, ...left)
     }
-  }
-
-  #stored(due: Due, { writes }: Transaction, id: Version): void {
-    // What was read after a refusal, or before a journal was stored, is outdated now.
-    for (const { key } of writes) this.#options.cache.dropOlder(key, id)
-    if (id !== due.knownAs) {
-      this.#noteStoredAs(
-        writes.map(({ key }) => [key, id] as const),
-        due.knownAs,
-      )
-    }
-    this.#remove(due)
   }
 
   /** Removes the first transaction, which is stored or given up. */
@@ -417,7 +343,7 @@ export class LocalLog {
       this.#waiting.splice(this.#waiting.indexOf(one), 1)
       one.resolve()
     }
-    if (due.isKnown) this.#unknow(due)
+    this.#attempts.release(due)
     for (const { contents } of due.changes) {
       this.#bytes -= bytesOf(contents)
       for (const { segment } of contents) this.#options.contents.release(segment.id)
@@ -426,159 +352,4 @@ export class LocalLog {
     // The changes of a batch that was refused are done one after the other.
     if (this.#due[0]?.knownAs !== due.knownAs) this.#journal?.forget(due.knownAs)
   }
-
-  /** The cache may have other values from now on than those that the transaction writes. */
-  #unknow(due: Due): void {
-    due.isKnown = false
-    for (const { body } of due.changes) this.#options.cache.release(body)
-  }
-
-  /**
-   * Returns the body with the versions under which its preconditions were stored, if those differ from the answered
-   * ones.
-   */
-  #asStored({ body }: Due): Transaction {
-    if (this.#storedAs.size === 0) return body
-    const preconditions = body.preconditions.map((one) => {
-      const version = this.#storedAs.get(`${one.key} ${one.version}`)
-      return version === undefined ? one : { ...one, version }
-    })
-    return { ...body, preconditions }
-  }
-
-  /**
-   * Reads anew what a transaction only relies on, before it is tried again. A folder known in full tells that a name is
-   * not there, but not when it was removed; a tombstone from before is no reason for a refusal. Nor is it one that
-   * another client has changed the mode of the folder in which something was made.
-   */
-  async #refresh(due: Due): Promise<void> {
-    const written = new Set(due.body.writes.map(({ key }) => key))
-    const mayFollow = due.changes.length === 1 && !movesFolder(due.body)
-    const isRefreshed = ({ key, absent }: Precondition): boolean =>
-      absent || (mayFollow && !written.has(key) && parseKey(key).kind === 'inode')
-    const asked = due.body.preconditions.filter(isRefreshed)
-    const found = await this.#options.registers.read(asked.map(({ key }) => key))
-    const now = new Map(asked.map((one, index) => [one, found[index]]))
-    const preconditions = due.body.preconditions.map((one) => {
-      const { version = one.version, value = null } = now.get(one) ?? {}
-      const isAsBefore = one.absent === (value === null)
-      return isAsBefore && version > one.version ? { ...one, version } : one
-    })
-    // A server may have voted for it as it was: it is another transaction.
-    const isOther = preconditions.some(
-      (one, index) => !one.absent && one !== due.body.preconditions[index],
-    )
-    if (isOther) due.id = undefined
-    due.body = { ...due.body, preconditions }
-  }
-
-  /**
-   * Handles a refused batch, after another client was let in or when a disk is full: each change is tried by itself,
-   * and those that are impossible are given up.
-   */
-  async #refused(due: Due, why: DfsError): Promise<void> {
-    debugDfc('log: %s was refused: %s', due.id, why.message)
-    const { lease, cache } = this.#options
-    lease.forgetAll()
-    if (due.isKnown) {
-      this.#unknow(due)
-      for (const { key } of due.body.writes) cache.drop(key)
-    }
-    due.id = undefined
-    if (due.changes.length > 1) {
-      const { knownAs } = due
-      const single = (one: LoggedChange): Due => ({
-        id: undefined,
-        knownAs,
-        isKnown: false,
-        body: one.body,
-        contents: one.contents,
-        changes: [one],
-        refusals: 0,
-      })
-      this.#due.splice(0, 1, ...due.changes.map(single))
-    } else if (due.refusals >= refusalsMax) {
-      for (const one of due.changes) {
-        const found = await this.#foundDone(due, one.body)
-        if (found === undefined) await this.#giveUp(one, why)
-        // What follows in a journal relies on it under the version with which it was answered.
-        else this.#noteStoredAs(found, due.knownAs)
-      }
-      this.#remove(due)
-    }
-  }
-
-  /** Notes under which versions registers are stored that were answered as written under `knownAs`. */
-  #noteStoredAs(stored: Iterable<readonly [Key, Version]>, knownAs: Version): void {
-    for (const [key, version] of stored) this.#storedAs.set(`${key} ${knownAs}`, version)
-  }
-
-  /**
-   * Returns the versions of the registers if they are as the change leaves them, or those that were answered together with it
-   * and come after it: it was stored, and the servers have forgotten its id, or a client before this one has stored it by
-   * itself.
-   */
-  async #foundDone(
-    { knownAs }: Due,
-    { writes }: Transaction,
-  ): Promise<readonly (readonly [Key, Version])[] | undefined> {
-    const found = await this.#options.registers.read(writes.map(({ key }) => key))
-    const together = this.#due.filter((due) => due.knownAs === knownAs)
-    const wanted = together.flatMap(({ body }) => body.writes)
-    const isDone = writes.every(({ key }, index) => {
-      const now = found[index]?.value ?? null
-      return wanted.some(({ key: other, value }) => {
-        if (other !== key) return false
-        return value === null ? now === null : now?.equals(value) === true
-      })
-    })
-    if (!isDone) return undefined
-    return writes.map(({ key }, index) => [key, found[index]?.version ?? noVersion] as const)
-  }
-
-  async #giveUp({ body, file }: LoggedChange, why: DfsError): Promise<void> {
-    const inos = body.writes.flatMap(({ key }) => {
-      const parsed = parseKey(key)
-      return parsed.kind === 'inode' ? [parsed.ino] : []
-    })
-    const value = body.writes.find(
-      ({ key }) => file !== undefined && key === inodeKey(file.ino),
-    )?.value
-    if (file !== undefined && value != null) {
-      await this.#options.keepContent({ ...file, inode: decodeInode(value), why })
-    }
-    notice(`A change of ${describe(body)} was answered and then discarded: ${why.message}`, 'error')
-    for (const ino of inos) this.#failures.set(ino, why)
-    for (const ino of this.#failures.keys()) {
-      if (this.#failures.size <= limits.logChangesMax) break
-      this.#failures.delete(ino)
-    }
-    this.#givenUp ??= why
-  }
-}
-
-/**
- * Whether a folder may get another place: then the folders above it are relied on as they are, so that it does not
- * come to lie in itself.
- */
-function movesFolder({ writes, preconditions }: Transaction): boolean {
-  const made = new Set(preconditions.filter(({ absent }) => absent).map(({ key }) => key))
-  return writes.some(({ key, value }) => {
-    const isInode = parseKey(key).kind === 'inode' && value !== null && !made.has(key)
-    return isInode && typeOf(decodeInode(value).mode) === fileType.folder
-  })
-}
-
-function conflict(body: Transaction): DfsError {
-  return new DfsError('stale', `another client changed ${describe(body)} first`)
-}
-
-/** Returns the names that a change writes, for a message. */
-function describe({ writes }: Transaction): string {
-  const parsed = writes.map(({ key }) => parseKey(key))
-  const names = parsed.flatMap((one) =>
-    one.kind === 'entry' && one.parent !== trashIno ? [JSON.stringify(one.name)] : [],
-  )
-  if (names.length > 0) return names.join(' and ')
-  return parsed.map((one) => (one.kind === 'inode' ? `inode ${one.ino}` : '')).join(' and ')
 }

@@ -5,7 +5,7 @@
 import { mkdir, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.js'
-import type { GivenUpContent } from '../../dfc/namespace/local-log.js'
+import type { GivenUpContent } from '../../dfc/namespace/given-up.js'
 import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugFuse, notice } from '../../log.js'

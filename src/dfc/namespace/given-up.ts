@@ -1,6 +1,7 @@
 /**
- * What was answered and can never be stored, because others were let in meanwhile or the disks are full. Its content is
- * kept elsewhere, the log says so, and so do the next close or fsync of the file and the next fsync of a folder.
+ * Changes that were answered and can never be stored, because others were let in meanwhile or the disks are full. Their
+ * contents are kept elsewhere, the log says so, and so do the next close or fsync of the file and the next fsync of a
+ * folder.
  */
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'

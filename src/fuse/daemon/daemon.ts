@@ -232,7 +232,7 @@ export class Daemon {
       (cluster === undefined || cluster === this.#client.cluster.id) &&
       (user === undefined || user === this.#options.config.user)
     if (!isMeant) throw new DfsError('notFound', 'this is another mount')
-    return (await this.#filesystem.why(ino)) ?? { now: [], failures: [] }
+    return (await this.#filesystem.reasons.of(ino)) ?? { now: [], failures: [] }
   }
 
   /** Throws when the root cannot be read: such a mount would seem to hang. */

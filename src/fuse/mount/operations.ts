@@ -35,9 +35,11 @@ import {
 } from '../kernel/structures.js'
 import { whyAttribute } from '../vfs/extended-attributes.js'
 import type { Filesystem } from '../vfs/filesystem.js'
+import { shownName } from '../vfs/incomplete-name.js'
 import type { Handle } from '../vfs/open-file.js'
 import type { Opened } from '../vfs/open-files.js'
 import type { OpenFolder } from '../vfs/open-folder.js'
+import { seek } from '../vfs/seek.js'
 import type { Activity } from './activity.js'
 import { Handles } from './handles.js'
 
@@ -211,7 +213,7 @@ export function operationsOf(filesystem: Filesystem, activity: Activity): Operat
       }
       for (const listed of page.entries) {
         const { name, type, ino: number } = listed
-        const shown = filesystem.shownName(name, listed.incomplete)
+        const shown = shownName(name, listed.incomplete)
         const plus = told?.(listed)
         const next = positions.behind(name)
         if (!listing.add({ name: shown, ino: number, type, next, plus })) break
@@ -227,7 +229,7 @@ export function operationsOf(filesystem: Filesystem, activity: Activity): Operat
     attributeValue(await metadata.getAttribute(ino, name), bytesMax)
 
   const askWhy = async (ino: number, bytesMax: number): Promise<Result> => {
-    const why = await filesystem.why(ino)
+    const why = await filesystem.reasons.of(ino)
     if (why === undefined) return noAttribute
     return sized(bytesOf(whyText(why)).subarray(0, limits.attributeValueBytesMax), bytesMax)
   }
@@ -451,7 +453,7 @@ export function operationsOf(filesystem: Filesystem, activity: Activity): Operat
       // here.
       const { handle, at, wanted } = lseekOf(fields, fileBytesMax)
       if (wanted === undefined) throw new DfsError('invalid')
-      return answers.whole(filesystem.seek(handles.get(handle), at, wanted))
+      return answers.whole(seek(handles.get(handle), at, wanted))
     },
     copyFileRange: async (request, fields) => answers.count(await copyRange(request, fields)),
     copyFileRange64: async (request, fields) => answers.whole(await copyRange(request, fields)),
@@ -471,7 +473,7 @@ export function operationsOf(filesystem: Filesystem, activity: Activity): Operat
 
     // -- the file system as a whole --------------------------------------------------------------
     statfs: async () => {
-      const { totalBytes, freeBytes } = await filesystem.space()
+      const { totalBytes, freeBytes } = await filesystem.space.now()
       return answers.statfs({
         blockBytes: statfsBlockBytes,
         blocks: Math.floor(totalBytes / statfsBlockBytes),

@@ -6,18 +6,15 @@ import { constants } from 'node:fs'
 import { Semaphore } from '../../async/semaphore.js'
 import { byteLengthOf } from '../../byte-text.js'
 import type { Clock, Random } from '../../clock.js'
-import type { Client, Space } from '../../dfc/client.js'
+import type { Client } from '../../dfc/client.js'
 import { awayServers } from '../../dfc/cluster/away-servers.js'
-import type { Content } from '../../dfc/content/content.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
 import type { CacheMoment } from '../../dfc/namespace/cache/node-cache.js'
 import type { Namespace } from '../../dfc/namespace/namespace.js'
 import type { RenameHow } from '../../dfc/namespace/plans/rename.js'
-import { whyIncomplete } from '../../dfc/repair/why-incomplete.js'
-import { asDfsError, DfsError, isError } from '../../errors.js'
+import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { LentBuffers } from '../../memory/shared-buffer.js'
-import type { Why } from '../../noted-failure.js'
 import { coversEverything } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
 import { fileType, rootIno, typeOf } from '../../wire/records.js'
@@ -25,7 +22,7 @@ import { ChunkPool } from '../draft/chunk-pool.js'
 import { DraftMemory } from '../draft/draft-memory.js'
 import { SpillSpace } from '../draft/spill-file.js'
 import type { Caller } from '../kernel/request.js'
-import { storedBytes } from './attributes.js'
+import { plainName } from './incomplete-name.js'
 import { KernelView } from './kernel-view.js'
 import type { LastFailures } from './last-failures.js'
 import { Metadata } from './metadata.js'
@@ -35,7 +32,9 @@ import { type Opened, OpenFiles } from './open-files.js'
 import { OpenFolder } from './open-folder.js'
 import { Positions } from './positions.js'
 import { isSmallFile, isSmallFolder, ReaddirPrefetch } from './readdir-prefetch.js'
+import { Reasons } from './reasons.js'
 import type { RecoveryFolder } from './recovery-folder.js'
+import { ClusterSpace } from './space.js'
 import { ToldNames } from './told-names.js'
 
 export interface FilesystemOptions {
@@ -63,37 +62,35 @@ const keepSize = 1
 const punchHole = 2
 const zeroRange = 16
 
-const incompleteSuffix = ' [incomplete]'
-
 export class Filesystem {
   readonly kernel: KernelView
   /** The names by which the kernel knows inodes. */
   readonly names: ToldNames
   readonly check: NameCheck
   readonly metadata: Metadata
+  readonly reasons: Reasons
+  readonly space: ClusterSpace
   readonly failures: LastFailures
   readonly positions = new Positions()
   readonly #client: FilesystemOptions['client']
   readonly #namespace: Namespace
-  readonly #clock: Clock
   /** The open files. Private, so that every change of their bytes enters by this class and is checked alike. */
   readonly #files: OpenFiles
   readonly #nextFiles = new ReaddirPrefetch(isSmallFile, limits.siblingsAheadMax)
   readonly #nextFolders = new ReaddirPrefetch(isSmallFolder, limits.siblingFoldersAheadMax)
-  #space: { readonly atMs: number; readonly answer: Space } | undefined
 
   constructor({ client, clock, random, ...options }: FilesystemOptions) {
     this.#client = client
-    this.#clock = clock
     this.#namespace = client.namespace
     this.failures = options.failures
+    this.space = new ClusterSpace(client, clock)
     this.kernel = new KernelView(clock)
     this.names = new ToldNames(clock)
     this.check = new NameCheck({
       namespace: client.namespace,
       names: this.names,
       clock,
-      plainName: (name) => this.#plainName(name),
+      plainName,
     })
     this.#namespace.onLeaseLost(() => this.#doubtAll())
     // Which files are incomplete depends on the servers that can be reached.
@@ -126,6 +123,7 @@ export class Filesystem {
       noAtime: options.noAtime === true,
       assertWritable: () => this.assertWritable(),
     })
+    this.reasons = new Reasons(client.cluster, this.metadata, this.failures)
   }
 
   // -- names -------------------------------------------------------------------------------------
@@ -138,7 +136,7 @@ export class Filesystem {
     try {
       return await this.#namespace.names.lookup(parent, name)
     } catch (error) {
-      const plain = this.#plainName(name)
+      const plain = plainName(name)
       if (plain === undefined || !isError(error, 'notFound', 'nameTooLong')) throw error
       const node = await this.#namespace.names.lookup(parent, plain)
       const { cluster, content } = this.#client
@@ -155,9 +153,7 @@ export class Filesystem {
    * server can tell.
    */
   known(parent: number, name: string): Node | null | undefined {
-    return this.#plainName(name) === undefined
-      ? this.#namespace.names.known(parent, name)
-      : undefined
+    return plainName(name) === undefined ? this.#namespace.names.known(parent, name) : undefined
   }
 
   /**
@@ -183,7 +179,7 @@ export class Filesystem {
     if (!this.kernel.canInvalidateEntries) return 0
     const absentMs = this.#namespace.names.absentForMs(parent, name)
     // A file may become incomplete, and have this name then.
-    if (this.#plainName(name) !== undefined) return Math.min(absentMs, limits.kernelCacheMs)
+    if (plainName(name) !== undefined) return Math.min(absentMs, limits.kernelCacheMs)
     return absentMs > 0 ? this.kernel.validMs(true) : 0
   }
 
@@ -396,12 +392,6 @@ export class Filesystem {
     else if (from === 0) this.kernel.setListing(ino, as)
   }
 
-  /** The name under which a listing shows a file that is incomplete. */
-  shownName(name: string, incomplete: boolean): string {
-    const shown = name + incompleteSuffix
-    return incomplete && byteLengthOf(shown) <= limits.nameBytesMax ? shown : name
-  }
-
   /** Writes at `at`, or at the end if `appends`, which fcntl(2) may have changed since the file was opened. */
   async write(
     handle: Handle,
@@ -462,7 +452,7 @@ export class Filesystem {
     const grows = (mode & (punchHole | keepSize)) === 0
     const isPunch = (mode & punchHole) !== 0
     if (!isPunch && at + length > limits.fileBytesMax) throw new DfsError('tooLarge')
-    if (!isPunch) await this.#assertRoomFor(file, length)
+    if (!isPunch) await this.space.assertRoomFor(file, length)
     await this.metadata.losePrivileges(file.node, caller)
     if ((mode & (punchHole | zeroRange)) !== 0) await file.punch(at, length)
     // A call without an effect on the content is a modification all the same, and changes the times.
@@ -470,43 +460,7 @@ export class Filesystem {
     await this.#files.syncIfWanted(handle)
   }
 
-  /** Checks that the servers have room, although nothing is reserved. Throws `noSpace` or `quota`. */
-  async #assertRoomFor({ dataBytes, node }: OpenFile, length: number): Promise<void> {
-    const stored = dataBytes ?? storedBytes(node.inode)
-    // All existing data may lie in the range: then the range takes no more room.
-    const wanted = length - stored
-    if (wanted <= 0) return
-    const { freeBytes, beyond } = await this.space()
-    if (wanted <= freeBytes) return
-    const lack = new DfsError(beyond)
-    const isMade = await this.#client.makeRoom(lack, wanted)
-    if (!isMade || wanted > (await this.#client.space()).freeBytes) throw lack
-  }
-
-  /** Finds the next data or hole: lseek(2), SEEK_DATA and SEEK_HOLE. Throws `noSuchOffset`. */
-  seek({ file, pinned }: Handle, at: number, wanted: 'data' | 'hole'): number {
-    const { size, ranges } = dataOf(pinned, file)
-    if (at >= size || at < 0) throw new DfsError('noSuchOffset')
-    for (const { at: from, end } of ranges) {
-      if (end <= at) continue
-      if (wanted === 'data') return Math.max(at, from)
-      if (from > at) return at
-      at = end
-    }
-    if (wanted === 'hole') return Math.min(at, size)
-    throw new DfsError('noSuchOffset')
-  }
-
   // -- the file system as a whole ----------------------------------------------------------------
-
-  /** Space and files of the cluster, up to a moment old, because some programs ask at every step. */
-  async space(): Promise<Space> {
-    const now = this.#clock.monotonic()
-    if (this.#space === undefined || now - this.#space.atMs > limits.cacheLifeMs) {
-      this.#space = { atMs: now, answer: await this.#client.space() }
-    }
-    return this.#space.answer
-  }
 
   /** Commits what has been appended to files that stay open, such as logs; to be called now and then. */
   async commitDue(): Promise<void> {
@@ -526,31 +480,6 @@ export class Filesystem {
   /** Makes every earlier change durable on three servers: fsync(2) of a folder. */
   async syncFolders(): Promise<void> {
     await this.#client.sync()
-  }
-
-  /**
-   * Says why the file or folder is incomplete, and what failed of it; of the root, what failed in the whole mount.
-   * Undefined when there is nothing to say.
-   */
-  async why(ino: number): Promise<Why | undefined> {
-    const now = ino === rootIno ? this.#whyReadOnly() : await this.#whyIncomplete(ino)
-    const failures = ino === rootIno ? this.failures.latest : this.failures.of(ino)
-    return now.length + failures.length === 0 ? undefined : { now, failures: [...failures] }
-  }
-
-  #whyReadOnly(): string[] {
-    if (this.#client.cluster.voters.length >= quorum.commit) return []
-    const down = awayServers(this.#client.cluster).map(({ name, why }) => `${name} (${why})`)
-    return [`nothing can be changed now, as three servers must agree: ${down.join(', ')}`]
-  }
-
-  async #whyIncomplete(ino: number): Promise<string[]> {
-    const node = this.metadata.known(ino) ?? (await this.metadata.find(ino))
-    try {
-      return await whyIncomplete(this.#client.cluster, node.inode)
-    } catch (thrown) {
-      return [`what the servers have of it is not known now: ${asDfsError(thrown).message}`]
-    }
   }
 
   /** Throws `readOnly` at once, rather than when a change is to be stored. */
@@ -575,19 +504,4 @@ export class Filesystem {
   #nameOf(ino: number): string {
     return this.names.lastOf(ino)?.name ?? String(ino)
   }
-
-  /** The name without the suffix of incomplete files, or undefined when it has none. */
-  #plainName(name: string): string | undefined {
-    const isSuffixed = name.length > incompleteSuffix.length && name.endsWith(incompleteSuffix)
-    return isSuffixed ? name.slice(0, -incompleteSuffix.length) : undefined
-  }
-}
-
-function dataOf(
-  pinned: Content | undefined,
-  { draft, content }: Handle['file'],
-): { size: number; ranges: readonly { at: number; end: number }[] } {
-  if (pinned === undefined && draft !== undefined) return { size: draft.size, ranges: draft.data }
-  const { size, extents } = pinned ?? content
-  return { size, ranges: extents.map(({ at, length }) => ({ at, end: at + length })) }
 }

@@ -14,6 +14,7 @@ import {
 } from '../../../src/fuse/vfs/acl.js'
 import type { Filesystem } from '../../../src/fuse/vfs/filesystem.js'
 import type { Handle } from '../../../src/fuse/vfs/open-file.js'
+import { seek } from '../../../src/fuse/vfs/seek.js'
 import { fileType, rootIno } from '../../../src/wire/records.js'
 import { attributesOf, filesystemOf } from '../../fixtures/drafts.js'
 import { textOf } from '../../fixtures/lent.js'
@@ -313,19 +314,18 @@ t.test('knows data from holes, and makes holes', async (t) => {
   await make('sparse')
   const handle = await open(filesystem, 'sparse', O_RDWR)
   await filesystem.write(handle, 1000, Buffer.alloc(1000, 1))
-  const seek = (at: number, what: 'data' | 'hole') => filesystem.seek(handle, at, what)
   const expect = (t: Test, when: string): void => {
-    t.equal(seek(0, 'data'), 1000, when)
-    t.equal(seek(0, 'hole'), 0)
-    t.equal(seek(1500, 'hole'), 2000)
-    t.equal(seek(1500, 'data'), 1500)
-    t.throws(() => seek(2000, 'data'), { code: 'noSuchOffset' })
+    t.equal(seek(handle, 0, 'data'), 1000, when)
+    t.equal(seek(handle, 0, 'hole'), 0)
+    t.equal(seek(handle, 1500, 'hole'), 2000)
+    t.equal(seek(handle, 1500, 'data'), 1500)
+    t.throws(() => seek(handle, 2000, 'data'), { code: 'noSuchOffset' })
   }
   expect(t, 'before the commit')
   await filesystem.flush(handle)
   expect(t, 'and after it')
   await filesystem.allocate(handle, 3, 1200, 300, caller)
-  t.equal(seek(1200, 'data'), 1500)
+  t.equal(seek(handle, 1200, 'data'), 1500)
   await filesystem.allocate(handle, 0, 0, 5000, caller)
   t.equal((await attributesOf(filesystem, handle.file.ino)).size, 5000)
   await filesystem.allocate(handle, 1, 0, 9000, caller)

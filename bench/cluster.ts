@@ -27,6 +27,8 @@ export interface ClusterOptions {
   readonly checkout: string
   /** Everything goes over TLS, although it stays on this machine. */
   readonly tls?: boolean
+  /** For how long what is removed or replaced is kept, as dfs.conf says it. */
+  readonly trash?: string
 }
 
 export class Cluster {
@@ -57,9 +59,9 @@ export class Cluster {
     undoLater(() => cluster.#remove())
     mkdirSync(cluster.mountpoint, { recursive: true })
     const password = randomBytes(12).toString('hex')
-    writeFileSync(cluster.#serverConfig, `[users.bench]\npassword = "${password}"\n`, {
-      mode: 0o600,
-    })
+    const trash = options.trash === undefined ? '' : `trash = "${options.trash}"\n`
+    const user = `[users.bench]\npassword = "${password}"\n${trash}`
+    writeFileSync(cluster.#serverConfig, user, { mode: 0o600 })
     await Promise.all(serverNames.map((_, index) => cluster.startServer(index)))
     writeFileSync(cluster.clientConfig, cluster.#clientText(password), { mode: 0o600 })
     return cluster

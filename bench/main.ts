@@ -14,7 +14,8 @@
  * means that nothing is in the caches; the way to empty them is printed above the table. Run as root for
  * a comparison that is cold on both sides. A row whose program is not installed says so.
  *
- * `--only secure` compares our mount over TLS with one without TLS.
+ * `--only secure` compares our mount over TLS with one without TLS, `--only trash` one that keeps what is removed with one that
+ * does not.
  *
  * No work begins later than half an hour after the start, with `--quick` four minutes: on a slow machine works have
  * fewer rounds, but always an even number, and the last ones are left out, which is printed. `--only` names works as
@@ -60,7 +61,7 @@ async function benchmark({
   folder,
   profile,
   json,
-  secure,
+  variant,
   ...chosen
 }: Options): Promise<Row[]> {
   const home = await temporaryFolder(folder ?? (await folderBeside(against)))
@@ -71,11 +72,11 @@ async function benchmark({
     home: join(home, 'ours'),
     profiles: profile,
     checkout: thisCheckout,
-    tls: secure === true,
+    ...variant?.cluster,
   })
   const theirs: Place[] = []
   if (against !== undefined) theirs.push(await openForeignFolder(against))
-  else if (build !== undefined || secure) {
+  else if (build !== undefined || variant !== undefined) {
     const checkout = build ?? thisCheckout
     const options = { home: join(home, 'theirs'), profiles: undefined, checkout }
     theirs.push(await openOurMount(options))

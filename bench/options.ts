@@ -1,15 +1,28 @@
 /** Parses the command line. */
 import { resolve } from 'node:path'
 import { Command, InvalidArgumentError } from 'commander'
+import type { ClusterOptions } from './cluster.js'
 import type { Extra } from './work.js'
 import { works } from './works/table.js'
+
+/** Something that an administrator can turn on, and the works that show what it costs. */
+export interface Variant {
+  readonly what: string
+  readonly works: readonly string[]
+  readonly cluster: Partial<ClusterOptions>
+}
+
+const variants: Readonly<Record<string, Variant>> = {
+  secure: { what: 'over TLS', works: ['copy', 'small', 'listing'], cluster: { tls: true } },
+  trash: { what: 'with a trash', works: ['small', 'folders', 'edits'], cluster: { trash: '7d' } },
+}
 
 export interface Options {
   readonly against?: string
   readonly build?: string
   readonly only?: readonly string[]
-  /** Compares our mount over TLS with one without TLS. */
-  readonly secure?: boolean
+  /** Compares our mount as this variant says with one as it is by default. */
+  readonly variant?: Variant
   readonly quick?: true
   readonly growth?: true
   readonly huge?: true
@@ -25,7 +38,7 @@ export function parseOptions(args: readonly string[]): Options {
     .option('--build <dir>', 'do it with another checkout of this project, in turn', asPath)
     .option(
       '--only <names>',
-      `some works: ${Object.keys(works).join(', ')}; or ${secure}: ${secureWorks.join(', ')} over TLS and without, in turn`,
+      `some works: ${Object.keys(works).join(', ')}; or ${variantsText()}`,
       asNames,
     )
     .option('--quick', 'less of everything, in some minutes')
@@ -36,13 +49,16 @@ export function parseOptions(args: readonly string[]): Options {
     .option('--profile <dir>', 'write CPU profiles of our mount and servers', asPath)
     .parse(args, { from: 'user' })
     .opts<Options>()
-  if (only?.includes(secure) !== true) return { ...others, ...(only && { only }) }
-  return { ...others, only: secureWorks, secure: true }
+  if (only === undefined) return others
+  const variant = only.flatMap((name) => variants[name] ?? [])[0]
+  return variant === undefined ? { ...others, only } : { ...others, only: variant.works, variant }
 }
 
-/** Name that selects the works that measure the cost of TLS. */
-const secure = 'secure'
-const secureWorks = ['copy', 'small', 'listing']
+function variantsText(): string {
+  return Object.entries(variants)
+    .map(([name, { works, what }]) => `${name}: ${works.join(', ')} ${what} and without, in turn`)
+    .join('; or ')
+}
 
 /** Names of the requested works. */
 export function chosenWorks(options: Options): readonly string[] {
@@ -57,7 +73,7 @@ export function chosenWorks(options: Options): readonly string[] {
 function asNames(text: string): readonly string[] {
   const names = text.split(',')
   for (const name of names) {
-    if (name !== secure && !Object.hasOwn(works, name))
+    if (!Object.hasOwn(variants, name) && !Object.hasOwn(works, name))
       throw new InvalidArgumentError(`There is no work "${name}".`)
   }
   return names

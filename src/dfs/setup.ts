@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { acceptable, askNewPassword } from '../ask-password.js'
 import { checkedUserName, parseAddress } from '../config.js'
 import { serverFileName } from '../config-home.js'
@@ -26,6 +26,8 @@ export interface SetupOptions {
 
 /** The file beside a server's data with the variables that its unit of systemd starts it with. */
 const environmentFile = 'server.env'
+/** Where systemd/dfs-server@.service has the folders of servers. */
+const unitsFolder = '/var/lib/dfs'
 const loopback = '127.0.0.1'
 
 /** Sets up `folder`. Returns the lines to print. Throws DfsError, and has then made no user. */
@@ -53,8 +55,18 @@ export async function setUpServer(
     ...(key === undefined
       ? [`It listens on this machine alone; --host ADDRESS is for servers on several machines`]
       : [`Its key is ${key}: "dfc init" shows the same when it is this server that answers`]),
-    `Start it:  dfs-server --host ${host} ${folder} ${Number(port)}`,
+    ...startLines(host, folder, Number(port)),
     `When all four run:  dfc init`,
+  ]
+}
+
+/** Says how to start the server: by its command, and by the unit of systemd that runs folders in its place. */
+export function startLines(host: string, folder: string, port: number): readonly string[] {
+  const path = resolve(folder)
+  const isOfUnit = dirname(path) === unitsFolder
+  return [
+    `Start it:  dfs-server --host ${host} ${folder} ${port}`,
+    ...(isOfUnit ? [`With systemd:  systemctl enable --now dfs-server@${basename(path)}`] : []),
   ]
 }
 

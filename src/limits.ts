@@ -161,6 +161,14 @@ export const limits = {
   requestTimeoutMs: 2_000,
   /** Longest pause between two attempts to connect to a server. The first ones are shorter. */
   reconnectDelayMs: 500,
+  /**
+   * Pause before a server that refuses this client, or that this client refuses, is tried again. It doubles with each
+   * further refusal up to the longest: somebody has to change something first.
+   */
+  refusedDelayMs: 250,
+  refusedDelayMsMax: 30_000,
+  /** Time in ms after which a client that pauses so looks again whether its configuration or a trusted key has changed. */
+  refusedLookMs: 1_000,
   /** How long a server waits before it answers a wrong password, so that guessing is slow. */
   authenticationFailureDelayMs: 400,
   /** Interval at which a server looks whether its users have changed, to end the sessions of those that are gone. */

@@ -1,13 +1,7 @@
 /** Attacks on logins: what one server learns from a login is of no use at another one. */
-import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { systemClock, systemRandom } from '../../src/clock.js'
 import type { ClientConfig } from '../../src/config.js'
-import { folderStorage } from '../../src/dfs/account/storage.js'
-import { Server } from '../../src/dfs/server.js'
-import { UsersFile } from '../../src/dfs/users/users.js'
-import { tcpNetwork } from '../../src/network.js'
 import { protocolVersions } from '../../src/wire/protocol-versions.js'
 import { formatVerifier, makeVerifier } from '../../src/wire/scram.js'
 import { UserOfDfc } from '../fixtures/client.js'
@@ -15,7 +9,7 @@ import { checkAll, clean, healNow, openClient, putFile, readFile } from '../fixt
 import { MessageProxies } from '../fixtures/message-proxies.js'
 import { RawClient } from '../fixtures/raw-client.js'
 import { ServerProxy } from '../fixtures/server-proxy.js'
-import { startServers, TestServers, until } from '../fixtures/servers.js'
+import { startServers, startWithUsers, type TestServers, until } from '../fixtures/servers.js'
 
 /** A server that is late on a busy machine would count as down, and nothing be refused. */
 const timeoutMs = 10_000
@@ -37,24 +31,6 @@ async function startFounded(t: Test): Promise<TestServers> {
   await putFile(client, 'file', Buffer.from('kept'))
   await client.close()
   return servers
-}
-
-/** Servers that each have users of their own: `usersOf` gives the text of the dfs.conf of one. */
-function startWithUsers(t: Test, usersOf: (index: number) => string): Promise<TestServers> {
-  return TestServers.open(t, async (folder, _, port) => {
-    const file = `${folder}.conf`
-    writeFileSync(file, usersOf(Number(folder.at(-1)) - 1), { mode: 0o600 })
-    const storage = folderStorage(folder, systemRandom)
-    const server = await Server.start({
-      address: { host: '127.0.0.1', port },
-      users: new UsersFile(file, storage.identity.secret),
-      storage,
-      network: tcpNetwork,
-      clock: systemClock,
-      random: systemRandom,
-    })
-    return { port: server.port, kill: () => server.stop(0), process: undefined }
-  })
 }
 
 async function verifierOf(salt: number): Promise<string> {

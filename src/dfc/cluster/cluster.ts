@@ -105,6 +105,7 @@ export class Cluster {
           credentials: () => passwords.of(index),
           timeoutMs: options.config.timeoutMs,
           cluster: () => this.#agreement.cluster,
+          expectedKey: () => this.#keys.expected(index),
           keyShown: (key) => this.#keys.assertKnown({ index, key }),
           greeted: (greeting) => this.#greeted(index, greeting),
           admit: (link, connection) => this.#admit(link, connection),
@@ -130,6 +131,7 @@ export class Cluster {
     try {
       await Promise.all(cluster.links.map((link) => link.start()))
       cluster.assertAdmitted()
+      for (const link of cluster.links) link.tellFirstRefusal()
       await cluster.#claimNew()
       await cluster.#foundIfNew()
       return cluster

@@ -3,8 +3,9 @@
  * is up. A dead server is awaited here, in the background, once: a request to a server that is down fails at once.
  */
 import assert from 'node:assert/strict'
+import { isDeepStrictEqual } from 'node:util'
 import type { Timer } from '../../clock.js'
-import { type ServerAddress, usesTls } from '../../config.js'
+import { type ClientConfig, type ServerAddress, usesTls } from '../../config.js'
 import { asDfsError, DfsError, type ErrorCode } from '../../errors.js'
 import { Latencies } from '../../latencies.js'
 import { limits } from '../../limits.js'
@@ -18,6 +19,8 @@ export interface LinkOptions
   readonly config: CurrentConfig
   /** Position of the server in the config, 0 .. 3. */
   readonly index: number
+  /** Returns the key that the server has to show over TLS, if one is known. Throws `configuration`. */
+  readonly expectedKey: () => string | undefined
   /** Throws unless a server that has just authenticated may be used. */
   readonly admit: (link: Link, connection: ServerConnection) => Promise<void>
   /** Called when the server cannot be used now: it is down, or refuses, or is refused. */
@@ -40,6 +43,10 @@ export class Link {
   #failure: DfsError | undefined
   #retry: Timer | undefined
   #attempts = 0
+  /** Refusals one after the other. */
+  #refusals = 0
+  /** The knowledge of the latest attempt. */
+  #triedWith: Knowledge | undefined
   #closed = false
   #slow: 'perhaps' | 'surely' | undefined
   #probe: Timer | undefined
@@ -67,6 +74,11 @@ export class Link {
   start(): Promise<void> {
     this.#settled ??= this.#connect()
     return this.#settled
+  }
+
+  /** Reports a password that the server refused at once, which was for the caller until the others were heard. */
+  tellFirstRefusal(): void {
+    if (this.#failure?.code === 'authentication') this.#tellDown(this.#failure)
   }
 
   get isUp(): boolean {
@@ -153,6 +165,7 @@ export class Link {
     const { config } = this.#options
     // The server may have another address by now.
     if (!this.#isFirst) config.refresh()
+    this.#triedWith = this.#knowledge()
     const address = { ...this.server.address, tls: usesTls(config.now, this.server) }
     try {
       const connection = await ServerConnection.open({
@@ -175,6 +188,7 @@ export class Link {
       this.#connection = connection
       this.#failure = undefined
       this.#attempts = 0
+      this.#refusals = 0
       if (wasDown) notice(`${this.name} is up`)
       this.#options.onChange(this)
     } catch (thrown) {
@@ -184,7 +198,7 @@ export class Link {
       // A refusal by a server that has come back is news, even if it was down before.
       const isNews = before === undefined || (isRefusal(code) && before !== code)
       if (isNews && !(this.#isFirst && code === 'authentication')) {
-        notice(`${this.name} is down: ${this.#failure.message}`, 'warning')
+        this.#tellDown(this.#failure)
       }
       this.#options.onFailed(this)
       this.#connectLater()
@@ -204,19 +218,69 @@ export class Link {
     this.#slow = undefined
     this.#probe?.cancel()
     this.#failure = reason
-    notice(`${this.name} is down: ${reason.message}`, 'warning')
+    this.#tellDown(reason)
     this.#options.onChange(this)
     this.#connectLater()
   }
 
-  /** Connects again: soon at first, so that a restart is a short interruption, then twice a second. */
+  #tellDown({ message }: DfsError): void {
+    notice(`${this.name} is down: ${message}`, 'warning')
+  }
+
+  /**
+   * Connects again: soon at first, so that a restart is a short interruption, then twice a second. A refusal lasts till
+   * somebody changes something, so attempts become rare, and what may change here is looked at in between.
+   */
   #connectLater(): void {
     if (this.#closed) return
     this.#retry?.cancel()
+    if (this.#failure !== undefined && isRefusal(this.#failure.code)) {
+      this.#refusals += 1
+      const { refusedDelayMs, refusedDelayMsMax } = limits
+      this.#lookFor(Math.min(refusedDelayMsMax, refusedDelayMs * 2 ** (this.#refusals - 1)))
+      return
+    }
+    this.#refusals = 0
     this.#attempts += 1
-    const delayMs = Math.min(limits.reconnectDelayMs, 50 * this.#attempts)
+    this.#connectAfter(Math.min(limits.reconnectDelayMs, 50 * this.#attempts))
+  }
+
+  #connectAfter(delayMs: number): void {
     this.#retry = this.#options.clock.after(delayMs, () => void this.#connect())
   }
+
+  /** Connects after `waitMs`, or as soon as this client knows something else than when it tried last. */
+  #lookFor(waitMs: number): void {
+    const { clock, config } = this.#options
+    if (waitMs <= limits.refusedLookMs) {
+      this.#connectAfter(waitMs)
+      return
+    }
+    this.#retry = clock.after(limits.refusedLookMs, () => {
+      config.refresh()
+      if (isDeepStrictEqual(this.#knowledge(), this.#triedWith)) {
+        this.#lookFor(waitMs - limits.refusedLookMs)
+        return
+      }
+      this.#refusals = 0
+      void this.#connect()
+    })
+  }
+
+  #knowledge(): Knowledge {
+    const config = this.#options.config.now
+    try {
+      return { config, key: this.#options.expectedKey() }
+    } catch (thrown) {
+      return { config, key: asDfsError(thrown).message }
+    }
+  }
+}
+
+/** The configuration, and the key that the server has to show: with others it may accept, or be accepted. */
+interface Knowledge {
+  readonly config: ClientConfig
+  readonly key: string | undefined
 }
 
 /** Whether a failure means that the server is reachable, and it or this client refuses the other. */

@@ -2,7 +2,6 @@
  * The two configuration files: dfc.conf of the client (the user and the four servers) and dfs.conf of a server (the
  * users that may log in). A mistake is reported with its file and line and what was expected there.
  */
-import { readFileSync, type Stats, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import * as v from 'valibot'
 import { parseByteSize } from './byte-size.js'
@@ -11,6 +10,7 @@ import { sentenceOf } from './error-message.js'
 import { DfsError } from './errors.js'
 import { limits } from './limits.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from './metrics-address.js'
+import { readNamedFile, readPipe } from './named-file.js'
 import { type Address, addressText } from './network.js'
 import { prepared, preparedRule } from './password.js'
 import { assertPrivate } from './private-file.js'
@@ -179,6 +179,18 @@ export function parseServerConfig<V>(
 }
 
 /**
+ * Awaits what a program writes into `file`, if that is a pipe, so that it can be read as a configuration from now on.
+ * Throws `configuration`.
+ */
+export async function awaitConfig(file: string): Promise<void> {
+  try {
+    await readPipe(file)
+  } catch (cause) {
+    throw unreadable(file, sentenceOf(cause), cause)
+  }
+}
+
+/**
  * Reads the text of a configuration file. Throws `configuration` when it cannot be read; `remedy` is named where there
  * is no such file.
  */
@@ -187,20 +199,17 @@ export function readConfig(file: string, remedy?: string): string {
     throw new DfsError('configuration', 'the name of the configuration is empty: expected a file')
   }
   try {
-    assertReadable(statSync(file))
-    return readFileSync(file, 'utf8')
+    return readNamedFile(file)
   } catch (cause) {
     const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
     const absent = `there is no such file${remedy === undefined ? '' : `: ${remedy}`}`
     const why = missing ? absent : sentenceOf(cause)
-    throw new DfsError('configuration', `${file}: cannot read the configuration: ${why}`, { cause })
+    throw unreadable(file, why, cause)
   }
 }
 
-/** Throws for what is no text, or has no end, as /dev/zero. A pipe is one, such as that of a shell's <(...). */
-function assertReadable(status: Stats): void {
-  if (status.isDirectory()) throw new DfsError('isDirectory')
-  if (!status.isFile() && !status.isFIFO()) throw new DfsError('invalid', 'it is no file')
+function unreadable(file: string, why: string, cause: unknown): DfsError {
+  return new DfsError('configuration', `${file}: cannot read the configuration: ${why}`, { cause })
 }
 
 const userName = parsed(`a name of ${userNameRule}`, (name) =>

@@ -586,6 +586,14 @@ export const limits = {
   syncsInFlightMax: 4,
   /** How long a server that stops waits for the answers in progress. */
   stopDrainMs: 5_000,
+  /** Most bytes of a configuration, or a file with a password, and of one read of it. */
+  namedFileBytesMax: 64 * MiB,
+  namedFileReadBytes: 64 * KiB,
+  /** How long a program is waited for that is to write into a pipe in the place of such a file, and then for its end. */
+  pipeWriterMs: 5_000,
+  pipeReadMs: 300_000,
+  /** Pause between two looks at such a pipe. */
+  pipePollMs: 20,
   /** Times that the log says the same line until it did not come for `sameLineMs`. Further ones are counted. */
   sameLineMax: 3,
   /** Lines of one kind that differ, such as connections that were refused, and are treated so. */

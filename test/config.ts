@@ -452,7 +452,7 @@ t.test('names a file that is missing or cannot be read', async (t) => {
   })
   // It has no end.
   t.throws(() => readConfig('/dev/zero'), {
-    message: '/dev/zero: cannot read the configuration: it is no file',
+    message: '/dev/zero: cannot read the configuration: it is a device, and no file',
   })
   t.throws(() => readConfig(''), { message: /^the name of the configuration is empty: / })
 })

@@ -7,7 +7,13 @@ import type { Readable } from 'node:stream'
 import { CommanderError } from 'commander'
 import { textOf } from '../byte-text.js'
 import { systemClock, systemRandom } from '../clock.js'
-import { type ClientConfig, loadClientConfig, passwordVariable, tlsRemark } from '../config.js'
+import {
+  awaitConfig,
+  type ClientConfig,
+  loadClientConfig,
+  passwordVariable,
+  tlsRemark,
+} from '../config.js'
 import { clientConfigFile, localConfigFile, noClientConfig } from '../config-home.js'
 import { Client } from '../dfc/client.js'
 import { serverKeysFile } from '../dfc/cluster/server-keys.js'
@@ -87,6 +93,7 @@ async function perform({ config: named, operation }: Request, output: Output): P
   }
   const file = named ?? clientConfigFile() ?? localConfigFile()
   if (file === undefined) throw noClientConfig()
+  await awaitConfig(file)
   let remarked: string | undefined
   const loadConfig = (): ClientConfig => {
     const config = loadClientConfig(file, secrets)

@@ -2,14 +2,13 @@
  * `dfs-server init`: makes the folder of a server with what it needs to start: a user that may log in, a key, and the
  * address to listen on. What is there already is left alone.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
-import { acceptable, askNewPassword } from '../ask-password.js'
+import { acceptable, askNewPassword, passwordIn } from '../ask-password.js'
 import { checkedUserName, parseAddress } from '../config.js'
 import { serverFileName } from '../config-home.js'
 import { makeFolder, writeDurably } from '../durable.js'
-import { sentenceOf } from '../error-message.js'
 import { DfsError } from '../errors.js'
 import { Questions } from '../questions.js'
 import { isLoopback } from '../tls.js'
@@ -74,15 +73,8 @@ async function passwordOf(
   { passwordFile: file, password }: SetupOptions,
   user: string,
 ): Promise<string> {
-  if (file === undefined) return password ? acceptable(password) : await askNewPassword(user)
-  try {
-    return acceptable(readFileSync(file, 'utf8').split(/\r?\n/, 1)[0] ?? '')
-  } catch (cause) {
-    if (cause instanceof DfsError) throw cause
-    throw new DfsError('configuration', `${file}: cannot read the password: ${sentenceOf(cause)}`, {
-      cause,
-    })
-  }
+  if (file !== undefined) return acceptable(await passwordIn(file))
+  return password ? acceptable(password) : await askNewPassword(user)
 }
 
 interface ServerAnswers {

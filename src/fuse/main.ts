@@ -8,13 +8,14 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CommanderError } from 'commander'
 import { systemRandom } from '../clock.js'
-import { type ClientConfig, loadClientConfig, passwordVariable } from '../config.js'
+import { awaitConfig, type ClientConfig, loadClientConfig, passwordVariable } from '../config.js'
 import { clientConfigFile, clientConfigPlaces } from '../config-home.js'
 import { sentenceWithPath } from '../error-message.js'
 import { DfsError, isError } from '../errors.js'
 import { debugFuse, logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { askDaemon } from '../mount-control.js'
+import { isPipe } from '../named-file.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { tellServiceManager } from '../service-manager.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
@@ -135,7 +136,7 @@ async function run(mountpoint: string, options: Options): Promise<void> {
   const words = parseMountOptions(options.option ?? [], options.sloppy)
   metricsOf(options)
   if (options.unmount) await unmountAt(mountpoint, state)
-  else if (options.fake) check(options, words)
+  else if (options.fake) await check(options, words)
   else if (words.remount) await remount(mountpoint, words)
   else {
     if (options.isTrial) {
@@ -166,8 +167,10 @@ function metricsOf({ metrics: text }: Options): MetricsAddress | undefined {
 }
 
 /** Checks everything that can be checked without mounting. */
-function check({ config }: Options, { remount }: MountWords): void {
-  if (config !== undefined && !remount) loadClientConfig(config, { [passwordVariable]: password })
+async function check({ config }: Options, { remount }: MountWords): Promise<void> {
+  if (config === undefined || remount) return
+  await awaitConfig(config)
+  loadClientConfig(config, { [passwordVariable]: password })
 }
 
 async function mountInBackground(
@@ -175,6 +178,10 @@ async function mountInBackground(
   options: Options,
   state: StateFolder,
 ): Promise<void> {
+  if (options.config !== undefined && isPipe(options.config)) {
+    const why = 'it is a pipe, which the mount in the background has not'
+    throw new DfsError('configuration', `${options.config}: ${why}: give a file, or --foreground`)
+  }
   // The daemon has another working folder, so paths are made absolute.
   const local = typeof options.local === 'object' ? options.local.map((f) => resolve(f)) : []
   const words = [
@@ -263,6 +270,7 @@ async function serve(
 
 async function backingOf({ local, config, port, passwordStdin }: Options): Promise<Backing> {
   if (config !== undefined) {
+    await awaitConfig(config)
     const given = passwordStdin ? readFileSync(standardInput, 'utf8') : password
     const load = () => loadClientConfig(config, { [passwordVariable]: given })
     return { config: load(), configNow: load, clientFile: config, servers: undefined }

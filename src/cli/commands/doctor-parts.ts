@@ -8,6 +8,7 @@ import { sentenceOf } from '../../error-message.js'
 import { limits } from '../../limits.js'
 import { type MetricsAddress, parseMetricsAddress } from '../../metrics-address.js'
 import { stateFolders } from '../../mount-control.js'
+import { readNamedFile } from '../../named-file.js'
 import { addressText } from '../../network.js'
 import { whyText } from '../../noted-failure.js'
 import { dataHome, stateHome } from '../../state-home.js'
@@ -98,7 +99,7 @@ function configFiles(configFile: string): readonly string[] {
 function configPart(file: string): ConfigPart[] {
   const name = `config${file}`
   try {
-    const text = readFileSync(file, 'utf8')
+    const text = readNamedFile(file)
     return [{ name, ...redactedConfig(text, file), metrics: metricsIn(text, file) }]
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []

@@ -1,8 +1,7 @@
 /** The answers that INIT needs: from options, from the environment and files, and from whoever sits at the terminal. */
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { passwordIn } from '../../ask-password.js'
 import { checkedUserName, parseAddress } from '../../config.js'
-import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { prepared, preparedRule } from '../../password.js'
@@ -93,23 +92,13 @@ async function passwordOf(
 ): Promise<string> {
   const password =
     typeof file === 'string'
-      ? firstLineOf(file)
+      ? await passwordIn(file)
       : fromEnvironment ||
         (await (questions?.askHidden(`Password of ${user}`) ?? firstLineOfInput()))
   if (password === '')
     throw missing('a password in DFC_PASSWORD, --password-file or standard input')
   if (prepared(password) !== undefined) return password
   throw new DfsError('invalid', `A password has to be ${preparedRule}`)
-}
-
-function firstLineOf(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').split(/\r?\n/, 1)[0] ?? ''
-  } catch (cause) {
-    throw new DfsError('configuration', `${file}: cannot read the password: ${sentenceOf(cause)}`, {
-      cause,
-    })
-  }
 }
 
 async function mountpointOf(

@@ -1,9 +1,9 @@
 /** The key that a server is known by over TLS: made once, for the life of its folder, and readable by its owner alone. */
 import { createPrivateKey, type webcrypto, X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createDurably } from '../../durable.js'
 import { DfsError } from '../../errors.js'
+import { readNamedFile } from '../../named-file.js'
 import { keyNameOf, type TlsKey } from '../../tls.js'
 
 /** The name of the file in the server's folder: the private key and the certificate, in PEM. */
@@ -45,10 +45,11 @@ export class ServerKey {
 
 function textOf(file: string): string | undefined {
   try {
-    return readFileSync(file, 'utf8')
+    return readNamedFile(file)
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw thrown
+    if (!(thrown instanceof DfsError)) throw thrown
+    throw new DfsError('configuration', `${file}: ${thrown.message}`, { cause: thrown })
   }
 }
 

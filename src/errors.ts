@@ -58,6 +58,45 @@ const table = {
 
 export type ErrorCode = keyof typeof table
 
+/** Answers that say something about the request and nothing about the system. */
+const ordinary: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'notFound',
+  'exists',
+  'notDirectory',
+  'isDirectory',
+  'notEmpty',
+  'nameTooLong',
+  'illegalName',
+  'invalid',
+  'notPermitted',
+  'access',
+  'loop',
+  'tooManyLinks',
+  'tooLarge',
+  'stale',
+  'noAttribute',
+  'range',
+  'attributeTooLarge',
+  'unsupported',
+  'badHandle',
+  'busy',
+  'noSuchOffset',
+  'noIoctl',
+])
+
+const ordinaryErrnos: ReadonlySet<number> = new Set([
+  ...[...ordinary].map((code) => constants.errno[table[code][1]]),
+  constants.errno.ENOSYS,
+])
+
+/** Second names of EAGAIN and EOPNOTSUPP. */
+const secondNames: readonly string[] = ['EWOULDBLOCK', 'ENOTSUP']
+const errnoNames = new Map(
+  Object.entries(constants.errno).flatMap(([name, errno]) =>
+    secondNames.includes(name) ? [] : [[errno, name] as const],
+  ),
+)
+
 const codes = new Map(
   (Object.keys(table) as ErrorCode[]).map((code) => [table[code][0] as number, code] as const),
 )
@@ -91,6 +130,21 @@ export class DfsError extends Error {
 /** Returns the code for a number read from the wire. An unknown number is an `io` failure. */
 export function codeOfWireNumber(number: number): ErrorCode {
   return codes.get(number) ?? 'io'
+}
+
+/** Whether a failure is one that every file system answers, such as that of a name which does not exist. */
+export function isOrdinary({ code }: DfsError): boolean {
+  return ordinary.has(code)
+}
+
+/** Whether an error number that a program got is such an answer. */
+export function isOrdinaryErrno(errno: number): boolean {
+  return ordinaryErrnos.has(errno)
+}
+
+/** The name of an error of errno(3), such as ENOENT; the number itself where there is none. */
+export function errnoName(errno: number): string {
+  return errnoNames.get(errno) ?? String(errno)
 }
 
 const systemCodes: Readonly<Record<string, ErrorCode>> = {

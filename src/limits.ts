@@ -594,6 +594,8 @@ export const limits = {
   pipeReadMs: 300_000,
   /** Pause between two looks at such a pipe. */
   pipePollMs: 20,
+  /** How long the metrics of a server wait for its disk to say how much room it has. */
+  diskRoomMs: 1_000,
   /** Times that the log says the same line until it did not come for `sameLineMs`. Further ones are counted. */
   sameLineMax: 3,
   /** Lines of one kind that differ, such as connections that were refused, and are treated so. */

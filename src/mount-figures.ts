@@ -5,7 +5,16 @@ export interface OperationFigures {
   /** As the kernel calls it: `lookup`, `read`, `write`. */
   readonly name: string
   readonly latencies: LatencyCounts
+  /** Answers with an error, also those that every file system gives, such as that a name does not exist. */
   readonly errors: number
+  /** Those of them that are failures of the system: servers that are missing, no room, too late. */
+  readonly failures: number
+}
+
+export interface ErrnoFigures {
+  /** Such as "ENOENT". */
+  readonly name: string
+  readonly count: number
 }
 
 export interface ProgramFigures {
@@ -27,6 +36,7 @@ export interface MountCounters<C> {
   readonly atMs: number
   readonly client: C
   readonly operations: readonly OperationFigures[]
+  readonly errnos: readonly ErrnoFigures[]
   readonly readBytes: number
   readonly writtenBytes: number
 }

@@ -20,6 +20,7 @@ import { isLoopback } from '../tls.js'
 import { visibleLine } from '../visible-text.js'
 import { folderStorage } from './account/storage.js'
 import { descriptorsMax } from './disk/descriptors.js'
+import { FileSystemRoom } from './disk/disk-space.js'
 import { ServerKey } from './disk/server-key.js'
 import { type ServeOptions, serverGrammar } from './grammar.js'
 import { Server, type ServerSecurity } from './server.js'
@@ -109,7 +110,7 @@ async function serve(folder: string, portText: string, options: ServeOptions): P
     )
   }
   users.warnOfPlainPasswords()
-  await serveMetrics(server, basename(resolve(folder)), metrics ?? users.metrics)
+  await serveMetrics(server, resolve(folder), metrics ?? users.metrics)
   process.send?.({ listening: server.port })
   void tellServiceManager('READY=1', `STATUS=listens on ${where}`)
 }
@@ -124,13 +125,17 @@ function metricsOf({ metrics: text }: ServeOptions): MetricsAddress | undefined 
 
 async function serveMetrics(
   server: Server,
-  name: string,
+  folder: string,
   address: MetricsAddress | undefined,
 ): Promise<void> {
   if (address === undefined) return
   // What takes a moment to load is loaded by those alone that want it.
   const { MetricsListener } = await import('../metrics.js')
-  const figures = (): NamedFigures => ({ name, port: server.port, ...server.figures })
+  const room = new FileSystemRoom(folder)
+  const name = basename(folder)
+  const figures = async (): Promise<NamedFigures> => {
+    return { name, port: server.port, disk: await room.now(), ...server.figures }
+  }
   await MetricsListener.start(address, serverMetrics, figures)
 }
 

@@ -1,6 +1,8 @@
 /** The table of the metrics of a server: names, meanings, and where they are found in what it has counted. */
 import { type Metric, metricsIn, singleMetrics } from '../metric-rows.js'
 import type { AccountFigures } from './account/account.js'
+import type { DiskErrors } from './disk/disk-errors.js'
+import type { DiskRoom } from './disk/disk-space.js'
 import type { Traffic } from './session/traffic.js'
 
 export interface ServerFigures {
@@ -8,6 +10,7 @@ export interface ServerFigures {
   readonly sessions: number
   readonly logins: number
   readonly traffic: Traffic
+  readonly diskErrors: DiskErrors
   /** The accounts that are open: those of users who are logged in, or were a moment ago. */
   readonly accounts: readonly AccountFigures[]
 }
@@ -16,6 +19,8 @@ export interface NamedFigures extends ServerFigures {
   /** The name of the server's folder. */
   readonly name: string
   readonly port: number
+  /** Of the file system with the server's folder, if that answers. */
+  readonly disk: DiskRoom | undefined
 }
 
 /** The end of the meaning of a metric of an account, which has values for as long as the account is open. */
@@ -76,6 +81,36 @@ export const serverMetrics: readonly Metric<NamedFigures>[] = [
     ({ traffic }: NamedFigures) =>
       [...traffic.votes].map(([outcome, count]) => [{ outcome }, count]),
     [['counter', 'dfs_server_votes_total', 'Votes on transactions, by outcome', (count) => count]],
+  ),
+  ...singleMetrics(
+    ({ disk }: NamedFigures) => disk,
+    [
+      [
+        'gauge',
+        'dfs_server_disk_bytes',
+        "Size of the file system with the server's folder",
+        (disk) => disk?.bytes,
+      ],
+      [
+        'gauge',
+        'dfs_server_disk_free_bytes',
+        'Bytes that can still be written there',
+        (disk) => disk?.freeBytes,
+      ],
+    ],
+  ),
+  ...metricsIn(
+    ['kind'],
+    ({ diskErrors }: NamedFigures) =>
+      [...diskErrors.counts].map(([kind, count]) => [{ kind }, count]),
+    [
+      [
+        'counter',
+        'dfs_server_disk_errors_total',
+        'What could not be done because the disk is full, has failed, or gave an index that is damaged',
+        (count) => count,
+      ],
+    ],
   ),
   ...metricsIn(
     ['user', 'state'],

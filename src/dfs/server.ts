@@ -110,6 +110,7 @@ export class Server {
       sessions: this.#sessions.size,
       logins: accounts.connections,
       traffic,
+      diskErrors: accounts.diskErrors,
       accounts: accounts.all.filter(({ isGivenUp }) => !isGivenUp).map(({ figures }) => figures),
     }
   }

@@ -131,6 +131,14 @@ async function restart({ servers }: ServersOnDisks): Promise<void> {
   }
 }
 
+/** Failures of a server's disk, as its metrics have them. `said`: the lines that it has logged. */
+async function diskErrorsOf(said: readonly string[] = [], kind: string): Promise<number> {
+  const url = /http:\S+\/metrics/.exec(said.join('\n'))?.[0] ?? ''
+  const text = await (await fetch(url)).text()
+  const pattern = new RegExp(`^dfs_server_disk_errors_total\\{kind="${kind}"\\} (\\d+)$`, 'm')
+  return Number(pattern.exec(text)?.[1])
+}
+
 async function touch(client: Client): Promise<void> {
   for (let index = 0; index < 3; index += 1) {
     await readFile(client, `file ${index}`).catch(() => undefined)
@@ -251,6 +259,9 @@ for (const error of ['EIO', 'ENOSPC', 'EROFS'] as const) {
     t.ok(bob.cluster.link(bad).isUp, 'the other user goes on with it')
     const lines = (said[bad]?.length ?? 0) - saidBefore
     t.ok(lines <= 1, `${lines} lines were said`)
+    const kind = error === 'ENOSPC' ? 'full' : 'failed'
+    t.ok((await diskErrorsOf(said[bad], kind)) >= 1, 'it counts what its disk could not do')
+    t.equal(await diskErrorsOf(said[0], kind), 0)
     await disks.lift()
     t.equal(await startEnded(setUp), 0)
     await assertWell(t, setUp, alice)

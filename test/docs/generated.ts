@@ -6,12 +6,11 @@
 
 import { serverMetrics } from '../../src/dfs/server-metrics.js'
 import { handlers } from '../../src/dfs/session/handlers.js'
-import { codeOfWireNumber, DfsError, type ErrorCode } from '../../src/errors.js'
+import { codeOfWireNumber, DfsError, type ErrorCode, errnoName } from '../../src/errors.js'
 import { mountMetrics } from '../../src/fuse/daemon/mount-metrics.js'
 import { limits } from '../../src/limits.js'
 import { pairOf, piecesFor, serverIndexes } from '../../src/wire/placement.js'
 import { protocolVersions, versionsText } from '../../src/wire/protocol-versions.js'
-import { errnoName } from '../fixtures/errno-name.js'
 import { decisionRecords } from './decisions.js'
 import { importsOf, rooms } from './rooms.js'
 

@@ -1,19 +1,18 @@
 /** The metrics of a real mount and of real servers, and the dashboard that shows them. */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { resolve } from 'node:path'
 import t, { type Test } from 'tap'
 import { TestMounts } from '../fixtures/mount.js'
 import { startServerProcess } from '../fixtures/server-process.js'
-import { TestServers, until } from '../fixtures/servers.js'
+import { TestServers, until, withMetrics } from '../fixtures/servers.js'
 
 t.setTimeout(120_000)
 const dashboard = resolve(import.meta.dirname, '../../../grafana/dfs.json')
 const said: string[] = []
 const servers = await TestServers.open(t, (folder, users, port) => {
-  const text = readFileSync(users, 'utf8')
-  if (!text.startsWith('metrics')) writeFileSync(users, `metrics = "127.0.0.1:0"\n${text}`)
+  withMetrics(users)
   return startServerProcess(folder, users, port, (line) => void said.push(line))
 })
 const mounts = new TestMounts(t, servers.config())
@@ -53,7 +52,8 @@ t.test('a mount counts what programs do with it', async (t) => {
   t.equal(rise('dfs_mount_operation_seconds_count{operation="mkdir"}'), 1)
   t.equal(rise('dfs_mount_operation_seconds_count{operation="rmdir"}'), 2)
   t.ok(rise('dfs_mount_operation_seconds_count{operation="write"}') >= 1)
-  t.equal(rise('dfs_mount_operation_errors_total{operation="rmdir"}'), 1, 'not empty')
+  t.equal(rise('dfs_mount_error_answers_total{errno="ENOTEMPTY"}'), 1)
+  t.equal(rise('dfs_mount_operation_errors_total{operation="rmdir"}'), 0, 'which is no failure')
   t.ok(rise('dfs_quorum_transactions_total{outcome="committed"}') >= 1)
   t.ok(rise('dfs_quorum_rounds_total') >= 1)
   for (const server of ['DFS1', 'DFS2', 'DFS3', 'DFS4']) {
@@ -91,6 +91,33 @@ t.test('each server counts requests by verb, and what it keeps', async (t) => {
     t.ok((one.get('dfs_server_received_bytes_total') ?? 0) >= 150_000)
     t.ok((one.get('dfs_server_sessions{state="open"}') ?? 0) >= 1)
   }
+})
+
+t.test('each server says how much room its disk has, and that it does not fail', async (t) => {
+  const { blocks, bavail, bsize } = statfsSync(servers.folders[0] ?? '')
+  for (const url of urlsIn(said)) {
+    const values = valuesOf(await scrape(url))
+    t.equal(values.get('dfs_server_disk_bytes'), blocks * bsize)
+    const freeBytes = values.get('dfs_server_disk_free_bytes') ?? 0
+    t.ok(Math.abs(freeBytes - bavail * bsize) < 2 ** 30, 'others write there as well')
+    for (const kind of ['full', 'failed', 'damaged']) {
+      t.equal(values.get(`dfs_server_disk_errors_total{kind="${kind}"}`), 0, kind)
+    }
+  }
+})
+
+t.test('what fails for lack of servers is a failure, by operation and by its name', async (t) => {
+  const before = valuesOf(await scrape(mountUrl))
+  await servers.kill(2, 3)
+  await mount.sh('mkdir never')
+  const after = valuesOf(await scrape(mountUrl))
+  const rise = (name: string): number => (after.get(name) ?? 0) - (before.get(name) ?? 0)
+  t.ok(rise('dfs_mount_operation_errors_total{operation="mkdir"}') >= 1)
+  const byName = ['EROFS', 'EIO'].map((errno) =>
+    rise(`dfs_mount_error_answers_total{errno="${errno}"}`),
+  )
+  t.ok(byName.some((count) => count >= 1))
+  await Promise.all([servers.start(2), servers.start(3)])
 })
 
 t.test('a server that went away is down', async (t) => {

@@ -10,6 +10,7 @@ import { limits } from '../../limits.js'
 import { debugDfs, notice } from '../../log.js'
 import { Reader } from '../../wire/codec.js'
 import { type InlinePiece, messages, type Reply, type Request } from '../../wire/messages.js'
+import { DiskErrors } from '../disk/disk-errors.js'
 import type { Membership } from '../disk/membership.js'
 import { storageError } from '../disk/storage-error.js'
 import type { AccountIndex } from '../index/account-index.js'
@@ -59,6 +60,7 @@ export class Account {
   readonly membership: Membership
   readonly lease: Lease
   readonly quota: Quota
+  readonly diskErrors: DiskErrors
   readonly #trashMs: () => number
   readonly #clock: Clock
   readonly #lateCountAtOnce: number
@@ -82,7 +84,9 @@ export class Account {
     clock: Clock,
     onDamage: (account: Account, error: DfsError) => void = () => {},
     settings: AccountSettings = noSettings,
+    diskErrors = new DiskErrors(),
   ) {
+    this.diskErrors = diskErrors
     this.user = user
     this.#onDamage = onDamage
     this.index = storage.index
@@ -253,7 +257,10 @@ export class Account {
     if (thrown instanceof AssertionError) throw thrown
     const error = asDfsError(storageError(thrown))
     if (error.code === 'damaged' || error.code === 'disk') this.giveUp(error)
-    else if (!this.#isTold) notice(`${this.user}: ${what}: ${error.message}`, 'error')
+    else {
+      this.diskErrors.note(error)
+      if (!this.#isTold) notice(`${this.user}: ${what}: ${error.message}`, 'error')
+    }
     this.#isTold = true
   }
 

@@ -10,6 +10,7 @@ import type { Clock, Random, Timer } from '../../clock.js'
 import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfs, notice } from '../../log.js'
+import { DiskErrors } from '../disk/disk-errors.js'
 import { isSyncFailure, storageError } from '../disk/storage-error.js'
 import { Account } from './account.js'
 import type { AccountStorage, Storage } from './storage.js'
@@ -47,6 +48,7 @@ export class Accounts {
   readonly #clock: Clock
   readonly #userConnectionsMax: number
   readonly #settings: UserSettings
+  readonly diskErrors = new DiskErrors()
   readonly #open = new Map<string, Open>()
   readonly #failed = new Map<string, Failed>()
   #connections = 0
@@ -147,6 +149,7 @@ export class Accounts {
           quotaBytes: () => this.#settings.quotaBytes(user),
           trashMs: () => this.#settings.trashMs(user),
         },
+        this.diskErrors,
       )
     } catch (thrown) {
       if (storage !== undefined) closeQuietly(user, storage)
@@ -182,6 +185,7 @@ export class Accounts {
    * disk that could not be read for a moment: all is read again before anything is believed.
    */
   #fail(user: string, error: DfsError): DfsError {
+    this.diskErrors.note(error)
     if (!isError(error, 'damaged', 'disk')) return error
     const before = this.#failed.get(user)
     if (before === undefined) {

@@ -153,7 +153,9 @@ export function failedCall(context: Context, call: NowCall | LaterCall, thrown: 
   // What was still running when the account was closed failed for that reason.
   const isClosed = context.account.isGivenUp && !(thrown instanceof DfsError)
   const error = isClosed ? new DfsError('disk') : asDfsError(storageError(thrown))
+  // What ends the account is counted where that ends.
   if (isError(error, 'damaged', 'disk')) context.account.giveUp(error)
+  else context.account.diskErrors.note(error)
   if (isError(error, 'io', 'tooManyOpen') && !(thrown instanceof DfsError)) {
     const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
     const { user } = context.account

@@ -212,6 +212,7 @@ export class Daemon {
       atMs: this.#client.cluster.clock.monotonic(),
       client: this.#client.figures,
       operations: this.#activity.operations,
+      errnos: this.#activity.errnos,
       readBytes,
       writtenBytes,
     }

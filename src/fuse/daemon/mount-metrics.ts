@@ -24,8 +24,20 @@ export const mountMetrics: readonly Metric<Figures>[] = [
       [
         'counter',
         'dfs_mount_operation_errors_total',
-        'Requests of the kernel that were answered with an error, such as that a folder is not empty',
-        ({ errors }) => errors,
+        'Requests of the kernel that failed: servers missing, no room, too late. That a name does not exist is no failure',
+        ({ failures }) => failures,
+      ],
+    ],
+  ),
+  ...metricsIn(
+    ['errno'],
+    ({ errnos }: Figures) => errnos.map(({ name, count }) => [{ errno: name }, count]),
+    [
+      [
+        'counter',
+        'dfs_mount_error_answers_total',
+        'Requests of the kernel that were answered with an error, by its name; most of ENOENT and ENODATA are nothing wrong',
+        (count) => count,
       ],
     ],
   ),

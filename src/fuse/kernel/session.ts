@@ -47,9 +47,8 @@ export type Operations = Partial<Record<OperationName, Operation>>
 
 /** A request that has not been answered yet. */
 interface Waiting {
-  readonly unique: Unique
-  readonly opcode: number
-  readonly ino: number
+  readonly request: Request
+  readonly beganMs: number
   readonly sinceMs: number
   answered: boolean
 }
@@ -75,8 +74,8 @@ export interface SessionOptions {
   readonly trace?: Trace
   /** Receives a line about each request that timed out. Defaults to a warning of the process. */
   readonly warn?: (line: string) => void
-  /** Called with each request that was answered, how long that took in ms, and whether the answer is an error. */
-  readonly answered?: (request: Request, tookMs: number, isError: boolean) => void
+  /** Called with each request that was answered, how long that took in ms, and the error number, 0 for none. */
+  readonly answered?: (request: Request, tookMs: number, errno: number) => void
   /** Reads the device in threads instead of the event loop; see `canStreamDevices`. */
   readonly readInThreads?: boolean
 }
@@ -185,11 +184,9 @@ export class Session {
   }
 
   #waitFor(request: Request, result: Promise<Result>, beganMs: number): void {
-    const { unique, opcode, ino } = request
     const waiting: Waiting = {
-      unique,
-      opcode,
-      ino,
+      request,
+      beganMs,
       sinceMs: this.#clock.monotonic(),
       answered: false,
     }
@@ -236,7 +233,7 @@ export class Session {
     if (this.#trace.enabled) this.#trace('%s %d', nameOf(opcode), ino)
     if (answer !== noAnswer) this.#device.answer(unique, answer)
     giveBack(answer)
-    this.#onAnswered?.(request, performance.now() - beganMs, false)
+    this.#onAnswered?.(request, performance.now() - beganMs, 0)
   }
 
   #fail(request: Request, thrown: unknown, beganMs: number): void {
@@ -245,7 +242,7 @@ export class Session {
     const errno = thrown instanceof FuseError ? thrown.errno : this.#errnoOf(thrown)
     this.#failed(opcode, ino, thrown)
     this.#device.fail(unique, errno)
-    this.#onAnswered?.(request, performance.now() - beganMs, true)
+    this.#onAnswered?.(request, performance.now() - beganMs, errno)
   }
 
   #failed(opcode: number, ino: number, thrown: unknown): void {
@@ -259,11 +256,12 @@ export class Session {
     for (const waiting of this.#waiting) {
       if (waiting.sinceMs > before || waiting.answered) continue
       waiting.answered = true
-      this.#warn(
-        `a ${nameOf(waiting.opcode)} request took too long and was answered with ETIMEDOUT`,
-      )
-      this.#failed(waiting.opcode, waiting.ino, new FuseError('ETIMEDOUT'))
-      this.#device.fail(waiting.unique, ETIMEDOUT)
+      const { request, beganMs } = waiting
+      const { opcode, ino, unique } = request
+      this.#warn(`a ${nameOf(opcode)} request took too long and was answered with ETIMEDOUT`)
+      this.#failed(opcode, ino, new FuseError('ETIMEDOUT'))
+      this.#device.fail(unique, ETIMEDOUT)
+      this.#onAnswered?.(request, performance.now() - beganMs, ETIMEDOUT)
     }
   }
 

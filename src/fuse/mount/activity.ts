@@ -3,15 +3,17 @@
  * program that asked. Noting one is a few additions, since it happens with each of them.
  */
 import { readFileSync } from 'node:fs'
+import { errnoName, isOrdinaryErrno } from '../../errors.js'
 import { Latencies, type LatencyCounts } from '../../latencies.js'
 import { limits } from '../../limits.js'
-import type { OperationFigures, ProgramFigures } from '../../mount-figures.js'
+import type { ErrnoFigures, OperationFigures, ProgramFigures } from '../../mount-figures.js'
 import type { Request } from '../kernel/request.js'
 import { nameOf } from '../kernel/session.js'
 
 interface Operation {
   readonly latencies: Latencies
   errors: number
+  failures: number
 }
 
 /** Counters of one thread of a program. */
@@ -27,21 +29,28 @@ export class Activity {
   readonly #operations: (Operation | undefined)[] = []
   /** By the id of the thread, as the kernel says it; those that came first are in front. */
   readonly #threads = new Map<number, Thread>()
+  readonly #errnos = new Map<number, number>()
   #readBytes = 0
   #writtenBytes = 0
 
-  /** Notes a request that was answered. */
-  answered({ opcode, caller }: Request, tookMs: number, isError: boolean): void {
+  /** Notes a request that was answered, with an error number or 0. */
+  answered({ opcode, caller }: Request, tookMs: number, errno: number): void {
     let operation = this.#operations[opcode]
     if (operation === undefined) {
-      operation = { latencies: new Latencies(), errors: 0 }
+      operation = { latencies: new Latencies(), errors: 0, failures: 0 }
       this.#operations[opcode] = operation
     }
     operation.latencies.note(tookMs)
-    if (isError) operation.errors += 1
+    if (errno !== 0) this.#failed(operation, errno)
     const thread = this.#thread(caller.pid)
     thread.operations += 1
     thread.tookMs += tookMs
+  }
+
+  #failed(operation: Operation, errno: number): void {
+    operation.errors += 1
+    if (!isOrdinaryErrno(errno)) operation.failures += 1
+    this.#errnos.set(errno, (this.#errnos.get(errno) ?? 0) + 1)
   }
 
   wasRead(pid: number, bytes: number): void {
@@ -62,8 +71,14 @@ export class Activity {
     return this.#operations.flatMap((operation, opcode) => {
       if (operation === undefined) return []
       const latencies: LatencyCounts = operation.latencies.toJSON()
-      return [{ name: nameOf(opcode), latencies, errors: operation.errors }]
+      const { errors, failures } = operation
+      return [{ name: nameOf(opcode), latencies, errors, failures }]
     })
+  }
+
+  /** How often each error number was an answer, by its name. */
+  get errnos(): readonly ErrnoFigures[] {
+    return [...this.#errnos].map(([errno, count]) => ({ name: errnoName(errno), count }))
   }
 
   /** The programs that have used the mount lately, their threads together. */

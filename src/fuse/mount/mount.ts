@@ -79,7 +79,7 @@ export class Mount {
       trace: debugFuse,
       warn: (line) => notice(line, 'warning'),
       readInThreads,
-      answered: (request, tookMs, isError) => activity.answered(request, tookMs, isError),
+      answered: (request, tookMs, errno) => activity.answered(request, tookMs, errno),
       onEnd: () => {
         if (!this.#ended) onEnd()
         this.#ended = true

@@ -2,10 +2,9 @@
  * Remembers what failed in a mount lately, by inode, for people who ask why. Only failures of the system are noted, not those
  * that every file system answers, such as a name that does not exist. Bounded: the oldest go.
  */
-import { constants } from 'node:os'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../clock.js'
-import { asDfsError, type ErrorCode } from '../../errors.js'
+import { asDfsError, errnoName, isOrdinary } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { AwayServer, NotedFailure } from '../../noted-failure.js'
 import type { OperationName } from '../kernel/protocol.js'
@@ -57,34 +56,6 @@ const endsWhenStored: readonly string[] = [
   'reading',
 ]
 
-/** Answers that say something about the request and nothing about the system. */
-const ordinary: ReadonlySet<ErrorCode> = new Set([
-  'notFound',
-  'exists',
-  'notDirectory',
-  'isDirectory',
-  'notEmpty',
-  'nameTooLong',
-  'illegalName',
-  'invalid',
-  'notPermitted',
-  'access',
-  'loop',
-  'tooManyLinks',
-  'tooLarge',
-  'stale',
-  'noAttribute',
-  'range',
-  'attributeTooLarge',
-  'unsupported',
-  'badHandle',
-  'busy',
-  'noSuchOffset',
-  'noIoctl',
-])
-
-const errnoNames = new Map(Object.entries(constants.errno).map(([name, errno]) => [errno, name]))
-
 interface Told {
   /** A name of the inode, as far as it is known. */
   readonly nameOf: (ino: number) => string
@@ -112,7 +83,7 @@ export class LastFailures {
   /** Notes that an operation on the inode has failed. */
   failed(operation: OperationName, ino: number, thrown: unknown): void {
     const error = asDfsError(thrown)
-    if (ordinary.has(error.code)) return
+    if (isOrdinary(error)) return
     this.#note(ino, works[operation] ?? `"${operation}" of`, error)
   }
 
@@ -158,7 +129,7 @@ export class LastFailures {
       ino,
       name,
       what,
-      errno: errnoNames.get(errno) ?? String(errno),
+      errno: errnoName(errno),
       message,
       away: [...this.#told.away()],
     }

@@ -34,6 +34,9 @@ import type {
 } from './piece-store.js'
 import { readAt } from './read-at.js'
 
+/** Size of the largest piece in bytes. */
+const pieceBytesMax = limits.segmentBytesMax / limits.pieceCount
+
 export class FolderPieces implements PieceStore {
   readonly #pieces: string
   readonly #uploads: string
@@ -159,9 +162,12 @@ export class FolderPieces implements PieceStore {
   }
 
   async space(): Promise<DiskSpace> {
-    const { blocks, bavail, bsize } = await statfs(this.#pieces)
+    const { blocks, bavail, bsize, files, ffree } = await statfs(this.#pieces)
     const { dev } = await stat(this.#pieces)
-    return { bytes: blocks * bsize, freeBytes: bavail * bsize, disk: `${bootId()} ${dev}` }
+    // Each piece takes an inode. File systems that have no bound of these say that they have none.
+    const filesBytes = files === 0 ? Number.POSITIVE_INFINITY : ffree * pieceBytesMax
+    const freeBytes = Math.min(bavail * bsize, filesBytes)
+    return { bytes: blocks * bsize, freeBytes, disk: `${bootId()} ${dev}` }
   }
 
   #file({ segment, piece }: PieceName): string {

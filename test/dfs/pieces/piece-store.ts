@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
@@ -79,6 +80,22 @@ t.test('a folder survives a full disk', { skip: noSmallDisk }, async (t) => {
   try {
     await survivesAFullDisk(t, new FolderPieces(folder))
     t.same(readdirSync(join(folder, 'uploads')), [])
+  } finally {
+    takeOff()
+  }
+})
+
+t.test('a disk that can have no more files has no space', { skip: noSmallDisk }, async (t) => {
+  const folder = t.testdir({})
+  const takeOff = mountSmallDisk(folder, '8m', 40)
+  try {
+    const store = new FolderPieces(folder)
+    t.ok((await store.space()).freeBytes > 4_000_000)
+    for (let index = 0; index < 40; index += 1) {
+      const file = join(folder, `other-${index}`)
+      if (spawnSync('touch', [file], { stdio: 'ignore' }).status !== 0) break
+    }
+    t.equal((await store.space()).freeBytes, 0)
   } finally {
     takeOff()
   }

@@ -1,6 +1,6 @@
 /** Tests of the life of a mount from the command line: its start, refusals to start, and every kind of end. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -159,6 +159,21 @@ t.test('--local brings servers of its own, and stops them at the end', async (t)
   const third = await mounts.start('with-servers', ...local)
   t.equal(await third.out('cat f'), 'x\ny')
   t.equal(await third.end(), 0)
+})
+
+t.test('a mount whose local servers have lost their folder ends, and they with it', async (t) => {
+  const folder = mounts.path('removed')
+  const ports = String(await freePorts())
+  const mount = await mounts.start('of-removed', '--local', folder, '--port', ports)
+  const pids = [1, 2, 3, 4].map((n) =>
+    Number(readFileSync(join(folder, `run/DFS${n}.pid`), 'utf8')),
+  )
+  rmSync(folder, { recursive: true })
+  t.equal(await mount.end(), 0)
+  t.same(
+    pids.filter((pid) => existsSync(`/proc/${pid}`)),
+    [],
+  )
 })
 
 /** What a user has who has configured nothing. */

@@ -2,6 +2,7 @@
  * The four servers of a cluster on this machine: starts them or finds them running, restarts one that dies, and stops
  * them when the last mount that uses them ends. They go on when the mount is killed, and the next mount finds them.
  */
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DfsError } from '../../errors.js'
@@ -99,7 +100,9 @@ export function serverFolders(given: readonly string[]): readonly string[] {
 }
 
 async function hasOtherUsers(runFolder: string): Promise<boolean> {
-  const pids = (await readdir(runFolder)).flatMap((name) => {
+  // Servers whose folder was removed have no list of users, and need not go on.
+  const names = existsSync(runFolder) ? await readdir(runFolder) : []
+  const pids = names.flatMap((name) => {
     const match = /^mount-(\d+)$/.exec(name)
     return match === null ? [] : [Number(match[1])]
   })

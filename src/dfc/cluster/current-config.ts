@@ -3,12 +3,14 @@
  * or another address of a server takes effect without a restart.
  */
 import type { ClientConfig } from '../../config.js'
-import { asDfsError } from '../../errors.js'
-import { debugDfc, notice } from '../../log.js'
+import { asDfsError, DfsError } from '../../errors.js'
+import { notice } from '../../log.js'
 
 export class CurrentConfig {
   readonly #read: (() => ClientConfig) | undefined
   #now: ClientConfig
+  /** Why the configuration could not be used when it was read last. */
+  #problem: string | undefined
 
   /** `read` reads the configuration again. It may throw: then the known one stays. */
   constructor(now: ClientConfig, read?: () => ClientConfig) {
@@ -20,11 +22,16 @@ export class CurrentConfig {
     return this.#now
   }
 
-  /** Reads it again. One for another user or other servers is another account, and is ignored. */
+  /**
+   * Reads it again. One that cannot be read, or is for another user or other servers, is ignored, and the log says so
+   * once.
+   */
   refresh(): void {
     try {
       const next = this.#read?.()
-      if (next === undefined || !isSameAccount(this.#now, next)) return
+      if (next === undefined) return
+      assertSameAccount(this.#now, next)
+      this.#problem = undefined
       for (const [index, { name, address }] of next.servers.entries()) {
         const { host, port } = this.#now.servers[index]?.address ?? address
         if (host === address.host && port === address.port) continue
@@ -32,12 +39,22 @@ export class CurrentConfig {
       }
       this.#now = next
     } catch (thrown) {
-      debugDfc('config: %s', asDfsError(thrown).message)
+      this.#ignored(asDfsError(thrown).message)
     }
+  }
+
+  #ignored(problem: string): void {
+    if (problem === this.#problem) return
+    this.#problem = problem
+    notice(`the configuration cannot be used, going on with the one before: ${problem}`, 'warning')
   }
 }
 
-function isSameAccount(one: ClientConfig, other: ClientConfig): boolean {
-  const names = ({ servers }: ClientConfig): string => servers.map(({ name }) => name).join('\n')
-  return one.user === other.user && names(one) === names(other)
+/** Throws `configuration` when one of the two configurations is for another account. */
+function assertSameAccount(before: ClientConfig, next: ClientConfig): void {
+  const accountOf = ({ user, servers }: ClientConfig): string =>
+    `the account of ${user} on ${servers.map(({ name }) => name).join(', ')}`
+  const [old, other] = [accountOf(before), accountOf(next)]
+  if (old === other) return
+  throw new DfsError('configuration', `it is for ${other}, and no longer for ${old}`)
 }

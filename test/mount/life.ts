@@ -68,6 +68,18 @@ t.test('a mount in use is not unmounted, and its users are named', async (t) => 
   await using
 })
 
+t.test('a mount with another one in it is not unmounted, and that one is named', async (t) => {
+  const mount = await mounts.start('outer')
+  await mount.out('mkdir inner')
+  const inner = join(mount.mountpoint, 'inner')
+  t.teardown(() => detach(inner))
+  t.same(await mounts.run(inner), done)
+  const refused = failed(`${mount.mountpoint} is in use; unmount ${inner} first`)
+  t.same(await mounts.run('--unmount', mount.mountpoint), refused)
+  t.same(await mounts.unmount(inner), done)
+  t.same(await mounts.unmount(mount.mountpoint), done)
+})
+
 t.test('another program may unmount it', async (t) => {
   const mount = await mounts.start('foreign')
   await mount.out('echo x > f')

@@ -5,6 +5,9 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 
 export interface MountEntry {
+  readonly id: number
+  /** The id of the mount in which the mountpoint is. */
+  readonly parent: number
   /** Device number "major:minor", as in st_dev. */
   readonly device: string
   readonly mountpoint: string
@@ -34,6 +37,13 @@ export async function mountsOf(device: string): Promise<readonly string[]> {
   return entries.filter((entry) => entry.device === device).map(({ mountpoint }) => mountpoint)
 }
 
+/** The mountpoints in the last file system that is mounted on exactly this absolute path. */
+export async function mountpointsIn(path: string): Promise<readonly string[]> {
+  const entries = await allMounts()
+  const outer = entries.findLast(({ mountpoint }) => mountpoint === path)
+  return entries.filter(({ parent }) => parent === outer?.id).map(({ mountpoint }) => mountpoint)
+}
+
 async function allMounts(): Promise<readonly MountEntry[]> {
   return parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'))
 }
@@ -42,11 +52,12 @@ async function allMounts(): Promise<readonly MountEntry[]> {
 export function parseMountInfo(text: string): MountEntry[] {
   return text.split('\n').flatMap((line) => {
     const [left, right] = line.split(' - ')
-    const [, , device, , mountpoint, own = ''] = left?.split(' ') ?? []
+    const [id, parent, device, , mountpoint, own = ''] = left?.split(' ') ?? []
     const [type, , common = ''] = right?.split(' ') ?? []
     if (device === undefined || mountpoint === undefined || type === undefined) return []
     const options = [...own.split(','), ...common.split(',')].filter(Boolean)
-    return [{ device, mountpoint: decodeOctal(mountpoint), type, options }]
+    const place = { device, mountpoint: decodeOctal(mountpoint) }
+    return [{ id: Number(id), parent: Number(parent), ...place, type, options }]
   })
 }
 

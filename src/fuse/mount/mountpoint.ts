@@ -4,7 +4,7 @@ import { readdir, readlink, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { DfsError } from '../../errors.js'
-import { type MountUser, mountedAt, mountType, usersOf } from './mount-table.js'
+import { type MountUser, mountedAt, mountpointsIn, mountType, usersOf } from './mount-table.js'
 
 const run = promisify(execFile)
 const helper = 'fusermount3'
@@ -69,12 +69,16 @@ export async function isOurs(path: string): Promise<boolean> {
   return (await mountedAt(path))?.type === mountType
 }
 
-/** Unmounts. Throws `busy`, naming the processes that use the mount; nothing has changed then. */
+/** Unmounts. Throws `busy`, naming the mounts in it or the processes that use it; nothing has changed then. */
 export async function unmount(path: string): Promise<void> {
   try {
     await run(helper, ['-u', '--', path], { timeout: helperTimeoutMs })
   } catch (cause) {
     if (!(await isOurs(path))) return
+    const inner = await mountpointsIn(path)
+    if (inner.length > 0) {
+      throw new DfsError('busy', `${path} is in use; unmount ${inner.join(' and ')} first`)
+    }
     const users = await usersOf(path)
     if (users.length > 0) throw new DfsError('busy', `${path} is in use by ${listOf(users)}`)
     const said = (cause as { stderr?: string }).stderr?.trim() ?? String(cause)

@@ -9,14 +9,30 @@ t.test('reads the lines of /proc/self/mountinfo', async (t) => {
     '',
   ].join('\n')
   t.same(parseMountInfo(text), [
-    { device: '254:0', mountpoint: '/', type: 'ext4', options: ['rw', 'relatime', 'rw'] },
     {
+      id: 22,
+      parent: 1,
+      device: '254:0',
+      mountpoint: '/',
+      type: 'ext4',
+      options: ['rw', 'relatime', 'rw'],
+    },
+    {
+      id: 36,
+      parent: 22,
       device: '0:57',
       mountpoint: '/mnt/with space\\x',
       type: 'fuse.dfs',
       options: ['rw', 'nosuid', 'rw', 'user_id=0'],
     },
-    { device: '0:58', mountpoint: '/no-tags', type: 'tmpfs', options: ['rw', 'rw'] },
+    {
+      id: 37,
+      parent: 22,
+      device: '0:58',
+      mountpoint: '/no-tags',
+      type: 'tmpfs',
+      options: ['rw', 'rw'],
+    },
   ])
 })
 

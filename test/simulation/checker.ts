@@ -423,7 +423,10 @@ function views(
   // What could not be stored under its version may have been given up at any time.
   const isCertain = last?.stored?.id === last?.promise.entry.id && last?.promise.isLost !== true
   if (last === undefined || lastLink === undefined || !isCertain) return [...all, ...links]
-  const isStored = (last.stored?.decidedMs ?? Number.POSITIVE_INFINITY) < operation.startMs
+  // Another client may have stored it, and this one shows its own change until it can ask.
+  const { machine, entry } = last.promise
+  const isStored =
+    (machine.forgottenMs.get(entry.id) ?? Number.POSITIVE_INFINITY) < operation.startMs
   const isInherited = last.promise.client !== clientOf(operation.client)
   if (isInherited && !isStored && cannotInherit(operation)) return [...all, ...links]
   const newer = all.filter(({ id }) => isStored || id > lastLink.id)

@@ -1,6 +1,7 @@
 /** What clients have answered before it was stored, as the journals on their machines tell. */
 import type { ClientLog } from '../../src/dfc/client.js'
 import type { Journal, JournalEntry } from '../../src/dfc/namespace/journal.js'
+import type { Transaction } from '../../src/wire/records.js'
 import type { Version } from '../../src/wire/version.js'
 import { MemoryJournals } from '../fixtures/memory-journals.js'
 import type { Operation } from './history.js'
@@ -26,6 +27,8 @@ export class Machine {
   readonly clients = new Set<string>()
   /** Under what was answered that is stored under other ids, since some of it may be missing. */
   readonly renewed = new Set<Version>()
+  /** When a client knew that all that was answered under an id is stored or given up. */
+  readonly forgottenMs = new Map<Version, number>()
   readonly #journals = new MemoryJournals()
   readonly #nowMs: () => number
   readonly #onAnswer: OnAnswer
@@ -34,6 +37,15 @@ export class Machine {
   constructor(nowMs: () => number, onAnswer: OnAnswer) {
     this.#nowMs = nowMs
     this.#onAnswer = onAnswer
+  }
+
+  /** Whether this is one of several changes that were answered under one id, under another id by itself. */
+  isByItself(id: Version, { writes }: Transaction): boolean {
+    const keys = writes.map(({ key }) => key).join()
+    const answered = this.promises.find(
+      ({ entry }) => entry.id !== id && entry.body.writes.map(({ key }) => key).join() === keys,
+    )
+    return this.promises.filter(({ entry }) => entry.id === answered?.entry.id).length > 1
   }
 
   /** The changes that the next client has to store. */
@@ -88,7 +100,10 @@ export class Machine {
         })
         this.#onAnswer(client, entry)
       },
-      forget: (id) => journal.forget(id),
+      forget: (id) => {
+        this.forgottenMs.set(id, this.#nowMs())
+        journal.forget(id)
+      },
       close: () => journal.close(),
     }
   }

@@ -35,7 +35,7 @@ export interface TapOptions {
   readonly nowMs: () => number
   readonly violation: (text: string) => void
   /** A client begins to send a transaction; `isAgain`: not for the first time. */
-  readonly onCommit: (client: string, isAgain: boolean) => void
+  readonly onCommit: (client: string, isAgain: boolean, id: Version, body: Transaction) => void
   /** A repair is about to send a server what it lacks. */
   readonly onInstall: (client: string, server: string, keys: readonly Key[]) => void
   /** One line for every message, when somebody wants to read it. */
@@ -125,9 +125,10 @@ export class Tap {
       case messages.commitSynced.number: {
         const id = versionCodec.read(again(reader))
         const known = this.transactions.get(id)
-        if (known?.body !== undefined)
-          this.#options.onCommit(client, known.firstSentMs < this.#options.nowMs())
-        else {
+        if (known?.body !== undefined) {
+          const isAgain = known.firstSentMs < this.#options.nowMs()
+          this.#options.onCommit(client, isAgain, id, known.body)
+        } else {
           const { body, settles } = messages.commit.request.read(reader)
           for (const settle of settles) {
             this.#decided(settle.id, settle.commit, 'settled', settle.body)
@@ -136,7 +137,7 @@ export class Tap {
           seen.body = body
           seen.client = client
           currentOperation.getStore()?.transactions.push(id)
-          this.#options.onCommit(client, false)
+          this.#options.onCommit(client, false, id, body)
         }
         return { verb: 'commit', id, ballot: 0, isCommit: true }
       }

@@ -17,7 +17,7 @@ import { redirectNotices } from '../../src/log.js'
 import { homeMask } from '../../src/wire/placement.js'
 import { type Key, parseKey, rootIno, type Transaction } from '../../src/wire/records.js'
 import { makeVerifier, scramIterations } from '../../src/wire/scram.js'
-import { msOfVersion } from '../../src/wire/version.js'
+import { msOfVersion, type Version } from '../../src/wire/version.js'
 import { Seeded } from '../fixtures/seeded.js'
 import { Actor, type Company, type Favourite } from './actor.js'
 import { between, chance, fork, pick, weighted } from './chance.js'
@@ -219,7 +219,11 @@ export class World {
     this.#tap = new Tap({
       nowMs,
       violation: (text) => this.history.violation(text),
-      onCommit: (client, isAgain) => (isAgain ? this.#ambushAgain(client) : this.#ambush(client)),
+      onCommit: (client, isAgain, id, body) => {
+        if (isAgain) this.#ambushAgain(client)
+        else this.#ambush(client)
+        this.#ambushByItself(client, id, body)
+      },
       onInstall: (client, server, keys) => this.#overtake(client, server, keys),
       trace: isTraced ? (line) => this.history.line(line) : undefined,
     })
@@ -592,6 +596,21 @@ export class World {
       const durationMs = between(random, limits.leaseMs, 3 * limits.leaseMs)
       this.scheduler.after(delayMs, () => this.block(running, index, durationMs))
     }
+  }
+
+  /** A client stores what was refused change by change: soon it is dead, and one of them is stored. */
+  #ambushByItself(name: string, id: Version, body: Transaction): void {
+    const random = this.#chanceOfLogs
+    const running = this.clients.find(({ participant }) => participant.name === name)
+    if (running === undefined || this.#isOver || this.plan.focus !== 'leases') return
+    if (this.#machines[running.index]?.isByItself(id, body) !== true) return
+    if (!chance(random, 0.1)) return
+    this.#count('byItself', name)
+    this.scheduler.after(between(random, 5, 40), () => {
+      if (!this.#isOver && this.#clients[running.index] === running) {
+        this.crashClient(running.index, false)
+      }
+    })
   }
 
   /**

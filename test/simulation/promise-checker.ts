@@ -147,7 +147,11 @@ export class Fates {
         report(`${describe(promise)} was sent before ${describe(last.promise)}`)
       }
       if (stored === undefined) continue
-      if (last?.stored !== undefined && this.#orderOf(stored.id) < this.#orderOf(last.stored.id)) {
+      if (
+        last?.stored !== undefined &&
+        this.#orderOf(stored.id) < this.#orderOf(last.stored.id) &&
+        !mayBeTriedAgain(last, fate)
+      ) {
         report(`${describe(promise)} was stored before ${describe(last.promise)}`)
       }
       last = fate
@@ -234,6 +238,17 @@ export class Fates {
 }
 
 /** A transaction of several changes leaves the registers as they would. */
+/**
+ * Whether `first` can be stored after `second`, which was answered after it under the same id: a client gives up the first
+ * of them, stores the second, and dies before all are done. The next one tries each of them once more.
+ */
+function mayBeTriedAgain(first: Fate, second: Fate): boolean {
+  return (
+    first.promise.entry.id === second.promise.entry.id &&
+    first.stored?.client !== second.stored?.client
+  )
+}
+
 function checkWhole(fates: readonly Fate[], report: Report): void {
   const wanted = new Map<Seen, Map<Key, Buffer | null>>()
   for (const { promise, stored } of fates) {

@@ -456,6 +456,13 @@ export const mutants: readonly Mutant[] = [
     'leases',
   ),
   mutant(
+    'log: a file that was stored and removed is made again under its number',
+    storeAttempts,
+    "parseKey(key).kind === 'entry' ? absent : mayFollow && !absent && !written.has(key)",
+    "absent || (mayFollow && parseKey(key).kind === 'inode' && !written.has(key))",
+    'leases',
+  ),
+  mutant(
     'log: what is left of a transaction is stored under its id',
     localLog,
     'if (partial.has(due.knownAs))',

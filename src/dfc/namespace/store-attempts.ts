@@ -127,13 +127,14 @@ export class StoreAttempts {
   /**
    * Reads anew what a transaction only relies on, before it is tried again. A folder known in full tells that a name is
    * not there, but not when it was removed; a tombstone from before is no reason for a refusal. Nor is it one that
-   * another client has changed the mode of the folder in which something was made.
+   * another client has changed the mode of the folder in which something was made. A number that has a tombstone is one:
+   * the file was made under it, and removed.
    */
   async #refresh(due: Due): Promise<void> {
     const written = new Set(due.body.writes.map(({ key }) => key))
     const mayFollow = due.changes.length === 1 && !movesFolder(due.body)
     const isRefreshed = ({ key, absent }: Precondition): boolean =>
-      absent || (mayFollow && !written.has(key) && parseKey(key).kind === 'inode')
+      parseKey(key).kind === 'entry' ? absent : mayFollow && !absent && !written.has(key)
     const asked = due.body.preconditions.filter(isRefreshed)
     const found = await this.#options.registers.read(asked.map(({ key }) => key))
     const now = new Map(asked.map((one, index) => [one, found[index]]))
@@ -192,28 +193,38 @@ export class StoreAttempts {
   }
 
   /**
-   * Returns the versions of the registers if they are as the change leaves them, or those that were answered together with it
-   * and come after it: it was stored, and the servers have forgotten its id, or a client before this one has stored it by
-   * itself.
+   * Finds out whether a change was stored, and the servers have forgotten its id, or a client before this one has stored it
+   * by itself. Then its registers are as it leaves them, or as those changes do that were answered together with it and come
+   * after it; or the servers know the number that it has made up for a file, whatever became of that. Returns the versions
+   * of the registers that are as answered, undefined for a change that was not stored.
    */
   async #foundDone(
     { knownAs }: Due,
     all: readonly Due[],
-    { writes }: Transaction,
+    { writes, preconditions }: Transaction,
   ): Promise<readonly (readonly [Key, Version])[] | undefined> {
     const found = await this.#options.registers.read(writes.map(({ key }) => key))
     const together = all.filter((due) => due.knownAs === knownAs)
     const wanted = together.flatMap(({ body }) => body.writes)
-    const isDone = writes.every(({ key }, index) => {
-      const now = found[index]?.value ?? null
-      return wanted.some(({ key: other, value }) => {
+    const made = new Set(preconditions.filter(isNewNumber).map(({ key }) => key))
+    const asAnswered: (readonly [Key, Version])[] = []
+    let isMade = false
+    for (const [index, { key }] of writes.entries()) {
+      const { version = noVersion, value: now = null } = found[index] ?? {}
+      isMade ||= made.has(key) && version > noVersion
+      const isWanted = wanted.some(({ key: other, value }) => {
         if (other !== key) return false
         return value === null ? now === null : now?.equals(value) === true
       })
-    })
-    if (!isDone) return undefined
-    return writes.map(({ key }, index) => [key, found[index]?.version ?? noVersion] as const)
+      if (isWanted) asAnswered.push([key, version])
+    }
+    return isMade || asAnswered.length === writes.length ? asAnswered : undefined
   }
+}
+
+/** Whether a precondition is that of a new file: no client uses a number twice. */
+function isNewNumber({ key, absent }: Precondition): boolean {
+  return absent && parseKey(key).kind === 'inode'
 }
 
 /**

@@ -3,6 +3,7 @@
  * renamed over it, and the folder synced, because a rename is only an entry in the folder.
  */
 import {
+  chmodSync,
   closeSync,
   fchmodSync,
   fchownSync,
@@ -74,13 +75,23 @@ export function exists(path: string): boolean {
 }
 
 /**
- * Makes `folder` and those above it, for its owner only; harmless when it is there. Node's recursive
- * mkdir would try for ever where a file system answers ENOENT to every mkdir, as /proc does.
+ * Makes `folder` for its owner only, and those above it so that others may pass: the owner may become another one, such
+ * as the user of a service. Harmless when it is there. Node's recursive mkdir would try for ever where a file system
+ * answers ENOENT to every mkdir, as /proc does.
  */
 export function makeFolder(folder: string): void {
   if (exists(folder)) return
-  makeFolder(dirname(folder))
+  makeFoldersAbove(folder)
   mkdirSync(folder, { mode: 0o700 })
+}
+
+function makeFoldersAbove(folder: string): void {
+  const above = dirname(folder)
+  if (exists(above)) return
+  makeFoldersAbove(above)
+  mkdirSync(above)
+  // The mode given to mkdir is cut by the umask.
+  chmodSync(above, 0o755)
 }
 
 /** Makes the entries of `folder` survive a power cut. */

@@ -95,6 +95,11 @@ export function notice(line: string, level: Level = 'info', kind?: string): void
   write(`${now()} ${text}`, level, kind, text)
 }
 
+/** Prints why a program ends: as a command says it on standard error, and in the journal as an error. */
+export function complain(line: string): void {
+  process.stderr.write(`${isJournal() ? `<${priorities.error}>` : ''}${visibleLine(line)}\n`)
+}
+
 let writeWarning = (line: string): void => notice(line, 'warning')
 
 /** Warns users that something which keeps them safe does not. Without another place for it, it is a notice. */

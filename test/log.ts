@@ -47,6 +47,15 @@ t.test('the journal of systemd gets priorities and no time', async (t) => {
   t.equal(text, '<6>happened\n<4>look\n<3>at stake\n<7>dfs:dfs detail\\n\n')
 })
 
+t.test('why a program ends is an error in the journal, and a plain line elsewhere', async (t) => {
+  const ends = "log.complain('dfs-mount: no\\nway')"
+  t.equal(
+    await written(t, ends, (JOURNAL_STREAM) => ({ JOURNAL_STREAM })),
+    '<3>dfs-mount: no\\nway\n',
+  )
+  t.equal(await written(t, ends), 'dfs-mount: no\\nway\n')
+})
+
 t.test('a standard error that is no longer the journal is none', async (t) => {
   const text = await written(t, "log.notice('x')", () => ({ JOURNAL_STREAM: '8:12345' }))
   t.match(text, /Z info x\n$/)

@@ -34,6 +34,7 @@ export function serverGrammar(actions: ServerActions): Command {
     .description('One of the four servers that keep the pieces.')
     .version(...versionOption)
     .enablePositionalOptions()
+    .exitOverride()
     .argument('<folder>', 'where the server stores its data; created if missing')
     .argument('<port>', 'TCP port, 1 to 65535; 0 picks a free one')
     .option('--host <address>', 'address to listen on', '127.0.0.1')
@@ -68,6 +69,7 @@ export function serverGrammar(actions: ServerActions): Command {
 function userGrammar(name: string, command: UserCommand, { user }: ServerActions): Command {
   const operands = command.takes.split(' ').filter((word) => word !== '')
   const grammar = new Command(name)
+    .exitOverride()
     .description(command.description)
     .option('--config <file>', 'the file to edit', systemConfig)
   for (const operand of operands) grammar.argument(operand)

@@ -4,20 +4,21 @@
  */
 import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
+import { CommanderError } from 'commander'
 import { systemClock, systemRandom } from '../clock.js'
 import { passwordVariable, type TlsWord } from '../config.js'
 import { serverConfigFile } from '../config-home.js'
 import { sentenceOf, sentenceWithPath } from '../error-message.js'
 import { DfsError } from '../errors.js'
+import { exitStatusOf } from '../exit-status.js'
 import { limits } from '../limits.js'
-import { logTo, notice } from '../log.js'
+import { complain, logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { addressText, tcpNetwork } from '../network.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { tellServiceManager } from '../service-manager.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
 import { isLoopback } from '../tls.js'
-import { visibleLine } from '../visible-text.js'
 import { folderStorage } from './account/storage.js'
 import { descriptorsMax } from './disk/descriptors.js'
 import { FileSystemRoom } from './disk/disk-space.js'
@@ -32,6 +33,8 @@ import { UsersFile } from './users/users.js'
 const password = takeFromEnvironment(passwordVariable)
 /** Whatever the server makes is for its owner alone. */
 const privateUmask = 0o077
+/** The exit status for words that are not understood. */
+const notUnderstood = 2
 
 const reasons: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the port is already in use',
@@ -41,7 +44,7 @@ const reasons: Readonly<Record<string, string>> = {
 }
 
 const program = serverGrammar({
-  serve,
+  serve: (...words) => serve(...words).catch((thrown) => fail(thrown, exitStatusOf(thrown))),
   async key(folder) {
     if (!existsSync(folder))
       throw new DfsError('configuration', `${folder}: there is no such folder`)
@@ -61,19 +64,27 @@ process.umask(privateUmask)
 try {
   await program.parseAsync()
 } catch (thrown) {
-  // A fault of the program shows its stack; what the system or a person did wrong is one line.
+  if (thrown instanceof CommanderError) process.exit(thrown.exitCode === 0 ? 0 : notUnderstood)
+  fail(thrown, 1)
+}
+
+/** Ends the process: what the system or a person did wrong is one line, and a fault of the program shows its stack. */
+function fail(thrown: unknown, status: number): never {
   if (!(thrown instanceof DfsError) && !(thrown instanceof Error && 'syscall' in thrown))
     throw thrown
-  process.stderr.write(`dfs-server: ${visibleLine(sentenceWithPath(thrown))}\n`)
-  process.exit(1)
+  complain(`dfs-server: ${sentenceWithPath(thrown)}`)
+  process.exit(status)
 }
 
 /** Resolves when the server listens; the process then lives until a signal. */
 async function serve(folder: string, portText: string, options: ServeOptions): Promise<void> {
   const port = /^\d{1,5}$/.test(portText) ? Number(portText) : Number.NaN
   if (!(port <= 65_535)) {
-    throw new DfsError('invalid', `"${portText}" is not a port: expected a number from 0 to 65535`)
+    const why = `"${portText}" is not a port: expected a number from 0 to 65535`
+    throw new DfsError('configuration', why)
   }
+  // Node would listen at every address of the machine.
+  if (options.host === '') throw new DfsError('configuration', '--host: expected an address')
   const reopenLog = options.log === undefined ? undefined : logTo(resolve(options.log))
   const metrics = metricsOf(options)
   const address = { host: options.host, port }

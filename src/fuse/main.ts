@@ -1,6 +1,7 @@
 /**
  * The program dfs-mount: mounts in the background or the foreground, with servers of its own (--local) or those of a
- * configuration, unmounts, and is the helper of mount(8). Exit status: 0 done, 1 failed, 2 not understood.
+ * configuration, unmounts, and is the helper of mount(8). Exit status: 0 done, 1 failed, 2 not understood,
+ * 78 the configuration is wrong.
  */
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -11,8 +12,9 @@ import { systemRandom } from '../clock.js'
 import { awaitConfig, type ClientConfig, loadClientConfig, passwordVariable } from '../config.js'
 import { clientConfigFile, clientConfigPlaces } from '../config-home.js'
 import { sentenceWithPath } from '../error-message.js'
-import { DfsError, isError } from '../errors.js'
-import { debugFuse, logTo, notice } from '../log.js'
+import { asDfsError, DfsError, isError } from '../errors.js'
+import { exitStatusOf } from '../exit-status.js'
+import { complain, debugFuse, logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { askDaemon } from '../mount-control.js'
 import { isPipe } from '../named-file.js'
@@ -20,7 +22,6 @@ import { takeFromEnvironment } from '../secret-environment.js'
 import { tellServiceManager } from '../service-manager.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
 import { dataHome } from '../state-home.js'
-import { visibleLine } from '../visible-text.js'
 import { Daemon } from './daemon/daemon.js'
 import { launch, report } from './daemon/launch.js'
 import { type StateFolder, stateFolderOf } from './daemon/state-folder.js'
@@ -87,9 +88,9 @@ try {
   debugFuse('%o', thrown)
   if (!(thrown instanceof DfsError)) debugFuse('a bug? %o', thrown)
   const sentence = sentenceWithPath(thrown)
-  report({ failed: sentence })
-  process.stderr.write(`dfs-mount: ${visibleLine(sentence)}\n`)
-  process.exitCode = 1
+  report({ failed: sentence, code: asDfsError(thrown).code })
+  complain(`dfs-mount: ${sentence}`)
+  process.exitCode = exitStatusOf(thrown)
 }
 
 /**
@@ -211,7 +212,7 @@ async function unmountAt(mountpoint: string, state: StateFolder): Promise<void> 
   } catch (error) {
     if (!isError(error, 'notFound')) throw error
     if (!(await isOurs(mountpoint))) {
-      throw new DfsError('configuration', `${mountpoint} is not mounted`)
+      throw new DfsError('notFound', `${mountpoint} is not mounted`)
     }
     await unmount(mountpoint)
   }

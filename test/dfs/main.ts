@@ -68,10 +68,17 @@ function prepare(t: Test): { folder: string; config: string } {
   return { folder: join(folder, 'DFS1'), config }
 }
 
-/** Ends with code 1 and says one line. */
-async function fails(t: Test, message: RegExp, ...words: readonly string[]): Promise<void> {
+const status = { failed: 1, notUnderstood: 2, wrongConfiguration: 78 }
+
+/** Ends with this code and says one line. */
+async function fails(
+  t: Test,
+  code: keyof typeof status,
+  message: RegExp,
+  ...words: readonly string[]
+): Promise<void> {
   const { ended, said } = run(t, ...words)
-  t.equal(await ended, 1, words.join(' '))
+  t.equal(await ended, status[code], words.join(' '))
   t.match(said(), message)
   t.equal(said().trimEnd().split('\n').length, 1, 'one line')
   t.notMatch(said(), /^ +at /m, 'no stack')
@@ -123,6 +130,7 @@ t.test('writes its log to a file, which SIGHUP opens anew', async (t) => {
   t.equal(server.said(), '')
   await fails(
     t,
+    'wrongConfiguration',
     /the log cannot be written: ENOENT/,
     folder,
     '0',
@@ -139,7 +147,7 @@ t.test('nobody can log in to a server that nobody has set up', async (t) => {
   copyFileSync(sample, config)
   const remedy =
     /dfs\.conf: there are no users; "dfs-server user add NAME --config .*dfs\.conf" adds one\n$/
-  await fails(t, remedy, folder, '0', '--config', config)
+  await fails(t, 'wrongConfiguration', remedy, folder, '0', '--config', config)
   t.notOk(existsSync(folder), 'nothing was made')
 })
 
@@ -151,6 +159,7 @@ t.test(
     if (!existsSync(machine)) {
       await fails(
         t,
+        'wrongConfiguration',
         /^dfs-server: \/etc\/dfs\/dfs\.conf: there are no users: there is no /,
         folder,
         '0',
@@ -189,7 +198,17 @@ t.test('refuses a password that others can read', async (t) => {
   chmodSync(config, 0o640)
   const said =
     /dfs\.conf: holds a password, and others can read it \(mode 0640\): chmod 600 .*dfs\.conf\n$/
-  await fails(t, said, folder, '0', '--config', config)
+  await fails(t, 'wrongConfiguration', said, folder, '0', '--config', config)
+})
+
+t.test('others may pass through the folders that it makes above its own', async (t) => {
+  const { folder, config } = prepare(t)
+  const above = join(folder, '../a/b')
+  const server = run(t, join(above, 'DFS1'), '0', '--config', config)
+  await portOf(server)
+  const modeOf = (folder: string): number => statSync(folder).mode & 0o777
+  t.same([modeOf(join(above, '..')), modeOf(above)], [0o755, 0o755])
+  t.equal(modeOf(join(above, 'DFS1')), 0o700)
 })
 
 t.test('what it keeps is for its owner alone, also in a folder that was open before', async (t) => {
@@ -215,7 +234,7 @@ t.test('refuses a folder that another process serves, until that is gone', async
   const first = run(t, folder, '0', '--config', config)
   await portOf(first)
   const inUse = /^dfs-server: .*DFS1 is in use by another server\n$/
-  await fails(t, inUse, folder, '0', '--config', config)
+  await fails(t, 'failed', inUse, folder, '0', '--config', config)
   first.child.kill('SIGKILL')
   await first.ended
   t.ok(await portOf(run(t, folder, '0', '--config', config)), 'the lock went with the process')
@@ -230,6 +249,7 @@ t.test('says what is wrong in one line', async (t) => {
   const withConfig = ['--config', config]
   await fails(
     t,
+    'failed',
     /^dfs-server: cannot listen on 127\.0\.0\.1:\d+: the port is already in use\n$/,
     folder,
     `${port}`,
@@ -237,6 +257,7 @@ t.test('says what is wrong in one line', async (t) => {
   )
   await fails(
     t,
+    'failed',
     /^dfs-server: cannot listen on 192\.0\.2\.1:0: this machine has no such address/,
     folder,
     '0',
@@ -247,17 +268,40 @@ t.test('says what is wrong in one line', async (t) => {
   for (const bad of ['65536', 'http', '-1x', '', '1.5']) {
     await fails(
       t,
+      bad === '-1x' ? 'notUnderstood' : 'wrongConfiguration',
       /is not a port: expected a number from 0 to 65535\n$|unknown option/,
       folder,
       bad,
       ...withConfig,
     )
   }
-  await fails(t, /cannot be a server's folder: /, '/proc/nowhere/DFS1', '0', ...withConfig)
-  await fails(t, /cannot be a server's folder: /, join(config, 'DFS1'), '0', ...withConfig)
-  await fails(t, /cannot be a server's folder: it is not a folder/, config, '0', ...withConfig)
   await fails(
     t,
+    'failed',
+    /cannot be a server's folder: /,
+    '/proc/nowhere/DFS1',
+    '0',
+    ...withConfig,
+  )
+  await fails(
+    t,
+    'failed',
+    /cannot be a server's folder: /,
+    join(config, 'DFS1'),
+    '0',
+    ...withConfig,
+  )
+  await fails(
+    t,
+    'wrongConfiguration',
+    /cannot be a server's folder: it is not a folder/,
+    config,
+    '0',
+    ...withConfig,
+  )
+  await fails(
+    t,
+    'wrongConfiguration',
     /nowhere\.conf: there are no users: there is no such file; /,
     folder,
     '0',
@@ -265,7 +309,14 @@ t.test('says what is wrong in one line', async (t) => {
     '/nowhere.conf',
   )
   writeFileSync(config, '[users.alice]\n')
-  await fails(t, /dfs\.conf:1: alice: expected exactly one of/, folder, '0', ...withConfig)
+  await fails(
+    t,
+    'wrongConfiguration',
+    /dfs\.conf:1: alice: expected exactly one of/,
+    folder,
+    '0',
+    ...withConfig,
+  )
 })
 
 t.test('leaves nothing in its folder but what is documented', async (t) => {

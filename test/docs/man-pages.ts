@@ -26,6 +26,10 @@ const exitStatus: readonly Entry[] = [
   ['1', 'Something failed, and was reported.'],
   ['2', 'The words were not understood.'],
 ]
+const wrongConfiguration: Entry = [
+  '78',
+  'The configuration is wrong, such as a file, the password or the mountpoint: to try again would be in vain.',
+]
 const clientFiles: readonly Entry[] = [
   [
     '~/.config/dfs/dfc.conf, /etc/dfs/dfc.conf',
@@ -61,7 +65,7 @@ const handwritten: Readonly<Record<string, Handwritten>> = {
     purpose: 'mount dfs-pairs as a folder',
     synopsis: ['[options] MOUNTPOINT', '[options] CONFIG MOUNTPOINT', '--unmount MOUNTPOINT'],
     sections: {
-      'EXIT STATUS': exitStatus,
+      'EXIT STATUS': [...exitStatus, wrongConfiguration],
       ENVIRONMENT: clientEnvironment,
       FILES: clientFiles,
     },
@@ -72,7 +76,8 @@ const handwritten: Readonly<Record<string, Handwritten>> = {
     sections: {
       'EXIT STATUS': [
         ['0', 'Done, or ended by a signal in order.'],
-        ['1', 'Something failed, or the words were not understood.'],
+        ...exitStatus.slice(1),
+        wrongConfiguration,
       ],
       FILES: [
         ['FOLDER/dfs.conf, /etc/dfs/dfs.conf', 'Who may log in; the first that is there is read.'],

@@ -14,6 +14,9 @@ const servers = await startServerProcesses(t)
 const mounts = new TestMounts(t, servers.config('alice', 10_000))
 const done = { status: 0, out: '', problems: '' }
 const failed = (problem: string) => ({ status: 1, out: '', problems: `dfs-mount: ${problem}\n` })
+/** What ends so is not started again by systemd. */
+const wrongConfiguration = 78
+const wrong = (problem: string) => ({ ...failed(problem), status: wrongConfiguration })
 
 t.test('mounts in the background and unmounts when everything is stored', async (t) => {
   const mnt = mounts.folder('background')
@@ -35,22 +38,28 @@ t.test('a refusal to mount is one line with the reason', async (t) => {
   const full = mounts.folder('full')
   writeFileSync(join(full, 'x'), '')
   const missing = mounts.path('missing')
-  t.same(await mounts.run(missing), failed(`${missing} does not exist; create it with mkdir`))
-  t.same(await mounts.run(file), failed(`${file} is not a folder`))
+  t.same(await mounts.run(missing), wrong(`${missing} does not exist; create it with mkdir`))
+  t.same(await mounts.run(file), wrong(`${file} is not a folder`))
   t.same(
     await mounts.run(full),
-    failed(`${full} is not empty; choose an empty folder, or hide its contents with -o nonempty`),
+    wrong(`${full} is not empty; choose an empty folder, or hide its contents with -o nonempty`),
   )
   const mnt = mounts.folder('mnt')
-  t.match(await mounts.run('-o', 'nosuch', mnt), { status: 1, problems: /-o nosuch: unknown word/ })
-  t.match(await mounts.run('--config', '/nosuch', mnt), { status: 1, problems: /no such file/ })
+  t.match(await mounts.run('-o', 'nosuch', mnt), {
+    status: wrongConfiguration,
+    problems: /-o nosuch: unknown word/,
+  })
+  t.match(await mounts.run('--config', '/nosuch', mnt), {
+    status: wrongConfiguration,
+    problems: /no such file/,
+  })
   t.match(await mounts.run(), { status: 2, problems: /mountpoint/ })
-  const wrong = mounts.path('wrong.conf')
+  const wrongFile = mounts.path('wrong.conf')
   const right = readFileSync(mounts.path('dfc.conf'), 'utf8')
-  writeFileSync(wrong, right.replace('"secret"', '"wrong"'), { mode: 0o600 })
+  writeFileSync(wrongFile, right.replace('"secret"', '"wrong"'), { mode: 0o600 })
   t.same(
-    await mounts.run('--config', wrong, mnt),
-    failed('Invalid Username/Password. Please try again.'),
+    await mounts.run('--config', wrongFile, mnt),
+    wrong('Invalid Username/Password. Please try again.'),
   )
 })
 
@@ -197,7 +206,7 @@ t.test(
     if (existsSync('/etc/dfs/dfc.conf')) return t.pass('this machine has a configuration')
     const file = mounts.path('a-file')
     await shell(`touch '${file}'`, '/')
-    const refused = { status: 1, problems: `dfs-mount: ${file} is not a folder\n` }
+    const refused = { status: wrongConfiguration, problems: `dfs-mount: ${file} is not a folder\n` }
     t.match(await mounts.runWith(unconfigured, file), refused)
     t.notOk(existsSync(mounts.path('data/dfs')), 'no account is founded in vain')
     // It is made, as in a home that has nothing yet.
@@ -226,7 +235,7 @@ t.test(
     const mnt = mounts.folder('no-trial')
     const missing = mounts.path('nowhere.conf')
     t.match(await mounts.runWith({ DFC_CONFIG: missing }, mnt), {
-      status: 1,
+      status: wrongConfiguration,
       problems: `dfs-mount: ${missing}: cannot read the configuration: there is no such file: "dfc init" makes a configuration\n`,
     })
   },
@@ -284,7 +293,10 @@ t.test(
     await shell('echo x > f', mnt)
     t.same(await mounts.unmount(mnt), done)
     for (const disk of disks) t.ok(existsSync(join(disk, 'identity.json')), disk)
-    t.match(await mounts.run('--local', 'a', 'b', mnt), { status: 1, problems: /not 2\n$/ })
+    t.match(await mounts.run('--local', 'a', 'b', mnt), {
+      status: wrongConfiguration,
+      problems: /not 2\n$/,
+    })
     t.match(await mounts.run('--port', ports, mnt), { status: 2, problems: /belongs to --local/ })
     t.match(await mounts.run('--config', 'x', '--local', mnt), {
       status: 2,

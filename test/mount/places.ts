@@ -69,7 +69,7 @@ t.test('a mount on top of another one hides it until the end', needsRoot, async 
     t.ok(isMounted(path), 'what others have mounted is theirs to take off')
   }
   writeFileSync(join(tmpfs, 'x'), '')
-  t.match(await mounts.run(tmpfs), { status: 1, problems: /is not empty.*-o nonempty/ })
+  t.match(await mounts.run(tmpfs), { status: 78, problems: /is not empty.*-o nonempty/ })
   t.same(await mounts.run('-o', 'nonempty', tmpfs), done)
   t.same(await mounts.unmount(tmpfs), done)
 })
@@ -177,7 +177,7 @@ t.test('words of fstab are taken', async (t) => {
   for (const word of ['nosuid', 'nodev', 'noexec']) t.ok(flags.includes(word), word)
   t.same(await mounts.unmount(mnt), done)
   t.same(await mounts.run('-sf', '-o', 'nosuch', mnt), done)
-  t.match(await mounts.run('-f', '-o', 'nosuch', mnt), { status: 1, problems: /unknown word/ })
+  t.match(await mounts.run('-f', '-o', 'nosuch', mnt), { status: 78, problems: /unknown word/ })
   t.notOk(isMounted(mnt), 'a fake mount is none')
 })
 

@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path'
 import type { Clock, Random } from '../../clock.js'
 import { exists, makeFolder, syncFolder } from '../../durable.js'
 import { sentenceOf } from '../../error-message.js'
-import { DfsError } from '../../errors.js'
+import { asDfsError, DfsError } from '../../errors.js'
 import { debugDfs } from '../../log.js'
 import { PageMemory } from '../../memory/page-memory.js'
 import { bootId } from '../disk/boot.js'
@@ -160,10 +160,8 @@ function lockOf(folder: string): FolderLock {
     return lockFolder(folder)
   } catch (thrown) {
     if (thrown instanceof DfsError) throw thrown
-    const why = sentenceOf(thrown)
-    throw new DfsError('configuration', `${folder}: cannot be a server's folder: ${why}`, {
-      cause: thrown,
-    })
+    const why = `${folder}: cannot be a server's folder: ${sentenceOf(thrown)}`
+    throw new DfsError(asDfsError(thrown).code, why, { cause: thrown })
   }
 }
 

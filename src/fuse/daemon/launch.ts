@@ -1,13 +1,14 @@
 /** Starts the daemon in the background. Returns when the mount is usable, or throws why it is not. */
 import { spawn } from 'node:child_process'
 import { open } from 'node:fs/promises'
-import { DfsError } from '../../errors.js'
+import { DfsError, type ErrorCode } from '../../errors.js'
+import { leaveGroup } from '../mount/own-session.js'
 import { makeStateFolder, type StateFolder } from './state-folder.js'
 
 /** The daemon's message to the process that started it. */
 export type Report =
   | { readonly ready: true }
-  | { readonly failed: string }
+  | { readonly failed: string; readonly code: ErrorCode }
   /** It goes on to wait for servers. */
   | { readonly waiting: string }
 
@@ -25,7 +26,6 @@ export async function launch(
   const [, script = ''] = process.argv
   const child = spawn(process.execPath, [...process.execArgv, script, ...args], {
     cwd: '/',
-    detached: true,
     stdio: [input === undefined ? 'ignore' : 'pipe', log.fd, log.fd, 'ipc'],
   })
   // A daemon that ends before it has read its input reports why by other means.
@@ -39,7 +39,7 @@ export async function launch(
       child.on('message', (report: Report) => {
         if ('waiting' in report) process.stderr.write(`dfs-mount: ${report.waiting}\n`)
         else if ('ready' in report) resolve()
-        else reject(new DfsError('configuration', report.failed))
+        else reject(new DfsError(report.code, report.failed))
       })
     })
   } finally {
@@ -49,9 +49,13 @@ export async function launch(
   }
 }
 
-/** Sends a report from the daemon to the process that started it in the background, if one did. */
+/**
+ * Sends a report from the daemon to the process that started it in the background, if one did. When the mount is ready,
+ * nothing but that report connects the two any more.
+ */
 export function report(said: Report): void {
   if (process.send === undefined) return
+  if ('ready' in said) leaveGroup()
   // When the other side has its last report, an error would mean that it has stopped waiting.
   process.send(said, undefined, undefined, () => {
     if (!('waiting' in said)) process.disconnect?.()

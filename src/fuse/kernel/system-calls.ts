@@ -1,6 +1,6 @@
 /**
  * System calls that a mount needs and Node lacks: socket pairs, receiving a descriptor through a socket, replacing
- * one descriptor by another, and remounting.
+ * one descriptor by another, remounting, and leaving a session.
  */
 import { closeSync } from 'node:fs'
 import koffi from 'koffi'
@@ -22,6 +22,7 @@ const recvmsg = libc.func('long recvmsg(int, _Inout_ msghdr *, int)')
 const dup3 = libc.func('int dup3(int, int, int)')
 const mount = libc.func('int mount(const char *, const char *, const char *, ulong, const char *)')
 const fcntl = libc.func('int fcntl(int, int, ...)')
+const setsid = libc.func('int setsid(void)')
 const poll = libc.func('int poll(uint8_t *, ulong, int)')
 
 const unixFamily = 1
@@ -114,4 +115,9 @@ export function closeQuietly(descriptor: number): void {
 /** Remounts with mount(2), MS_REMOUNT. `flags` are all that the mount has afterwards. Returns 0 or the errno. */
 export function remount(mountpoint: string, flags: number): number {
   return mount('none', mountpoint, null, flags | remounting, null) === 0 ? 0 : koffi.errno()
+}
+
+/** Begins a session without a terminal: setsid(2). The leader of a group of processes stays where it is. */
+export function beginSession(): void {
+  setsid()
 }

@@ -53,7 +53,7 @@ export class LocalServer {
       if (this.#pid === undefined) {
         const { name, port } = this.#options
         throw new DfsError(
-          'configuration',
+          'busy',
           `port ${port}, for ${name}, is taken by another program; choose other ports with --port`,
         )
       }

@@ -31,8 +31,8 @@ export async function absoluteMountpoint(path: string): Promise<string> {
 
 /**
  * Checks that `path` can be mounted on: a folder that is empty, unless `mayHide`. Another file system may be mounted
- * there, but no mount of this program, except a dead one, which is removed. Throws `configuration` with a sentence
- * that says what to do.
+ * there, but no mount of this program, except a dead one, which is removed. Throws `configuration`, or `busy` for
+ * what may pass, with a sentence that says what to do.
  */
 export async function prepareMountpoint(path: string, mayHide: boolean): Promise<void> {
   const mounted = await mountedAt(path)
@@ -46,7 +46,8 @@ export async function prepareMountpoint(path: string, mayHide: boolean): Promise
         () => undefined,
       )
       if (await isOurs(path)) {
-        throw complaint(`${path} holds a dead mount that cannot be removed; try umount -l ${path}`)
+        const dead = `${path} holds a dead mount that cannot be removed; try umount -l ${path}`
+        throw new DfsError('busy', dead)
       }
       return prepareMountpoint(path, mayHide)
     }
@@ -54,7 +55,9 @@ export async function prepareMountpoint(path: string, mayHide: boolean): Promise
     throw complaint(`${path}: ${found.message}`, found)
   }
   if (!found.isDirectory()) throw complaint(`${path} is not a folder`)
-  if (mounted?.type === mountType) throw complaint(`${path} is already mounted (${mountType})`)
+  if (mounted?.type === mountType) {
+    throw new DfsError('busy', `${path} is already mounted (${mountType})`)
+  }
   if (mayHide) return
   const names = await readdir(path)
   if (names.length > 0) {

@@ -23,13 +23,13 @@ const flags: Readonly<Record<string, number>> = {
 }
 
 /**
- * Changes the flags of the mount at `mountpoint`. Throws `configuration` when no mount of this program is there, and
+ * Changes the flags of the mount at `mountpoint`. Throws `notFound` when no mount of this program is there, and
  * `notPermitted` and `busy` as mount(2) does.
  */
 export async function remount(mountpoint: string, words: MountWords): Promise<void> {
   const mounted = await mountedAt(mountpoint)
   if (mounted?.type !== mountType) {
-    throw new DfsError('configuration', `${mountpoint} is not mounted`)
+    throw new DfsError('notFound', `${mountpoint} is not mounted`)
   }
   const errno = remountInKernel(mountpoint, flagsAfter(mounted.options, words))
   const { EBUSY, EPERM } = constants.errno

@@ -5,10 +5,10 @@ complete -c dfs-mount -l config -r -F -d 'user, password and the four servers (o
 complete -c dfs-mount -l local -d 'run the four servers on this machine, in one folder or four'
 complete -c dfs-mount -l port -x -d 'with --local: the first of four ports, 10001 when left out'
 complete -c dfs-mount -l foreground -d 'stay in the foreground; Ctrl-C unmounts'
-complete -c dfs-mount -l log -r -F -d 'write the log there; SIGHUP opens it anew'
-complete -c dfs-mount -l metrics -x -d 'listen there for Prometheus, such as 127.0.0.1:9464'
+complete -c dfs-mount -l log -r -F -d 'write the log to this file; SIGHUP reopens it'
+complete -c dfs-mount -l metrics -x -d 'serve metrics for Prometheus there, such as 127.0.0.1:9464'
 complete -c dfs-mount -l unmount -d 'store everything and unmount'
-complete -c dfs-mount -l wait -x -d 'wait for servers that are not up yet, such as 60s; as -o wait=TIME'
+complete -c dfs-mount -l wait -x -d 'wait for servers that are not up yet, at most 60s, for example; like -o wait=TIME'
 complete -c dfs-mount -s o -l option -x -d 'ro, allow_other, acl, dirsync, fsname=NAME ...'
 complete -c dfs-mount -s h -l help -d 'display help for command'
 complete -c dfs-mount -F

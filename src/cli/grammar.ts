@@ -25,7 +25,7 @@ type Found = (operation: Operation) => void
 export function argumentGrammar(found: Found): Grammar {
   const program = grammarOfAll('dfc', found, { subcommandTerm: termOf })
     .description(
-      'The client of the distributed file system. Without an operation it shows a prompt.',
+      'The client for the files on the four servers. Without an operation it shows a prompt.',
     )
     .usage('[--config FILE] [OPERATION ...]')
     .version(...versionOption)
@@ -81,7 +81,7 @@ function grammarOf(command: Command, program: Grammar, found: Found): Grammar {
     .summary(summary)
     .description(details === undefined ? summary : `${summary}\n\n${details}`)
     .argument('[operands...]')
-    .usage(command.options.length === 0 ? operands : `[options] ${operands}`)
+    .usage(usageOf(command))
   const repeated: [string, string][] = []
   for (const [flags, description, mayRepeat] of command.options) {
     if (mayRepeat === undefined) grammar.option(flags, description)
@@ -104,6 +104,12 @@ function grammarOf(command: Command, program: Grammar, found: Found): Grammar {
     if (fault !== undefined) grammar.error(fault)
     found({ command, operands: given, options })
   })
+}
+
+/** The operands behind the name of an operation. Commander shows words of its own where it gets none. */
+function usageOf({ options, operands }: Command): string {
+  if (operands === '') return '[options]'
+  return options.length === 0 ? operands : `[options] ${operands}`
 }
 
 function refuseUnknown(program: Grammar, hint: string): Grammar {

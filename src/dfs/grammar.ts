@@ -31,7 +31,7 @@ const systemConfig = join(systemConfigHome, serverFileName)
 
 export function serverGrammar(actions: ServerActions): Command {
   const program = new Command('dfs-server')
-    .description('One of the four servers that keep the pieces.')
+    .description('Runs one of the four servers that store the pieces.')
     .version(...versionOption)
     .enablePositionalOptions()
     .exitOverride()
@@ -40,26 +40,26 @@ export function serverGrammar(actions: ServerActions): Command {
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option(
       '--config <file>',
-      `who may log in; ${serverFileName} in the folder, else ${systemConfig}`,
+      `the file with the users; ${serverFileName} in the folder, else ${systemConfig}`,
     )
-    .option('--log <file>', 'write the log there; SIGHUP opens it anew')
-    .option('--metrics <address>', 'listen there for Prometheus, such as 127.0.0.1:9464')
+    .option('--log <file>', 'write the log to this file; SIGHUP reopens it')
+    .option('--metrics <address>', 'serve metrics for Prometheus there, such as 127.0.0.1:9464')
     .action(actions.serve)
 
   program
     .command('key <folder>')
-    .description("Print the name of a server's key, which is made if there is none yet.")
+    .description("Print the name of a server's key. Make the key if there is none.")
     .action(actions.key)
 
   program
     .command('init <folder> <port>')
-    .description('Make the folder of a server with a user, a key and an address to listen on.')
+    .description('Set up the folder of a server: a user, a key and the address to listen on.')
     .option('--host <address>', 'address to listen on; asked for on a terminal, else 127.0.0.1')
     .option('--user <name>', 'the user that may log in; asked for on a terminal')
     .option('--password-file <file>', 'a file whose first line is the password (or DFC_PASSWORD)')
     .action(actions.init)
 
-  const user = program.command('user').description('Change who may log in.')
+  const user = program.command('user').description('Change the users who may log in.')
   for (const [name, command] of Object.entries<UserCommand>(userCommands)) {
     user.addCommand(userGrammar(name, command, actions))
   }

@@ -9,20 +9,22 @@ export const defaultPort = 10_001
 export function mountGrammar(): Command {
   const program = new Command('dfs-mount')
   program
-    .description('Mounts the files on the four servers as a folder.')
+    .description(
+      'Mounts the files on the four servers as a folder. CONFIG is a configuration, as for --config.',
+    )
     .version(...versionOption)
-    .argument('[words...]', 'MOUNTPOINT, or a configuration as for --config and MOUNTPOINT')
+    .argument('[words...]')
     .usage('[options] [CONFIG] MOUNTPOINT')
     .option('--config <file>', 'user, password and the four servers (or DFC_CONFIG)')
     .option('--local [folder...]', 'run the four servers on this machine, in one folder or four')
     .option('--port <first>', `with --local: the first of four ports, ${defaultPort} when left out`)
     .option('--foreground', 'stay in the foreground; Ctrl-C unmounts')
-    .option('--log <file>', 'write the log there; SIGHUP opens it anew')
-    .option('--metrics <address>', 'listen there for Prometheus, such as 127.0.0.1:9464')
+    .option('--log <file>', 'write the log to this file; SIGHUP reopens it')
+    .option('--metrics <address>', 'serve metrics for Prometheus there, such as 127.0.0.1:9464')
     .option('--unmount', 'store everything and unmount')
     .option(
       '--wait <time>',
-      'wait for servers that are not up yet, such as 60s; as -o wait=TIME',
+      'wait for servers that are not up yet, at most 60s, for example; like -o wait=TIME',
       (time: string): void => {
         const { option } = program.opts<{ option?: readonly string[] }>()
         program.setOptionValue('option', collect(`wait=${time}`, option))

@@ -79,7 +79,13 @@ t.test('help names every operation, and is no failure', async (t) => {
   for (const { name } of commands) t.match(help.printed, `  ${name.toUpperCase()}`)
   t.match(help.printed, '  EXIT  ')
   t.match(parse(['help', 'put']).printed, /^Usage: PUT \[options\] FILE\.\.\. \[REMOTE\]\n/)
+  t.match(parse(['help', 'status']).printed, /^Usage: STATUS \[options\]\n/)
+  t.match(parse(['help', 'mv']).printed, /^Usage: MV NAME\.\.\. TARGET\n/)
   t.match(parse(['--help'], argumentGrammar).printed, /^Usage: dfc /)
+})
+
+t.test('help is broken into lines for the width of the terminal, and nowhere else', async (t) => {
+  for (const { name, summary, details = '' } of commands) t.notMatch(summary + details, '\n', name)
 })
 
 t.test('operations may be typed in capitals, names are left alone', async (t) => {

@@ -19,11 +19,12 @@ export const doctor: Command = {
   operands: '[FILE]',
   operandsMin: 0,
   operandsMax: 1,
-  summary: 'collect what helps to find a fault in one archive, without secrets',
+  summary: 'collect in one archive what helps to find a fault, without secrets',
   details: [
-    'The archive has the configurations without passwords, verifiers and keys, the status, the logs of mounts and of',
-    'local servers, versions, metrics, the counters of mounts, and what these could not do. Logs may name files: look before you send it.',
-  ].join('\n'),
+    'The archive contains the configurations without passwords, verifiers and keys, the status, the logs of',
+    'mounts and of local servers, versions, metrics, the counters of mounts, and what mounts could not do. Logs',
+    'may contain file names: look before you send it.',
+  ].join(' '),
   options: [],
   completes: ['local'],
 
@@ -77,7 +78,7 @@ async function collect(
   for (const { name, text } of parts)
     output.print(`  ${output.name(name)}, ${sizeText(text.length)}`)
   output.print(
-    'Passwords, verifiers and keys are not in it. Logs may name files: look before you send it.',
+    'Passwords, verifiers and keys are not in it. Logs may contain file names: look before you send it.',
   )
   return 0
 }

@@ -30,9 +30,9 @@ export const get: Command = {
     ['-r, --recursive', 'fetch folders with everything in them'],
     ...sameRows,
     ...filterRows,
-    ['--resume', 'keep what has arrived when it ends early, and go on with it'],
+    ['--resume', 'if the transfer ends early, keep what has arrived; continue from there'],
     statsRow,
-    ['--at <time>', 'fetch files as they were then, such as 2h or 2026-11-28 (see VERSIONS)'],
+    ['--at <time>', 'fetch files as they were 2h ago, or on 2026-11-28 (see VERSIONS)'],
   ],
   completes: ['remote', 'local'],
 

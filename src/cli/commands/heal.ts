@@ -19,9 +19,11 @@ export const heal: Command = {
   operandsMin: 0,
   operandsMax: 0,
   summary: 'bring servers that were away up to date',
-  details:
-    'Exits with 0 when all four servers agree and hold their pieces, else with 1. Changes that are being stored meanwhile do not count.',
-  options: [['--thorough', 'compare everything, not only what a server can have missed']],
+  details: [
+    'Exits with 0 when all four servers agree and hold their pieces, otherwise with 1. Ignores changes that are',
+    'being stored at the same time.',
+  ].join(' '),
+  options: [['--thorough', 'compare everything, not only what a server may have missed']],
   completes: [],
 
   async run({ client, output }, _, options) {

@@ -19,9 +19,9 @@ export const info: Command = {
   operandsMax: Number.POSITIVE_INFINITY,
   summary: 'show size, MD5, and which server holds which piece',
   details: [
-    'Lists for each piece the servers that hold it, in brackets those that should hold it but are down or lack it.',
-    'Reads a file of several segments to compute its MD5.',
-  ].join('\n'),
+    'Lists for each piece the servers that hold it, and in brackets those that should hold it but are down or',
+    'lack it. Reads a file of several segments to compute its MD5.',
+  ].join(' '),
   options: [],
   completes: ['remote'],
 

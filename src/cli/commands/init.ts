@@ -35,16 +35,16 @@ export const init: Command = {
   summary:
     'set up this client: ask for servers, user and password, check them, write the configuration',
   details: [
-    'What an option does not say is asked for on a terminal. The password comes from DFC_PASSWORD, --password-file or,',
-    'where there is no terminal, the first line of standard input. Nothing is written unless the servers are found to be',
-    'right: all four for a new account, three for one that is there.',
-  ].join('\n'),
+    'Asks on a terminal for what no option gives. The password comes from DFC_PASSWORD, from --password-file or,',
+    'without a terminal, from the first line of standard input. Writes nothing unless the servers pass the check:',
+    'all four for a new account, three for an existing one.',
+  ].join(' '),
   options: [
-    ['--server <HOST:PORT...>', 'the four servers, in the order that they keep for good'],
+    ['--server <HOST:PORT...>', 'the four servers, in an order that never changes'],
     ['--user <NAME>', 'the account, as the servers know it'],
     ['--password-file <FILE>', 'a file whose first line is the password'],
-    ['--output <FILE>', 'what to write instead of ~/.config/dfs/dfc.conf'],
-    ['--force', 'replace a configuration that is there'],
+    ['--output <FILE>', 'the file to write instead of ~/.config/dfs/dfc.conf'],
+    ['--force', 'replace an existing configuration'],
     ['--mount <FOLDER>', 'print how to mount the files there when the machine starts'],
   ],
   completes: [],

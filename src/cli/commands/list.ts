@@ -28,11 +28,13 @@ export const list: Command = {
   operandsMin: 0,
   operandsMax: 1,
   summary: 'show the names in a folder',
-  details:
-    '" [incomplete]" behind a name: the servers that are up do not have all pieces of it, or one is lost for good.',
+  details: [
+    '" [incomplete]" after a name means that the servers that are up do not have all pieces of the file, or that',
+    'a piece is lost for good.',
+  ].join(' '),
   options: [
-    ['-l, --long', 'mode, links, owner, group, size and time too'],
-    ['--json', 'as a JSON array of objects'],
+    ['-l, --long', 'also show mode, links, owner, group, size and time'],
+    ['--json', 'print a JSON array of objects'],
   ],
   completes: ['remote'],
 

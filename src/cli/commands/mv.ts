@@ -10,7 +10,7 @@ export const mv: Command = {
   operands: 'NAME... TARGET',
   operandsMin: 2,
   operandsMax: Number.POSITIVE_INFINITY,
-  summary: 'rename, or move into a folder',
+  summary: 'rename a file or folder, or move it into a folder',
   options: [],
   completes: ['remote'],
 

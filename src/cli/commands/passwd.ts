@@ -21,12 +21,12 @@ export const passwd: Command = {
   operands: '',
   operandsMin: 0,
   operandsMax: 0,
-  summary: 'put a new password into the configuration, once the servers know it',
+  summary: 'write a new password into the configuration, once the servers know it',
   details: [
-    'On the servers first: "dfs-server user passwd NAME --keep-old 24h" on one, and its dfs.conf copied to the others.',
-    'Asks for the new password, logs in with it, and writes it when at least three servers have accepted it; reads it',
-    'from standard input when that is no terminal. Mounts that use the file go on without a remount.',
-  ].join('\n'),
+    'First change it on the servers: run "dfs-server user passwd NAME --keep-old 24h" on one, and copy its',
+    'dfs.conf to the others. Asks for the new password, or reads it from standard input without a terminal. Logs',
+    'in with it, and writes it when at least three servers accept it. Mounts that use the file need no remount.',
+  ].join(' '),
   options: [],
   completes: [],
 

@@ -23,12 +23,12 @@ export const put: Command = {
   details:
     'With several operands the last one is the target, as with cp: a folder, or the new name. ' +
     '"put - REMOTE" stores standard input, and "put --from-command REMOTE -- PROGRAM WORD..." ' +
-    'what a program prints, if it ends with status 0.',
+    'the output of a program, if it exits with status 0.',
   options: [
     ['-r, --recursive', 'store folders with everything in them'],
     ...sameRows,
     ...filterRows,
-    ['--from-command', 'store what the program prints that follows REMOTE'],
+    ['--from-command', 'store the output of the program that follows REMOTE'],
     statsRow,
   ],
   completes: ['local', 'remote'],

@@ -13,14 +13,14 @@ export const server: Command = {
   operandsMax: 3,
   summary: 'replace the disk of a server, or move it to another address',
   details: [
-    'replace SERVER           check that the three others are complete, wait for the server with an empty folder,',
-    '                         trust its new key, fill it, and tell when the next one may be taken down',
-    'move SERVER HOST:PORT    check that this server of the cluster answers there, and write the address into the',
-    '                         configuration; mounts that use that file take it without a remount',
-  ].join('\n'),
+    '"replace SERVER" guides you through the replacement of a disk. It checks that the three others are complete,',
+    'waits for the server with an empty folder, trusts its new key, fills it, and says when the next one may be',
+    'taken down. "move SERVER HOST:PORT" checks that this server of the cluster answers there, and writes the',
+    'address into the configuration. Mounts that use that file need no remount.',
+  ].join(' '),
   options: [
-    ['--force', 'replace: also when the three others are not complete'],
-    ['--wait <time>', 'replace: at most for a time such as 90s, 10m or 2h'],
+    ['--force', 'replace: begin even if the three others are not complete'],
+    ['--wait <time>', 'replace: wait at most for a time such as 90s, 10m or 2h'],
   ],
   completes: [],
 

@@ -80,10 +80,13 @@ export const status: Command = {
   operandsMin: 0,
   operandsMax: 0,
   summary: 'show which servers are up, what they hold, and what they still miss',
-  details:
-    'Exits with 0 when all four servers are up and complete, with 1 when something is missing, misplaced, lost, undecided or not known, or when a mount on this machine could not store something, with 2 when a server is down or does not vote. Take another server down only after 0.',
+  details: [
+    'Exits with 0 when all four servers are up and complete. Exits with 1 when something is missing, misplaced,',
+    'lost, undecided or not known, or when a mount on this machine could not store something. Exits with 2 when a',
+    'server is down or does not vote. Take another server down only after 0.',
+  ].join(' '),
   options: [
-    ['--json', 'as a JSON object'],
+    ['--json', 'print a JSON object'],
     [
       '--wait [time]',
       'wait until everything is complete, at most for a time such as 90s, 10m or 2h',

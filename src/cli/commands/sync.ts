@@ -16,19 +16,20 @@ export const sync: Command = {
   operands: 'FROM TO',
   operandsMin: 2,
   operandsMax: 2,
-  summary: 'make a folder like another: --up LOCAL REMOTE, or --down REMOTE LOCAL',
-  details:
-    'Files of the same size and modification time are left alone. What only the second folder has ' +
-    'stays there, unless --delete is given. Nothing is deleted when anything failed, or when the ' +
-    'first folder is missing or empty.',
+  summary: 'make one folder like another: --up LOCAL REMOTE, or --down REMOTE LOCAL',
+  details: [
+    'Leaves files with the same size and modification time alone. Files that only the second folder has stay',
+    'there, unless --delete is given. Deletes nothing when anything failed, or when the first folder is missing',
+    'or empty.',
+  ].join(' '),
   options: [
     ['--up', 'from a local folder to one on the servers'],
     ['--down', 'from a folder on the servers to a local one'],
-    ['-n, --dry-run', 'name what would be done, and do nothing'],
-    ['--delete', 'delete what the first folder has not from the second'],
+    ['-n, --dry-run', 'print what would be done, and do nothing'],
+    ['--delete', 'delete from the second folder what the first one does not have'],
     checksumRow,
     ...filterRows,
-    ['--resume', 'with --down: keep what has arrived when it ends early, and go on with it'],
+    ['--resume', 'with --down: if it ends early, keep what has arrived; continue from there'],
   ],
   completes: ['local', 'remote'],
 

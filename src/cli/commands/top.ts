@@ -27,14 +27,14 @@ export const top: Command = {
   operands: '[MOUNTPOINT]',
   operandsMin: 0,
   operandsMax: 1,
-  summary: 'show live what mounts of this account on this machine do',
+  summary: 'show live what the mounts of this account on this machine do',
   details: [
-    'Operations a second, bytes, latencies, the programs that wait longest for the mount, the four servers as the mount',
-    'sees them, and what was answered and is not stored yet. q or Control-C ends it.',
-  ].join('\n'),
+    'Shows operations a second, bytes, latencies, the programs that wait longest for the mount, the four servers',
+    'as the mount sees them, and what was answered and is not stored yet. q or Control-C ends it.',
+  ].join(' '),
   options: [
-    ['--once', 'print it once, as where the output is no terminal'],
-    ['--json', 'print it once, as a JSON object for each mount in a list'],
+    ['--once', 'print it once, as when the output is not a terminal'],
+    ['--json', 'print a JSON list once, with an object for each mount'],
   ],
   completes: [],
 

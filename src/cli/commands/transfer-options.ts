@@ -5,8 +5,8 @@ import type { TransferOptions } from '../transfer/transfer.js'
 import type { OptionRow, Options } from './command.js'
 
 export const filterRows: readonly OptionRow[] = [
-  ['--exclude <pattern>', 'leave out names in folders that match; may be repeated', 'repeats'],
-  ['--include <pattern>', 'take names in folders that match; may be repeated', 'repeats'],
+  ['--exclude <pattern>', 'in folders, leave out names that match; may be repeated', 'repeats'],
+  ['--include <pattern>', 'in folders, take names that match; may be repeated', 'repeats'],
 ]
 
 export const checksumRow: OptionRow = [
@@ -14,10 +14,10 @@ export const checksumRow: OptionRow = [
   'compare contents instead of sizes and times to find what is the same',
 ]
 
-export const statsRow: OptionRow = ['--stats', 'print a sum also where there is no terminal']
+export const statsRow: OptionRow = ['--stats', 'print a summary also without a terminal']
 
 export const sameRows: readonly OptionRow[] = [
-  ['--skip-same', 'skip files of the same size and modification time'],
+  ['--skip-same', 'skip files with the same size and modification time'],
   checksumRow,
 ]
 

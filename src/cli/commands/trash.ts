@@ -53,15 +53,19 @@ export const trash: Command = {
   operands: 'ACTION [NAME...]',
   operandsMin: 1,
   operandsMax: Number.POSITIVE_INFINITY,
-  summary: 'list or restore what was removed, or remove it for good',
-  details:
-    'ACTION is list, perhaps with a folder, restore, or empty. NAME is a path that was removed, of which the last is restored, a folder with all that was removed in it, or an ID of the list; empty removes all that was ever removed under these names. Whether anything is kept, and for how long, the servers say: dfs-server user trash.',
+  summary: 'list, restore or delete for good what was removed',
+  details: [
+    'ACTION is list, restore or empty. NAME is a path that was removed, or an ID from the list. list takes a',
+    'folder. restore brings back the file that was last removed under a path, or a folder with everything that',
+    'was removed in it. empty deletes everything that was ever removed under the names, or the whole trash.',
+    '"dfs-server user trash" on the servers sets whether removed files are kept, and for how long.',
+  ].join(' '),
   options: [
-    ['-a, --all', 'list versions of files as well'],
-    ['--json', 'list as a JSON array'],
-    ['--to <path>', 'restore it there: into a folder that exists, or under a new name'],
-    ['-f, --force', 'restore it in the place of a file, which then is in the trash'],
-    ['--older <time>', 'remove only what is kept since before a time such as 7d or 2026-11-28'],
+    ['-a, --all', 'also list versions of files'],
+    ['--json', 'print the list as a JSON array'],
+    ['--to <path>', 'restore it there: into an existing folder, or under a new name'],
+    ['-f, --force', 'replace an existing file, which then goes to the trash'],
+    ['--older <time>', 'with empty: only what was removed more than 7d ago, or before 2026-11-28'],
   ],
   completes: [],
 

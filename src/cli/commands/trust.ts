@@ -13,11 +13,12 @@ export const trust: Command = {
   operands: 'SERVER',
   operandsMin: 1,
   operandsMax: 1,
-  summary: 'trust the key that a server shows now, such as after its disk was replaced',
+  summary: 'trust the key that a server shows now, for example after its disk was replaced',
   details: [
-    'Over TLS a server is known by its key. One that shows another key is refused: it was set up anew, or somebody else',
-    'answers at its address. Compare what is printed with "dfs-server key FOLDER" on the machine of the server.',
-  ].join('\n'),
+    'Over TLS a client knows a server by its key, and refuses one that shows another key. Either that server was',
+    'set up anew, or somebody else answers at its address. Compare the printed key with "dfs-server key FOLDER"',
+    'on the machine of the server.',
+  ].join(' '),
   options: [],
   completes: [],
 

@@ -20,8 +20,10 @@ export const verify: Command = {
   operandsMin: 0,
   operandsMax: 0,
   summary: 'check every register, name, piece and digest on all four servers',
-  details:
-    'Corrupt copies are replaced from good ones. What is wrong with names and files is told, with what to do. Exits with 0 when nothing was wrong.',
+  details: [
+    'Replaces corrupt copies from good ones. Reports faults in names and files, and what to do about them. Exits',
+    'with 0 when nothing was wrong, with 1 when something was.',
+  ].join(' '),
   options: [],
   completes: [],
 

@@ -14,10 +14,10 @@ export const versions: Command = {
   operands: 'FILE',
   operandsMin: 1,
   operandsMax: 1,
-  summary: 'list the versions of a file that are kept',
+  summary: 'list the earlier versions of a file that are kept',
   details:
     'UNTIL is when a version was replaced or removed. GET --at fetches one, and TRASH restore ID --to NAME makes it a file again.',
-  options: [['--json', 'as a JSON array']],
+  options: [['--json', 'print a JSON array']],
   completes: ['remote'],
 
   run: (session, operands, options) =>

@@ -21,11 +21,12 @@ export const web: Command = {
   operandsMax: 0,
   summary: 'serve a page that shows the servers and the pieces of files',
   details: [
-    'Prints the address of the page, which has a secret in it: who has the address can see names of files, and how much',
-    'there is, but neither content nor password. The page is for browsers of this machine, and changes nothing.',
-    'Control-C ends it. While a page is shown, mounts of the account are not alone and slower with small files.',
-  ].join('\n'),
-  options: [['--port [port]', 'the port to listen on; any when left out']],
+    'Prints the address of the page. The address contains a secret: anyone who has it can see file names and',
+    'sizes, but neither content nor password. The page is for browsers on this machine, and changes nothing.',
+    'Control-C ends it. While a page is shown, mounts of the account are not alone, and are slower with small',
+    'files.',
+  ].join(' '),
+  options: [['--port [port]', 'the port to listen on; any free port when left out']],
   completes: [],
 
   run: ({ client, output, interrupted }, _, { port }) =>

@@ -50,14 +50,13 @@ export const whatIf: Command = {
   operandsMax: 0,
   summary: 'show which files would be incomplete if servers were down',
   details: [
-    'Asks the servers what they hold, and stops nothing. Servers that are down already count as down. What is in the',
-    'trash is not looked at.',
-    'Exits with 0 when every file could still be read in full, with 1 when one could not.',
-  ].join('\n'),
+    'Asks the servers what they hold, and stops nothing. Servers that are already down count as down. Ignores the',
+    'trash. Exits with 0 when every file could still be read in full, with 1 when one could not.',
+  ].join(' '),
   options: [
     ['--down <servers>', 'one to three servers, such as DFS2 or DFS2,DFS3'],
-    ['--all', `every name, not only the first ${namesShownMax}`],
-    ['--json', 'as a JSON object'],
+    ['--all', `show every name, not only the first ${namesShownMax}`],
+    ['--json', 'print a JSON object'],
   ],
   completes: [],
 

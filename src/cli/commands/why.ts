@@ -22,12 +22,13 @@ export const why: Command = {
   operands: '[FILE]',
   operandsMin: 0,
   operandsMax: 1,
-  summary: 'tell why a file is incomplete, or why a mount could not read or store it',
+  summary: 'explain why a file is incomplete, or why a mount could not read or store it',
   details: [
-    'FILE is a name on the servers, or an absolute path in a mount of this user; without it, all that failed is told.',
-    'A mount remembers what failed until it ends. Exits with 1 when there is something to tell, else with 0.',
-  ].join('\n'),
-  options: [['--json', 'as a JSON object']],
+    'FILE is a name on the servers, or an absolute path in a mount of this user. Without FILE it lists all',
+    'failures. A mount remembers its failures until it ends. Exits with 0 when there is nothing to tell, with 1',
+    'when there is something.',
+  ].join(' '),
+  options: [['--json', 'print a JSON object']],
   completes: ['remote'],
 
   async run(session, [file = '/'], options) {

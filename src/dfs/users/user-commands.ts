@@ -53,12 +53,12 @@ export const userCommands = {
     options: [
       [
         '--keep-old <time>',
-        'let the old one be good as well, for 90m, 24h or 7d, while clients learn the new one',
+        'keep the old password valid as well for 90m, 24h or 7d, while clients learn the new one',
       ],
     ],
   },
   quota: {
-    description: 'bound what the files of a user may take, such as 10G, or none',
+    description: "limit the total size of a user's files to a size such as 10G, or none",
     takes: '<name> <size>',
     run: changeQuota,
   },

@@ -52,8 +52,8 @@ export async function setUpServer(
   return [
     added,
     ...(key === undefined
-      ? [`It listens on this machine alone; --host ADDRESS is for servers on several machines`]
-      : [`Its key is ${key}: "dfc init" shows the same when it is this server that answers`]),
+      ? [`It listens only on this machine; --host ADDRESS is for servers on several machines`]
+      : [`Its key is ${key}: "dfc init" shows the same key if this server answers`]),
     ...startLines(host, folder, Number(port)),
     `When all four run:  dfc init`,
   ]

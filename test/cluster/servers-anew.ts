@@ -51,7 +51,7 @@ t.test('a disk is replaced step by step, and its new key is trusted', async (t) 
         '^The three other servers are complete\\.',
         'Stop DFS3 now, replace its disk, and start dfs-server with the empty folder at 127\\.0\\.0\\.1:\\d+\\.',
         'DFS3 shows the key sha256:.*',
-        'It is trusted from now on, in the place of sha256:.*',
+        'It is trusted from now on, instead of sha256:.*',
         'DFS3 has an empty disk and is filled now\\.',
         'DFS3 is complete, and so are the others: the next server may be taken down\\.\n$',
       ].join('\n'),
@@ -75,7 +75,7 @@ t.test('it says when another server was stopped instead, and what has come back'
   await until(() => said.includes('Stop DFS3 now'))
   await servers.kill(1)
   await until(() => problems.includes('DFS2 does not vote now'), 8_000)
-  t.match(problems, /it is DFS3 that is to be replaced/)
+  t.match(problems, /DFS3 is the server to replace/)
   await servers.start(1)
   t.match(await ending, { status: 1 })
 

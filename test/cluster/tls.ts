@@ -159,7 +159,7 @@ t.test(
     t.match(cluster.link(1).failure?.message, before)
     t.match(await user.dfc('trust', 'dfs2'), {
       status: 0,
-      out: new RegExp(`${escaped(now)}\n.*in the place of ${escaped(before)}`),
+      out: new RegExp(`${escaped(now)}\n.*instead of ${escaped(before)}`),
     })
     const { out } = await user.dfc('status', '--json')
     t.equal(JSON.parse(out).servers[1].state, 'up')

@@ -102,7 +102,7 @@ async function untilReplaced(
     const others = othersAway(cluster, named.index)
     if (others !== '' && others !== toldOthers) {
       output.problem(
-        `it is ${name} that is to be replaced, but ${others} does not vote now: start it with the data that it had before anything else`,
+        `${name} is the server to replace, but ${others} does not vote now: first start it with its old data`,
       )
     }
     toldOthers = others
@@ -166,7 +166,7 @@ async function untilComplete(
       why = sentenceOf(error)
     }
     if (why !== '' && why !== told)
-      output.print(`Part of the repair failed, and is tried again: ${why}`)
+      output.print(`Part of the repair failed, and will be repeated: ${why}`)
     told = why
     await pause(session, deadlineMs, `${name} is not complete yet`)
   }

@@ -55,7 +55,7 @@ export async function trustShownKey(
   const key = await keyShownBy(tcpNetwork, server, config.timeoutMs)
   const before = new ServerKeys(() => config, serverKeysFile()).trust({ index, key })
   output.print(`${server.name} shows the key ${key}`)
-  if (before === key) output.print('It is the one that is known')
+  if (before === key) output.print('It is the known key')
   else if (before === undefined) output.print('It is trusted from now on')
-  else output.print(`It is trusted from now on, in the place of ${before}`)
+  else output.print(`It is trusted from now on, instead of ${before}`)
 }

@@ -160,7 +160,7 @@ export class UsersFile implements Users {
       this.warnOfPlainPasswords()
       this.#changes.call()
     } catch (thrown) {
-      notice(`${asDfsError(thrown).message}; the users of before stay in effect`, 'warning')
+      notice(`${asDfsError(thrown).message}; the previous users stay in effect`, 'warning')
     }
   }
 

@@ -297,7 +297,7 @@ t.test('notices an edit at the next login, and survives a wrong one', async (t) 
   t.same((await users.find('alice', 0))?.salt, salt, 'the salt of another user stays')
   appendFileSync(path, '[users.dora]\n')
   t.ok(await matches(users.find('dora', 0), 'new'), 'a broken file changes nothing')
-  t.match(notices.at(-1), /dfs\.conf:\d+: .*the users of before stay in effect/)
+  t.match(notices.at(-1), /dfs\.conf:\d+: .*the previous users stay in effect/)
   rmSync(path)
   t.ok(await matches(users.find('dora', 0), 'new'), 'nor does a missing one')
   writeFileSync(path, remove(file, 'alice'))
@@ -526,7 +526,7 @@ t.test(
     t.equal(notices.length, 1)
     t.match(
       notices[0],
-      /others can read it \(mode 0644\): chmod 600 .*; the users of before stay in effect/,
+      /others can read it \(mode 0644\): chmod 600 .*; the previous users stay in effect/,
     )
     chmodSync(path, 0o600)
     t.ok(await matches(users.find('dora', 0), 'new'))

@@ -96,6 +96,7 @@ async function untilReplaced(
     )
   }
   let told = ''
+  let refusal: DfsError | undefined
   let toldOthers = othersAway(cluster, named.index)
   for (;;) {
     await pause(session, deadlineMs, `${name} has no new disk yet`)
@@ -107,7 +108,10 @@ async function untilReplaced(
     }
     toldOthers = others
     if (link.failure?.code === 'untrusted' && isTrustable(session, named)) {
-      await trustShownKey(cluster.config, output, named)
+      // The refusal stays until the link has tried again with the key that is trusted now.
+      const isNews = link.failure !== refusal
+      refusal = link.failure
+      if (isNews) await trustShownKey(cluster.config, output, named)
       continue
     }
     const why = link.failure === undefined ? '' : link.failure.message

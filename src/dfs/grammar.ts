@@ -1,9 +1,9 @@
 /** The words of dfs-server: options, operands and commands, with what is called for each. */
-import { join } from 'node:path'
 import { Command } from 'commander'
-import { serverFileName, systemConfigHome } from '../config-home.js'
+import { serverFileName } from '../config-home.js'
 import { versionOption } from '../version.js'
 import type { SetupOptions } from './setup.js'
+import { assertServersRead, systemUsersFile, unitsFolder } from './users/default-file.js'
 import { type UserCommand, type UserOptions, userCommands } from './users/user-commands.js'
 
 export interface ServeOptions {
@@ -27,8 +27,6 @@ export interface ServerActions {
   ) => Promise<void>
 }
 
-const systemConfig = join(systemConfigHome, serverFileName)
-
 export function serverGrammar(actions: ServerActions): Command {
   const program = new Command('dfs-server')
     .description('Runs one of the four servers that store the pieces.')
@@ -40,7 +38,7 @@ export function serverGrammar(actions: ServerActions): Command {
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option(
       '--config <file>',
-      `the file with the users; ${serverFileName} in the folder, else ${systemConfig}`,
+      `the file with the users; ${serverFileName} in the folder, else ${systemUsersFile}`,
     )
     .option('--log <file>', 'write the log to this file; SIGHUP reopens it')
     .option('--metrics <address>', 'serve metrics for Prometheus there, such as 127.0.0.1:9464')
@@ -71,11 +69,12 @@ function userGrammar(name: string, command: UserCommand, { user }: ServerActions
   const grammar = new Command(name)
     .exitOverride()
     .description(command.description)
-    .option('--config <file>', 'the file to edit', systemConfig)
+    .option('--config <file>', 'the file to edit', systemUsersFile)
   for (const operand of operands) grammar.argument(operand)
   for (const [flags, description] of command.options ?? []) grammar.option(flags, description)
   return grammar.action(async () => {
     const { config, ...options } = grammar.opts<{ config: string } & UserOptions>()
+    if (grammar.getOptionValueSource('config') === 'default') assertServersRead(config, unitsFolder)
     await user(command, config, grammar.args, options)
   })
 }

@@ -13,6 +13,7 @@ import { DfsError } from '../errors.js'
 import { Questions } from '../questions.js'
 import { isLoopback } from '../tls.js'
 import { ServerKey } from './disk/server-key.js'
+import { unitsFolder } from './users/default-file.js'
 import { addUser } from './users/user-commands.js'
 
 export interface SetupOptions {
@@ -25,8 +26,6 @@ export interface SetupOptions {
 
 /** The file beside a server's data with the variables that its unit of systemd starts it with. */
 const environmentFile = 'server.env'
-/** Where systemd/dfs-server@.service has the folders of servers. */
-const unitsFolder = '/var/lib/dfs'
 const loopback = '127.0.0.1'
 
 /** Sets up `folder`. Returns the lines to print. Throws DfsError, and has then made no user. */

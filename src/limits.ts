@@ -203,10 +203,16 @@ export const limits = {
   mountWaitMsMax: 24 * 3_600_000,
   /** Pause between two looks of such a mount. */
   mountWaitStepMs: 200,
-  /** How long `dfc web` keeps its connections when no page asks. One that is shown asks more often than that. */
-  webIdleMs: 5_000,
-  /** Pause between two looks of `dfc status --wait`. */
+  /** How long `dfc web` keeps its connections after an answer, for the questions that come with that of a page. */
+  webIdleMs: 500,
+  /**
+   * Pause of `dfc status --wait` after its first look, and by which each further one is longer; how often it asks
+   * without a login who is there meanwhile.
+   */
   statusWaitMs: 1_000,
+  statusWaitMsMax: 5_000,
+  /** Pause between two looks while a server is away, unless another answer comes sooner. */
+  watchMsMax: 30_000,
   /** How far a clock may be off before a line about it is logged. */
   clockOffsetMsMax: 60_000,
   /** How far a client's clock may differ from the servers' time and be used instead of it. */
@@ -620,7 +626,7 @@ export const limits = {
   topProgramsMax: 10,
   /** Connections to the page of `dfc web` at once; for one more the oldest is closed. */
   webConnectionsMax: 32,
-  /** Age in ms up to which the state of the servers is shown to another page as well. A page asks every 3 s. */
+  /** Age in ms up to which the state of the servers is shown to another page as well. A page asks every 5 s. */
   webStatusAgeMs: 2_000,
   /** Names of a folder, and segments of a file, that the page shows. */
   webNamesMax: 500,

@@ -1,7 +1,7 @@
 // The page of "dfc web". It asks for what it shows with the token behind # in its address, and changes nothing.
 const token = location.hash.slice(1)
 const byId = (id) => document.getElementById(id)
-const statusEveryMs = 3000
+const statusEveryMs = 5000
 
 async function ask(path) {
   const response = await fetch(path, { headers: { authorization: `Bearer ${token}` } })

@@ -35,8 +35,7 @@ export class IdleClient {
     this.#timer?.cancel()
     this.#users += 1
     try {
-      this.#client ??= this.#open()
-      return await action(await this.#client)
+      return await action(await this.again())
     } finally {
       this.#users -= 1
       if (this.#users === 0) {
@@ -44,6 +43,12 @@ export class IdleClient {
         this.#timer = clock.after(idleMs, () => void this.close())
       }
     }
+  }
+
+  /** Opens a client for a use that has closed its own. */
+  async again(): Promise<Client> {
+    this.#client ??= this.#open()
+    return await this.#client
   }
 
   /** Closes the client, if there is one. The next use opens another. */

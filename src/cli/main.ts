@@ -27,6 +27,7 @@ import { visibleLine } from '../visible-text.js'
 import { argumentGrammar, lowerCaseOperation, type Operation, usageFault } from './grammar.js'
 import { Temporaries } from './local/local-file.js'
 import { assertInputIsOpen, assertOutputIsOpen } from './local/standard-streams.js'
+import { sessionWith } from './session.js'
 import { Shell } from './shell.js'
 import { Output } from './terminal/output.js'
 
@@ -131,21 +132,30 @@ async function perform({ config: named, operation }: Request, output: Output): P
     }
     return await new Shell(shell).run()
   }
-  const client = await openClient()
+  const { command, operands, options } = operation
+  let client: Client | undefined = await openClient()
+  const source = {
+    async close() {
+      const closed = client
+      client = undefined
+      await closed?.close()
+    },
+    async open() {
+      client = await openClient()
+      return client
+    },
+  }
   try {
-    const { command, operands, options } = operation
-    const interrupted = new AbortController().signal
-    const session = {
-      client,
+    const session = sessionWith(client, source, {
       configFile: file,
       output,
       temporaries,
-      interrupted,
+      interrupted: new AbortController().signal,
       input: standardInput,
-    }
+    })
     return await command.run(session, operands, options)
   } finally {
-    await client.close()
+    await source.close()
   }
 }
 

@@ -15,12 +15,12 @@ import { commands } from './commands/table.js'
 import { complete } from './completion.js'
 import { lowerCaseOperation, type Operation, promptGrammar, usageFault } from './grammar.js'
 import { IdleClient } from './idle-client.js'
-import type { Session, Status } from './session.js'
+import { type Session, type Status, sessionWith } from './session.js'
 import { History, historyFile, historyLinesMax } from './terminal/history.js'
 import { linesOf } from './terminal/lines.js'
 import { wordsOf } from './terminal/words.js'
 
-export interface ShellOptions extends Omit<Session, 'interrupted' | 'client' | 'input'> {
+export interface ShellOptions extends Pick<Session, 'configFile' | 'output' | 'temporaries'> {
   /** Connects and logs in. */
   readonly open: () => Promise<Client>
   /** Opens standard input where that is a script. */
@@ -179,8 +179,9 @@ export class Shell {
     const interrupted = this.#interruption.signal
     return this.#client.use((client) => {
       const input = undefined
-      const session: Session = { client, configFile, output, temporaries, interrupted, input }
-      return command.run(session, operands, options)
+      const source = { close: () => this.#client.close(), open: () => this.#client.again() }
+      const context = { configFile, output, temporaries, interrupted, input }
+      return command.run(sessionWith(client, source, context), operands, options)
     })
   }
 

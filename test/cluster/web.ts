@@ -255,7 +255,8 @@ async function shoot(page: Page, name: string, selector?: string): Promise<void>
 
 t.test('has no connection to a server while no page asks, and answers again then', async (t) => {
   await until(() => connectionsToServers() === 0, 2 * limits.webIdleMs)
-  t.equal((await send({ headers: { authorization } })).status, 200)
+  const path = '/api/folder?path=/'
+  t.equal((await send({ path, headers: { authorization } })).status, 200)
   t.not(connectionsToServers(), 0)
 })
 

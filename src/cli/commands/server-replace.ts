@@ -3,6 +3,7 @@
 import { sleep } from '../../clock.js'
 import { usesTls } from '../../config.js'
 import type { Cluster } from '../../dfc/cluster/cluster.js'
+import type { ServerWatch } from '../../dfc/cluster/server-watch.js'
 import { countOf, type Lack, lackOf } from '../../dfc/repair/missing.js'
 import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
@@ -10,7 +11,7 @@ import { limits } from '../../limits.js'
 import { addressText } from '../../network.js'
 import type { Reply } from '../../wire/messages.js'
 import type { NamedServer } from '../named-server.js'
-import type { Session } from '../session.js'
+import { type Session, watchServers } from '../session.js'
 import { countTexts } from '../terminal/format.js'
 import { StatusLine } from '../terminal/status-line.js'
 import { describeProgress } from './heal.js'
@@ -80,52 +81,79 @@ async function untilReplaced(
   deadlineMs: number,
 ): Promise<string> {
   const { output } = session
+  const { index, server } = named
+  const { name } = server
   const { cluster } = session.client
-  const link = cluster.link(named.index)
-  const { name } = named.server
-  const before = cluster.voters.includes(named.index)
-    ? (await statusOf(cluster, named.index)).stamp.incarnation
+  const before = cluster.voters.includes(index)
+    ? (await statusOf(cluster, index)).stamp.incarnation
     : undefined
+  const watch = watchServers(session)
+  await watch.begin()
+  const where = addressText(server.address)
   if (before !== undefined) {
     output.print(
-      `Stop ${name} now, replace its disk, and start dfs-server with the empty folder at ${addressText(link.server.address)}.`,
+      `Stop ${name} now, replace its disk, and start dfs-server with the empty folder at ${where}.`,
     )
-  } else if (!link.isUp) {
-    output.print(
-      `Start dfs-server with the empty folder of ${name} at ${addressText(link.server.address)}.`,
-    )
+  } else if (!cluster.link(index).isUp) {
+    output.print(`Start dfs-server with the empty folder of ${name} at ${where}.`)
   }
-  let told = ''
-  let refusal: DfsError | undefined
-  let toldOthers = othersAway(cluster, named.index)
-  for (;;) {
-    await pause(session, deadlineMs, `${name} has no new disk yet`)
-    const others = othersAway(cluster, named.index)
-    if (others !== '' && others !== toldOthers) {
-      output.problem(
-        `${name} is the server to replace, but ${others} does not vote now: first start it with its old data`,
-      )
+  const told = { why: '', others: othersAway(cluster, index) }
+  for (; ; await awaitChange(session, watch, deadlineMs, `${name} has no new disk yet`)) {
+    if (isAnotherKey(session, named)) {
+      await trustShownKey(session.client.cluster.config, output, named)
+      await session.apart(async () => {})
     }
-    toldOthers = others
-    if (link.failure?.code === 'untrusted' && isTrustable(session, named)) {
-      // The refusal stays until the link has tried again with the key that is trusted now.
-      const isNews = link.failure !== refusal
-      refusal = link.failure
-      if (isNews) await trustShownKey(cluster.config, output, named)
-      continue
-    }
-    const why = link.failure === undefined ? '' : link.failure.message
-    if (why !== '' && why !== told && link.failure?.code !== 'down') output.print(`${name}: ${why}`)
-    told = why
-    line.show(why === '' ? `waiting for the new disk of ${name}` : `waiting: ${name}: ${why}`)
-    if (!link.isUp) continue
-    const reply = await statusOf(cluster, named.index).catch(() => undefined)
+    tellOthers(session, named, told)
+    tellWhy(session, named, line, told)
+    const reply = await statusOf(session.client.cluster, index).catch(() => undefined)
     if (reply === undefined || reply.stamp.incarnation === before) continue
     // Another client may have filled it meanwhile.
     return before === undefined && reply.state === 'voting'
       ? `${name} is up and has data: it kept what it had, or was filled already.`
       : `${name} has an empty disk and is filled now.`
   }
+}
+
+/** Sentences that were said last: each is said once. */
+interface Told {
+  why: string
+  others: string
+}
+
+function tellOthers({ client, output }: Session, { index, server }: NamedServer, told: Told): void {
+  const others = othersAway(client.cluster, index)
+  if (others !== '' && others !== told.others) {
+    output.problem(
+      `it is ${server.name} that is to be replaced, but ${others} does not vote now: start it with the data that it had before anything else`,
+    )
+  }
+  told.others = others
+}
+
+function tellWhy(
+  { client, output }: Session,
+  { index, server: { name } }: NamedServer,
+  line: StatusLine,
+  told: Told,
+): void {
+  const { failure } = client.cluster.link(index)
+  const why = failure?.message ?? ''
+  if (why !== '' && why !== told.why && failure?.code !== 'down') output.print(`${name}: ${why}`)
+  told.why = why
+  line.show(why === '' ? `waiting for the new disk of ${name}` : `waiting: ${name}: ${why}`)
+}
+
+/** Waits, apart from the servers, until another one answers somewhere. Throws as `assertTime` does. */
+async function awaitChange(
+  session: Session,
+  watch: ServerWatch,
+  deadlineMs: number,
+  what: string,
+): Promise<void> {
+  const { clock } = session.client.cluster
+  assertTime(session, deadlineMs, what)
+  const waitMs = Math.min(limits.watchMsMax, deadlineMs - clock.monotonic())
+  await session.apart(() => watch.changed(waitMs, session.interrupted))
 }
 
 /** The names of the servers but that at `index` that do not vote: perhaps one of them was stopped or emptied instead. */
@@ -140,11 +168,11 @@ async function statusOf(cluster: Cluster, index: number): Promise<Reply<'status'
   return reply
 }
 
-/** Whether the key of the server is remembered, and not fixed by the configuration. */
-function isTrustable({ client }: Session, { index }: NamedServer): boolean {
+/** Whether the server shows another key than the one that is remembered, and not fixed by the configuration. */
+function isAnotherKey({ client }: Session, { index }: NamedServer): boolean {
   const { config } = client.cluster
-  const server = config.servers[index]
-  return server !== undefined && server.key === undefined && usesTls(config, server)
+  const { failure, server } = client.cluster.link(index)
+  return failure?.code === 'untrusted' && server.key === undefined && usesTls(config, server)
 }
 
 /** Repairs until all four servers have everything. Other clients may do so as well. */
@@ -181,16 +209,14 @@ function isComplete({ voters }: Cluster, lack: Lack): boolean {
   return voters.length === limits.serverCount && countOf(lack.missing) + misplaced + undecided === 0
 }
 
+async function pause(session: Session, deadlineMs: number, what: string): Promise<void> {
+  assertTime(session, deadlineMs, what)
+  await sleep(session.client.cluster.clock, limits.statusWaitMs)
+}
+
 /** Throws when the user has interrupted, or the time is over: then with `what`. */
-async function pause(
-  { client, interrupted }: Session,
-  deadlineMs: number,
-  what: string,
-): Promise<void> {
+function assertTime({ client, interrupted }: Session, deadlineMs: number, what: string): void {
   interrupted.throwIfAborted()
-  const { clock } = client.cluster
-  if (clock.monotonic() >= deadlineMs) {
-    throw new DfsError('timedOut', `${what}: "dfc server replace" may be given again at any time`)
-  }
-  await sleep(clock, limits.statusWaitMs)
+  if (client.cluster.clock.monotonic() < deadlineMs) return
+  throw new DfsError('timedOut', `${what}: "dfc server replace" may be given again at any time`)
 }

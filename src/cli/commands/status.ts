@@ -1,5 +1,5 @@
 /** STATUS: shows for each server whether it is up and what it holds, and whether everything is where it belongs. */
-import { type Clock, sleep } from '../../clock.js'
+import type { Clock } from '../../clock.js'
 import { offsetText } from '../../dfc/cluster/clock-skew.js'
 import type { Cluster } from '../../dfc/cluster/cluster.js'
 import type { Link } from '../../dfc/cluster/link.js'
@@ -9,7 +9,7 @@ import { limits } from '../../limits.js'
 import { addressText } from '../../network.js'
 import type { Reply } from '../../wire/messages.js'
 import { quorum } from '../../wire/quorum.js'
-import type { Session, Status } from '../session.js'
+import { type Session, type Status, watchServers } from '../session.js'
 import {
   type Alignment,
   alignColumns,
@@ -113,19 +113,26 @@ export async function statusObject(cluster: Cluster): Promise<object> {
 // -- collecting the states of the servers --------------------------------------------------------
 
 async function reportOf(session: Session, { wait }: Options): Promise<Report> {
-  const { cluster } = session.client
-  const pace = new Pace(cluster.clock)
-  if (wait === undefined || wait === false) return look(cluster, pace)
-  const untilMs = cluster.clock.monotonic() + (wait === true ? Infinity : waitMsOf(`${wait}`))
+  const { clock } = session.client.cluster
+  const pace = new Pace(clock)
+  if (wait === undefined || wait === false) return look(session.client.cluster, pace)
+  const untilMs = clock.monotonic() + (wait === true ? Infinity : waitMsOf(`${wait}`))
   const line = new StatusLine(session.output)
+  const watch = watchServers(session)
   try {
-    for (;;) {
+    for (let turn = 1; ; turn += 1) {
       session.interrupted.throwIfAborted()
-      const report = await look(cluster, pace)
-      const leftMs = untilMs - cluster.clock.monotonic()
+      if (turn === 1) await watch.begin()
+      const report = await look(session.client.cluster, pace)
+      const leftMs = untilMs - clock.monotonic()
       if (statusOf(report) === complete || leftMs <= 0) return report
       line.show(`waiting: ${whatIsLeft(report)}`)
-      await sleep(cluster.clock, Math.min(limits.statusWaitMs, leftMs))
+      // With a server away nothing gets complete: then it is looked out for, and nothing else.
+      const isAway = report.healths.some(({ reply }) => reply === undefined)
+      const pauseMs = isAway
+        ? limits.watchMsMax
+        : Math.min(turn * limits.statusWaitMs, limits.statusWaitMsMax)
+      await session.apart(() => watch.changed(Math.min(pauseMs, leftMs), session.interrupted))
     }
   } finally {
     line.stop()

@@ -23,8 +23,7 @@ export const web: Command = {
   details: [
     'Prints the address of the page. The address contains a secret: anyone who has it can see file names and',
     'sizes, but neither content nor password. The page is for browsers on this machine, and changes nothing.',
-    'Control-C ends it. While a page is shown, mounts of the account are not alone, and are slower with small',
-    'files.',
+    'Control-C ends it. While a page is shown, mounts of the account are not alone for a moment every 5 s.',
   ].join(' '),
   options: [['--port [port]', 'the port to listen on; any free port when left out']],
   completes: [],

@@ -1,0 +1,93 @@
+/**
+ * Watches the four servers from outside: who answers at each address, as it says before any login. A login would keep
+ * every mount of the account from being alone.
+ */
+import { type Clock, type Random, sleep } from '../../clock.js'
+import { type ClientConfig, usesTls } from '../../config.js'
+import { asDfsError, DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
+import type { Network } from '../../network.js'
+import { ScramCredentials } from '../../wire/scram.js'
+import { type Greeting, ServerConnection } from './connection.js'
+import type { ServerKeys } from './server-keys.js'
+
+export interface ServerWatchOptions {
+  /** The configuration, as it is now. */
+  readonly config: () => ClientConfig
+  readonly keys: Pick<ServerKeys, 'assertKnown'>
+  readonly network: Network
+  readonly clock: Clock
+  readonly random: Random
+}
+
+export class ServerWatch {
+  readonly #options: ServerWatchOptions
+  /** The answers of the latest look, one for each server. */
+  #seen = ''
+
+  constructor(options: ServerWatchOptions) {
+    this.#options = options
+  }
+
+  /** Looks who is there, for `changed` to compare with. What happens from then on is a change. */
+  async begin(): Promise<void> {
+    this.#seen = await this.#look()
+  }
+
+  /**
+   * Resolves when another server answers at an address than in the look before, or none, or one again; at the latest
+   * after `waitMs`. Rejects when it is interrupted.
+   */
+  async changed(waitMs: number, interrupted: AbortSignal): Promise<void> {
+    const { clock } = this.#options
+    const endMs = clock.monotonic() + waitMs
+    const before = this.#seen
+    for (;;) {
+      interrupted.throwIfAborted()
+      const restMs = endMs - clock.monotonic()
+      if (restMs <= 0) return
+      await sleep(clock, Math.min(limits.statusWaitMs, restMs))
+      await this.begin()
+      if (this.#seen !== before) return
+    }
+  }
+
+  async #look(): Promise<string> {
+    const { servers } = this.#options.config()
+    return (await Promise.all(servers.map((_, index) => this.#idAt(index)))).join(' ')
+  }
+
+  /** The id of the server that answers; the code of the failure where none does. */
+  async #idAt(index: number): Promise<string> {
+    const { keys, network, clock, random } = this.#options
+    const config = this.#options.config()
+    const server = config.servers[index]
+    if (server === undefined) throw new RangeError(`no server ${index}`)
+    let shown: Greeting | undefined
+    try {
+      const connection = await ServerConnection.open({
+        name: server.name,
+        address: { ...server.address, tls: usesTls(config, server) },
+        credentials: () => new ScramCredentials(config.user, config.password),
+        timeoutMs: config.timeoutMs,
+        network,
+        clock,
+        random,
+        client: random.bytes(4).toString('hex'),
+        onRecall() {},
+        index,
+        cluster: () => undefined,
+        keyShown: (key) => keys.assertKnown({ index, key }),
+        async greeted(greeting) {
+          shown = greeting
+          throw new DfsError('down', 'no login is wanted')
+        },
+        onClosed() {},
+      })
+      connection.close()
+    } catch (thrown) {
+      return shown?.server ?? asDfsError(thrown).code
+    }
+    throw new DfsError('protocol', `${server.name} was logged in to`)
+  }
+}

@@ -602,6 +602,8 @@ export const limits = {
   pipePollMs: 20,
   /** How long the metrics of a server wait for its disk to say how much room it has. */
   diskRoomMs: 1_000,
+  /** How long `dfc` waits at a signal for temporary files that a slow disk is just making, to remove them. */
+  temporariesEndMs: 5_000,
   /** Times that the log says the same line until it did not come for `sameLineMs`. Further ones are counted. */
   sameLineMax: 3,
   /** Lines of one kind that differ, such as connections that were refused, and are treated so. */

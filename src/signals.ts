@@ -6,6 +6,7 @@
 import { systemClock } from './clock.js'
 
 const endSignals = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const
+export type EndSignal = (typeof endSignals)[number]
 const echoMs = 500
 
 /**
@@ -13,11 +14,11 @@ const echoMs = 500
  * in the place of both, as programs do that write a log file.
  */
 export function onEndSignals(
-  end: (signal: string) => void,
-  hurry: () => void,
+  end: (signal: EndSignal) => void,
+  hurry: (signal: EndSignal) => void,
   reopen?: () => void,
 ): void {
-  const heard = endOnce(end, hurry, () => systemClock.monotonic())
+  const heard = endOnce<EndSignal>(end, hurry, () => systemClock.monotonic())
   for (const signal of endSignals) {
     if (signal === 'SIGHUP' && reopen !== undefined) process.on(signal, reopen)
     else process.on(signal, () => heard(signal))
@@ -25,18 +26,18 @@ export function onEndSignals(
 }
 
 /** Returns the handler of each signal. `nowMs` counts from any origin and never goes back. */
-export function endOnce(
-  end: (signal: string) => void,
-  hurry: () => void,
+export function endOnce<S extends string>(
+  end: (signal: S) => void,
+  hurry: (signal: S) => void,
   nowMs: () => number,
-): (signal: string) => void {
+): (signal: S) => void {
   let firstMs: number | undefined
   return (signal) => {
     if (firstMs === undefined) {
       firstMs = nowMs()
       end(signal)
     } else if (nowMs() - firstMs > echoMs) {
-      hurry()
+      hurry(signal)
     }
   }
 }

@@ -23,6 +23,7 @@ import { DfsError } from '../errors.js'
 import { debugDfc, redirectNotices, redirectWarnings } from '../log.js'
 import { tcpNetwork } from '../network.js'
 import { takeFromEnvironment } from '../secret-environment.js'
+import { type EndSignal, onEndSignals } from '../signals.js'
 import { visibleLine } from '../visible-text.js'
 import { argumentGrammar, lowerCaseOperation, type Operation, usageFault } from './grammar.js'
 import { Temporaries } from './local/local-file.js'
@@ -32,7 +33,11 @@ import { Shell } from './shell.js'
 import { Output } from './terminal/output.js'
 
 const status = { done: 0, failed: 1, misunderstood: 2, brokenPipe: 141 } as const
-const statusOfSignal = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
+const statusOfSignal: Readonly<Record<EndSignal, number>> = {
+  SIGHUP: 129,
+  SIGINT: 130,
+  SIGTERM: 143,
+}
 
 /** The password, taken out of the environment before anything else is done. */
 const secrets = { [passwordVariable]: takeFromEnvironment(passwordVariable) }
@@ -50,13 +55,14 @@ async function main(args: readonly string[]): Promise<number> {
   if (typeof asked === 'number') return asked
   const output = outputFor(asked)
   process.on('exit', () => output.end())
-  for (const [signal, code] of Object.entries(statusOfSignal)) {
-    process.on(signal, () => {
+  onEndSignals(
+    (signal) => {
       // After SIGHUP the terminal is gone.
       if (signal !== 'SIGHUP' && output.advice !== undefined) output.problem(output.advice)
-      process.exit(code)
-    })
-  }
+      void temporaries.settle().then(() => process.exit(statusOfSignal[signal]))
+    },
+    (signal) => process.exit(statusOfSignal[signal]),
+  )
   try {
     return await perform(asked, output)
   } catch (error) {

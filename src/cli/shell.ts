@@ -28,8 +28,6 @@ export interface ShellOptions extends Pick<Session, 'configFile' | 'output' | 't
   readonly environment: Readonly<Record<string, string | undefined>>
 }
 
-const exitStatusInterrupted = 130
-
 export class Shell {
   readonly #options: ShellOptions
   readonly #history: History
@@ -196,7 +194,7 @@ export class Shell {
       readline.write(null, { ctrl: true, name: 'u' })
       readline.prompt()
     } else if (this.#interruption.signal.aborted) {
-      process.exit(exitStatusInterrupted)
+      process.kill(process.pid, 'SIGINT')
     } else {
       this.#interrupted = this.#options.output.advice ?? 'Interrupted'
       this.#interruption.abort()

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { bytesOf, localPath, textOf } from '../../byte-text.js'
 import type { Random, Time } from '../../clock.js'
 import { DfsError } from '../../errors.js'
+import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
 import { LocalFolder, type LocalPlace, splitPath } from './local-folder.js'
 import { dataIn } from './local-holes.js'
@@ -42,10 +43,33 @@ export interface FileContent {
   readonly interrupted?: AbortSignal
 }
 
+/** A temporary file that is to be made, or is there. */
+export class Temporary {
+  readonly path: string
+  #creation: Promise<unknown> = Promise.resolve()
+
+  constructor(path: string) {
+    this.path = path
+  }
+
+  /** Makes it by `action`. */
+  create<T>(action: (path: string) => Promise<T>): Promise<T> {
+    const creation = action(this.path)
+    this.#creation = creation
+    return creation
+  }
+
+  /** Resolves when it is there, or was not made. Never rejects. */
+  async settled(): Promise<void> {
+    await this.#creation.catch(() => undefined)
+  }
+}
+
 /** Existing temporary files, so that a process that ends at once can remove them. */
 export class Temporaries {
-  readonly #paths = new Set<string>()
+  readonly #existing = new Set<Temporary>()
   readonly #random: Random
+  #isEnding = false
 
   constructor(random: Random) {
     this.#random = random
@@ -53,23 +77,27 @@ export class Temporaries {
 
   /**
    * Replaces what is at a place, unless that is a folder, a device or a pipe, by what `make` makes under a new name
-   * beside it, which others cannot guess. On any failure what was there stays, and nothing else.
+   * beside it, which others cannot guess. On any failure what was there stays, and nothing else. `make` begins with
+   * `create`.
    */
-  async replace(place: LocalPlace, make: (path: string) => Promise<void>): Promise<void> {
+  async replace(place: LocalPlace, make: (temporary: Temporary) => Promise<void>): Promise<void> {
     const { folder, name } = place
     const path = folder.pathOf(name)
     await assertReplaceable(place)
-    const temporary = folder.at(`.dfc-${this.#random.bytes(12).toString('hex')}`)
-    this.#paths.add(temporary)
+    // The program is over in a moment.
+    if (this.#isEnding) return new Promise(() => {})
+    const temporary = new Temporary(folder.at(`.dfc-${this.#random.bytes(12).toString('hex')}`))
+    const local = localPath(temporary.path)
+    this.#existing.add(temporary)
     try {
       await make(temporary)
       await place.makeRoom?.()
-      await rename(localPath(temporary), localPath(folder.at(name))).catch(failAbout(path))
+      await rename(local, localPath(folder.at(name))).catch(failAbout(path))
     } catch (error) {
-      await unlink(localPath(temporary)).catch(() => undefined)
+      await unlink(local).catch(() => undefined)
       throw error
     } finally {
-      this.#paths.delete(temporary)
+      this.#existing.delete(temporary)
     }
   }
 
@@ -97,15 +125,25 @@ export class Temporaries {
     }
   }
 
+  /**
+   * Makes no more files, and resolves when those that are being made are there, so that `removeAll` finds them: a disk
+   * that is slow would make them afterwards. It gives up one that takes long.
+   */
+  async settle(): Promise<void> {
+    this.#isEnding = true
+    const all = Promise.all([...this.#existing].map((temporary) => temporary.settled()))
+    await Promise.race([all, sleep(limits.temporariesEndMs)])
+  }
+
   removeAll(): void {
-    for (const path of this.#paths) {
+    for (const { path } of this.#existing) {
       try {
         unlinkSync(localPath(path))
       } catch (error) {
         debugDfc('%s: %o', path, error)
       }
     }
-    this.#paths.clear()
+    this.#existing.clear()
   }
 }
 
@@ -175,9 +213,11 @@ export async function replaceFile(
   const { matching } = content
   if (matching === undefined) {
     await temporaries.replace(place, async (temporary) => {
-      const file = await open(localPath(temporary), 'wx', 0o600).catch(failAbout(path))
+      const file = await temporary
+        .create((made) => open(localPath(made), 'wx', 0o600))
+        .catch(failAbout(path))
       try {
-        await complete(file, temporary, 0)
+        await complete(file, temporary.path, 0)
       } finally {
         await file.close()
       }

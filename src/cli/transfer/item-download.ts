@@ -269,9 +269,9 @@ export class ItemDownload {
     }
     await this.#transfer.act('get', name, async () => {
       if (place === undefined) return
-      await this.#transfer.session.temporaries.replace(place, async (path) => {
-        await symlink(localPath(target), localPath(path))
-        if (this.#transfer.options.recursive) await this.#giveOwner(name, node, path)
+      await this.#transfer.session.temporaries.replace(place, async (temporary) => {
+        await temporary.create((path) => symlink(localPath(target), localPath(path)))
+        if (this.#transfer.options.recursive) await this.#giveOwner(name, node, temporary.path)
       })
       await setModificationTime(place.folder.at(place.name), mtime)
       tally.finish('moved')
@@ -293,10 +293,10 @@ export class ItemDownload {
     }
     try {
       await this.#transfer.act('link', name, () =>
-        this.#transfer.session.temporaries.replace(place, async (path) => {
-          await link(localPath(fetched.path), localPath(path))
+        this.#transfer.session.temporaries.replace(place, async (temporary) => {
+          await temporary.create((path) => link(localPath(fetched.path), localPath(path)))
           // Another process may have put something else in its place meanwhile.
-          const made = await lstat(localPath(path), { bigint: true })
+          const made = await lstat(localPath(temporary.path), { bigint: true })
           if (made.ino !== fetched.ino || made.dev !== fetched.dev) {
             throw new DfsError('stale', 'another process replaced it meanwhile')
           }

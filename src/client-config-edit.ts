@@ -11,6 +11,12 @@ import { DfsError } from './errors.js'
 import { type Address, addressText } from './network.js'
 import { type Path, parseToml } from './toml.js'
 
+/** The password in the file; undefined where there is none, because it comes from elsewhere. Throws `configuration`. */
+export function passwordIn(file: string): string | undefined {
+  const { password } = parseToml(readConfig(file), file).root
+  return typeof password === 'string' ? password : undefined
+}
+
 /** Writes the new password. Throws `configuration`; also where the file has none, because it comes from elsewhere. */
 export function writePassword(file: string, password: string): void {
   edit(file, ['password'], password, (config) => ({ ...config, password }))

@@ -120,9 +120,9 @@ async function perform({ config: named, operation }: Request, output: Output): P
       random: systemRandom,
       digests: new ThreadDigests(),
     })
+  const passwordOfEnvironment = secrets[passwordVariable]
   if (operation?.command.runWithoutLogin !== undefined) {
     const { command, operands, options } = operation
-    const passwordOfEnvironment = secrets[passwordVariable]
     const start = { configFile: file, output, loadConfig, openClient, passwordOfEnvironment }
     const status = await command.runWithoutLogin?.(start, operands, options)
     if (status !== undefined) return status
@@ -134,6 +134,7 @@ async function perform({ config: named, operation }: Request, output: Output): P
       configFile: file,
       output,
       temporaries,
+      passwordOfEnvironment,
       environment: process.env,
     }
     return await new Shell(shell).run()
@@ -156,6 +157,7 @@ async function perform({ config: named, operation }: Request, output: Output): P
       configFile: file,
       output,
       temporaries,
+      passwordOfEnvironment,
       interrupted: new AbortController().signal,
       input: standardInput,
     })

@@ -24,6 +24,8 @@ export interface Session {
   readonly configFile: string
   readonly output: Output
   readonly temporaries: Temporaries
+  /** The password that was in the environment, if there was one. */
+  readonly passwordOfEnvironment: string | undefined
   /** Opens standard input, unless the prompt reads it. */
   readonly input: (() => Readable) | undefined
   /** Aborted when the user interrupts the operation. */

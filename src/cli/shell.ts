@@ -20,7 +20,8 @@ import { History, historyFile, historyLinesMax } from './terminal/history.js'
 import { linesOf } from './terminal/lines.js'
 import { wordsOf } from './terminal/words.js'
 
-export interface ShellOptions extends Pick<Session, 'configFile' | 'output' | 'temporaries'> {
+export interface ShellOptions
+  extends Pick<Session, 'configFile' | 'output' | 'temporaries' | 'passwordOfEnvironment'> {
   /** Connects and logs in. */
   readonly open: () => Promise<Client>
   /** Opens standard input where that is a script. */
@@ -173,12 +174,19 @@ export class Shell {
 
   #perform({ command, operands, options }: Operation): Promise<Status> {
     this.#interruption = new AbortController()
-    const { configFile, output, temporaries } = this.#options
+    const { configFile, output, temporaries, passwordOfEnvironment } = this.#options
     const interrupted = this.#interruption.signal
     return this.#client.use((client) => {
       const input = undefined
       const source = { close: () => this.#client.close(), open: () => this.#client.again() }
-      const context = { configFile, output, temporaries, interrupted, input }
+      const context = {
+        configFile,
+        output,
+        temporaries,
+        passwordOfEnvironment,
+        interrupted,
+        input,
+      }
       return command.run(sessionWith(client, source, context), operands, options)
     })
   }

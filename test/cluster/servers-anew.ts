@@ -191,8 +191,8 @@ t.test('a password goes into the configuration when the servers accept it', asyn
   const conf = `${user.folder}.conf`
   const text = `# mine\n${readFileSync(conf, 'utf8')}`
   writeFileSync(conf, text)
-  const passwd = async (typed: string) => {
-    const child = user.start(['passwd'])
+  const passwd = async (typed: string, environment: NodeJS.ProcessEnv = {}) => {
+    const child = user.start(['passwd'], environment)
     child.stdin?.end(`${typed}\n`)
     return outcomeOf(child)
   }
@@ -209,11 +209,24 @@ t.test('a password goes into the configuration when the servers accept it', asyn
   t.match(await passwd(''), { status: 1, problems: /must not be empty/ })
   t.equal(readFileSync(conf, 'utf8'), text)
   await change('se "cond')
-  t.match(await passwd('se "cond'), { status: 0, out: /^4 servers accept the new password/ })
+  const ofEnvironment = await passwd('se "cond', { DFC_PASSWORD: 'secret' })
+  t.match(ofEnvironment, { status: 0, out: /^4 servers accept the new password/ })
+  t.match(ofEnvironment.problems, /^dfc: DFC_PASSWORD is set .* wins over what was written: .*\n$/)
   t.equal(readFileSync(conf, 'utf8'), text.replace('"secret"', '"se \\"cond"'))
   t.equal(statSync(conf).mode & 0o777, 0o600)
   t.match(await user.dfc('list'), { status: 0 })
   await servers.kill(3)
   await change('third')
-  t.match(await passwd('third'), { status: 0, out: /^3 servers accept.*\nGive DFS4 the new/ })
+  // What is in the environment is not what is in the file, and no harm when it is the new one.
+  t.match(await passwd('third', { DFC_PASSWORD: 'third' }), {
+    status: 0,
+    out: /^3 servers accept.*\nGive DFS4 the new/,
+    problems: /^dfc: DFS4: .*\n$/,
+  })
+  const without = readFileSync(conf, 'utf8').replace(/password = .*\n/, '')
+  writeFileSync(conf, without)
+  t.match(await passwd('fourth', { DFC_PASSWORD: 'third' }), {
+    status: 1,
+    problems: /has no password to be changed: .* where DFC_PASSWORD is set/,
+  })
 })

@@ -30,11 +30,9 @@ export interface Setup {
 }
 
 /** The context of an operation that needs no login. */
-export interface Start extends Pick<Session, 'configFile' | 'output'> {
+export interface Start extends Pick<Session, 'configFile' | 'output' | 'passwordOfEnvironment'> {
   /** Reads the configuration. Throws `configuration`. */
   readonly loadConfig: () => ClientConfig
-  /** The password that was in the environment, if there was one. */
-  readonly passwordOfEnvironment: string | undefined
   /** Logs in. The caller closes the client. */
   readonly openClient: () => Promise<Client>
 }

@@ -3,9 +3,9 @@
  * is in the dfs.conf of whoever runs them, and only there it is changed: docs/operating.md.
  */
 import { askNewPassword } from '../../ask-password.js'
-import { writePassword } from '../../client-config-edit.js'
+import { passwordIn, writePassword } from '../../client-config-edit.js'
 import { systemClock, systemRandom } from '../../clock.js'
-import type { ClientConfig } from '../../config.js'
+import { type ClientConfig, passwordVariable } from '../../config.js'
 import { logInOnce } from '../../dfc/cluster/log-in-once.js'
 import { ServerKeys, serverKeysFile } from '../../dfc/cluster/server-keys.js'
 import { sentenceOf } from '../../error-message.js'
@@ -13,8 +13,7 @@ import { DfsError } from '../../errors.js'
 import { tcpNetwork } from '../../network.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Status } from '../session.js'
-import type { Output } from '../terminal/output.js'
-import type { Command } from './command.js'
+import type { Command, Start } from './command.js'
 
 export const passwd: Command = {
   name: 'passwd',
@@ -30,19 +29,23 @@ export const passwd: Command = {
   options: [],
   completes: [],
 
-  run: ({ client, configFile, output }) =>
-    changePassword(client.cluster.config, configFile, output),
-  runWithoutLogin: ({ loadConfig, configFile, output }) =>
-    changePassword(loadConfig(), configFile, output),
+  run: ({ client, ...context }) => changePassword(client.cluster.config, context),
+  runWithoutLogin: ({ loadConfig, ...context }) => changePassword(loadConfig(), context),
 }
+
+type Context = Pick<Start, 'configFile' | 'output' | 'passwordOfEnvironment'>
 
 async function changePassword(
   config: ClientConfig,
-  configFile: string,
-  output: Output,
+  { configFile, output, passwordOfEnvironment }: Context,
 ): Promise<Status> {
+  const before = passwordIn(configFile)
+  if (before === undefined) {
+    const why = 'there is none in it. Change it where DFC_PASSWORD is set'
+    throw new DfsError('configuration', `${configFile}: has no password to be changed: ${why}`)
+  }
   const password = await askNewPassword(config.user)
-  if (password === config.password) {
+  if (password === before) {
     throw new DfsError('invalid', 'that is the password of the configuration already')
   }
   const failures = await refusalsOf({ ...config, password })
@@ -60,6 +63,11 @@ async function changePassword(
   if (failures.length > 0) {
     const names = failures.map(({ name }) => name).join(', ')
     output.print(`Give ${names} the new dfs.conf as well: until then it counts as down`)
+  }
+  if (passwordOfEnvironment && passwordOfEnvironment !== password) {
+    output.problem(
+      `${passwordVariable} is set in the environment to another password, and wins over what was written: programs that are started with it go on using that one. Unset it, or give it the new password, also where it is set for services`,
+    )
   }
   return 0
 }

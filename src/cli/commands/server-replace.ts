@@ -124,7 +124,7 @@ function tellOthers({ client, output }: Session, { index, server }: NamedServer,
   const others = othersAway(client.cluster, index)
   if (others !== '' && others !== told.others) {
     output.problem(
-      `it is ${server.name} that is to be replaced, but ${others} does not vote now: start it with the data that it had before anything else`,
+      `${server.name} is the server to replace, but ${others} does not vote now: first start it with its old data`,
     )
   }
   told.others = others

@@ -16,6 +16,7 @@ const long = [
   'dist/test/quorum-model.js',
   'dist/test/simulation.js',
   'dist/test/fuse/told-attributes.js',
+  'dist/test/packages/boot.js',
   'dist/test/mount/**',
   'dist/test/cluster/**',
   'dist/test/storm.js',

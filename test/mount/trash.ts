@@ -151,8 +151,8 @@ t.test('says what is wrong with a wish', async (t) => {
     problems: /the name is taken/,
   })
   t.equal((await user.dfc('trash', 'restore', '-f', 'file')).status, 0)
-  t.match(await user.dfc('trash', 'empty', '--older', '1d'), { out: /^0 removed files/ })
-  t.match(await user.dfc('trash', 'empty'), { out: /^1 removed files/ })
+  t.match(await user.dfc('trash', 'empty', '--older', '1d'), { out: /^Deleted 0 removed files/ })
+  t.match(await user.dfc('trash', 'empty'), { out: /^Deleted 1 removed files/ })
   for (const [words, problems] of [
     [['trash', 'restore', ''], /the trash has no such file/],
     [['trash', 'empty', ''], /the trash has no such file/],
@@ -182,11 +182,14 @@ t.test('what is named is removed for good, with its versions, and nothing else',
   ])
   t.match(await user.dfc('trash', 'empty', 'd/a', 'gone'), {
     status: 1,
-    out: /^6 removed files, folders and versions are gone for good/,
+    out: /^Deleted 6 removed files, folders and versions for good/,
     problems: /^dfc: gone: the trash has no such file/,
   })
-  t.match(await user.dfc('trash', 'empty', '/d', '--older', '1h'), { status: 0, out: /^0 removed/ })
-  t.match(await user.dfc('trash', 'empty', '/d'), { status: 0, out: /^1 removed/ })
+  t.match(await user.dfc('trash', 'empty', '/d', '--older', '1h'), {
+    status: 0,
+    out: /^Deleted 0 removed/,
+  })
+  t.match(await user.dfc('trash', 'empty', '/d'), { status: 0, out: /^Deleted 1 removed/ })
   t.equal((await paths()).length, 2)
 })
 

@@ -30,7 +30,7 @@ export function trashUseText({
   keptMs,
 }: TrashUse & { readonly keptMs: number }): string {
   const kept =
-    keptMs === 0 ? 'off; what is there stays' : `what is removed stays for ${durationText(keptMs)}`
+    keptMs === 0 ? 'off; what is there stays' : `removed files stay for ${durationText(keptMs)}`
   const since =
     oldestMs === undefined ? '' : `, the oldest since ${new Date(oldestMs).toISOString()}`
   const others = more === 0 ? '' : `, and ${more} more that were not looked at`

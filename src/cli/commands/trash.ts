@@ -108,11 +108,9 @@ async function list(
   const { keptMs } = client.namespace.trash
   if (options.json === true) return 0
   if (keptMs === 0) {
-    output.say(
-      'Nothing that is removed is kept: "dfs-server user trash NAME 7d" on each server changes that',
-    )
+    output.say('The trash is off: "dfs-server user trash NAME 7d" on each server turns it on')
   } else if (count === 0) {
-    output.say(`Nothing is there; what is removed is kept for ${durationText(keptMs)}`)
+    output.say(`The trash is empty. It keeps what is removed for ${durationText(keptMs)}`)
   }
   return 0
 }
@@ -188,7 +186,7 @@ async function empty(
   }
   const count = await client.namespace.trash.remove([...new Set(ids)])
   const room =
-    count === 0 ? '' : '; a repair gives their room back within minutes, or "dfc heal" now'
-  output.print(`${count} removed files, folders and versions are gone for good${room}`)
+    count === 0 ? '' : '; a repair frees their space within minutes, or "dfc heal" at once'
+  output.print(`Deleted ${count} removed files, folders and versions for good${room}`)
   return status
 }

@@ -141,7 +141,7 @@ async function changeQuota(
   }
   edit(file, (text) => withQuota(text, file, name, size === 'none' ? undefined : size))
   const is = size === 'none' ? 'has no quota' : `has a quota of ${size}`
-  return `The user ${name} in ${file} ${is}; the other servers have files of their own`
+  return `The user ${name} in ${file} ${is}; do the same for the other servers, or copy the file to them`
 }
 
 async function changeTrash(
@@ -158,7 +158,7 @@ async function changeTrash(
     time === 'off'
       ? 'keeps nothing that is removed from now on; what is in the trash stays until "dfc trash empty"'
       : `keeps what is removed or replaced for ${time}`
-  return `The user ${name} in ${file} ${is}; the other servers have files of their own`
+  return `The user ${name} in ${file} ${is}; do the same for the other servers, or copy the file to them`
 }
 
 async function remove(file: string, name: string): Promise<string> {

@@ -66,7 +66,7 @@ _dfs_server_words() {
 
 _dfs_server() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-  local command= position=0 index word options valued files commands sources source
+  local command= position=0 index word kept options valued files commands sources source
   local -a config=() names=()
   COMPREPLY=()
   _dfs_server_words ''
@@ -102,8 +102,17 @@ _dfs_server() {
       local) mapfile -t names < <(compgen -f -- "$current") ;;
       servers) mapfile -t names < <(compgen -W 'DFS1 DFS2 DFS3 DFS4' -- "$current") ;;
       remote)
-        word=${current#[\"\']}
+        # Bash cuts what was typed at colons and the like, and replaces what is behind the last one.
+        word=$current
+        for ((index = COMP_CWORD - 1; index > 1; index--)); do
+          [[ ${COMP_LINE:0:COMP_POINT} == *"${COMP_WORDS[index]}$word" ]] || break
+          word=${COMP_WORDS[index]}$word
+        done
+        if [[ $current == [:=@] ]]; then kept=$word; else kept=${word%"$current"}; fi
+        word=${word#[\"\']}
         mapfile -t names < <("${COMP_WORDS[0]/#\~/$HOME}" "${config[@]}" complete-names -- "${word//\\/}" 2>/dev/null)
+        kept=${kept//\\/}
+        names=("${names[@]#"$kept"}")
         ;;
     esac
     COMPREPLY+=("${names[@]}")

@@ -93,7 +93,7 @@ ${tableOf(program)}
 
 ${name}() {
   local current=\${COMP_WORDS[COMP_CWORD]} previous=\${COMP_WORDS[COMP_CWORD - 1]}
-  local command= position=0 index word options valued files commands sources source
+  local command= position=0 index word kept options valued files commands sources source
   local -a config=() names=()
   COMPREPLY=()
 ${readingOf(name, { first: 1, end: 'COMP_CWORD', words: 'COMP_WORDS', unquoted: '' })}
@@ -115,8 +115,17 @@ ${readingOf(name, { first: 1, end: 'COMP_CWORD', words: 'COMP_WORDS', unquoted: 
       local) mapfile -t names < <(compgen -f -- "$current") ;;
       servers) mapfile -t names < <(compgen -W 'DFS1 DFS2 DFS3 DFS4' -- "$current") ;;
       remote)
-        word=\${current#[\\"\\']}
+        # Bash cuts what was typed at colons and the like, and replaces what is behind the last one.
+        word=$current
+        for ((index = COMP_CWORD - 1; index > 1; index--)); do
+          [[ \${COMP_LINE:0:COMP_POINT} == *"\${COMP_WORDS[index]}$word" ]] || break
+          word=\${COMP_WORDS[index]}$word
+        done
+        if [[ $current == [:=@] ]]; then kept=$word; else kept=\${word%"$current"}; fi
+        word=\${word#[\\"\\']}
         mapfile -t names < <("\${COMP_WORDS[0]/#\\~/$HOME}" "\${config[@]}" complete-names -- "\${word//\\\\/}" 2>/dev/null)
+        kept=\${kept//\\\\/}
+        names=("\${names[@]#"$kept"}")
         ;;
     esac
     COMPREPLY+=("\${names[@]}")
@@ -155,7 +164,7 @@ ${readingOf(name, { first: 2, end: 'CURRENT', words: 'words', unquoted: '(Q)' })
       local) _files ;;
       servers) compadd -- DFS1 DFS2 DFS3 DFS4 ;;
       remote)
-        names=("\${(@f)$(\${(Q)words[1]/#\\~/$HOME} $config complete-names -- "\${(Q)words[CURRENT]}" 2>/dev/null)}")
+        names=("\${(@f)$(\${(Q)words[1]/#\\~/$HOME} $config complete-names -- "\${(Q)PREFIX}" 2>/dev/null)}")
         compadd -S '' -- \${(M)names:#*/}
         compadd -- \${names:#*/}
         ;;
@@ -170,13 +179,26 @@ if [[ $funcstack[1] == _${program.name} ]]; then ${name} "$@"; else compdef ${na
 
 const quoted = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
 
+/** A function that offers names on the servers. Fish has the word as it was typed, with its quotes. */
+const namesInFish = `
+function __dfc_names
+  set -l typed (commandline -ct)
+  for open in '' \\' '"'
+    set -l plain (string unescape -- "$typed$open"); or continue
+    dfc complete-names -- "$plain" 2>/dev/null
+    return
+  end
+end
+
+`
+
 function fish(program: Program): string {
   const lines = pathsOf(program.grammar).flatMap(([path, command]) =>
     fishLines(program, path, command),
   )
   return `# Completion of ${program.name} for fish. ${madeBy}
 complete -c ${program.name} -f
-${lines.join('\n')}
+${program.name === 'dfc' ? namesInFish : ''}${lines.join('\n')}
 `
 }
 
@@ -212,7 +234,7 @@ const offers = {
   local: '-F',
   servers: "-a 'DFS1 DFS2 DFS3 DFS4'",
   // Words in front, such as --config FILE, are not handed on: fish completes for the usual configuration.
-  remote: "-a '(dfc complete-names -- (commandline -ct) 2>/dev/null)'",
+  remote: "-a '(__dfc_names)'",
 } as const
 
 function summaryOf(command: Command): string {

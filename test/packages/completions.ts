@@ -25,11 +25,22 @@ const shells: Readonly<Record<string, (program: string, words: readonly string[]
     compadd() { while [[ $1 == -* ]]; do [[ $1 == -S ]] && shift; last=$1; shift; [[ $last == -- ]] && break; done
       print -rl -- \${(M)@:#\${words[CURRENT]}*} }
     _files() { print -rl -- \${words[CURRENT]}*(N) }
-    words=(${program} ${words.map(quoted).join(' ')}) CURRENT=${words.length + 1}
+    words=(${program} ${words.map(quoted).join(' ')}) CURRENT=${words.length + 1} PREFIX=${quoted(words.at(-1) ?? '')}
     _${program.replace('-', '_')}`,
   fish: (program, words) => `source ${root}/completions/${program}.fish
     complete -C ${quoted([program, ...words].join(' '))} | string replace -r '\\t.*' ''`,
 }
+
+/** How each shell begins at a terminal: its flags, and a line that loads the completion of dfc. */
+const atTerminal: Readonly<Record<string, { flags: readonly string[]; begin: string }>> = {
+  bash: { flags: ['--norc', '-i'], begin: `source ${root}/completions/dfc.bash` },
+  zsh: {
+    flags: ['-f', '-i'],
+    begin: `fpath+=(${root}/completions); autoload -Uz compinit; compinit -u -D`,
+  },
+  fish: { flags: ['--no-config', '-i'], begin: `source ${root}/completions/dfc.fish` },
+}
+const terminal = join(root, 'test/fixtures/terminal.py')
 
 const quoted = (text: string): string => `'${text}'`
 
@@ -56,6 +67,7 @@ t.test('shells offer commands, options and names on the servers', async (t) => {
     execFileSync('dfc', words, { env, cwd: home, encoding: 'utf8' })
   dfc('mkdir', 'records')
   dfc('put', 'local/reminder', 'records/report one')
+  dfc('put', 'local/reminder', 'records/12:30 noon')
   dfc('put', 'local/reminder', 'remote')
 
   for (const [shell, lines] of Object.entries(shells)) {
@@ -83,6 +95,23 @@ t.test('shells offer commands, options and names on the servers', async (t) => {
       t.same(offers('dfs-server', 'user', 'pass'), ['passwd'])
       t.same(offers('dfs-server', 'user', 'passwd', '--k'), ['--keep-old'])
       t.same(offers('dfs-mount', '--un'), ['--unmount'])
+
+      // A shell cuts and quotes words itself: the key is pressed at a terminal.
+      const { flags, begin } = atTerminal[shell] ?? { flags: [], begin: '' }
+      // The quotes keep what is typed from being taken for what it prints.
+      const dialogue = [
+        ['', `${begin}; echo be''gun`],
+        ['begun', `dfc info "records/re\t > quoted; echo fi''rst`],
+        ['first', `dfc info records/report\\ o\t > escaped; echo sec''ond`],
+        ['second', `dfc info records/12:\t > colon; echo th''ird`],
+        ['third', 'exit'],
+      ]
+      const words = [terminal, JSON.stringify(dialogue), shell, ...flags]
+      spawnSync('python3', words, { env: { ...env, PS1: '> ', TERM: 'dumb' }, cwd: home })
+      const told = (file: string): string => readFileSync(join(home, file), 'utf8')
+      t.match(told('quoted'), 'records/report one')
+      t.match(told('escaped'), 'records/report one')
+      t.match(told('colon'), 'records/12:30 noon')
     })
   }
 })

@@ -42,6 +42,8 @@ const atTerminal: Readonly<Record<string, { flags: readonly string[]; begin: str
 }
 const terminal = join(root, 'test/fixtures/terminal.py')
 
+t.setTimeout(120_000)
+
 const quoted = (text: string): string => `'${text}'`
 
 t.test('the completions are as `npm run docs` writes them', async (t) => {

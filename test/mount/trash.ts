@@ -193,6 +193,20 @@ t.test('what is named is removed for good, with its versions, and nothing else',
   t.equal((await paths()).length, 2)
 })
 
+t.test('versions belong to a file also after it was restored', async (t) => {
+  const { mounts, user } = await begin(t)
+  const mount = await mounts.start('mnt')
+  await mount.out('echo one > f; echo second > f; sync f; rm f')
+  for (let time = 0; time < 2; time += 1) {
+    t.match(await user.dfc('trash', 'restore', 'f'), { status: 0 })
+    t.equal(await mount.out('cat f; getfattr -d -m - f'), 'second')
+    t.match((await user.dfc('versions', 'f')).out, / 4 B /, 'the first content')
+    await mount.out('rm f')
+  }
+  t.match(await user.dfc('trash', 'empty', 'f'), { status: 0, out: /^Deleted 2 removed/ })
+  t.equal((await user.dfc('trash', 'list', '--all')).out, '')
+})
+
 t.test('the folders of what is restored are as private as they were', async (t) => {
   const { mounts, user } = await begin(t)
   const mount = await mounts.start('mnt')

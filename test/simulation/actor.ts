@@ -8,6 +8,7 @@ import type { Content } from '../../src/dfc/content/content.js'
 import { overlay, truncate, wholeSlice } from '../../src/dfc/content/extents.js'
 import type { PreparedSegment } from '../../src/dfc/content/prepared-segment.js'
 import type { Node } from '../../src/dfc/namespace/cache/node.js'
+import { recordOf } from '../../src/dfc/namespace/kept.js'
 import type { RenameHow } from '../../src/dfc/namespace/plans/rename.js'
 import type { KeptFile } from '../../src/dfc/namespace/trash.js'
 import type { HealOptions } from '../../src/dfc/repair/heal.js'
@@ -519,7 +520,7 @@ export class Actor {
     await this.#do('restore', subject, async () => {
       const { trash } = this.#client.namespace
       const restored = await trash.restore({ kept: id, parent: folder, name, mayReplace })
-      if (restored.inode.attributes.length > 0) throw new RangeError('it is still marked as kept')
+      if (recordOf(restored.inode) !== undefined) throw new RangeError('it is still marked as kept')
       return this.#remember(restored)
     })
   }

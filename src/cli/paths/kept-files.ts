@@ -1,6 +1,7 @@
 /** Finds what the trash keeps by the paths of the files: removed files and folders, and the versions of a file. */
 
 import type { Node } from '../../dfc/namespace/cache/node.js'
+import { formerNumbers } from '../../dfc/namespace/kept.js'
 import type { KeptFile } from '../../dfc/namespace/trash.js'
 import { DfsError, isError } from '../../errors.js'
 import type { Session } from '../session.js'
@@ -110,9 +111,14 @@ export function everythingBy(all: readonly KeptFile[], name: string): readonly K
   if (meant.length === 0) throw notKept()
   const byId = meant.find(({ id }) => id === name)
   if (byId !== undefined) return [byId]
-  const numbers = new Set(meant.map(({ ino }) => ino))
+  const numbers = new Set(meant.flatMap(numbersOf))
   const versions = all.filter(({ kind, ino }) => kind === 'replaced' && numbers.has(ino))
   return [...meant, ...versions]
+}
+
+/** All numbers that a removed file had: its versions are kept under that of their time. */
+function numbersOf({ ino, node }: KeptFile): number[] {
+  return [ino, ...formerNumbers(node.inode)]
 }
 
 function notKept(): DfsError {
@@ -136,8 +142,8 @@ export async function historyOf(session: Session, path: string): Promise<FileHis
   const isRemovedHere = (kept: KeptFile): boolean =>
     kept.kind === 'removed' && pathOfKept(kept) === wanted
   const all = await keptFiles(session, (kept) => kept.kind === 'replaced' || isRemovedHere(kept))
-  const numbers = new Set(all.filter(isRemovedHere).map(({ ino }) => ino))
-  if (now !== undefined) numbers.add(now.ino)
+  const numbers = new Set(all.filter(isRemovedHere).flatMap(numbersOf))
+  if (now !== undefined) for (const ino of [now.ino, ...formerNumbers(now.inode)]) numbers.add(ino)
   const versions = all.filter(
     (kept) => isRemovedHere(kept) || (kept.kind === 'replaced' && numbers.has(kept.ino)),
   )

@@ -25,8 +25,14 @@ import {
   typeOf,
 } from '../../wire/records.js'
 
-/** No name of a user's attribute: those have a namespace such as `user.` in front. */
+/** No names of users' attributes: those have a namespace such as `user.` in front. */
 const attributeName = 'dfs.kept'
+/** The numbers that a restored file had before. */
+const formerName = 'dfs.former'
+
+/** Former numbers that are remembered of one file, the last ones. */
+const formerMax = 16
+const formerCodec = list(u64, formerMax)
 
 /** Longest path of a folder that is noted, as the text of its bytes. */
 const folderTextMax = 16 * 1024
@@ -46,7 +52,7 @@ const formerFields = {
   /** Its name there; empty where that was not known. */
   name: nameText,
 } as const
-const formerCodec = struct(formerFields)
+const recordOfFormerRelease = struct(formerFields)
 
 const recordCodec = struct({
   ...formerFields,
@@ -77,11 +83,31 @@ export function recordOf({ attributes }: Inode): KeptRecord | undefined {
   if (found === undefined) return undefined
   const { value } = found
   if (value[0] === withFolders) return decode(recordCodec, value.subarray(1))
-  return { ...decode(formerCodec, value), folders: [] }
+  return { ...decode(recordOfFormerRelease, value), folders: [] }
 }
 
-/** The inode as it was before it was kept. */
-export function withoutRecord(inode: Inode): Inode {
+/**
+ * Returns the inode as it was before it was kept. It remembers the number that it had then, under which its versions are
+ * kept, unless it has as many attributes as there can be.
+ */
+export function restoredInode(inode: Inode): Inode {
+  const before = recordOf(inode)?.ino
+  const { attributes } = withoutRecord(inode)
+  const others = attributes.filter(({ name }) => name !== formerName)
+  if (before === undefined || others.length === limits.attributesMax)
+    return { ...inode, attributes }
+  const numbers = [...formerNumbers(inode), before].slice(-formerMax)
+  const former = { name: formerName, value: encode(formerCodec, numbers) }
+  return { ...inode, attributes: [...others, former] }
+}
+
+/** Returns the numbers that a file had before it was restored, the oldest first. Throws `protocol` for a broken list. */
+export function formerNumbers({ attributes }: Inode): readonly number[] {
+  const found = attributes.find(({ name }) => name === formerName)
+  return found === undefined ? [] : decode(formerCodec, found.value)
+}
+
+function withoutRecord(inode: Inode): Inode {
   const attributes = inode.attributes.filter(({ name }) => name !== attributeName)
   return { ...inode, attributes }
 }

@@ -19,6 +19,11 @@ const namespaces =
 /** Read-only and never listed, so that no program copies it: why a file is incomplete, and what failed of it. */
 export const whyAttribute = 'user.dfs.why'
 
+/** Whether programs know the attribute: others are of this system, such as what the trash notes. */
+export function isOfPrograms(name: string): boolean {
+  return namespaces.test(name)
+}
+
 /** Whether only callers with CAP_SYS_ADMIN may read and list the attribute: xattr(7). */
 export function isTrusted(name: string): boolean {
   return name.startsWith('trusted.')

@@ -29,6 +29,7 @@ import { isInGroup, mayReadTrusted } from './caller-rights.js'
 import {
   attributeOf,
   createFlag,
+  isOfPrograms,
   isTrusted,
   whyAttribute,
   withAttribute,
@@ -276,7 +277,8 @@ export class Metadata {
   /** Lists the names of attributes whose values `caller` may read: programs that copy them would fail on others. */
   async listAttributes(ino: number, caller: Caller): Promise<string[]> {
     const { inode } = await this.#nodeAsOpen(ino)
-    const isShown = (name: string): boolean => name !== whyAttribute && (this.acl || !isAcl(name))
+    const isShown = (name: string): boolean =>
+      name !== whyAttribute && isOfPrograms(name) && (this.acl || !isAcl(name))
     const names = inode.attributes.map(({ name }) => name).filter(isShown)
     if (!names.some(isTrusted) || (await mayReadTrusted(caller))) return names
     return names.filter((name) => !isTrusted(name))

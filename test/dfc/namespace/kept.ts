@@ -1,11 +1,12 @@
 import t from 'tap'
 import {
+  formerNumbers,
   inodeBytes,
   keptInode,
   keptName,
   recordOf,
+  restoredInode,
   timeOfKept,
-  withoutRecord,
 } from '../../../src/dfc/namespace/kept.js'
 import { limits } from '../../../src/limits.js'
 import {
@@ -26,7 +27,11 @@ t.test('a kept inode says of what file it is, and gives it back as it was', asyn
   const kept = decodeInode(encodeInode(keptInode(inode, record)))
   t.same(recordOf(kept), record)
   t.equal(recordOf(inode), undefined)
-  t.same(withoutRecord(kept), { ...inode, nlink: 1 })
+  const restored = restoredInode(kept)
+  t.equal(recordOf(restored), undefined)
+  t.match(restored, { size: 3, nlink: 1, attributes })
+  t.same([formerNumbers(inode), formerNumbers(restored)], [[], [7]])
+  t.same(formerNumbers(restoredInode(keptInode(restored, { ...record, ino: 8 }))), [7, 8])
   t.same(recordOf(keptInode(kept, { ...record, name: 'c' })), { ...record, name: 'c' })
   t.ok(inodeBytes(kept) > inodeBytes(inode))
 })
@@ -38,6 +43,7 @@ t.test('a file with as many attributes as there can be is kept, wherever it was'
   }))
   const kept = keptInode(inodeOf({ attributes }), { ...record, folder: '/x'.repeat(10_000) })
   t.same(recordOf(decodeInode(encodeInode(kept))), { ...record, folder: null, folders: [] })
+  t.same(restoredInode(kept).attributes, attributes, 'it remembers no number')
 })
 
 t.test('a record of release 0.2.0 is read, which has no folders', async (t) => {

@@ -3,7 +3,7 @@ import { DfsError } from '../../../errors.js'
 import { fileType, trashIno, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
 import type { Plan } from '../changes.js'
-import { withoutRecord } from '../kept.js'
+import { restoredInode } from '../kept.js'
 import { loseName } from './lost-name.js'
 import type { Sources } from './sources.js'
 import { TransactionBuilder } from './transaction-builder.js'
@@ -47,7 +47,7 @@ export async function planRestoration(
   }
   change.writeEntry(trashIno, kept, null)
   change.writeEntry(parent, name, { ino: node.ino, type: entry.type })
-  const before = withoutRecord(node.inode)
+  const before = restoredInode(node.inode)
   const isFolder = typeOf(before.mode) === fileType.folder
   const restored = { ...before, parent: isFolder ? parent : 0, ctime: clock.time() }
   change.writeNode(node.ino, restored, node.folder)

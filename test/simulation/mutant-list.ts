@@ -486,15 +486,22 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'log: a stored change stays in the journal',
     localLog,
-    'this.#journal?.forget(due.knownAs);',
+    'this.#journal?.forget(id);',
     ';',
     'leases',
   ),
   mutant(
     'log: of a refused batch the journal forgets all with the first change',
     localLog,
-    'if (this.#due[0]?.knownAs !== due.knownAs)',
-    'if (true)',
+    'if (this.#due[0]?.knownAs === due.knownAs)',
+    'if (false)',
+    'leases',
+  ),
+  mutant(
+    'log: the journal forgets what later changes rely on under another version',
+    localLog,
+    'if (this.#done < this.#relyingUpTo)',
+    'if (false)',
     'leases',
   ),
   mutant(

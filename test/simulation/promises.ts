@@ -61,6 +61,7 @@ export class Machine {
   /** The client on it dies, with `tornAt` in the middle of a change that it had not answered. */
   crash(tornAt: number | undefined): void {
     this.#journals.crash(tornAt)
+    for (const { id, isPartial } of this.left) if (isPartial === true) this.renewed.add(id)
   }
 
   /** The machine, on which no client runs, has lost its power: the last changes were not on its disk. Returns whose they were. */

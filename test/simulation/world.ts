@@ -7,6 +7,7 @@ import { pbkdf2Sync } from 'node:crypto'
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
 import type { JournalEntry } from '../../src/dfc/namespace/journal.js'
+import { recordOf } from '../../src/dfc/namespace/kept.js'
 import { memoryStorage, type Storage } from '../../src/dfs/account/storage.js'
 import type { StoredPiece } from '../../src/dfs/pieces/piece-store.js'
 import { Server } from '../../src/dfs/server.js'
@@ -15,7 +16,14 @@ import { asDfsError, DfsError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { redirectNotices } from '../../src/log.js'
 import { homeMask } from '../../src/wire/placement.js'
-import { type Key, parseKey, rootIno, type Transaction } from '../../src/wire/records.js'
+import {
+  decodeInode,
+  type Key,
+  parseKey,
+  rootIno,
+  type Transaction,
+  trashIno,
+} from '../../src/wire/records.js'
 import { makeVerifier, scramIterations } from '../../src/wire/scram.js'
 import { msOfVersion, type Version } from '../../src/wire/version.js'
 import { Seeded } from '../fixtures/seeded.js'
@@ -1180,8 +1188,14 @@ const focusOn: Readonly<Record<Focus, (random: Seeded) => Partial<Plan>>> = {
 /** What a change is about. */
 function favouriteIn({ writes }: Transaction): Favourite {
   let favourite: Favourite = { file: rootIno, name: 'e' }
-  for (const { key } of writes) {
+  for (const { key, value } of writes) {
     const parsed = parseKey(key)
+    // No program reaches what the trash keeps.
+    const isKept =
+      parsed.kind === 'entry'
+        ? parsed.parent === trashIno
+        : value !== null && recordOf(decodeInode(value)) !== undefined
+    if (isKept) continue
     favourite =
       parsed.kind === 'entry'
         ? { ...favourite, name: parsed.name }

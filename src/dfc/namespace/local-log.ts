@@ -62,6 +62,10 @@ export class LocalLog {
   /** Number of changes that are stored or were given up, and up to which number they are to be stored now. */
   #done = 0
   #wanted = 0
+  /** Ids of what is stored or given up, and is in the journal still. */
+  readonly #isStored: Version[] = []
+  /** Up to which number changes may rely on versions under which nothing is stored. */
+  #relyingUpTo = 0
   /** Calls of `settle`, with the number of changes that each waits for. */
   readonly #waiting: { upTo: number; resolve(): void; reject(error: unknown): void }[] = []
   #isStoring = false
@@ -288,7 +292,6 @@ export class LocalLog {
     if (obstacle !== undefined) {
       for (const { reject } of this.#waiting.splice(0)) reject(obstacle)
     }
-    if (this.#due.length === 0) this.#attempts.forgetVersions()
     if (this.#count === 0 || this.#timer !== undefined || this.#isOver) return
     this.#storeIn(obstacle === undefined ? limits.behindMs : limits.behindRetryMs)
   }
@@ -327,6 +330,7 @@ export class LocalLog {
       const [due] = this.#due
       if (due === undefined) return
       const left = await this.#attempts.attempt(due, this.#due)
+      if (this.#attempts.takeIsRenamed()) this.#relyingUpTo = this.#done + this.#count
       if (left.length === 0) this.#remove(due)
       else this.#due.splice(0, 1, ...left)
     }
@@ -350,6 +354,18 @@ export class LocalLog {
     }
     assert(this.#count >= 0 && this.#bytes >= 0, 'a change is done once')
     // The changes of a batch that was refused are done one after the other.
-    if (this.#due[0]?.knownAs !== due.knownAs) this.#journal?.forget(due.knownAs)
+    if (this.#due[0]?.knownAs === due.knownAs) return
+    this.#isStored.push(due.knownAs)
+    this.#forgetStored()
+  }
+
+  /**
+   * Removes from the journal what is stored or given up. What was stored under other versions than those that were answered
+   * stays until all that may rely on it is stored: the next client finds out the versions from it.
+   */
+  #forgetStored(): void {
+    if (this.#done < this.#relyingUpTo) return
+    this.#attempts.forgetVersions()
+    for (const id of this.#isStored.splice(0)) this.#journal?.forget(id)
   }
 }

@@ -53,6 +53,7 @@ export class StoreAttempts {
   readonly #givenUp: GivenUp
   /** Versions under which registers were stored, by register and the version that was answered. */
   readonly #storedAs = new Map<string, Version>()
+  #isRenamed = false
 
   constructor(options: StoreAttemptsOptions, givenUp: GivenUp) {
     this.#options = options
@@ -95,7 +96,17 @@ export class StoreAttempts {
     for (const { body } of due.changes) this.#options.cache.release(body)
   }
 
-  /** Forgets under which versions registers were stored: nothing that follows was answered before. */
+  /**
+   * Whether registers were stored since the last call under other versions than those that were answered. Changes that were
+   * answered meanwhile may rely on them.
+   */
+  takeIsRenamed(): boolean {
+    const isRenamed = this.#isRenamed
+    this.#isRenamed = false
+    return isRenamed
+  }
+
+  /** Forgets under which versions registers were stored: no change that is not stored relies on it. */
   forgetVersions(): void {
     this.#storedAs.clear()
   }
@@ -190,13 +201,14 @@ export class StoreAttempts {
   /** Notes under which versions registers are stored that were answered as written under `knownAs`. */
   #noteStoredAs(stored: Iterable<readonly [Key, Version]>, knownAs: Version): void {
     for (const [key, version] of stored) this.#storedAs.set(`${key} ${knownAs}`, version)
+    this.#isRenamed = true
   }
 
   /**
    * Finds out whether a change was stored, and the servers have forgotten its id, or a client before this one has stored it
-   * by itself. Then its registers are as it leaves them, or as those changes do that were answered together with it and come
-   * after it; or the servers know the number that it has made up for a file, whatever became of that. Returns the versions
-   * of the registers that are as answered, undefined for a change that was not stored.
+   * by itself. Then its registers are as it leaves them, or as changes do that were answered after it; or the servers know the
+   * number that it has made up for a file, whatever became of that. Returns the versions of the registers that are as it,
+   * and what was answered together with it, leaves them; undefined for a change that was not stored.
    */
   async #foundDone(
     { knownAs }: Due,
@@ -204,21 +216,24 @@ export class StoreAttempts {
     { writes, preconditions }: Transaction,
   ): Promise<readonly (readonly [Key, Version])[] | undefined> {
     const found = await this.#options.registers.read(writes.map(({ key }) => key))
-    const together = all.filter((due) => due.knownAs === knownAs)
-    const wanted = together.flatMap(({ body }) => body.writes)
+    const wanted = all.flatMap((due) =>
+      due.body.writes.map((write) => ({ ...write, isTogether: due.knownAs === knownAs })),
+    )
     const made = new Set(preconditions.filter(isNewNumber).map(({ key }) => key))
     const asAnswered: (readonly [Key, Version])[] = []
     let isMade = false
+    let isDone = true
     for (const [index, { key }] of writes.entries()) {
       const { version = noVersion, value: now = null } = found[index] ?? {}
       isMade ||= made.has(key) && version > noVersion
-      const isWanted = wanted.some(({ key: other, value }) => {
-        if (other !== key) return false
-        return value === null ? now === null : now?.equals(value) === true
-      })
-      if (isWanted) asAnswered.push([key, version])
+      const matching = wanted.filter(
+        ({ key: other, value }) =>
+          other === key && (value === null ? now === null : now?.equals(value) === true),
+      )
+      isDone &&= matching.length > 0
+      if (matching.some(({ isTogether }) => isTogether)) asAnswered.push([key, version])
     }
-    return isMade || asAnswered.length === writes.length ? asAnswered : undefined
+    return isMade || isDone ? asAnswered : undefined
   }
 }
 

@@ -46,6 +46,18 @@ t.test('dfc does not copy a folder of the mount into itself without end', async 
   )
 })
 
+t.test(
+  'a mount of another account is no target, though its root has the same number',
+  async (t) => {
+    const others = new TestMounts(t, servers.config('bob'))
+    const environment = { XDG_STATE_HOME: mounts.path('state') }
+    const bob = await others.startWith(environment, 'source/bob')
+    await bob.out('echo of bob > note; sync')
+    const script = `${dfc} sync --up ${others.path('source')} / 2>/dev/null; echo $?; cat bob/note; rm -r bob`
+    t.equal(await mount.out(`{ ${script}; } 2>&1`), '0\nof bob')
+  },
+)
+
 t.test('a name that was missing is there once it is made here', async (t) => {
   const script = `for i in $(seq 1 50); do
       [ -e f$i ] && echo early; touch f$i; [ -e f$i ] || echo missing

@@ -2,7 +2,6 @@
  * WHY: tells why a file is incomplete and what failed of it, from the servers and from the mounts of this user on this
  * machine. A path in such a mount needs no login: the mount is asked alone.
  */
-import { readFileSync } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { isAbsolute } from 'node:path'
 import { awayServers } from '../../dfc/cluster/away-servers.js'
@@ -11,6 +10,7 @@ import { DfsError } from '../../errors.js'
 import type { ControlRequest } from '../../mount-control.js'
 import { type NotedFailure, type Why, whyText } from '../../noted-failure.js'
 import { rootIno } from '../../wire/records.js'
+import { deviceText, isMount } from '../mounted-folders.js'
 import { askMounts } from '../mounts.js'
 import { findPath } from '../paths/remote-path.js'
 import { forEach, type Session, type Status } from '../session.js'
@@ -77,19 +77,6 @@ async function inMount(path: string): Promise<Why | undefined> {
 
 async function whysOf(request: ControlRequest): Promise<readonly Why[]> {
   return (await askMounts(request)).flatMap(({ why: answer }) => answer ?? [])
-}
-
-/** Whether the device is that of a mount of this program, whoever mounted it: proc(5). */
-function isMount(device: string): boolean {
-  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n')
-  return lines.some((line) => line.split(' ')[2] === device && line.includes(' - fuse.dfs '))
-}
-
-/** st_dev as "major:minor": makedev(3) of glibc. */
-function deviceText(dev: bigint): string {
-  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n)
-  const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n)
-  return `${major}:${minor}`
 }
 
 /** Asks the servers about a name, and the mounts of the account on this machine about its failures. */

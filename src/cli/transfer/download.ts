@@ -79,7 +79,7 @@ export class FileDownload {
     if (isStream(target)) throw new DfsError('isDirectory', 'Is a directory, and no stream')
     const local = await this.#openTarget(step, node)
     const to = { folder: local, path: target, inside: '' }
-    if (local !== undefined) this.#transfer.fills(Number((await local.stat()).ino))
+    if (local !== undefined) await this.#transfer.fillsLocal(await local.stat())
     await this.#fill(source, node, to, new Descent(node.ino))
   }
 

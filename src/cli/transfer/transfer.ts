@@ -3,6 +3,7 @@
  * on, and the user sees the progress and a sum.
  */
 import assert from 'node:assert/strict'
+import type { BigIntStats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { TaskPool } from '../../async/task-pool.js'
 import type { MatchingOptions } from '../../dfc/content/matching-bytes.js'
@@ -11,6 +12,7 @@ import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
 import { readDataRange, readRange } from '../local/local-file.js'
+import { MountedFolders } from '../mounted-folders.js'
 import { reportAbout, type Session, type Status } from '../session.js'
 import { Progress } from '../terminal/progress.js'
 import { type FileTally, sumText } from '../terminal/tally.js'
@@ -83,12 +85,14 @@ export class Transfer {
   #isOver = false
   #status: Status = 0
   readonly #notKept = new Set<Kept>()
-  /** The numbers of the folders that operands become. A mount shows the folders of the servers under the same ones. */
+  /** The numbers on the servers of the folders that operands become. */
   readonly #targets = new Set<number>()
+  readonly #mounted: MountedFolders
 
   constructor(session: Session, options: TransferOptions) {
     this.session = session
     this.options = options
+    this.#mounted = new MountedFolders(session.client.cluster)
     this.progress = new Progress(session.output, session.client.cluster.clock, options.hasBars)
   }
 
@@ -114,12 +118,24 @@ export class Transfer {
     }
   }
 
-  /** Notes the folder that an operand becomes. */
+  /** Notes the folder on the servers that an operand becomes. */
   fills(ino: number): void {
     this.#targets.add(ino)
   }
 
-  /** Throws when a folder is one that is being filled: copying it into itself would not end. */
+  /** Notes the local folder that an operand becomes. */
+  async fillsLocal({ dev, ino }: BigIntStats): Promise<void> {
+    if (await this.#mounted.mayBeOn(dev)) this.fills(Number(ino))
+  }
+
+  /** Throws as `assertNotTarget` does, about a local folder. */
+  async assertLocalNotTarget({ dev, ino }: BigIntStats): Promise<void> {
+    if (this.#targets.has(Number(ino)) && (await this.#mounted.mayBeOn(dev))) {
+      this.assertNotTarget(Number(ino))
+    }
+  }
+
+  /** Throws when a folder on the servers is one that is being filled: copying it into itself would not end. */
   assertNotTarget(ino: number): void {
     if (!this.#targets.has(ino)) return
     throw new DfsError('invalid', 'is the target itself, which is in what is copied; left out')

@@ -3,7 +3,7 @@
  * read that is elsewhere, also when another process puts a link in the place of something while it is read.
  */
 import type { BigIntStats } from 'node:fs'
-import { lstat, readdir, stat, statfs } from 'node:fs/promises'
+import { lstat, readdir, stat } from 'node:fs/promises'
 import { localPath, textOf } from '../../byte-text.js'
 import type { ListedName, Node } from '../../dfc/namespace/cache/node.js'
 import { DfsError, isError } from '../../errors.js'
@@ -18,9 +18,6 @@ import { RemoteDeletions } from './deletions.js'
 import { attributesOf, ItemUpload, type Source } from './item-upload.js'
 import { assertMayBeFile, type Step } from './targets.js'
 import { Filling, Transfer, type TransferOptions } from './transfer.js'
-
-/** FUSE_SUPER_MAGIC of statfs(2). */
-const fuseMagic = 0x65735546
 
 /** A folder on the servers that is being filled. */
 interface Target {
@@ -178,7 +175,7 @@ export class FileUpload {
     const source: Source = { name: local.pathOf(name), path, info, atLink: 'refuse' }
     if (info.isDirectory()) {
       if (!filter.takesFolder(inside)) return
-      await this.#assertNotTarget(path, info)
+      await this.#transfer.assertLocalNotTarget(info)
       return this.#putFolder(local, source, name, to, existing, filling)
     }
     if (!filter.takesFile(inside)) return
@@ -199,12 +196,6 @@ export class FileUpload {
       await this.#items.put(source, place)
       if (dryRun) await makeRoom?.()
     })
-  }
-
-  /** Throws when a folder in a mount of these servers is the target. Others may have its number by chance. */
-  async #assertNotTarget(path: string, { ino }: BigIntStats): Promise<void> {
-    const { type } = await statfs(localPath(path))
-    if (type === fuseMagic) this.#transfer.assertNotTarget(Number(ino))
   }
 
   /** Stores a folder in a folder, where it may take the place of something else. */
@@ -261,7 +252,7 @@ export class FileUpload {
       if (!info.isDirectory()) {
         if (filter.takesFile(inside)) this.#transfer.progress.tally.expect(dataBytesOf(info))
       } else if (filter.takesFolder(inside)) {
-        await this.#assertNotTarget(local.at(name), info)
+        await this.#transfer.assertLocalNotTarget(info)
         await this.#countFolder(await local.open(name), inside)
       }
     }

@@ -11,7 +11,7 @@ import { parseToml } from '../../toml.js'
 const harmless: Readonly<Record<string, RegExp>> = {
   user: /^[\w.-]{1,64}$/,
   timeout: /^[\d.]{1,9}m?s$/,
-  recovery: /^[^?#@]*$/,
+  recovery: /^\.{0,2}\/[^?#@]*$/,
   tls: /^(on|off)$/,
   name: /^[\w.-]{1,16}$/,
   address: /^(\[[0-9A-Fa-f:.%\w]+\]|[\w.-]+):\d{1,5}$/,
@@ -39,18 +39,12 @@ export function redactedConfig(text: string, file: string): RedactedConfig {
     root = parseToml(text, file).root
   } catch (error) {
     const quoted = text.matchAll(/"((?:[^"\\\n]|\\.)*)"|'([^'\n]*)'/g)
-    const bare = text.matchAll(/=[ \t]*([^\s"'[\]{},][^\n]*)/g)
-    const secrets = [
-      ...[...quoted].flatMap(([, one, other]) => partsOf(other ?? unescaped(one ?? ''))),
-      ...[...bare].flatMap(([, value = '']) =>
-        value
-          .split(/\s+/)
-          .flatMap((word) => (word.length < bareCharactersMin ? [] : partsOf(word))),
-      ),
-    ]
     return {
       text: `cannot be parsed: ${error instanceof Error ? error.message : error}\n`,
-      secrets,
+      secrets: [
+        ...[...quoted].flatMap(([, one, other]) => partsOf(other ?? unescaped(one ?? ''))),
+        ...text.split('\n').flatMap(valuesInLine),
+      ],
     }
   }
   const lines: string[] = []
@@ -68,6 +62,20 @@ function isKnownHarmless(path: readonly string[], value: unknown): boolean {
   if (path[0] === 'users' && path.length < 3) return false
   const key = path.findLast((word) => !/^\d+$/.test(word)) ?? ''
   return Object.hasOwn(harmless, key) && harmless[key]?.test(String(value)) === true
+}
+
+/**
+ * Values that may be in a line of a file that is no TOML: without quotes or with one that is missing, behind a colon or
+ * nothing, or in a text of several lines.
+ */
+function valuesInLine(line: string): string[] {
+  const text = line.trim()
+  if (/^(#|\[|$)/.test(text)) return []
+  const [, value = text] = /^[\w."'-]+(?:[ \t]*[=:][ \t]*|[ \t]+)(.+)$/.exec(text) ?? []
+  const words = [text, value, ...value.split(/\s+/)].map((word) =>
+    word.replace(/^["']+|["',]+$/g, ''),
+  )
+  return words.filter(({ length }) => length >= bareCharactersMin).flatMap(partsOf)
 }
 
 function unescaped(text: string): string {

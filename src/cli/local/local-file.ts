@@ -328,6 +328,9 @@ async function writeToPipe(path: string, content: FileContent): Promise<void> {
   const file = await openPipe(path, content.interrupted)
   const { fd } = file
   const socket = new Socket({ fd, readable: false, writable: true })
+  // A reader that does not read lets a write wait for ever.
+  const stop = (): void => void socket.destroy(new DfsError('timedOut', 'interrupted'))
+  content.interrupted?.addEventListener('abort', stop)
   // A failure is that of the write that met it.
   socket.on('error', (error) => debugDfc('%s: %o', path, error))
   const write = (bytes: Buffer): Promise<void> =>
@@ -338,6 +341,7 @@ async function writeToPipe(path: string, content: FileContent): Promise<void> {
     for await (const bytes of withZeros(content)) await write(bytes).catch(failAbout(path))
     await new Promise<void>((resolve) => socket.end(resolve))
   } finally {
+    content.interrupted?.removeEventListener('abort', stop)
     socket.destroy()
   }
 }

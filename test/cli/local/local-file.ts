@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { constants } from 'node:fs'
 import {
   appendFile,
@@ -11,6 +12,7 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import {
   type Chunk,
@@ -92,6 +94,22 @@ t.test('follows a symbolic link, and refuses a folder', async (t) => {
 t.test('writes into a device and does not replace it', async (t) => {
   await write('/dev/null', chunksOf('gone'))
   t.ok((await stat('/dev/null')).isCharacterDevice())
+})
+
+t.test('an interruption ends what waits for a reader that does not read', async (t) => {
+  const pipe = join(t.testdir({}), 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const reader = await open(pipe, constants.O_RDONLY | constants.O_NONBLOCK)
+  t.teardown(() => reader.close())
+  const interruption = new AbortController()
+  const bytes = Buffer.alloc(MiB)
+  const data = async function* (): AsyncGenerator<Chunk> {
+    yield { at: 0, bytes }
+  }
+  const content = { size: MiB, data, interrupted: interruption.signal }
+  const writing = writeLocalFile(pipe, content, { mode: 0o600, mtime }, fresh())
+  setTimeout(() => interruption.abort(), 200)
+  await t.rejects(writing, { message: /pipe: / })
 })
 
 t.test('replaces a file below /dev, and appends to one that is open already', async (t) => {

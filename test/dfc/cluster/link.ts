@@ -47,5 +47,7 @@ t.test(
     config = { ...config, password: 'other' }
     await passSecond()
     t.equal(link.isUp, true, 'it is used at once when the configuration has another password')
+    // The account begins now that all four are there: what that writes must not meet the end of the test.
+    await until(() => cluster.voters.length === 4)
   },
 )

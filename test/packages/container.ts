@@ -3,12 +3,13 @@
  * paths in both are compared with the program, and what the containers run is run here, four times, and used.
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { parse } from 'yaml'
 import { root } from '../docs/documents.js'
 import { freePorts } from '../fixtures/free-ports.js'
+import { openFolder } from '../fixtures/installed-programs.js'
 import { spawnMortal, temporaryFolder } from '../fixtures/mortal.js'
 import { until } from '../fixtures/servers.js'
 
@@ -65,6 +66,52 @@ t.test('the container file copies what is there, and runs a Node that will do', 
   t.match(textOf('serve'), `:-${instruction('VOLUME')}}`)
   t.match(textOf('serve'), `:-${instruction('EXPOSE')}}`)
 })
+
+const noAccount = (): string | false => {
+  if (process.getuid?.() !== 0) return 'only root can run a server as somebody else'
+  const { status } = spawnSync('setpriv', [
+    '--reuid',
+    'nobody',
+    'test',
+    '-r',
+    join(root, 'bin/dfc'),
+  ])
+  return status === 0 ? false : 'the project is in a folder for its owner alone'
+}
+
+t.test(
+  'begun as root, the server runs as the account of the image',
+  { skip: noAccount() },
+  async (t) => {
+    t.match(containerfile, /^ENV DFS_ACCOUNT=node$/m)
+    const home = openFolder('dfs-container-')
+    const password = join(home, 'password')
+    writeFileSync(password, 'a word for root\n', { mode: 0o600 })
+    const folder = join(home, 'data')
+    mkdirSync(folder)
+    const { NODE_OPTIONS: _, ...environment } = process.env
+    const env = {
+      ...environment,
+      PATH: `${join(root, 'bin')}:${process.env.PATH}`,
+      ...{ DFS_USER: 'alice', DFS_PASSWORD_FILE: password, DFS_FOLDER: folder },
+      ...{ DFS_HOST: '127.0.0.1', DFS_PORT: String(await freePorts()), DFS_ACCOUNT: 'nobody' },
+    }
+    const child = spawnMortal(join(root, 'container/serve'), [], { env, cwd: home })
+    t.teardown(() => child.kill('SIGKILL'))
+    let said = ''
+    child.stderr?.on('data', (bytes: Buffer) => {
+      said += bytes.toString()
+    })
+    await until(() => /listens on/.test(said) || child.exitCode !== null)
+    const { uid } = statSync(join(folder, 'dfs.conf'))
+    t.not(uid, 0, said)
+    t.match(
+      readFileSync(`/proc/${child.pid}/status`, 'utf8'),
+      `Uid:\t${uid}\t${uid}\t${uid}\t${uid}\n`,
+    )
+    t.equal(statSync(join(folder, 'identity.json')).uid, uid)
+  },
+)
 
 t.test('four of what the containers run are a cluster, also when they start again', async (t) => {
   const home = temporaryFolder('dfs-container-')

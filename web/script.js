@@ -112,7 +112,7 @@ async function showFolder(path) {
     byId('files-problem').textContent = folder.isCut
       ? `Only the first ${folder.entries.length} names are shown.`
       : ''
-    byId('crumbs').replaceChildren(...crumbsOf(folder.path))
+    byId('crumbs').replaceChildren(...crumbsOf(folder))
     rowsOf('files').replaceChildren(...folder.entries.map(fileRow))
     rowsOf('folder-without').replaceChildren(
       ...folder.without.map(({ servers, incomplete }) =>
@@ -129,21 +129,21 @@ async function showFolder(path) {
   }
 }
 
-function crumbsOf(path) {
-  const names = path.split('/').filter((name) => name !== '')
+function crumbsOf({ path, shown }) {
+  const [names, labels] = [path, shown].map((one) => one.split('/').filter((name) => name !== ''))
   const at = (count) => `/${names.slice(0, count).join('/')}`
-  return ['all files', ...names].map((name, index) =>
-    make('li', '', button(name, () => showFolder(at(index)))),
+  return ['all files', ...labels].map((label, index) =>
+    make('li', '', button(label, () => showFolder(at(index)))),
   )
 }
 
-function fileRow({ name, path, type, size, incomplete }) {
+function fileRow({ shown, path, type, size, incomplete }) {
   const label =
     type === 'folder'
-      ? button(`${name}/`, () => showFolder(path))
+      ? button(`${shown}/`, () => showFolder(path))
       : type === 'file'
-        ? button(name, () => showFile(path))
-        : name
+        ? button(shown, () => showFile(path))
+        : shown
   const words = incomplete ? 'not in full' : 'yes'
   return make(
     'tr',
@@ -160,7 +160,7 @@ async function showFile(path) {
     const file = await ask(`/api/file?path=${encodeURIComponent(path)}`)
     byId('files-problem').textContent = ''
     byId('pieces-section').hidden = false
-    byId('pieces-name').textContent = file.path
+    byId('pieces-name').textContent = file.shown
     const shown = file.segments.length
     byId('pieces-about').textContent =
       file.segmentCount === 0

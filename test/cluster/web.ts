@@ -30,6 +30,7 @@ for (const words of [
   ['mkdir', 'music'],
   ['put', 'song', '<img src=x>', 'empty', '/'],
   ['put', 'song', 'music'],
+  ['put', 'song', 'music/turned\u202egnp.exe'],
 ]) {
   const { status, problems } = await alice.dfc(...words)
   if (status !== 0) throw new Error(problems)
@@ -202,7 +203,11 @@ t.test(
     await shoot(page, 'web-pieces', '#pieces-section')
 
     await press('music/')
-    await page.waitForFunction('document.querySelectorAll("#files tbody tr").length === 1')
+    await page.waitForFunction('document.querySelectorAll("#files tbody tr").length === 2')
+    await press('turned\\u202egnp.exe')
+    await page.waitForFunction(
+      'document.getElementById("pieces-name").textContent === "/music/turned\\\\u202egnp.exe"',
+    )
     await press('all files')
     await page.waitForFunction('document.querySelectorAll("#files tbody tr").length === 4')
 

@@ -4,6 +4,7 @@ import { type HeldSegment, heldMasks } from '../../dfc/repair/held.js'
 import { incompleteFor } from '../../dfc/repair/what-if.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { escapeName } from '../../visible-text.js'
 import {
   holdersOf,
   pieceNumbers,
@@ -96,6 +97,7 @@ async function folder(client: Client, path: string): Promise<object> {
   )
   const entries = shown.map(({ name, node: found, incomplete }, at) => ({
     name,
+    shown: escapeName(name),
     path: `/${[...namesOf(path), name].join('/')}`,
     type: found === undefined ? 'unknown' : typeWord(found.inode.mode),
     size: found?.inode.size ?? null,
@@ -106,7 +108,13 @@ async function folder(client: Client, path: string): Promise<object> {
     servers: away.map((server) => cluster.link(server).name),
     incomplete: entries.filter((one) => one.lostWithout[index] === true).length,
   }))
-  return { path: `/${namesOf(path).join('/')}`, entries, isCut, without }
+  return { ...pathOf(path), entries, isCut, without }
+}
+
+/** A path as the page asks for it, and as it shows it: some characters change the direction of text, or are invisible. */
+function pathOf(asked: string): { path: string; shown: string } {
+  const path = `/${namesOf(asked).join('/')}`
+  return { path, shown: escapeName(path) }
 }
 
 async function file(client: Client, path: string): Promise<object> {
@@ -117,7 +125,7 @@ async function file(client: Client, path: string): Promise<object> {
   const held = await heldMasks(cluster, drawnSegments, cluster.up)
   const [lost = []] = await incompleteFor(cluster, [inode], absences)
   return {
-    path: `/${namesOf(path).join('/')}`,
+    ...pathOf(path),
     size: inode.size,
     segmentCount: inode.segments.length,
     servers: cluster.links.map(({ name, isUp }) => ({ name, isUp })),

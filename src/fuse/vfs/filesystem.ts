@@ -335,7 +335,7 @@ export class Filesystem {
       }
     }
     const node = await this.check.node(ino, caller.pid)
-    return this.openNode(node, place?.name ?? String(ino), flags, dropPrivilegesOf)
+    return this.openNode(node, place?.name ?? this.#nameOf(ino), flags, dropPrivilegesOf)
   }
 
   /** Opens `node`, which was just read. `name` is for messages. */
@@ -502,6 +502,7 @@ export class Filesystem {
 
   /** A name of the inode, for messages. */
   #nameOf(ino: number): string {
-    return this.names.lastOf(ino)?.name ?? String(ino)
+    if (ino === rootIno) return '/'
+    return this.names.lastOf(ino)?.name ?? `inode ${ino}`
   }
 }

@@ -43,7 +43,7 @@ t.test('the package installs, works, and goes', { skip: noPackage || noMounts },
   const field = (name: string): string =>
     execFileSync('dpkg-deb', ['-f', file, name], { encoding: 'utf8' }).trimEnd()
   t.equal(field('Version'), version.replace('-', '~'))
-  t.equal(field('Depends'), 'fuse3, nodejs (>= 22.13)')
+  t.equal(field('Depends'), 'fuse3, libc6 (>= 2.34), libstdc++6, nodejs (>= 22.13)')
 
   const other = join(folder, 'root')
   for (const made of ['info', 'updates', 'triggers']) {
@@ -94,14 +94,22 @@ t.test('the package installs, works, and goes', { skip: noPackage || noMounts },
       encoding: 'utf8',
     })
     t.match([status, stderr], [1, /unknown option '--nonsense'/])
-    const man = ['-f', inside('usr/share/man/man1/dfc.1.gz')]
-    t.match(execFileSync('zcat', man, { encoding: 'utf8' }), '.TH DFC 1')
+    const unpacked = (file: string): string =>
+      execFileSync('zcat', ['-f', inside(`usr/share/${file}`)], { encoding: 'utf8' })
+    t.match(unpacked('man/man1/dfc.1.gz'), '.TH DFC 1')
+    t.match(unpacked('man/man8/mount.fuse.dfs.8.gz'), '.TH MOUNT.DFS 8')
+    t.match(
+      unpacked('doc/dfs-pairs/changelog.gz'),
+      /^dfs-pairs \(\d.*\) unstable; urgency=medium\n\n {2}\* .*\n\n -- .* <.*> {2}\w{3}, \d\d \w{3} \d{4} /,
+    )
+    t.match(unpacked('doc/dfs-pairs/CHANGELOG.md.gz'), '# Changelog')
     const files = [
       'usr/share/bash-completion/completions/dfc',
       'usr/share/zsh/vendor-completions/_dfs-mount',
       'usr/share/fish/vendor_completions.d/dfs-server.fish',
       'usr/share/doc/dfs-pairs/copyright',
       'usr/share/doc/dfs-pairs/examples/dfc.conf.sample',
+      'usr/share/doc/dfs-pairs/examples/hello.ts',
     ]
     for (const file of files) t.ok(existsSync(inside(file)), file)
     t.notOk(existsSync(inside('usr/lib/dfs-pairs/node_modules/tap')), 'nothing for developers')

@@ -56,7 +56,8 @@ function put(
     try {
       // The mode given to open is cut by the umask.
       fchmodSync(descriptor, mode)
-      if (owner !== undefined) fchownSync(descriptor, owner.uid, owner.gid)
+      const whose = owner ?? ownerOfFolder(file)
+      if (whose !== undefined) fchownSync(descriptor, whose.uid, whose.gid)
       writeFileSync(descriptor, content)
       fsyncSync(descriptor)
     } finally {
@@ -67,6 +68,11 @@ function put(
     rmSync(temporary, { force: true })
   }
   syncFolder(dirname(file))
+}
+
+/** Returns the owner of the folder of `file`, to whom root leaves what it makes there, such as a key for a service. */
+function ownerOfFolder(file: string): Owner | undefined {
+  return process.getuid?.() === 0 ? statSync(dirname(file)) : undefined
 }
 
 /** Whether there is such a file or folder. Throws what the disk says when it cannot tell. */

@@ -49,6 +49,9 @@ async function walk(): Promise<void> {
     }
     t.equal((await machine.sh(`systemctl enable --now ${units}`)).status, 0)
     t.equal(await machine.out('stat --format %U /var/lib/dfs/DFS1 /srv/disk'), 'dfs\ndfs')
+    // The server on the loopback address has made no key so far, and has to be able to read it.
+    await machine.out('dfs-server key /var/lib/dfs/DFS1')
+    t.equal(await machine.out('stat --format %U /var/lib/dfs/DFS1/key.pem'), 'dfs')
     t.equal(await property('dfs-server@DFS1', 'StatusText'), 'listens on 127.0.0.1:10001')
     const servers = [1, 2, 3, 4].map((number) => `--server 127.0.0.1:1000${number}`).join(' ')
     const said = await machine.out(

@@ -18,6 +18,7 @@ import type { Content } from './content/content.js'
 import { ContentStore } from './content/content-store.js'
 import type { Digests } from './content/digests.js'
 import type { BadCopyListener } from './content/piece-fetcher.js'
+import { SalvagedContent } from './content/salvaged-content.js'
 import type { MakesRoom } from './content/segment-writer.js'
 import { type ClientFigures, serverFigures } from './figures.js'
 import type { GivenUpContent } from './namespace/given-up.js'
@@ -43,7 +44,7 @@ export interface ClientLog {
   /** Opens the journal of an account on this machine. */
   openJournal(cluster: string, user: string): Journal
   /** Keeps the content of a file elsewhere that was answered as stored and cannot be. Throws when that fails. */
-  keepContent(lost: GivenUpContent, content: AsyncIterable<Buffer>): Promise<void>
+  keepContent(lost: GivenUpContent, content: SalvagedContent): Promise<void>
 }
 
 export interface ClientOptions extends ClusterOptions {
@@ -119,7 +120,9 @@ export class Client {
       makeRoom,
       keepContent: async (lost) => {
         assert(log !== undefined, 'without a log nothing is answered that is not stored')
-        await log.keepContent(lost, content.stream(lost.inode))
+        // With three servers nothing else is waited for: a lost segment would keep everything from being stored.
+        const isFinal = (): boolean => cluster.voters.length >= quorum.commit
+        await log.keepContent(lost, new SalvagedContent(content, lost.inode, isFinal))
       },
       finishOthers: dirSync ? undefined : () => finishOthers(cluster, recovery),
     })

@@ -196,6 +196,8 @@ export class World {
   #missed: readonly number[] = []
   /** A client that will send a commit once more, and which servers are not to get it then either. */
   #awaited: { readonly name: string; readonly deaf: readonly number[] } | undefined
+  /** How often a client may still die while it stores what was refused. */
+  #ambushesLeft = 5
   #ambushed: { readonly name: string; readonly atMs: number } | undefined
   #clientNumber = 0
   #visitNumber = 0
@@ -612,7 +614,9 @@ export class World {
     const running = this.clients.find(({ participant }) => participant.name === name)
     if (running === undefined || this.#isOver || this.plan.focus !== 'leases') return
     if (this.#machines[running.index]?.isByItself(id, body) !== true) return
-    if (!chance(random, 0.1)) return
+    // With more of them no client gets to the end of a journal within the life of a tombstone.
+    if (this.#ambushesLeft === 0 || !chance(random, 0.1)) return
+    this.#ambushesLeft -= 1
     this.#count('byItself', name)
     this.scheduler.after(between(random, 5, 40), () => {
       if (!this.#isOver && this.#clients[running.index] === running) {

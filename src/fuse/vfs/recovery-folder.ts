@@ -5,6 +5,7 @@
 import { mkdir, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.js'
+import type { SalvagedContent } from '../../dfc/content/salvaged-content.js'
 import type { GivenUpContent } from '../../dfc/namespace/given-up.js'
 import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
@@ -31,20 +32,21 @@ export class RecoveryFolder {
     const path = await this.#pathFor(file)
     const unreadable = await writeDraft(`${path}.part`, draft)
     await rename(`${path}.part`, path)
-    const missing =
-      unreadable === 0 ? '' : ` (${unreadable} bytes of it could not be read and are zeros there)`
     notice(
       `"${file.name}" could not be stored: ${asDfsError(why).message}. ` +
-        `What was written is kept in ${path}${missing}`,
+        `What was written is kept in ${path}${missingText(unreadable)}`,
       'error',
     )
     this.#failures.notStored(file, why, `; what was written is kept in ${path}`)
   }
 
-  /** Saves the whole content of a file that was answered as stored. Throws what reading or the local disk throws. */
+  /**
+   * Saves the whole content of a file that was answered as stored, as far as it is not gone. Throws what reading or the local
+   * disk throws.
+   */
   async keepContent(
     file: Pick<GivenUpContent, 'ino' | 'name' | 'why'>,
-    content: AsyncIterable<Buffer>,
+    content: SalvagedContent,
   ): Promise<void> {
     const path = await this.#pathFor(file)
     const local = await open(`${path}.part`, 'w', 0o600)
@@ -57,7 +59,7 @@ export class RecoveryFolder {
     await rename(`${path}.part`, path)
     notice(
       `"${file.name}" was answered as stored and could not be: ${file.why.message}. ` +
-        `Its content is kept in ${path}`,
+        `Its content is kept in ${path}${missingText(content.lostBytes)}`,
       'error',
     )
     this.#failures.notStored(file, file.why, `; its content is kept in ${path}`)
@@ -94,6 +96,10 @@ async function writeDraft(path: string, draft: Draft): Promise<number> {
     await local.close()
   }
   return unreadable
+}
+
+function missingText(bytes: number): string {
+  return bytes === 0 ? '' : ` (${bytes} bytes of it could not be read and are zeros there)`
 }
 
 function isLocal(thrown: unknown): boolean {

@@ -22,6 +22,7 @@ import { sentenceOf, sentenceWithPath, speaksForItself } from '../error-message.
 import { DfsError } from '../errors.js'
 import { debugDfc, redirectNotices, redirectWarnings } from '../log.js'
 import { tcpNetwork } from '../network.js'
+import { nameProcess } from '../process-name.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { type EndSignal, onEndSignals } from '../signals.js'
 import { visibleLine } from '../visible-text.js'
@@ -223,6 +224,7 @@ function flushed(stream: NodeJS.WriteStream): Promise<void> {
   })
 }
 
+nameProcess('dfc')
 process.on('exit', () => temporaries.removeAll())
 process.stdout.on('error', onBrokenPipe)
 process.stderr.on('error', onBrokenPipe)

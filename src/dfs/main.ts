@@ -15,6 +15,7 @@ import { limits } from '../limits.js'
 import { complain, logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { addressText, tcpNetwork } from '../network.js'
+import { nameProcess } from '../process-name.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { tellServiceManager } from '../service-manager.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
@@ -60,6 +61,7 @@ const program = serverGrammar({
   },
 })
 
+nameProcess('dfs-server')
 process.umask(privateUmask)
 try {
   await program.parseAsync()

@@ -18,6 +18,7 @@ import { complain, debugFuse, logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { askDaemon } from '../mount-control.js'
 import { isPipe } from '../named-file.js'
+import { nameProcess } from '../process-name.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { tellServiceManager } from '../service-manager.js'
 import { onEndSignals, outliveTerminal } from '../signals.js'
@@ -78,6 +79,7 @@ interface Backing {
 
 const program = mountGrammar()
 
+nameProcess('dfs-mount')
 process.umask(privateUmask)
 try {
   program.parse()

@@ -89,6 +89,8 @@ t.test('makes its folder, says one line when it is ready, and serves', async (t)
   const deep = join(folder, 'not', 'there', 'DFS1')
   const server = run(t, deep, '0', '--config', config)
   const port = await portOf(server)
+  const name = readFileSync(`/proc/${server.child.pid}/comm`, 'utf8')
+  t.equal(name, 'dfs-server\n')
   t.match(
     server.said(),
     new RegExp(`^\\S+ info ${basename(deep)} listens on 127\\.0\\.0\\.1:${port}\n`),

@@ -11,7 +11,7 @@ import { limits } from '../../limits.js'
 import { quorum } from '../../wire/quorum.js'
 import { serverNamed } from '../named-server.js'
 import type { Session } from '../session.js'
-import { nameField } from '../terminal/format.js'
+import { countText, nameField } from '../terminal/format.js'
 import type { Output } from '../terminal/output.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command, Options } from './command.js'
@@ -161,8 +161,8 @@ function sentencesOf({ config, down, left }: Question, counts: Counts): readonly
   const others = away.length === 0 ? '' : ` (${away.join(', ')} is down already)`
   return [
     counts.incomplete === 0
-      ? `Without ${without}${others} all ${counts.looked} files could be read in full.`
-      : `Without ${without}${others} ${counts.incomplete} of ${counts.looked} files would be incomplete${nowText(counts)}.`,
+      ? `Without ${without}${others} ${counts.looked === 1 ? 'the only file' : `all ${counts.looked} files`} could be read in full.`
+      : `Without ${without}${others} ${counts.incomplete} of ${countText(counts.looked, 'file')} would be incomplete${nowText(counts)}.`,
     left.canChange
       ? 'Files and names could be changed as now.'
       : `Nothing could be changed: ${quorum.commit} servers must agree, and ${left.voters.length} would be left.`,

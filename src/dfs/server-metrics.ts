@@ -19,7 +19,7 @@ export interface NamedFigures extends ServerFigures {
   /** The name of the server's folder. */
   readonly name: string
   readonly port: number
-  /** Of the file system with the server's folder, if that answers. */
+  /** Room of the file system with the server's folder; undefined where it does not answer. */
   readonly disk: DiskRoom | undefined
 }
 

@@ -120,9 +120,9 @@ async function reportOf(session: Session, { wait }: Options): Promise<Report> {
   const line = new StatusLine(session.output)
   const watch = watchServers(session)
   try {
+    await watch.begin()
     for (let turn = 1; ; turn += 1) {
       session.interrupted.throwIfAborted()
-      if (turn === 1) await watch.begin()
       const report = await look(session.client.cluster, pace)
       const leftMs = untilMs - clock.monotonic()
       if (statusOf(report) === complete || leftMs <= 0) return report

@@ -5,7 +5,7 @@ import { DfsError } from '../../errors.js'
 import type { Network } from '../../network.js'
 import type { Reply } from '../../wire/messages.js'
 import { ScramCredentials } from '../../wire/scram.js'
-import { ServerConnection } from './connection.js'
+import { type Greeting, ServerConnection } from './connection.js'
 import type { ServerKeys } from './server-keys.js'
 
 export interface LoginOptions {
@@ -18,12 +18,18 @@ export interface LoginOptions {
   readonly cluster?: string | undefined
 }
 
-/** Returns the status of the server at `index`. Throws why the login failed, such as `authentication` or `untrusted`. */
-export async function logInOnce(index: number, options: LoginOptions): Promise<Reply<'status'>> {
-  const { config, keys, network, clock, random, cluster } = options
+/**
+ * Opens a connection to the server at `index` for one question. `greeted` receives what it says before the login, and may
+ * throw to end there. The caller closes the connection.
+ */
+export async function connectOnce(
+  index: number,
+  { config, keys, network, clock, random, cluster }: LoginOptions,
+  greeted: (greeting: Greeting) => Promise<void>,
+): Promise<ServerConnection> {
   const server = config.servers[index]
   if (server === undefined) throw new DfsError('invalid', `there is no server ${index + 1}`)
-  const connection = await ServerConnection.open({
+  return ServerConnection.open({
     name: server.name,
     address: { ...server.address, tls: usesTls(config, server) },
     credentials: () => new ScramCredentials(config.user, config.password),
@@ -36,9 +42,14 @@ export async function logInOnce(index: number, options: LoginOptions): Promise<R
     index,
     cluster: () => cluster,
     keyShown: (key) => keys.assertKnown({ index, key }),
-    async greeted() {},
+    greeted,
     onClosed() {},
   })
+}
+
+/** Returns the status of the server at `index`. Throws why the login failed, such as `authentication` or `untrusted`. */
+export async function logInOnce(index: number, options: LoginOptions): Promise<Reply<'status'>> {
+  const connection = await connectOnce(index, options, async () => {})
   try {
     const { reply } = await connection.request('status', {})
     return reply

@@ -3,12 +3,12 @@
  * every mount of the account from being alone.
  */
 import { type Clock, type Random, sleep } from '../../clock.js'
-import { type ClientConfig, usesTls } from '../../config.js'
+import type { ClientConfig } from '../../config.js'
 import { asDfsError, DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Network } from '../../network.js'
-import { ScramCredentials } from '../../wire/scram.js'
-import { type Greeting, ServerConnection } from './connection.js'
+import type { Greeting } from './connection.js'
+import { connectOnce } from './log-in-once.js'
 import type { ServerKeys } from './server-keys.js'
 
 export interface ServerWatchOptions {
@@ -59,35 +59,17 @@ export class ServerWatch {
 
   /** The id of the server that answers; the code of the failure where none does. */
   async #idAt(index: number): Promise<string> {
-    const { keys, network, clock, random } = this.#options
-    const config = this.#options.config()
-    const server = config.servers[index]
-    if (server === undefined) throw new RangeError(`no server ${index}`)
+    const options = { ...this.#options, config: this.#options.config() }
     let shown: Greeting | undefined
     try {
-      const connection = await ServerConnection.open({
-        name: server.name,
-        address: { ...server.address, tls: usesTls(config, server) },
-        credentials: () => new ScramCredentials(config.user, config.password),
-        timeoutMs: config.timeoutMs,
-        network,
-        clock,
-        random,
-        client: random.bytes(4).toString('hex'),
-        onRecall() {},
-        index,
-        cluster: () => undefined,
-        keyShown: (key) => keys.assertKnown({ index, key }),
-        async greeted(greeting) {
-          shown = greeting
-          throw new DfsError('down', 'no login is wanted')
-        },
-        onClosed() {},
+      const connection = await connectOnce(index, options, async (greeting) => {
+        shown = greeting
+        throw new DfsError('down', 'no login is wanted')
       })
       connection.close()
     } catch (thrown) {
       return shown?.server ?? asDfsError(thrown).code
     }
-    throw new DfsError('protocol', `${server.name} was logged in to`)
+    throw new DfsError('protocol', `server ${index + 1} was logged in to`)
   }
 }

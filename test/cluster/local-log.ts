@@ -387,6 +387,33 @@ t.test('what a client that has died left in several batches is stored by the nex
   t.same(await namesIn(second, folder), ['f3', 'g0', 'g1'])
 })
 
+t.test('what was stored and then removed does not come back from another journal', async (t) => {
+  const servers = await startServers(t)
+  const notices = noticesOf(t)
+  const { proxies, config } = await openProxies(t, servers)
+  const log = new MemoryJournals()
+  const first = await connect(t, servers, { config, log })
+  const folder = await folderOf(first, 1)
+  for (const proxy of proxies) proxy.isMute = true
+  await first.namespace.create(folder, 'new', attributes)
+  log.crash()
+  const [left] = log.left
+  first.cluster.close()
+  if (left === undefined) return t.fail('the journal is empty')
+  const second = await connect(t, servers, { log })
+  t.same(await namesIn(second, folder), ['f0', 'new'])
+  await second.namespace.unlink(folder, 'new')
+  await second.namespace.settle()
+  // As a client leaves it that had stored the change by itself, under an id that the journal does not have.
+  const again = new MemoryJournals()
+  again.openJournal().append({ ...left, id: second.cluster.versionFor(left.body) })
+  await second.close()
+  const third = await connect(t, servers, { log: again })
+  t.same(again.left, [])
+  t.same(await namesIn(third, folder), ['f0'])
+  t.notMatch(notices.join('\n'), /discarded/)
+})
+
 t.test('a full log is stored within the grace of a lease, with one slow server', async (t) => {
   const servers = await startServers(t)
   const notices = noticesOf(t)

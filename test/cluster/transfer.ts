@@ -13,9 +13,11 @@ import {
   truncateSync,
   utimesSync,
 } from 'node:fs'
+import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { systemRandom } from '../../src/clock.js'
+import { attribute } from '../fixtures/attributes.js'
 import { UserOfDfc } from '../fixtures/client.js'
 import { MessageProxies } from '../fixtures/message-proxies.js'
 import { startServers, until } from '../fixtures/servers.js'
@@ -294,20 +296,23 @@ t.test('as root, owners are kept; set-user-ID bits are named, and are not', asyn
 t.test('attributes are kept', async (t) => {
   make('attributes', { file: 'x' })
   const set = await alice.sh(
-    'setfattr -n user.kind -v good attributes/file && setfattr -n user.f -v 1 attributes',
+    `${attribute} set attributes/file user.kind good && ${attribute} set attributes user.f 1`,
   )
-  if (set.status !== 0) {
-    t.comment(`no attributes here: ${set.problems}`)
+  if (set.status === constants.errno.EOPNOTSUPP) {
+    t.pass('attributes', { skip: 'the file system of this folder has no attributes' })
     return
   }
+  t.match(set, done)
   t.match(await alice.dfc('put', '-r', 'attributes'), done)
   t.match(await alice.dfc('get', '-r', 'attributes', 'with'), done)
-  t.match(await alice.sh('getfattr --only-values -n user.kind with/file'), { out: 'good' })
-  t.match(await alice.sh('getfattr --only-values -n user.f with'), { out: '1' })
-  await alice.sh('setfattr -x user.kind attributes/file')
+  t.match(await alice.sh(`${attribute} get with/file user.kind`), { out: 'good' })
+  t.match(await alice.sh(`${attribute} get with user.f`), { out: '1' })
+  await alice.sh(`${attribute} remove attributes/file user.kind`)
   t.match(await alice.dfc('sync', '--up', 'attributes', 'attributes'), { problems: /1 skipped/ })
   t.match(await alice.dfc('sync', '--down', 'attributes', 'with'), { problems: /1 skipped/ })
-  t.match(await alice.sh('getfattr -n user.kind with/file'), { status: 1 })
+  t.match(await alice.sh(`${attribute} get with/file user.kind`), {
+    status: constants.errno.ENODATA,
+  })
 })
 
 /** Runs `action` while each part of a piece takes `ms` longer to be stored, so that it takes some seconds. */

@@ -6,6 +6,7 @@ import { existsSync, rmSync, statfsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import t from 'tap'
 import { limits } from '../../src/limits.js'
+import { attribute } from '../fixtures/attributes.js'
 import { checkAll, clean, healNow, openClient } from '../fixtures/library.js'
 import { isMounted, TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses, until } from '../fixtures/servers.js'
@@ -120,7 +121,7 @@ t.test('more islands than a commit has room for are stored all the same', { skip
   t.equal(islands, 256_000)
   t.ok(Number(bytes) < 0.75 * 256_000 * islandBytes, `${bytes} bytes are stored`)
   // Attributes have room beside them.
-  await mount.out('setfattr -n user.large -v "$(printf %60000s x)" islands')
+  await mount.out(`${attribute} set islands user.large "$(printf %60000s x)"`)
   await mount.close()
   const again = await mounts.start('again')
   t.equal(await again.node(checkIslands), `${256_000 + 500} true`)

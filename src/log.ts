@@ -56,7 +56,7 @@ function now(): string {
 let journal: boolean | undefined
 
 /** Whether standard error is the journal of systemd, which says so with the file's device and inode number. */
-function isJournal(): boolean {
+export function isJournal(): boolean {
   journal ??= isStream(process.env.JOURNAL_STREAM, standardError)
   return journal
 }

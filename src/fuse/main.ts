@@ -14,7 +14,7 @@ import { clientConfigFile, clientConfigPlaces } from '../config-home.js'
 import { sentenceWithPath } from '../error-message.js'
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { exitStatusOf } from '../exit-status.js'
-import { complain, debugFuse, logTo, notice } from '../log.js'
+import { complain, debugFuse, isJournal, logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { askDaemon } from '../mount-control.js'
 import { isPipe } from '../named-file.js'
@@ -133,8 +133,7 @@ function withAccount(options: Options): Options {
 }
 
 async function run(mountpoint: string, options: Options): Promise<void> {
-  const own = stateFolderOf(mountpoint)
-  const state = options.log === undefined ? own : { ...own, log: resolve(options.log) }
+  const state = stateFolderOf(mountpoint)
   // Errors found here are reported by the command, not only in the daemon's log.
   const words = parseMountOptions(options.option ?? [], options.sloppy)
   metricsOf(options)
@@ -189,8 +188,6 @@ async function mountInBackground(
   const local = typeof options.local === 'object' ? options.local.map((f) => resolve(f)) : []
   const words = [
     '--foreground',
-    '--log',
-    state.log,
     ...(options.config === undefined ? [] : ['--config', resolve(options.config)]),
     ...(options.port === undefined ? [] : ['--port', options.port]),
     ...(options.metrics === undefined ? [] : ['--metrics', options.metrics]),
@@ -201,7 +198,9 @@ async function mountInBackground(
     '--',
     mountpoint,
   ]
-  await launch(state, words, password)
+  // What systemd mounts is looked for in the journal of its unit.
+  const log = options.log ?? (isJournal() ? undefined : state.log)
+  await launch(state, log === undefined ? undefined : resolve(log), words, password)
 }
 
 /** Asks the daemon to unmount. Without a daemon, its dead mount is removed. */
@@ -232,7 +231,7 @@ async function serve(
   state: StateFolder,
 ): Promise<void> {
   outliveTerminal()
-  const reopenLog = options.log === undefined ? undefined : logTo(state.log)
+  const reopenLog = options.log === undefined ? undefined : logTo(resolve(options.log))
   let ending: (() => void) | undefined
   let servers: LocalServers | undefined
   const early = new AbortController()

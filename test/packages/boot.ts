@@ -86,6 +86,18 @@ async function walk(): Promise<void> {
         'journalctl --boot=-1 --output cat --unit mnt-files.mount --unit dfs-server@DFS1',
       )
       t.match(order, /Unmounting.*Stopping dfs-server@DFS1/s, 'the servers go last')
+      await machine.out('systemctl stop dfs-server@DFS3; ls /mnt/files; dfc doctor doctor.tar.gz')
+      const warnings = 'journalctl --boot --output cat --priority warning --unit mnt-files.mount'
+      t.match(
+        await machine.out(`until ${warnings} | grep DFS3; do sleep 0.1; done`),
+        'DFS3 is down',
+      )
+      t.match(
+        await machine.out(
+          'systemctl start dfs-server@DFS3; tar -xOzf doctor.tar.gz --wildcards "*/journal.txt"',
+        ),
+        /dfs-server.*: DFS3 listens on .*: DFS3 is down/s,
+      )
     },
   )
 
@@ -97,7 +109,9 @@ async function walk(): Promise<void> {
     t.equal(await mounted(), '')
     t.equal(await machine.out('timeout 30 cat /mnt/files/1'), '1')
     t.equal(await mounted(), 'fuse.dfs')
-    await machine.out("pkill --signal KILL --full '/src/fuse/[m]ain.js'; sleep 2")
+    // An access before systemd has seen that the mount is gone gets ENODEV from it.
+    await machine.out(`pkill --signal KILL --full '/src/fuse/[m]ain.js'
+      while systemctl --quiet is-active mnt-files.mount; do sleep 0.1; done`)
     t.equal(await machine.out('timeout 30 cat /mnt/files/2'), '2')
     await machine.out(`systemctl stop mnt-files.automount mnt-files.mount
       sed -i '/mnt.files/d' /etc/fstab; systemctl daemon-reload`)

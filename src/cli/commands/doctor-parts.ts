@@ -1,6 +1,14 @@
 /** The parts of the archive of DOCTOR. What cannot be had is there as the reason why not. */
 import { execFile } from 'node:child_process'
-import { closeSync, fstatSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+} from 'node:fs'
 import { version as kernelVersion, release } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -32,6 +40,8 @@ interface ConfigPart extends Part {
 }
 
 const askedMs = 3_000
+const journalLines = 2_000
+const journalLineBytesMax = 4_096
 
 /**
  * Collects the parts, and removes from all of them every secret that is in one of the configurations, and the password,
@@ -53,6 +63,7 @@ export async function partsOf(
       return `${JSON.stringify(await figuresOfMounts(), undefined, 2)}\n`
     }),
     ...logParts(),
+    ...(await journalParts()),
     ...(await metricsParts(configs)),
   ]
   const secrets = configs.flatMap((config) => config.secrets)
@@ -167,6 +178,17 @@ function logParts(): readonly Part[] {
       return [{ name, text: `cannot be read: ${sentenceOf(error)}\n` }]
     }
   })
+}
+
+/** The last lines of servers and mounts in the journal of systemd, with their times. */
+async function journalParts(): Promise<readonly Part[]> {
+  if (!existsSync('/run/systemd/system')) return []
+  const format = ['--quiet', '--no-pager', '--output=short-iso', `--lines=${journalLines}`]
+  const ours = ['_COMM=dfs-server', '+', '_COMM=dfs-mount']
+  const how = { timeout: askedMs, maxBuffer: journalLines * journalLineBytesMax }
+  const textOf = async (): Promise<string> =>
+    (await promisify(execFile)('journalctl', [...format, ...ours], how)).stdout
+  return [await part('logs/journal.txt', textOf)]
 }
 
 function namesIn(folder: string): readonly string[] {

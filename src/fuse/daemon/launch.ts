@@ -12,21 +12,27 @@ export type Report =
   /** It goes on to wait for servers. */
   | { readonly waiting: string }
 
+const standardError = 2
+
 /**
- * Starts a daemon. `args` are those of one in the foreground. The daemon reads `input`, which may be secret, from its
- * standard input, because its arguments and its environment can be read in /proc.
+ * Starts a daemon. `args` are those of one in the foreground. It writes its log to the file `log` or, without one, to
+ * the standard error of this process. The daemon reads `input`, which may be secret, from its standard input, because
+ * its arguments and its environment can be read in /proc.
  */
 export async function launch(
   state: StateFolder,
+  log: string | undefined,
   args: readonly string[],
   input: string | undefined,
 ): Promise<void> {
   await makeStateFolder(state)
-  const log = await open(state.log, 'a', 0o600)
+  const file = log === undefined ? undefined : await open(log, 'a', 0o600)
+  const output = file?.fd ?? standardError
+  const logged = log === undefined ? [] : ['--log', log]
   const [, script = ''] = process.argv
-  const child = spawn(process.execPath, [...process.execArgv, script, ...args], {
+  const child = spawn(process.execPath, [...process.execArgv, script, ...logged, ...args], {
     cwd: '/',
-    stdio: [input === undefined ? 'ignore' : 'pipe', log.fd, log.fd, 'ipc'],
+    stdio: [input === undefined ? 'ignore' : 'pipe', output, output, 'ipc'],
   })
   // A daemon that ends before it has read its input reports why by other means.
   child.stdin?.on('error', () => undefined).end(input)
@@ -34,7 +40,9 @@ export async function launch(
     await new Promise<void>((resolve, reject) => {
       child.once('error', reject)
       child.once('exit', () => {
-        reject(new DfsError('io', `the daemon ended before it had mounted; see ${state.log}`))
+        reject(
+          new DfsError('io', `the daemon ended before it had mounted; see ${log ?? 'the journal'}`),
+        )
       })
       child.on('message', (report: Report) => {
         if ('waiting' in report) process.stderr.write(`dfs-mount: ${report.waiting}\n`)
@@ -43,7 +51,7 @@ export async function launch(
       })
     })
   } finally {
-    await log.close()
+    await file?.close()
     if (child.connected) child.disconnect()
     child.unref()
   }

@@ -6,7 +6,7 @@ import { recoveryFolderOf, stateHome } from '../../state-home.js'
 
 export interface StateFolder {
   readonly path: string
-  /** Log of the notices of a daemon in the background. */
+  /** Where a daemon in the background writes its log, unless it is to go elsewhere. */
   readonly log: string
   readonly spill: string
   readonly recovery: string

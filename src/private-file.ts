@@ -43,6 +43,10 @@ export function assertPrivate(file: string): void {
  */
 export function writePrivate(file: string, text: string, replaces: boolean): void {
   const place = replaces && existsSync(file) ? realpathSync(file) : file
+  // Root could replace /dev/null, on which the whole system relies.
+  if (existsSync(place) && !statSync(place).isFile()) {
+    throw new DfsError('exists', `${file}: it is a folder, a device or a pipe: give a file`)
+  }
   const temporary = `${place}.${process.pid}.tmp`
   try {
     rmSync(temporary, { force: true })

@@ -236,6 +236,15 @@ t.test('two commands later there is an account, without a terminal', async (t) =
   t.ok(lstatSync(link).isSymbolicLink(), 'the link stays')
   t.match(readFileSync(conf, 'utf8'), 'user = "alice"')
   t.equal(statSync(conf).mode & 0o777, 0o600)
+
+  // Root could replace /dev/null, which a pipe stands for.
+  const pipe = join(home, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  t.match(await run('dfc', [...words, '--output', pipe, '--force'], secret), {
+    status: 1,
+    problems: /pipe: it is a folder, a device or a pipe: give a file/,
+  })
+  t.ok(lstatSync(pipe).isFIFO(), 'and a pipe stays')
 })
 
 t.test('dfc init asks at a terminal for what no option says', async (t) => {

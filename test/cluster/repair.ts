@@ -8,6 +8,7 @@ import { build, wholeSlice } from '../../src/dfc/content/extents.js'
 import { inlineContent, prepare } from '../../src/dfc/content/prepared-segment.js'
 import type { Node } from '../../src/dfc/namespace/cache/node.js'
 import { AccountIndex } from '../../src/dfs/index/account-index.js'
+import { redirectNotices } from '../../src/log.js'
 import { holdersOf, pairOf, rotationOf } from '../../src/wire/placement.js'
 import { encodeEntry, entryKey, fileType, inodeKey, rootIno } from '../../src/wire/records.js'
 import { noVersion } from '../../src/wire/version.js'
@@ -300,7 +301,15 @@ t.test('rot is served around and rewritten', async (t) => {
   t.equal(report.bad, 3, 'verify finds flipped, truncated and deleted copies')
   t.same(bad.sort(), ['0', '1', '2'])
   for (const { name, bytes } of files) t.ok((await readFile(client, name)).equals(bytes), name)
+  const lines: string[] = []
+  redirectNotices((line, level) => lines.push(`${level} ${line}`))
   t.match(await client.scheduler.heal(healNow), { left: 0 })
+  const replaced = lines.filter((line) => line.includes('written again')).sort()
+  t.match(replaced, [
+    /^info .* was missing on DFS3: written again$/,
+    /^warning .* was corrupt on DFS[12]: written again$/,
+    /^warning .* was corrupt on DFS[12]: written again$/,
+  ])
   t.match(await checkAll(client), clean)
 })
 

@@ -155,8 +155,8 @@ async function placeSegment(
       try {
         const isHeld = (held & maskOf([piece])) !== 0
         if (!isHeld) await copyPiece(mover, segment, piece, server)
-        const isReplaced = isHeld && (await replacePiece(mover, segment, piece, server))
-        if (!isHeld || isReplaced) copied += 1
+        const isGood = isHeld && (await replacePiece(mover, segment, piece, server)) === 'good'
+        if (!isGood) copied += 1
       } catch (error) {
         debugDfc('piece %d of segment %s: %o', piece, segment.id, error)
         if (isError(error, 'corrupt', 'dataLost')) lost |= maskOf([piece])
@@ -224,35 +224,40 @@ async function copyPiece(
   await writer.putPiece(segment, preparePiece(piece, parts), server)
 }
 
+/** How a server has a piece: rotted or cut short is corrupt. */
+export type CopyState = 'good' | 'missing' | 'corrupt'
+
 /**
- * Replaces a copy that has rotted, or is gone, by a good one; false when it is good by now. The server
- * keeps what it has until the good one is there, and whoever else replaces it puts the same in its
- * place: so nothing is given up that may be the only one. Throws `corrupt` when there is none.
+ * Replaces a copy that has rotted, or is gone, by a good one. Returns how it was. The server keeps what it has until the
+ * good one is there, and whoever else replaces it puts the same in its place: so nothing is given up that may be the
+ * only one. Throws `corrupt` when there is none.
  */
 export async function replacePiece(
   mover: PieceMover,
   segment: Segment,
   piece: number,
   server: number,
-): Promise<boolean> {
-  if (await isGoodCopy(mover.cluster, segment, piece, server)) return false
+): Promise<CopyState> {
+  const state = await stateOfCopy(mover.cluster, segment, piece, server)
+  if (state === 'good') return state
   const { start, length } = pieceRange(segment.length, piece)
   const parts = await mover.reader.read(segment, start, length)
   await mover.writer.putPiece(segment, preparePiece(piece, parts), server)
-  return true
+  return state
 }
 
-async function isGoodCopy(
+async function stateOfCopy(
   cluster: Cluster,
   segment: Segment,
   piece: number,
   server: number,
-): Promise<boolean> {
+): Promise<CopyState> {
   try {
     await readCopy(cluster, segment, piece, server)
-    return true
+    return 'good'
   } catch (error) {
-    if (isError(error, 'corrupt', 'noPiece')) return false
+    if (isError(error, 'noPiece')) return 'missing'
+    if (isError(error, 'corrupt')) return 'corrupt'
     throw error
   }
 }

@@ -299,13 +299,14 @@ export class RepairScheduler {
     const suspects: LostPiece[] = []
     for (const [key, { server, segment, piece }] of [...this.#badCopies]) {
       try {
-        const isReplaced = await replacePiece(this.#mover, segment, piece, server)
-        if (isReplaced) {
+        const found = await replacePiece(this.#mover, segment, piece, server)
+        if (found !== 'good') {
           const { name } = this.#mover.cluster.link(server)
           notice(
-            `repair: piece ${piece} of ${segment.id} was missing or corrupt on ${name}: written again`,
-            'warning',
-            `repair: pieces of ${name} that were missing or corrupt: written again`,
+            `repair: piece ${piece} of ${segment.id} was ${found} on ${name}: written again`,
+            // A server misses what was stored while it was down; what is corrupt has rotted on its disk.
+            found === 'corrupt' ? 'warning' : 'info',
+            `repair: pieces of ${name} that were ${found}: written again`,
           )
         }
       } catch (thrown) {

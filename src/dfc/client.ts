@@ -5,6 +5,7 @@
  */
 import assert from 'node:assert/strict'
 import { sleep } from '../clock.js'
+import type { ClientConfig } from '../config.js'
 import { DfsError } from '../errors.js'
 import { limits } from '../limits.js'
 import { Listeners } from '../listeners.js'
@@ -80,6 +81,7 @@ export class Client {
   readonly #lease: Lease | typeof noLease
   readonly #room: RoomMaker
   readonly #stopListening: (() => void) | undefined
+  #stopAwaitingCluster: (() => void) | undefined
   /** Free space as last seen, and when the servers were asked for it. */
   #freeBytes = 0
   #roomAskedMs = 0
@@ -177,13 +179,32 @@ export class Client {
       }
       await client.#lease.begin(() => client.namespace.settle())
       if (options.log !== undefined) await client.#lookForRoom()
-      await client.namespace.begin(journalOf(cluster, options))
+      await client.#beginLog(options)
       return client
     } catch (error) {
       client.#stopListening?.()
+      client.#stopAwaitingCluster?.()
       cluster.close()
       throw error
     }
+  }
+
+  /**
+   * Begins the log with the journals of this machine: if no server is there, once a first one says which cluster this
+   * is. That is before any change, for which three are needed.
+   */
+  async #beginLog(options: ClientOptions): Promise<void> {
+    const { cluster, namespace } = this
+    if (options.log === undefined) return
+    if (cluster.id !== undefined) {
+      await namespace.begin(journalOf(cluster.id, options.log, options.config))
+      return
+    }
+    this.#stopAwaitingCluster = cluster.onChange(() => {
+      if (cluster.id === undefined) return
+      this.#stopAwaitingCluster?.()
+      void this.#beginLog(options)
+    })
   }
 
   /** Another client may be founding the account at this very moment. */
@@ -288,6 +309,7 @@ export class Client {
    */
   async close(): Promise<void> {
     this.scheduler.stop()
+    this.#stopAwaitingCluster?.()
     await this.#lease.close()
     this.namespace.end()
     await this.#decisions.settled()
@@ -299,9 +321,9 @@ export class Client {
 }
 
 /** Without a journal every change is stored before it is answered, and the client works all the same. */
-function journalOf({ id }: Cluster, { log, config }: ClientOptions): Journal | undefined {
+function journalOf(cluster: string, log: ClientLog, { user }: ClientConfig): Journal | undefined {
   try {
-    return id === undefined ? undefined : log?.openJournal(id, config.user)
+    return log.openJournal(cluster, user)
   } catch (thrown) {
     const why = thrown instanceof Error ? thrown.message : String(thrown)
     notice(

@@ -387,6 +387,31 @@ t.test('what a client that has died left in several batches is stored by the nex
   t.same(await namesIn(second, folder), ['f3', 'g0', 'g1'])
 })
 
+t.test('a client that begins without any server stores it once they are there', async (t) => {
+  const servers = await startServers(t)
+  const { proxies, config } = await openProxies(t, servers)
+  const log = new MemoryJournals()
+  const first = await connect(t, servers, { config, log })
+  const folder = await folderOf(first, 1)
+  for (const proxy of proxies) proxy.isMute = true
+  await first.namespace.rename(folder, 'f0', folder, 'g0', 'replace')
+  log.crash()
+  first.cluster.close()
+  await servers.kill(0, 1, 2, 3)
+  const second = await connect(t, servers, { log })
+  t.equal(second.cluster.id, undefined)
+  for (const index of [0, 1, 2, 3]) await servers.start(index)
+  await until(() => second.cluster.voters.length === 4 && log.left.length === 0)
+  t.same(await namesIn(second, folder), ['g0'])
+  let isEarly = false
+  for (let count = 0; count < 200 && !isEarly; count += 1) {
+    await sleep(systemClock, limits.behindMs)
+    await second.namespace.rename(folder, `g${count}`, folder, `g${count + 1}`, 'replace')
+    isEarly = log.left.length > 0
+  }
+  t.ok(isEarly, 'it answers early as well')
+})
+
 t.test('what was stored and then removed does not come back from another journal', async (t) => {
   const servers = await startServers(t)
   const notices = noticesOf(t)

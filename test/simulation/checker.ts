@@ -313,6 +313,11 @@ function checkAnswered(
 /** Another client was faster, and then there was nothing left to do. */
 function mayHaveNothingToDo(operation: Operation, known: Known): boolean {
   if (operation.verb === 'forget') return true
+  if (operation.verb === 'expunge') {
+    const isGone = (key: Key): boolean =>
+      views(known, key, operation).some(({ value }) => value === null)
+    return operation.entries.every(isGone)
+  }
   const [from, to] = operation.entries.map((key) =>
     views(known, key, operation).flatMap(({ value }) =>
       value === null ? [] : [decodeEntry(value).ino],

@@ -27,6 +27,7 @@ const registers = 'dfc/quorum/registers.js'
 const listPages = 'dfc/quorum/list-pages.js'
 const localLog = 'dfc/namespace/local-log.js'
 const storeAttempts = 'dfc/namespace/store-attempts.js'
+const client = 'dfc/client.js'
 const givenUp = 'dfc/namespace/given-up.js'
 const earlyAnswers = 'dfc/namespace/early-answers.js'
 const journal = 'dfc/namespace/journal.js'
@@ -578,6 +579,13 @@ export const mutants: readonly Mutant[] = [
     'isOnDisk ? this.settle() : this.#ahead(body)',
     'isOnDisk ? undefined : this.#ahead(body)',
     'leases',
+  ),
+  mutant(
+    'log: a client that begins without a server leaves alone what another one has left',
+    client,
+    'void this.#beginLog(options);',
+    ';',
+    'repairs',
   ),
   mutant(
     'log: the content of a change that is given up is not kept',

@@ -181,7 +181,7 @@ export class Fates {
 
   #checkGivenUp(machine: Machine, fates: readonly Fate[], report: Report): void {
     const gone: Promised[] = []
-    for (const { promise, stored } of fates) {
+    for (const [at, { promise, stored }] of fates.entries()) {
       const { file, body } = promise.entry
       const inode = body.writes.find(({ key }) => file !== undefined && key === inodeKey(file.ino))
       const isKept = machine.kept.some(
@@ -192,7 +192,15 @@ export class Fates {
           this.#evidence.bytesOf(kept.inode)?.equals(kept.bytes) === true,
       )
       if (stored !== undefined || promise.isLost) continue
-      if (inode?.value != null && !isKept) report(`${describe(promise)}: its content is not kept`)
+      // The client itself has removed the file afterwards, and it is gone.
+      const isRemoved =
+        inode !== undefined &&
+        fates.slice(at + 1).some((later) => deletes(later.promise.entry.body, inode.key)) &&
+        [...this.#evidence.transactions.values()].some(
+          (seen) => seen.isCommitted === true && deletes(seen.body, inode.key),
+        )
+      if (inode?.value != null && !isKept && !isRemoved)
+        report(`${describe(promise)}: its content is not kept`)
       // A client that dies before it could say so has left it in its log, and in the folder for such contents.
       const isMute = [...machine.clients].some((client) => this.#crashedMs(client) >= promise.atMs)
       const isTold = promise.operation?.outcome !== 'ok'
@@ -235,6 +243,10 @@ export class Fates {
         ) === true,
     )
   }
+}
+
+function deletes(body: Transaction | undefined, wanted: Key): boolean {
+  return body?.writes.some(({ key, value }) => key === wanted && value === null) === true
 }
 
 /** A transaction of several changes leaves the registers as they would. */

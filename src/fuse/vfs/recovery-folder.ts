@@ -2,7 +2,7 @@
  * The last resort for data that could not be stored: it becomes a file in a local folder, at its original offsets,
  * and a notice names that file.
  */
-import { mkdir, open, rename } from 'node:fs/promises'
+import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.js'
 import type { SalvagedContent } from '../../dfc/content/salvaged-content.js'
@@ -30,8 +30,7 @@ export class RecoveryFolder {
   /** Saves the draft. Throws when the local disk fails as well. `why` is the error of the servers. */
   async keep(file: OpenFile, draft: Draft, why: unknown): Promise<void> {
     const path = await this.#pathFor(file)
-    const unreadable = await writeDraft(`${path}.part`, draft)
-    await rename(`${path}.part`, path)
+    const unreadable = await whole(path, (part) => writeDraft(part, draft))
     notice(
       `"${file.name}" could not be stored: ${asDfsError(why).message}. ` +
         `What was written is kept in ${path}${missingText(unreadable)}`,
@@ -49,14 +48,7 @@ export class RecoveryFolder {
     content: SalvagedContent,
   ): Promise<void> {
     const path = await this.#pathFor(file)
-    const local = await open(`${path}.part`, 'w', 0o600)
-    try {
-      for await (const bytes of content) await local.writeFile(bytes)
-      await local.sync()
-    } finally {
-      await local.close()
-    }
-    await rename(`${path}.part`, path)
+    await whole(path, (part) => writeContent(part, content))
     notice(
       `"${file.name}" was answered as stored and could not be: ${file.why.message}. ` +
         `Its content is kept in ${path}${missingText(content.lostBytes)}`,
@@ -70,6 +62,29 @@ export class RecoveryFolder {
     const stamp = new Date(this.#clock.now()).toISOString().replaceAll(/[:.]/g, '-')
     const safeName = name.replaceAll(/[^\p{L}\p{N}._-]/gu, '_').slice(0, 60)
     return join(this.path, `${safeName}.${ino.toString(36)}.${stamp}`)
+  }
+}
+
+/** Makes a file that has its name once `write` is done. One that fails leaves nothing: it is tried again each second. */
+async function whole<T>(path: string, write: (part: string) => Promise<T>): Promise<T> {
+  const part = `${path}.part`
+  try {
+    const result = await write(part)
+    await rename(part, path)
+    return result
+  } catch (error) {
+    await rm(part, { force: true })
+    throw error
+  }
+}
+
+async function writeContent(path: string, content: SalvagedContent): Promise<void> {
+  const local = await open(path, 'wx', 0o600)
+  try {
+    for await (const bytes of content) await local.writeFile(bytes)
+    await local.sync()
+  } finally {
+    await local.close()
   }
 }
 

@@ -218,6 +218,34 @@ t.test('versions belong to a file also after it was restored', async (t) => {
   t.equal((await user.dfc('trash', 'list', '--all')).out, '')
 })
 
+t.test(
+  'a version that became a file of its own leaves those of the other file alone',
+  async (t) => {
+    const { mounts, user } = await begin(t)
+    const mount = await mounts.start('mnt')
+    await mount.out('echo 1 > f; echo 22 > f; echo 333 > f; sync f')
+    const versions = async (name: string): Promise<{ id?: string; size: number }[]> =>
+      JSON.parse((await user.dfc('versions', name, '--json')).out)
+    const [first, ...others] = await versions('f')
+    const { status } = await user.dfc('trash', 'restore', first?.id ?? '', '--to', 'g')
+    t.equal(status, 0)
+    t.equal((await versions('g')).length, 1, 'it has none itself')
+    await mount.out('rm g')
+    t.match(await user.dfc('trash', 'empty', 'g'), { status: 0, out: /^Deleted 1 removed/ })
+    t.same(await versions('f'), others)
+
+    // In the place of its own file it has the history of that.
+    t.match(await user.dfc('trash', 'restore', others[0]?.id ?? '', '--to', 'f', '-f'), {
+      status: 0,
+    })
+    await mount.out('echo 4444 > f; sync f; mv f moved')
+    t.same(
+      (await versions('moved')).map(({ size }) => size),
+      [3, 5],
+    )
+  },
+)
+
 t.test('the folders of what is restored are as private as they were', async (t) => {
   const { mounts, user } = await begin(t)
   const mount = await mounts.start('mnt')

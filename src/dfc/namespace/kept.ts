@@ -87,16 +87,20 @@ export function recordOf({ attributes }: Inode): KeptRecord | undefined {
 }
 
 /**
- * Returns the inode as it was before it was kept. It remembers the number that it had then, under which its versions are
- * kept, unless it has as many attributes as there can be.
+ * Returns the inode as it was before it was kept, to take the place of the file `replaced`, if there is one. A file that
+ * was removed remembers the number that it had then, under which its versions are kept, unless it has as many attributes
+ * as there can be. So does a version in the place of its own file. Elsewhere a version is another file: the numbers are
+ * those of a file that may still be there.
  */
-export function restoredInode(inode: Inode): Inode {
-  const before = recordOf(inode)?.ino
+export function restoredInode(inode: Inode, replaced: number | null): Inode {
+  const record = recordOf(inode)
   const { attributes } = withoutRecord(inode)
   const others = attributes.filter(({ name }) => name !== formerName)
-  if (before === undefined || others.length === limits.attributesMax)
-    return { ...inode, attributes }
-  const numbers = [...formerNumbers(inode), before].slice(-formerMax)
+  const isSameFile = record?.kind === 'removed' || record?.ino === replaced
+  if (record === undefined || !isSameFile || others.length === limits.attributesMax) {
+    return { ...inode, attributes: others }
+  }
+  const numbers = [...formerNumbers(inode), record.ino].slice(-formerMax)
   const former = { name: formerName, value: encode(formerCodec, numbers) }
   return { ...inode, attributes: [...others, former] }
 }

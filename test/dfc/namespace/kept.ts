@@ -27,11 +27,18 @@ t.test('a kept inode says of what file it is, and gives it back as it was', asyn
   const kept = decodeInode(encodeInode(keptInode(inode, record)))
   t.same(recordOf(kept), record)
   t.equal(recordOf(inode), undefined)
-  const restored = restoredInode(kept)
+  const restored = restoredInode(kept, null)
   t.equal(recordOf(restored), undefined)
   t.match(restored, { size: 3, nlink: 1, attributes })
   t.same([formerNumbers(inode), formerNumbers(restored)], [[], [7]])
-  t.same(formerNumbers(restoredInode(keptInode(restored, { ...record, ino: 8 }))), [7, 8])
+  t.same(formerNumbers(restoredInode(keptInode(restored, { ...record, ino: 8 }), null)), [7, 8])
+  const version = keptInode(restored, { ...record, kind: 'replaced', ino: 8 })
+  t.same(
+    formerNumbers(restoredInode(version, 9)),
+    [],
+    'the numbers stay with the file that has them',
+  )
+  t.same(formerNumbers(restoredInode(version, 8)), [7, 8], 'it takes the place of that file')
   t.same(recordOf(keptInode(kept, { ...record, name: 'c' })), { ...record, name: 'c' })
   t.ok(inodeBytes(kept) > inodeBytes(inode))
 })
@@ -43,7 +50,7 @@ t.test('a file with as many attributes as there can be is kept, wherever it was'
   }))
   const kept = keptInode(inodeOf({ attributes }), { ...record, folder: '/x'.repeat(10_000) })
   t.same(recordOf(decodeInode(encodeInode(kept))), { ...record, folder: null, folders: [] })
-  t.same(restoredInode(kept).attributes, attributes, 'it remembers no number')
+  t.same(restoredInode(kept, null).attributes, attributes, 'it remembers no number')
 })
 
 t.test('a record of release 0.2.0 is read, which has no folders', async (t) => {

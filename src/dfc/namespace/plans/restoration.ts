@@ -47,7 +47,7 @@ export async function planRestoration(
   }
   change.writeEntry(trashIno, kept, null)
   change.writeEntry(parent, name, { ino: node.ino, type: entry.type })
-  const before = restoredInode(node.inode)
+  const before = restoredInode(node.inode, place.ino)
   const isFolder = typeOf(before.mode) === fileType.folder
   const restored = { ...before, parent: isFolder ? parent : 0, ctime: clock.time() }
   change.writeNode(node.ino, restored, node.folder)

@@ -1,13 +1,22 @@
 /** Names of processes that no other process ever has: process ids are used again, also after the machine has restarted. */
+import assert from 'node:assert/strict'
 import { readFileSync, readlinkSync } from 'node:fs'
 
 /** States of a process that has ended and whose parent has not asked for its exit status yet: proc(5). */
 const hasEnded: ReadonlySet<string> = new Set(['Z', 'X'])
 const bootFile = '/proc/sys/kernel/random/boot_id'
 
-/** Returns a name of this process: the start of the machine, the process id, when the process began, and its namespace. */
+/** What the system says of a process that is not there, or is another user's. */
+const isNone: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM'])
+
+/**
+ * Returns a name of this process: the start of the machine, the process id, when the process began, and its namespace.
+ * Throws where the system does not tell.
+ */
 export function ownProcess(): string {
-  return nameOf(process.pid) ?? `unknown-${process.pid}`
+  const name = nameOf(process.pid)
+  assert(name !== undefined, 'it has not ended')
+  return name
 }
 
 /**
@@ -22,22 +31,25 @@ export function areTogether(one: string, other: string): boolean {
   return boot === otherBoot && namespace === otherNamespace
 }
 
-/** Whether the process with this name runs still. */
+/** Whether the process with this name runs still. Throws where the system does not tell: it has too many open files. */
 export function isProcess(name: string): boolean {
   const pid = Number(name.split('-')[1])
-  return Number.isInteger(pid) && nameOf(pid) === name
+  if (!Number.isInteger(pid)) return false
+  try {
+    return nameOf(pid) === name
+  } catch (error) {
+    if (isNone.has((error as NodeJS.ErrnoException).code)) return false
+    throw error
+  }
 }
 
+/** Undefined for a process that has ended. Throws what the system says. */
 function nameOf(pid: number): string | undefined {
-  try {
-    const boot = readFileSync(bootFile, 'utf8').replaceAll(/[^0-9a-f]/g, '')
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // proc(5): the name of the program, in parentheses, may contain anything; the start time is the 20th field after it.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    const [state = '', started] = [fields[0], fields[19]]
-    const namespace = readlinkSync('/proc/self/ns/pid').replaceAll(/[^0-9]/g, '')
-    return hasEnded.has(state) ? undefined : `${boot}-${pid}-${started}-${namespace}`
-  } catch {
-    return undefined
-  }
+  const boot = readFileSync(bootFile, 'utf8').replaceAll(/[^0-9a-f]/g, '')
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  // proc(5): the name of the program, in parentheses, may contain anything; the start time is the 20th field after it.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const [state = '', started] = [fields[0], fields[19]]
+  const namespace = readlinkSync('/proc/self/ns/pid').replaceAll(/[^0-9]/g, '')
+  return hasEnded.has(state) ? undefined : `${boot}-${pid}-${started}-${namespace}`
 }

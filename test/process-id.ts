@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { areTogether, isProcess, ownProcess } from '../src/process-id.js'
@@ -36,4 +37,18 @@ t.test('a process that was killed has ended, also if its parent does not ask for
   process.kill(pid, 'SIGKILL')
   await until(() => stat()[0] === 'Z')
   t.notOk(isProcess(name))
+})
+
+t.test('a process has not ended because a file cannot be opened', async (t) => {
+  const module = new URL('../src/process-id.js', import.meta.url).href
+  const script = `const { openSync } = require('node:fs')
+    import('${module}').then(({ isProcess, ownProcess }) => {
+      const name = ownProcess()
+      try { for (;;) openSync('/dev/null') } catch {}
+      for (const ask of [() => isProcess(name), ownProcess]) {
+        try { console.log(ask()) } catch ({ code }) { console.log(code) }
+      }
+    })`
+  const words = ['--nofile=200', process.execPath, '-e', script]
+  t.equal(execFileSync('prlimit', words, { encoding: 'utf8' }), 'EMFILE\nEMFILE\n')
 })

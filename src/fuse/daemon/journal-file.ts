@@ -7,6 +7,7 @@
 import {
   closeSync,
   fstatSync,
+  fsyncSync,
   ftruncateSync,
   mkdirSync,
   openSync,
@@ -28,6 +29,7 @@ import {
   type JournalEntry,
   partialRecord,
 } from '../../dfc/namespace/journal.js'
+import { syncFolder } from '../../durable.js'
 import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugFuse, notice } from '../../log.js'
@@ -158,7 +160,10 @@ export class FileJournal implements Journal {
         writeFileSync(file, record)
         bytes += record.length
       }
+      // What is taken over may have been on the disk for days.
+      if (needed.length > 0 && this.#dead.length > 0) fsyncSync(file)
       renameSync(path, this.#path)
+      if (needed.length > 0 && this.#dead.length > 0) syncFolder(dirname(this.#path))
     } catch (error) {
       closeSync(file)
       rmSync(path, { force: true })
@@ -223,14 +228,18 @@ function deadJournal(folder: string, name: string, self: string): DeadJournal | 
   }
 }
 
-/** Returns the entries of all files. Two have the same if a mount was killed while it took over the first. */
+/**
+ * Returns the entries of all files. Two have the same if a mount was killed while it took over the first. One has more of
+ * them if its mount went on after another one, which could not tell that it lives, had read it.
+ */
 function entriesInAll(journals: readonly DeadJournal[]): readonly JournalEntry[] {
-  const known = new Set<Version>()
-  return journals.flatMap(({ entries }) => {
-    const others = entries.filter(({ id }) => !known.has(id))
-    for (const { id } of others) known.add(id)
-    return others
-  })
+  const longest = new Map<Version, readonly JournalEntry[]>()
+  for (const { entries } of journals) {
+    for (const [id, some] of Map.groupBy(entries, (entry) => entry.id)) {
+      if (some.length > (longest.get(id)?.length ?? 0)) longest.set(id, some)
+    }
+  }
+  return [...longest.values()].flat()
 }
 
 /** Reads the first bytes of an open file, which may have no name any more. */

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import {
   existsSync,
   readdirSync,
@@ -9,11 +10,13 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { sleep, systemClock } from '../../../src/clock.js'
 import { entriesOf } from '../../../src/dfc/namespace/journal.js'
 import { FileJournal } from '../../../src/fuse/daemon/journal-file.js'
 import { limits } from '../../../src/limits.js'
 import { redirectNotices } from '../../../src/log.js'
 import { ownProcess } from '../../../src/process-id.js'
+import { CutDisk, noCutDisk } from '../../fixtures/cut-disk.js'
 import { contentOf, journalEntry } from '../../fixtures/journal-entries.js'
 import { temporaryFolder } from '../../fixtures/mortal.js'
 import { fillDisk, mountSmallDisk, noSmallDisk } from '../../fixtures/small-disk.js'
@@ -147,6 +150,41 @@ for (const [which, [owner, isPartial]] of Object.entries(processes)) {
     )
   })
 }
+
+t.test(
+  'a power cut does not take a journal that was on the disk',
+  { skip: noCutDisk },
+  async (t) => {
+    const disk = new CutDisk(temporaryFolder('dfs-journal-'), '32m')
+    t.teardown(() => disk.unmount())
+    const folder = join(disk.path, 'journals')
+    const first = new FileJournal(folder, dead(1))
+    first.append(journalEntry(0, 60_000))
+    first.append(journalEntry(1, 60_000))
+    first.close()
+    execFileSync('sync', ['-f', folder])
+    const second = new FileJournal(folder, dead(2))
+    t.same(idsOf(second), ids(0, 1))
+    second.close()
+    // The removal of the first is on the disk by then.
+    await sleep(systemClock, 2_500)
+    disk.cut()
+    t.same(readdirSync(folder), [`${dead(2)}.journal-1`])
+    t.same(idsOf(new FileJournal(folder, dead(3))), ids(0, 1))
+  },
+)
+
+t.test('what a mount adds to a journal that another one has read is there', async (t) => {
+  const folder = t.testdir()
+  const first = new FileJournal(folder, dead(9))
+  const changes = [0, 1, 2].map((index) => ({ ...journalEntry(index), id: journalEntry(0).id }))
+  for (const change of changes.slice(0, 2)) first.append(change)
+  t.equal(new FileJournal(folder, dead(1)).left.length, 2)
+  // It is not dead: it finds its journal gone.
+  for (const change of changes.slice(2)) first.append(change)
+  t.equal(readdirSync(folder).length, 2)
+  t.same(idsOf(new FileJournal(folder, dead(3))), ids(0, 0, 0))
+})
 
 t.test('of a damaged journal the rest is taken over, and it is kept', async (t) => {
   const folder = t.testdir()

@@ -17,6 +17,8 @@ export const limits = {
   pieceCount: 4,
   /** Longest segment in bytes. Longer content is cut into several segments. */
   segmentBytesMax: 32 * MiB,
+  /** Free space below which the disk of a server counts as full: its two pieces of the longest segment need that much. */
+  fullDiskBytes: 16 * MiB,
   /** Bytes that one CRC-32 covers, in memory, on the wire and on disk. */
   blockBytes: 64 * KiB,
   /**
@@ -638,6 +640,7 @@ export const limits = {
 } as const
 
 assert(limits.segmentBytesMax % (limits.pieceCount * limits.blockBytes) === 0)
+assert(limits.fullDiskBytes === (2 * limits.segmentBytesMax) / limits.pieceCount)
 assert(limits.framePayloadBytesMax % limits.blockBytes === 0)
 assert(limits.readAheadTotalBytesMax <= limits.blockCacheBytesMax / 2)
 assert(limits.knownNamesMax <= limits.registerCacheEntriesMax / 2)

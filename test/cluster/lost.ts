@@ -158,6 +158,29 @@ t.test('a file that was lost and is removed or replaced is not lost any more', a
   t.match(await client.scheduler.heal(healNow), { left: 0, lost: [], swept: true })
 })
 
+t.test('a lost piece is whole again when its file is put back and looked for', async (t) => {
+  const servers = await startServers(t)
+  const client = await openClient(t, servers)
+  const dfc = new UserOfDfc(join(t.testdirName, 'user'), servers.config())
+  const bytes = systemRandom.bytes(800_001)
+  const segment = segmentOf(await putFile(client, 'large', bytes))
+  const [one = '', other = ''] = filesOf(servers, segment, 2)
+  const piece = readFileSync(one)
+  unlinkSync(one)
+  unlinkSync(other)
+  await t.rejects(readFile(client, 'large'), { code: 'dataLost' })
+  t.match(await client.scheduler.heal(healNow), { lost: [{ piece: 2 }] })
+
+  writeFileSync(other, systemRandom.bytes(piece.length))
+  t.equal((await dfc.dfc('verify')).status, 1)
+  t.same(await listed(client), { large: true }, 'what has not its digest is no copy')
+  writeFileSync(other, piece)
+  t.match(await dfc.dfc('verify'), { status: 1, out: /Repaired: 0 left\n$/ })
+  t.same(await listed(client), { large: false })
+  t.match(await statusOf(dfc), { code: 0, said: { complete: true, lost: 0 } })
+  t.same(await readFile(await openClient(t, servers), 'large'), bytes)
+})
+
 t.test('a disk that fails and a server that is down lose nothing', async (t) => {
   const servers = await startServers(t)
   const client = await openClient(t, servers)

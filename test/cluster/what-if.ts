@@ -55,7 +55,7 @@ t.test('what is foretold of one, two and three servers comes true', async (t) =>
     foretold.push(paths.sort())
   }
   for (const [at, down] of sets.entries()) {
-    const { canChange } = leftWithout(client.cluster, down)
+    const { canChange } = await leftWithout(client.cluster, down)
     await servers.kill(...down)
     const other = await openClient(t, servers)
     t.same(await incompleteNow(other), foretold[at], `without ${down}`)

@@ -6,9 +6,10 @@ import { execFileSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { UserOfDfc } from '../fixtures/client.js'
 import { TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses, type TestServers, until } from '../fixtures/servers.js'
-import { mountSmallDisk, noSmallDisk } from '../fixtures/small-disk.js'
+import { fillDisk, mountSmallDisk, noSmallDisk } from '../fixtures/small-disk.js'
 
 t.setTimeout(240_000)
 
@@ -49,6 +50,53 @@ t.test('a full disk on one server costs nothing', { skip: noSmallDisk }, async (
     await takeOff()
   }
 })
+
+t.test(
+  'while a disk is full, no other server may be taken down',
+  {
+    skip: noSmallDisk,
+  },
+  async (t) => {
+    const servers = await startServerProcesses(t)
+    const dfc = new UserOfDfc(join(t.testdirName, 'user'), servers.config())
+    dfc.write('f', 'f')
+    t.match(await dfc.dfc('put', 'f'), { status: 0 })
+    const takeOff = await shrinkDisks(servers, [1])
+    try {
+      await dfc.dfc('heal')
+      t.match(await dfc.dfc('status'), { status: 0 })
+      t.match(await dfc.dfc('what-if', '--down', 'DFS3'), { out: /could be changed as now/ })
+      const filler = join(servers.folders[1] ?? '', 'filler')
+      fillDisk(filler)
+      t.match(await dfc.dfc('status'), {
+        status: 1,
+        out: /^DFS2 has no space left\n(.*\n)*All four servers are up and complete, but DFS2 has no space left\. Do not take another/m,
+      })
+      const { mayTakeAnotherDown, servers: said } = JSON.parse(
+        (await dfc.dfc('status', '--json')).out,
+      )
+      t.match([mayTakeAnotherDown, said[1].remarks], [false, ['DFS2 has no space left']])
+      t.match(await dfc.dfc('what-if', '--down', 'DFS3'), {
+        status: 0,
+        out: /\nNothing could be changed: 3 servers must agree, and DFS2 has no space left\.\n/,
+      })
+      t.match(await dfc.dfc('what-if', '--down', 'DFS2'), { out: /could be changed as now/ })
+      const mounts = new TestMounts(t, servers.config())
+      const mount = await mounts.start('mnt')
+      await mount.out('head -c 1M /dev/urandom > g; sync')
+      await until(() => /repair .*: No space left on DFS2/.test(mount.said.join('')))
+      t.match(await dfc.dfc('status'), {
+        status: 1,
+        out: /not complete: (what is missing is not known: No space left on DFS2|.*missing)/,
+      })
+      t.equal(mount.said.join('').match(/repair .*: No space left/g)?.length, 1, 'said once')
+      execFileSync('rm', [filler])
+      t.match(await dfc.dfc('status', '--wait', '40s'), { status: 0 })
+    } finally {
+      await takeOff()
+    }
+  },
+)
 
 t.test('full disks on two servers', { skip: noSmallDisk }, async (t) => {
   const servers = await startServerProcesses(t)

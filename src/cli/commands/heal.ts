@@ -59,7 +59,7 @@ function summaryOf(report: HealReport, nameOf: (server: number) => string): stri
   )
   if (registersRestored > 0) lines.push(`${registersRestored} corrupt registers replaced`)
   if (orphansDeleted > 0) lines.push(`${orphansDeleted} files without a name deleted`)
-  if (straysDeleted > 0) lines.push(`${straysDeleted} files that belong to no piece deleted`)
+  if (straysDeleted > 0) lines.push(`${straysDeleted} files that belong to no piece moved aside`)
   if (lost.length > 0) lines.push(`${lost.length} pieces are lost: no server has a good copy`)
   if (report.failure !== undefined)
     lines.push(`part of the repair failed: ${report.failure.message}`)

@@ -4,6 +4,7 @@ import { offsetText } from '../../dfc/cluster/clock-skew.js'
 import type { Cluster } from '../../dfc/cluster/cluster.js'
 import type { Link } from '../../dfc/cluster/link.js'
 import { countOf, type Lack, lackOf } from '../../dfc/repair/missing.js'
+import { isFull } from '../../dfc/repair/what-if.js'
 import { sentenceOf } from '../../error-message.js'
 import { limits } from '../../limits.js'
 import { addressText } from '../../network.js'
@@ -38,6 +39,8 @@ interface Report {
   readonly healths: readonly Health[]
   /** Missing registers and pieces; undefined when not known, because a server went away or failed. */
   readonly lack: Lack | undefined
+  /** Why that is not known, if a server has failed. */
+  readonly failure: string | undefined
   /** How long a repair that goes on at its present pace still takes, if it makes progress. */
   readonly leftMs: number | undefined
   /** Files with what could not be stored by mounts on this machine. */
@@ -82,8 +85,8 @@ export const status: Command = {
   summary: 'show which servers are up, what they hold, and what they still miss',
   details: [
     'Exits with 0 when all four servers are up and complete. Exits with 1 when something is missing, misplaced,',
-    'lost, undecided or not known, or when a mount on this machine could not store something. Exits with 2 when a',
-    'server is down or does not vote. Take another server down only after 0.',
+    'lost, undecided or not known, when a disk is full, or when a mount on this machine could not store something.',
+    'Exits with 2 when a server is down or does not vote. Take another server down only after 0.',
   ].join(' '),
   options: [
     ['--json', 'print a JSON object'],
@@ -164,8 +167,23 @@ function whatIsLeft(report: Report): string {
   const { healths, lack } = report
   const away = healths.filter((health) => !isVoting(health)).map(({ link }) => link.name)
   if (away.length > 0) return `${away.join(', ')} not there yet`
-  if (lack === undefined) return 'what is missing is not known now'
-  return [...lackText(lack), ...leftTexts(report)].join(', ')
+  const what = lack === undefined ? [unknownText(report)] : lackText(lack)
+  return [...what, ...fullTexts(report), ...leftTexts(report)].join(', ')
+}
+
+function unknownText({ failure }: Report): string {
+  return failure === undefined
+    ? 'what is missing is not known'
+    : `what is missing is not known: ${failure}`
+}
+
+/** A phrase about each server whose disk is full. */
+function fullTexts({ healths }: Report): string[] {
+  return healths.flatMap(({ link, reply }) => (isFull(reply) ? fullText(link) : []))
+}
+
+function fullText({ name }: Link): string {
+  return `${name} has no space left`
 }
 
 /** A phrase about the time that repair still takes, if that is known. */
@@ -175,7 +193,11 @@ function leftTexts({ leftMs }: Report): string[] {
 
 async function look(cluster: Cluster, pace: Pace): Promise<Report> {
   await cluster.refreshBlank()
-  const found = await lackOf(cluster).catch(() => undefined)
+  let failure: string | undefined
+  const found = await lackOf(cluster).catch((error: unknown) => {
+    failure = sentenceOf(error)
+    return undefined
+  })
   // The health is asked for last, so that a server that went away meanwhile is not shown as up.
   const healths = await Promise.all(cluster.links.map((link) => examine(cluster, link)))
   const lack = found?.missing.size === healths.filter(isVoting).length ? found : undefined
@@ -183,6 +205,7 @@ async function look(cluster: Cluster, pace: Pace): Promise<Report> {
     healths,
     left: leftByMounts(cluster.id, cluster.config),
     lack,
+    failure,
     leftMs: lack && pace.leftMs(lack),
   }
 }
@@ -210,9 +233,13 @@ function whyDown(link: Link): string {
 
 // -- judging the report --------------------------------------------------------------------------
 
-function statusOf({ healths, lack }: Report): Status {
-  if (!healths.every(isVoting)) return serversMissing
-  return lack !== undefined && lackText(lack).length === 0 ? complete : incomplete
+function statusOf(report: Report): Status {
+  if (!report.healths.every(isVoting)) return serversMissing
+  return isAllThere(report) && fullTexts(report).length === 0 ? complete : incomplete
+}
+
+function isAllThere({ lack }: Report): boolean {
+  return lack !== undefined && lackText(lack).length === 0
 }
 
 function total({ missing }: Lack): { registers: number; pieces: number } {
@@ -242,7 +269,10 @@ function verdict(report: Report): string {
   const neighbours = up.length === 2 && Math.abs((up[0] ?? 0) - (up[1] ?? 0)) !== 2
   if (up.length === limits.serverCount) {
     if (statusOf(report) === complete) return 'All four servers are up and complete.'
-    const what = lack === undefined ? 'what is missing is not known' : lackText(lack).join(', ')
+    if (isAllThere(report)) {
+      return `All four servers are up and complete, but ${fullTexts(report).join(', ')}. ${anotherOne}`
+    }
+    const what = lack === undefined ? unknownText(report) : lackText(lack).join(', ')
     return `All four servers are up but not complete: ${what}. ${anotherOne}`
   }
   if (up.length === quorum.commit) return `Three servers: everything works. ${anotherOne}`
@@ -320,6 +350,7 @@ function remarksOn(
     const most = Math.max(...healths.map((health) => health.reply?.registers ?? 0))
     remarks.push(`${link.name} has ${reply.registers} of ${most} registers so far`)
   }
+  if (isFull(reply)) remarks.push(fullText(link))
   if (clock !== undefined) remarks.push(`${link.name}'s clock is ${clock} the others`)
   const { registers = 0, pieces = 0 } = lack?.missing.get(link.index) ?? {}
   if (registers + pieces > 0) {
@@ -337,6 +368,7 @@ function described(report: Report): object {
     misplaced: lack?.misplaced ?? null,
     undecided: lack?.undecided ?? null,
     lost: lack?.lost ?? null,
+    notKnown: report.failure ?? null,
     repairSecondsLeft: report.leftMs === undefined ? null : Math.ceil(report.leftMs / 1000),
     leftByMounts: report.left,
     servers: healths.map((health) => {

@@ -3,7 +3,9 @@ import type { Client } from '../../dfc/client.js'
 import type { LoneRegister } from '../../dfc/repair/claims.js'
 import { damageOf, type LostPiece } from '../../dfc/repair/damage.js'
 import type { VerifyReport } from '../../dfc/repair/verify.js'
+import { debugDfc } from '../../log.js'
 import { escapeName } from '../../visible-text.js'
+import { pieceRange } from '../../wire/placement.js'
 import { parseKey } from '../../wire/records.js'
 import { isAhead, msOfVersion } from '../../wire/version.js'
 import type { Session } from '../session.js'
@@ -44,9 +46,10 @@ export const verify: Command = {
       if (isClean(report)) return 0
       for (const { where, what } of report.flaws)
         output.print(`wrong: ${escapeName(where)} ${what}`)
-      await nameDamage(session, report.lost)
       const healed = await client.scheduler.heal({ thorough: true })
-      const left = Math.max(healed.left, report.lost.length) + report.flaws.length
+      const lost = await stillLost(client, report.lost)
+      await nameDamage(session, lost)
+      const left = Math.max(healed.left, lost.length) + report.flaws.length
       output.print(left === 0 ? 'Repaired: 0 left' : `Repaired as far as possible: ${left} left`)
       return 1
     } finally {
@@ -116,6 +119,24 @@ function loneText({ key, version }: LoneRegister): string {
   const when = Number.isNaN(time.getTime()) ? 'of no possible time' : `of ${time.toISOString()}`
   if (parsed.kind === 'inode') return `inode ${parsed.ino}, ${when}`
   return `${escapeName(parsed.name)} in folder ${parsed.parent}, ${when}`
+}
+
+/** Returns those of the pieces that the repair has not found on some disk either. */
+async function stillLost(
+  { content }: Client,
+  lost: readonly LostPiece[],
+): Promise<readonly LostPiece[]> {
+  const left: LostPiece[] = []
+  for (const { segment, piece } of lost) {
+    const { start, length } = pieceRange(segment.length, piece)
+    try {
+      await content.reader.read(segment, start, length)
+    } catch (error) {
+      debugDfc('piece %d of segment %s: %o', piece, segment.id, error)
+      left.push({ segment, piece })
+    }
+  }
+  return left
 }
 
 /** Prints the files that lost pieces belong to. */

@@ -67,7 +67,7 @@ export const whatIf: Command = {
     const printer = options.json ? jsonPrinter(output) : linePrinter(output)
     const shownMax = options.all === true ? Infinity : namesShownMax
     const counts = await findAll(session, down, shownMax, printer)
-    const question = { config, down, left: leftWithout(client.cluster, down) }
+    const question = { config, down, left: await leftWithout(client.cluster, down) }
     printer.end(question, counts, Math.max(0, counts.incomplete - shownMax))
     return counts.incomplete === 0 ? complete : incomplete
   },
@@ -148,6 +148,7 @@ function described({ config, down, left }: Question, counts: Counts, hidden: num
     down: names(down),
     left: names(left.up),
     voters: names(left.voters),
+    fullDisks: names(left.full),
     canChange: left.canChange,
   }
 }
@@ -165,8 +166,15 @@ function sentencesOf({ config, down, left }: Question, counts: Counts): readonly
       : `Without ${without}${others} ${counts.incomplete} of ${countText(counts.looked, 'file')} would be incomplete${nowText(counts)}.`,
     left.canChange
       ? 'Files and names could be changed as now.'
-      : `Nothing could be changed: ${quorum.commit} servers must agree, and ${left.voters.length} would be left.`,
+      : `Nothing could be changed: ${quorum.commit} servers must agree, and ${leftText(left, nameOf)}.`,
   ]
+}
+
+function leftText({ voters, full }: Left, nameOf: (at: number) => string): string {
+  const isEnough = voters.length >= quorum.commit
+  return isEnough
+    ? `${full.map(nameOf).join(', ')} has no space left`
+    : `${voters.length} would be left`
 }
 
 function nowText({ incomplete, incompleteNow }: Counts): string {

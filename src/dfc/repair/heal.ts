@@ -148,6 +148,7 @@ export async function heal(
     thorough,
     progress: (done) => progress({ phase: 'pieces', done, total: misplaced.size }),
   })
+  failure ??= placed.failure
   progress({ phase: 'sweep', done: 0, total: undefined })
   const orphansDeleted =
     cluster.voters.length === limits.serverCount

@@ -6,7 +6,7 @@
 
 import assert from 'node:assert/strict'
 import { TaskPool } from '../../async/task-pool.js'
-import { DfsError, isError } from '../../errors.js'
+import { asDfsError, DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
 import { matchesChecksums } from '../../wire/checksum.js'
@@ -43,6 +43,8 @@ export interface PlacedPieces {
   readonly newlyLost: readonly LostPiece[]
   /** Segments that could not be put right now: a server went away, or its disk is full. */
   readonly left: number
+  /** Reason for the first of them. */
+  readonly failure: DfsError | undefined
 }
 
 /** Whatever has the pieces and takes them. */
@@ -88,6 +90,7 @@ export async function placePieces(
   let dropped = 0
   let left = 0
   let done = 0
+  let failure: DfsError | undefined
   const lanes = new TaskPool(lanesMax)
   for (let at = 0; at < segments.length; at += limits.surveyEntriesMax) {
     const some = segments.slice(at, at + limits.surveyEntriesMax)
@@ -96,23 +99,20 @@ export async function placePieces(
       const { segment } = one
       await lanes.start(async () => {
         try {
-          const known = knownLost(one)
-          const unsettled = (suspects.get(segment.id) ?? 0) | (thorough ? markedByAny(one) : 0)
-          const placed = await placeSegment(mover, one, known & ~unsettled, unsettled)
+          const placed = await placeOrFind(mover, one, suspects.get(segment.id) ?? 0, thorough)
           copied += placed.copied
           dropped += placed.dropped
-          const isLost = await areLostForGood(mover, segment, placed.lost & ~known)
-          const isUnsure = placed.isMissing || !isLost
-          // What is not sure now takes no mark away.
-          const lostNow = (isLost ? placed.lost : 0) | (isUnsure ? markedByAny(one) : 0)
-          if (isUnsure) left += 1
+          const { lostNow } = placed
+          if (placed.isUnsure) left += 1
+          failure ??= placed.failure
           const named = (mask: number): LostPiece[] =>
             piecesIn(mask).map((piece) => ({ segment, piece }))
           lost.push(...named(lostNow))
           newlyLost.push(...named(lostNow & ~markedByAny(one)))
-          marks.add(one, lostNow)
+          marks.add(placed.seen, lostNow)
         } catch (error) {
           debugDfc('repair of segment %s: %o', segment.id, error)
+          failure ??= asDfsError(error)
           left += 1
         }
         done += 1
@@ -122,13 +122,56 @@ export async function placePieces(
     await lanes.finish()
     await marks.store()
   }
-  return { copied, dropped, lost, newlyLost, left }
+  return { copied, dropped, lost, newlyLost, left, failure }
+}
+
+interface PlacedSegment {
+  readonly copied: number
+  readonly dropped: number
+  /** Pieces that are to be marked as lost. */
+  readonly lostNow: number
+  /** Not everything is in its place, or known to be lost. */
+  readonly isUnsure: boolean
+  /** The last answer of the servers about what they hold. */
+  readonly seen: HeldSegment
+  /** Reason why a piece is not in its place. */
+  readonly failure: DfsError | undefined
+}
+
+/** Puts the pieces of one segment in their places, also those that turn up while they are looked for. */
+async function placeOrFind(
+  mover: PieceMover,
+  one: HeldSegment,
+  suspects: number,
+  thorough: boolean,
+): Promise<PlacedSegment> {
+  let seen = one
+  let copied = 0
+  let dropped = 0
+  for (let turn = 1; ; turn += 1) {
+    const unsettled = suspects | (thorough ? markedByAny(seen) : 0)
+    const settled = knownLost(seen) & ~unsettled
+    const placed = await placeSegment(mover, seen, settled, unsettled)
+    copied += placed.copied
+    dropped += placed.dropped
+    // What all have marked may be on a disk again, though in no index.
+    const isLost = await areLostForGood(mover, seen.segment, placed.lost & ~settled)
+    const isUnsure = placed.failure !== undefined || !isLost
+    if (turn === 1 && !isLost) {
+      const [again = seen] = await heldMasks(mover.cluster, [seen.segment])
+      seen = again
+      continue
+    }
+    // What is not sure now takes no mark away.
+    const lostNow = (isLost ? placed.lost : 0) | (isUnsure ? markedByAny(seen) : 0)
+    return { copied, dropped, lostNow, isUnsure, seen, failure: placed.failure }
+  }
 }
 
 /**
  * One segment: first the copies that are missing, those of a server that is away on its neighbours;
- * then, with all four there, the ones too many. When a piece is nowhere to be had, now (`isMissing`) or
- * as all four say (`lost`), the others still get their second copies, and nothing is dropped. Nobody
+ * then, with all four there, the ones too many. When a piece cannot be had or stored now (`failure`), or
+ * is nowhere as all four say (`lost`), the others still get their second copies, and nothing is dropped. Nobody
  * looks for those in `known`, which are lost; the copies of those in `unsettled` are looked at as well.
  */
 async function placeSegment(
@@ -136,7 +179,7 @@ async function placeSegment(
   one: HeldSegment,
   known: number,
   unsettled: number,
-): Promise<{ copied: number; dropped: number; isMissing: boolean; lost: number }> {
+): Promise<{ copied: number; dropped: number; failure: DfsError | undefined; lost: number }> {
   const { cluster } = mover
   const { segment, masks } = one
   const whole = wholeMask(segment.length)
@@ -144,7 +187,7 @@ async function placeSegment(
   const absent = new Set(serverIndexes.filter((server) => !masks.has(server)))
   let copied = 0
   let dropped = 0
-  let isMissing = false
+  let failure: DfsError | undefined
   let lost = known
   const doubtful = (markedByAny(one) | unsettled) & whole
   for (const [server, held] of masks) {
@@ -160,11 +203,12 @@ async function placeSegment(
       } catch (error) {
         debugDfc('piece %d of segment %s: %o', piece, segment.id, error)
         if (isError(error, 'corrupt', 'dataLost')) lost |= maskOf([piece])
-        else isMissing = true
+        else failure ??= asDfsError(error)
       }
     }
   }
-  if (absent.size > 0 || isMissing || lost !== 0) return { copied, dropped, isMissing, lost }
+  if (absent.size > 0 || failure !== undefined || lost !== 0)
+    return { copied, dropped, failure, lost }
   assert(masks.size === limits.serverCount, 'nothing is dropped while a server is away')
   for (const [server, held] of masks) {
     const extra = held & ~maskOf(pairOf(server, rotation))
@@ -176,7 +220,7 @@ async function placeSegment(
     }
     await askOne(cluster, server, 'dropPieces', { segment: segment.id, pieces: extra })
   }
-  return { copied, dropped, isMissing, lost }
+  return { copied, dropped, failure, lost }
 }
 
 /** Before an extra copy goes, those that stay must be good: a rotten one is replaced first. */

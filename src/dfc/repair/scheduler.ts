@@ -4,7 +4,7 @@
  */
 import { SingleFlight } from '../../async/single-flight.js'
 import { randomBelow, sleep, type Timer } from '../../clock.js'
-import { asDfsError, isError } from '../../errors.js'
+import { asDfsError, type DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugDfc, notice } from '../../log.js'
 import type { Segment } from '../../wire/records.js'
@@ -49,6 +49,10 @@ export class RepairScheduler {
   #timer: Timer | undefined
   /** The report of the last repair that was logged. */
   #told: HealReport | undefined
+  /** Reason why the last repair could not do everything. */
+  #failedWith: string | undefined
+  /** Reason that was logged, while repairs still fail. */
+  #toldFailure: string | undefined
   /** When the next repair begins at the latest, on the monotonic clock. */
   #latestMs = Number.POSITIVE_INFINITY
   #unsubscribe: (() => void) | undefined
@@ -230,12 +234,14 @@ export class RepairScheduler {
       const report = await this.heal({ giveWay: (tookMs) => this.#giveWay(tookMs) })
       // Another round may have joined the same repair.
       if (report !== this.#told) await this.#tell(report)
+      this.#tellFailure(report.failure)
       // A server that is away causes a repair when it comes back.
       const isWhole = this.#mover.cluster.voters.length === limits.serverCount
       // Lost pieces alone are no reason to retry: the regular repairs check them.
       if (report.left > report.lost.length && isWhole) this.#schedule(limits.repairRetryMs)
     } catch (error) {
       debugDfc('repair: %o', error)
+      this.#tellFailure(asDfsError(error))
       this.#schedule(limits.repairRetryMs)
     }
     this.#schedule(limits.repairIntervalMs, limits.repairDeferralMs)
@@ -249,6 +255,22 @@ export class RepairScheduler {
 
   get #isBusy(): boolean {
     return this.#decisions.quietMs < limits.repairQuietMs
+  }
+
+  /**
+   * Logs why a repair could not do everything when two in a row say the same: most of it is over with the next one. While
+   * a server is away that is why, and logged already.
+   */
+  #tellFailure(failure: DfsError | undefined): void {
+    const why = failure?.message
+    const isNews = why !== undefined && why === this.#failedWith && why !== this.#toldFailure
+    const areAllUp = this.#mover.cluster.up.length === limits.serverCount
+    if (isNews && areAllUp) {
+      notice(`repair cannot do everything, and goes on trying: ${why}`, 'warning')
+      this.#toldFailure = why
+    }
+    if (why === undefined) this.#toldFailure = undefined
+    this.#failedWith = why
   }
 
   async #tell(report: HealReport): Promise<void> {

@@ -3,11 +3,13 @@
  * read in full, by the pieces that the other servers really hold, and whether anything could be changed.
  */
 import { limits } from '../../limits.js'
+import type { Reply } from '../../wire/messages.js'
 import { isReadableFrom } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Inode, Segment } from '../../wire/records.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Namespace } from '../namespace/namespace.js'
+import { askEach } from './ask-voters.js'
 import { type HeldSegment, heldMasks } from './held.js'
 import { markedByAny } from './lost.js'
 import { type FileWithName, filesOf } from './named-files.js'
@@ -26,14 +28,27 @@ export interface Left {
   readonly up: readonly number[]
   /** Servers that would vote and answer reads of names. */
   readonly voters: readonly number[]
+  /** Those of the voters whose disk is full: they accept no change. */
+  readonly full: readonly number[]
   readonly canChange: boolean
 }
 
-/** The servers that would be left if those at the positions `down` were down as well. */
-export function leftWithout({ up, voters }: Cluster, down: readonly number[]): Left {
+/**
+ * The servers that would be left if those at the positions `down` were down as well. Throws the failure of a server that
+ * is up.
+ */
+export async function leftWithout(cluster: Cluster, down: readonly number[]): Promise<Left> {
   const stays = (server: number): boolean => !down.includes(server)
-  const left = voters.filter(stays)
-  return { up: up.filter(stays), voters: left, canChange: left.length >= quorum.commit }
+  const voters = cluster.voters.filter(stays)
+  const statuses = await askEach(cluster, voters, 'status', () => ({}))
+  const full = voters.filter((_, at) => isFull(statuses[at]))
+  const canChange = voters.length - full.length >= quorum.commit
+  return { up: cluster.up.filter(stays), voters, full, canChange }
+}
+
+/** Whether the disk of a server that says this has no room for what a change may bring. */
+export function isFull(said: Reply<'status'> | undefined): boolean {
+  return said !== undefined && said.diskFreeBytes < limits.fullDiskBytes
 }
 
 /**

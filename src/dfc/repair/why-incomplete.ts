@@ -66,5 +66,5 @@ function bytesText(inode: Inode, segmentAt: number, piece: number): string {
     from = Math.min(from, extent.at + first - extent.offset)
     to = Math.max(to, extent.at + end - extent.offset)
   }
-  return to === 0 ? '' : ` (bytes ${from} to ${to} of the file)`
+  return to === 0 ? '' : ` (bytes ${from} to ${to - 1} of the file)`
 }

@@ -1,6 +1,6 @@
 /**
  * A listener over HTTP for a few readers, such as the one for metrics and that of `dfc web`. Its connections are bounded,
- * and none can keep others away by being slow: for one too many the oldest is closed.
+ * and none can keep others away by being slow: for one too many the oldest is closed. Each has one answer.
  */
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { Socket } from 'node:net'
@@ -28,6 +28,8 @@ export function boundedHttpServer(
     },
     answer,
   )
+  // Answers that nobody reads must not pile up, nor requests of one connection keep others waiting.
+  server.maxRequestsPerSocket = 1
   // In the order in which they came.
   const open = new Set<Socket>()
   server.on('connection', (socket: Socket) => {

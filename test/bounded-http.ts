@@ -6,8 +6,9 @@ import { boundedHttpServer } from '../src/bounded-http.js'
 
 const connectionsMax = 4
 
-async function listening(t: Test, arrivalMs: number): Promise<Server> {
+async function listening(t: Test, arrivalMs: number, asked = () => {}): Promise<Server> {
   const server = boundedHttpServer({ connectionsMax, arrivalMs }, (_request, response) => {
+    asked()
     response.end('answered')
   })
   t.teardown(() => {
@@ -51,4 +52,21 @@ t.test('a request has to arrive within its time, though bytes of it come', async
   await once(client, 'close')
   clearInterval(drip)
   t.ok(performance.now() - begin < 5_000)
+})
+
+t.test('a connection that asks again and again is answered once', async (t) => {
+  let asked = 0
+  const server = await listening(t, 60_000, () => {
+    asked += 1
+  })
+  const client = connect(portOf(server), '127.0.0.1').on('error', () => undefined)
+  t.teardown(() => client.destroy())
+  client.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(50))
+  let text = ''
+  for await (const chunk of client) {
+    text += chunk
+    if (text.split('HTTP/1.1 ').length > 50) break
+  }
+  t.equal(asked, 1)
+  t.equal(text.match(/HTTP\/1\.1 503 /g)?.length, 49)
 })

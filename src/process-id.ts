@@ -6,7 +6,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 const hasEnded: ReadonlySet<string> = new Set(['Z', 'X'])
 const bootFile = '/proc/sys/kernel/random/boot_id'
 
-/** What the system says of a process that is not there, or is another user's. */
+/** Error codes of a process that does not exist, or that belongs to another user. */
 const isNone: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ESRCH', 'EACCES', 'EPERM'])
 
 /**

@@ -161,6 +161,12 @@ export const limits = {
    * configuration does not say `timeout`.
    */
   requestTimeoutMs: 2_000,
+  /**
+   * Pause between the servers when the time of an old password is over and they end the sessions that were opened with
+   * it: a mount is back at one server, with its new password, before the next one ends its session. It also covers that
+   * servers look for that only once a second.
+   */
+  oldPasswordStepMs: 2_500,
   /** Longest pause between two attempts to connect to a server. The first ones are shorter. */
   reconnectDelayMs: 500,
   /**

@@ -131,6 +131,7 @@ const usersOf = ({ trashMs }: Plan): Users => ({
   knows: (name) => name === user,
   roundCounts: [rounds],
   isCurrent: () => true,
+  hasEnded: () => false,
   quotaBytes: () => undefined,
   trashMs: () => trashMs,
   onChange: () => {},

@@ -74,6 +74,8 @@ export class Session implements ConnectionEvents {
   #isStepping = false
   #phase: 'handshake' | 'entering' | 'open' | 'draining' | 'closing' | 'closed' = 'handshake'
   #deadline: Timer | undefined
+  /** Ends a session that was opened with an old password. */
+  #revoking: Timer | undefined
   /** Bytes of memory for the frame that is arriving. */
   #arriving = 0
   readonly #arrived = { bytes: 0, frames: 0, wasHeldBack: false }
@@ -128,6 +130,7 @@ export class Session implements ConnectionEvents {
   closed(reason: Error | undefined): void {
     this.#phase = 'closed'
     this.#deadline?.cancel()
+    this.#revoking?.cancel()
     debugDfs('%s: closed %s', this.#connection.remote, reason?.message ?? '')
     this.#parser.close()
     this.#stalling?.cancel()
@@ -148,11 +151,25 @@ export class Session implements ConnectionEvents {
     this.#connection.destroy()
   }
 
-  /** Ends the session at once when its user is gone or has another password by now. */
+  /**
+   * Ends the session when its user is gone or has another password by now: at once, but where only the time of an old
+   * password is over, one server after another.
+   */
   endIfRevoked(): void {
-    if (this.#login === undefined) return
+    if (this.#login === undefined || this.#phase === 'closed') return
+    const { users, clock } = this.#host
     const { user, keys } = this.#login
-    if (this.#host.users.isCurrent(user, keys)) return
+    if (users.isCurrent(user, keys)) return
+    const position = this.#opened?.account.membership.position ?? 0
+    if (position === 0 || !users.hasEnded(user, keys)) {
+      this.#revoke(user)
+      return
+    }
+    const delayMs = position * limits.oldPasswordStepMs
+    this.#revoking ??= clock.after(delayMs, () => this.#revoke(user))
+  }
+
+  #revoke(user: string): void {
     notice(
       `${user} at ${this.#connection.remote}: the user was removed or has another password: cut off`,
       'warning',

@@ -37,6 +37,8 @@ export interface Users {
   readonly roundCounts: readonly number[]
   /** Whether the keys of a verifier that `find` gave are still those of a password of this user. */
   isCurrent(name: string, keys: VerifierKeys): boolean
+  /** Whether the keys are those of an old password of this user, the time of which is over. */
+  hasEnded(name: string, keys: VerifierKeys): boolean
   /** Bytes that the files of a user may have together; undefined where that is not bounded. */
   quotaBytes(name: string): number | undefined
   /** For how long what a user removes or replaces is kept, in ms; 0 for not at all. */
@@ -117,6 +119,11 @@ export class UsersFile implements Users {
     return (
       known?.keys.has(key) === true || (known?.old?.keys.has(key) === true && isGood(known.old))
     )
+  }
+
+  hasEnded(name: string, { storedKey }: VerifierKeys): boolean {
+    const old = this.#users.get(name)?.old
+    return old?.keys.has(storedKey.toString('hex')) === true && !isGood(old)
   }
 
   quotaBytes(name: string): number | undefined {

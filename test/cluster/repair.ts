@@ -1,8 +1,16 @@
 import { once } from 'node:events'
-import { cpSync, readFileSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { systemClock, systemRandom } from '../../src/clock.js'
+import { sleep, systemClock, systemRandom } from '../../src/clock.js'
 import type { Client } from '../../src/dfc/client.js'
 import { build, wholeSlice } from '../../src/dfc/content/extents.js'
 import { inlineContent, prepare } from '../../src/dfc/content/prepared-segment.js'
@@ -310,6 +318,29 @@ t.test('rot is served around and rewritten', async (t) => {
     /^warning .* was corrupt on DFS[12]: written again$/,
     /^warning .* was corrupt on DFS[12]: written again$/,
   ])
+  t.match(await checkAll(client), clean)
+})
+
+t.test('files that are gone when a server starts are missed without being read', async (t) => {
+  const servers = await startServerProcesses(t)
+  const client = await openClient(t, servers)
+  const { inode } = await putFile(client, 'f', systemRandom.bytes(400_000))
+  const [segment] = inode.segments
+  if (segment === undefined) throw new Error('one segment')
+  await servers.kill(1)
+  const files = pairOf(1, rotationOf(segment.md5)).map((piece) =>
+    servers.pieceFile(1, segment.id, piece),
+  )
+  for (const file of files) unlinkSync(file)
+  await servers.start(1)
+  await allUp(client)
+  // The server looks for them after its first sweep, and the next repair finds what it misses.
+  let repairs = 0
+  for (; !files.every((file) => existsSync(file)) && repairs < 50; repairs += 1) {
+    t.match(await client.scheduler.heal(healNow), { left: 0, lost: [] })
+    await sleep(systemClock, 100)
+  }
+  t.ok(repairs < 50, `${repairs} repairs`)
   t.match(await checkAll(client), clean)
 })
 

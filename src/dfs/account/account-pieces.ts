@@ -9,6 +9,7 @@ import { notice } from '../../log.js'
 import { matchesChecksums } from '../../wire/checksum.js'
 import type { Decision, InlinePiece, Reply, Request } from '../../wire/messages.js'
 import type { AccountIndex } from '../index/account-index.js'
+import type { Pause } from '../index/pages.js'
 import type { StoredPieceRow } from '../index/pieces.js'
 import type { LentBytes, PieceName, PieceStore } from '../pieces/piece-store.js'
 
@@ -209,18 +210,29 @@ export class AccountPieces {
     try {
       return await this.store.read(name, offset, length)
     } catch (thrown) {
-      if (thrown instanceof DfsError && thrown.code === 'noPiece') {
-        // It may have come again since it was looked for.
-        if (this.store.holds(name)) throw thrown
-        notice(
-          `${this.#user}: piece ${name.piece} of ${name.segment} is gone from the disk; repair will replace it`,
-          'warning',
-          `${this.#user}: pieces that are gone from the disk`,
-        )
-        this.#index.pieces.remove(name.segment, name.piece)
-      }
+      if (isError(thrown, 'noPiece')) this.#forgetIfGone(name)
       throw thrown
     }
+  }
+
+  /**
+   * Looks for the files of all pieces. Those that are gone, as after a repair of the disk's file system, are no longer
+   * claimed to be here. Throws what the disk says when it cannot tell.
+   */
+  async forgetGone(pause?: Pause): Promise<void> {
+    for await (const name of this.#index.pieces.inFiles(pause)) this.#forgetIfGone(name)
+  }
+
+  #forgetIfGone(name: PieceName): void {
+    // It may have come again since it was looked for, or have been collected.
+    if (this.store.holds(name)) return
+    if (this.#index.pieces.get(name.segment, name.piece)?.content !== null) return
+    notice(
+      `${this.#user}: piece ${name.piece} of ${name.segment} is gone from the disk; repair will replace it`,
+      'warning',
+      `${this.#user}: pieces that are gone from the disk`,
+    )
+    this.#index.pieces.remove(name.segment, name.piece)
   }
 
   // -- going -------------------------------------------------------------------------------------

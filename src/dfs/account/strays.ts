@@ -46,7 +46,7 @@ export class Strays {
   }
 
   /**
-   * Moves aside what crashes have left, once after each start: the first time that it is called. Rejects only
+   * Moves aside what crashes have left, and forgets pieces whose files are gone, once after each start: the first time that it is called. Rejects only
    * when an assertion failed.
    */
   async removeOnce(): Promise<void> {
@@ -62,8 +62,8 @@ export class Strays {
 
   /**
    * Searches what the store has of pieces for files that a crash between the file and its row has left. None is
-   * deleted because the index does not know it: with `remove` they are moved aside, for 30 days. One search is
-   * made after the other, because each of them reads all that there is.
+   * deleted because the index does not know it: with `remove` they are moved aside, for 30 days, and pieces whose
+   * files are gone are forgotten. One search is made after the other, because each of them reads all that there is.
    */
   async find(request: Request<'strays'>, pause?: Pause): Promise<Reply<'strays'>> {
     // What an index does not know that has not been filled may be all that there is.
@@ -87,7 +87,10 @@ export class Strays {
       found += 1
       if (remove) this.#pieces.store.moveAside({ segment, piece })
     }
-    if (remove) await this.#pieces.store.forgetAside(this.#clock.now() - limits.strayKeptMs)
+    if (remove) {
+      await this.#pieces.store.forgetAside(this.#clock.now() - limits.strayKeptMs)
+      await this.#pieces.forgetGone(pause)
+    }
     return { stamp: this.#acceptor.stamp(), found }
   }
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { limits } from '../../limits.js'
 import type { AccountDatabase, Write } from './database.js'
+import { nextTurn, type Pause, rowsAtOnce } from './pages.js'
 import type { SegmentTable } from './segments.js'
 import type { Totals } from './totals.js'
 
@@ -95,6 +96,19 @@ export class PieceTable {
     )
   }
 
+  /** Yields the pieces that are in files, with other work between the pages of them. */
+  async *inFiles(
+    pause: Pause = nextTurn,
+  ): AsyncGenerator<{ readonly segment: string; readonly piece: number }> {
+    for (let last = { segment: '', piece: 0 }; ; ) {
+      const rows = this.#statements.inFiles.all(last, rowsAtOnce) as (typeof last)[]
+      yield* rows
+      last = rows.at(-1) ?? last
+      if (rows.length < rowsAtOnce) return
+      await pause()
+    }
+  }
+
   /** A bit for every piece of the segment that is here: 1 << (piece - 1). */
   held(segment: string): number {
     let mask = 0
@@ -132,6 +146,10 @@ function prepare(db: AccountDatabase) {
       'SELECT length, checksums, content FROM pieces WHERE segment = ? AND piece = ?',
     ),
     heldPieces: db.prepare('SELECT piece FROM pieces WHERE segment = ?'),
+    inFiles: db.prepare(`
+      SELECT segment, piece FROM pieces
+      WHERE (segment, piece) > (@segment, @piece) AND content IS NULL AND length > 0
+      ORDER BY segment, piece LIMIT ?`),
     putPiece: db.prepare('INSERT OR REPLACE INTO pieces VALUES (?, ?, ?, ?, ?)'),
     dropPiece: db.prepare('DELETE FROM pieces WHERE segment = ? AND piece = ?'),
     getContent: db.prepare('SELECT bytes FROM contents WHERE id = ?'),

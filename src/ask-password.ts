@@ -12,7 +12,7 @@ export async function askNewPassword(user: string): Promise<string> {
   if (!process.stdin.isTTY) return acceptable(await firstLineOfInput())
   const questions = new Questions()
   try {
-    const password = acceptable(await questions.askHidden(`New password of ${user}`))
+    const password = await questions.askHiddenUntil(`New password of ${user}`, acceptable)
     if ((await questions.askHidden('Once more')) === password) return password
   } finally {
     questions.close()

@@ -95,7 +95,7 @@ function makeFoldersAbove(folder: string): void {
   const above = dirname(folder)
   if (exists(above)) return
   makeFoldersAbove(above)
-  mkdirSync(above)
+  mkdirSync(above, { mode: 0o755 })
   // The mode given to mkdir is cut by the umask.
   chmodSync(above, 0o755)
 }

@@ -16,6 +16,7 @@ import { dirname } from 'node:path'
 import { sentenceOf } from './error-message.js'
 import { DfsError } from './errors.js'
 import { warning } from './log.js'
+import { shellWord } from './shell-word.js'
 
 /** Files of which was said that only their folders keep others away. A mount reads its configuration again and again. */
 const warnedOf = new Set<string>()
@@ -30,23 +31,22 @@ export function assertPrivate(file: string): void {
   if (!isReachable(file)) {
     if (warnedOf.has(file)) return
     warnedOf.add(file)
-    warning(`${file}: holds a password, and only its folder keeps others away: chmod 600 ${file}`)
+    warning(
+      `${file}: holds a password, and only its folder keeps others away: chmod 600 ${shellWord(file)}`,
+    )
     return
   }
   const why = `holds a password, and others can read it (mode ${modeOf(status)})`
-  throw new DfsError('configuration', `${file}: ${why}: chmod 600 ${file}`)
+  throw new DfsError('configuration', `${file}: ${why}: chmod 600 ${shellWord(file)}`)
 }
 
 /**
  * Writes a file that only its owner can read, whole or not at all. Throws `exists` when there is one already, unless it
- * is to be replaced: then a symbolic link stays, and what it leads to is replaced.
+ * is to be replaced: then a symbolic link stays, and what it leads to is replaced. Only a file is.
  */
 export function writePrivate(file: string, text: string, replaces: boolean): void {
+  assertReplaceable(file)
   const place = replaces && existsSync(file) ? realpathSync(file) : file
-  // Root could replace /dev/null, on which the whole system relies.
-  if (existsSync(place) && !statSync(place).isFile()) {
-    throw new DfsError('exists', `${file}: it is a folder, a device or a pipe: give a file`)
-  }
   const temporary = `${place}.${process.pid}.tmp`
   try {
     rmSync(temporary, { force: true })
@@ -65,6 +65,12 @@ export function writePrivate(file: string, text: string, replaces: boolean): voi
   } finally {
     rmSync(temporary, { force: true })
   }
+}
+
+/** Throws `exists` when `file` is something that a file must not take the place of, such as /dev/null. */
+export function assertReplaceable(file: string): void {
+  if (statSync(file, { throwIfNoEntry: false })?.isFile() ?? true) return
+  throw new DfsError('exists', `${file} is there already and is no file: choose another one`)
 }
 
 /** The mode of `file` when everybody can read it, such as "0644". */

@@ -53,16 +53,8 @@ export class Questions {
    * Asks again until `check` takes the answer, which throws `invalid` otherwise, and returns what that makes of it. The
    * answers of before are not lost by a slip.
    */
-  async askUntil<T>(question: string, check: (answer: string) => T, preset = ''): Promise<T> {
-    for (;;) {
-      const answer = await this.ask(question, preset)
-      try {
-        return check(answer)
-      } catch (error) {
-        if (!isError(error, 'invalid')) throw error
-        process.stderr.write(`${sentenceOf(error)}\n`)
-      }
-    }
+  askUntil<T>(question: string, check: (answer: string) => T, preset = ''): Promise<T> {
+    return untilValid(() => this.ask(question, preset), check)
   }
 
   /** Asks for a secret, which the terminal does not show. */
@@ -75,6 +67,11 @@ export class Questions {
       this.#isHidden = false
       process.stderr.write('\n')
     }
+  }
+
+  /** Asks for a secret as `askUntil` does. */
+  askHiddenUntil<T>(question: string, check: (answer: string) => T): Promise<T> {
+    return untilValid(() => this.askHidden(question), check)
   }
 
   close(): void {
@@ -96,9 +93,30 @@ export class Questions {
   }
 }
 
+async function untilValid<T>(ask: () => Promise<string>, check: (answer: string) => T): Promise<T> {
+  for (;;) {
+    const answer = await ask()
+    try {
+      return check(answer)
+    } catch (error) {
+      if (!isError(error, 'invalid')) throw error
+      process.stderr.write(`${sentenceOf(error)}\n`)
+    }
+  }
+}
+
 /** The first line of standard input, for scripts; empty when there is none. */
 export async function firstLineOfInput(): Promise<string> {
-  const lines = createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })
+  const failed = Promise.withResolvers<never>()
+  process.stdin.once('error', (cause) => {
+    const why = `standard input: ${sentenceOf(cause)}`
+    failed.reject(new DfsError('invalid', why, { cause }))
+  })
+  return await Promise.race([firstLineOf(process.stdin), failed.promise])
+}
+
+async function firstLineOf(input: NodeJS.ReadableStream): Promise<string> {
+  const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })
   for await (const line of lines) return line
   return ''
 }

@@ -1,5 +1,5 @@
 /** The words of dfs-server: options, operands and commands, with what is called for each. */
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { serverFileName } from '../config-home.js'
 import { versionOption } from '../version.js'
 import type { SetupOptions } from './setup.js'
@@ -33,7 +33,7 @@ export function serverGrammar(actions: ServerActions): Command {
     .version(...versionOption)
     .enablePositionalOptions()
     .exitOverride()
-    .argument('<folder>', 'where the server stores its data; created if missing')
+    .argument('<folder>', 'where the server stores its data; created if missing', named)
     .argument('<port>', 'TCP port, 1 to 65535; 0 picks a free one')
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option(
@@ -45,12 +45,15 @@ export function serverGrammar(actions: ServerActions): Command {
     .action(actions.serve)
 
   program
-    .command('key <folder>')
+    .command('key')
+    .argument('<folder>', '', named)
     .description("Print the name of a server's key. Make the key if there is none.")
     .action(actions.key)
 
   program
-    .command('init <folder> <port>')
+    .command('init')
+    .argument('<folder>', '', named)
+    .argument('<port>')
     .description('Set up the folder of a server: a user, a key and the address to listen on.')
     .option('--host <address>', 'address to listen on; asked for on a terminal, else 127.0.0.1')
     .option('--user <name>', 'the user that may log in; asked for on a terminal')
@@ -62,6 +65,12 @@ export function serverGrammar(actions: ServerActions): Command {
     user.addCommand(userGrammar(name, command, actions))
   }
   return program
+}
+
+/** Returns the folder. An empty word, such as that of an unset variable in a script, would be the working folder. */
+function named(folder: string): string {
+  if (folder !== '') return folder
+  throw new InvalidArgumentError('The name of the folder is empty.')
 }
 
 function userGrammar(name: string, command: UserCommand, { user }: ServerActions): Command {

@@ -2,15 +2,15 @@
  * `dfs-server init`: makes the folder of a server with what it needs to start: a user that may log in, a key, and the
  * address to listen on. What is there already is left alone.
  */
-import { existsSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { basename, dirname, join, resolve } from 'node:path'
 import { acceptable, askNewPassword, passwordIn } from '../ask-password.js'
 import { checkedUserName, parseAddress } from '../config.js'
-import { serverFileName } from '../config-home.js'
+import { isThere, serverFileName } from '../config-home.js'
 import { makeFolder, writeDurably } from '../durable.js'
 import { DfsError } from '../errors.js'
 import { Questions } from '../questions.js'
+import { shellWord } from '../shell-word.js'
 import { isLoopback } from '../tls.js'
 import { ServerKey } from './disk/server-key.js'
 import { unitsFolder } from './users/default-file.js'
@@ -35,7 +35,7 @@ export async function setUpServer(
   options: SetupOptions,
 ): Promise<readonly string[]> {
   const config = join(folder, serverFileName)
-  if (existsSync(config)) {
+  if (isThere(config)) {
     throw new DfsError(
       'exists',
       `${config} is there already: "dfs-server user --config ${config}" changes who may log in`,
@@ -61,9 +61,9 @@ export async function setUpServer(
 /** Says how to start the server: by its command, and by the unit of systemd that runs folders in its place. */
 export function startLines(host: string, folder: string, port: number): readonly string[] {
   const path = resolve(folder)
-  const isOfUnit = dirname(path) === unitsFolder
+  const isOfUnit = dirname(path) === unitsFolder && /^[\w.:-]+$/.test(basename(path))
   return [
-    `Start it:  dfs-server --host ${host} ${folder} ${port}`,
+    `Start it:  dfs-server --host ${shellWord(host)} ${shellWord(folder)} ${port}`,
     ...(isOfUnit ? [`With systemd:  systemctl enable --now dfs-server@${basename(path)}`] : []),
   ]
 }

@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander'
 import { versionOption } from '../version.js'
 
-/** The first port of the servers of --local, when no other is asked for. */
+/** The first port of the servers of --local, when no other is asked for, known from before, or free. */
 export const defaultPort = 10_001
 
 /** The grammar of dfs-mount. It throws CommanderError instead of ending the process. */
@@ -17,7 +17,10 @@ export function mountGrammar(): Command {
     .usage('[options] [CONFIG] MOUNTPOINT')
     .option('--config <file>', 'user, password and the four servers (or DFC_CONFIG)')
     .option('--local [folder...]', 'run the four servers on this machine, in one folder or four')
-    .option('--port <first>', `with --local: the first of four ports, ${defaultPort} when left out`)
+    .option(
+      '--port <first>',
+      `with --local: the first of four ports; those of before, or ${defaultPort}, when left out`,
+    )
     .option('--foreground', 'stay in the foreground; Ctrl-C unmounts')
     .option('--log <file>', 'write the log to this file; SIGHUP reopens it')
     .option('--metrics <address>', 'serve metrics for Prometheus there, such as 127.0.0.1:9464')

@@ -27,7 +27,7 @@ import { Daemon } from './daemon/daemon.js'
 import { launch, report } from './daemon/launch.js'
 import { type StateFolder, stateFolderOf } from './daemon/state-folder.js'
 import { defaultPort, mountGrammar } from './grammar.js'
-import { localAccount } from './local/local-accounts.js'
+import { knownFirstPort, localAccount } from './local/local-accounts.js'
 import { isAlive } from './local/local-server.js'
 import { LocalServers, serverFolders } from './local/local-servers.js'
 import {
@@ -42,6 +42,8 @@ import { remount } from './mount/remount.js'
 /** This file runs as <project>/dist/src/fuse/main.js. */
 const project = resolve(import.meta.dirname, '../../..')
 const portMax = 65_535 - 3
+const portsTried = 10
+const randomPorts = 2_000
 const endTimeoutMs = 30_000
 const endPollMs = 20
 const goodbyeMs = 1_000
@@ -84,6 +86,8 @@ process.umask(privateUmask)
 try {
   program.parse()
   const { mountpoint, options } = understand(program.args, program.opts<Options>())
+  // An empty word, such as that of an unset variable in a script, would be the working folder.
+  if (mountpoint === '') program.error('error: the name of the mountpoint is empty')
   await run(await absoluteMountpoint(mountpoint), options)
 } catch (thrown) {
   if (thrown instanceof CommanderError) process.exit(thrown.exitCode === 0 ? 0 : 2)
@@ -151,7 +155,7 @@ async function run(mountpoint: string, options: Options): Promise<void> {
     if (options.foreground) await serve(mountpoint, options, words, state)
     else await mountInBackground(mountpoint, options, state)
   }
-  if (options.verbose && !options.unmount) notice(`${mountpoint} is mounted`)
+  if (options.verbose && !options.unmount && !options.fake) notice(`${mountpoint} is mounted`)
 }
 
 /** Says why servers on this machine keep the files, and what takes their place. */
@@ -277,25 +281,41 @@ async function backingOf({ local, config, port, passwordStdin }: Options): Promi
     const load = () => loadClientConfig(config, { [passwordVariable]: given })
     return { config: load(), configNow: load, clientFile: config, servers: undefined }
   }
-  const firstPort = port === undefined ? defaultPort : /^\d{1,5}$/.test(port) ? Number(port) : NaN
-  if (!(firstPort >= 1 && firstPort <= portMax)) {
-    throw new DfsError('configuration', `--port ${port}: expected a number from 1 to ${portMax}`)
-  }
+  const chosen = portOf(port)
   const named = typeof local === 'object' ? local.map((folder) => resolve(folder)) : []
   const given = named.length === 0 ? [dataHome()] : named
   const folders = serverFolders(given)
   const home =
     given.length === 1 ? (given[0] ?? dataHome()) : stateFolderOf(given.join(), dataHome()).path
-  const account = () => localAccount(home, firstPort, systemRandom)
+  const account = (firstPort: number) => localAccount(home, firstPort, systemRandom)
   const servers = await LocalServers.start({
     folders,
-    firstPort,
+    firstPorts: chosen === undefined ? firstPorts(await knownFirstPort(home)) : [chosen],
     runFolder: join(home, 'run'),
-    serverFile: async () => (await account()).serverFile,
+    serverFile: async (firstPort) => (await account(firstPort)).serverFile,
   })
-  const { config: own, clientFile } = await account()
+  const { config: own, clientFile } = await account(servers.firstPort)
   const configNow = () => loadClientConfig(clientFile, {})
   return { config: own, configNow, clientFile, servers }
+}
+
+/** Parses --port. Throws `configuration`. */
+function portOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN
+  if (port >= 1 && port <= portMax) return port
+  throw new DfsError('configuration', `--port ${text}: expected a number from 1 to ${portMax}`)
+}
+
+/**
+ * The ports to try when no option names one: those of before, else the usual ones. Another user of this machine may have
+ * them, and begin at the same moment, so the others are random ones, below those that the system gives to connections.
+ */
+function firstPorts(known: number | undefined): readonly number[] {
+  const random = Array.from({ length: portsTried }, () => {
+    return defaultPort + 10 * (1 + (systemRandom.bytes(2).readUInt16BE() % randomPorts))
+  })
+  return [known ?? defaultPort, ...random]
 }
 
 /** Ends the process without the mount, but stops its servers in order. */

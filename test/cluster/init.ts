@@ -3,6 +3,7 @@ import { type ChildProcess, execFileSync } from 'node:child_process'
 import {
   existsSync,
   lstatSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -132,6 +133,38 @@ t.test('dfs-server init changes nothing that is there, and says what it lacks', 
   }
 })
 
+t.test('an empty word for a folder is not the working folder', async (t) => {
+  for (const [program, ...words] of [
+    ['dfs-server', 'init', '', '10001', '--user', 'eve'],
+    ['dfs-server', '', '10001'],
+    ['dfs-server', 'key', ''],
+    ['dfs-mount', ''],
+    ['dfs-mount', '--unmount', ''],
+  ]) {
+    const { status, problems } = await run(program ?? '', words, { input: 'x\n' })
+    t.match({ status, problems }, { status: 2, problems: /is empty/ }, words.join(' '))
+  }
+  t.notOk(existsSync(join(home, 'dfs.conf')))
+})
+
+t.test('dfs-server init quotes for a shell, and minds a link and a file', async (t) => {
+  const words = ['10001', '--user', 'alice']
+  const { out } = await run('dfs-server', ['init', 'a folder', ...words], { input: 'secret\n' })
+  t.match(out, "Start it:  dfs-server --host 127.0.0.1 'a folder' 10001\n")
+  mkdirSync(join(home, 'linked'))
+  symlinkSync('nowhere', join(home, 'linked/dfs.conf'))
+  t.match(await run('dfs-server', ['init', 'linked', ...words], { input: 'secret\n' }), {
+    status: 1,
+    problems: /linked\/dfs\.conf is there already/,
+  })
+  writeFileSync(join(home, 'no-folder'), '')
+  t.match(await run('dfs-server', ['init', 'no-folder', ...words], { input: 'secret\n' }), {
+    status: 1,
+    problems:
+      'dfs-server: no-folder/dfs.conf: cannot look for the configuration: Not a directory\n',
+  })
+})
+
 t.test('the key that dfs-server init prints is that of the server', async (t) => {
   const folder = join(home, 'far')
   const words = ['init', folder, '10001', '--user', 'alice', '--host', '192.0.2.1']
@@ -159,6 +192,7 @@ t.test('dfc init says what it lacks, and writes nothing', async (t) => {
     [[...serverWords, '--server', 'a:1', ...user], secret, /--server is given 5 times: expected 4/],
     [serverWords, secret, /init needs --user NAME/],
     [[...serverWords, ...user], {}, /init needs a password in DFC_PASSWORD, --password-file or/],
+    [[...serverWords, ...user, '--output', ''], secret, /--output: expected the name of a file/],
     [
       [...serverWords, ...user],
       secret,
@@ -237,14 +271,20 @@ t.test('two commands later there is an account, without a terminal', async (t) =
   t.match(readFileSync(conf, 'utf8'), 'user = "alice"')
   t.equal(statSync(conf).mode & 0o777, 0o600)
 
-  // Root could replace /dev/null, which a pipe stands for.
   const pipe = join(home, 'pipe')
   execFileSync('mkfifo', [pipe])
   t.match(await run('dfc', [...words, '--output', pipe, '--force'], secret), {
     status: 1,
-    problems: /pipe: it is a folder, a device or a pipe: give a file/,
+    out: '',
+    problems: `dfc: ${pipe} is there already and is no file: choose another one\n`,
   })
-  t.ok(lstatSync(pipe).isFIFO(), 'and a pipe stays')
+  t.ok(lstatSync(pipe).isFIFO(), 'it stays, as /dev/null would')
+})
+
+t.test('dfc init says that standard input is closed', async (t) => {
+  const words = ['init', ...serverWords, '--user', 'alice', '--output', 'closed.conf']
+  const shell = ['-c', '"$0" "$@" <&-', join(bin, 'dfc'), ...words]
+  t.match(await outcomeOf(start('sh', shell)), { status: 1, problems: /^dfc: standard input: / })
 })
 
 t.test('dfc init asks at a terminal for what no option says', async (t) => {
@@ -283,7 +323,8 @@ t.test('a slip at a terminal is asked again, and no answer is lost', async (t) =
       ['Address of DFS4', '[::1]:3'],
       ['User', '.alice'],
       ['".alice" cannot be a user', 'alice'],
-      ['Password of alice', 'secret'],
+      ['Password of alice', ''],
+      ['A password must not be empty', 'secret'],
       ['Folder to mount the files on', '/mnt/a b'],
     ],
     'dfc',
@@ -305,7 +346,8 @@ t.test('a slip at a terminal is asked again, and no answer is lost', async (t) =
       ['a b and 10001 are no address', 'localhost'],
       ['User that may log in', ''],
       ['"" cannot be a user', 'bob'],
-      ['New password of bob', 'secret'],
+      ['New password of bob', ''],
+      ['A password must not be empty', 'secret'],
       ['Once more', 'secret'],
     ],
     'dfs-server',

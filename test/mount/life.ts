@@ -305,6 +305,36 @@ t.test(
   },
 )
 
+t.test(
+  'without --port the servers keep their ports, and choose others that are free',
+  async (t) => {
+    const mnt = mounts.folder('ports')
+    t.teardown(() => detach(mnt))
+    const folder = mounts.path('of-ports')
+    const first = await freePorts()
+    const address = () =>
+      /address = "(.*)"/.exec(readFileSync(join(folder, 'dfc.conf'), 'utf8'))?.[1]
+    t.match(await mounts.run('--port', String(first), '--local', folder, mnt), { status: 0 })
+    await shell('echo x > f', mnt)
+    t.same(await mounts.unmount(mnt), done)
+    await until(() => !firstServerRuns(folder))
+
+    t.match(await mounts.run('--local', folder, mnt), { status: 0 })
+    t.equal(address(), `127.0.0.1:${first}`)
+    t.same(await mounts.unmount(mnt), done)
+    await until(() => !firstServerRuns(folder))
+
+    // As those of another user are who has begun before.
+    const taken = createServer().listen(first + 2, '127.0.0.1')
+    await until(() => taken.address() !== null)
+    t.teardown(() => taken.close())
+    t.match(await mounts.run('--local', folder, mnt), { status: 0, problems: '' })
+    t.not(address(), `127.0.0.1:${first}`)
+    t.match(await shell('cat f', mnt), { out: 'x\n' })
+    t.same(await mounts.unmount(mnt), done)
+  },
+)
+
 t.test('--local says when a port is taken', async (t) => {
   const taken = createServer().listen(0, '127.0.0.1')
   await until(() => taken.address() !== null)

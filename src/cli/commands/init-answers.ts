@@ -90,13 +90,18 @@ async function passwordOf(
   user: string,
   questions: Questions | undefined,
 ): Promise<string> {
-  const password =
-    typeof file === 'string'
-      ? await passwordIn(file)
-      : fromEnvironment ||
-        (await (questions?.askHidden(`Password of ${user}`) ?? firstLineOfInput()))
-  if (password === '')
-    throw missing('a password in DFC_PASSWORD, --password-file or standard input')
+  if (typeof file === 'string') return checkedPassword(await passwordIn(file))
+  if (fromEnvironment) return checkedPassword(fromEnvironment)
+  if (questions !== undefined) {
+    return questions.askHiddenUntil(`Password of ${user}`, checkedPassword)
+  }
+  const password = await firstLineOfInput()
+  if (password !== '') return checkedPassword(password)
+  throw missing('a password in DFC_PASSWORD, --password-file or standard input')
+}
+
+function checkedPassword(password: string): string {
+  if (password === '') throw new DfsError('invalid', 'A password must not be empty')
   if (prepared(password) !== undefined) return password
   throw new DfsError('invalid', `A password has to be ${preparedRule}`)
 }

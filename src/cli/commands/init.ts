@@ -19,7 +19,8 @@ import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { addressText, tcpNetwork } from '../../network.js'
-import { writePrivate } from '../../private-file.js'
+import { assertReplaceable, writePrivate } from '../../private-file.js'
+import { shellWord } from '../../shell-word.js'
 import { quorum } from '../../wire/quorum.js'
 import type { Status } from '../session.js'
 import type { Output } from '../terminal/output.js'
@@ -64,6 +65,7 @@ async function setUp(setup: Setup, options: Options): Promise<Status> {
       `${file} is there already: --force replaces it, --output FILE writes another one`,
     )
   }
+  assertReplaceable(file)
   const answers = await collect(setup, options)
   const text = clientText(answers)
   const config = parseClientConfig(text, file, {})
@@ -96,13 +98,9 @@ function commandFor({ servers, user, mountpoint }: Answers, { output, force }: O
   return ['dfc init', ...words.map(shellWord)].join(' ')
 }
 
-/** A word as shells take it literally. */
-function shellWord(word: string): string {
-  return /^[\w.:/@+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
-}
-
 /** The file to write: the one that is named in any way, else the user's own. */
 function fileFor({ named }: Setup, { output }: Options): string {
+  if (output === '') throw new DfsError('invalid', '--output: expected the name of a file')
   if (typeof output === 'string') return output
   return named ?? (process.env[configVariable] || join(configHome(), clientFileName))
 }

@@ -2,12 +2,15 @@
  * The account of a cluster on this machine alone. Its user and password are generated at the first use and stored in
  * the two configuration files, which only their owner can read.
  */
-import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { Random } from '../../clock.js'
 import { type ClientConfig, isUserName, loadClientConfig } from '../../config.js'
+import { clientFileName, serverFileName } from '../../config-home.js'
 import { limits } from '../../limits.js'
+import { writePrivate } from '../../private-file.js'
 
 export interface LocalAccount {
   readonly config: ClientConfig
@@ -26,10 +29,9 @@ export async function localAccount(
   random: Random,
 ): Promise<LocalAccount> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  const clientFile = join(folder, 'dfc.conf')
-  const serverFile = join(folder, 'dfs.conf')
-  // Both have the password in clear, also where an older version or a backup left them readable.
-  for (const file of [clientFile, serverFile]) await chmod(file, 0o600).catch(() => undefined)
+  const clientFile = join(folder, clientFileName)
+  const serverFile = join(folder, serverFileName)
+  for (const file of [clientFile, serverFile]) await makePrivate(file)
   const known = await readFile(clientFile).catch(() => undefined)
   // DFC_PASSWORD in the environment belongs to another cluster.
   const account = known === undefined ? undefined : loadClientConfig(clientFile, {})
@@ -37,10 +39,25 @@ export async function localAccount(
   const password = account?.password ?? random.bytes(24).toString('base64url')
   // What else the user has written there stays, as long as the servers are the ones that it names.
   if (account === undefined || !listensFrom(account, firstPort)) {
-    await replaceFile(clientFile, clientText(user, password, firstPort))
+    writePrivate(clientFile, clientText(user, password, firstPort), true)
   }
-  if (account === undefined) await replaceFile(serverFile, serverText(user, password))
+  if (account === undefined) writePrivate(serverFile, serverText(user, password), true)
   return { config: loadClientConfig(clientFile, {}), clientFile, serverFile }
+}
+
+/** Both files have the password in clear, also where an older version or a backup left them readable. */
+async function makePrivate(file: string): Promise<void> {
+  await chmod(file, 0o600).catch(() => undefined)
+}
+
+/** The first of the four ports by the configuration in `folder`. Undefined when there is none of such servers. */
+export async function knownFirstPort(folder: string): Promise<number | undefined> {
+  const file = join(folder, clientFileName)
+  if (!existsSync(file)) return undefined
+  await makePrivate(file)
+  const config = loadClientConfig(file, {})
+  const port = config.servers[0]?.address.port
+  return port !== undefined && listensFrom(config, port) ? port : undefined
 }
 
 /** Whether the configuration is that of the servers on `firstPort` and the next three ports. */
@@ -91,11 +108,4 @@ function serverText(user: string, password: string): string {
     `password = "${password}"`,
     '',
   ].join('\n')
-}
-
-async function replaceFile(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}`
-  await rm(temporary, { force: true })
-  await writeFile(temporary, text, { mode: 0o600, flag: 'wx' })
-  await rename(temporary, path)
 }

@@ -4,6 +4,7 @@ import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
 import { notice } from '../../log.js'
 
@@ -46,17 +47,11 @@ export class LocalServer {
     return this.#pid
   }
 
-  /** Starts the server. Resolves when it listens. Throws `configuration`. */
+  /** Starts the server. Resolves when it listens. Throws `configuration`, or `busy` when another program has the port. */
   async start(): Promise<void> {
     if (await isListening(this.#options.port)) {
       this.#pid = await this.#runningPid()
-      if (this.#pid === undefined) {
-        const { name, port } = this.#options
-        throw new DfsError(
-          'busy',
-          `port ${port}, for ${name}, is taken by another program; choose other ports with --port`,
-        )
-      }
+      if (this.#pid === undefined) throw this.#portTaken()
     } else {
       await this.#spawn()
     }
@@ -90,7 +85,7 @@ export class LocalServer {
       await this.#pause(this.#waitMs)
       this.#waitMs = Math.min(this.#waitMs * 2, backOffMs.most)
       if (!this.#watching) return
-      await this.#spawn().catch((error: unknown) => notice(String(error), 'error'))
+      await this.#spawn().catch((error: unknown) => notice(sentenceOf(error), 'error'))
     }
   }
 
@@ -126,10 +121,12 @@ export class LocalServer {
   #listening(child: ChildProcess): Promise<void> {
     const { name } = this.#options
     return new Promise((resolve, reject) => {
-      const fail = (why: string): void => {
+      const fail = async (why: string): Promise<void> => {
         clearTimeout(timer)
         child.kill('SIGKILL')
-        reject(new DfsError('configuration', `${name} did not start: ${why}`))
+        // Another program may have been quicker, such as the servers of another user.
+        if (await isListening(this.#options.port)) reject(this.#portTaken())
+        else reject(new DfsError('configuration', `${name} did not start: ${why}`))
       }
       const timer = setTimeout(fail, startTimeoutMs, `no answer in time, see ${this.#logFile}`)
       child.once('error', (error) => fail(error.message))
@@ -142,6 +139,12 @@ export class LocalServer {
         resolve()
       })
     })
+  }
+
+  #portTaken(): DfsError {
+    const { name, port } = this.#options
+    const why = `port ${port}, for ${name}, is taken by another program; choose other ports with --port`
+    return new DfsError('busy', why)
   }
 
   /** Process id of a running server that an earlier mount started for this folder, if any. */

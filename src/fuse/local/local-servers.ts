@@ -2,10 +2,11 @@
  * The four servers of a cluster on this machine: starts them or finds them running, restarts one that dies, and stops
  * them when the last mount that uses them ends. They go on when the mount is killed, and the next mount finds them.
  */
+import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DfsError } from '../../errors.js'
+import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { LocalServer } from './local-server.js'
 import { oneAtATime } from './one-at-a-time.js'
@@ -13,11 +14,12 @@ import { oneAtATime } from './one-at-a-time.js'
 export interface LocalServersOptions {
   /** Absolute path of each server's folder. */
   readonly folders: readonly string[]
-  readonly firstPort: number
+  /** First ports to try, in this order: the next when another program has one of the four. */
+  readonly firstPorts: readonly number[]
   /** Folder for process ids, logs, and the list of mounts that use the servers. */
   readonly runFolder: string
   /** Path of the servers' configuration, which is created if missing. */
-  readonly serverFile: () => Promise<string>
+  readonly serverFile: (firstPort: number) => Promise<string>
 }
 
 /** Time in ms that another mount needs at most to start or stop four servers. */
@@ -26,15 +28,17 @@ const patienceMs = 60_000
 export class LocalServers {
   readonly #servers: readonly LocalServer[]
   readonly #runFolder: string
+  readonly firstPort: number
 
-  private constructor(servers: readonly LocalServer[], runFolder: string) {
+  private constructor(servers: readonly LocalServer[], runFolder: string, firstPort: number) {
     this.#servers = servers
     this.#runFolder = runFolder
+    this.firstPort = firstPort
   }
 
   /**
-   * Starts the servers. Resolves when all four listen. Mounts that begin or end at once take turns. Throws
-   * `configuration` when another program uses a port.
+   * Starts the servers. Resolves when all four listen. Mounts that begin or end at once take turns. Throws `busy` when
+   * other programs use some of the ports, whichever the first one is.
    */
   static async start(options: LocalServersOptions): Promise<LocalServers> {
     await mkdir(options.runFolder, { recursive: true, mode: 0o700 })
@@ -43,8 +47,22 @@ export class LocalServers {
   }
 
   static async #start(options: LocalServersOptions): Promise<LocalServers> {
-    const { folders, firstPort, runFolder } = options
-    const serverFile = await options.serverFile()
+    let taken: DfsError | undefined
+    for (const firstPort of options.firstPorts) {
+      try {
+        return await LocalServers.#startAt(firstPort, options)
+      } catch (error) {
+        if (!isError(error, 'busy')) throw error
+        taken ??= error
+      }
+    }
+    assert(taken !== undefined, 'there is a port to begin with')
+    throw taken
+  }
+
+  static async #startAt(firstPort: number, options: LocalServersOptions): Promise<LocalServers> {
+    const { folders, runFolder } = options
+    const serverFile = await options.serverFile(firstPort)
     const servers = folders.map(
       (folder, index) =>
         new LocalServer({
@@ -55,7 +73,7 @@ export class LocalServers {
           serverFile,
         }),
     )
-    const all = new LocalServers(servers, runFolder)
+    const all = new LocalServers(servers, runFolder, firstPort)
     await writeFile(join(runFolder, `mount-${process.pid}`), '')
     const outcomes = await Promise.allSettled(servers.map((server) => server.start()))
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')

@@ -5,6 +5,7 @@
 import {
   existsSync,
   linkSync,
+  mkdirSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -64,6 +65,21 @@ export function writePrivate(file: string, text: string, replaces: boolean): voi
     )
   } finally {
     rmSync(temporary, { force: true })
+  }
+}
+
+/**
+ * Makes `folder` and those above it for their owner alone; harmless when it is there. Node's recursive mkdir would say
+ * ENOENT for what a file system refuses for other reasons, such as that it is read-only.
+ */
+export function makePrivateFolder(folder: string): void {
+  if (existsSync(folder)) return
+  makePrivateFolder(dirname(folder))
+  try {
+    mkdirSync(folder, { mode: 0o700 })
+  } catch (error) {
+    // Another process may have made it meanwhile. A dead mount is there as well.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
 }
 

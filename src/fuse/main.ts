@@ -4,20 +4,20 @@
  * 78 the configuration is wrong.
  */
 import { readFileSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CommanderError } from 'commander'
 import { systemRandom } from '../clock.js'
 import { awaitConfig, type ClientConfig, loadClientConfig, passwordVariable } from '../config.js'
 import { clientConfigFile, clientConfigPlaces } from '../config-home.js'
-import { sentenceWithPath } from '../error-message.js'
+import { sentenceOf, sentenceWithPath } from '../error-message.js'
 import { asDfsError, DfsError, isError } from '../errors.js'
 import { exitStatusOf } from '../exit-status.js'
 import { complain, debugFuse, isJournal, logTo, notice } from '../log.js'
 import { type MetricsAddress, metricsRule, parseMetricsAddress } from '../metrics-address.js'
 import { askDaemon } from '../mount-control.js'
 import { isPipe } from '../named-file.js'
+import { makePrivateFolder } from '../private-file.js'
 import { nameProcess } from '../process-name.js'
 import { takeFromEnvironment } from '../secret-environment.js'
 import { tellServiceManager } from '../service-manager.js'
@@ -145,10 +145,8 @@ async function run(mountpoint: string, options: Options): Promise<void> {
   else if (options.fake) await check(options, words)
   else if (words.remount) await remount(mountpoint, words)
   else {
-    if (options.isTrial) {
-      // The one command works in a home that has nothing yet. Why a folder cannot be made is found below.
-      await mkdir(mountpoint, { recursive: true }).catch(() => undefined)
-    }
+    // The one command works in a home that has nothing yet.
+    if (options.isTrial) makeMountpoint(mountpoint)
     // Before servers are started and an account is founded in vain.
     await prepareMountpoint(mountpoint, words.nonEmpty)
     if (options.isTrial) process.stdout.write(`${trialSentence()}\n`)
@@ -156,6 +154,15 @@ async function run(mountpoint: string, options: Options): Promise<void> {
     else await mountInBackground(mountpoint, options, state)
   }
   if (options.verbose && !options.unmount && !options.fake) notice(`${mountpoint} is mounted`)
+}
+
+function makeMountpoint(mountpoint: string): void {
+  try {
+    makePrivateFolder(mountpoint)
+  } catch (cause) {
+    const why = `${mountpoint}: cannot make the mountpoint: ${sentenceOf(cause)}`
+    throw new DfsError('configuration', why, { cause })
+  }
 }
 
 /** Says why servers on this machine keep the files, and what takes their place. */

@@ -155,20 +155,44 @@ async function walk(): Promise<void> {
   })
 
   await t.test(
-    'an upgrade leaves everything running, and a purge ends it and keeps the data',
+    'an upgrade, and one back, leave everything running, and servers restart under a writer',
     async (t) => {
-      const processes = async (): Promise<string> =>
-        await machine.out(`systemctl show --property MainPID --value ${units} dfs-mount@mnt-files`)
-      const before = await processes()
-      t.match(await machine.out('dpkg --install dfs-pairs.deb'), /restart the servers one after/)
-      t.equal(await processes(), before)
-      t.equal(await machine.out('cat /mnt/files/kept'), 'kept')
-      await machine.out('dpkg --purge dfs-pairs')
-      t.equal(await mounted(), '')
-      t.equal((await machine.sh("pgrep --full 'dfs-[p]airs'")).status, 1, 'nothing runs')
-      t.equal((await machine.sh('ls /etc/systemd/system/*/dfs-*')).status, 2, 'nothing is enabled')
-      await machine.out('[ -e /var/lib/dfs/DFS1/dfs.conf ] && [ -e /etc/dfs/dfc.conf ]')
+      // The same programs with another version, which the recipe of the manual takes one server at a time.
+      await machine.out(`dpkg-deb --raw-extract dfs-pairs.deb next
+        sed -i 's/^Version: .*/Version: 99.0.0/' next/DEBIAN/control
+        sed -i 's/"version": ".*"/"version": "99.0.0"/' next/usr/lib/dfs-pairs/package.json
+        dpkg-deb -Znone --build next next.deb; rm -r next`)
+      const before = await machine.out('dfc --version')
+      await machine.out(`systemd-run --unit rewriter sh -c '
+        i=1; while echo $i > /mnt/files/$i && [ "$(cat /mnt/files/$i)" = $i ]
+        do echo $i > /root/last; i=$((i + 1)); sleep 0.05; done'`)
+      for (const [file, version, restarted] of [
+        ['next', 'dfs-pairs 99.0.0', names],
+        ['dfs-pairs', before, ['DFS2']],
+      ] as const) {
+        const running = `systemctl show --property MainPID --value ${units} dfs-mount@mnt-files`
+        const processes = await machine.out(running)
+        t.match(await machine.out(`dpkg --install ${file}.deb`), /restart the servers one after/)
+        t.equal(await machine.out(running), processes)
+        t.equal(await machine.out('dfc --version'), version)
+        for (const name of restarted) {
+          await machine.out(`dfc what-if --down ${name} && dfc status --wait 30s
+            systemctl restart dfs-server@${name}; dfc heal`)
+        }
+        t.equal(await machine.out('systemctl is-active rewriter'), 'active')
+      }
+      await machine.out('systemctl stop rewriter; systemctl restart dfs-mount@mnt-files')
+      t.equal(await machine.out('cat "/mnt/files/$(cat last)"'), await machine.out('cat last'))
+      t.match(await machine.out('dfc verify'), 'Everything is as it should be')
     },
   )
+
+  await t.test('a purge ends everything and keeps the data', async (t) => {
+    await machine.out('dpkg --purge dfs-pairs')
+    t.equal(await mounted(), '')
+    t.equal((await machine.sh("pgrep --full 'dfs-[p]airs'")).status, 1, 'nothing runs')
+    t.equal((await machine.sh('ls /etc/systemd/system/*/dfs-*')).status, 2, 'nothing is enabled')
+    await machine.out('[ -e /var/lib/dfs/DFS1/dfs.conf ] && [ -e /etc/dfs/dfc.conf ]')
+  })
   await machine.off()
 }

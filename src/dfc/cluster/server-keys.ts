@@ -2,15 +2,7 @@
  * The keys of the four servers of an account, as this machine knows them: those of the configuration, and those that
  * servers had which have shown that they know the password. A server that shows another one is shown no password's proof.
  */
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import type { ClientConfig, ServerAddress } from '../../config.js'
@@ -19,6 +11,7 @@ import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { warning } from '../../log.js'
 import type { Network } from '../../network.js'
+import { makePrivateFolder } from '../../private-file.js'
 import { stateHome } from '../../state-home.js'
 
 /** With as many addresses in common two configurations are for the same servers, some of which have moved. */
@@ -262,7 +255,7 @@ function noting<T>(file: string, action: () => T): T {
 
 /** Waits until no other program changes the file. Returns how to let the next one. */
 function lock(file: string): () => void {
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  makePrivateFolder(dirname(file))
   const path = `${file}.lock`
   const pause = new Int32Array(new SharedArrayBuffer(4))
   for (let waitedMs = 0; ; waitedMs += lockPauseMs) {

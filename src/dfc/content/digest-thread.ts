@@ -1,7 +1,9 @@
 /** The thread of thread-digests.ts. It shares memory with the other threads and only reads it. */
+import assert from 'node:assert/strict'
 import { createHash, type Hash } from 'node:crypto'
-import { parentPort } from 'node:worker_threads'
+import { parentPort, workerData } from 'node:worker_threads'
 import { limits } from '../../limits.js'
+import { version } from '../../version.js'
 import { BlockChecksums } from '../../wire/checksum.js'
 import type { Digested } from './digests.js'
 
@@ -18,6 +20,9 @@ interface Begun {
   readonly hash: Hash
   readonly checksums: BlockChecksums
 }
+
+// The orders of another release may mean something else.
+assert.equal(workerData, version, 'another release was installed under this process')
 
 const digests = new Map<number, Begun>()
 

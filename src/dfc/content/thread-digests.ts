@@ -1,11 +1,12 @@
 /**
  * Digests computed by a thread beside the one that serves requests. Bytes in shared memory (`sharedBuffer`) are not
  * copied for it, others are. The thread is started by the first digest and keeps no process alive; when it fails, the
- * digests are computed without it.
+ * digests are computed without it. So they are where another release has been installed under this process before.
  */
 import assert from 'node:assert/strict'
 import { Worker } from 'node:worker_threads'
 import { debugDfc } from '../../log.js'
+import { version } from '../../version.js'
 import type { DigestAnswer, DigestOrder } from './digest-thread.js'
 import type { Digest, Digested, Digests } from './digests.js'
 
@@ -17,6 +18,7 @@ export function sharedBuffer(bytes: number): Buffer {
 export class ThreadDigests implements Digests {
   #thread: Worker | undefined
   #isClosed = false
+  #hasFailed = false
   #nextId = 1
   /** Callers that wait for an answer of the thread, in the order of asking. */
   #waiting: ((digested: Digested | undefined) => void)[] = []
@@ -55,10 +57,11 @@ export class ThreadDigests implements Digests {
   }
 
   #running(): Worker | undefined {
-    if (this.#isClosed) return undefined
+    if (this.#isClosed || this.#hasFailed) return undefined
     if (this.#thread !== undefined) return this.#thread
     const thread = new Worker(new URL('./digest-thread.js', import.meta.url), {
       execArgv: [],
+      workerData: version,
       resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 4 },
     })
     thread.unref()
@@ -70,7 +73,10 @@ export class ThreadDigests implements Digests {
       waiting(answer)
       if (this.#waiting.length === 0) thread.unref()
     })
-    thread.on('error', (error) => debugDfc('the thread for digests failed: %o', error))
+    thread.on('error', (error) => {
+      this.#hasFailed = true
+      debugDfc('the thread for digests failed: %o', error)
+    })
     thread.on('exit', () => {
       if (this.#thread === thread) this.#giveUp()
     })

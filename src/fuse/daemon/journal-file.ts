@@ -9,7 +9,6 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -33,6 +32,7 @@ import { syncFolder } from '../../durable.js'
 import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugFuse, notice } from '../../log.js'
+import { makePrivateFolder } from '../../private-file.js'
 import { areTogether, isProcess, ownProcess } from '../../process-id.js'
 import { damagedSuffix, journalSuffix as suffix } from '../../state-home.js'
 import type { Version } from '../../wire/version.js'
@@ -65,7 +65,7 @@ export class FileJournal implements Journal {
    * the disk takes no new file, what they have is left where it is until it is stored. Throws when there is nothing either.
    */
   constructor(folder: string, self: string = ownProcess()) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    makePrivateFolder(folder)
     this.#path = join(folder, `${self}${suffix}`)
     this.#dead = readdirSync(folder)
       .filter((name) => isOfDead(name, self))
@@ -136,7 +136,7 @@ export class FileJournal implements Journal {
 
   /** Writes what is needed into a new file of this mount, and removes those of the dead. */
   #takeOver(): number {
-    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 })
+    makePrivateFolder(dirname(this.#path))
     for (const { path, damagedBytes } of this.#dead) {
       if (damagedBytes > 0) writeFileSync(`${path}${damagedSuffix}`, readFileSync(path), privately)
     }

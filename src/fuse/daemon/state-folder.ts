@@ -1,7 +1,8 @@
 /** The local folder of a mount's own files: one for each mountpoint. */
 import { createHash } from 'node:crypto'
-import { chmod, mkdir } from 'node:fs/promises'
+import { chmod } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { makePrivateFolder } from '../../private-file.js'
 import { recoveryFolderOf, stateHome } from '../../state-home.js'
 
 export interface StateFolder {
@@ -28,7 +29,7 @@ export function stateFolderOf(mountpoint: string, home = stateHome()): StateFold
 }
 
 export async function makeStateFolder(folder: StateFolder): Promise<void> {
-  await mkdir(folder.path, { recursive: true, mode: 0o700 })
+  makePrivateFolder(folder.path)
   // It may be there from before, and the files in it as well.
   await chmod(folder.path, 0o700)
 }

@@ -3,14 +3,14 @@
  * the two configuration files, which only their owner can read.
  */
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readFile } from 'node:fs/promises'
+import { chmod, readFile } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { Random } from '../../clock.js'
 import { type ClientConfig, isUserName, loadClientConfig } from '../../config.js'
 import { clientFileName, serverFileName } from '../../config-home.js'
 import { limits } from '../../limits.js'
-import { writePrivate } from '../../private-file.js'
+import { makePrivateFolder, writePrivate } from '../../private-file.js'
 
 export interface LocalAccount {
   readonly config: ClientConfig
@@ -28,7 +28,7 @@ export async function localAccount(
   firstPort: number,
   random: Random,
 ): Promise<LocalAccount> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  makePrivateFolder(folder)
   const clientFile = join(folder, clientFileName)
   const serverFile = join(folder, serverFileName)
   for (const file of [clientFile, serverFile]) await makePrivate(file)

@@ -1,12 +1,13 @@
 /** One server process on this machine: started or found running, watched, and restarted. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { open, readFile, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
 import { notice } from '../../log.js'
+import { makePrivateFolder } from '../../private-file.js'
 
 export interface LocalServerOptions {
   /** DFS1 .. DFS4, for messages. */
@@ -97,7 +98,7 @@ export class LocalServer {
 
   async #spawn(): Promise<void> {
     const { folder, port, serverFile } = this.#options
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    makePrivateFolder(folder)
     const log = await open(this.#logFile, 'a', 0o600)
     try {
       const words = [folder, String(port), '--config', serverFile, '--log', this.#logFile]

@@ -4,10 +4,11 @@
  */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
+import { makePrivateFolder } from '../../private-file.js'
 import { LocalServer } from './local-server.js'
 import { oneAtATime } from './one-at-a-time.js'
 
@@ -41,7 +42,7 @@ export class LocalServers {
    * other programs use some of the ports, whichever the first one is.
    */
   static async start(options: LocalServersOptions): Promise<LocalServers> {
-    await mkdir(options.runFolder, { recursive: true, mode: 0o700 })
+    makePrivateFolder(options.runFolder)
     await chmod(options.runFolder, 0o700)
     return oneAtATime(options.runFolder, patienceMs, () => LocalServers.#start(options))
   }

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { readdir, readlink, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { sentenceOf } from '../../error-message.js'
 import { DfsError } from '../../errors.js'
 import { type MountUser, mountedAt, mountpointsIn, mountType, usersOf } from './mount-table.js'
 
@@ -52,7 +53,7 @@ export async function prepareMountpoint(path: string, mayHide: boolean): Promise
       return prepareMountpoint(path, mayHide)
     }
     if (found.code === 'ENOENT') throw complaint(`${path} does not exist; create it with mkdir`)
-    throw complaint(`${path}: ${found.message}`, found)
+    throw complaint(`${path}: ${sentenceOf(found)}`, found)
   }
   if (!found.isDirectory()) throw complaint(`${path} is not a folder`)
   if (mounted?.type === mountType) {

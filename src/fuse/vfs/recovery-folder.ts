@@ -2,7 +2,7 @@
  * The last resort for data that could not be stored: it becomes a file in a local folder, at its original offsets,
  * and a notice names that file.
  */
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../../clock.js'
 import type { SalvagedContent } from '../../dfc/content/salvaged-content.js'
@@ -10,6 +10,7 @@ import type { GivenUpContent } from '../../dfc/namespace/given-up.js'
 import { asDfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import { debugFuse, notice } from '../../log.js'
+import { makePrivateFolder } from '../../private-file.js'
 import type { Draft } from '../draft/draft.js'
 import type { LastFailures } from './last-failures.js'
 import type { OpenFile } from './open-file.js'
@@ -58,7 +59,7 @@ export class RecoveryFolder {
   }
 
   async #pathFor({ name, ino }: { readonly name: string; readonly ino: number }): Promise<string> {
-    await mkdir(this.path, { recursive: true, mode: 0o700 })
+    makePrivateFolder(this.path)
     const stamp = new Date(this.#clock.now()).toISOString().replaceAll(/[:.]/g, '-')
     const safeName = name.replaceAll(/[^\p{L}\p{N}._-]/gu, '_').slice(0, 60)
     return join(this.path, `${safeName}.${ino.toString(36)}.${stamp}`)

@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto'
+import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import t from 'tap'
 import { localDigests } from '../../../src/dfc/content/digests.js'
 import { sharedBuffer, ThreadDigests } from '../../../src/dfc/content/thread-digests.js'
 import { checksumsOf } from '../../../src/wire/checksum.js'
+import { temporaryFolder } from '../../fixtures/mortal.js'
 import { Seeded } from '../../fixtures/seeded.js'
 
 const random = new Seeded(8)
@@ -54,3 +57,28 @@ t.test('a digest is undefined at once when the thread has ended', async (t) => {
   digest.update(Buffer.alloc(1))
   digest.end()
 })
+
+t.test(
+  'no thread of another release, installed under this process, computes a digest',
+  async (t) => {
+    const folder = temporaryFolder('dfs-digests-')
+    const here = resolve(import.meta.dirname, '../../../src')
+    cpSync(here, join(folder, 'dist/src'), { recursive: true })
+    symlinkSync(resolve(here, '../../node_modules'), join(folder, 'node_modules'))
+    const release = (version: string): void =>
+      writeFileSync(join(folder, 'package.json'), JSON.stringify({ version, type: 'module' }))
+    release('1.0.0')
+    const old = join(folder, 'dist/src/dfc/content')
+    const { ThreadDigests: Old } = await import(join(old, 'thread-digests.js'))
+    const digests: ThreadDigests = new Old()
+    t.teardown(() => digests.close())
+    release('1.1.0')
+    const thread = readFileSync(join(old, 'digest-thread.js'), 'utf8')
+    writeFileSync(
+      join(old, 'digest-thread.js'),
+      thread.replace("digest('hex')", "digest('base64')"),
+    )
+    t.equal(await digests.begin().digest([Buffer.from('x')]), undefined, 'it is computed without')
+    t.equal(await digests.begin().digest([Buffer.from('x')]), undefined, 'and so is the next one')
+  },
+)

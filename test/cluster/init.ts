@@ -214,6 +214,15 @@ t.test('two commands later there is an account, without a terminal', async (t) =
     t.match(wrong, { status: 1, problems: /nothing was written: mend what is said above/ })
     t.match(wrong.out, /^DFS4 {2}127\.0\.0\.1:\d+ {2}not usable: Invalid Username/m)
     t.notOk(existsSync(conf))
+    // A new server has no place yet that it could tell.
+    const twice = words.with(4, `localhost:${ports[0]}`)
+    const same = await run('dfc', twice, secret)
+    t.match(same, { status: 1, problems: /^dfc: DFS2 cannot be used, and nothing was written: / })
+    t.match(
+      same.out,
+      /^DFS2 .*: the addresses of DFS1 and DFS2 in the .* lead to the same server$/m,
+    )
+    t.notOk(existsSync(conf))
   })
 
   const mountpoint = join(home, 'mnt')

@@ -27,6 +27,7 @@ import { isRefusal, Link } from './link.js'
 import { Passwords } from './passwords.js'
 import { ServerKeys } from './server-keys.js'
 import { ServersTime } from './servers-time.js'
+import { areLikeOne, likeOne } from './two-servers.js'
 
 export interface ClusterOptions {
   readonly config: ClientConfig
@@ -387,23 +388,16 @@ export class Cluster {
   async #greeted(index: number, greeting: Greeting): Promise<void> {
     this.#greetings[index] = undefined
     const likeThis = (): number =>
-      this.#greetings.findIndex(
-        (one) => one?.server === greeting.server || one?.salt === greeting.salt,
-      )
+      this.#greetings.findIndex((one) => one !== undefined && areLikeOne(one, greeting))
     let other = likeThis()
     for (let login = this.#logins[other]; login !== undefined; login = this.#logins[other]) {
       await login.promise
       other = likeThis()
     }
-    if (other !== -1) {
-      const [name, otherName] = [index, other].map((at) => this.link(at).name)
-      const isSame = this.#greetings[other]?.server === greeting.server
-      throw new DfsError(
-        'wrongServer',
-        isSame
-          ? `the addresses of ${otherName} and ${name} in the configuration lead to the same server`
-          : `${name} and ${otherName} have the same salt for ${this.config.user}, so that one could log in to the other: "dfs-server user passwd ${this.config.user}" on ${name} gives it one of its own`,
-      )
+    const first = this.#greetings[other]
+    if (first !== undefined) {
+      const named = (one: Greeting, at: number) => ({ ...one, name: this.link(at).name })
+      throw likeOne(named(first, other), named(greeting, index), this.config.user)
     }
     this.#greetings[index] = greeting
     this.#logins[index] = Promise.withResolvers()

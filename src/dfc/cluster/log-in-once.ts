@@ -48,8 +48,12 @@ export async function connectOnce(
 }
 
 /** Returns the status of the server at `index`. Throws why the login failed, such as `authentication` or `untrusted`. */
-export async function logInOnce(index: number, options: LoginOptions): Promise<Reply<'status'>> {
-  const connection = await connectOnce(index, options, async () => {})
+export async function logInOnce(
+  index: number,
+  options: LoginOptions,
+  greeted: (greeting: Greeting) => void = () => {},
+): Promise<Reply<'status'>> {
+  const connection = await connectOnce(index, options, async (greeting) => greeted(greeting))
   try {
     const { reply } = await connection.request('status', {})
     return reply

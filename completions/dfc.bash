@@ -195,7 +195,16 @@ _dfc() {
     esac
     COMPREPLY+=("${names[@]}")
   done
-  if [[ -n $sources ]]; then compopt -o filenames; fi
   if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == */ ]]; then compopt -o nospace; fi
+  # Bash quotes names, but for these two characters in a name that is no file here.
+  if [[ $current != [\"\']* && "${COMPREPLY[*]}" == *[$\`]* ]]; then
+    word='\ $`"'"'"'&();<>|*?[]{}!#~'
+    for ((index = 0; index < ${#word}; index++)); do
+      kept=${word:index:1}
+      COMPREPLY=("${COMPREPLY[@]//"$kept"/"\\$kept"}")
+    done
+  elif [[ -n $sources ]]; then
+    compopt -o filenames
+  fi
 }
 complete -F _dfc dfc

@@ -130,8 +130,17 @@ ${readingOf(name, { first: 1, end: 'COMP_CWORD', words: 'COMP_WORDS', unquoted: 
     esac
     COMPREPLY+=("\${names[@]}")
   done
-  if [[ -n $sources ]]; then compopt -o filenames; fi
   if [[ \${#COMPREPLY[@]} == 1 && \${COMPREPLY[0]} == */ ]]; then compopt -o nospace; fi
+  # Bash quotes names, but for these two characters in a name that is no file here.
+  if [[ $current != [\\"\\']* && "\${COMPREPLY[*]}" == *[\$\\\`]* ]]; then
+    word='\\ \$\`"\'"'"'&();<>|*?[]{}!#~'
+    for ((index = 0; index < \${#word}; index++)); do
+      kept=\${word:index:1}
+      COMPREPLY=("\${COMPREPLY[@]//"$kept"/"\\\\$kept"}")
+    done
+  elif [[ -n $sources ]]; then
+    compopt -o filenames
+  fi
 }
 complete -F ${name} ${program.name}
 `

@@ -70,6 +70,7 @@ t.test('shells offer commands, options and names on the servers', async (t) => {
   dfc('mkdir', 'records')
   dfc('put', 'local/reminder', 'records/report one')
   dfc('put', 'local/reminder', 'records/12:30 noon')
+  dfc('put', 'local/reminder', 'records/pay $HOME `id`')
   dfc('put', 'local/reminder', 'remote')
 
   for (const [shell, lines] of Object.entries(shells)) {
@@ -106,7 +107,8 @@ t.test('shells offer commands, options and names on the servers', async (t) => {
         ['begun', `dfc info "records/re\t > quoted; echo fi''rst`],
         ['first', `dfc info records/report\\ o\t > escaped; echo sec''ond`],
         ['second', `dfc info records/12:\t > colon; echo th''ird`],
-        ['third', 'exit'],
+        ['third', `dfc info records/p\t > expanded; echo fou''rth`],
+        ['fourth', 'exit'],
       ]
       const words = [terminal, JSON.stringify(dialogue), shell, ...flags]
       spawnSync('python3', words, { env: { ...env, PS1: '> ', TERM: 'dumb' }, cwd: home })
@@ -114,6 +116,7 @@ t.test('shells offer commands, options and names on the servers', async (t) => {
       t.match(told('quoted'), 'records/report one')
       t.match(told('escaped'), 'records/report one')
       t.match(told('colon'), 'records/12:30 noon')
+      t.match(told('expanded'), 'records/pay $HOME `id`', 'the shell runs nothing in a name')
     })
   }
 })

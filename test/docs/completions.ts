@@ -132,8 +132,8 @@ ${readingOf(name, { first: 1, end: 'COMP_CWORD', words: 'COMP_WORDS', unquoted: 
   done
   if [[ \${#COMPREPLY[@]} == 1 && \${COMPREPLY[0]} == */ ]]; then compopt -o nospace; fi
   # Bash quotes names, but for these two characters in a name that is no file here.
-  if [[ $current != [\\"\\']* && "\${COMPREPLY[*]}" == *[\$\\\`]* ]]; then
-    word='\\ \$\`"\'"'"'&();<>|*?[]{}!#~'
+  if [[ $current != [\\"\\']* && "\${COMPREPLY[*]}" == *[$\\\`]* ]]; then
+    word='\\ $\`"'"'"'&();<>|*?[]{}!#~'
     for ((index = 0; index < \${#word}; index++)); do
       kept=\${word:index:1}
       COMPREPLY=("\${COMPREPLY[@]//"$kept"/"\\\\$kept"}")

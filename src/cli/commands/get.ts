@@ -4,7 +4,7 @@ import { localPath } from '../../byte-text.js'
 import { assertOutputIsOpen } from '../local/standard-streams.js'
 import { parseMoment } from '../terminal/moment.js'
 import { FileDownload } from '../transfer/download.js'
-import { getPast } from '../transfer/past.js'
+import { getPast, noFoldersAt } from '../transfer/past.js'
 import { isStream, planTargets, splitOperands, type TargetKind } from '../transfer/targets.js'
 import type { Command } from './command.js'
 import {
@@ -44,6 +44,7 @@ export const get: Command = {
     }
     if (options.at !== undefined) {
       const [other] = otherOptions(options, ['at'])
+      if (options.recursive === true) return noFoldersAt
       if (toOutput || other !== undefined)
         return '--at fetches files into files, and goes with no other option'
     }

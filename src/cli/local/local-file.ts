@@ -15,11 +15,14 @@ import { debugDfc } from '../../log.js'
 import { LocalFolder, type LocalPlace, splitPath } from './local-folder.js'
 import { dataIn } from './local-holes.js'
 import { setModificationTime } from './local-times.js'
+import { removeStaleTemporaries, temporaryName } from './stale-temporaries.js'
 import { systemCalls } from './system-calls.js'
 import { failAbout, isSystemError } from './system-errors.js'
 
 const readBytes = 1024 * 1024
 const noBytes = Buffer.alloc(64 * 1024)
+/** Folders that are known to have no stale temporary files; more are looked through again. */
+const knownFoldersMax = 1000
 /** Pause in ms between two looks whether somebody reads a pipe. */
 const pipePauseMs = 50
 
@@ -69,10 +72,27 @@ export class Temporary {
 export class Temporaries {
   readonly #existing = new Set<Temporary>()
   readonly #random: Random
+  /** Folders in which none is of a process that was killed, by device and number. */
+  readonly #knownFolders = new Set<string>()
   #isEnding = false
 
   constructor(random: Random) {
     this.#random = random
+  }
+
+  /**
+   * Locks a folder, until it is closed, so that other processes leave the temporary files in it alone. Those of processes
+   * that were killed are removed.
+   */
+  async claim(folder: LocalFolder): Promise<void> {
+    await folder.lock(async () => {
+      const { dev, ino } = await folder.stat()
+      const key = `${dev} ${ino}`
+      if (this.#knownFolders.has(key)) return
+      if (this.#knownFolders.size >= knownFoldersMax) this.#knownFolders.clear()
+      this.#knownFolders.add(key)
+      await removeStaleTemporaries(folder)
+    })
   }
 
   /**
@@ -84,9 +104,10 @@ export class Temporaries {
     const { folder, name } = place
     const path = folder.pathOf(name)
     await assertReplaceable(place)
+    await this.claim(folder)
     // The program is over in a moment.
     if (this.#isEnding) return new Promise(() => {})
-    const temporary = new Temporary(folder.at(`.dfc-${this.#random.bytes(12).toString('hex')}`))
+    const temporary = new Temporary(folder.at(temporaryName(this.#random)))
     const local = localPath(temporary.path)
     this.#existing.add(temporary)
     try {
@@ -113,6 +134,7 @@ export class Temporaries {
   ): Promise<void> {
     const { folder, name } = place
     await assertReplaceable(place)
+    await this.claim(folder)
     const temporary = folder.at(begun)
     const file = await make(temporary)
     try {
@@ -211,6 +233,7 @@ export async function replaceFile(
     await give?.(temporary)
   }
   const { matching } = content
+  const begun = `.dfc-part-${createHash('sha256').update(bytesOf(place.name)).digest('hex').slice(0, 24)}`
   if (matching === undefined) {
     await temporaries.replace(place, async (temporary) => {
       const file = await temporary
@@ -222,9 +245,9 @@ export async function replaceFile(
         await file.close()
       }
     })
+    await discardBegun(place.folder.at(begun))
   } else {
-    const begun = createHash('sha256').update(bytesOf(place.name)).digest('hex').slice(0, 24)
-    await temporaries.resume(place, `.dfc-part-${begun}`, async (temporary) => {
+    await temporaries.resume(place, begun, async (temporary) => {
       const file = await openBegun(temporary, path).catch(failAbout(path))
       try {
         const { size } = await file.stat()
@@ -268,12 +291,27 @@ async function isLockedUnder(path: string, file: FileHandle, target: string): Pr
   if (!info.isFile() || info.nlink > 1n || Number(info.uid) !== process.geteuid?.()) {
     throw inTheWay(path, target)
   }
-  if ((await systemCalls()).isLockTaken(file.fd)) {
+  if ((await systemCalls()).lock(file.fd, 'exclusive') === 'taken') {
     const what = `${target}: another process is fetching it with --resume`
     throw new DfsError('busy', `${what}: wait for that, or fetch it without --resume`)
   }
   const named = await lstat(localPath(path), { bigint: true }).catch(() => undefined)
   return named?.dev === info.dev && named.ino === info.ino
+}
+
+/** Removes what an attempt with --resume began of a file that is complete now, unless another process works on it. */
+async function discardBegun(path: string): Promise<void> {
+  try {
+    const how = flags.O_RDWR | flags.O_NOFOLLOW | flags.O_NONBLOCK
+    const file = await open(localPath(path), how)
+    try {
+      if (await isLockedUnder(path, file, path)) await unlink(localPath(path))
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    debugDfc('%s: %o', path, error)
+  }
 }
 
 /** The error about something that has the name of a begun file and is none. */

@@ -4,13 +4,18 @@
  */
 import { type BigIntStats, constants as flags } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, unlink } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { localPath } from '../../byte-text.js'
 import { DfsError } from '../../errors.js'
+import { systemCalls } from './system-calls.js'
 import { isSystemError } from './system-errors.js'
 
 /** O_PATH of open(2), which Node does not name: for folders that may be entered and not be read. */
 const pathOnly = 0o10000000
 const attemptsMax = 8
+/** Looks whether the folder can be locked beside others, and the pause between them in ms. */
+const lockAttemptsMax = 20
+const lockPauseMs = 25
 
 /** Whether a symbolic link at the end of a path is followed. */
 export type AtLink = 'follow' | 'refuse'
@@ -27,6 +32,7 @@ export class LocalFolder {
   /** The path by which users know the folder, for messages; empty for the working folder. */
   readonly path: string
   readonly #handle: FileHandle
+  #lock: Promise<FileHandle | undefined> | undefined
 
   private constructor(path: string, handle: FileHandle) {
     this.path = path
@@ -83,8 +89,33 @@ export class LocalFolder {
     throw new DfsError('busy', `${this.pathOf(name)}: another process keeps replacing it`)
   }
 
-  close(): Promise<void> {
-    return this.#handle.close()
+  /**
+   * Locks the folder until it is closed, beside others that do the same. Before, `whenAlone` is called if nobody has it
+   * locked. A folder that cannot be read, or that another program has for itself, is not locked.
+   */
+  async lock(whenAlone: () => Promise<void>): Promise<void> {
+    this.#lock ??= this.#locked(whenAlone)
+    await this.#lock
+  }
+
+  async close(): Promise<void> {
+    await (await this.#lock)?.close()
+    await this.#handle.close()
+  }
+
+  async #locked(whenAlone: () => Promise<void>): Promise<FileHandle | undefined> {
+    const handle = await open(`${this.self}/.`, flags.O_RDONLY | flags.O_DIRECTORY).catch(
+      () => undefined,
+    )
+    if (handle === undefined) return undefined
+    const { lock } = await systemCalls()
+    if (lock(handle.fd, 'exclusive') === 'locked') await whenAlone()
+    // Another transfer has the folder for itself for a moment.
+    for (let attempt = 0; attempt < lockAttemptsMax; attempt += 1) {
+      if (lock(handle.fd, 'shared') !== 'taken') break
+      await sleep(lockPauseMs)
+    }
+    return handle
   }
 
   async #removeLink(name: string): Promise<void> {

@@ -8,8 +8,11 @@ const currentFolder = -100
 const notThroughLinks = 0x100
 const seekDataFlag = 3
 const seekHoleFlag = 4
-/** LOCK_EX | LOCK_NB */
-const lockAtOnce = 2 | 4
+/** LOCK_SH | LOCK_NB and LOCK_EX | LOCK_NB of flock(2). */
+const lockOperations = { shared: 1 | 4, exclusive: 2 | 4 } as const
+
+/** How a file was locked: by this call, not because others have a lock, or not because the file system has no locks. */
+type Locked = 'locked' | 'taken' | 'unsupported'
 
 interface SystemCalls {
   /** Sets times as utimensat(2) does, not through a link. `path` ends with a zero byte. Resolves to whether it did. */
@@ -18,8 +21,8 @@ interface SystemCalls {
   seekData(file: number, at: number): number
   /** Returns where the hole at or behind `at` begins, or the negative number of an error. */
   seekHole(file: number, at: number): number
-  /** Takes the exclusive lock of flock(2) for an open file. Returns whether another one has it. */
-  isLockTaken(file: number): boolean
+  /** Takes a lock of flock(2) for an open file, without waiting. It replaces one that the same open file has. */
+  lock(file: number, how: keyof typeof lockOperations): Locked
   /** Each returns a length, or the negative number of an error. `path` ends with a zero byte; a link is followed. */
   listAttributes(path: Buffer, names: Buffer): number
   getAttribute(path: Buffer, name: Buffer, value: Buffer): number
@@ -70,8 +73,11 @@ async function load(): Promise<SystemCalls> {
       }),
     seekData: (file, at) => outcome(lseek(file, at, seekDataFlag)),
     seekHole: (file, at) => outcome(lseek(file, at, seekHoleFlag)),
-    // A file system without locks has no other holder.
-    isLockTaken: (file) => outcome(flock(file, lockAtOnce)) === -constants.errno.EWOULDBLOCK,
+    lock(file, how) {
+      const result = outcome(flock(file, lockOperations[how]))
+      if (result === 0) return 'locked'
+      return result === -constants.errno.EWOULDBLOCK ? 'taken' : 'unsupported'
+    },
     listAttributes: (path, names) => outcome(listxattr(path, names, names.length)),
     getAttribute: (path, name, value) => outcome(getxattr(path, name, value, value.length)),
     setAttribute: (path, name, value) => outcome(setxattr(path, name, value, value.length, 0)),

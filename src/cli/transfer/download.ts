@@ -12,6 +12,7 @@ import { quorum } from '../../wire/quorum.js'
 import { fileType, folderDirentType, typeOf } from '../../wire/records.js'
 import { writeLocalFile, writeToStdout } from '../local/local-file.js'
 import { LocalFolder, type LocalPlace, splitPath } from '../local/local-folder.js'
+import { isTemporaryName } from '../local/stale-temporaries.js'
 import { failAbout } from '../local/system-errors.js'
 import { namesIn } from '../paths/list-folder.js'
 import { findPath, followPath, isFolder } from '../paths/remote-path.js'
@@ -120,6 +121,9 @@ export class FileDownload {
       await above?.end()
     })
     try {
+      if (folder !== undefined && !this.#options.dryRun) {
+        await this.#session.temporaries.claim(folder)
+      }
       const others = await this.#namesIn(to)
       let isEmpty = true
       for await (const child of namesIn(this.#session, node.ino)) {
@@ -141,7 +145,8 @@ export class FileDownload {
   async #namesIn({ folder }: Target): Promise<Set<string>> {
     if (folder === undefined || !this.#options.deletesOthers) return new Set()
     const names = await readdir(folder.self, { encoding: 'buffer' }).catch(failAbout(folder.path))
-    return new Set(names.map(textOf))
+    // Of temporary files only those are left that another process is making.
+    return new Set(names.map(textOf).filter((name) => !isTemporaryName(name)))
   }
 
   async #getChild(

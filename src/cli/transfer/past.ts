@@ -10,14 +10,22 @@ import { assertMayBeFile, type Step } from './targets.js'
 
 const permissionsKept = 0o1777
 
+/** Why there are no folders of the past, and what there is instead. */
+export const noFoldersAt =
+  '--at fetches files, not folders: renames are not recorded, so nobody knows what a folder held then. ' +
+  '"dfc get FILE --at TIME" fetches one file of it, also one that was removed; ' +
+  '"dfc trash restore FOLDER --to NAME" brings back what was removed in it'
+
 /** Fetches each source as it was at `atMs`, in ms since 1970. */
 export function getPast(session: Session, steps: readonly Step[], atMs: number): Promise<Status> {
   const targetOf = new Map(steps.map(({ source, target }) => [source, target]))
   return forEach(session, [...targetOf.keys()], async (source) => {
     const { content } = session.client
     const inode = inodeAt(await historyOf(session, source), atMs)
-    if (typeOf(inode.mode) !== fileType.file) {
-      throw new DfsError('unsupported', 'no file: --at fetches files, one by one')
+    const type = typeOf(inode.mode)
+    if (type === fileType.folder) throw new DfsError('isDirectory', noFoldersAt)
+    if (type !== fileType.file) {
+      throw new DfsError('unsupported', 'neither a file nor a folder: --at fetches files')
     }
     const target = targetOf.get(source) ?? source
     assertMayBeFile(target, false)

@@ -7,6 +7,7 @@ import {
   readFile,
   rename,
   stat,
+  symlink,
   truncate,
   unlink,
   utimes,
@@ -20,6 +21,8 @@ import {
   Temporaries,
   writeLocalFile,
 } from '../../../src/cli/local/local-file.js'
+import { LocalFolder } from '../../../src/cli/local/local-folder.js'
+import { temporaryName } from '../../../src/cli/local/stale-temporaries.js'
 import { systemRandom } from '../../../src/clock.js'
 
 const MiB = 1024 * 1024
@@ -69,6 +72,27 @@ t.test('leaves the existing file when the source fails', async (t) => {
   await t.rejects(write(`${folder}/new`, failing()))
   t.equal(await readFile(`${folder}/old`, 'utf8'), 'before')
   t.same(await readdir(folder), ['old'])
+})
+
+t.test('what a process left that was killed goes, and nothing else', async (t) => {
+  const own = temporaryName(systemRandom)
+  const link = temporaryName(systemRandom)
+  const kept = {
+    [temporaryName(systemRandom)]: { inner: '' },
+    '.dfc-temp-0123abcd-00': 'of another machine',
+    '.dfc-0123456789abcdef01234567': 'set aside',
+  }
+  const folder = t.testdir({ ...kept, [own]: 'half' })
+  await symlink('nowhere', `${folder}/${link}`)
+  const other = await LocalFolder.open(folder, 'follow')
+  await fresh().claim(other)
+  t.same((await readdir(folder)).sort(), Object.keys(kept).sort(), 'removed by the first one')
+  await writeFile(`${folder}/${own}`, 'half')
+  await write(`${folder}/new`, chunksOf('one'))
+  t.ok((await readdir(folder)).includes(own), 'another transfer is in the folder')
+  await other.close()
+  await write(`${folder}/new`, chunksOf('two'))
+  t.same((await readdir(folder)).sort(), [...Object.keys(kept), 'new'].sort())
 })
 
 t.test('shows nothing under the name before the last byte', async (t) => {

@@ -98,6 +98,10 @@ t.test('says what a stream cannot be', async (t) => {
     [['get', 'f', 'small', '-'], /"-" takes one file/],
     [['get', '-r', 'folder', '-'], /is about a stream, and takes no option/],
     [['get', '--at', '1h', '--resume', 'f'], /goes with no other option/],
+    [
+      ['get', '-r', '--at', '1h', 'folder'],
+      /^dfc: --at fetches files, not folders: renames are not/,
+    ],
   ] as const) {
     t.match(await alice.dfc(...words), { status: 2, problems: problem })
   }
@@ -271,11 +275,22 @@ t.test('holes are kept, in both directions', async (t) => {
   t.match(await alice.sh('$DFC get sparse/file - | cmp - sparse/file'), done)
 })
 
+t.test('a file that is too large fails before anything is sent', async (t) => {
+  mkdirSync(alice.path('vast'))
+  alice.write('vast/file', Buffer.alloc(33 * MiB, 'x'))
+  truncateSync(alice.path('vast/file'), 257 * 1024 * MiB)
+  const sent = proxies.counter('putPiece')
+  const problems = 'dfc: vast/file: File too large: a file has at most 256 GiB\n'
+  t.match(await alice.dfc('put', '-r', 'vast'), { status: 1, problems })
+  t.match(await alice.dfc('sync', '--up', '-n', 'vast', 'vast'), { status: 1, out: '', problems })
+  t.equal(sent(), 0)
+})
+
 t.test('as root, owners are kept; set-user-ID bits are named, and are not', async (t) => {
   if (process.getuid?.() !== 0) return t.comment('not root')
   make('owned', { 'sub/file': 'x', other: 'y' })
   symlinkSync('other', alice.path('owned/link'))
-  await alice.sh('chown -hR 1234:2345 owned; chmod 4755 owned/other')
+  await alice.sh('chown -hR 1234:2345 owned; chmod 4755 owned/other; chmod 2775 owned/sub')
   t.match(await alice.dfc('put', '-r', 'owned'), done)
   const { status, problems } = await alice.dfc('get', '-r', 'owned', 'again')
   t.equal(status, 0)
@@ -284,6 +299,7 @@ t.test('as root, owners are kept; set-user-ID bits are named, and are not', asyn
     (await alice.sh(`cd ${path}; find . -exec stat -c '%n %u:%g' {} + | sort`)).out
   t.equal(await owners('again'), await owners('owned'))
   t.equal(statSync(alice.path('again/other')).mode & 0o7777, 0o755)
+  t.equal(statSync(alice.path('again/sub')).mode & 0o7777, 0o2775, 'a folder keeps its bit')
   await alice.sh('chown 77:88 owned/sub owned/other')
   t.match(await alice.dfc('sync', '--up', 'owned', 'owned'), { problems: /3 skipped/ })
   t.match(await alice.dfc('sync', '--down', 'owned', 'again'), { problems: /3 skipped/ })
@@ -475,6 +491,18 @@ t.test('a get that was killed goes on with what has arrived, if that is right', 
     problems: /^1 file, 168 MiB/,
   })
   t.match(await alice.sh('cmp in/large large'), done)
+})
+
+t.test('the next get removes what a killed one left, and no part of a complete file', async (t) => {
+  mkdirSync(alice.path('left'))
+  const names = (): string[] => readdirSync(alice.path('left'))
+  await killedWhen(['get', 'large', 'left'], () => names().some((name) => /^\.dfc-temp/.test(name)))
+  t.match(names(), [/^\.dfc-temp-/])
+  const parts = (): boolean => names().some((name) => /^\.dfc-part/.test(name))
+  await killedWhen(['get', '--resume', 'large', 'left'], parts)
+  t.match(names(), [/^\.dfc-part-/])
+  t.match(await alice.dfc('get', 'large', 'left'), done)
+  t.same(names(), ['large'])
 })
 
 t.test('every error of one file names it, and the others go on', async (t) => {

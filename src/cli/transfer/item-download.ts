@@ -35,6 +35,8 @@ import { type Transfer, untilInterrupted } from './transfer.js'
 /** Permission bits that are copied. Set-user-ID and set-group-ID are not: the owner here is another one. */
 export const permissionsKept = 0o1777
 const setIdBits = 0o6000
+/** Set-group-ID of a folder gives nobody anything: what is made in it has its group. */
+const folderPermissions = 0o3777
 
 /** A file that was fetched under one of its names. */
 interface Fetched {
@@ -161,7 +163,7 @@ export class ItemDownload {
     await this.#giveOwner(name, node, `${local.self}/.`)
     await this.#giveAttributes(name, node, local.self)
     await setModificationTime(`${local.self}/.`, node.inode.mtime).catch(fail)
-    await chmod(local.self, node.inode.mode & permissionsKept).catch(fail)
+    await chmod(local.self, node.inode.mode & folderPermissions).catch(fail)
   }
 
   async #getFile(name: string, node: Node, place: LocalPlace, tally: FileTally): Promise<void> {

@@ -10,6 +10,7 @@ import { matchingBytes } from '../../dfc/content/matching-bytes.js'
 import type { Node } from '../../dfc/namespace/cache/node.js'
 import type { NewAttributes } from '../../dfc/namespace/plans/new-inode.js'
 import { DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
 import { fileType, typeOf } from '../../wire/records.js'
 import {
   type ExtendedAttribute,
@@ -21,6 +22,7 @@ import { readLocalFile } from '../local/local-file.js'
 import type { AtLink } from '../local/local-folder.js'
 import { dataBytesOf } from '../local/local-holes.js'
 import { timeOfNanoseconds } from '../local/local-times.js'
+import { sizeText } from '../terminal/format.js'
 import type { FileTally } from '../terminal/tally.js'
 import { isOwnerRight, keepsOwners, ownerOfCopy } from './owner.js'
 import { type Transfer, untilInterrupted } from './transfer.js'
@@ -124,6 +126,10 @@ export class ItemUpload {
     try {
       const info = await file.stat({ bigint: true })
       if (!info.isFile()) throw new DfsError('stale', 'the file was replaced; nothing was stored')
+      if (info.size > BigInt(limits.fileBytesMax)) {
+        const most = sizeText(limits.fileBytesMax)
+        throw new DfsError('tooLarge', `File too large: a file has at most ${most}`)
+      }
       const { recursive } = this.#transfer.options
       const extended = recursive ? await readAttributes(`/proc/self/fd/${file.fd}`) : undefined
       const { existing } = place

@@ -16,7 +16,7 @@ const tellableMs = 24 * 3600 * 1000
 /** Columns of a file's bar beside its name. */
 const barColumns = 56
 /** On a terminal of fewer columns a file, or the line about all files, has a percentage without a bar. */
-const columnsForBars = { file: 60, total: 100 }
+const columnsForBars = { file: nameColumnsMin + barColumns, total: 100 }
 
 /** A place on the terminal for one file at a time. */
 interface Lane {

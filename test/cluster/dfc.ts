@@ -179,6 +179,12 @@ t.test('names are made, moved and removed', async (t) => {
     'a folder does not go into itself',
   )
   t.same(await alice.dfc('rm', 'box'), failed('dfc: box: Is a directory (rm -r removes folders)'))
+  t.same(await alice.dfc('rm', 'box/a/two/'), failed('dfc: box/a/two/: Not a directory'))
+  for (const path of ['box/a/..', 'box/.', '.', 'box/../']) {
+    const refused = '"." and ".." are not removed: name the folder itself'
+    t.same(await alice.dfc('rm', '-r', path), failed(`dfc: ${path}: ${refused}`))
+  }
+  t.equal((await alice.dfc('list', 'box/a')).out, 'b\ntwo\nuno\n')
   t.same(await alice.dfc('rm', '-r', 'box'), done)
   t.same(await alice.dfc('list', 'box'), failed('dfc: box: No such file or directory'))
   t.same(await alice.dfc('rm', 'box'), failed('dfc: box: No such file or directory'))

@@ -25,6 +25,7 @@ export const rm: Command = {
   run(session, operands, options) {
     return forEach(session, operands, async (path) => {
       const { namespace } = session.client
+      assertNamesItself(path)
       const place = await placeOf(namespace, path, 'keepLink').catch((error: unknown) => {
         if (isError(error, 'corrupt')) return error
         throw error
@@ -38,12 +39,21 @@ export const rm: Command = {
       }
       const { parent, name, node } = place
       if (name === '') throw new DfsError('busy', 'the root folder cannot be removed')
-      if (!isFolder(node)) await namespace.unlink(parent, name)
-      else if (options.recursive === true)
+      if (!isFolder(node)) {
+        if (path.endsWith('/')) throw new DfsError('notDirectory')
+        await namespace.unlink(parent, name)
+      } else if (options.recursive === true)
         await removeTree(session, { parent, name }, node, new Descent(node.ino))
       else throw new DfsError('isDirectory', 'Is a directory (rm -r removes folders)')
     })
   },
+}
+
+/** Throws `invalid` for a path that names a folder from within, as rm(1) does: few mean all of that folder. */
+function assertNamesItself(path: string): void {
+  if (/(?:^|\/)\.{1,2}\/*$/.test(path)) {
+    throw new DfsError('invalid', '"." and ".." are not removed: name the folder itself')
+  }
 }
 
 /** Removes a folder after everything in it. A name that another client removes meanwhile is no failure. */

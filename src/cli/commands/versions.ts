@@ -22,8 +22,10 @@ export const versions: Command = {
 
   run: (session, operands, options) =>
     forEach(session, operands, async (path) => {
-      const { versions, now } = await historyOf(session, path)
-      if (now !== undefined && isFolder(now)) throw new DfsError('isDirectory')
+      const { versions: all, now } = await historyOf(session, path)
+      const versions = all.filter(({ node }) => !isFolder(node))
+      const isNone = now === undefined && versions.length === 0
+      if (isNone || (now !== undefined && isFolder(now))) throw new DfsError('isDirectory')
       if (options.json === true) printObjects(session, versions, now)
       else printTable(session, versions, now)
     }),

@@ -22,9 +22,7 @@ export function getPast(session: Session, steps: readonly Step[], atMs: number):
   return forEach(session, [...targetOf.keys()], async (source) => {
     const { content } = session.client
     const inode = inodeAt(await historyOf(session, source), atMs)
-    const type = typeOf(inode.mode)
-    if (type === fileType.folder) throw new DfsError('isDirectory', noFoldersAt)
-    if (type !== fileType.file) {
+    if (typeOf(inode.mode) !== fileType.file) {
       throw new DfsError('unsupported', 'neither a file nor a folder: --at fetches files')
     }
     const target = targetOf.get(source) ?? source
@@ -37,7 +35,7 @@ export function getPast(session: Session, steps: readonly Step[], atMs: number):
   })
 }
 
-/** Returns the inode of a file at a time. Throws `notFound` when it was not there then, or that is not kept. */
+/** Returns the inode of a file at a time. Throws `notFound` when it was not there then, or that is not kept, and `isDirectory`. */
 export function inodeAt({ versions, now }: FileHistory, atMs: number): Inode {
   const later = versions.find(({ sinceMs }) => sinceMs > atMs)
   const inode = later?.node.inode ?? now?.inode
@@ -46,6 +44,7 @@ export function inodeAt({ versions, now }: FileHistory, atMs: number): Inode {
     const when = new Date(removedMs).toISOString()
     throw new DfsError('notFound', `there was no such file then: it was removed at ${when}`)
   }
+  if (typeOf(inode.mode) === fileType.folder) throw new DfsError('isDirectory', noFoldersAt)
   if (msOfTime(inode.btime) > atMs) {
     const begun = isoTime(inode.btime)
     throw new DfsError(

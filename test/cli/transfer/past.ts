@@ -3,6 +3,7 @@ import { inodeAt } from '../../../src/cli/transfer/past.js'
 import { timeOfMs } from '../../../src/clock.js'
 import type { Node } from '../../../src/dfc/namespace/cache/node.js'
 import type { KeptFile } from '../../../src/dfc/namespace/trash.js'
+import { fileType } from '../../../src/wire/records.js'
 import { noVersion } from '../../../src/wire/version.js'
 import { inodeOf } from '../../fixtures/inodes.js'
 
@@ -32,4 +33,10 @@ t.test('says what is not known of a time', async (t) => {
   wrong({ versions, now }, 999, /no such file then, or it is not kept/)
   wrong({ versions, now: undefined }, 4_000, /it was removed at 1970-01-01T00:00:04.000Z/)
   wrong({ versions: [], now }, 3_000, /what it was then is not kept, the next that is kept is of/)
+})
+
+t.test('a folder that was removed is none to be fetched', async (t) => {
+  const inode = inodeOf({ mode: fileType.folder | 0o755, mtime: timeOfMs(5_000) })
+  const kept = keptOf({ ino: 9, version: noVersion, inode, folder: null }, 6_000)
+  t.throws(() => inodeAt({ versions: [kept], now: undefined }, 4_000), { code: 'isDirectory' })
 })

@@ -412,6 +412,34 @@ t.test('a client that begins without any server stores it once they are there', 
   t.ok(isEarly, 'it answers early as well')
 })
 
+t.test('a listing that was on its way has what was changed and stored meanwhile', async (t) => {
+  const servers = await startServers(t)
+  const earlier = await connect(t, servers, { lease: false })
+  const folder = await folderOf(earlier, 3)
+  await earlier.close()
+  const { client, proxies } = await connectCounted(t, servers)
+  const { namespace } = client
+  await namespace.names.lookup(rootIno, 'folder')
+  const asked: number[] = []
+  const over = Promise.withResolvers<void>()
+  proxies.watch((message) => {
+    if (message.verb !== 'list' || !message.isAnswer) return
+    asked.push(message.server)
+    if (asked.length === 1) return over.promise
+    // Nobody else knows more than the two that were asked first.
+    if (asked.length > 2) message.fail('io')
+  })
+  const listing = namesIn(client, folder)
+  await until(() => asked.length > 1)
+  await namespace.create(folder, 'new', attributes)
+  await namespace.settle()
+  over.resolve()
+  await listing
+  const count = proxies.count('list')
+  t.same(await namesIn(client, folder), ['f0', 'f1', 'f2', 'new'])
+  t.equal(proxies.count('list'), count, 'the servers were not asked again')
+})
+
 t.test('what was stored and then removed does not come back from another journal', async (t) => {
   const servers = await startServers(t)
   const notices = noticesOf(t)

@@ -562,7 +562,14 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'log: a folder is listed without what could not be stored',
     'dfc/namespace/folder-reader.js',
-    'if (unstored.length === 0)',
+    'if (own.length === 0)',
+    'if (true)',
+    'leases',
+  ),
+  mutant(
+    'cache: a listing that was on its way lacks what was stored meanwhile',
+    nodeCache,
+    'if (atMs < sinceMs)',
     'if (true)',
     'leases',
   ),

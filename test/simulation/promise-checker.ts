@@ -192,13 +192,11 @@ export class Fates {
           this.#evidence.bytesOf(kept.inode)?.equals(kept.bytes) === true,
       )
       if (stored !== undefined || promise.isLost) continue
-      // The client itself has removed the file afterwards, and it is gone.
+      // The client itself has removed the file afterwards, and it is gone or never was.
       const isRemoved =
         inode !== undefined &&
         fates.slice(at + 1).some((later) => deletes(later.promise.entry.body, inode.key)) &&
-        [...this.#evidence.transactions.values()].some(
-          (seen) => seen.isCommitted === true && deletes(seen.body, inode.key),
-        )
+        this.#isGone(inode.key)
       if (inode?.value != null && !isKept && !isRemoved)
         report(`${describe(promise)}: its content is not kept`)
       // A client that dies before it could say so has left it in its log, and in the folder for such contents.
@@ -214,6 +212,19 @@ export class Fates {
       }
       gone.push(promise)
     }
+  }
+
+  /** Whether the register has no value in the end. */
+  #isGone(key: Key): boolean {
+    const writers = [...this.#evidence.transactions.values()].filter(
+      ({ isCommitted, body }) =>
+        isCommitted === true && body?.writes.some((write) => write.key === key) === true,
+    )
+    const last = writers.reduce<Seen | undefined>(
+      (latest, one) => (latest === undefined || one.id > latest.id ? one : latest),
+      undefined,
+    )
+    return last === undefined || deletes(last.body, key)
   }
 
   /** Whether another client has written all that the change writes after it was answered. */

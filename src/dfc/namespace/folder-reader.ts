@@ -84,7 +84,7 @@ export class FolderReader {
     const { atMs } = asked
     const self = this.#cache.noteNode(folder, page.folder, atMs)
     const listed = page.entries.map((entry) => this.#note(folder, entry, whole, atMs))
-    const entries = this.#withUnstored(folder, listed, (name) => {
+    const entries = this.#withOwn(folder, atMs, listed, (name) => {
       return compareTexts(name, after) > 0 && (!more || compareTexts(name, end) <= 0)
     })
     const changing = listed.filter(
@@ -100,16 +100,17 @@ export class FolderReader {
     return { asked, self, entries, changing, end, more, undecided }
   }
 
-  /** Applies to a part of a listing what this client has changed and could not store. */
-  #withUnstored(
+  /** Applies to a part of a listing what this client has changed and the answer of the servers may not have. */
+  #withOwn(
     folder: number,
+    askedMs: number,
     listed: readonly ListedName[],
     isInside: (name: string) => boolean,
   ): readonly ListedName[] {
-    const unstored = this.#cache.unstoredIn(folder).filter(({ name }) => isInside(name))
-    if (unstored.length === 0) return listed
-    const changed = new Set(unstored.map(({ name }) => name))
-    const added = unstored.flatMap(({ name, entry: { ino, type } }) => {
+    const own = this.#cache.changedIn(folder, askedMs).filter(({ name }) => isInside(name))
+    if (own.length === 0) return listed
+    const changed = new Set(own.map(({ name }) => name))
+    const added = own.flatMap(({ name, entry: { ino, type } }) => {
       if (ino === null) return []
       return [{ name, ino, type, node: this.#cache.staleNode(ino), incomplete: false }]
     })

@@ -219,7 +219,7 @@ export class LocalLog {
   /** Stores what there is, as far as that can be done now, before the servers are asked for the names in these folders. */
   async settleBeforeListing(folders: readonly number[]): Promise<void> {
     const { cache } = this.#options
-    const mustWait = this.#hasUnknown || folders.some((one) => cache.unstoredIn(one).length > 0)
+    const mustWait = this.#hasUnknown || folders.some((one) => cache.hasUnstoredIn(one))
     if (this.#count > 0 && mustWait) await this.settleForAll()
   }
 

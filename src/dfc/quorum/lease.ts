@@ -71,7 +71,8 @@ export class Lease {
     const now = this.#cluster.clock.monotonic()
     this.#usedMs = now
     const sinceMs = this.exclusiveSinceMs
-    if (sinceMs === undefined && now - this.#askedMs >= renewalMs) this.#renew()
+    // Where it was not used for a while nothing renews it, although other answers may have made it hold again.
+    if (now - this.#askedMs >= renewalMs) this.#renew()
     return sinceMs
   }
 

@@ -91,3 +91,28 @@ t.test('a lease that ran out while its renewal came back is lost', async (t) => 
   await until(() => losses === 1)
   t.equal(lease.exclusiveForMs, 0)
 })
+
+t.test('a lease that holds again because of other answers runs out as well', async (t) => {
+  const { clock, cluster, proxies } = await open(t)
+  const lease = new Lease(cluster)
+  await lease.begin(async () => {})
+  let losses = 0
+  lease.onLost(() => {
+    losses += 1
+  })
+  // Nothing uses it, so that nothing renews it any more.
+  clock.leap(limits.leaseIdleMs + 1)
+  clock.pass(1)
+  await until(() => lease.exclusiveForMs > 0)
+  clock.pass(limits.leaseMs)
+  t.equal(lease.exclusiveForMs, 0)
+  const before = losses
+  await cluster.askEnough(limits.serverCount, cluster.voters, 'status', () => ({}))
+  t.ok(lease.exclusiveForMs > 0, 'nobody else was let in')
+  const renewed = proxies.counter('lease')
+  t.not(lease.use(), undefined)
+  await until(() => renewed() === limits.serverCount)
+  await proxies.arrived(cluster)
+  clock.pass(limits.leaseMs)
+  t.equal(losses, before + 1)
+})

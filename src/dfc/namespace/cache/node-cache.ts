@@ -43,8 +43,7 @@ export interface NotedStep {
   /** The node of the name's inode; undefined where there is none, or the answer did not have it. */
   readonly node: Node | undefined
   /**
-   * This client has given the name to another inode since, which is not stored yet: what the answer has below the name is
-   * not below it any more.
+   * The name has been given to another inode since: what the answer has below the name is not below it any more.
    */
   readonly isElsewhere: boolean
 }
@@ -71,8 +70,8 @@ interface Timed<T> {
   readonly atMs: number
 }
 
-/** Deleted inodes that are remembered, far more than a client deletes while an answer is on its way. */
-const removedMax = 2 * limits.logChangesMax
+/** Own changes that are remembered, far more than a client makes while an answer is on its way. */
+const ownChangesMax = 2 * limits.logChangesMax
 
 /** A folder as it was seen last. */
 export interface SeenFolder {
@@ -110,7 +109,9 @@ export class NodeCache {
   readonly #keptNodes = new Map<number, Timed<Node>>()
   readonly #keptEntries = new Map<Key, Timed<EntryView>>()
   /** Inodes that this client has deleted, and under which version: an answer that was on its way has them still. */
-  readonly #removed = new LRUCache<number, Version>({ max: removedMax })
+  readonly #removed = new LRUCache<number, Version>({ max: ownChangesMax })
+  /** When this client has last changed or stored a name: an answer that was on its way may be from before. */
+  readonly #named = new LRUCache<Key, number>({ max: ownChangesMax })
   /** The name under which each folder was seen last, and the folder that it is in. */
   readonly #places = new LRUCache<number, { readonly parent: number; readonly name: string }>(bound)
   readonly #folders = new KnownFolders()
@@ -232,6 +233,7 @@ export class NodeCache {
       }
       this.#unstored.delete(key)
       this.#unkeep(key)
+      if (parseKey(key).kind === 'entry') this.#named.set(key, this.#clock.monotonic())
     }
   }
 
@@ -248,22 +250,39 @@ export class NodeCache {
     return this.#unstored.has(key)
   }
 
-  /** Returns the names in `folder` of which the newest change is not stored yet. */
-  unstoredIn(folder: number): readonly { readonly name: string; readonly entry: EntryView }[] {
-    if (this.#unstored.size === 0) return []
+  /** Whether the newest change of a name in `folder` is not stored yet. */
+  hasUnstoredIn(folder: number): boolean {
+    if (this.#unstored.size === 0) return false
     const prefix = entryKey(folder, '')
-    return [...this.#unstored.keys()].flatMap((key) => {
-      const entry = key.startsWith(prefix) ? this.#ownEntry(key) : undefined
+    return [...this.#unstored.keys()].some((key) => key.startsWith(prefix) && this.#ownEntry(key))
+  }
+
+  /**
+   * Returns the names in `folder` of which an answer that was asked for at `sinceMs` may not have what this client has
+   * made of them: it is not stored yet, or was on its way.
+   */
+  changedIn(
+    folder: number,
+    sinceMs: number,
+  ): readonly { readonly name: string; readonly entry: EntryView }[] {
+    const keys = new Set(this.#unstored.keys())
+    for (const [key, atMs] of this.#named.entries()) {
+      if (atMs < sinceMs) break
+      keys.add(key)
+    }
+    const prefix = entryKey(folder, '')
+    return [...keys].flatMap((key) => {
+      if (!key.startsWith(prefix)) return []
+      const entry = this.#unstored.has(key) ? this.#ownEntry(key) : this.#entryAt(key)?.value
       const parsed = parseKey(key)
       return entry === undefined || parsed.kind === 'inode' ? [] : [{ name: parsed.name, entry }]
     })
   }
 
   noteEntry(parent: number, name: string, register: QuorumRegister, askedMs: number): EntryView {
-    const key = entryKey(parent, name)
-    const own = this.#ownEntry(key)
-    // A newer one is of another client, which was let in meanwhile.
-    if (own !== undefined && register.version < own.version) return own
+    const known = this.staleEntry(parent, name)
+    // The answer was on its way when a newer value became known.
+    if (known !== undefined && register.version < known.version) return known
     const view = viewOf(register)
     this.#setEntry(parent, name, view, askedMs)
     return view
@@ -314,6 +333,7 @@ export class NodeCache {
     assert(askedMs <= this.#clock.monotonic(), 'nothing is known before it is asked for')
     const before = this.staleEntry(parent, name)
     this.#setEntry(parent, name, { version: id, ino, type }, askedMs)
+    this.#named.set(entryKey(parent, name), this.#clock.monotonic())
     this.touch(parent, id, before, { ino, type })
   }
 

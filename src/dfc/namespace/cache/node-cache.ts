@@ -43,7 +43,7 @@ export interface NotedStep {
   /** The node of the name's inode; undefined where there is none, or the answer did not have it. */
   readonly node: Node | undefined
   /**
-   * The name has been given to another inode since: what the answer has below the name is not below it any more.
+   * This client has given the name to another inode since: what the answer has below the name is not below it any more.
    */
   readonly isElsewhere: boolean
 }
@@ -279,10 +279,20 @@ export class NodeCache {
     })
   }
 
+  /**
+   * Returns the entry if this client has changed or stored it since then. Of others the version does not tell: that of a
+   * removed name is gone once it was swept.
+   */
+  #entryNamedSince(key: Key, sinceMs: number): EntryView | undefined {
+    const atMs = this.#named.peek(key)
+    return atMs !== undefined && atMs >= sinceMs ? this.#entryAt(key)?.value : undefined
+  }
+
   noteEntry(parent: number, name: string, register: QuorumRegister, askedMs: number): EntryView {
-    const known = this.staleEntry(parent, name)
-    // The answer was on its way when a newer value became known.
-    if (known !== undefined && register.version < known.version) return known
+    const key = entryKey(parent, name)
+    const own = this.#ownEntry(key) ?? this.#entryNamedSince(key, askedMs)
+    // A newer one is of another client, which was let in meanwhile.
+    if (own !== undefined && register.version < own.version) return own
     const view = viewOf(register)
     this.#setEntry(parent, name, view, askedMs)
     return view

@@ -173,11 +173,11 @@ export class RepairScheduler {
   }
 
   async #heal(options: Partial<HealOptions>): Promise<HealReport> {
+    // What cannot be removed now can be by the next repair.
+    await this.#expire().catch((error: unknown) => debugDfc('trash: %o', error))
     await this.#decisions.settled()
     await this.#mover.cluster.refreshBlank()
     const suspects = await this.#replaceBadCopies()
-    // What cannot be removed now can be by the next repair.
-    await this.#expire().catch((error: unknown) => debugDfc('trash: %o', error))
     const report = await heal(this.#mover, this.#recovery, {
       patienceMs: limits.undecidedPatienceMs,
       sweepAgeMs: limits.sweepAgeMs,

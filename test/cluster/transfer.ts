@@ -505,6 +505,18 @@ t.test('the next get removes what a killed one left, and no part of a complete f
   t.same(names(), ['large'])
 })
 
+t.test('a put that was killed leaves no names on the servers that nobody gave', async (t) => {
+  mkdirSync(alice.path('replaced'))
+  const names = Array.from({ length: 60 }, (_, index) => `link${100 + index}`)
+  for (const name of names) symlinkSync('target', alice.path(`replaced/${name}`))
+  t.match(await alice.dfc('put', '-r', 'replaced'), done)
+  for (const commits of [40, 61, 83, 105]) {
+    const sent = proxies.counter('commit')
+    await killedWhen(['put', '-r', 'replaced', '/'], () => sent() > commits)
+  }
+  t.match(await alice.dfc('list', 'replaced'), { out: names.map((name) => `${name}\n`).join('') })
+})
+
 t.test('every error of one file names it, and the others go on', async (t) => {
   make('bad', { a: 'aaaa', z: 'zzzz', 'sub/m': 'mmmm' })
   t.match(await alice.dfc('put', '-r', 'bad'), done)

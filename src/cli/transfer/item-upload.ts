@@ -234,9 +234,8 @@ export class ItemUpload {
       if (!this.#transfer.options.recursive || isOwnerRight(node.inode, attributes)) return node
       return await this.setAttributes(node.ino, attributes, attributes.attributes)
     }
-    return await this.#replaceBy(place, (temporary) =>
-      this.#namespace.create(parent, temporary, attributes),
-    )
+    await makeRoom?.()
+    return await this.#namespace.createInPlace(parent, name, attributes)
   }
 
   /** Stores a link, atomically replacing one that has the name already. */
@@ -255,16 +254,9 @@ export class ItemUpload {
       return
     }
     await this.#transfer.act('put', known, async () => {
-      const to = atFolder(place)
-      const { parent, name } = to
-      try {
-        await this.#namespace.create(parent, name, attributes)
-      } catch (error) {
-        if (!isError(error, 'exists')) throw error
-        await this.#replaceBy(to, (temporary) =>
-          this.#namespace.create(parent, temporary, attributes),
-        )
-      }
+      const { parent, name, makeRoom } = atFolder(place)
+      await makeRoom?.()
+      await this.#namespace.createInPlace(parent, name, attributes)
       tally.finish('moved')
     })
   }
@@ -278,36 +270,18 @@ export class ItemUpload {
   ): Promise<void> {
     if (place.existing?.node.ino === node.ino) return tally.finish('skipped')
     await this.#transfer.act('link', known, async () => {
-      const to = atFolder(place)
-      const { parent, name } = to
+      const { parent, name, makeRoom } = atFolder(place)
       try {
         await this.#namespace.link(node.ino, parent, name)
       } catch (error) {
         if (!isError(error, 'exists')) throw error
         const found = await this.#namespace.names.lookup(parent, name)
         if (found.ino === node.ino) return tally.finish('skipped')
-        await this.#replaceBy(to, (temporary) => this.#namespace.link(node.ino, parent, temporary))
+        await makeRoom?.()
+        await this.#namespace.linkInPlace(node.ino, parent, name)
       }
       tally.finish('linked')
     })
-  }
-
-  /** Replaces what has a name by what `make` makes under a temporary one. */
-  async #replaceBy(
-    { parent, name, makeRoom }: Place,
-    make: (temporary: string) => Promise<Node>,
-  ): Promise<Node> {
-    const { random } = this.#transfer.session.client.cluster
-    const temporary = `.dfc-${random.bytes(12).toString('hex')}`
-    const made = await make(temporary)
-    try {
-      await makeRoom?.()
-      await this.#namespace.rename(parent, temporary, parent, name, 'replace')
-      return made
-    } catch (failure) {
-      await this.#namespace.unlink(parent, temporary)
-      throw failure
-    }
   }
 }
 

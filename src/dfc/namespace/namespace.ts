@@ -27,7 +27,7 @@ import { assertName, Lookup } from './lookup.js'
 import { type IsOpen, OpenOrphans } from './open-orphans.js'
 import { planCreation } from './plans/creation.js'
 import { planDeletion } from './plans/deletion.js'
-import { planLink } from './plans/link.js'
+import { type Linking, planLink } from './plans/link.js'
 import { planNamelessCreation } from './plans/nameless-creation.js'
 import { type NewAttributes, newIno, newInode } from './plans/new-inode.js'
 import { planRename, type Renamed, type RenameHow } from './plans/rename.js'
@@ -124,9 +124,23 @@ export class Namespace {
 
   /** Makes a file, folder, link or node. Throws `exists`, `notFound` when the folder is gone. */
   create(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
+    return this.#create(parent, name, attributes, false)
+  }
+
+  /** Makes a file or link, in the place of a file, link or node if one has the name. Throws `isDirectory`, `notFound`. */
+  createInPlace(parent: number, name: string, attributes: NewAttributes): Promise<Node> {
+    return this.#create(parent, name, attributes, true)
+  }
+
+  #create(
+    parent: number,
+    name: string,
+    attributes: NewAttributes,
+    mayReplace: boolean,
+  ): Promise<Node> {
     assertName(name)
     return this.#changes.make([entryKey(parent, name)], [inodeKey(parent)], (fresh) => {
-      const made = { parent, name, ...this.#new(attributes, parent) }
+      const made = { parent, name, mayReplace, ...this.#new(attributes, parent) }
       const file = attributes.content === undefined ? undefined : { ino: made.ino, name }
       return planCreation(this.#sources, made, { inline: attributes.inline, file }, fresh)
     })
@@ -273,11 +287,24 @@ export class Namespace {
    * Gives a file another name, or with `isFirst` its first one. Throws `exists`, `notPermitted` for a folder,
    * `tooManyLinks`, `notFound` for a file that has lost its last name.
    */
-  async link(ino: number, parent: number, name: string, isFirst = false): Promise<Node> {
+  link(ino: number, parent: number, name: string, isFirst = false): Promise<Node> {
+    return this.#link({ ino, parent, name, isFirst, mayReplace: false })
+  }
+
+  /**
+   * Gives a file another name, in the place of another file, link or node if one has it. Throws as `link` does, and
+   * `isDirectory`.
+   */
+  linkInPlace(ino: number, parent: number, name: string): Promise<Node> {
+    return this.#link({ ino, parent, name, isFirst: false, mayReplace: true })
+  }
+
+  #link(linking: Linking): Promise<Node> {
+    const { ino, parent, name } = linking
     assertName(name)
     const keys = [entryKey(parent, name), inodeKey(ino)]
     return this.#changes.make(keys, [inodeKey(parent)], (fresh) =>
-      planLink(this.#sources, { ino, parent, name, isFirst }, fresh),
+      planLink(this.#sources, linking, fresh),
     )
   }
 

@@ -4,6 +4,7 @@ import { limits } from '../../../limits.js'
 import { direntType, fileType, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
 import type { Plan } from '../changes.js'
+import { loseReplaced } from './lost-name.js'
 import type { Sources } from './sources.js'
 import { TransactionBuilder } from './transaction-builder.js'
 
@@ -13,6 +14,8 @@ export interface Linking {
   readonly name: string
   /** Whether the file may have no name so far. */
   readonly isFirst: boolean
+  /** Whether it takes the place of another file, link or node that has the name. */
+  readonly mayReplace: boolean
 }
 
 /**
@@ -20,13 +23,14 @@ export interface Linking {
  * its last name or when the folder is gone.
  */
 export async function planLink(
-  { clock, names, cache, orphans }: Sources,
-  { ino, parent, name, isFirst }: Linking,
+  sources: Sources,
+  { ino, parent, name, isFirst, mayReplace }: Linking,
   fresh: boolean,
 ): Promise<Plan<Node>> {
+  const { clock, names, cache, orphans } = sources
   const folder = await names.folderForChange(parent, fresh)
   const place = await names.entryForChange(parent, name, fresh)
-  if (place.ino !== null) throw new DfsError('exists')
+  if (place.ino !== null && (!mayReplace || place.ino === ino)) throw new DfsError('exists')
   const node = await names.nodeForChange(ino, fresh)
   const { mode, nlink } = node.inode
   if (typeOf(mode) === fileType.folder) throw new DfsError('notPermitted')
@@ -36,6 +40,10 @@ export async function planLink(
   change.requireEntry(parent, name, place)
   change.requireNode(node)
   change.requireNode(folder)
+  if (place.ino !== null) {
+    const target = await names.nodeForChange(place.ino, fresh)
+    await loseReplaced(change, sources, target, { parent, name })
+  }
   change.afterwards(() => orphans.delete(ino))
   change.writeEntry(parent, name, { ino, type: direntType(mode) })
   change.writeNode(ino, { ...node.inode, nlink: nlink + 1, ctime: clock.time() })

@@ -1,5 +1,6 @@
 /** Plans the removal of a file's name, with which the inode goes if it is the last one, and of an empty folder. */
 import assert from 'node:assert/strict'
+import { DfsError } from '../../../errors.js'
 import { fileType, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
 import type { IsOpen } from '../open-orphans.js'
@@ -36,6 +37,19 @@ export async function loseName(
   }
   if (nlink === 0) change.afterwards(() => orphans.add(ino))
   change.writeNode(ino, left)
+}
+
+/** Takes its name from what another inode replaces. Throws `isDirectory` for a folder. */
+export async function loseReplaced(
+  change: TransactionBuilder,
+  sources: Sources,
+  node: Node,
+  place: Omit<LostName, 'isOpen'>,
+): Promise<void> {
+  if (typeOf(node.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
+  change.requireNode(node)
+  // Whether it is open elsewhere is not known: its mount finds it gone, as after any other replacement.
+  await loseName(change, sources, node, { ...place, isOpen: () => false })
 }
 
 /** Removes a folder, which has to be empty, whose name goes as well. The trash keeps it, if there is one. */

@@ -4,7 +4,7 @@ import { fileType, trashIno, typeOf } from '../../../wire/records.js'
 import type { Node } from '../cache/node.js'
 import type { Plan } from '../changes.js'
 import { restoredInode } from '../kept.js'
-import { loseName } from './lost-name.js'
+import { loseReplaced } from './lost-name.js'
 import type { Sources } from './sources.js'
 import { TransactionBuilder } from './transaction-builder.js'
 
@@ -40,10 +40,7 @@ export async function planRestoration(
   change.requireNode(folder)
   if (place.ino !== null) {
     const target = await names.nodeForChange(place.ino, fresh)
-    if (typeOf(target.inode.mode) === fileType.folder) throw new DfsError('isDirectory')
-    change.requireNode(target)
-    // Whether it is open elsewhere is not known: its mount finds it gone, as after any other replacement.
-    await loseName(change, sources, target, { parent, name, isOpen: () => false })
+    await loseReplaced(change, sources, target, { parent, name })
   }
   change.writeEntry(trashIno, kept, null)
   change.writeEntry(parent, name, { ino: node.ino, type: entry.type })

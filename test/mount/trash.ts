@@ -146,7 +146,8 @@ t.test('says what is wrong with a wish', async (t) => {
     ['versions /', /Is a directory/],
     ['get file --at yesterday', /--at yesterday: expected a time such as/],
     ['get file --at 2026-02-31', /--at 2026-02-31: expected/],
-    ['get -r file --at 2h', /--at fetches files into files, and goes with no other option/],
+    ['get -r file --at 2h', /--at fetches files, not folders/],
+    ['get --resume file --at 2h', /--at fetches files into files, and goes with no other option/],
     ['get file --at 2h', /there was no such file then/],
   ]
   const { status, out } = await user.type(...refused.map(([line]) => line))

@@ -19,7 +19,7 @@ import { healNow, openClient, putFile, readFile } from '../fixtures/library.js'
 import { MessageProxies } from '../fixtures/message-proxies.js'
 import { startServerProcesses, startServers, type TestServers, until } from '../fixtures/servers.js'
 
-t.setTimeout(300_000)
+t.setTimeout(600_000)
 
 interface Described {
   readonly complete: boolean

@@ -7,7 +7,7 @@ import { noMounts } from '../fixtures/fuse-program.js'
 import { isInstalled } from '../fixtures/installed.js'
 import { temporaryFolder } from '../fixtures/mortal.js'
 
-t.setTimeout(240_000)
+t.setTimeout(600_000)
 
 const root = join(import.meta.dirname, '../../..')
 const killMs = 180_000

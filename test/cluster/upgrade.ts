@@ -16,7 +16,7 @@ import { buildRelease, cannotBuild, makeNext, nextVersion } from '../fixtures/re
 import { startServerProcess } from '../fixtures/server-process.js'
 import { TestServers, until } from '../fixtures/servers.js'
 
-t.setTimeout(180_000)
+t.setTimeout(600_000)
 const timeoutMs = 5_000
 const indexes = [0, 1, 2, 3] as const
 

@@ -9,7 +9,7 @@ import { freePorts } from '../fixtures/free-ports.js'
 import { detach, isMounted, shell, TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses, until } from '../fixtures/servers.js'
 
-t.setTimeout(240_000)
+t.setTimeout(600_000)
 const servers = await startServerProcesses(t)
 const mounts = new TestMounts(t, servers.config('alice', 10_000))
 const done = { status: 0, out: '', problems: '' }

@@ -9,7 +9,7 @@ import { checkAll, healNow, openClient } from '../fixtures/library.js'
 import { TestMounts } from '../fixtures/mount.js'
 import { startServerProcesses } from '../fixtures/servers.js'
 
-t.setTimeout(240_000)
+t.setTimeout(600_000)
 
 const noted = `${attribute} get a/b user.note`
 const acl = 'system.posix_acl_default'

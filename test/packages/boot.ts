@@ -11,7 +11,7 @@ import { isInstalled } from '../fixtures/installed.js'
 import { Machine, noMachine } from '../fixtures/machine.js'
 import { temporaryFolder } from '../fixtures/mortal.js'
 
-t.setTimeout(240_000)
+t.setTimeout(600_000)
 
 const isPossible = noMachine === false && isInstalled('dpkg-deb') && isInstalled('npm')
 if (!isPossible) t.plan(0, noMachine || 'dpkg-deb or npm is not installed')

@@ -25,7 +25,7 @@ import { startServers, until } from '../fixtures/servers.js'
 const MiB = 1024 * 1024
 const done = { status: 0, out: '', problems: '' }
 
-t.setTimeout(240_000)
+t.setTimeout(600_000)
 const servers = await startServers(t)
 const proxies = await MessageProxies.open(t, servers)
 const alice = new UserOfDfc(`${t.testdirName}/alice`, proxies.config('alice', 10_000))

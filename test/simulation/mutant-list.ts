@@ -711,6 +711,13 @@ export const mutants: readonly Mutant[] = [
     '',
   ),
   mutant(
+    'trash: a folder that is kept there takes new files',
+    'dfc/namespace/lookup.js',
+    'if (node.inode.parent === trashIno)',
+    'if (false)',
+    'leases',
+  ),
+  mutant(
     'trash: a segment that a version has goes with the file',
     'dfs/index/segments.js',
     'refs = refs - 1, released',

@@ -987,9 +987,8 @@ export class World {
     await this.scheduler.run(() => isDone() || this.scheduler.nowMs > untilMs)
   }
 
-  /** What a client had answered that was not started again. */
+  /** Stores what earlier clients of a machine had answered. */
   async #storeHeritage(index: number): Promise<void> {
-    if (this.#clients[index] !== undefined) return
     const participant = this.#participant(`heir${index}`)
     const client = await this.#open(participant, index)
     await this.#actor(`heir${index}.0`, participant, client, this.#heritage(index)).settle()
@@ -998,7 +997,9 @@ export class World {
 
   /** A new client looks at everything, repairs what is left to repair, and looks once more. */
   async #audit(): Promise<void> {
-    for (const index of this.#machines.keys()) await this.#storeHeritage(index)
+    for (const index of this.#machines.keys()) {
+      if (this.#clients[index] === undefined) await this.#storeHeritage(index)
+    }
     const participant = this.#participant('auditor')
     const client = await this.#open(participant)
     const actor = this.#actor('auditor', participant, client)
@@ -1011,7 +1012,13 @@ export class World {
       await sleep(participant, 10)
     }
     // A server whose disk failed is tried again after a while only.
-    if (this.#counts.diskTrouble !== undefined) await sleep(participant, limits.diskRetryMs + 2_000)
+    if (this.#counts.diskTrouble !== undefined) {
+      await sleep(participant, limits.diskRetryMs + 2_000)
+      // The clients were closed while too few servers were there for it.
+      for (const [index, { left }] of this.#machines.entries()) {
+        if (left.length > 0) await this.#storeHeritage(index)
+      }
+    }
     let left: number | undefined
     for (let round = 0; round < healsMax && left !== 0; round += 1) {
       await sleep(participant, 100)

@@ -14,6 +14,7 @@ import {
   inodeKey,
   isEntryName,
   rootIno,
+  trashIno,
   typeOf,
 } from '../../wire/records.js'
 import { noVersion } from '../../wire/version.js'
@@ -353,6 +354,8 @@ export class Lookup {
     try {
       const node = await this.nodeForChange(ino, fresh)
       if (typeOf(node.inode.mode) !== fileType.folder) throw new DfsError('notDirectory')
+      // Whoever has its number, as from a restoration that is not stored, must not put into it what goes with it.
+      if (node.inode.parent === trashIno) throw new DfsError('notFound')
       return node
     } catch (error) {
       if (error instanceof DfsError && error.code === 'stale') throw new DfsError('notFound')

@@ -227,16 +227,17 @@ export class Fates {
     return last === undefined || deletes(last.body, key)
   }
 
-  /** Whether another client has written all that the change writes after it was answered. */
+  /**
+   * Whether other clients have written all that the change writes after it was answered, in one step or in several: a file
+   * that is open loses its name first.
+   */
   #isDoneByOther({ machine, entry, atMs }: Promised): boolean {
-    return [...this.#evidence.transactions.values()].some(
-      ({ isCommitted, firstSentMs, client, body }) =>
-        isCommitted === true &&
-        firstSentMs >= atMs &&
-        !machine.clients.has(client) &&
-        entry.body.writes.every((write) =>
-          body?.writes.some((other) => areSameWrites([other], [write])),
-        ),
+    const others = [...this.#evidence.transactions.values()].filter(
+      ({ isCommitted, firstSentMs, client }) =>
+        isCommitted === true && firstSentMs >= atMs && !machine.clients.has(client),
+    )
+    return entry.body.writes.every((write) =>
+      others.some(({ body }) => body?.writes.some((other) => areSameWrites([other], [write]))),
     )
   }
 

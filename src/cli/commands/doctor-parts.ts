@@ -41,6 +41,7 @@ interface ConfigPart extends Part {
 
 const askedMs = 3_000
 const journalLines = 2_000
+/** Of a line of the journal, as many are read at most on average. */
 const journalLineBytesMax = 4_096
 
 /**
@@ -187,7 +188,9 @@ async function journalParts(): Promise<readonly Part[]> {
   const ours = ['_COMM=dfs-server', '+', '_COMM=dfs-mount']
   const how = { timeout: askedMs, maxBuffer: journalLines * journalLineBytesMax }
   const textOf = async (): Promise<string> =>
-    (await promisify(execFile)('journalctl', [...format, ...ours], how)).stdout
+    (await promisify(execFile)('journalctl', [...format, ...ours], how)).stdout.slice(
+      -limits.doctorLogBytesMax,
+    )
   return [await part('logs/journal.txt', textOf)]
 }
 

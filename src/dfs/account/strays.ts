@@ -46,8 +46,8 @@ export class Strays {
   }
 
   /**
-   * Moves aside what crashes have left, and forgets pieces whose files are gone, once after each start: the first time that it is called. Rejects only
-   * when an assertion failed.
+   * Moves aside what crashes have left, and forgets pieces whose files are gone, once after each start: the first time
+   * that it is called. Rejects only when an assertion failed.
    */
   async removeOnce(): Promise<void> {
     if (!this.#mayBeThere) return

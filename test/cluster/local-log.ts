@@ -1,10 +1,13 @@
 /** Changes of names that are answered before they are stored: real servers, and what may come between. */
+import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import { sleep, systemClock, systemRandom } from '../../src/clock.js'
 import type { ClientConfig } from '../../src/config.js'
 import { Client } from '../../src/dfc/client.js'
 import { build, wholeSlice } from '../../src/dfc/content/extents.js'
 import { prepare } from '../../src/dfc/content/prepared-segment.js'
+import type { Node } from '../../src/dfc/namespace/cache/node.js'
+import { isError } from '../../src/errors.js'
 import { limits } from '../../src/limits.js'
 import { redirectNotices } from '../../src/log.js'
 import { tcpNetwork } from '../../src/network.js'
@@ -273,6 +276,64 @@ t.test('another mode of a folder is no reason to give up what was made in it', a
   await until(() => notices.some((line) => line.includes('Recent changes are stored now')))
   await first.sync()
   t.same(await namesIn(second, folder), ['g0', 'made'])
+})
+
+t.test('what was answered is shown, or nothing, while it is stored in another way', async (t) => {
+  const servers = await startServers(t)
+  const notices = noticesOf(t)
+  const { proxies, config } = await openProxies(t, servers)
+  const first = await connect(t, servers, { config })
+  const { namespace } = first
+  const folder = await folderOf(first, 1)
+  for (const proxy of proxies) proxy.isMute = true
+  const names = Array.from({ length: 20 }, (_, index) => `made${index}`)
+  const made: Node[] = []
+  for (const name of names) made.push(await namespace.create(folder, name, attributes))
+  // They are on their way, as one transaction, when the next one begins.
+  await sleep(systemClock, 2 * limits.behindMs)
+  const time = { seconds: 1, nanoseconds: 0 }
+  for (const node of made) {
+    const content = { size: 5, segments: [], extents: [] }
+    await namespace.writeContent(node.ino, node, content, { mtime: time, ctime: time })
+  }
+  await namespace.unlink(folder, 'f0')
+  const second = await connect(t, servers, { lease: false })
+  await second.namespace.update(folder, (inode) => ({ ...inode, mode: fileType.folder | 0o700 }))
+  for (const [index, proxy] of proxies.entries()) {
+    // Answers are on their way when it is refused, and when it is stored.
+    proxy.delayMs = 5 + 10 * index
+    proxy.isMute = false
+  }
+  const isOver = (): boolean => notices.some((line) => line.includes('stored now'))
+  const wrong = new Set<string>()
+  const look = async (
+    what: string,
+    found: () => Promise<unknown>,
+    wanted: unknown,
+  ): Promise<void> => {
+    while (!isOver()) {
+      try {
+        const now = await found()
+        if (!isDeepStrictEqual(now, wanted)) wrong.add(`${what}: ${JSON.stringify(now)}`)
+      } catch (error) {
+        // The servers cannot be asked, or not about this.
+        if (!isError(error, 'undecided', 'readOnly', 'unknownOutcome', 'down', 'io')) throw error
+      }
+      await sleep(systemClock, 1)
+    }
+  }
+  await Promise.all([
+    look('names', () => namesIn(first, folder), [...names].sort()),
+    ...made.map(({ ino }) =>
+      look(`inode`, async () => (await namespace.names.node(ino)).inode.size, 5),
+    ),
+    ...names.map((name) =>
+      look(name, async () => (await namespace.names.lookup(folder, name)).inode.size, 5),
+    ),
+  ])
+  t.same([...wrong], [])
+  await first.sync()
+  t.same(await namesIn(second, folder), [...names].sort())
 })
 
 t.test('a change comes while another one of the same file is under way', async (t) => {

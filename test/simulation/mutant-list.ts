@@ -445,7 +445,7 @@ export const mutants: readonly Mutant[] = [
   mutant(
     'log: an answer that was on its way brings a deleted inode back',
     nodeCache,
-    'if (removedAs !== undefined && register.version < removedAs)',
+    'if (removedAs !== undefined && (isBefore || register.version < removedAs))',
     'if (false)',
     'leases',
   ),
@@ -546,7 +546,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       {
         file: nodeCache,
-        from: 'if (own !== undefined && register.version < own.version)\n            return own;\n        const removedAs',
+        from: 'if (own !== undefined && isBefore)\n            return own;\n        const removedAs',
         to: 'const removedAs',
       },
       { file: nodeCache, from: 'if (isOld)\n', to: 'if (false)\n' },

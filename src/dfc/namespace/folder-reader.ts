@@ -8,6 +8,7 @@ import { limits } from '../../limits.js'
 import { Listeners } from '../../listeners.js'
 import { debugDfc } from '../../log.js'
 import { isReadableFrom } from '../../wire/placement.js'
+import { decodeEntry } from '../../wire/records.js'
 import type { Lease } from '../quorum/lease.js'
 import type { FolderPageSeen, QuorumEntry, Registers } from '../quorum/registers.js'
 import { LookupCounts } from './cache/lookup-counts.js'
@@ -66,10 +67,10 @@ export class FolderReader {
    * between them, so that no file needs to be checked for missing pieces.
    */
   async page(folder: number, after: string, whole: boolean): Promise<FolderPage> {
-    await this.#log.settleBeforeListing([folder])
-    const asked = this.#cache.moment()
-    const page = await this.#registers.list(folder, after, !whole)
-    return this.#noted(folder, after, whole, asked, page)
+    const { moment, answer } = await this.#log.askForNames([folder], () =>
+      this.#registers.list(folder, after, !whole),
+    )
+    return this.#noted(folder, after, whole, moment, answer)
   }
 
   /** Notes a page that was read in the cache. */
@@ -80,16 +81,22 @@ export class FolderReader {
     asked: CacheMoment,
     page: FolderPageSeen,
   ): FolderPage {
-    const { end, more, undecided } = page
+    const { end, more } = page
     const { atMs } = asked
+    const isInside = (name: string): boolean =>
+      compareTexts(name, after) > 0 && (!more || compareTexts(name, end) <= 0)
     const self = this.#cache.noteNode(folder, page.folder, atMs)
-    const listed = page.entries.map((entry) => this.#note(folder, entry, whole, atMs))
-    const entries = this.#withOwn(folder, atMs, listed, (name) => {
-      return compareTexts(name, after) > 0 && (!more || compareTexts(name, end) <= 0)
-    })
+    const undecided = new Set([
+      ...page.undecided,
+      ...this.#cache.undecidedIn(folder).filter(isInside),
+      ...page.entries.filter((one) => this.#isUndecided(one)).map(({ name }) => name),
+    ])
+    const decided = page.entries.filter(({ name }) => !undecided.has(name))
+    const listed = decided.map((entry) => this.#note(folder, entry, whole, atMs))
+    const entries = this.#withOwn(folder, atMs, listed, isInside)
     const changing = listed.filter(
       ({ node }, index) =>
-        page.entries[index]?.inode?.value === null || (node && !canBeIn(node, folder)),
+        decided[index]?.inode?.value === null || (node && !canBeIn(node, folder)),
     )
     if (undecided.size > 0) this.#lease.forgetAll()
     else {
@@ -158,12 +165,12 @@ export class FolderReader {
   }
 
   async #readTogether(folders: readonly number[]): Promise<void> {
-    await this.#log.settleBeforeListing(folders)
-    const asked = this.#cache.moment()
-    const pages = await this.#registers.listFolders(folders)
-    for (const [index, page] of pages.entries()) {
+    const { moment, answer } = await this.#log.askForNames(folders, () =>
+      this.#registers.listFolders(folders),
+    )
+    for (const [index, page] of answer.entries()) {
       const folder = folders[index]
-      if (folder !== undefined && page !== undefined) this.#noted(folder, '', true, asked, page)
+      if (folder !== undefined && page !== undefined) this.#noted(folder, '', true, moment, page)
     }
   }
 
@@ -179,6 +186,11 @@ export class FolderReader {
       after = end
     }
     return false
+  }
+
+  /** Whether it is undecided what the inode of the name is. */
+  #isUndecided({ entry: { value } }: QuorumEntry): boolean {
+    return value !== null && this.#cache.isUndecided(decodeEntry(value).ino)
   }
 
   #note(

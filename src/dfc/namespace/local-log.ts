@@ -19,6 +19,7 @@ import type { Version } from '../../wire/version.js'
 import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Lease } from '../quorum/lease.js'
 import { Batch, bytesOf, dependOnEachOther } from './batch.js'
+import type { CacheMoment } from './cache/node-cache.js'
 import { EarlyAnswers, type EarlyAnswersOptions } from './early-answers.js'
 import { GivenUp, type KeepContent } from './given-up.js'
 import type { Journal, JournalEntry, LoggedChange } from './journal.js'
@@ -44,6 +45,12 @@ export interface LogDepth {
   readonly bytes: number
   /** The version, which has the time, under which the oldest of them was answered. */
   readonly oldest: Version | undefined
+}
+
+/** What the servers have answered, and the moment before they were asked: that with which it is to be noted. */
+export interface Asked<T> {
+  readonly moment: CacheMoment
+  readonly answer: T
 }
 
 export class LocalLog {
@@ -208,32 +215,39 @@ export class LocalLog {
   }
 
   /**
-   * Stores what there is, as far as that can be done now, before the servers are asked for these registers: they would
-   * be found locked. Of others the answer is right without that, since the cache applies the log to it.
+   * Asks the servers for these registers: after what there is was stored, as far as that can be done now, if they would be
+   * found locked. Of others the answer is right without that, since the cache applies the log to it.
    */
-  async settleBeforeRead(keys: readonly Key[]): Promise<void> {
-    const mustWait = this.#hasUnknown || keys.some((key) => this.#options.cache.isUnstored(key))
-    if (this.#count > 0 && mustWait) await this.settleForAll()
+  askForRegisters<T>(keys: readonly Key[], ask: () => Promise<T>): Promise<Asked<T>> {
+    return this.#ask(() => keys.some((key) => this.#options.cache.isUnstored(key)), ask)
   }
 
-  /** Stores what there is, as far as that can be done now, before the servers are asked for the names in these folders. */
-  async settleBeforeListing(folders: readonly number[]): Promise<void> {
+  /** Asks the servers for the names in these folders, as `askForRegisters` does for registers. */
+  askForNames<T>(folders: readonly number[], ask: () => Promise<T>): Promise<Asked<T>> {
+    return this.#ask(() => folders.some((one) => this.#options.cache.hasUnstoredIn(one)), ask)
+  }
+
+  /** Asks the servers, after what there is was stored, as far as that can be done now. */
+  askForAny<T>(ask: () => Promise<T>): Promise<Asked<T>> {
+    return this.#ask(() => true, ask)
+  }
+
+  async #ask<T>(isConcerned: () => boolean, ask: () => Promise<T>): Promise<Asked<T>> {
     const { cache } = this.#options
-    const mustWait = this.#hasUnknown || folders.some((one) => cache.hasUnstoredIn(one))
-    if (this.#count > 0 && mustWait) await this.settleForAll()
-  }
-
-  /**
-   * Whether changes were refused, which the cache does not have any more, and are not decided: a name that was answered
-   * must not be missing just because another client has changed the mode of its folder.
-   */
-  get #hasUnknown(): boolean {
-    return this.#due[0]?.isKnown === false
+    for (;;) {
+      // What was refused the cache does not have any more, and the servers do not have it yet: a name that was answered
+      // must not be missing just because another client has changed the mode of its folder.
+      if (this.#count > 0 && (cache.hasUndecided || isConcerned())) await this.settleForAll()
+      const { refusals } = cache
+      const moment = cache.moment()
+      const answer = await ask()
+      if (cache.refusals === refusals) return { moment, answer }
+    }
   }
 
   /** Stores what there is, as far as that can be done now. */
   async settleForAll(): Promise<void> {
-    if (this.#obstacle !== undefined && !this.#hasUnknown) return
+    if (this.#obstacle !== undefined && !this.#options.cache.hasUndecided) return
     await this.settle().catch((error: unknown) => debugDfc('log: %o', error))
   }
 

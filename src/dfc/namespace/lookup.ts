@@ -20,7 +20,7 @@ import {
 import { noVersion } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Lease } from '../quorum/lease.js'
-import type { Registers } from '../quorum/registers.js'
+import type { QuorumRegister, Registers } from '../quorum/registers.js'
 import { canBeIn, type ListedName, type Node } from './cache/node.js'
 import type { CacheMoment, EntryView, NodeCache } from './cache/node-cache.js'
 import { FolderReader, type FolderReadListener } from './folder-reader.js'
@@ -175,9 +175,10 @@ export class Lookup {
 
   async #askForNode(ino: number): Promise<Node> {
     const keys = [inodeKey(ino)]
-    await this.#log.settleBeforeRead(keys)
-    const [askedMs, [register]] = await this.#cache.asked(() => this.#registers.read(keys))
-    const node = register && this.#cache.noteNode(ino, register, askedMs)
+    const ask = (): Promise<readonly QuorumRegister[]> => this.#registers.read(keys)
+    const { moment, answer } = await this.#log.askForRegisters(keys, ask)
+    const [register] = answer
+    const node = register && this.#cache.noteNode(ino, register, moment.atMs)
     if (node === undefined) throw new DfsError('stale')
     return node
   }
@@ -326,10 +327,15 @@ export class Lookup {
     parent: number,
     names: readonly string[],
   ): Promise<readonly [askedMs: number, steps: Awaited<ReturnType<Registers['lookup']>>]> {
+    const ask = (): ReturnType<Registers['lookup']> => this.#registers.lookup(parent, names)
     // Of more than one name it is not known which registers will be read.
-    if (names.length > 1) await this.#log.settleForAll()
-    else await this.#log.settleBeforeRead(names.map((name) => entryKey(parent, name)))
-    return this.#cache.asked(() => this.#registers.lookup(parent, names))
+    const { moment, answer } = await (names.length > 1
+      ? this.#log.askForAny(ask)
+      : this.#log.askForRegisters(
+          names.map((name) => entryKey(parent, name)),
+          ask,
+        ))
+    return [moment.atMs, answer]
   }
 
   // -- what a change starts from -----------------------------------------------------------------

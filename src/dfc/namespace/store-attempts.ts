@@ -32,7 +32,7 @@ export interface Due {
   readonly changes: readonly LoggedChange[]
   /** The version under which its changes were answered. */
   readonly knownAs: Version
-  /** The cache has what it writes. */
+  /** The cache has what it writes; otherwise it was refused. */
   isKnown: boolean
   refusals: number
 }
@@ -89,11 +89,13 @@ export class StoreAttempts {
     return left
   }
 
-  /** The cache may have other values from now on than those that the transaction writes. */
-  release(due: Due): void {
-    if (!due.isKnown) return
-    due.isKnown = false
-    for (const { body } of due.changes) this.#options.cache.release(body)
+  /** A transaction is stored or given up: the cache may have other values from now on than those that it writes. */
+  release({ isKnown, changes }: Due): void {
+    const { cache } = this.#options
+    for (const { body } of changes) {
+      if (isKnown) cache.release(body)
+      else cache.decide(body)
+    }
   }
 
   /**
@@ -113,7 +115,7 @@ export class StoreAttempts {
 
   #stored(due: Due, { writes }: Transaction, id: Version): void {
     // What was read after a refusal, or before a journal was stored, is outdated now.
-    for (const { key } of writes) this.#options.cache.dropOlder(key, id)
+    for (const { key } of writes) this.#options.cache.noteStored(key, id)
     if (id !== due.knownAs) {
       this.#noteStoredAs(
         writes.map(({ key }) => [key, id] as const),
@@ -171,8 +173,8 @@ export class StoreAttempts {
     const { lease, cache } = this.#options
     lease.forgetAll()
     if (due.isKnown) {
-      this.release(due)
-      for (const { key } of due.body.writes) cache.drop(key)
+      due.isKnown = false
+      for (const { body } of due.changes) cache.refuse(body)
     }
     due.id = undefined
     if (due.changes.length > 1) {

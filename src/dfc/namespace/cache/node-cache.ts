@@ -8,6 +8,7 @@
 import assert from 'node:assert/strict'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../../clock.js'
+import { DfsError } from '../../../errors.js'
 import { limits } from '../../../limits.js'
 import {
   decodeEntry,
@@ -29,6 +30,7 @@ import { FolderLists } from './folder-lists.js'
 import { nodeOf, summaryAfter } from './folder-summary.js'
 import { KnownFolders } from './known-folders.js'
 import type { Node } from './node.js'
+import { Unstored } from './unstored.js'
 
 /** A directory entry as last seen; `ino` is null where no live entry is. */
 export interface EntryView {
@@ -100,11 +102,8 @@ export class NodeCache {
       else if (timed.value.ino !== null) this.#forget(key)
     },
   })
-  /**
-   * Registers that this client has changed and not stored yet: the number of its changes, and the version of the last
-   * one. No older value that the servers have takes the place of that.
-   */
-  readonly #unstored = new Map<Key, { readonly count: number; readonly id: Version }>()
+  /** What this client has changed and not stored yet. No older value that the servers have takes the place of that. */
+  readonly #unstored = new Unstored()
   /** Values of such registers that had to leave the cache. */
   readonly #keptNodes = new Map<number, Timed<Node>>()
   readonly #keptEntries = new Map<Key, Timed<EntryView>>()
@@ -204,37 +203,44 @@ export class NodeCache {
 
   /** Returns the node if its newest value is one of this client that is not stored yet. */
   #ownNode(ino: number): Node | undefined {
-    const unstored = this.#unstored.get(inodeKey(ino))
-    const node = unstored && this.staleNode(ino)
-    return node?.version === unstored?.id ? node : undefined
+    const id = this.#unstored.idOf(inodeKey(ino))
+    const node = id === undefined ? undefined : this.staleNode(ino)
+    return node?.version === id ? node : undefined
   }
 
   #ownEntry(key: Key): EntryView | undefined {
-    const unstored = this.#unstored.get(key)
-    const entry = unstored && this.#entryAt(key)?.value
-    return entry?.version === unstored?.id ? entry : undefined
+    const id = this.#unstored.idOf(key)
+    const entry = id === undefined ? undefined : this.#entryAt(key)?.value
+    return entry?.version === id ? entry : undefined
   }
 
   /** Notes that a change of these registers, answered under `id`, is on no server yet. */
-  hold({ writes }: Pick<Transaction, 'writes'>, id: Version): void {
-    for (const { key } of writes) {
-      this.#unstored.set(key, { count: (this.#unstored.get(key)?.count ?? 0) + 1, id })
-    }
+  hold(change: Pick<Transaction, 'writes'>, id: Version): void {
+    this.#unstored.hold(change, id)
   }
 
   /** Ends what `hold` began: the change is stored, or given up. */
-  release({ writes }: Pick<Transaction, 'writes'>): void {
-    for (const { key } of writes) {
-      const { count = 0, id = noVersion } = this.#unstored.get(key) ?? {}
-      assert(count > 0, 'a change is stored once')
-      if (count > 1) {
-        this.#unstored.set(key, { count: count - 1, id })
-        continue
-      }
-      this.#unstored.delete(key)
+  release(change: Pick<Transaction, 'writes'>): void {
+    for (const key of this.#unstored.release(change)) {
       this.#unkeep(key)
       if (parseKey(key).kind === 'entry') this.#named.set(key, this.#clock.monotonic())
     }
+  }
+
+  /**
+   * Ends what `hold` began: the servers have refused the change. Until `decide` it is undecided, and what is noted of its
+   * registers throws `undecided`.
+   */
+  refuse(change: Pick<Transaction, 'writes'>): void {
+    this.release(change)
+    this.#unstored.refuse(change)
+    // What a later change has left stays.
+    for (const { key } of change.writes) if (!this.#unstored.has(key)) this.drop(key)
+  }
+
+  /** Ends what `refuse` began: the change was stored in another way, or given up. */
+  decide(change: Pick<Transaction, 'writes'>): void {
+    this.#unstored.decide(change)
   }
 
   /** A kept value goes, as from the cache: another one takes its place, or it is stored. */
@@ -288,22 +294,28 @@ export class NodeCache {
     return atMs !== undefined && atMs >= sinceMs ? this.#entryAt(key)?.value : undefined
   }
 
+  /** Throws `undecided`. */
   noteEntry(parent: number, name: string, register: QuorumRegister, askedMs: number): EntryView {
     const key = entryKey(parent, name)
-    const own = this.#ownEntry(key) ?? this.#entryNamedSince(key, askedMs)
-    // A newer one is of another client, which was let in meanwhile.
-    if (own !== undefined && register.version < own.version) return own
+    const own = this.#ownEntry(key)
+    if (own !== undefined && this.#unstored.isBefore(key, register.version)) return own
+    this.#assertDecided(key)
+    const named = this.#entryNamedSince(key, askedMs)
+    if (named !== undefined && register.version < named.version) return named
     const view = viewOf(register)
     this.#setEntry(parent, name, view, askedMs)
     return view
   }
 
-  /** Notes a node that was read, and returns the newest one; undefined for a tombstone. */
+  /** Notes a node that was read, and returns the newest one; undefined for a tombstone. Throws `undecided`. */
   noteNode(ino: number, register: QuorumRegister, askedMs: number): Node | undefined {
+    const key = inodeKey(ino)
+    const isBefore = this.#unstored.isBefore(key, register.version)
     const own = this.#ownNode(ino)
-    if (own !== undefined && register.version < own.version) return own
+    if (own !== undefined && isBefore) return own
     const removedAs = this.#removed.get(ino)
-    if (removedAs !== undefined && register.version < removedAs) return undefined
+    if (removedAs !== undefined && (isBefore || register.version < removedAs)) return undefined
+    this.#assertDecided(key)
     if (register.value === null) {
       this.dropNode(ino)
       return undefined
@@ -313,7 +325,35 @@ export class NodeCache {
     return this.staleNode(ino) ?? node
   }
 
-  /** Notes an entry and the inode that it refers to, if that was read. */
+  #assertDecided(key: Key): void {
+    if (this.#unstored.isUndecided(key)) throw new DfsError('undecided')
+  }
+
+  /** How often a change of this client was refused, or a refused one decided. */
+  get refusals(): number {
+    return this.#unstored.refusals
+  }
+
+  /** Whether a refused change of this client is not decided yet. */
+  get hasUndecided(): boolean {
+    return this.#unstored.hasUndecided
+  }
+
+  /** Whether it is undecided what the inode is. */
+  isUndecided(ino: number): boolean {
+    return this.#unstored.isUndecided(inodeKey(ino)) && this.#ownNode(ino) === undefined
+  }
+
+  /** Returns the names in `folder` of which it is undecided what they are. */
+  undecidedIn(folder: number): readonly string[] {
+    return this.#unstored.undecided().flatMap((key) => {
+      const parsed = parseKey(key)
+      const isHere = parsed.kind === 'entry' && parsed.parent === folder
+      return isHere && this.#ownEntry(key) === undefined ? [parsed.name] : []
+    })
+  }
+
+  /** Notes an entry and the inode that it refers to, if that was read. Throws `undecided`. */
   noteStep(
     parent: number,
     name: string,
@@ -446,17 +486,21 @@ export class NodeCache {
     this.#keptEntries.delete(key)
     this.#lists.drop(parsed.parent)
     this.#forget(key)
-    this.#nodes.delete(parsed.parent)
+    // How many names it has is not certain any more. What is not stored of it stays.
+    if (!this.#unstored.has(inodeKey(parsed.parent))) this.#nodes.delete(parsed.parent)
   }
 
-  /** Drops the cached value of a register that this client has stored under `id`, if it is from before. */
-  dropOlder(key: Key, id: Version): void {
+  /**
+   * Notes that this client has stored a register under `id`: drops its cached value if that is from before, and not what a
+   * later change has left.
+   */
+  noteStored(key: Key, id: Version): void {
+    this.#unstored.noteStored(key, id)
     const parsed = parseKey(key)
-    const version =
-      parsed.kind === 'inode'
-        ? this.staleNode(parsed.ino)?.version
-        : this.#entryAt(key)?.value.version
-    if (version !== undefined && version < id) this.drop(key)
+    const isInode = parsed.kind === 'inode'
+    if ((isInode ? this.#ownNode(parsed.ino) : this.#ownEntry(key)) !== undefined) return
+    const known = isInode ? this.staleNode(parsed.ino) : this.#entryAt(key)?.value
+    if (known !== undefined && known.version < id) this.drop(key)
   }
 
   /** Notes that this client has deleted an inode, under the version `id`. Its number is never used again. */

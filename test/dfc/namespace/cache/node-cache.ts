@@ -122,7 +122,7 @@ t.test(
     const register = { key: inodeKey(7), version: versionAt(1), value: sampleInode(), folder: null }
     cache.hold({ writes }, versionAt(2))
     t.equal(cache.noteNode(7, register, 0)?.version, versionAt(1))
-    cache.dropOlder(inodeKey(7), versionAt(2))
+    cache.noteStored(inodeKey(7), versionAt(2))
     cache.release({ writes })
     t.equal(cache.staleNode(7), undefined)
   },
@@ -143,6 +143,61 @@ t.test('what another client wrote after a change that is not stored here is newe
   t.equal(read(3, fileType.file | 0o644), versionAt(3))
   t.equal(cache.staleNode(7)?.version, versionAt(3))
 })
+
+t.test(
+  'what the last change has left stays when an earlier one is stored in another way',
+  async (t) => {
+    const { cache } = open()
+    const name = nameOf(0)
+    const [inode, entry] = [inodeKey(7), entryKey(folder, name)]
+    const made = { writes: [inode, entry].map((key) => ({ key, value: null })) }
+    const written = { writes: [{ key: inode, value: null }] }
+    cache.hold(made, versionAt(1))
+    cache.writeEntry(folder, name, writtenAt(1), 7, type)
+    cache.hold(written, versionAt(2))
+    cache.writeNode(7, writtenAt(2), inodeOf({ mode: fileType.file | 0o600 }))
+    cache.refuse(made)
+    t.equal(cache.staleEntry(folder, name), undefined)
+    const entryRegister = {
+      key: entry,
+      version: versionAt(3),
+      value: encodeEntry({ ino: 7, type }),
+      folder: null,
+    }
+    t.throws(() => cache.noteEntry(folder, name, entryRegister, 0), { code: 'undecided' })
+    t.equal(cache.freshNode(7)?.version, versionAt(2))
+    // Later than the last change was answered, and from before it.
+    cache.noteStored(inode, versionAt(3))
+    cache.noteStored(entry, versionAt(3))
+    cache.decide(made)
+    t.equal(cache.noteEntry(folder, name, entryRegister, 0).ino, 7)
+    const read = (at: number) =>
+      cache.noteNode(
+        7,
+        { key: inode, version: versionAt(at), value: sampleInode(), folder: null },
+        0,
+      )?.version
+    t.equal(read(3), versionAt(2))
+    t.equal(read(4), versionAt(4), 'another client was let in')
+  },
+)
+
+t.test(
+  'a removal that is not stored yet hides an inode that was made in another way',
+  async (t) => {
+    const { cache } = open()
+    const key = inodeKey(7)
+    const writes = [{ key, value: null }]
+    cache.hold({ writes }, versionAt(1))
+    cache.writeNode(7, writtenAt(1), inodeOf({ mode: fileType.file | 0o600 }))
+    cache.hold({ writes }, versionAt(2))
+    cache.removeNode(7, versionAt(2))
+    cache.refuse({ writes })
+    cache.noteStored(key, versionAt(3))
+    const register = { key, version: versionAt(3), value: sampleInode(), folder: null }
+    t.equal(cache.noteNode(7, register, 0), undefined)
+  },
+)
 
 t.test('an answer from before an inode was deleted does not bring it back', async (t) => {
   const { cache } = open()

@@ -281,6 +281,7 @@ export class Client {
 
   /** Looks up how much there is room for, on the disks and by the user's quota. */
   async space(): Promise<Space> {
+    await this.cluster.reconnecting
     const { up } = this.cluster
     const outcomes = await this.cluster.askEnough(quorum.pieces, up, 'status', () => ({}))
     for (const { index, answer } of outcomes) if (answer) this.#statuses[index] = answer.reply

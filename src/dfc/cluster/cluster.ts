@@ -60,6 +60,15 @@ export type Outcome<V extends Verb> =
       readonly late?: Promise<Outcome<V>>
     }
 
+/**
+ * Requests that are sent again where the connection was lost together with those to others, so that too few servers would
+ * have answered. A server that gets one twice does it once. The parts of a piece are not among them: they have an order.
+ */
+const sentAgain: ReadonlySet<Verb> = new Set<Verb>([
+  ...(['read', 'lookup', 'list', 'listFolders', 'held', 'getPiece', 'getSmallPieces'] as const),
+  ...(['commit', 'commitSynced', 'prepare', 'accept', 'decide', 'sync', 'status'] as const),
+])
+
 /** With fewer servers that refuse, or are refused, the others go on. */
 const refusingMax = 2
 
@@ -162,6 +171,22 @@ export class Cluster {
     return this.links.filter((link) => link.isUp && !link.blank).map((link) => link.index)
   }
 
+  /** Whether three servers vote, or it is not known yet that they do not: see `reconnecting`. */
+  get isWritable(): boolean {
+    return this.voters.length >= quorum.commit || this.reconnecting !== undefined
+  }
+
+  /**
+   * While fewer than three servers vote because connections were lost a moment ago, as when a machine has slept or a
+   * network has changed: resolves when three vote again, or the servers count as down, after the time-out. Undefined otherwise.
+   */
+  get reconnecting(): Promise<void> | undefined {
+    if (this.voters.length >= quorum.commit) return undefined
+    const attempts = this.links.flatMap(({ reconnecting }) => reconnecting ?? [])
+    if (attempts.length === 0) return undefined
+    return Promise.race(attempts).then(() => this.reconnecting)
+  }
+
   /** Calls `listener` when a server goes up or down, or is no longer slow. Returns how to stop that. */
   onChange(listener: (link: Link) => void): () => void {
     return this.#changes.add(listener)
@@ -230,11 +255,20 @@ export class Cluster {
     fields: Request<V>,
     payload?: readonly Uint8Array[],
   ): Promise<Answer<V>> {
-    const askedMs = verb === 'status' ? this.clock.monotonic() : 0
-    const answer = await this.link(index).request(verb, fields, payload)
-    this.#see(index, answer.reply)
-    if ('timeMs' in answer.reply) this.#heard(index, answer.reply.timeMs, askedMs)
-    return answer
+    for (;;) {
+      const askedMs = verb === 'status' ? this.clock.monotonic() : 0
+      try {
+        const answer = await this.link(index).request(verb, fields, payload)
+        this.#see(index, answer.reply)
+        if ('timeMs' in answer.reply) this.#heard(index, answer.reply.timeMs, askedMs)
+        return answer
+      } catch (error) {
+        const { reconnecting } = this.link(index)
+        if (reconnecting === undefined || this.reconnecting === undefined) throw error
+        if (!isError(error, 'down') || !sentAgain.has(verb)) throw error
+        await reconnecting
+      }
+    }
   }
 
   /** Sends a request to each of `indices` at once and collects every outcome; never throws. */

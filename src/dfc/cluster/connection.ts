@@ -41,7 +41,8 @@ export interface ServerConnectionOptions {
   /** Called before anything is proved to a server; rejects when nothing must be. */
   readonly greeted: (greeting: Greeting) => Promise<void>
   /** Called once, when the connection is closed. */
-  readonly onClosed: (reason: DfsError) => void
+  /** `isSilent`: the server has not answered for the whole time-out. */
+  readonly onClosed: (reason: DfsError, isSilent: boolean) => void
   /** Called with the time in ms that each answer took, and whether it is a failure. */
   readonly onAnswer?: (tookMs: number, isFailure: boolean) => void
 }
@@ -282,7 +283,7 @@ export class ServerConnection {
       if (now > due + every) this.#heardMs = now
       const silentMs = now - this.#heardMs
       if (silentMs >= timeoutMs) {
-        this.#close(new DfsError('down', `no answer for ${Math.round(silentMs)} ms`))
+        this.#close(new DfsError('down', `no answer for ${Math.round(silentMs)} ms`), true)
         return
       }
       const isDue = silentMs >= timeoutMs / 2
@@ -294,14 +295,14 @@ export class ServerConnection {
     })
   }
 
-  #close(reason: DfsError): void {
+  #close(reason: DfsError, isSilent = false): void {
     if (this.#closedBy !== undefined) return
     this.#closedBy = reason
     this.#watch?.cancel()
     this.#connection?.destroy()
     for (const pending of this.#pending.values()) pending.reject(reason)
     this.#pending.clear()
-    this.#options.onClosed(reason)
+    this.#options.onClosed(reason, isSilent)
   }
 }
 

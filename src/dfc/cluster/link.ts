@@ -51,6 +51,8 @@ export class Link {
   #slow: 'perhaps' | 'surely' | undefined
   #probe: Timer | undefined
   #settled: Promise<void> | undefined
+  #reconnecting: PromiseWithResolvers<void> | undefined
+  #patience: Timer | undefined
   /** Whether no attempt has ended yet: the caller then reports a wrong password. */
   #isFirst = true
 
@@ -83,6 +85,14 @@ export class Link {
 
   get isUp(): boolean {
     return this.#connection?.isOpen === true
+  }
+
+  /**
+   * Resolves when the server is up again, or counts as down: when it refuses this client, or after the time-out. Undefined
+   * unless the connection was lost a moment ago, and not because of silence, which is a time-out already.
+   */
+  get reconnecting(): Promise<void> | undefined {
+    return this.#reconnecting?.promise
   }
 
   /** When the latest request was sent that this server has answered; see `ServerConnection`. */
@@ -134,6 +144,7 @@ export class Link {
     this.#retry?.cancel()
     this.#probe?.cancel()
     this.#connection?.close()
+    this.#endReconnecting()
   }
 
   #probeLater(): void {
@@ -172,7 +183,7 @@ export class Link {
         ...this.#options,
         name: this.name,
         address,
-        onClosed: (reason) => this.#onLost(reason),
+        onClosed: (reason, isSilent) => this.#onLost(reason, isSilent),
         onRecall: () => this.#options.onRecall(this),
         onAnswer: (tookMs, isFailure) => this.#answered(tookMs, isFailure),
       })
@@ -189,6 +200,7 @@ export class Link {
       this.#failure = undefined
       this.#attempts = 0
       this.#refusals = 0
+      this.#endReconnecting()
       if (wasDown) notice(`${this.name} is up`)
       this.#options.onChange(this)
     } catch (thrown) {
@@ -200,6 +212,7 @@ export class Link {
       if (isNews && !(this.#isFirst && code === 'authentication')) {
         this.#tellDown(this.#failure)
       }
+      if (isRefusal(code)) this.#endReconnecting()
       this.#options.onFailed(this)
       this.#connectLater()
     } finally {
@@ -212,12 +225,26 @@ export class Link {
     if (isFailure) this.failures += 1
   }
 
-  #onLost(reason: DfsError): void {
+  #beginReconnecting(): void {
+    const { clock, timeoutMs } = this.#options
+    this.#endReconnecting()
+    this.#reconnecting = Promise.withResolvers()
+    this.#patience = clock.after(timeoutMs, () => this.#endReconnecting())
+  }
+
+  #endReconnecting(): void {
+    this.#patience?.cancel()
+    this.#reconnecting?.resolve()
+    this.#reconnecting = undefined
+  }
+
+  #onLost(reason: DfsError, isSilent: boolean): void {
     if (this.#connection === undefined || this.#closed) return
     this.#connection = undefined
     this.#slow = undefined
     this.#probe?.cancel()
     this.#failure = reason
+    if (!isSilent) this.#beginReconnecting()
     this.#tellDown(reason)
     this.#options.onChange(this)
     this.#connectLater()

@@ -193,12 +193,14 @@ export class ContentStore {
    * enough for every segment; with fewer, the servers are asked for the pieces they have.
    */
   async assertReadable(content: Content): Promise<void> {
+    await this.#cluster.reconnecting
     if (this.#cluster.voters.length >= quorum.pieces) return
     if (!(await this.isWhole(content))) throw new DfsError('incomplete')
   }
 
   /** Asks the servers that are up whether they have every piece, and whether they know of a lost one. */
   async isWhole(content: Content): Promise<boolean> {
+    await this.#cluster.reconnecting
     const { up } = this.#cluster
     const segments = content.segments.filter(({ id }) => !this.reader.holds(id))
     if (segments.length === 0) return true

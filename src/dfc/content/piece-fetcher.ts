@@ -73,6 +73,7 @@ export class PieceFetcher {
   }
 
   async #fetch(blocks: PieceBlocks): Promise<FetchedBlocks> {
+    await this.#cluster.reconnecting
     const servers = this.#inOrder(blocks)
     const failures: DfsError[] = []
     let isFetched = false

@@ -110,13 +110,17 @@ export class SegmentWriter {
   }
 
   async #put(prepared: PreparedSegment, sending: Sending): Promise<void> {
+    await this.#cluster.reconnecting
     if (this.#cluster.voters.length < quorum.pieces) throw new DfsError('readOnly')
     const stored = serverIndexes.map(() => new Set<number>())
     let absent = this.#away()
     let full: DfsError | undefined
     for (let round = 0; round < roundsMax; round += 1) {
       // A server that was away when the put began, or failed in it, may be back when another one fails.
-      if (absent.size > 1) absent = this.#away()
+      if (absent.size > 1) {
+        await this.#cluster.reconnecting
+        absent = this.#away()
+      }
       if (absent.size > 1) break
       const lost = await this.#send(prepared, absent, stored, sending)
       if (lost.length === 0) {

@@ -47,7 +47,7 @@ export interface LogDepth {
   readonly oldest: Version | undefined
 }
 
-/** What the servers have answered, and the moment before they were asked: that with which it is to be noted. */
+/** An answer of the servers, and the moment before they were asked, with which the answer is to be noted in the cache. */
 export interface Asked<T> {
   readonly moment: CacheMoment
   readonly answer: T

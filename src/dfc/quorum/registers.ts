@@ -377,6 +377,7 @@ export class Registers {
 
   /** Reads a register from all voting servers, or three of them. */
   async #readAll(key: Key): Promise<Replies> {
+    await this.#cluster.reconnecting
     const { voters } = this.#cluster
     const fields = { keys: [key] }
     const outcomes = await this.#cluster.askEnough(quorum.settle, voters, 'read', () => fields)
@@ -389,6 +390,7 @@ export class Registers {
     fields: Parameters<Cluster['request']>[2] & object,
     check?: (reply: Reply<V>, index: number) => void,
   ): Promise<Reply<V>[]> {
+    await this.#cluster.reconnecting
     this.#decisions.flush()
     const { voters } = this.#cluster
     this.#turn += 1
@@ -409,6 +411,7 @@ export class Registers {
     check: (reply: Reply<V>, index: number) => void,
     enough: number = limits.serverCount,
   ): Promise<Reply<V>[]> {
+    await this.#cluster.reconnecting
     this.#decisions.flush()
     const { voters } = this.#cluster
     const outcomes = await this.#cluster.askEnough(enough, voters, verb, () => fields as never)

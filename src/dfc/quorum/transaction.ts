@@ -124,6 +124,9 @@ export class Transactions {
   async #commit(body: Transaction, how: CommitHow): Promise<Committed> {
     const { contents = [], onDisk = false } = how
     assertWellFormed(body)
+    // Without a reason to wait it is sent before this returns.
+    const { reconnecting } = this.#cluster
+    if (reconnecting !== undefined) await reconnecting
     this.assertWritable()
     const id = how.id ?? this.#cluster.versionFor(body)
     const attempt: Attempt = {
@@ -176,6 +179,7 @@ export class Transactions {
     const endMs = clock.monotonic() + limits.transactionPatienceMs
     let fate = await this.#recovery.recover(id, body)
     while (fate === 'unknown' && clock.monotonic() < endMs) {
+      await this.#cluster.reconnecting
       if (this.#cluster.voters.length < quorum.commit) break
       await sleep(clock, randomBelow(random, recoveryPauseMs))
       fate = await this.#recovery.recover(id, body)
@@ -183,10 +187,10 @@ export class Transactions {
     return fate
   }
 
-  /** Throws `readOnly` when fewer than three servers vote. */
+  /** Throws `readOnly` when fewer than three servers vote, and it is known that no other is about to. */
   assertWritable(): void {
     this.#cluster.assertAdmitted()
-    if (this.#cluster.voters.length < quorum.commit) throw new DfsError('readOnly')
+    if (!this.#cluster.isWritable) throw new DfsError('readOnly')
   }
 
   /** Tells the servers; and again, when one that was not waited for has voted as well. */

@@ -16,7 +16,6 @@ import { DfsError, isError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { LentBuffers } from '../../memory/shared-buffer.js'
 import { coversEverything } from '../../wire/placement.js'
-import { quorum } from '../../wire/quorum.js'
 import { fileType, rootIno, typeOf } from '../../wire/records.js'
 import { ChunkPool } from '../draft/chunk-pool.js'
 import { DraftMemory } from '../draft/draft-memory.js'
@@ -484,7 +483,7 @@ export class Filesystem {
 
   /** Throws `readOnly` at once, rather than when a change is to be stored. */
   assertWritable(): void {
-    if (this.#client.cluster.voters.length < quorum.commit) throw new DfsError('readOnly')
+    if (!this.#client.cluster.isWritable) throw new DfsError('readOnly')
   }
 
   // ------------------------------------------------------------------------------------------------

@@ -102,7 +102,7 @@ export class NodeCache {
       else if (timed.value.ino !== null) this.#forget(key)
     },
   })
-  /** What this client has changed and not stored yet. No older value that the servers have takes the place of that. */
+  /** Registers with changes of this client that are not stored yet: no older value of a server replaces these. */
   readonly #unstored = new Unstored()
   /** Values of such registers that had to leave the cache. */
   readonly #keptNodes = new Map<number, Timed<Node>>()

@@ -86,8 +86,8 @@ _dfc_words() {
       commands=''
       sources='remote' ;;
     'heal')
-      options='--thorough -h --help --config'
-      valued=' --config '
+      options='--thorough --without -h --help --config'
+      valued=' --without --config '
       files=' --config '
       commands=''
       sources='' ;;

@@ -115,6 +115,7 @@ complete -c dfc -n '__fish_seen_subcommand_from why' -s h -l help -d 'display he
 complete -c dfc -n '__fish_seen_subcommand_from why' -l config -r -F -d 'the configuration (or DFC_CONFIG in the environment)'
 complete -c dfc -n '__fish_seen_subcommand_from why' -a '(__dfc_names)'
 complete -c dfc -n '__fish_seen_subcommand_from heal' -l thorough -d 'compare everything, not only what a server may have missed'
+complete -c dfc -n '__fish_seen_subcommand_from heal' -l without -x -d 'a server that does not come back after a power cut of all four: compare the other three without it'
 complete -c dfc -n '__fish_seen_subcommand_from heal' -s h -l help -d 'display help for command'
 complete -c dfc -n '__fish_seen_subcommand_from heal' -l config -r -F -d 'the configuration (or DFC_CONFIG in the environment)'
 complete -c dfc -n '__fish_seen_subcommand_from verify' -s h -l help -d 'display help for command'

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { sleep, systemClock, systemRandom } from '../../src/clock.js'
 import type { Client } from '../../src/dfc/client.js'
 import { build, wholeSlice } from '../../src/dfc/content/extents.js'
@@ -20,10 +20,11 @@ import { redirectNotices } from '../../src/log.js'
 import { holdersOf, pairOf, rotationOf } from '../../src/wire/placement.js'
 import { encodeEntry, entryKey, fileType, inodeKey, rootIno } from '../../src/wire/records.js'
 import { noVersion } from '../../src/wire/version.js'
+import { UserOfDfc } from '../fixtures/client.js'
 import { sampleInode } from '../fixtures/inodes.js'
 import { checkAll, clean, healNow, openClient, putFile, readFile } from '../fixtures/library.js'
 import { MessageProxies } from '../fixtures/message-proxies.js'
-import { startServerProcesses, until } from '../fixtures/servers.js'
+import { startServerProcesses, type TestServers, until } from '../fixtures/servers.js'
 
 const allUp = (client: Client): Promise<void> => until(() => client.cluster.up.length === 4)
 
@@ -226,11 +227,125 @@ t.test('after a power cut of all four they find one another again', async (t) =>
   for (const index of [0, 1, 2, 3]) await servers.start(index)
   await allUp(client)
   t.same(client.cluster.voters, [])
-  await t.rejects(readFile(client, 'file 1'), { message: /do not vote until .* "dfc heal"$/ })
+  await t.rejects(readFile(client, 'file 1'), {
+    message: /do not vote until .* "dfc heal --without NAME"$/,
+  })
   t.match(await client.scheduler.heal(healNow), { left: 0, swept: true, lost: [] })
   t.match(await checkAll(client), clean)
   await putFile(client, 'after', Buffer.from('it goes on'))
   for (let i = 0; i < 10; i += 1) t.same(await readFile(client, `file ${i}`), Buffer.alloc(5000, i))
+})
+
+/** Puts files and syncs them, some while one of the servers is away. Returns their contents by their names. */
+async function putSynced(
+  servers: TestServers,
+  client: Client,
+): Promise<ReadonlyMap<string, Buffer>> {
+  const files = new Map<string, Buffer>()
+  const put = async (name: string, length: number): Promise<void> => {
+    const bytes = Buffer.alloc(length, name)
+    files.set(name, bytes)
+    await putFile(client, name, bytes)
+  }
+  for (let index = 0; index < 5; index += 1) await put(`small ${index}`, 5_000)
+  await put('large', 300_000)
+  await client.sync()
+  await servers.kill(0)
+  for (let index = 0; index < 5; index += 1) await put(`without the first ${index}`, 5_000)
+  await put('large without the first', 300_000)
+  await client.namespace.unlink(rootIno, 'small 1')
+  files.delete('small 1')
+  await client.sync()
+  await servers.start(0)
+  return files
+}
+
+/** Ends all servers as a power cut does, and starts those of `back` again. */
+async function cutPower(servers: TestServers, back: readonly number[]): Promise<void> {
+  await servers.kill(0, 1, 2, 3)
+  for (const folder of servers.folders) pretendReboot(folder)
+  for (const index of back) await servers.start(index)
+}
+
+async function assertThere(
+  t: Test,
+  client: Client,
+  files: ReadonlyMap<string, Buffer>,
+): Promise<void> {
+  for (const [name, bytes] of files) t.ok((await readFile(client, name)).equals(bytes), name)
+  await t.rejects(client.namespace.names.lookup(rootIno, 'small 1'), { code: 'notFound' })
+}
+
+for (const wiped of [0, 2]) {
+  t.test(
+    `a power cut of all four that also destroys disk ${wiped + 1} loses nothing`,
+    async (t) => {
+      const servers = await startServerProcesses(t)
+      const client = await openClient(t, servers)
+      const files = await putSynced(servers, client)
+      await cutPower(servers, [])
+      servers.wipe(wiped)
+      for (const index of [0, 1, 2, 3]) await servers.start(index)
+      await allUp(client)
+      t.same(client.cluster.voters, [])
+      const report = await client.scheduler.heal(healNow)
+      t.match(report, { left: 0, lost: [] })
+      t.ok(report.filledServers.includes(wiped))
+      t.match(await checkAll(client), clean)
+      await assertThere(t, client, files)
+      for (const index of [0, 1, 2, 3].filter((one) => one !== wiped)) {
+        await servers.kill(index)
+        await assertThere(t, client, files)
+        await servers.start(index)
+        await allUp(client)
+      }
+    },
+  )
+}
+
+t.test('a power cut of one server while another one is filled ends in order', async (t) => {
+  const servers = await startServerProcesses(t)
+  const client = await openClient(t, servers)
+  const files = await putSynced(servers, client)
+  await allUp(client)
+  t.match(await client.scheduler.heal(healNow), { left: 0 })
+  await servers.kill(1, 3)
+  servers.wipe(1)
+  pretendReboot(servers.folders[3] ?? '')
+  for (const index of [1, 3]) await servers.start(index)
+  await allUp(client)
+  t.same(client.cluster.voters, [0, 2])
+  t.match(await client.scheduler.heal(healNow), { left: 0, lost: [] })
+  t.match(await checkAll(client), clean)
+  await assertThere(t, client, files)
+})
+
+t.test('after a power cut three go on without a fourth only when they are told to', async (t) => {
+  const servers = await startServerProcesses(t)
+  const client = await openClient(t, servers)
+  const files = await putSynced(servers, client)
+  await cutPower(servers, [0, 1, 3])
+  await until(() => client.cluster.up.length === 3)
+  await t.rejects(client.scheduler.heal(healNow), { message: /"dfc heal --without NAME"$/ })
+  t.same(client.cluster.voters, [])
+  const alice = new UserOfDfc(`${t.testdirName}-alice`, servers.config())
+  t.match(await alice.dfc('status'), { status: 2, out: /"dfc heal --without NAME"/ })
+  t.match(await alice.dfc('heal'), { status: 1, problems: /"dfc heal --without NAME"/ })
+  t.match(await alice.dfc('heal', '--without', 'DFS9'), { status: 1, problems: /DFS1, DFS2, DFS3/ })
+  t.match(await alice.dfc('heal', '--without', 'DFS3'), {
+    out: /DFS1 was filled\nDFS2 was filled\nDFS4 was filled\n/,
+  })
+  await client.cluster.refreshBlank()
+  t.same(client.cluster.voters, [0, 1, 3])
+  await assertThere(t, client, files)
+  await putFile(client, 'after', Buffer.from('it goes on'))
+  await servers.start(2)
+  await allUp(client)
+  t.match(await client.scheduler.heal(healNow), { filledServers: [2], left: 0, lost: [] })
+  t.match(await checkAll(client), clean)
+  await servers.kill(0)
+  await assertThere(t, client, files)
+  t.equal(`${await readFile(client, 'after')}`, 'it goes on')
 })
 
 t.test('what was synced is on the disk, also while it is in no index', async (t) => {

@@ -1,5 +1,6 @@
 /** HEAL: repairs now what a mount would repair by itself, and prints what was done. */
 import type { HealPhase, HealProgress, HealReport } from '../../dfc/repair/heal.js'
+import { serverNamed } from '../named-server.js'
 import { barText } from '../terminal/format.js'
 import { StatusLine } from '../terminal/status-line.js'
 import type { Command } from './command.js'
@@ -23,14 +24,25 @@ export const heal: Command = {
     'Exits with 0 when all four servers agree and hold their pieces, otherwise with 1. Ignores changes that are',
     'being stored at the same time.',
   ].join(' '),
-  options: [['--thorough', 'compare everything, not only what a server may have missed']],
+  options: [
+    ['--thorough', 'compare everything, not only what a server may have missed'],
+    [
+      '--without <server>',
+      'a server that does not come back after a power cut of all four: compare the other three without it',
+    ],
+  ],
   completes: [],
 
   async run({ client, output }, _, options) {
     const line = new StatusLine(output)
+    const { without } = options
     try {
       const report = await client.scheduler.heal({
         thorough: options.thorough === true,
+        without:
+          typeof without === 'string'
+            ? serverNamed(client.cluster.config, without).index
+            : undefined,
         progress: (step) => line.show(describeProgress(step)),
       })
       line.stop()

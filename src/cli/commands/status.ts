@@ -282,7 +282,7 @@ function verdict(report: Report): string {
     return `Two opposite servers: everything can be read, nothing can be changed. ${anotherOne}`
   if (up.length === 1) return `One server: names can be listed. ${anotherOne}`
   if (healths.some(({ reply }) => reply?.state === 'unsure')) {
-    return 'No server votes: start all four, then "dfc heal" compares them.'
+    return 'No server votes: start all four, then "dfc heal" compares them. If one does not come back: "dfc heal --without NAME".'
   }
   return 'No server: nothing can be done.'
 }

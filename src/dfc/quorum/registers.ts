@@ -26,6 +26,7 @@ import {
   type Register,
 } from '../../wire/records.js'
 import { noVersion, type Version } from '../../wire/version.js'
+import { whyNoAnswer } from '../cluster/away-servers.js'
 import type { Cluster } from '../cluster/cluster.js'
 import { isSame, newestConfirmed } from './confirmed.js'
 import type { Decisions } from './decisions.js'
@@ -397,7 +398,7 @@ export class Registers {
     const first = this.#turn % Math.max(1, voters.length)
     const order = [...voters.slice(first), ...voters.slice(0, first)]
     const answers = await this.#cluster.askSome(quorum.read, order, verb, fields as never, check)
-    if (answers.length === 0) this.#noReply()
+    if (answers.length === 0) throw whyNoAnswer(this.#cluster)
     return answers.map(({ reply }) => reply)
   }
 
@@ -424,7 +425,7 @@ export class Registers {
       }
       return answer === undefined ? [] : [answer.reply]
     })
-    if (replies.length === 0) this.#noReply()
+    if (replies.length === 0) throw whyNoAnswer(this.#cluster)
     return replies
   }
 
@@ -444,19 +445,6 @@ export class Registers {
       this.#refusedLists.add(index)
       throw error
     }
-  }
-
-  #noReply(): never {
-    this.#cluster.assertAdmitted()
-    const waiting = this.#cluster.links.filter((link) => link.isUp && link.blank)
-    if (waiting.length === 0) throw new DfsError('down', 'no server answers')
-    const isNew = waiting.every(({ index }) => this.#cluster.stateOf(index) === 'blank')
-    throw new DfsError(
-      'down',
-      isNew
-        ? 'a new cluster or user needs all four servers up once, to initialize'
-        : 'the servers do not vote until they were compared, as after a power cut of all four or as copies: start all four, then "dfc heal"',
-    )
   }
 }
 

@@ -1,10 +1,9 @@
 /**
- * After the power failed everywhere, too few servers vote to fill the others. With all four there and
- * none of them blank they survey one another: what was fsynced is on three of them, so the highest
- * version of every key is found on two, and so are the votes of what was under way.
+ * After the power failed everywhere, too few servers vote to fill the others. Then they survey one another: what was
+ * fsynced is on three of the four, so two of any three show the highest version of every key, and have the votes of what
+ * was under way. So three are enough where the fourth has nothing any more, or does not come back.
  */
 import { DfsError } from '../../errors.js'
-import { limits } from '../../limits.js'
 import { notice } from '../../log.js'
 import { serverIndexes } from '../../wire/placement.js'
 import { quorum } from '../../wire/quorum.js'
@@ -20,49 +19,66 @@ import { finishInDoubt } from './in-doubt.js'
 import { batches } from './install.js'
 import { shownRegisters } from './shown-registers.js'
 
-/** Returns true when it brought the unsure servers back; false when there was no reason to. */
-export async function coldStart(cluster: Cluster): Promise<boolean> {
-  const states = serverIndexes.map((index) => cluster.stateOf(index))
-  const allUp = cluster.up.length === limits.serverCount
-  if (!allUp || cluster.voters.length >= quorum.donor || states.includes('blank')) return false
-  if (states.includes('lost')) return false
-  const statuses = await askEach(cluster, serverIndexes, 'status', () => ({}))
-  const unsure = serverIndexes.filter((server) => statuses[server]?.state === 'unsure')
+/**
+ * Returns true when it brought the unsure servers back; false when there was no reason to, or too few are there.
+ * `without`: the position of a server that is not waited for.
+ */
+export async function coldStart(cluster: Cluster, without?: number): Promise<boolean> {
+  const servers = surveyed(cluster, without)
+  if (servers === undefined) return false
+  const statuses = await askEach(cluster, servers, 'status', () => ({}))
+  const unsure = servers.filter((_, at) => statuses[at]?.state === 'unsure')
   if (unsure.length === 0) return false
   const epoch = nextEpoch(cluster)
   for (const server of unsure) {
-    const incarnation = statuses[server]?.stamp.incarnation ?? 0
+    const incarnation = statuses[servers.indexOf(server)]?.stamp.incarnation ?? 0
     const { started } = await askOne(cluster, server, 'fillStart', { epoch, incarnation })
     if (!started) return false
   }
-  await askEach(cluster, serverIndexes, 'epoch', () => ({ epoch }))
-  const recovery = new Recovery(cluster, () => serverIndexes)
-  if ((await finishInDoubt(cluster, recovery, serverIndexes)).left.length > 0) return false
-  await agree(cluster)
+  await askEach(cluster, servers, 'epoch', () => ({ epoch }))
+  const recovery = new Recovery(cluster, () => servers)
+  if ((await finishInDoubt(cluster, recovery, servers)).left.length > 0) return false
+  await agree(cluster, servers)
   const floor = secondHighest(statuses.map((status) => status.floor)) ?? noVersion
   const fence = secondHighest(statuses.map(({ stamp }) => stamp.fence)) ?? noVersion
   for (const server of unsure) {
     await askOne(cluster, server, 'fillEnd', { epoch, floor, fence })
     cluster.becameVoter(server)
   }
+  const names = servers.map((server) => cluster.link(server).name).join(', ')
   notice(
-    'all servers had stopped without a clean shutdown; repair has validated them and they agree',
+    `servers had stopped without a clean shutdown; repair has compared ${names}, and they agree`,
     'warning',
   )
   return true
 }
 
 /**
+ * The servers to compare: all that are not blank and not `without`. Undefined while enough vote, or some of them are
+ * missing. One that is down is waited for: it may have what another one alone shows, which then counts.
+ */
+function surveyed(cluster: Cluster, without: number | undefined): readonly number[] | undefined {
+  if (cluster.voters.length >= quorum.donor) return undefined
+  const isGone = (server: number): boolean =>
+    server === without || (cluster.link(server).isUp && cluster.stateOf(server) === 'blank')
+  const servers = serverIndexes.filter((server) => !isGone(server))
+  const areThere = servers.every(
+    (server) => cluster.link(server).isUp && cluster.stateOf(server) !== 'lost',
+  )
+  return areThere && servers.length >= quorum.promise ? servers : undefined
+}
+
+/**
  * Brings the newest that two servers show of every key to those that lack it. What one alone shows was not on three
  * disks: what the others have takes its place, under a version just above it.
  */
-async function agree(cluster: Cluster): Promise<void> {
-  const found = await differences(cluster, serverIndexes, noVersion)
+async function agree(cluster: Cluster, servers: readonly number[]): Promise<void> {
+  const found = await differences(cluster, servers, noVersion)
   const agreed = new Map<Key, Buffer | null>()
   for (const difference of found.filter(({ isLone }) => !isLone)) {
     const register = await registerOf(cluster, difference)
     agreed.set(difference.key, register.value)
-    const targets = serverIndexes.filter((server) => !difference.holders.includes(server))
+    const targets = servers.filter((server) => !difference.holders.includes(server))
     await askEach(cluster, targets, 'install', () => ({ registers: [register] }))
   }
   const lone = found.filter(
@@ -72,7 +88,7 @@ async function agree(cluster: Cluster): Promise<void> {
     return { key, version: cluster.versions.next(version), value: agreed.get(key) ?? null }
   })
   for (const batch of batches(registers)) {
-    await askEach(cluster, serverIndexes, 'install', () => ({ registers: batch }))
+    await askEach(cluster, servers, 'install', () => ({ registers: batch }))
   }
 }
 

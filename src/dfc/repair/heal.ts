@@ -3,11 +3,12 @@
  * the registers and then the pieces that a server lacks, and sweeps. Everything is found by asking the
  * servers, so a repair that was interrupted goes on where it was when it is begun again.
  */
-import { asDfsError, DfsError } from '../../errors.js'
+import { asDfsError, type DfsError } from '../../errors.js'
 import { limits } from '../../limits.js'
 import type { Reply } from '../../wire/messages.js'
 import { maskOf } from '../../wire/placement.js'
 import { noVersion, type Version } from '../../wire/version.js'
+import { whyNoAnswer } from '../cluster/away-servers.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { Recovery } from '../quorum/recovery.js'
 import { askEach, askOne } from './ask-voters.js'
@@ -65,6 +66,8 @@ export interface HealOptions {
   readonly orphanAgeMs: number
   /** Looks at all there is instead of at what a server can have missed. */
   readonly thorough: boolean
+  /** A server that does not come back after the power failed everywhere: the three others are compared without it. */
+  readonly without?: number | undefined
   /** Pieces of which a copy was found to be bad and could not be replaced. */
   readonly suspects?: readonly LostPiece[]
   /** Waited for between pages of the comparison, of which the last took so long. */
@@ -79,12 +82,12 @@ export async function heal(
   recovery: Recovery,
   { progress = () => {}, ...options }: HealOptions,
 ): Promise<HealReport> {
-  const { patienceMs, sweepAgeMs, orphanAgeMs, thorough, giveWay, suspects = [] } = options
+  const { patienceMs, sweepAgeMs, orphanAgeMs, thorough, giveWay, without, suspects = [] } = options
   const { cluster } = mover
   const filledServers: number[] = []
   let failure: DfsError | undefined
   let left = 0
-  if (await coldStart(cluster)) filledServers.push(...cluster.voters)
+  if (await coldStart(cluster, without)) filledServers.push(...cluster.voters)
   for (const server of blankServers(cluster)) {
     try {
       await fillServer(cluster, recovery, server, (done) =>
@@ -97,7 +100,7 @@ export async function heal(
     }
   }
   const servers = cluster.voters
-  if (servers.length === 0) throw failure ?? new DfsError('down', 'no server answers')
+  if (servers.length === 0) throw whyNoAnswer(cluster)
   const undecided = await finishInDoubt(cluster, recovery, servers, { patienceMs })
   left += undecided.left.length
   const rotten = await restoreCorrupt(cluster, recovery)

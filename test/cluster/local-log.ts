@@ -336,6 +336,96 @@ t.test('what was answered is shown, or nothing, while it is stored in another wa
   t.same(await namesIn(second, folder), [...names].sort())
 })
 
+/** Runs `act` before each of the next `count` commits reaches these servers. */
+function beforeCommits(
+  proxies: MessageProxies,
+  count: number,
+  servers: readonly number[],
+  act: () => Promise<void>,
+): void {
+  let left = count
+  let acting: Promise<void> | undefined
+  proxies.watch(({ server, verb, isAnswer }) => {
+    if (verb !== 'commit' || isAnswer || !servers.includes(server)) return
+    if (acting === undefined && left > 0) {
+      left -= 1
+      acting = act().finally(() => {
+        acting = undefined
+      })
+    }
+    return acting
+  })
+}
+
+/** Answers files with content in `folder`, more than one transaction takes, and returns their names. */
+async function fileMany({ namespace }: Client, folder: number): Promise<string[]> {
+  const names = Array.from({ length: 150 }, (_, index) => `made${1000 + index}`)
+  const time = systemClock.time()
+  for (const name of names) {
+    const node = await namespace.create(folder, name, attributes)
+    const inline = prepare(Buffer.from(name), systemRandom)
+    const content = build(name.length, [wholeSlice(inline.segment)])
+    await namespace.writeContent(node.ino, node, content, { mtime: time, ctime: time }, { inline })
+  }
+  return names
+}
+
+async function assertFiled(t: Test, { namespace }: Client, folder: number, names: string[]) {
+  const { entries } = await namespace.names.list(folder, '')
+  const sizes = entries.map(({ name, node }) => `${name}: ${node?.inode.size}`)
+  t.same(
+    sizes,
+    names.map((name) => `${name}: ${name.length}`),
+  )
+}
+
+t.test('what readers abort that meet it half-way is tried again, and not discarded', async (t) => {
+  const servers = await startServers(t)
+  const notices = noticesOf(t)
+  const { client: first, proxies } = await connectCounted(t, servers)
+  const folder = await folderOf(first, 0)
+  const isFiled = Promise.withResolvers<Client>()
+  // Two servers have voted when the reader comes: less than what could be committed.
+  let aborts = 0
+  beforeCommits(proxies, 8, [2, 3], async () => {
+    const second = await isFiled.promise
+    const before = second.figures.quorum.aborts
+    const isAborted = (): boolean => second.figures.quorum.aborts > before
+    const endMs = performance.now() + 500
+    while (performance.now() < endMs && !isAborted()) await namesIn(second, folder)
+    if (isAborted()) aborts += 1
+  })
+  const commits = proxies.counter('commit', 0)
+  const names = await fileMany(first, folder)
+  isFiled.resolve(connect(t, servers, { lease: false }))
+  await first.sync()
+  t.ok(aborts >= 4, `${aborts} aborts`)
+  t.ok(commits() < 30, `${commits()} commits of ${2 * names.length} changes`)
+  await assertFiled(t, await connect(t, servers, { lease: false }), folder, names)
+  t.notMatch(notices.join('\n'), /discarded/)
+})
+
+t.test('nothing is discarded while another client changes the mode of the folder', async (t) => {
+  const servers = await startServers(t)
+  const notices = noticesOf(t)
+  const { client: first, proxies } = await connectCounted(t, servers)
+  const folder = await folderOf(first, 0)
+  const isFiled = Promise.withResolvers<Client>()
+  beforeCommits(proxies, 11, [0, 1, 2, 3], async () => {
+    const { namespace } = await isFiled.promise
+    await namespace.update(folder, (inode) => ({ ...inode, mode: inode.mode ^ 0o7 }))
+    // Until all servers have heard that it is decided.
+    await sleep(systemClock, 3 * limits.decisionDelayMs)
+  })
+  const commits = proxies.counter('commit', 0)
+  const names = await fileMany(first, folder)
+  isFiled.resolve(connect(t, servers, { lease: false }))
+  await first.sync()
+  t.ok(commits() < 30, `${commits()} commits of ${2 * names.length} changes`)
+  await assertFiled(t, await connect(t, servers, { lease: false }), folder, names)
+  t.notMatch(notices.join('\n'), /discarded/)
+})
+
 t.test('a change comes while another one of the same file is under way', async (t) => {
   const servers = await startServers(t)
   const client = await connect(t, servers)

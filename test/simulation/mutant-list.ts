@@ -616,6 +616,13 @@ export const mutants: readonly Mutant[] = [
     'leases',
   ),
   mutant(
+    'log: a change is given up that a reader has aborted',
+    storeAttempts,
+    "outcome.why !== 'notEmpty' && (await this.#refresh(due))",
+    'false',
+    'leases',
+  ),
+  mutant(
     'log: a change relies on the version of another that was stored under a new one',
     storeAttempts,
     'if (id !== due.knownAs)',

@@ -90,6 +90,7 @@ export class Fates {
 
   #fatesOn({ promises, clients, renewed }: Machine): readonly Fate[] {
     const used = new Set(promises.map(({ entry }) => entry.id))
+    const again = new Map<Version, Seen | undefined>()
     return promises.map((promise, at) => {
       const { id, body } = promise.entry
       const whole = this.#evidence.transactions.get(id)
@@ -97,19 +98,22 @@ export class Fates {
       if (promise.isLost) return { promise, stored: undefined }
       const rest = renewed.has(id) ? this.#restOf(promises, id) : undefined
       if (rest !== undefined) return { promise, stored: rest }
-      // Of a batch that was refused each change is tried by itself.
       const next = promises.slice(at).find(({ entry }) => entry.id !== id)
       const before = this.#orderOf(next?.entry.id)
-      const stored = [...this.#evidence.transactions.values()].find(
-        (seen) =>
-          seen.isCommitted === true &&
-          clients.has(seen.client) &&
-          !used.has(seen.id) &&
-          this.#orderOf(seen.id) < before &&
-          seen.firstSentMs >= promise.atMs &&
-          seen.body !== undefined &&
-          areSameWrites(seen.body.writes, body.writes),
-      )
+      const storing = (writes: readonly RegisterWrite[]): Seen | undefined =>
+        [...this.#evidence.transactions.values()].find(
+          (seen) =>
+            seen.isCommitted === true &&
+            clients.has(seen.client) &&
+            !used.has(seen.id) &&
+            this.#orderOf(seen.id) < before &&
+            seen.firstSentMs >= promise.atMs &&
+            seen.body !== undefined &&
+            areSameWrites(seen.body.writes, writes),
+        )
+      // A batch that was refused is tried again under another id, or each change of it by itself.
+      if (!again.has(id)) again.set(id, storing(writesOf(promises, id)))
+      const stored = again.get(id) ?? storing(body.writes)
       if (stored !== undefined) used.add(stored.id)
       return { promise, stored }
     })
@@ -117,12 +121,7 @@ export class Fates {
 
   /** The transaction that has stored what was left of the one answered under `id` after the machine had lost its power. */
   #restOf(promises: readonly Promised[], id: Version): Seen | undefined {
-    const left = promises.filter(({ entry, isLost }) => entry.id === id && !isLost)
-    const writes = new Map<Key, Buffer | null>()
-    for (const { entry } of left) {
-      for (const { key, value } of entry.body.writes) writes.set(key, value)
-    }
-    const wanted = [...writes].map(([key, value]) => ({ key, value }))
+    const wanted = writesOf(promises, id)
     return [...this.#evidence.transactions.values()].find(
       ({ isCommitted, body }) => isCommitted === true && areSameWrites(body?.writes ?? [], wanted),
     )
@@ -319,4 +318,14 @@ export function describe({ client, entry, operation }: Promised): string {
   const about =
     operation === undefined ? entry.body.writes.map(({ key }) => key).join() : nameOf(operation)
   return `${client}: ${about}, answered as ${entry.id},`
+}
+
+/** What the changes write together that were answered under `id`, and are not lost. */
+function writesOf(promises: readonly Promised[], id: Version): readonly RegisterWrite[] {
+  const writes = new Map<Key, Buffer | null>()
+  for (const { entry, isLost } of promises) {
+    if (entry.id !== id || isLost) continue
+    for (const { key, value } of entry.body.writes) writes.set(key, value)
+  }
+  return [...writes].map(([key, value]) => ({ key, value }))
 }

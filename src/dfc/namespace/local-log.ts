@@ -333,6 +333,7 @@ export class LocalLog {
       body,
       contents,
       refusals: 0,
+      hadNoRoom: false,
     })
   }
 

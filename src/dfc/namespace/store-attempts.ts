@@ -2,7 +2,9 @@
  * Stores one transaction of the local log after the other: what is done about it when the servers refuse it, or have it
  * already, and which versions it relies on by then. Their order is the matter of local-log.ts.
  */
-import { type DfsError, isError } from '../../errors.js'
+import { randomBelow, sleep } from '../../clock.js'
+import { DfsError, isError } from '../../errors.js'
+import { limits } from '../../limits.js'
 import { debugDfc } from '../../log.js'
 import {
   decodeInode,
@@ -13,11 +15,11 @@ import {
   type Transaction,
   typeOf,
 } from '../../wire/records.js'
-import { noVersion, type Version } from '../../wire/version.js'
+import { laterOf, noVersion, type Version } from '../../wire/version.js'
 import type { Cluster } from '../cluster/cluster.js'
 import type { PreparedSegment } from '../content/prepared-segment.js'
 import type { Lease } from '../quorum/lease.js'
-import type { Registers } from '../quorum/registers.js'
+import type { QuorumRegister, Registers } from '../quorum/registers.js'
 import type { Transactions } from '../quorum/transaction.js'
 import type { NodeCache } from './cache/node-cache.js'
 import { conflict, type GivenUp } from './given-up.js'
@@ -34,7 +36,10 @@ export interface Due {
   readonly knownAs: Version
   /** The cache has what it writes; otherwise it was refused. */
   isKnown: boolean
+  /** How often it was refused, and nothing that it relies on had changed but what it follows. */
   refusals: number
+  /** It was refused by itself for lack of room. */
+  hadNoRoom: boolean
 }
 
 export interface StoreAttemptsOptions {
@@ -44,9 +49,6 @@ export interface StoreAttemptsOptions {
   readonly transactions: Transactions
   readonly lease: Pick<Lease, 'forgetAll'>
 }
-
-/** Attempts of one change. A refusal may be about the id, which a repair has passed. */
-const refusalsMax = 3
 
 export class StoreAttempts {
   readonly #options: StoreAttemptsOptions
@@ -63,30 +65,31 @@ export class StoreAttempts {
   /**
    * Tries to store a transaction, which is sent before this returns. `all`: it and those that come after it. Resolves
    * with what takes its place: itself or its changes one by one, to be tried next; nothing once it is stored or given up.
+   * Throws `busy` when it is refused again and again, and nothing that it relies on has changed.
    */
   async attempt(due: Due, all: readonly Due[]): Promise<readonly Due[]> {
     const { cluster, transactions } = this.#options
     const body = this.#asStored(due)
+    // What it relies on was stored later than it was answered.
+    if (due.id !== undefined && newestIn(body) >= due.id) this.#renew(due)
     due.id ??= cluster.versionFor(body)
     const { id, contents } = due
-    try {
-      const { committed } = await transactions.commit(body, { id, contents })
-      if (committed) {
-        this.#stored(due, body, id)
-        return []
-      }
-    } catch (error) {
-      if (!isError(error, 'noSpace', 'quota')) throw error
-      // Nothing overtakes it, so no removal could make room.
-      const left = await this.#refused(due, all, error)
-      due.refusals = refusalsMax
-      return left
+    const outcome = await transactions.commit(body, { id, contents }).catch((error: unknown) => {
+      if (isError(error, 'noSpace', 'quota')) return error
+      throw error
+    })
+    if (outcome instanceof DfsError) return this.#noRoom(due, all, outcome)
+    if (outcome.committed) {
+      this.#stored(due, body, id)
+      return []
     }
-    let left: readonly Due[] = [due]
-    if (due.refusals === 0) await this.#refresh(due)
-    else left = await this.#refused(due, all, conflict(due.body))
+    const isPossible = outcome.why !== 'notEmpty' && (await this.#refresh(due))
+    if (!isPossible) return this.#refused(due, all, conflict(due.body))
     due.refusals += 1
-    return left
+    if (due.refusals > limits.conflictAttemptsMax)
+      throw new DfsError('busy', 'other clients keep stopping it half-way')
+    await sleep(cluster.clock, randomBelow(cluster.random, 1 << Math.min(due.refusals, 7)))
+    return [due]
   }
 
   /** A transaction is stored or given up: the cache may have other values from now on than those that it writes. */
@@ -138,38 +141,47 @@ export class StoreAttempts {
   }
 
   /**
-   * Reads anew what a transaction only relies on, before it is tried again. A folder known in full tells that a name is
-   * not there, but not when it was removed; a tombstone from before is no reason for a refusal. Nor is it one that
-   * another client has changed the mode of the folder in which something was made. A number that has a tombstone is one:
-   * the file was made under it, and removed.
+   * Reads what a refused transaction relies on. Returns false if another client has changed it, so that the transaction
+   * is impossible. Otherwise it may be tried again: it was in the way of somebody who looked at what it writes and
+   * aborted it, or a repair has passed its id, or what it only relies on is newer, which it follows.
+   *
+   * A folder known in full tells that a name is not there, but not when it was removed; a tombstone from before is no
+   * reason for a refusal. Nor is it one that another client has changed the mode of the folder in which something was
+   * made. A number that has a tombstone is one: the file was made under it, and removed.
    */
-  async #refresh(due: Due): Promise<void> {
+  async #refresh(due: Due): Promise<boolean> {
     const written = new Set(due.body.writes.map(({ key }) => key))
-    const mayFollow = due.changes.length === 1 && !movesFolder(due.body)
+    const mayFollow = !due.changes.some(({ body }) => movesFolder(body))
     const isRefreshed = ({ key, absent }: Precondition): boolean =>
       parseKey(key).kind === 'entry' ? absent : mayFollow && !absent && !written.has(key)
-    const asked = due.body.preconditions.filter(isRefreshed)
-    const found = await this.#options.registers.read(asked.map(({ key }) => key))
-    const now = new Map(asked.map((one, index) => [one, found[index]]))
-    const preconditions = due.body.preconditions.map((one) => {
-      const { version = one.version, value = null } = now.get(one) ?? {}
-      const isAsBefore = one.absent === (value === null)
-      return isAsBefore && version > one.version ? { ...one, version } : one
+    const { preconditions } = due.body
+    const found = await this.#read(preconditions.map(({ key }) => key))
+    const stored = this.#asStored(due).preconditions
+    let isPossible = true
+    const now = preconditions.map((one, index) => {
+      const { version = noVersion, value = null } = found[index] ?? {}
+      const isNewer = version > (stored[index] ?? one).version
+      isPossible &&= one.absent === (value === null) && (!isNewer || isRefreshed(one))
+      return isPossible && isNewer ? { ...one, version } : one
     })
-    // A server may have voted for it as it was: it is another transaction.
-    const isOther = preconditions.some(
-      (one, index) => !one.absent && one !== due.body.preconditions[index],
-    )
-    if (isOther) due.id = undefined
-    due.body = { ...due.body, preconditions }
+    if (!isPossible) return false
+    // A server may have voted for it as it was, where more than a tombstone has changed: it is another transaction.
+    const others = now.filter((one, index) => one !== preconditions[index])
+    if (others.length === 0 || others.some(({ absent }) => !absent)) this.#renew(due)
+    due.body = { ...due.body, preconditions: now }
+    return true
   }
 
-  /**
-   * Handles a refused batch, after another client was let in or when a disk is full: each change is tried by itself,
-   * and those that are impossible are given up. Returns what is to be tried next.
-   */
-  async #refused(due: Due, all: readonly Due[], why: DfsError): Promise<readonly Due[]> {
-    debugDfc('log: %s was refused: %s', due.id, why.message)
+  /** The latest decided values. Fewer than three servers may have old ones, which must not be taken for a conflict. */
+  async #read(keys: readonly Key[]): Promise<readonly QuorumRegister[]> {
+    const found = await this.#options.registers.read(keys)
+    this.#options.transactions.assertWritable()
+    return found
+  }
+
+  /** Has a transaction stored under a new id. Until then nobody can tell the values of what it writes. */
+  #renew(due: Due): void {
+    debugDfc('log: %s is not stored under this id', due.id)
     const { lease, cache } = this.#options
     lease.forgetAll()
     if (due.isKnown) {
@@ -177,6 +189,23 @@ export class StoreAttempts {
       for (const { body } of due.changes) cache.refuse(body)
     }
     due.id = undefined
+  }
+
+  /** Handles a transaction for which the disks have no room. Nothing overtakes it, so no removal could make some. */
+  async #noRoom(due: Due, all: readonly Due[], why: DfsError): Promise<readonly Due[]> {
+    if (due.changes.length > 1 || due.hadNoRoom) return this.#refused(due, all, why)
+    this.#renew(due)
+    due.hadNoRoom = true
+    return [due]
+  }
+
+  /**
+   * Handles a refused transaction, after another client was let in or when a disk is full: each change is tried by
+   * itself, and those that are impossible are given up. Returns what is to be tried next.
+   */
+  async #refused(due: Due, all: readonly Due[], why: DfsError): Promise<readonly Due[]> {
+    debugDfc('log: %s was refused: %s', due.id, why.message)
+    this.#renew(due)
     if (due.changes.length > 1) {
       const { knownAs } = due
       const single = (one: LoggedChange): Due => ({
@@ -187,10 +216,10 @@ export class StoreAttempts {
         contents: one.contents,
         changes: [one],
         refusals: 0,
+        hadNoRoom: false,
       })
       return due.changes.map(single)
     }
-    if (due.refusals < refusalsMax) return [due]
     for (const one of due.changes) {
       const found = await this.#foundDone(due, all, one.body)
       if (found === undefined) await this.#givenUp.add(one, why)
@@ -217,7 +246,7 @@ export class StoreAttempts {
     all: readonly Due[],
     { writes, preconditions }: Transaction,
   ): Promise<readonly (readonly [Key, Version])[] | undefined> {
-    const found = await this.#options.registers.read(writes.map(({ key }) => key))
+    const found = await this.#read(writes.map(({ key }) => key))
     const wanted = all.flatMap((due) =>
       due.body.writes.map((write) => ({ ...write, isTogether: due.knownAs === knownAs })),
     )
@@ -237,6 +266,11 @@ export class StoreAttempts {
     }
     return isMade || isDone ? asAnswered : undefined
   }
+}
+
+/** The newest version that a transaction relies on. */
+function newestIn({ preconditions }: Transaction): Version {
+  return preconditions.reduce((newest, { version }) => laterOf(newest, version), noVersion)
 }
 
 /** Whether a precondition is that of a new file: no client uses a number twice. */

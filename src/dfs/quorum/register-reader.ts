@@ -115,7 +115,7 @@ export class RegisterReader {
       lookedUp += segments.length
     }
     const listed = this.#withLockedNames(folder, after, entries, more)
-    return { page: { folder: this.#seenInode(folder), entries: listed, more }, bytes }
+    return { page: { folder: this.#seenInode(folder), ...listed }, bytes }
   }
 
   /** The registers of `keys` in their order, as many as fit into a reply and at least one. */
@@ -163,8 +163,15 @@ export class RegisterReader {
     return segments.some(({ id }) => this.#index.segments.marksOf(id).lost !== 0)
   }
 
-  /** Adds names that are locked but were never written, in their place. */
-  #withLockedNames(folder: number, after: string, entries: Listed[], more: boolean): Listed[] {
+  /**
+   * Adds names that are locked but were never written, in their place. What does not fit then is left for the next page.
+   */
+  #withLockedNames(
+    folder: number,
+    after: string,
+    entries: Listed[],
+    more: boolean,
+  ): Pick<Page, 'entries' | 'more'> {
     const last = entries.at(-1)?.name
     const present = new Set(entries.map(({ name }) => name))
     const missing = [...this.#locks.lockedNames(folder)].filter(
@@ -173,13 +180,15 @@ export class RegisterReader {
         compareTexts(name, after) > 0 &&
         (!more || (last !== undefined && compareTexts(name, last) < 0)),
     )
-    if (missing.length === 0) return entries
+    if (missing.length === 0) return { entries, more }
     assert(entries.length <= limits.listEntriesMax)
-    for (const name of missing.slice(0, limits.listEntriesMax - entries.length)) {
+    for (const name of missing.sort(compareTexts).slice(0, limits.listEntriesMax)) {
       const entry = this.#seen(entryKey(folder, name), this.#index.registers.entry(folder, name))
       entries.push({ name, entry, inode: null, held: noBytes, lost: false })
     }
-    return entries.sort((a, b) => compareTexts(a.name, b.name))
+    entries.sort((a, b) => compareTexts(a.name, b.name))
+    const isCut = present.size + missing.length > limits.listEntriesMax
+    return { entries: entries.slice(0, limits.listEntriesMax), more: more || isCut }
   }
 }
 

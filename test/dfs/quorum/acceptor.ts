@@ -419,6 +419,36 @@ t.test('a listing counts, orders by bytes, and shows names that are being made',
   )
 })
 
+t.test('a full page leaves out no name that is being made', (t) => {
+  const { acceptor } = voting()
+  const names = Array.from(
+    { length: 2 * limits.listEntriesMax + 1 },
+    (_, index) => `${20_000 + index}`,
+  )
+  for (const [index, name] of names.entries()) {
+    if (index % 5 === 2) vote(acceptor, at(10_000 + index), create(name))
+    else decide(acceptor, at(10_000 + index), true, create(name))
+  }
+  for (const left of [names, names.slice(-limits.listEntriesMax - 205)]) {
+    const listed: string[] = []
+    let after = `${Number(left[0]) - 1}`
+    for (let more = true; more; ) {
+      const page = acceptor.reader.list({
+        folder: 1,
+        after,
+        entriesMax: 2048,
+        withHeldPieces: false,
+      })
+      t.ok(page.entries.length <= limits.listEntriesMax)
+      listed.push(...page.entries.map(({ name }) => name))
+      after = listed.at(-1) ?? ''
+      more = page.more
+    }
+    t.same(listed, left)
+  }
+  t.end()
+})
+
 t.test('takes no more undecided transactions than it can hold, and finishes those', (t) => {
   const { acceptor } = voting()
   const large = sampleInode({

@@ -10,6 +10,9 @@ import { startServerProcesses, type TestServers } from '../fixtures/servers.js'
 
 t.setTimeout(180_000)
 
+/** Long enough for servers to be restarted on a busy machine. */
+const timeoutMs = 30_000
+
 /** Programs that run until the file `stop` exists, and fail when anything fails or is not as they have left it. */
 const programs: Readonly<Record<string, string>> = {
   'small files': `
@@ -97,7 +100,7 @@ for (const { what, count, everyMs, make } of troubles) {
   t.test(`programs do not notice ${what}`, async (t) => {
     const servers = await startServerProcesses(t)
     const { proxies, config } = await openProxies(t, servers)
-    const mounts = new TestMounts(t, config)
+    const mounts = new TestMounts(t, { ...config, timeoutMs })
     const mount = await mounts.start('mnt')
     await mount.out('touch there')
     const stop = mounts.path('stop')

@@ -2,19 +2,11 @@
  * Deliberate bugs, to show that the simulation finds what it is there to find: each is a change of the
  * compiled program in a folder of its own, which some seed among the first few hundred must fail.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import {
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
-import { availableParallelism, tmpdir } from 'node:os'
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { spawnMortal, temporaryFolder } from '../fixtures/mortal.js'
 import { type Edit, type Mutant, mutants } from './mutant-list.js'
 
 interface Finding {
@@ -59,7 +51,7 @@ export async function runMutants(
 }
 
 async function find(mutant: Mutant, seedsMax: number): Promise<Finding> {
-  const folder = mkdtempSync(join(tmpdir(), 'dfs-mutant-'))
+  const folder = temporaryFolder('dfs-mutant-')
   try {
     copyProgram(folder)
     for (const edit of mutant.edits) apply(folder, edit, mutant.name)
@@ -116,10 +108,8 @@ async function run(
   const main = join(folder, 'dist/test/simulation/main.js')
   const args = [main, '--brief', `--seed=${first}`, `--seeds=${count}`, '--processes=1']
   if (focus !== undefined) args.push(`--focus=${focus}`)
-  const child: ChildProcess = spawn(process.execPath, args, {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  return child.stdout === null ? '' : await text(child.stdout)
+  const { stdout } = spawnMortal(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  return stdout === null ? '' : await text(stdout)
 }
 
 function describe({ mutant, seed, violation }: Finding): string {

@@ -16,6 +16,7 @@ import { build, wholeSlice } from '../../src/dfc/content/extents.js'
 import { inlineContent, prepare } from '../../src/dfc/content/prepared-segment.js'
 import type { Node } from '../../src/dfc/namespace/cache/node.js'
 import { AccountIndex } from '../../src/dfs/index/account-index.js'
+import { asDfsError } from '../../src/errors.js'
 import { redirectNotices } from '../../src/log.js'
 import { holdersOf, pairOf, rotationOf } from '../../src/wire/placement.js'
 import { encodeEntry, entryKey, fileType, inodeKey, rootIno } from '../../src/wire/records.js'
@@ -347,6 +348,24 @@ t.test('after a power cut three go on without a fourth only when they are told t
   await assertThere(t, client, files)
   t.equal(`${await readFile(client, 'after')}`, 'it goes on')
 })
+
+for (const hasRebooted of [false, true]) {
+  const what = hasRebooted ? 'whose machine was started anew' : 'that was restarted'
+  t.test(`a sync that a server ${what} has not answered`, async (t) => {
+    const servers = await startServerProcesses(t)
+    const cluster = await servers.connect(t, servers.config('alice', 30_000))
+    for (const index of [0, 1, 2, 3]) servers.signal(index, 'SIGSTOP')
+    const syncing = cluster.request(1, 'sync', { segments: [] }).then(
+      () => 'synced',
+      (error: unknown) => asDfsError(error).code,
+    )
+    await servers.kill(0, 1, 2, 3)
+    if (hasRebooted) pretendReboot(servers.folders[1] ?? '')
+    for (const index of [0, 1, 2, 3]) await servers.start(index)
+    // It may have lost what it had answered, and only a repair can tell.
+    t.equal(await syncing, hasRebooted ? 'down' : 'synced')
+  })
+}
 
 t.test('what was synced is on the disk, also while it is in no index', async (t) => {
   const servers = await startServerProcesses(t)

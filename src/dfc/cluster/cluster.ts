@@ -263,10 +263,13 @@ export class Cluster {
         if ('timeMs' in answer.reply) this.#heard(index, answer.reply.timeMs, askedMs)
         return answer
       } catch (error) {
-        const { reconnecting } = this.link(index)
+        const link = this.link(index)
+        const { reconnecting } = link
         if (reconnecting === undefined || this.reconnecting === undefined) throw error
         if (!isError(error, 'down') || !sentAgain.has(verb)) throw error
         await reconnecting
+        // One whose machine has lost its power meanwhile does not know what it had answered.
+        if (link.blank) throw error
       }
     }
   }

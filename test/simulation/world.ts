@@ -1014,10 +1014,10 @@ export class World {
     // A server whose disk failed is tried again after a while only.
     if (this.#counts.diskTrouble !== undefined) {
       await sleep(participant, limits.diskRetryMs + 2_000)
-      // The clients were closed while too few servers were there for it.
-      for (const [index, { left }] of this.#machines.entries()) {
-        if (left.length > 0) await this.#storeHeritage(index)
-      }
+    }
+    // A client may have been closed while it had too few connections for it.
+    for (const [index, { left }] of this.#machines.entries()) {
+      if (left.length > 0) await this.#storeHeritage(index)
     }
     let left: number | undefined
     for (let round = 0; round < healsMax && left !== 0; round += 1) {

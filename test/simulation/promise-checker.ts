@@ -134,11 +134,11 @@ export class Fates {
   /** When a change was sent first, by the order of transactions: under the id that it was answered with, if it was. */
   #sentOf({ promise, stored }: Fate): number {
     const { entry } = promise
-    return this.#order.get(entry.id) ?? this.#orderOf(stored?.id ?? this.#refusedAs(promise))
+    return this.#order.get(entry.id) ?? this.#orderOf(this.#renewedAs(promise) ?? stored?.id)
   }
 
   /** The id of the first attempt to store a change, with what was answered together with it or alone, under a new id. */
-  #refusedAs({ machine, entry, atMs }: Promised): Version | undefined {
+  #renewedAs({ machine, entry, atMs }: Promised): Version | undefined {
     const wanted = [writesOf(machine.promises, entry.id), entry.body.writes]
     return [...this.#evidence.transactions.values()].find(
       ({ client, firstSentMs, body }) =>

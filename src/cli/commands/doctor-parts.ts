@@ -41,7 +41,7 @@ interface ConfigPart extends Part {
 
 const askedMs = 3_000
 const journalLines = 2_000
-/** Of a line of the journal, as many are read at most on average. */
+/** Bytes of a line of the journal, on average: with longer lines the journal is left out. */
 const journalLineBytesMax = 4_096
 
 /**

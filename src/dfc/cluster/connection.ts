@@ -40,8 +40,7 @@ export interface ServerConnectionOptions {
   readonly keyShown: (key: string) => void
   /** Called before anything is proved to a server; rejects when nothing must be. */
   readonly greeted: (greeting: Greeting) => Promise<void>
-  /** Called once, when the connection is closed. */
-  /** `isSilent`: the server has not answered for the whole time-out. */
+  /** Called once, when the connection is closed. `isSilent`: the server has not answered for the whole time-out. */
   readonly onClosed: (reason: DfsError, isSilent: boolean) => void
   /** Called with the time in ms that each answer took, and whether it is a failure. */
   readonly onAnswer?: (tookMs: number, isFailure: boolean) => void

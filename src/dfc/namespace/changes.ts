@@ -35,6 +35,9 @@ export type Planned<T> = Plan<T> | { readonly body: undefined; readonly result: 
 /** Makes a plan. With `fresh`, no value comes from the cache. */
 export type Planner<T> = (fresh: boolean) => Promise<Planned<T>>
 
+/** To be planned once more. */
+const again = Symbol('again')
+
 type Outcome<T> =
   | { readonly committed: true; readonly result: T }
   | Extract<Committed, { committed: false }>
@@ -75,13 +78,17 @@ export class Changes {
       const startedMs = this.#clock.monotonic()
       for (let attempt = 0; ; attempt += 1) {
         this.#transactions.assertWritable()
-        const planned = await this.#planned(plan, attempt > 0).catch((error: unknown) => {
-          // Fewer servers may have an old value, which must not be the reason for a refusal.
-          this.#transactions.assertWritable()
-          // The name was there and its inode was gone a moment later: another client removed both.
-          const isEntry = exclusive[0]?.startsWith('e') === true
-          throw isEntry && isError(error, 'stale') ? new DfsError('notFound') : error
-        })
+        const planned = await this.#planned(plan, attempt > 0).catch(
+          async (error: unknown): Promise<typeof again> => {
+            // Fewer servers may have an old value, which must not be the reason for a refusal.
+            const mayBeOld = await this.#transactions.awaitWritable()
+            if (mayBeOld && attempt < limits.conflictAttemptsMax) return again
+            // The name was there and its inode was gone a moment later: another client removed both.
+            const isEntry = exclusive[0]?.startsWith('e') === true
+            throw isEntry && isError(error, 'stale') ? new DfsError('notFound') : error
+          },
+        )
+        if (planned === again) continue
         if (planned === undefined) return undefined as T
         if (planned.body === undefined) return planned.result
         // The caller may write over the bytes as soon as it has the answer, and a slow server gets them later.

@@ -174,9 +174,11 @@ export class StoreAttempts {
 
   /** The latest decided values. Fewer than three servers may have old ones, which must not be taken for a conflict. */
   async #read(keys: readonly Key[]): Promise<readonly QuorumRegister[]> {
-    const found = await this.#options.registers.read(keys)
-    this.#options.transactions.assertWritable()
-    return found
+    const { registers, transactions } = this.#options
+    for (;;) {
+      const found = await registers.read(keys)
+      if (!(await transactions.awaitWritable())) return found
+    }
   }
 
   /** Has a transaction stored under a new id. Until then nobody can tell the values of what it writes. */

@@ -193,6 +193,17 @@ export class Transactions {
     if (!this.#cluster.isWritable) throw new DfsError('readOnly')
   }
 
+  /**
+   * Waits while lost connections are made again. Returns whether it had to: what was read before may be from fewer than
+   * three servers, and old. Throws `readOnly`.
+   */
+  async awaitWritable(): Promise<boolean> {
+    const { reconnecting } = this.#cluster
+    await reconnecting
+    this.assertWritable()
+    return reconnecting !== undefined
+  }
+
   /** Tells the servers; and again, when one that was not waited for has voted as well. */
   #settle(attempt: Attempt, contents: readonly PreparedSegment[]): void {
     const { id, body, yes, late } = attempt
